@@ -1,0 +1,282 @@
+"""The values that travel the corridor: frozen, without I/O.
+
+A request head becomes a `Match`, a match becomes attempts at `Endpoint`s, and what happened becomes a record.
+Durations are seconds (float, `math.inf` for "never"), sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Protocol
+
+from attrs import Factory, define, field, frozen
+
+Header = tuple[bytes, bytes]
+Headers = tuple[Header, ...]
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+@frozen
+class RequestHead:
+    """A request head that passed every check of `http1.request`.
+
+    Args:
+        method: as received (methods are case-sensitive, RFC 9110 §9.1).
+        target: the request target exactly as it came.
+        path: its path, percent-encoding untouched.
+        query: what follows the first "?", or None without one.
+        host: the authority the request is for, as it came ("" for HTTP/1.0 without Host).
+        version: "1.0" or "1.1".
+        headers: all fields in order, names in the case they came in.
+        content_length: of the body in bytes; None without Content-Length.
+        chunked: the body is framed by Transfer-Encoding: chunked.
+    """
+
+    method: str
+    target: str
+    path: str
+    query: str | None
+    host: str
+    version: str
+    headers: Headers
+    content_length: int | None = None
+    chunked: bool = False
+
+    @property
+    def has_body(self) -> bool:
+        """Whether any body byte is announced."""
+        return self.chunked or bool(self.content_length)
+
+    def values(self, name: bytes) -> list[bytes]:
+        """All values of a field, in order; `name` in lower case."""
+        return [value for key, value in self.headers if key.lower() == name]
+
+
+@frozen
+class ResponseHead:
+    """A pod's response head: the fields in order, names in the case they came in."""
+
+    status: int
+    reason: bytes
+    version: str
+    headers: Headers
+
+    def values(self, name: bytes) -> list[bytes]:
+        """All values of a field, in order; `name` in lower case."""
+        return [value for key, value in self.headers if key.lower() == name]
+
+
+@frozen
+class Endpoint:
+    """One pod's address.
+
+    Args:
+        pod: the name that logs and `X-Splicer-Fallback-From` give it.
+        address: a numeric IP address.
+        port: the TCP port.
+    """
+
+    pod: str
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+class PathPattern(Protocol):
+    """What a route's `path`, `prefix` or `regex` compiles to."""
+
+    @property
+    def text(self) -> str:
+        """The pattern as the file has it, with its kind: ``prefix /api/``."""
+        ...
+
+    @property
+    def captures(self) -> frozenset[str]:
+        """The names that a match yields."""
+        ...
+
+    def match(self, path: str) -> Mapping[str, str] | None:
+        """The captures (raw, percent-encoding untouched) when the path matches, else None."""
+        ...
+
+
+class Template(Protocol):
+    """Literal text with ``{captures}``."""
+
+    @property
+    def text(self) -> str:
+        """The template as the file has it."""
+        ...
+
+    @property
+    def captures(self) -> frozenset[str]:
+        """The captures it needs."""
+        ...
+
+    def render(self, captures: Mapping[str, str]) -> str:
+        """The text with each capture put in as it is."""
+        ...
+
+
+@frozen
+class Deadlines:
+    """Design §7, all in seconds; `math.inf` is "never"."""
+
+    head: float = 10.0
+    resolve: float = 2.0
+    connect: float = 3.0
+    handshake: float = 10.0
+    attempts: float = 15.0
+    response: float = 30.0
+    idle: float = 3600.0
+    half_closed: float = 30.0
+    lifetime: float = math.inf
+    keepalive: float = 75.0
+    drain: float = 3600.0
+
+
+@frozen
+class Upstream:
+    """A named address of routing.toml.
+
+    Args:
+        name: its key under ``[upstreams]``.
+        host: the host template; its captures must each be one DNS label.
+        port: the TCP port, never from a capture.
+        allow: networks in which a resolved address must lie; None allows any unicast address that is neither
+            loopback, link-local nor a metadata address (design §5).
+        balance: "least-tunnels", "round-robin" or "random".
+    """
+
+    name: str
+    host: Template
+    port: int
+    allow: tuple[Network, ...] | None = None
+    balance: str = "least-tunnels"
+
+    @property
+    def text(self) -> str:
+        """The address as the file has it."""
+        return f"{self.host.text}:{self.port}"
+
+
+@frozen
+class Respond:
+    """An answer that needs no pod.
+
+    Args:
+        status: the HTTP status.
+        body: the whole body.
+        content_type: of the body.
+        headers: further fields.
+        draining: what to answer during a drain instead; None: the same.
+    """
+
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    headers: Headers = ()
+    draining: Respond | None = None
+
+
+class StatusPage(StrEnum):
+    """`respond = "status"`: nginx's stub_status page."""
+
+    STUB_STATUS = "status"
+
+
+@frozen
+class Route:
+    """One ``[[routes]]`` table, compiled.
+
+    Exactly one of `respond` and `upstream` is set. `hosts` are in lower case without a port ("*.suffix"
+    matches any name below it); `methods` and `hosts` empty mean any; `clients` None means any.
+    """
+
+    index: int
+    name: str
+    pattern: PathPattern
+    deadlines: Deadlines
+    hosts: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    clients: tuple[Network, ...] | None = None
+    log: bool = True
+    respond: Respond | StatusPage | None = None
+    upstream: Upstream | None = None
+    fallback: Upstream | None = None
+    fallback_on: frozenset[int] = frozenset({502, 503, 504})
+    upgrade: tuple[str, ...] = ()
+    upgrade_only: bool = False
+    rewrite: Template | None = None
+    strip_prefix: str | None = None
+
+
+@frozen
+class Match:
+    """A route and what its pattern captured, raw."""
+
+    route: Route
+    captures: Mapping[str, str]
+
+
+@define
+class HandshakeParts:
+    """Where the time before the response head went, in seconds, summed over all attempts."""
+
+    resolve: float = 0.0
+    connect: float = 0.0
+    handshake: float = 0.0
+
+
+@frozen
+class AttemptOutcome:
+    """How one attempt ended; `failure` is None for the one that served, else the error's detail."""
+
+    upstream: str
+    endpoint: str | None
+    failure: str | None = None
+
+
+@define
+class Record:
+    """What the access log says of one exchange or tunnel; filled in as it goes.
+
+    Args:
+        id: unique to the exchange; the pod sees it as X-Request-ID unless a trusted proxy gave one.
+        client: the client's address after `trusted_proxies`.
+        started: on the monotonic clock, seconds.
+        to_pod: bytes of body or tunnel sent towards the pod.
+        to_client: bytes of body or tunnel sent towards the client.
+        closer: who ended it; None while it lives.
+        close_reason: a stable word: "eof", "reset", "idle", "complete", an error's `reason` ...
+        detail: one line more when something went wrong.
+    """
+
+    id: str
+    client: str
+    started: float
+    method: str | None = None
+    path: str | None = None
+    query: str | None = None
+    host: str | None = None
+    route: str | None = None
+    request_id: str | None = None
+    upstream: str | None = None
+    target: str | None = None
+    endpoint: Endpoint | None = None
+    protocol: str | None = None
+    logged: bool = True
+    status: int | None = None
+    attempts: list[AttemptOutcome] = Factory(list)
+    parts: HandshakeParts = field(factory=HandshakeParts)
+    to_pod: int = 0
+    to_client: int = 0
+    closer: str | None = None
+    close_reason: str | None = None
+    detail: str | None = None

@@ -1,0 +1,1 @@
+"""Pure decisions: what to do next, given what happened."""
