@@ -19,9 +19,13 @@ class Side(StrEnum):
 
 
 class SplicerError(Exception):
-    """Root of all errors that splicer raises on purpose."""
+    """Root of all errors that splicer raises on purpose.
+
+    `side` is whose fault it is; `closer` is who ended the connection for it: splicer, unless the other left first.
+    """
 
     side: ClassVar[Side] = Side.PROXY
+    closer: ClassVar[Side] = Side.PROXY
     status: ClassVar[int] = 500
     reason: ClassVar[str] = "error"
     another_attempt_may_help: ClassVar[bool] = False
@@ -146,6 +150,7 @@ class HeadTooLarge(ClientError):
 class ClientGone(ClientError):
     """The client closed or reset its connection; there is nobody to answer (nginx logs this as 499)."""
 
+    closer = Side.CLIENT
     status = 499
     reason = "client_gone"
 
@@ -197,12 +202,14 @@ class AddressNotAllowed(PodError):
 class ConnectRefused(PodError):
     """ECONNREFUSED."""
 
+    closer = Side.POD
     reason = "connect_refused"
 
 
 class ConnectFailed(PodError):
     """Any other errno of connect(2): unreachable, reset ..."""
 
+    closer = Side.POD
     reason = "connect_failed"
 
 
@@ -216,12 +223,14 @@ class ConnectTimeout(PodError):
 class PodReset(PodError):
     """The pod reset the connection before its response head was complete."""
 
+    closer = Side.POD
     reason = "pod_reset"
 
 
 class PodClosed(PodError):
     """The pod closed the connection before its response head was complete."""
 
+    closer = Side.POD
     reason = "pod_closed"
 
 
@@ -251,6 +260,7 @@ class ResponseTimeout(PodError):
 class BadAnswer(PodError):
     """What the pod sent is no HTTP/1.1 response, is ambiguous, or is a 101 that fails the gate."""
 
+    closer = Side.POD
     reason = "bad_answer"
     another_attempt_may_help = False
 

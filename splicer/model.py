@@ -236,11 +236,12 @@ class HandshakeParts:
 
 @frozen
 class AttemptOutcome:
-    """How one attempt ended; `failure` is None for the one that served, else the error's detail."""
+    """How one attempt ended; `failure` is None for the one that served, else an error's `reason`."""
 
     upstream: str
     endpoint: str | None
     failure: str | None = None
+    detail: str | None = None
 
 
 @define

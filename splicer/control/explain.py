@@ -1,0 +1,86 @@
+"""Why a request goes where it goes: `splicer explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from attrs import asdict, frozen
+
+from splicer.config.schema import Config
+from splicer.config.values import format_duration
+from splicer.errors import SplicerError
+from splicer.http1.request import parse_request
+from splicer.model import Match, RequestHead, Respond, Route
+from splicer.routing.rewrite import target_path
+from splicer.routing.table import RouteTable
+from splicer.routing.template import render_host
+
+
+@frozen
+class Explanation:
+    """What there is to say.
+
+    Args:
+        lines: for a person.
+        found: whether a route serves the request.
+    """
+
+    lines: tuple[str, ...]
+    found: bool
+
+
+def explain(config: Config, method: str, target: str, headers: Sequence[str]) -> Explanation:
+    """Take a request through the same parser and the same table as the edge does.
+
+    Args:
+        config: the configuration.
+        method: the request's.
+        target: the request target: a path, with or without a query.
+        headers: "Name: value" each; without a Host, "localhost" stands in.
+    """
+    if not any(header.lower().startswith("host:") for header in headers):
+        headers = ("Host: localhost", *headers)
+    lines = [f"{method} {target}", *(f"  {header}" for header in headers), ""]
+    raw = "\r\n".join((f"{method} {target} HTTP/1.1", *headers, "", "")).encode("utf-8", "replace")
+    table = RouteTable(config.routes)
+    try:
+        head, _ = parse_request(raw, limit=config.limits.head_bytes)
+        lines += [
+            f"  {route.index} {route.name}: {why}" for route, why in table.explain(head.method, head.host, head.path)
+        ]
+        match = table.match(head.method, head.host, head.path)
+        lines += ["", *_serving(match, head)]
+    except SplicerError as error:
+        return Explanation((*lines, "", f"{error.status}: {error.detail}"), found=False)
+    return Explanation(tuple(lines), found=True)
+
+
+def _serving(match: Match, head: RequestHead) -> Iterator[str]:
+    route = match.route
+    yield f"route      {route.index} {route.name} ({route.pattern.text})"
+    if match.captures:
+        yield "captures   " + ", ".join(f"{name} = {value}" for name, value in match.captures.items())
+    if route.clients is not None:
+        yield "clients    " + ", ".join(map(str, route.clients)) + " (403 for others)"
+    if isinstance(route.respond, Respond):
+        yield f"respond    {route.respond.status} {route.respond.body.decode('utf-8', 'replace')!r}"
+    elif route.respond is not None:
+        yield "respond    the stub_status page"
+    else:
+        yield from _forwarding(match, route, head)
+
+
+def _forwarding(match: Match, route: Route, head: RequestHead) -> Iterator[str]:
+    assert route.upstream is not None  # noqa: S101 - a route has exactly one of `respond` and `upstream`
+    yield f"upstream   {route.upstream.name}"
+    yield f"target     {render_host(route.upstream.host, match.captures)}:{route.upstream.port}"
+    yield f"path       {target_path(match, head.path, head.query)}"
+    if route.fallback is not None:
+        target = f"{render_host(route.fallback.host, match.captures)}:{route.fallback.port}"
+        statuses = " ".join(map(str, sorted(route.fallback_on)))
+        yield f"fallback   {route.fallback.name}, {target} (unreachable, or {statuses})"
+    else:
+        yield "fallback   none"
+    if route.upgrade:
+        yield f"upgrade    {', '.join(route.upgrade)}" + (" only" if route.upgrade_only else "")
+    yield "deadlines  " + ", ".join(f"{key} {format_duration(value)}" for key, value in asdict(route.deadlines).items())

@@ -1,0 +1,68 @@
+"""Log lines on their way out. A reader that stops reading must never stop a call.
+
+Lines go into a bounded queue, and a thread of its own writes them. What doesn't fit is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+
+_CAPACITY = 10_000  # lines
+_GATHER = 0.01  # seconds: under load the thread wakes once for many lines
+_LONGEST = 4096  # bytes: PIPE_BUF, so that the lines of several processes never mix (pipe(7))
+
+
+class LineWriter:
+    """Writes lines to a descriptor without ever blocking its caller.
+
+    Args:
+        fd: the descriptor; it stays open.
+        capacity: how many lines may wait.
+    """
+
+    def __init__(self, fd: int, capacity: int = _CAPACITY) -> None:
+        self.dropped = 0
+        self._fd = fd
+        self._capacity = capacity
+        self._lines: deque[bytes] = deque()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def write(self, line: str) -> None:
+        """Queue one line, without its newline."""
+        if len(self._lines) >= self._capacity:
+            self.dropped += 1
+            return
+        self._lines.append(line.encode("utf-8", "replace")[: _LONGEST - 1] + b"\n")
+        self._wake.set()
+
+    def close(self, seconds: float = 1.0) -> None:
+        """Write what is queued, for at most `seconds`: the reader may have stopped."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self._lines:
+                self._write(self._lines.popleft())
+            if self._closing:
+                return
+            time.sleep(_GATHER)
+
+    def _write(self, line: bytes) -> None:
+        while line:
+            try:
+                line = line[os.write(self._fd, line) :]
+            except BlockingIOError:  # somebody made the descriptor non-blocking
+                time.sleep(_GATHER)
+            except OSError:  # nobody reads any more
+                self.dropped += 1
+                return

@@ -1,0 +1,52 @@
+"""structlog, set up to write one line per event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from splicer.control.lines import LineWriter
+
+Logger = FilteringBoundLogger
+
+
+def make_logger(lines: LineWriter, style: str, *, colors: bool = False) -> Logger:
+    """A logger.
+
+    Args:
+        lines: where its lines go.
+        style: "json", or "console" for a person.
+        colors: for the console.
+    """
+    renderer: Any
+    if style == "json":
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=colors, exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
+        )
+    logger: Logger = structlog.wrap_logger(
+        _Lines(lines),
+        processors=[_add_level, structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"), renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+    )
+    return logger
+
+
+class _Lines:
+    """What structlog wraps."""
+
+    def __init__(self, lines: LineWriter) -> None:
+        self._lines = lines
+
+    def msg(self, line: str) -> None:
+        self._lines.write(line)
+
+    debug = info = warning = error = critical = msg
+
+
+def _add_level(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    event["level"] = method
+    return event

@@ -1,0 +1,65 @@
+"""SIGHUP: the file is read again, and the next request goes by it, or the old rules stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import trio
+from attrs import define
+
+from splicer.config.diff import diff, needs_restart
+from splicer.config.load import load
+from splicer.config.schema import Config
+from splicer.control.log import Logger
+from splicer.errors import ConfigError
+
+
+def read_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read and check a routing.toml.
+
+    Raises:
+        ConfigError: it can't be read, or has faults.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError((f"{path}: {error.strerror}",)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError((f"{path}: not UTF-8 at byte {error.start}",)) from error
+    return load(text, name=str(path), environ=environ)
+
+
+@define
+class Reloader:
+    """Holds the configuration in force.
+
+    Args:
+        path: the file.
+        environ: for its ``${NAME}``.
+        config: in force.
+        log: where the outcome goes.
+        apply: puts a new configuration in force; what needs a restart it leaves alone.
+    """
+
+    path: Path
+    environ: Mapping[str, str]
+    config: Config
+    log: Logger
+    apply: Callable[[Config], None]
+
+    async def reload(self) -> None:
+        """Read the file again. In a thread: compiling a large file must not hold up the frames."""
+        try:
+            new = await trio.to_thread.run_sync(read_config, self.path, self.environ)
+        except ConfigError as error:
+            for fault in error.faults:
+                self.log.error("reload_fault", fault=fault)  # noqa: TRY400 - a fault's text says it all
+            self.log.error("reload_failed", file=str(self.path), kept="the old routes")  # noqa: TRY400
+            return
+        changes = diff(self.config, new)
+        self.apply(new)
+        for key in needs_restart(self.config, new):
+            self.log.warning("reload_needs_restart", key=key)
+        self.config = new
+        self.log.info("reload", file=str(self.path), changes=list(changes) or ["nothing"])

@@ -1,0 +1,45 @@
+"""Connecting to a pod."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+import trio
+
+from splicer.errors import ConnectFailed, ConnectRefused, NoDescriptor
+from splicer.model import Endpoint
+from splicer.net.stream import TcpStream, set_tcp_options
+
+
+async def dial(endpoint: Endpoint) -> TcpStream:
+    """Connect; the caller's cancel scope is the deadline.
+
+    Raises:
+        ConnectRefused: nobody listens there.
+        ConnectFailed: unreachable, or another errno of connect(2).
+        NoDescriptor: this process has none left.
+    """
+    try:
+        sock = socket.socket(
+            socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+        )
+    except OSError as error:
+        raise NoDescriptor(f"{error.strerror} for a connection to {endpoint}") from error
+    try:
+        set_tcp_options(sock)
+        code = sock.connect_ex((endpoint.address, endpoint.port))
+        if code == errno.EINPROGRESS:
+            await trio.lowlevel.wait_writable(sock)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    except BaseException:
+        trio.lowlevel.notify_closing(sock)
+        sock.close()
+        raise
+    if code:
+        trio.lowlevel.notify_closing(sock)
+        sock.close()
+        failure = ConnectRefused if code == errno.ECONNREFUSED else ConnectFailed
+        raise failure(f"{endpoint}: {os.strerror(code)}")
+    return TcpStream(sock)

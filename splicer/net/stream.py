@@ -1,0 +1,136 @@
+"""A TCP connection as the session sees it: lean reads and writes, and three exact ways to end."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from typing import Protocol
+
+import trio
+
+_LINGER_0 = struct.pack("ii", 1, 0)
+
+# A peer that vanishes is noticed after about a minute: idle by keepalive, owing an ACK by the user timeout (tcp(7)).
+_KEEPIDLE = 30
+_KEEPINTVL = 10
+_KEEPCNT = 3
+_USER_TIMEOUT_MS = 60_000
+
+
+class ByteStream(Protocol):
+    """What a session needs of a connection.
+
+    The async methods raise `trio.BrokenResourceError` when the connection is broken. They return without a checkpoint
+    when they needn't wait: whoever loops over them yields to Trio itself.
+    """
+
+    @property
+    def sock(self) -> socket.socket:
+        """The socket, for the relay."""
+        ...
+
+    async def receive_some(self, max_bytes: int) -> bytes:
+        """At least one byte, or b"" at the end of the stream."""
+        ...
+
+    async def send_all(self, data: bytes) -> None:
+        """Send everything."""
+        ...
+
+    def send_eof(self) -> None:
+        """Half-close: no more will be sent."""
+        ...
+
+    def is_quiet(self) -> bool:
+        """Whether nothing is there to be read: no byte, no end of stream, no error."""
+        ...
+
+    def close(self) -> None:
+        """End in order; idempotent."""
+        ...
+
+    def reset(self) -> None:
+        """End with an RST; idempotent."""
+        ...
+
+
+def set_tcp_options(sock: socket.socket) -> None:
+    """No Nagle, keepalive and user timeout; a listening socket hands them on to what it accepts (tcp(7))."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPIDLE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPINTVL)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPCNT)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+
+
+class TcpStream:
+    """A connected, non-blocking socket.
+
+    Trio's own SocketStream yields to the scheduler on every call; on the handshake path that costs more than the
+    system calls do.
+    """
+
+    __slots__ = ("sock",)
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    async def receive_some(self, max_bytes: int) -> bytes:
+        """See `ByteStream`."""
+        try:
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    return self.sock.recv(max_bytes)
+                await trio.lowlevel.wait_readable(self.sock)
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+
+    async def send_all(self, data: bytes) -> None:
+        """See `ByteStream`."""
+        view = memoryview(data)
+        try:
+            while view:
+                try:
+                    view = view[self.sock.send(view) :]
+                except BlockingIOError:
+                    await trio.lowlevel.wait_writable(self.sock)
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+
+    def send_eof(self) -> None:
+        """See `ByteStream`."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+
+    def is_quiet(self) -> bool:
+        """See `ByteStream`."""
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    # Somebody else may hold a duplicate of the descriptor, and then close(2) alone sends no FIN.
+    def close(self) -> None:
+        """See `ByteStream`."""
+        if self.sock.fileno() < 0:
+            return
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self._close()
+
+    def reset(self) -> None:
+        """See `ByteStream`."""
+        if self.sock.fileno() < 0:
+            return
+        with contextlib.suppress(OSError):
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
+        self._close()
+
+    def _close(self) -> None:
+        trio.lowlevel.notify_closing(self.sock)
+        self.sock.close()

@@ -1,0 +1,238 @@
+"""Attempts: the route's upstream, and once its fallback (design §6).
+
+Resolve, connect, send the head, read the response head: each under its own deadline, all under one total.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import trio
+
+from splicer.errors import (
+    AttemptsTimeout,
+    BadCapture,
+    ConnectFailed,
+    ConnectRefused,
+    ConnectTimeout,
+    HandshakeTimeout,
+    NoEndpoint,
+    PodClosed,
+    PodError,
+    PodReset,
+    ResolveTimeout,
+    SplicerError,
+    UnwantedStatus,
+)
+from splicer.http1.headers import request_for_pod
+from splicer.http1.response import ResponseParser
+from splicer.http1.upgrade import verify_upgrade
+from splicer.model import AttemptOutcome, Endpoint, Headers, ResponseHead, Upstream
+from splicer.policy.attempts import may_ride_idle, may_try_again
+from splicer.policy.deadlines import AttemptBudget
+from splicer.routing.rewrite import target_path
+from splicer.routing.template import render_host
+from splicer.session.exchange import Exchange
+from splicer.session.pod import PodLeg
+from splicer.upstream.endpoints import Choice, pod_name
+
+_ADDRESSES = 3  # of one name, tried in one attempt
+_CONNECT_FAILURES = (ConnectRefused, ConnectFailed, ConnectTimeout)
+
+
+class Attempts:
+    """The attempts of one exchange.
+
+    Args:
+        exchange: the request.
+        protocol: what to upgrade to; None for plain HTTP.
+    """
+
+    def __init__(self, exchange: Exchange, protocol: str | None) -> None:
+        self._exchange = exchange
+        self._protocol = protocol
+        self._route = exchange.match.route
+        self._target = target_path(exchange.match, exchange.head.path, exchange.head.query)
+        self._budget = AttemptBudget.start(self._route.deadlines, trio.current_time())
+        self._endpoint: Endpoint | None = None
+        self._failed: set[tuple[str, int]] = set()
+
+    async def run(self) -> tuple[PodLeg, ResponseHead]:
+        """The leg that serves the request, and its response head: a verified 101, or a final status.
+
+        Raises:
+            PodError: no attempt succeeded; it is the last one's failure.
+            BadCapture: what the URL names is no DNS label.
+            ClientGone: the client left.
+        """
+        route = self._route
+        assert route.upstream is not None  # noqa: S101 - the caller answers `respond` routes itself
+        try:
+            return await self._attempt(route.upstream, (), last=route.fallback is None)
+        except PodError as failure:
+            if route.fallback is None or not self._may_try_again(failure):
+                raise
+            self._exchange.body.stop()
+            pod = pod_name(route.upstream, self._host(route.upstream))
+        return await self._attempt(route.fallback, ((b"X-Splicer-Fallback-From", pod.encode()),), last=True)
+
+    def _may_try_again(self, failure: SplicerError) -> bool:
+        exchange = self._exchange
+        return not self._budget.is_spent(trio.current_time()) and may_try_again(
+            failure, exchange.head.method, written=exchange.written, repeatable=exchange.body.repeatable
+        )
+
+    async def _attempt(self, upstream: Upstream, extra: Headers, *, last: bool) -> tuple[PodLeg, ResponseHead]:
+        record = self._exchange.record
+        self._endpoint = None
+        record.upstream = upstream.name
+        try:
+            host = self._host(upstream)
+            record.target = f"{host}:{upstream.port}{self._target.partition('?')[0]}"
+            leg, answer = await self._converse(upstream, host, extra, last=last)
+        except SplicerError as failure:
+            self._exchange.release()
+            if not isinstance(failure, BadCapture):
+                where = str(self._endpoint) if self._endpoint else None
+                record.attempts.append(AttemptOutcome(upstream.name, where, failure.reason, failure.detail))
+            raise
+        record.attempts.append(AttemptOutcome(upstream.name, str(leg.endpoint)))
+        record.endpoint = leg.endpoint
+        return leg, answer
+
+    def _host(self, upstream: Upstream) -> str:
+        return render_host(upstream.host, self._exchange.match.captures)
+
+    async def _converse(
+        self, upstream: Upstream, host: str, extra: Headers, *, last: bool
+    ) -> tuple[PodLeg, ResponseHead]:
+        head = self._exchange.head
+        reusable = self._protocol is None and may_ride_idle(head.method, has_body=head.has_body)
+        leg = await self._connect(upstream, host, reusable=reusable)
+        try:
+            return leg, await self._shake(leg, extra, last=last)
+        except (PodReset, PodClosed):
+            leg.close()
+            if not leg.reused or leg.heard:
+                raise
+        except BaseException:
+            leg.close()
+            raise
+        # The pod had closed the idle connection: that says nothing about the pod (RFC 9112 §9.3.1).
+        leg = await self._dial((leg.endpoint,), reusable=False)
+        try:
+            return leg, await self._shake(leg, extra, last=last)
+        except BaseException:
+            leg.close()
+            raise
+
+    # A failed connect to an address from the cache asks for the name again: pods are recreated with new addresses.
+    async def _connect(self, upstream: Upstream, host: str, *, reusable: bool) -> PodLeg:
+        choice = await self._choose(upstream, host)
+        try:
+            return await self._dial(choice.endpoints, reusable=reusable)
+        except _CONNECT_FAILURES as failure:
+            if choice.fresh:
+                raise
+            try:
+                choice = await self._choose(upstream, host, refresh=True)
+            except PodError:
+                raise failure from None
+            return await self._dial(choice.endpoints, reusable=reusable)
+
+    async def _choose(self, upstream: Upstream, host: str, *, refresh: bool = False) -> Choice:
+        parts = self._exchange.record.parts
+        started = trio.current_time()
+        try:
+            with self._stage(self._route.deadlines.resolve, ResolveTimeout(f"{host}: no answer")):
+                choice = await self._exchange.rules.endpoints.choose(
+                    upstream, host, exclude=frozenset(self._failed), refresh=refresh
+                )
+        finally:
+            parts.resolve += trio.current_time() - started
+        return choice
+
+    async def _dial(self, endpoints: tuple[Endpoint, ...], *, reusable: bool) -> PodLeg:
+        exchange, parts = self._exchange, self._exchange.record.parts
+        started = trio.current_time()
+        failure: PodError = NoEndpoint("no address is left")
+        try:
+            with self._stage(self._route.deadlines.connect, ConnectTimeout(f"{endpoints[0]}: no answer")):
+                for endpoint in endpoints[:_ADDRESSES]:
+                    self._endpoint = endpoint
+                    self._failed.add((endpoint.address, endpoint.port))
+                    exchange.count_at(endpoint)
+                    parser = ResponseParser(exchange.head, exchange.rules.limits.head_bytes, protocol=self._protocol)
+                    idle = exchange.house.pool.take(endpoint) if reusable else None
+                    if idle is not None:
+                        return PodLeg(idle, endpoint, parser, reused=True)
+                    try:
+                        stream = await exchange.house.dial(endpoint)
+                    except (ConnectRefused, ConnectFailed) as error:
+                        failure = error
+                        continue
+                    return PodLeg(stream, endpoint, parser, reused=False)
+        finally:
+            parts.connect += trio.current_time() - started
+        raise failure
+
+    async def _shake(self, leg: PodLeg, extra: Headers, *, last: bool) -> ResponseHead:
+        exchange, deadlines = self._exchange, self._route.deadlines
+        started = trio.current_time()
+        try:
+            with self._stage(deadlines.handshake, HandshakeTimeout(f"{leg.endpoint}: no response head")) as scope:
+                exchange.written = True
+                await leg.send_all(
+                    request_for_pod(
+                        exchange.head,
+                        self._target,
+                        forwarding=exchange.forwarding,
+                        protocol=self._protocol,
+                        extra=extra,
+                        authority=leg.endpoint.pod,
+                    )
+                )
+                if exchange.nursery is not None:
+                    self._start_body(leg, exchange.nursery, scope)
+                answer = await self._final_head(leg)
+        finally:
+            exchange.record.parts.handshake += trio.current_time() - started
+        if answer.status == 101 and self._protocol is not None:
+            verify_upgrade(exchange.head, answer, self._protocol)
+        elif answer.status in self._route.fallback_on and not last:
+            unwanted = UnwantedStatus(answer.status)
+            if self._may_try_again(unwanted):
+                raise unwanted
+        return answer
+
+    # The pod can't be expected to answer before it has the whole request: its time starts when the body is sent.
+    def _start_body(self, leg: PodLeg, nursery: trio.Nursery, handshake: trio.CancelScope) -> None:
+        started = trio.current_time()
+        handshake.deadline = math.inf
+
+        def start_clock() -> None:
+            now = trio.current_time()
+            self._budget.pause(now - started)
+            handshake.deadline = self._budget.until(self._route.deadlines.handshake, now)
+
+        self._exchange.body.start(nursery, leg, start_clock)
+
+    async def _final_head(self, leg: PodLeg) -> ResponseHead:
+        exchange = self._exchange
+        while True:
+            answer = await exchange.unless_gone(leg.read_head)
+            if answer.status >= 200 or answer.status == 101:
+                return answer
+            if interim := exchange.writer.informational(answer.status, answer.reason, answer.headers):
+                await exchange.client.send_all(interim)
+
+    @contextmanager
+    def _stage(self, seconds: float, late: PodError) -> Iterator[trio.CancelScope]:
+        with trio.CancelScope(deadline=self._budget.until(seconds, trio.current_time())) as scope:
+            yield scope
+        if scope.cancelled_caught:
+            if self._budget.is_spent(trio.current_time()):
+                raise AttemptsTimeout(f"{late} within all attempts' {self._route.deadlines.attempts:g} s") from None
+            raise late

@@ -1,0 +1,132 @@
+"""The client's leg: bytes that were read but not yet parsed, and the heads among them."""
+
+from __future__ import annotations
+
+import trio
+
+from splicer.errors import ClientGone, HeadTimeout
+from splicer.http1.head import check_partial, find_head_end
+from splicer.net.stream import ByteStream
+
+READ_BYTES = 32 * 1024  # what one read takes at most
+_READ_AHEAD = 32 * 1024  # pipelined or early bytes that are kept while the pod works
+_LINGER_SECONDS = 3.0
+_LINGER_BYTES = 1 << 20
+_CRLF = b"\r\n"
+
+
+class ClientLeg:
+    """A client connection.
+
+    Args:
+        stream: the connection.
+        peer: its numeric address.
+    """
+
+    __slots__ = ("buffer", "peer", "stream")
+
+    def __init__(self, stream: ByteStream, peer: str) -> None:
+        self.stream = stream
+        self.peer = peer
+        self.buffer = bytearray()
+
+    async def wait_request(self, keepalive: float) -> bool:
+        """Wait for the first byte of another request; False when the client closed or `keepalive` seconds passed."""
+        with trio.move_on_after(keepalive):
+            while not self.buffer:
+                if not await self._read():
+                    return False
+            return True
+        return False
+
+    async def read_head(self, seconds: float, limit: int) -> bytes | None:
+        """One raw request head, from its first byte to the blank line; None when the client closed without one.
+
+        Args:
+            seconds: for the whole head, however its bytes trickle in.
+            limit: bytes.
+
+        Raises:
+            HeadTimeout: the head is not complete in time.
+            HeadTooLarge: it is over the limit.
+            BadRequest: it can't become a valid head.
+            ClientGone: the client closed in the middle.
+        """
+        with trio.move_on_after(seconds):
+            searched = 0
+            while True:
+                # RFC 9112 §2.2: empty lines before a request line are ignored.
+                while self.buffer.startswith(_CRLF):
+                    del self.buffer[:2]
+                end = find_head_end(self.buffer, max(0, searched - 3))
+                if end >= 0:
+                    raw = bytes(self.buffer[:end])
+                    del self.buffer[:end]
+                    return raw
+                check_partial(self.buffer, limit)
+                searched = len(self.buffer)
+                if not await self._read():
+                    if self.buffer:
+                        raise ClientGone("closed in the middle of a request head")
+                    return None
+        raise HeadTimeout(f"{len(self.buffer)} bytes of a head in {seconds:g} s")
+
+    async def receive_some(self) -> bytes:
+        """Bytes of the body: those at hand, or the next read; b"" at the end of the stream."""
+        if self.buffer:
+            data = bytes(self.buffer)
+            self.buffer.clear()
+            return data
+        try:
+            return await self.stream.receive_some(READ_BYTES)
+        except trio.BrokenResourceError as error:
+            raise ClientGone("reset") from error
+
+    async def gone(self) -> None:
+        """Return when the client has closed or reset its connection.
+
+        What it sends meanwhile is kept for later, up to a limit; behind that the end of the stream can't be seen.
+        """
+        while len(self.buffer) < _READ_AHEAD:
+            if not await self._read():
+                return
+        await trio.sleep_forever()
+
+    async def send_all(self, data: bytes) -> None:
+        """Send everything.
+
+        Raises:
+            ClientGone: the connection is broken.
+        """
+        try:
+            await self.stream.send_all(data)
+        except trio.BrokenResourceError as error:
+            raise ClientGone("reset while the answer was sent") from error
+
+    async def linger(self) -> None:
+        """Half-close, read a little, close.
+
+        Bytes that nobody reads would make close(2) send a reset, and the client would lose the answer to it
+        (RFC 9112 §9.6).
+        """
+        self.stream.send_eof()
+        with trio.move_on_after(_LINGER_SECONDS):
+            dropped = 0
+            while dropped < _LINGER_BYTES:
+                try:
+                    data = await self.stream.receive_some(READ_BYTES)
+                except trio.BrokenResourceError:
+                    break
+                if not data:
+                    break
+                dropped += len(data)
+                await trio.lowlevel.checkpoint()
+        self.stream.close()
+
+    async def _read(self) -> bool:
+        try:
+            data = await self.stream.receive_some(READ_BYTES)
+        except trio.BrokenResourceError:
+            return False
+        self.buffer += data
+        return bool(data)

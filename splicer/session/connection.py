@@ -1,0 +1,183 @@
+"""The story of one client connection: head, route, answer or tunnel; and the next head."""
+
+from __future__ import annotations
+
+import secrets
+from ipaddress import ip_address
+
+import trio
+
+from splicer.errors import BodyTooLarge, ClientGone, Draining, Forbidden, Side, SplicerError, UpgradeRequired
+from splicer.http1.forwarded import forwarding
+from splicer.http1.request import parse_request
+from splicer.http1.upgrade import wanted_upgrade
+from splicer.http1.writer import simple_response
+from splicer.model import Match, Record, RequestHead
+from splicer.net.stream import ByteStream
+from splicer.session.body import RequestBody
+from splicer.session.client import ClientLeg
+from splicer.session.exchange import Exchange
+from splicer.session.forward import forward
+from splicer.session.house import House, Place, Rules
+from splicer.session.respond import answer_of, refusal, send_answer
+from splicer.session.tunnel import OpenTunnel, run_tunnel, shake_hands
+
+
+class Connection:
+    """One client connection, from accept to close.
+
+    Args:
+        house: the rooms.
+        stream: the connection; it is closed at the end.
+        peer: the client's numeric address.
+    """
+
+    __slots__ = ("_client", "_exchange", "_head", "_house", "_place", "_record")
+
+    def __init__(self, house: House, stream: ByteStream, peer: str) -> None:
+        self._house = house
+        self._client = ClientLeg(stream, peer)
+        self._place = house.counts.enter(Place.READING)
+        # Of the request in hand:
+        self._record: Record | None = None
+        self._head: RequestHead | None = None
+        self._exchange: Exchange | None = None
+
+    async def serve(self) -> None:
+        """Serve until either side closes. An exception ends this connection alone, and the observer is told."""
+        try:
+            await self._serve()
+        except Exception as error:  # noqa: BLE001 - a bug must not end the other calls; the observer logs it
+            self._house.observer.crashed(self._client.peer, self._record, error)
+        finally:
+            self._house.counts.leave(self._place)
+            self._client.stream.close()
+
+    async def _serve(self) -> None:
+        while True:
+            outcome = await self._next_request()
+            self._record = self._head = self._exchange = None
+            if isinstance(outcome, OpenTunnel):
+                return await run_tunnel(self._house, self._client, outcome)
+            if not outcome:
+                return None
+            self._move(Place.WAITING)
+            if not await self._client.wait_request(self._house.rules.deadlines.keepalive):
+                return None
+            self._move(Place.READING)
+
+    def _move(self, place: Place) -> None:
+        self._place = self._house.counts.move(self._place, place)
+
+    async def _next_request(self) -> OpenTunnel | bool:
+        rules = self._house.rules
+        record = self._record = Record(id=secrets.token_hex(8), client=self._client.peer, started=trio.current_time())
+        outcome: OpenTunnel | bool = False
+        try:
+            raw = await self._client.read_head(rules.deadlines.head, rules.limits.head_bytes)
+            if raw is None:
+                return False
+            self._move(Place.WRITING)
+            self._house.counts.requests += 1
+            record.started = trio.current_time()
+            outcome = await self._handle(rules, raw, record)
+        except SplicerError as error:
+            outcome = await self._fail(error, record)
+        except trio.Cancelled:
+            record.closer, record.close_reason = Side.PROXY, "shutdown"
+            self._house.observer.exchange_ended(record)
+            raise
+        finally:
+            if self._exchange is not None and not isinstance(outcome, OpenTunnel):
+                self._exchange.release()
+        if not isinstance(outcome, OpenTunnel):
+            self._house.observer.exchange_ended(record)
+        return outcome
+
+    async def _handle(self, rules: Rules, raw: bytes, record: Record) -> OpenTunnel | bool:
+        head, server = parse_request(raw, limit=rules.limits.head_bytes)
+        self._head = head
+        record.method, record.path, record.query, record.host = head.method, head.path, head.query, head.host
+        origin = forwarding(head, self._client.peer, rules.trusted_proxies, record.id)
+        record.client, record.request_id = origin.client, origin.request_id
+        match = rules.table.match(head.method, head.host, head.path)
+        route = match.route
+        record.route, record.logged = route.name, route.log
+        if route.clients is not None and not any(ip_address(origin.client) in network for network in route.clients):
+            raise Forbidden(f"{origin.client} is not among the clients of this route")
+        if route.respond is not None:
+            return await self._respond(match, head, record)
+        if self._house.draining:
+            raise Draining("new work is refused during a drain")
+        protocol = wanted_upgrade(head, route.upgrade) if route.upgrade else None
+        if protocol is None and route.upgrade_only:
+            raise UpgradeRequired(route.upgrade)
+        limit = rules.limits.body_bytes
+        if limit is not None and (head.content_length or 0) > limit:
+            raise BodyTooLarge(f"{head.content_length} bytes announced, {limit} allowed")
+        body = RequestBody(self._client, head, server, limit)
+        exchange = self._exchange = Exchange(
+            self._house, rules, self._client, head, match, origin, record, server, body
+        )
+        if protocol is not None:
+            return await shake_hands(exchange, protocol)
+        more = await forward(exchange)
+        record.closer, record.close_reason = Side.POD, "complete"
+        if not more:
+            await self._finish()
+        return more
+
+    async def _respond(self, match: Match, head: RequestHead, record: Record) -> bool:
+        assert match.route.respond is not None  # noqa: S101 - the caller has looked
+        answer = answer_of(match.route.respond, self._house.counts, draining=self._house.draining)
+        more = self._may_go_on()
+        data = simple_response(
+            answer.status,
+            answer.body,
+            answer.content_type,
+            answer.headers,
+            head_only=head.method == "HEAD",
+            close=not more,
+        )
+        record.status = answer.status
+        record.closer, record.close_reason = Side.PROXY, "complete"
+        await send_answer(self._client, data)
+        record.to_client = 0 if head.method == "HEAD" else len(answer.body)
+        if not more:
+            await self._finish()
+        return more
+
+    # An answer of our own leaves the connection open only if the next byte on it is surely the next request's first.
+    def _may_go_on(self) -> bool:
+        head, exchange = self._head, self._exchange
+        if head is None or head.version != "1.1" or self._house.draining:
+            return False
+        if any(b"close" in value.lower() for value in head.values(b"connection")):
+            return False
+        return exchange.body.complete if exchange is not None else not head.has_body
+
+    async def _fail(self, error: SplicerError, record: Record) -> bool:
+        record.closer, record.close_reason, record.detail = error.closer, error.reason, error.detail
+        head, exchange = self._head, self._exchange
+        if isinstance(error, ClientGone):
+            record.status = record.status or error.status
+            return False
+        if exchange is not None and exchange.answered:
+            # Without a length or chunks only a reset tells an HTTP/1.0 client that this was not all.
+            if head is not None and head.version == "1.0":
+                self._client.stream.reset()
+            return False
+        record.status = error.status
+        more = self._may_go_on()
+        try:
+            head_only = head is not None and head.method == "HEAD"
+            await send_answer(self._client, refusal(error, error.status, head_only=head_only, close=not more))
+        except ClientGone:
+            return False
+        if not more:
+            await self._finish()
+        return more
+
+    async def _finish(self) -> None:
+        if self._client.buffer or self._head is None or self._head.has_body:
+            await self._client.linger()

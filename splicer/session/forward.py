@@ -1,0 +1,94 @@
+"""Plain HTTP: one request to a pod and its answer back, streamed both ways."""
+
+from __future__ import annotations
+
+import trio
+
+from splicer.errors import BodyTimeout, ResponseTimeout, SplicerError
+from splicer.http1.response import EndOfBody
+from splicer.model import ResponseHead
+from splicer.session.attempt import Attempts
+from splicer.session.exchange import Exchange
+from splicer.session.pod import PodLeg
+
+_FLUSH = 64 * 1024  # bytes of an answer that are gathered before they are sent
+
+
+async def forward(exchange: Exchange) -> bool:
+    """Forward the request; whether the client connection can serve another one.
+
+    Raises:
+        SplicerError: nothing was answered, or (`exchange.answered`) the answer broke off.
+    """
+    seconds = exchange.match.route.deadlines.response
+    with trio.move_on_after(seconds):
+        if exchange.head.has_body:
+            return await _with_body(exchange)
+        return await _converse(exchange)
+    if exchange.body.waiting and not exchange.answered:
+        raise BodyTimeout(f"the request body did not come within {seconds:g} s")
+    raise ResponseTimeout(f"the exchange was not complete within {seconds:g} s")
+
+
+async def _with_body(exchange: Exchange) -> bool:
+    outcome: bool | SplicerError | None = None
+    async with trio.open_nursery() as nursery:
+        exchange.nursery = nursery
+        try:
+            outcome = await _converse(exchange)
+        except SplicerError as failure:
+            outcome = failure
+        nursery.cancel_scope.cancel()
+    if isinstance(outcome, bool):
+        return outcome
+    fault = exchange.body.fault or outcome
+    assert fault is not None  # noqa: S101 - nothing else cancels this nursery from within
+    raise fault
+
+
+async def _converse(exchange: Exchange) -> bool:
+    leg, answer = await Attempts(exchange, None).run()
+    return await relay_answer(exchange, leg, answer)
+
+
+async def relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -> bool:
+    """Relay a pod's ordinary answer, then keep the pod's connection if it is clean, else close it.
+
+    Returns:
+        Whether the client connection can serve another request.
+    """
+    # An answer that comes before the whole request was read leaves the client's framing in doubt.
+    close = exchange.house.draining or not exchange.body.complete
+    try:
+        head = exchange.writer.head(answer.status, answer.reason, answer.headers, close=close)
+        exchange.record.status = answer.status
+        await _relay_body(exchange, leg, head)
+        if leg.parser.reusable:
+            exchange.house.pool.give(leg.endpoint, leg.stream)
+            return exchange.writer.persistent and not close
+    except BaseException:
+        leg.close()
+        raise
+    leg.close()
+    return exchange.writer.persistent and not close
+
+
+async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes) -> None:
+    writer, client, record = exchange.writer, exchange.client, exchange.record
+    while True:
+        chunk = leg.parser.next_body()
+        if isinstance(chunk, EndOfBody):
+            out += writer.end(chunk.trailers)
+            break
+        if chunk is not None:
+            out += writer.body(chunk)
+            record.to_client += len(chunk)
+        if out and (chunk is None or len(out) >= _FLUSH):
+            exchange.answered = True
+            await client.send_all(out)
+            out = b""
+            await trio.lowlevel.checkpoint()
+        if chunk is None:
+            await exchange.unless_gone(leg.read_more)
+    exchange.answered = True
+    await client.send_all(out)

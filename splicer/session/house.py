@@ -1,0 +1,123 @@
+"""What a session is given: the rooms it works with, and one immutable snapshot of the rules per request."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Protocol
+
+from attrs import define, field, frozen
+
+from splicer.config.schema import Limits
+from splicer.errors import SplicerError
+from splicer.model import Deadlines, Endpoint, Network, Record
+from splicer.net.stream import ByteStream
+from splicer.relay.leg import TunnelEnd, TunnelLimits
+from splicer.routing.table import RouteTable
+from splicer.upstream.balance import Balancer
+from splicer.upstream.endpoints import Endpoints
+from splicer.upstream.pool import IdlePool
+
+
+@frozen
+class Rules:
+    """What the configuration says, as one value: a request works with one from its head to its end."""
+
+    table: RouteTable
+    endpoints: Endpoints
+    deadlines: Deadlines
+    limits: Limits
+    trusted_proxies: tuple[Network, ...]
+
+
+class Place(StrEnum):
+    """Where a client connection stands, in nginx's words."""
+
+    READING = "reading"  # its request head is being read
+    WRITING = "writing"  # its request is being served, or its tunnel is open
+    WAITING = "waiting"  # it idles between two requests
+
+
+@define
+class Counts:
+    """nginx's stub_status numbers."""
+
+    accepted: int = 0
+    handled: int = 0
+    requests: int = 0
+    reading: int = 0
+    writing: int = 0
+    waiting: int = 0
+
+    @property
+    def active(self) -> int:
+        """Client connections that are open."""
+        return self.reading + self.writing + self.waiting
+
+    def enter(self, place: Place) -> Place:
+        """Count a connection in."""
+        setattr(self, place, getattr(self, place) + 1)
+        return place
+
+    def leave(self, place: Place) -> None:
+        """Count a connection out."""
+        setattr(self, place, getattr(self, place) - 1)
+
+    def move(self, source: Place, place: Place) -> Place:
+        """Count a connection elsewhere."""
+        self.leave(source)
+        return self.enter(place)
+
+
+class Observer(Protocol):
+    """Who is told what happened; none of its methods may block or raise."""
+
+    def tunnel_opened(self, record: Record) -> None:
+        """The 101 is on its way to the client."""
+
+    def tunnel_closed(self, record: Record) -> None:
+        """A tunnel is over."""
+
+    def exchange_ended(self, record: Record) -> None:
+        """A request was answered without a tunnel, refused, or given up."""
+
+    def connection_refused(self, client: str, error: SplicerError) -> None:
+        """A connection was turned away before its request was read."""
+
+    def crashed(self, client: str, record: Record | None, error: Exception) -> None:
+        """A bug ended one connection."""
+
+
+class Splice(Protocol):
+    """`relay.hub.Hub.splice`."""
+
+    def __call__(
+        self,
+        client: socket.socket,
+        pod: socket.socket,
+        limits: TunnelLimits,
+        *,
+        to_client: bytes,
+        to_pod: bytes,
+        tally: list[int],
+    ) -> Awaitable[TunnelEnd]:
+        """Relay until both directions are over."""
+        ...
+
+
+@define
+class House:
+    """One worker's rooms.
+
+    `rules` is replaced whole by a reload; `draining` is set once and stays.
+    """
+
+    rules: Rules
+    dial: Callable[[Endpoint], Awaitable[ByteStream]]
+    pool: IdlePool
+    balancer: Balancer
+    splice: Splice
+    observer: Observer
+    counts: Counts = field(factory=Counts)
+    draining: bool = False

@@ -1,0 +1,74 @@
+"""The pod's leg: one connection to a pod, and the answer that comes on it."""
+
+from __future__ import annotations
+
+import trio
+
+from splicer.errors import PodReset
+from splicer.http1.response import ResponseParser
+from splicer.model import Endpoint, ResponseHead
+from splicer.net.stream import ByteStream
+from splicer.session.client import READ_BYTES
+
+
+class PodLeg:
+    """A connection to a pod.
+
+    Args:
+        stream: the connection.
+        endpoint: where it leads.
+        parser: of the answer to the one request that is sent on it.
+        reused: it comes from the pool, and the pod may have closed it.
+    """
+
+    __slots__ = ("endpoint", "heard", "parser", "reused", "stream")
+
+    def __init__(self, stream: ByteStream, endpoint: Endpoint, parser: ResponseParser, *, reused: bool) -> None:
+        self.stream = stream
+        self.endpoint = endpoint
+        self.parser = parser
+        self.reused = reused
+        self.heard = False  # any byte came from the pod
+
+    async def send_all(self, data: bytes) -> None:
+        """Send everything.
+
+        Raises:
+            PodReset: the connection is broken.
+        """
+        try:
+            await self.stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise PodReset(f"{self.endpoint}: reset while the request was sent") from error
+
+    async def read_head(self) -> ResponseHead:
+        """The next response head, informational ones (1xx) included.
+
+        Raises:
+            PodReset: reset before it was complete.
+            PodClosed: closed before it was complete.
+            BadAnswer: it is no acceptable HTTP/1.1 response.
+        """
+        while (head := self.parser.next_head()) is None:
+            await self.read_more()
+        return head
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.stream.close()
+
+    async def read_more(self) -> None:
+        """Read once, for the parser.
+
+        Raises:
+            PodReset: the connection is broken.
+        """
+        try:
+            data = await self.stream.receive_some(READ_BYTES)
+        except trio.BrokenResourceError as error:
+            raise PodReset(f"{self.endpoint}: {error.__cause__ or 'reset'}") from error
+        if data:
+            self.heard = True
+            self.parser.feed(data)
+        else:
+            self.parser.feed_eof()

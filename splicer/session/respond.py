@@ -1,0 +1,81 @@
+"""Answers that need no pod: `respond` routes, the status page, and refusals."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import trio
+
+from splicer.errors import BadWebSocketVersion, ClientGone, MethodNotAllowed, SplicerError, UpgradeRequired
+from splicer.http1.writer import simple_response
+from splicer.model import Header, Headers, Respond, StatusPage
+from splicer.session.client import ClientLeg
+from splicer.session.house import Counts
+
+_SEND_SECONDS = 5.0
+_RETRY_AFTER = b"1"  # seconds: a pod that restarts, or another replica, is soon there
+_PLAIN = "text/plain; charset=utf-8"
+
+
+def answer_of(respond: Respond | StatusPage, counts: Counts, *, draining: bool) -> Respond:
+    """What a `respond` route says now."""
+    if respond is StatusPage.STUB_STATUS:
+        return Respond(200, stub_status(counts).encode(), "text/plain")
+    assert isinstance(respond, Respond)  # noqa: S101 - the enumeration has one member
+    return respond.draining if draining and respond.draining is not None else respond
+
+
+def stub_status(counts: Counts) -> str:
+    """The stub_status page of nginx, to the byte (ngx_http_stub_status_module)."""
+    return (
+        f"Active connections: {counts.active} \n"
+        "server accepts handled requests\n"
+        f" {counts.accepted} {counts.handled} {counts.requests} \n"
+        f"Reading: {counts.reading} Writing: {counts.writing} Waiting: {counts.waiting} \n"
+    )
+
+
+def refusal(error: SplicerError, status: int, *, head_only: bool = False, close: bool = True) -> bytes:
+    """The whole response that tells a client why it gets no other.
+
+    Args:
+        error: what is wrong; its text is for the log, the client gets the status alone.
+        status: the HTTP status.
+        head_only: the request was a HEAD.
+        close: the connection ends with it.
+    """
+    body = f"{status} {HTTPStatus(status).phrase}\n".encode()
+    return simple_response(status, body, _PLAIN, _fields(error, status), head_only=head_only, close=close)
+
+
+def _fields(error: SplicerError, status: int) -> Headers:
+    fields: list[Header] = []
+    if isinstance(error, MethodNotAllowed):
+        fields.append((b"Allow", ", ".join(error.allow).encode()))
+    if isinstance(error, BadWebSocketVersion):
+        fields += [(b"Sec-WebSocket-Version", b"13"), (b"Upgrade", b"websocket")]
+    if isinstance(error, UpgradeRequired):
+        fields.append((b"Upgrade", ", ".join(error.protocols).encode()))
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        fields.append((b"Retry-After", _RETRY_AFTER))
+    return tuple(fields)
+
+
+async def send_answer(client: ClientLeg, data: bytes) -> None:
+    """Send an answer of the proxy's own to a client that may not be reading.
+
+    Raises:
+        ClientGone: it is gone, or took nothing for some seconds.
+    """
+    with trio.move_on_after(_SEND_SECONDS):
+        await client.send_all(data)
+        return
+    raise ClientGone("does not read its answer")
+
+
+async def send_refusal(client: ClientLeg, error: SplicerError) -> None:
+    """Tell the client, as far as it listens; the connection is then to be closed."""
+    try:
+        await send_answer(client, refusal(error, error.status))
+    except ClientGone:
+        return

@@ -1,0 +1,69 @@
+"""Idle connections to pods, kept for the next plain HTTP request.
+
+Invariant: a connection in the pool has finished its last exchange on both sides. It is taken out only if nothing is
+there to be read on it: a byte would belong to nobody, an end of stream means that the pod has closed it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+from attrs import define, field
+
+from splicer.model import Endpoint
+from splicer.net.stream import ByteStream
+
+_SWEEP = 5.0  # seconds
+
+
+@define
+class IdlePool:
+    """A small pool per endpoint.
+
+    Args:
+        per_endpoint: how many idle connections to keep to one endpoint.
+        seconds: how long one may idle.
+    """
+
+    per_endpoint: int = 16
+    seconds: float = 30.0
+    _idle: dict[tuple[str, int], deque[tuple[float, ByteStream]]] = field(factory=dict, init=False)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._idle.values()))
+
+    def take(self, endpoint: Endpoint) -> ByteStream | None:
+        """The connection that was used last, if one is fit."""
+        idle = self._idle.get((endpoint.address, endpoint.port))
+        while idle:
+            since, stream = idle.pop()
+            if trio.current_time() - since < self.seconds and stream.is_quiet():
+                return stream
+            stream.close()
+        return None
+
+    def give(self, endpoint: Endpoint, stream: ByteStream) -> None:
+        """Keep a connection whose last exchange is complete, or close it when there are enough."""
+        idle = self._idle.setdefault((endpoint.address, endpoint.port), deque())
+        idle.append((trio.current_time(), stream))
+        if len(idle) > self.per_endpoint:
+            idle.popleft()[1].close()
+
+    async def run(self) -> None:
+        """Close what has idled too long, until cancelled."""
+        while True:
+            await trio.sleep(_SWEEP)
+            oldest = trio.current_time() - self.seconds
+            for key, idle in list(self._idle.items()):
+                while idle and idle[0][0] <= oldest:
+                    idle.popleft()[1].close()
+                if not idle:
+                    del self._idle[key]
+
+    def close(self) -> None:
+        """Close all of them."""
+        for idle in self._idle.values():
+            for _, stream in idle:
+                stream.close()
+        self._idle.clear()

@@ -1,0 +1,169 @@
+"""One worker process: builds the rooms from a Config, and runs the nursery in which every call lives."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import signal
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import trio
+
+from splicer.config.schema import Config
+from splicer.control.accesslog import AccessLog
+from splicer.control.log import Logger
+from splicer.control.reload import Reloader
+from splicer.errors import Side, TooManyConnections
+from splicer.net.dial import dial
+from splicer.net.listen import accept_forever
+from splicer.net.resolve import Resolver
+from splicer.net.stream import TcpStream
+from splicer.relay.hub import Hub
+from splicer.routing.table import RouteTable
+from splicer.session.client import ClientLeg
+from splicer.session.connection import Connection
+from splicer.session.house import House, Rules
+from splicer.session.respond import send_refusal
+from splicer.upstream.balance import Balancer
+from splicer.upstream.endpoints import Endpoints
+from splicer.upstream.pool import IdlePool
+
+_TURNED_AWAY_AT_ONCE = 256  # connections over the limit that still get an answer; the rest is closed
+_QUIET = 10.0  # seconds between two lines about the same exhaustion
+_POLL = 0.05  # seconds between two looks at whether a drain is complete
+_GRACE = 1.0  # seconds for closing tunnels to be logged
+_GC_THRESHOLDS = (20_000, 50, 1000)  # a full collection walks every tunnel's objects, and all frames wait for it
+
+
+class Worker:
+    """Serves until a signal ends it.
+
+    Args:
+        config: in force at the start.
+        path: its file, for a reload.
+        environ: for its ``${NAME}``.
+        listeners: bound and listening; they are closed at the end.
+        log: where its lines go.
+    """
+
+    def __init__(
+        self, config: Config, path: Path, environ: Mapping[str, str], listeners: list[socket.socket], log: Logger
+    ) -> None:
+        self._listeners = listeners
+        self._log = log
+        self._observer = AccessLog(log, config.log.query)
+        self._balancer = Balancer()
+        self._pool = IdlePool()
+        self._hub = Hub()
+        self._reloader = Reloader(path, environ, config, log, self._apply)
+        self._turned_away = 0
+        self._exhausted_logged = -_QUIET
+
+    async def run(self) -> None:
+        """Serve. SIGHUP reloads; SIGTERM drains; a second SIGTERM, or SIGINT, stops at once."""
+        with (
+            trio.open_signal_receiver(signal.SIGHUP, signal.SIGTERM, signal.SIGINT) as signals,
+            self._hub.opened(),
+        ):
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                self._house = House(
+                    rules=self._rules(self._reloader.config),
+                    dial=dial,
+                    pool=self._pool,
+                    balancer=self._balancer,
+                    splice=self._hub.splice,
+                    observer=self._observer,
+                )
+                nursery.start_soon(self._hub.run)
+                nursery.start_soon(self._pool.run)
+                for listener in self._listeners:
+                    nursery.start_soon(accept_forever, listener, self._accept, self._exhausted)
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(*_GC_THRESHOLDS)
+                self._log.info("ready", listen=[_name(listener) for listener in self._listeners])
+                async for signum in signals:
+                    if signum == signal.SIGHUP:
+                        await self._reloader.reload()
+                    elif signum == signal.SIGTERM and not self._house.draining:
+                        nursery.start_soon(self._drain, nursery.cancel_scope)
+                    else:
+                        nursery.cancel_scope.cancel()
+                        break
+            self._pool.close()
+            for listener in self._listeners:
+                listener.close()
+        self._log.info("stopped")
+
+    def _rules(self, config: Config) -> Rules:
+        resolver = Resolver(config.resolver, nursery=self._nursery, lifetime=config.deadlines.resolve)
+        return Rules(
+            table=RouteTable(config.routes),
+            endpoints=Endpoints(resolver, self._balancer),
+            deadlines=config.deadlines,
+            limits=config.limits,
+            trusted_proxies=config.server.trusted_proxies,
+        )
+
+    def _apply(self, config: Config) -> None:
+        self._house.rules = self._rules(config)
+        self._observer.query = config.log.query
+
+    # The listeners stay open: a probe must be able to hear "draining", and a refusal is better than silence.
+    async def _drain(self, everything: trio.CancelScope) -> None:
+        house, seconds = self._house, self._reloader.config.deadlines.drain
+        house.draining = True
+        self._log.info("drain", tunnels=self._hub.tunnels, in_progress=house.counts.writing, seconds=seconds)
+        with trio.move_on_after(seconds):
+            while house.counts.writing:  # noqa: ASYNC110 - an event would cost every exchange, a drain is rare
+                await trio.sleep(_POLL)
+        if house.counts.writing:
+            self._log.warning("drain_expired", tunnels=self._hub.tunnels, in_progress=house.counts.writing)
+            self._hub.end_all(Side.PROXY, "drain")
+            await trio.sleep(_GRACE)
+        everything.cancel()
+
+    def _accept(self, sock: socket.socket, peer: str) -> None:
+        counts = self._house.counts
+        counts.accepted += 1
+        stream = TcpStream(sock)
+        if counts.active >= self._house.rules.limits.connections:
+            self._observer.connection_refused(peer, TooManyConnections())
+            if self._turned_away < _TURNED_AWAY_AT_ONCE:
+                self._nursery.start_soon(self._turn_away, ClientLeg(stream, peer))
+            else:
+                stream.close()
+            return
+        counts.handled += 1
+        self._nursery.start_soon(Connection(self._house, stream, peer).serve)
+
+    async def _turn_away(self, client: ClientLeg) -> None:
+        self._turned_away += 1
+        try:
+            await send_refusal(client, TooManyConnections())
+            await client.linger()
+        finally:
+            self._turned_away -= 1
+            client.stream.close()
+
+    def _exhausted(self, error: OSError) -> None:
+        now = trio.current_time()
+        if now - self._exhausted_logged >= _QUIET:
+            self._exhausted_logged = now
+            self._log.error("accept_backs_off", error=error.strerror, tunnels=self._hub.tunnels)
+
+
+def raise_descriptor_limit() -> None:
+    """Lift the soft RLIMIT_NOFILE to the hard one: a tunnel takes two descriptors, and 1,024 is for shells."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _name(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
