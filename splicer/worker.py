@@ -27,6 +27,7 @@ from splicer.session.client import ClientLeg
 from splicer.session.connection import Connection
 from splicer.session.house import House, Rules
 from splicer.session.respond import send_refusal
+from splicer.session.watch import watch_clients
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pool import IdlePool
@@ -80,6 +81,7 @@ class Worker:
                 )
                 nursery.start_soon(self._hub.run)
                 nursery.start_soon(self._pool.run)
+                nursery.start_soon(watch_clients, self._house.waiting)
                 for listener in self._listeners:
                     nursery.start_soon(accept_forever, listener, self._accept, self._exhausted)
                 gc.collect()

@@ -11,7 +11,7 @@ import time
 from collections import deque
 
 _CAPACITY = 10_000  # lines
-_GATHER = 0.01  # seconds: under load the thread wakes once for many lines
+_GATHER = 0.02  # seconds: under load the thread wakes once for many lines
 _LONGEST = 4096  # bytes: PIPE_BUF, so that the lines of several processes never mix (pipe(7))
 
 
@@ -39,7 +39,8 @@ class LineWriter:
             self.dropped += 1
             return
         self._lines.append(line.encode("utf-8", "replace")[: _LONGEST - 1] + b"\n")
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def close(self, seconds: float = 1.0) -> None:
         """Write what is queued, for at most `seconds`: the reader may have stopped."""
@@ -50,19 +51,28 @@ class LineWriter:
     def _run(self) -> None:
         while True:
             self._wake.wait()
+            if not self._closing:
+                time.sleep(_GATHER)
             self._wake.clear()
             while self._lines:
-                self._write(self._lines.popleft())
+                self._write(self._next())
             if self._closing:
                 return
-            time.sleep(_GATHER)
 
-    def _write(self, line: bytes) -> None:
-        while line:
+    # Each write lets go of the interpreter, and the calls' thread must be asked for it again: few and full ones.
+    def _next(self) -> bytes:
+        lines = [self._lines.popleft()]
+        size = len(lines[0])
+        while self._lines and (size := size + len(self._lines[0])) <= _LONGEST:
+            lines.append(self._lines.popleft())
+        return b"".join(lines)
+
+    def _write(self, lines: bytes) -> None:
+        while lines:
             try:
-                line = line[os.write(self._fd, line) :]
+                lines = lines[os.write(self._fd, lines) :]
             except BlockingIOError:  # somebody made the descriptor non-blocking
                 time.sleep(_GATHER)
             except OSError:  # nobody reads any more
-                self.dropped += 1
+                self.dropped += lines.count(b"\n")
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import structlog
@@ -10,6 +11,8 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 from splicer.control.lines import LineWriter
 
 Logger = FilteringBoundLogger
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str, check_circular=False)
 
 
 def make_logger(lines: LineWriter, style: str, *, colors: bool = False) -> Logger:
@@ -22,7 +25,7 @@ def make_logger(lines: LineWriter, style: str, *, colors: bool = False) -> Logge
     """
     renderer: Any
     if style == "json":
-        renderer = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+        renderer = structlog.processors.JSONRenderer(lambda event, **_: _ENCODER.encode(event))
     else:
         renderer = structlog.dev.ConsoleRenderer(
             colors=colors, exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"

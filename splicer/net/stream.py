@@ -46,6 +46,10 @@ class ByteStream(Protocol):
         """Whether nothing is there to be read: no byte, no end of stream, no error."""
         ...
 
+    def is_gone(self) -> bool:
+        """Whether the next thing to be read is the end of the stream, or an error."""
+        ...
+
     def close(self) -> None:
         """End in order; idempotent."""
         ...
@@ -106,13 +110,19 @@ class TcpStream:
 
     def is_quiet(self) -> bool:
         """See `ByteStream`."""
+        return self._peek() is None
+
+    def is_gone(self) -> bool:
+        """See `ByteStream`."""
+        return self._peek() == b""
+
+    def _peek(self) -> bytes | None:
         try:
-            self.sock.recv(1, socket.MSG_PEEK)
+            return self.sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
-            return True
+            return None
         except OSError:
-            return False
-        return False
+            return b""
 
     # Somebody else may hold a duplicate of the descriptor, and then close(2) alone sends no FIN.
     def close(self) -> None:

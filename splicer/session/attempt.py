@@ -6,14 +6,14 @@ Resolve, connect, send the head, read the response head: each under its own dead
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 import trio
 
 from splicer.errors import (
     AttemptsTimeout,
     BadCapture,
+    ClientGone,
     ConnectFailed,
     ConnectRefused,
     ConnectTimeout,
@@ -143,13 +143,14 @@ class Attempts:
             return await self._dial(choice.endpoints, reusable=reusable)
 
     async def _choose(self, upstream: Upstream, host: str, *, refresh: bool = False) -> Choice:
+        endpoints = self._exchange.rules.endpoints
+        if not refresh and (at_hand := endpoints.at_hand(upstream, host, frozenset(self._failed))) is not None:
+            return at_hand
         parts = self._exchange.record.parts
         started = trio.current_time()
         try:
-            with self._stage(self._route.deadlines.resolve, ResolveTimeout(f"{host}: no answer")):
-                choice = await self._exchange.rules.endpoints.choose(
-                    upstream, host, exclude=frozenset(self._failed), refresh=refresh
-                )
+            with self._stage(self._route.deadlines.resolve, ResolveTimeout, host):
+                choice = await endpoints.choose(upstream, host, exclude=frozenset(self._failed), refresh=refresh)
         finally:
             parts.resolve += trio.current_time() - started
         return choice
@@ -159,7 +160,7 @@ class Attempts:
         started = trio.current_time()
         failure: PodError = NoEndpoint("no address is left")
         try:
-            with self._stage(self._route.deadlines.connect, ConnectTimeout(f"{endpoints[0]}: no answer")):
+            with self._stage(self._route.deadlines.connect, ConnectTimeout, endpoints[0]):
                 for endpoint in endpoints[:_ADDRESSES]:
                     self._endpoint = endpoint
                     self._failed.add((endpoint.address, endpoint.port))
@@ -182,7 +183,7 @@ class Attempts:
         exchange, deadlines = self._exchange, self._route.deadlines
         started = trio.current_time()
         try:
-            with self._stage(deadlines.handshake, HandshakeTimeout(f"{leg.endpoint}: no response head")) as scope:
+            with self._stage(deadlines.handshake, HandshakeTimeout, leg.endpoint) as scope:
                 exchange.written = True
                 await leg.send_all(
                     request_for_pod(
@@ -222,17 +223,50 @@ class Attempts:
     async def _final_head(self, leg: PodLeg) -> ResponseHead:
         exchange = self._exchange
         while True:
-            answer = await exchange.unless_gone(leg.read_head)
+            answer = await leg.read_head()
             if answer.status >= 200 or answer.status == 101:
                 return answer
             if interim := exchange.writer.informational(answer.status, answer.reason, answer.headers):
                 await exchange.client.send_all(interim)
 
-    @contextmanager
-    def _stage(self, seconds: float, late: PodError) -> Iterator[trio.CancelScope]:
-        with trio.CancelScope(deadline=self._budget.until(seconds, trio.current_time())) as scope:
-            yield scope
-        if scope.cancelled_caught:
-            if self._budget.is_spent(trio.current_time()):
-                raise AttemptsTimeout(f"{late} within all attempts' {self._route.deadlines.attempts:g} s") from None
-            raise late
+    def _stage(self, seconds: float, late: type[PodError], what: object) -> _Stage:
+        return _Stage(self._exchange, self._budget, seconds, late, what)
+
+
+class _Stage:
+    """A part of an attempt under its own deadline and the budget's; it ends early when the client leaves.
+
+    Args:
+        exchange: whose attempt it is.
+        budget: of all attempts.
+        seconds: that the part may take.
+        late: what to raise when they are over.
+        what: was being waited for.
+    """
+
+    __slots__ = ("_budget", "_exchange", "_late", "_scope", "_what")
+
+    def __init__(
+        self, exchange: Exchange, budget: AttemptBudget, seconds: float, late: type[PodError], what: object
+    ) -> None:
+        self._exchange = exchange
+        self._budget = budget
+        self._late = late
+        self._what = what
+        self._scope = exchange.scope = trio.CancelScope(deadline=budget.until(seconds, trio.current_time()))
+
+    def __enter__(self) -> trio.CancelScope:
+        return self._scope.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._scope.__exit__(kind, error, trace)
+        self._exchange.scope = None
+        if not self._scope.cancelled_caught:
+            return
+        if self._exchange.gone:
+            raise ClientGone("closed before its answer began") from None
+        if self._budget.is_spent(trio.current_time()):
+            raise AttemptsTimeout(f"{self._what}: the time for all attempts is over") from None
+        raise self._late(f"{self._what}: no answer in time") from None

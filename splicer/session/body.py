@@ -45,10 +45,10 @@ class RequestBody:
             server.next_event()  # its EndOfMessage: the request is over
 
     def start(self, nursery: trio.Nursery, leg: PodLeg, when_sent: Callable[[], None]) -> None:
-        """Send the body to one pod, then watch whether the client leaves; both beside the exchange.
+        """Send the body to one pod, beside the exchange.
 
         Args:
-            nursery: of the exchange; it is cancelled when the client is at fault or gone.
+            nursery: of the exchange; it is cancelled when the client is at fault.
             leg: the pod.
             when_sent: is called when the last byte was sent, or the pod takes no more.
         """
@@ -66,14 +66,13 @@ class RequestBody:
             await trio.lowlevel.checkpoint()  # it may have been stopped before it began
             try:
                 await self._send(leg)
-                when_sent()
-                await self._client.gone()
-                raise ClientGone("closed before its answer was complete")
             except PodReset:
-                when_sent()  # what the pod answered before it stopped reading is read on the other side
+                pass  # what the pod answered before it stopped reading is read on the other side
             except ClientError as error:
                 self.fault = error
                 exchange.cancel()
+                return
+            when_sent()
 
     async def _send(self, leg: PodLeg) -> None:
         self.sent = position = 0

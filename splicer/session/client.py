@@ -9,7 +9,6 @@ from splicer.http1.head import check_partial, find_head_end
 from splicer.net.stream import ByteStream
 
 READ_BYTES = 32 * 1024  # what one read takes at most
-_READ_AHEAD = 32 * 1024  # pipelined or early bytes that are kept while the pod works
 _LINGER_SECONDS = 3.0
 _LINGER_BYTES = 1 << 20
 _CRLF = b"\r\n"
@@ -81,16 +80,6 @@ class ClientLeg:
             return await self.stream.receive_some(READ_BYTES)
         except trio.BrokenResourceError as error:
             raise ClientGone("reset") from error
-
-    async def gone(self) -> None:
-        """Return when the client has closed or reset its connection.
-
-        What it sends meanwhile is kept for later, up to a limit; behind that the end of the stream can't be seen.
-        """
-        while len(self.buffer) < _READ_AHEAD:
-            if not await self._read():
-                return
-        await trio.sleep_forever()
 
     async def send_all(self, data: bytes) -> None:
         """Send everything.

@@ -88,8 +88,8 @@ class Connection:
             self._house.observer.exchange_ended(record)
             raise
         finally:
-            if self._exchange is not None and not isinstance(outcome, OpenTunnel):
-                self._exchange.release()
+            if self._exchange is not None:
+                self._exchange.finish()
         if not isinstance(outcome, OpenTunnel):
             self._house.observer.exchange_ended(record)
         return outcome

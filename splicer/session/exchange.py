@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, ExitStack
-from typing import TypeVar
 
 import h11
 import trio
 from attrs import define, field
 
-from splicer.errors import ClientGone, SplicerError
 from splicer.http1.forwarded import Forwarding
 from splicer.http1.writer import ResponseWriter
 from splicer.model import Endpoint, Match, Record, RequestHead
@@ -18,13 +15,8 @@ from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg
 from splicer.session.house import House, Rules
 
-T = TypeVar("T")
 
-# An answer that comes within this time, in seconds, costs no second task to watch the client.
-_PATIENCE = 0.02
-
-
-@define
+@define(eq=False)
 class Exchange:
     """What the steps of one request share.
 
@@ -32,6 +24,8 @@ class Exchange:
         written: a byte of the request was written to some pod.
         answered: the response head was sent to the client; what fails now can only cut the connection.
         nursery: where a request body is sent from; None without a body.
+        scope: around what is being waited for.
+        gone: the client has left.
     """
 
     house: House
@@ -48,6 +42,8 @@ class Exchange:
     answered: bool = False
     _hold: ExitStack = field(factory=ExitStack, init=False)
     nursery: trio.Nursery | None = None
+    scope: trio.CancelScope | None = None
+    gone: bool = False
 
     def __attrs_post_init__(self) -> None:
         self.writer = ResponseWriter(self.server, self.head)
@@ -65,33 +61,22 @@ class Exchange:
         """Hand the count over to somebody who releases it by leaving it."""
         return self._hold.pop_all()
 
-    async def unless_gone(self, read: Callable[[], Awaitable[T]]) -> T:
-        """Do a cancellable `read` from the pod, and give up when the client leaves meanwhile.
+    def begin(self) -> Exchange:
+        """Watch over the client from now on, until `finish`."""
+        self.house.waiting.add(self)
+        return self
 
-        Raises:
-            ClientGone: the client left first.
-        """
-        if self.nursery is not None:
-            return await read()  # the body's task watches
-        with trio.move_on_after(_PATIENCE):
-            return await read()
-        return await self._watched(read)
+    def finish(self) -> None:
+        """No longer count anywhere."""
+        self.house.waiting.discard(self)
+        self.release()
 
-    async def _watched(self, read: Callable[[], Awaitable[T]]) -> T:
-        outcome: list[T] = []
-        failure: SplicerError = ClientGone("closed before its answer was complete")
-        async with trio.open_nursery() as nursery:
+    def is_abandoned(self) -> bool:
+        """See `house.Waiting`."""
+        return self.client.stream.is_gone()
 
-            async def watch() -> None:
-                await self.client.gone()
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(watch)
-            try:
-                outcome.append(await read())
-            except SplicerError as error:
-                failure = error
-            nursery.cancel_scope.cancel()
-        if outcome:
-            return outcome[0]
-        raise failure
+    def give_up(self) -> None:
+        """The client has left: end what is being waited for on its behalf."""
+        self.gone = True
+        if self.scope is not None:
+            self.scope.cancel()

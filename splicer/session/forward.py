@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from splicer.errors import BodyTimeout, ResponseTimeout, SplicerError
+from splicer.errors import BodyTimeout, ClientGone, ResponseTimeout, SplicerError
 from splicer.http1.response import EndOfBody
 from splicer.model import ResponseHead
 from splicer.session.attempt import Attempts
@@ -21,21 +21,23 @@ async def forward(exchange: Exchange) -> bool:
         SplicerError: nothing was answered, or (`exchange.answered`) the answer broke off.
     """
     seconds = exchange.match.route.deadlines.response
-    with trio.move_on_after(seconds):
+    with trio.move_on_after(seconds) as scope:
         if exchange.head.has_body:
-            return await _with_body(exchange)
-        return await _converse(exchange)
+            return await _with_body(exchange, scope)
+        return await _converse(exchange, scope)
+    if exchange.gone:
+        raise ClientGone("closed before its answer was complete")
     if exchange.body.waiting and not exchange.answered:
         raise BodyTimeout(f"the request body did not come within {seconds:g} s")
     raise ResponseTimeout(f"the exchange was not complete within {seconds:g} s")
 
 
-async def _with_body(exchange: Exchange) -> bool:
+async def _with_body(exchange: Exchange, scope: trio.CancelScope) -> bool:
     outcome: bool | SplicerError | None = None
     async with trio.open_nursery() as nursery:
         exchange.nursery = nursery
         try:
-            outcome = await _converse(exchange)
+            outcome = await _converse(exchange, scope)
         except SplicerError as failure:
             outcome = failure
         nursery.cancel_scope.cancel()
@@ -46,8 +48,9 @@ async def _with_body(exchange: Exchange) -> bool:
     raise fault
 
 
-async def _converse(exchange: Exchange) -> bool:
+async def _converse(exchange: Exchange, scope: trio.CancelScope) -> bool:
     leg, answer = await Attempts(exchange, None).run()
+    exchange.scope = scope
     return await relay_answer(exchange, leg, answer)
 
 
@@ -89,6 +92,6 @@ async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes) -> None:
             out = b""
             await trio.lowlevel.checkpoint()
         if chunk is None:
-            await exchange.unless_gone(leg.read_more)
+            await leg.read_more()
     exchange.answered = True
     await client.send_all(out)

@@ -106,6 +106,18 @@ class Splice(Protocol):
         ...
 
 
+class Waiting(Protocol):
+    """A request that is being served."""
+
+    def is_abandoned(self) -> bool:
+        """Whether its client has left."""
+        ...
+
+    def give_up(self) -> None:
+        """End it."""
+        ...
+
+
 @define
 class House:
     """One worker's rooms.
@@ -120,4 +132,5 @@ class House:
     splice: Splice
     observer: Observer
     counts: Counts = field(factory=Counts)
+    waiting: set[Waiting] = field(factory=set)
     draining: bool = False

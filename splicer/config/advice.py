@@ -1,0 +1,54 @@
+"""What a valid routing.toml says that its writer hardly meant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from splicer.config.plain import show
+from splicer.config.schema import Config
+from splicer.config.values import format_duration
+from splicer.model import Deadlines, Route
+from splicer.routing.shadow import shadowed
+
+
+def warnings(config: Config) -> tuple[str, ...]:
+    """One line for each oddity, with its route and key; a configuration without any gets none."""
+    return (*_shadows(config), *_hurry(config), *_idle_upstreams(config))
+
+
+def _place(route: Route) -> str:
+    return f"routes {route.index} {show(route.name)}"
+
+
+def _shadows(config: Config) -> Iterator[str]:
+    for route, taker in shadowed(config.routes):
+        yield f"{_place(route)}: can never match: {_place(taker)} takes all that it would"
+
+
+def _hurry(config: Config) -> Iterator[str]:
+    """Deadlines within `attempts` that are longer than it: they can never run out."""
+    for key in _cut_short(config.deadlines):
+        yield _longer("", key, config.deadlines)
+    for route in config.routes:
+        for key in _cut_short(route.deadlines):
+            inherited = all(getattr(route.deadlines, k) == getattr(config.deadlines, k) for k in (key, "attempts"))
+            if not inherited:
+                yield _longer(f"{_place(route)}: ", key, route.deadlines)
+
+
+def _cut_short(deadlines: Deadlines) -> list[str]:
+    parts = ("resolve", "connect", "handshake")
+    return [key for key in parts if deadlines.attempts < getattr(deadlines, key) < math.inf]
+
+
+def _longer(place: str, key: str, deadlines: Deadlines) -> str:
+    part, whole = format_duration(getattr(deadlines, key)), format_duration(deadlines.attempts)
+    return f"{place}deadlines.{key}: {part} can never run out: deadlines.attempts ends all attempts after {whole}"
+
+
+def _idle_upstreams(config: Config) -> Iterator[str]:
+    used = {upstream.name for route in config.routes for upstream in (route.upstream, route.fallback) if upstream}
+    for name in config.upstreams:
+        if name not in used:
+            yield f"upstreams.{name}: no route uses it"

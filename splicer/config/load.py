@@ -1,0 +1,157 @@
+"""The text of a routing.toml to one `Config`, or to all of its faults."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from attrs import Factory, define
+
+from splicer.config.environment import Unresolved, expand_all
+from splicer.config.plain import show, suggest
+from splicer.config.routekeys import DEADLINES
+from splicer.config.routes import read_route
+from splicer.config.schema import Config
+from splicer.config.sections import LIMITS, LOG, RESOLVER, SERVER, clashes
+from splicer.config.structure import Fault, Reader, toml_key
+from splicer.config.upstreams import read_upstream
+from splicer.errors import ConfigError
+from splicer.model import Deadlines, Route, Upstream
+
+T = TypeVar("T")
+
+_SECTIONS = ("server", "deadlines", "limits", "log", "resolver", "upstreams", "routes")
+_POSITION = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+
+
+def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -> Config:
+    """Read a configuration.
+
+    Args:
+        text: of the file.
+        name: of the file, for the faults.
+        environ: what ``${NAME}`` is taken from.
+
+    Raises:
+        ConfigError: all faults of the file, each one line that begins with `name`. No other error is ever raised.
+    """
+    try:
+        document = expand_all(_parse(text), environ)
+    except ValueError as error:
+        raise ConfigError((_line(name, str(error)),)) from None
+    loading = _Loading(document)
+    loading.check_sections()
+    server = loading.section("server", SERVER)
+    loading.tell("server", clashes(server))
+    deadlines = loading.section("deadlines", DEADLINES)
+    limits = loading.section("limits", LIMITS)
+    log = loading.section("log", LOG)
+    resolver = loading.section("resolver", RESOLVER)
+    upstreams = loading.upstreams()
+    routes = loading.routes(upstreams, deadlines)
+    if loading.faults:
+        raise ConfigError(tuple(_line(name, fault) for fault in loading.faults))
+    sound = {key: upstream for key, upstream in (upstreams or {}).items() if upstream is not None}
+    return Config(server, deadlines, limits, log, resolver, sound, routes)
+
+
+def _line(name: str, fault: str) -> str:
+    """One line, whatever the file holds: what would break it or blind a terminal is escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in f"{name}: {fault}"
+    )
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        text.encode()
+        return tomllib.loads(text)
+    except UnicodeEncodeError:
+        raise ValueError("is not valid UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(_with_position(str(error), text)) from None
+    except RecursionError:
+        raise ValueError("lists or tables are nested too deep") from None
+    except ValueError:  # an integer with more digits than Python converts
+        raise ValueError("an integer has too many digits") from None
+
+
+def _with_position(message: str, text: str) -> str:
+    """The parser's message with the line and the column in front."""
+    parts = _POSITION.fullmatch(message)
+    if parts is None:
+        return message
+    end = text.rstrip("\n")
+    line, column = parts[2] or end.count("\n") + 1, parts[3] or len(end) - end.rfind("\n")
+    return f"line {line}, column {column}: {parts[1]}"
+
+
+@define
+class _Loading:
+    """A document on its way to a `Config`, with the faults found so far."""
+
+    document: dict[str, Any]
+    faults: list[str] = Factory(list)
+
+    def tell(self, place: str, faults: Iterable[Fault], joint: str = ".") -> None:
+        for fault in faults:
+            self.faults.append(f"{joint.join((place, fault.key)) if fault.path else place}: {fault.text}")
+
+    def check_sections(self) -> None:
+        for key in self.document:
+            if key not in _SECTIONS:
+                self.faults.append(f"{toml_key(key)}: unknown section{suggest(key, _SECTIONS)}")
+
+    def section(self, key: str, reader: Reader[T]) -> T:
+        """One table, with the defaults where it has faults."""
+        reading = reader.read(self.document.get(key, {}))
+        self.tell(key, reading.faults)
+        return reader({}) if reading.value is None else reading.value
+
+    def upstreams(self) -> dict[str, Upstream | None] | None:
+        """All upstreams, None for one with faults; None altogether if there is no telling which there are."""
+        tables = self.document.get("upstreams", {})
+        if not isinstance(tables, dict):
+            self.faults.append(f"upstreams: must be tables such as [upstreams.pod], not {show(tables)}")
+            return None
+        upstreams: dict[str, Upstream | None] = {}
+        for name, table in tables.items():
+            upstreams[name], faults = read_upstream(name, table)
+            self.tell(f"upstreams.{toml_key(name)}", faults)
+        return upstreams
+
+    def routes(self, upstreams: Mapping[str, Upstream | None] | None, deadlines: Deadlines) -> tuple[Route, ...]:
+        """All routes that have no fault."""
+        tables = self.document.get("routes", [])
+        if not isinstance(tables, list):
+            self.faults.append("routes: must be an array of tables; write [[routes]] above each route")
+        elif not tables:
+            self.faults.append("routes: there is none; write at least one [[routes]] table")
+        else:
+            found = [self._route(index, tables, upstreams, deadlines) for index in range(1, len(tables) + 1)]
+            return tuple(route for route in found if route is not None)
+        return ()
+
+    def _route(
+        self,
+        index: int,
+        tables: list[Any],
+        upstreams: Mapping[str, Upstream | None] | None,
+        deadlines: Deadlines,
+    ) -> Route | None:
+        name = _route_name(tables[index - 1])
+        place = f"routes {index}" + (f" {show(name)}" if name else "")
+        namesakes = [other for other, table in enumerate(tables[: index - 1], 1) if name and _route_name(table) == name]
+        if namesakes:
+            self.tell(place, [Fault(("name",), f"routes {namesakes[0]} has the same name")], ": ")
+        route, faults = read_route(index, tables[index - 1], upstreams, deadlines)
+        self.tell(place, faults, ": ")
+        return route
+
+
+def _route_name(table: object) -> str | None:
+    name = table.get("name") if isinstance(table, dict) else None
+    return name if isinstance(name, str) and not isinstance(name, Unresolved) else None

@@ -1,0 +1,192 @@
+"""Parsers for TOML's own types, strictly: nothing is taken for what it merely looks like.
+
+Here as in `values`, `addresses` and the others, a parser takes what TOML gave, and raises `BadValue`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from splicer.config.environment import FromEnvironment, Unresolved
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+_INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
+_SHOWN = 60  # characters of a value in a fault
+
+
+class BadValue(ValueError):
+    """A value that can't be used; its text is the fault and the remedy, to follow a key and a colon."""
+
+
+class At(BadValue):
+    """The fault of one entry in a table.
+
+    Args:
+        key: the entry's.
+        fault: a ValueError, or a group of them.
+    """
+
+    def __init__(self, key: str, fault: Exception) -> None:
+        super().__init__(key, fault)
+        self.key = key
+        self.fault = fault
+
+
+def show(value: object) -> str:
+    """A TOML value as a fault names it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'"{value[: _SHOWN - 1]}…"' if len(value) > _SHOWN else f'"{value}"'
+        case int() | float():
+            return str(value) if abs(value) < 2**63 else "a number beyond 64 bits"
+        case list():
+            return "a list"
+        case dict():
+            return "a table"
+        case _:
+            return "a date or time"
+
+
+def closest(word: str, known: Iterable[str]) -> list[str]:
+    """The known word that a misspelt one stands for, if there is one that is like it."""
+    return get_close_matches(word, list(known), n=1)
+
+
+def suggest(word: str, known: Iterable[str], form: str = '"{}"') -> str:
+    """The end of a fault about an unknown word: "; did you mean ...?", or nothing."""
+    return "".join(f"; did you mean {form.format(near)}?" for near in closest(word, known))
+
+
+def resolved(value: T) -> T:
+    """Any value, unless it is a string that the environment couldn't fill in."""
+    if isinstance(value, Unresolved):
+        raise BadValue(value)
+    return value
+
+
+def text(value: object) -> str:
+    """A string."""
+    value = resolved(value)
+    if not isinstance(value, str):
+        raise BadValue(f"must be a string, not {show(value)}")
+    return str(value)
+
+
+def name(value: object) -> str:
+    """What logs and faults will call something."""
+    word = text(value)
+    if not word.strip() or not word.isprintable():
+        raise BadValue("a name is one line of printable characters, and not empty")
+    return word
+
+
+def boolean(value: object) -> bool:
+    """True or false; the environment may say it in words."""
+    value = resolved(value)
+    if isinstance(value, FromEnvironment) and value in {"true", "false"}:
+        return value == "true"
+    if not isinstance(value, bool):
+        raise BadValue(f"must be true or false, not {show(value)}")
+    return value
+
+
+def integer(value: object) -> int:
+    """An integer and nothing that merely looks like one; the environment may say it in digits."""
+    value = resolved(value)
+    if isinstance(value, FromEnvironment) and _INTEGER.fullmatch(value):
+        return int(value)
+    if type(value) is not int or abs(value) >= 2**63:
+        raise BadValue(f"must be an integer, not {show(value)}")
+    return value
+
+
+def integer_from(minimum: int, maximum: float = math.inf) -> Callable[[object], int]:
+    """A parser for an integer within limits."""
+
+    def parse(value: object) -> int:
+        number = integer(value)
+        if not minimum <= number <= maximum:
+            limits = f"{minimum} or more" if maximum == math.inf else f"between {minimum} and {maximum}"
+            raise BadValue(f"must be {limits}, not {number}")
+        return number
+
+    return parse
+
+
+def choice(*options: str) -> Callable[[object], str]:
+    """A parser for one of a few words."""
+
+    def parse(value: object) -> str:
+        word = text(value)
+        if word not in options:
+            known = ", ".join(show(option) for option in options)
+            raise BadValue(f"must be one of {known}, not {show(word)}{suggest(word, options)}")
+        return word
+
+    return parse
+
+
+def list_of(parse_item: Callable[[object], T], *, empty: str | None = None) -> Callable[[object], tuple[T, ...]]:
+    """A parser for a list, which tells the faults of all items at once.
+
+    Args:
+        parse_item: parses one.
+        empty: why there must be one item at least; None when there needn't.
+    """
+
+    def parse(value: object) -> tuple[T, ...]:
+        if isinstance(value, str):
+            raise BadValue(f"must be a list; write [{show(text(value))}]")
+        if not isinstance(value, list):
+            raise BadValue(f"must be a list, not {show(value)}")
+        if not value and empty:
+            raise BadValue(f"must not be empty: {empty}")
+        return tuple(each(parse_item, value))
+
+    return parse
+
+
+def each(parse_item: Callable[[Any], T], items: Iterable[object]) -> list[T]:
+    """Parse all items.
+
+    Raises:
+        ExceptionGroup: of the faults of all that can't be parsed.
+    """
+    parsed, faults = [], []
+    for item in items:
+        try:
+            parsed.append(parse_item(item))
+        except (ValueError, ExceptionGroup) as fault:
+            faults.append(fault)
+    if faults:
+        raise ExceptionGroup("items", faults)
+    return parsed
+
+
+def table_of(
+    parse_key: Callable[[str], K], parse_value: Callable[[object], T]
+) -> Callable[[object], tuple[tuple[K, T], ...]]:
+    """A parser for a table whose keys are the user's own, which tells the faults of all entries at once."""
+
+    def parse_entry(entry: tuple[str, object]) -> tuple[K, T]:
+        key, value = entry
+        try:
+            return parse_key(key), parse_value(value)
+        except (ValueError, ExceptionGroup) as fault:
+            raise At(key, fault) from None
+
+    def parse(value: object) -> tuple[tuple[K, T], ...]:
+        value = resolved(value)
+        if not isinstance(value, dict):
+            raise BadValue(f"must be a table, not {show(value)}")
+        return tuple(each(parse_entry, value.items()))
+
+    return parse

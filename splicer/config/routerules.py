@@ -1,0 +1,117 @@
+"""How the keys of a ``[[routes]]`` table go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from attrs import Factory, frozen
+
+from splicer.config.plain import show, suggest
+from splicer.config.structure import Fault, Reading
+from splicer.model import Network, PathPattern, Respond, StatusPage, Template, Upstream
+
+_PATTERNS = ("path", "prefix", "regex")
+_ANSWERS = ("respond", "upstream")
+_ONLY_WITH_UPSTREAM = (
+    "rewrite",
+    "strip_prefix",
+    "upgrade",
+    "upgrade_only",
+    "fallback",
+    "fallback_on",
+    "deadlines",
+)
+
+
+@frozen
+class RouteSpec:
+    """The keys of one table, each parsed on its own; upstreams are still names. See `model.Route`."""
+
+    name: str = ""
+    path: PathPattern | None = None
+    prefix: PathPattern | None = None
+    regex: PathPattern | None = None
+    hosts: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    clients: tuple[Network, ...] | None = None
+    log: bool = True
+    respond: Respond | StatusPage | None = None
+    upstream: str | None = None
+    fallback: str | None = None
+    fallback_on: tuple[int, ...] = (502, 503, 504)
+    upgrade: tuple[str, ...] = ()
+    upgrade_only: bool = False
+    rewrite: Template | None = None
+    strip_prefix: bool = False
+    deadlines: Mapping[str, float] = Factory(dict)
+
+
+def broken_rules(
+    spec: RouteSpec, reading: Reading[RouteSpec], upstreams: Mapping[str, Upstream | None] | None
+) -> Iterator[Fault]:
+    """The faults that no key has on its own.
+
+    Invariant: a key that has a fault of its own counts as given and causes no other fault.
+
+    Args:
+        spec: made of the keys without faults.
+        reading: where `spec` comes from.
+        upstreams: by name, None for one with faults; None for all when there is no telling which there are.
+    """
+    given = reading.given
+    if "name" not in given:
+        yield Fault(("name",), "is missing")
+    yield from _exactly_one(_PATTERNS, given)
+    yield from _exactly_one(_ANSWERS, given)
+    yield from _companions(spec, given)
+    yield from _captures("rewrite", spec.rewrite, spec, reading)
+    for key, name in (("upstream", spec.upstream), ("fallback", spec.fallback)):
+        if name is None or upstreams is None:
+            continue
+        if name not in upstreams:
+            yield Fault((key,), f"unknown upstream {show(name)}{suggest(name, upstreams)}")
+        elif (upstream := upstreams[name]) is not None:
+            yield from _captures(key, upstream.host, spec, reading)
+
+
+def _exactly_one(keys: tuple[str, ...], given: frozenset[str]) -> Iterator[Fault]:
+    present = [key for key in keys if key in given]
+    if not present:
+        yield Fault((), f"has none of {', '.join(keys)}; a route has exactly one of them")
+    for key in present[1:]:
+        yield Fault((key,), f"can't stand beside {present[0]}; a route has exactly one of {', '.join(keys)}")
+
+
+def _companions(spec: RouteSpec, given: frozenset[str]) -> Iterator[Fault]:
+    if "respond" in given and "upstream" not in given:
+        for key in _ONLY_WITH_UPSTREAM:
+            if key in given:
+                yield Fault((key,), "goes only with upstream")
+    if spec.strip_prefix and "prefix" not in given:
+        yield Fault(("strip_prefix",), "goes only with prefix")
+    if spec.strip_prefix and "rewrite" in given:
+        yield Fault(("strip_prefix",), "can't stand beside rewrite, which gives the whole path")
+    if spec.upgrade_only and "upgrade" not in given:
+        yield Fault(("upgrade_only",), 'needs upgrade; write upgrade = ["websocket"]')
+    if "fallback_on" in given and "fallback" not in given:
+        yield Fault(("fallback_on",), "needs fallback")
+
+
+def _captures(key: str, template: Template | None, spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
+    """The captures that a template needs and the route's pattern doesn't have."""
+    patterns = [name for name in _PATTERNS if name in reading.given]
+    if template is None or len(patterns) != 1 or patterns[0] in reading.broken:
+        return
+    pattern: PathPattern = getattr(spec, patterns[0])
+    where = "" if key == "rewrite" else f" in {template.text}"
+    for name in sorted(template.captures - pattern.captures):
+        remedy = suggest(name, sorted(pattern.captures), "{{{}}}") or _known(patterns[0], pattern)
+        yield Fault((key,), f"unknown capture {{{name}}}{where}{remedy}")
+
+
+def _known(kind: str, pattern: PathPattern) -> str:
+    if kind != "regex":
+        return f"; a {kind} has no captures, a regex has"
+    if not pattern.captures:
+        return "; the regex has no named group; write (?<name>...)"
+    return f"; the regex captures {', '.join(f'{{{name}}}' for name in sorted(pattern.captures))}"

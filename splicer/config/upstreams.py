@@ -1,0 +1,79 @@
+"""``[upstreams.NAME]``: a named address, whose host may take captures from the URL."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from splicer.config.addresses import is_host_name, is_ip, network, port_number, split_port
+from splicer.config.plain import BadValue, choice, list_of, name, show, text
+from splicer.config.structure import Fault, Reader
+from splicer.model import Network, Template, Upstream
+from splicer.routing.template import CaptureTemplate, parse_template
+
+
+@frozen
+class UpstreamSpec:
+    """The keys of one table; see `model.Upstream`."""
+
+    address: tuple[Template, int]
+    allow: tuple[Network, ...] | None = None
+    balance: str = "least-tunnels"
+
+
+def upstream_address(value: object) -> tuple[Template, int]:
+    """Host template and port of "host:port".
+
+    Invariant: what follows the last capture of a host has a domain of its own, so that the file and not the URL
+    chooses the domain (design §5).
+    """
+    word = text(value)
+    if "://" in word:
+        raise BadValue(f"write host:port without {show(word.partition('://')[0] + '://')}")
+    host, port = split_port(word)
+    if port is None and host.count(":") > 1 and not word.startswith("["):
+        raise BadValue(f'{show(word)} is ambiguous; write an IPv6 address in brackets: "[::1]:8080"')
+    if port is None:
+        raise BadValue(f"{show(word)} has no port; write for example {show(word + ':8080')}")
+    if "{" in port:
+        raise BadValue("a port can't come from a capture: the URL must not choose it")
+    template = parse_template(host)
+    _check_host(template)
+    return template, port_number(port)
+
+
+def _check_host(host: CaptureTemplate) -> None:
+    if not host.captures:
+        if not (is_ip(host.text) or is_host_name(host.text)):
+            raise BadValue(f"{show(host.text)} is neither a host name nor an IP address")
+        return
+    last = host.parts[-1]
+    suffix = last if isinstance(last, str) else ""
+    if not suffix.partition(".")[2]:
+        raise BadValue(
+            f"{show(host.text)} lets the URL choose the domain; "
+            'end it in one of your own, such as "{pod}.voice-agent.svc.cluster.local"'
+        )
+    if not is_host_name(host.render(dict.fromkeys(host.captures, "x"))):
+        raise BadValue(f"{show(host.text)} makes no host name")
+
+
+UPSTREAM = Reader(
+    UpstreamSpec,
+    address=upstream_address,
+    allow=list_of(network, empty="no pod could be reached; leave the key out to allow any address"),
+    balance=choice("least-tunnels", "round-robin", "random"),
+)
+
+
+def read_upstream(key: str, table: object) -> tuple[Upstream | None, tuple[Fault, ...]]:
+    """One upstream by its key under ``[upstreams]``, or None and its faults."""
+    reading = UPSTREAM.read(table)
+    faults = reading.faults
+    try:
+        name(key)
+    except BadValue as fault:
+        faults = (Fault((), str(fault)), *faults)
+    if reading.value is None or faults:
+        return None, faults
+    host, port = reading.value.address
+    return Upstream(key, host, port, reading.value.allow, reading.value.balance), ()

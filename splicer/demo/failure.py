@@ -1,0 +1,48 @@
+"""What goes wrong in a demo, told in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import h11
+import trio
+from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError
+
+from splicer.errors import SplicerError
+
+_SECONDS = 10.0  # for anything that happens on one machine
+
+
+class DemoFailed(SplicerError):
+    """The demo can't start, or a step of its tour went another way than it should."""
+
+    reason = "demo"
+
+
+@contextmanager
+def must_work(what: str, seconds: float = _SECONDS) -> Iterator[None]:
+    """A deadline for what stands in the block, and one clear line if it fails.
+
+    Args:
+        what: is tried, for the line.
+        seconds: that it may take.
+
+    Raises:
+        DemoFailed: it failed, or took longer.
+    """
+    try:
+        with trio.fail_after(seconds):
+            yield
+    except trio.TooSlowError:
+        raise DemoFailed(f"{what}: not done within {seconds:g} s") from None
+    except ConnectionRejected as error:
+        raise DemoFailed(f"{what}: refused with status {error.status_code}") from error
+    except (OSError, trio.BrokenResourceError, HandshakeError, ConnectionClosed, h11.RemoteProtocolError) as error:
+        raise DemoFailed(f"{what}: {error.__cause__ or error or 'the connection broke'}") from error
+
+
+def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The exception that a nursery's group, or a group within it, tells first."""
+    error = group.exceptions[0]
+    return first_failure(error) if isinstance(error, BaseExceptionGroup) else error

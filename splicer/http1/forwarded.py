@@ -1,0 +1,102 @@
+"""Who the client is, and what the pod is told of it: X-Forwarded-*, X-Real-IP, X-Request-ID."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from ipaddress import IPv6Address, ip_address
+
+from attrs import frozen
+
+from splicer.model import Address, Network, RequestHead
+
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]*)?|([0-9.]+):[0-9]*")
+
+
+@frozen
+class Forwarding:
+    """What the proxy vouches for.
+
+    Args:
+        client: the client's numeric address; X-Real-IP.
+        forwarded_for: X-Forwarded-For, the peer last.
+        proto: "http" or "https", as the client spoke to the first proxy.
+        host: the Host that the client asked for.
+        request_id: X-Request-ID.
+    """
+
+    client: str
+    forwarded_for: str
+    proto: str
+    host: str
+    request_id: str
+
+    def fields(self) -> dict[bytes, bytes]:
+        """The field values by name in lower case."""
+        return {
+            b"x-forwarded-for": self.forwarded_for.encode("latin-1"),
+            b"x-forwarded-proto": self.proto.encode("latin-1"),
+            b"x-forwarded-host": self.host.encode("latin-1"),
+            b"x-real-ip": self.client.encode("latin-1"),
+            b"x-request-id": self.request_id.encode("latin-1"),
+        }
+
+
+# Nothing is believed but what a trusted proxy wrote: the walk goes from our peer outwards and stops at the first
+# address that is not one of ours, for whoever sits there could have written all that is left of it.
+def forwarding(head: RequestHead, peer: str, trusted: Sequence[Network], request_id: str) -> Forwarding:
+    """Decide whom the request comes from.
+
+    Args:
+        head: the client's request.
+        peer: numeric address of the connection's other end; an IPv4-mapped one is judged as IPv4.
+        trusted: networks of the proxies that are believed.
+        request_id: to use unless a trusted proxy gave one.
+    """
+    address = _parse(peer) if trusted or ":" in peer else None
+    if address is not None:
+        peer = str(address)
+    if address is None or not _within(address, trusted):
+        return Forwarding(peer, peer, "http", head.host, request_id)
+
+    came_for = b", ".join(value for value in head.values(b"x-forwarded-for") if value).decode("latin-1")
+    protos = [value.lower() for value in head.values(b"x-forwarded-proto")]
+    hosts = b", ".join(head.values(b"x-forwarded-host")).decode("latin-1")
+    ids = head.values(b"x-request-id")
+    return Forwarding(
+        client=str(_walk(address, came_for, trusted)),
+        forwarded_for=f"{came_for}, {peer}" if came_for else peer,
+        proto="https" if protos == [b"https"] else "http",
+        host=hosts or head.host,
+        request_id=ids[0].decode("ascii") if len(ids) == 1 and _REQUEST_ID.fullmatch(ids[0]) else request_id,
+    )
+
+
+def _walk(address: Address, came_for: str, trusted: Sequence[Network]) -> Address:
+    for entry in reversed(came_for.split(",")):
+        further = _parse(entry.strip())
+        if further is None:
+            break
+        address = further
+        if not _within(address, trusted):
+            break
+    return address
+
+
+def _parse(text: str) -> Address | None:
+    with_port = _WITH_PORT.fullmatch(text)
+    if with_port:
+        text = with_port[1] or with_port[2] or ""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def _within(address: Address, networks: Sequence[Network]) -> bool:
+    for network in networks:  # noqa: SIM110 - a loop: this runs for every request, and any() costs a generator
+        if address in network:
+            return True
+    return False

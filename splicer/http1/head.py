@@ -1,0 +1,148 @@
+"""The raw head: where it ends, and the strict reading that both legs share.
+
+h11 takes obs-folds, bare line feeds, two framings at once and a `Content-Length: 5, 5`; two parsers that read
+such a head differently are what request smuggling lives on. So every head is judged here, byte by byte,
+before h11 sees it (RFC 9112 §2.2, §5, §6).
+"""
+
+from __future__ import annotations
+
+import re
+
+from splicer.errors import BadAnswer, BadRequest, HeadTooLarge
+from splicer.model import Headers
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+FIELD_LINES = rb"(?:" + TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+"
+# RFC 9112 §2.2 asks a server to skip "at least one" empty line before a request; the bound keeps a drip of
+# them from being scanned over and over.
+LEADING_LINES = rb"(?:\r\n){0,8}+"
+
+_LEADING = re.compile(LEADING_LINES)
+_BEGINNING = re.compile(LEADING_LINES + rb"(?:\r?\Z|[!#$%&'*+\-.^_`|~0-9A-Za-z])")
+_FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n|\Z)|\r\n[\t ]")
+_NAME = re.compile(TOKEN)
+_FRAMING = re.compile(rb"\r\n(host|content-length|transfer-encoding):[\t ]*+([^\r]*+)", re.IGNORECASE)
+_DIGITS = re.compile(rb"[0-9]{1,19}")
+_MOST_BYTES = 2**63 - 1
+
+FramingFields = dict[bytes, list[bytes]]
+
+
+def find_head_end(buffer: bytes | bytearray, start: int = 0) -> int:
+    """Find where a request head ends.
+
+    Args:
+        buffer: from the first byte of the head (which may be a leading empty line).
+        start: bytes that an earlier call has searched already.
+
+    Returns:
+        The index just past the blank line, or -1 while there is none.
+    """
+    leading = _LEADING.match(buffer)
+    first = leading.end() if leading else 0
+    found = buffer.find(b"\r\n\r\n", max(first, start - 3))
+    return -1 if found < 0 else found + 4
+
+
+def check_partial(buffer: bytes | bytearray, limit: int, start: int = 0) -> None:
+    """Refuse a request head without a blank line yet, as soon as none can make it valid.
+
+    Args:
+        buffer: all that came of the head.
+        limit: the most bytes a head may have.
+        start: bytes that an earlier call has judged already, so that a slow drip costs no more than a burst.
+
+    Raises:
+        HeadTooLarge: it is over the limit.
+        BadRequest: no further byte can mend it.
+    """
+    if len(buffer) > limit:
+        raise HeadTooLarge(f"request head over {limit} bytes")
+    if not _BEGINNING.match(buffer):
+        raise BadRequest("a TLS handshake on a plain port" if buffer[0] == 0x16 else "no HTTP request line")
+    fault = forbidden_byte(buffer, max(0, start - 2))
+    if fault:
+        raise BadRequest(fault)
+
+
+def forbidden_byte(buffer: bytes | bytearray, start: int = 0) -> str | None:
+    """Say what is wrong with the bytes of a head (complete or not), or None when nothing is."""
+    found = _FORBIDDEN.search(buffer, start)
+    if found is None:
+        return None
+    match found[0][:1]:
+        case b"\n":
+            return "bare LF in the head"
+        case b"\r":
+            return "obsolete line folding in the head" if found[0] != b"\r" else "bare CR in the head"
+        case b"\0":
+            return "NUL in the head"
+        case byte:
+            return f"control character 0x{byte[0]:02x} in the head"
+
+
+def field_fault(raw: bytes | bytearray) -> str:
+    """Say which field line makes a complete head malformed, when nothing before it does (RFC 9112 §5)."""
+    for line in raw.strip(b"\r\n").split(b"\r\n")[1:]:
+        name, colon, _ = line.partition(b":")
+        if not colon:
+            return "field line without a colon"
+        if not name:
+            return "field without a name"
+        if name.endswith((b" ", b"\t")):
+            return f"space before the colon of {bytes(name[:40])!r}"
+        if not _NAME.fullmatch(name):
+            return f"field name {bytes(name[:40])!r} is no token"
+    return "malformed field line"
+
+
+def split_fields(raw: bytes) -> Headers:
+    """Split a head, whose every line is known to be well formed, into its fields as they came."""
+    lines = [line.partition(b":") for line in raw.split(b"\r\n")[1:-2]]
+    return tuple([(name, value.strip(b" \t")) for name, _, value in lines])
+
+
+def framing_fields(raw: bytes) -> FramingFields:
+    """Collect the values of Host, Content-Length and Transfer-Encoding as they came (h11 rewrites some).
+
+    Args:
+        raw: a head whose every line is known to be well formed.
+    """
+    fields: FramingFields = {}
+    for name, value in _FRAMING.findall(raw):
+        fields.setdefault(name.lower(), []).append(value.rstrip(b" \t"))
+    return fields
+
+
+# A head that passes has exactly one framing, and every parser reads the same one.
+def body_framing(
+    fields: FramingFields, minor: bytes, error: type[BadRequest] | type[BadAnswer]
+) -> tuple[int | None, bool]:
+    """Judge how the body is framed (RFC 9112 §6.1 to §6.3).
+
+    Args:
+        fields: what `framing_fields` found.
+        minor: the version's second digit, b"0" or b"1".
+        error: what to raise.
+
+    Returns:
+        The Content-Length in bytes, or None; and whether the body is chunked.
+    """
+    codings = fields.get(b"transfer-encoding")
+    lengths = fields.get(b"content-length")
+    if codings is not None:
+        if lengths is not None:
+            raise error("both Content-Length and Transfer-Encoding")
+        if minor == b"0":
+            raise error("Transfer-Encoding in HTTP/1.0")
+        if len(codings) != 1 or codings[0].lower() != b"chunked":
+            raise error("Transfer-Encoding other than one chunked")
+        return None, True
+    if lengths is None:
+        return None, False
+    if len(lengths) != 1:
+        raise error("more than one Content-Length")
+    if not _DIGITS.fullmatch(lengths[0]) or int(lengths[0]) > _MOST_BYTES:
+        raise error(f"Content-Length {lengths[0][:40]!r}")
+    return int(lengths[0]), False

@@ -1,0 +1,140 @@
+"""Field lines: which of them go on to the other leg, and our own serialisation, order and case kept.
+
+h11 would write Host first and pick its own framing, so it only parses and frames; heads are written here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from splicer.http1.forwarded import Forwarding
+from splicer.model import Header, Headers, RequestHead
+
+HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"})
+_NEVER_NOMINATED = frozenset({b"content-length", b"host"})
+_ASSERTED = (
+    b"X-Forwarded-For",
+    b"X-Forwarded-Proto",
+    b"X-Forwarded-Host",
+    b"X-Real-IP",
+    b"X-Request-ID",
+)
+_ASSERTED_NAMES = frozenset(name.lower() for name in _ASSERTED)
+_OWN_PREFIX = b"x-splicer-"
+_NOT_IN_TRAILERS = HOP_BY_HOP | _NEVER_NOMINATED | _ASSERTED_NAMES | {b"trailer"}
+_CLEAN_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+")
+
+
+def gather(headers: Headers, names: frozenset[bytes]) -> dict[bytes, list[bytes]]:
+    """Collect all values of some fields in one pass; `names` in lower case, absent ones left out."""
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        key = name.lower()
+        if key in names:
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def list_members(values: Iterable[bytes]) -> list[bytes]:
+    """Split comma-separated field values into their members, in lower case (RFC 9110 §5.6.1)."""
+    return [member for value in values for part in value.lower().split(b",") if (member := part.strip(b" \t"))]
+
+
+def forwarded_headers(headers: Headers, *, drop: frozenset[bytes] = frozenset()) -> list[Header]:
+    """Leave out what belongs to one connection only (RFC 9110 §7.6.1).
+
+    Args:
+        headers: as they came.
+        drop: further names to leave out, in lower case.
+
+    Returns:
+        The other fields, in order, names in the case they came in. A Connection field that nominates Host or
+        Content-Length is not obeyed: it would change what the message is.
+    """
+    return [header for _, header in _end_to_end(headers, drop)]
+
+
+def _end_to_end(headers: Headers, drop: frozenset[bytes]) -> list[tuple[bytes, Header]]:
+    """The fields to forward, each with its name in lower case."""
+    keyed = [(header[0].lower(), header) for header in headers]
+    dropped = HOP_BY_HOP | drop
+    nominated = [header[1] for key, header in keyed if key == b"connection"]
+    if nominated:
+        dropped |= frozenset(list_members(nominated)) - _NEVER_NOMINATED
+    return [item for item in keyed if item[0] not in dropped]
+
+
+def forwarded_trailers(trailers: Iterable[Header]) -> list[Header]:
+    """Leave out what no trailer may say: framing, routing, and what the proxy vouches for (RFC 9110 §6.5.1)."""
+    return [
+        (name, value)
+        for name, value in trailers
+        if not _is_asserted_alias(name.lower())
+        and name.lower() not in _NOT_IN_TRAILERS
+        and _CLEAN_VALUE.fullmatch(value)
+    ]
+
+
+def serialize_fields(headers: Iterable[Header]) -> bytes:
+    """Write field lines and the blank line."""
+    return b"".join([b"%s: %s\r\n" % header for header in headers]) + b"\r\n"
+
+
+def serialize_request(method: str, target: str, headers: Iterable[Header]) -> bytes:
+    """Write an HTTP/1.1 request head."""
+    return f"{method} {target} HTTP/1.1\r\n".encode("ascii") + serialize_fields(headers)
+
+
+# Nothing the client says can stand where the proxy vouches for a value, and the body has one framing.
+def request_for_pod(
+    head: RequestHead,
+    target: str,
+    *,
+    forwarding: Forwarding,
+    protocol: str | None,
+    extra: Headers = (),
+    authority: str = "",
+) -> bytes:
+    """Write the complete head that a pod gets.
+
+    Args:
+        head: the client's.
+        target: path and query for the pod.
+        forwarding: what X-Forwarded-*, X-Real-IP and X-Request-ID say; each takes the place of the client's own
+            field or is added at the end. An empty value is not sent.
+        protocol: the upgrade to ask for, or None.
+        extra: fields added at the end.
+        authority: Host for an HTTP/1.0 request that came without one.
+    """
+    asserted = forwarding.fields()
+    host = (head.host or authority).encode("ascii")
+    fields: list[Header] = []
+    hostless = True
+    for key, header in _end_to_end(head.headers, frozenset()):
+        if key == b"host":
+            hostless = False
+            fields.append((header[0], host))
+        elif key in _ASSERTED_NAMES:
+            value = asserted.pop(key, b"")
+            if value:
+                fields.append((header[0], value))
+        elif not (key.startswith(b"x") and _is_asserted_alias(key)):
+            fields.append(header)
+    if hostless:
+        fields.insert(0, (b"Host", host))
+    fields += [(name, value) for name in _ASSERTED if (value := asserted.get(name.lower(), b""))]
+    fields += extra
+    if head.chunked:
+        fields.append((b"Transfer-Encoding", b"chunked"))
+    if protocol is not None:
+        fields += [(b"Connection", b"upgrade"), (b"Upgrade", protocol.encode("ascii"))]
+    return serialize_request(head.method, target, fields)
+
+
+def _is_asserted_alias(key: bytes) -> bool:
+    """Whether a pod behind CGI or WSGI, where "_" and "-" are one, could take a field for one of ours."""
+    if b"_" in key:
+        key = key.replace(b"_", b"-")
+        return key in _ASSERTED_NAMES or key.startswith(_OWN_PREFIX)
+    return key.startswith(_OWN_PREFIX)

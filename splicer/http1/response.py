@@ -1,0 +1,202 @@
+"""A pod's answer: raw bytes in, heads and body out; and the framing of the request body on its way to the pod."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+import h11
+from attrs import frozen
+
+from splicer.errors import BadAnswer, PodClosed
+from splicer.http1.head import FIELD_LINES, body_framing, field_fault, forbidden_byte, framing_fields, split_fields
+from splicer.http1.headers import forwarded_trailers
+from splicer.http1.writer import ResponseWriter, simple_response
+from splicer.model import Header, Headers, RequestHead, ResponseHead
+
+__all__ = ["EndOfBody", "ResponseParser", "ResponseWriter", "simple_response"]
+
+_HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?+\r\n" + FIELD_LINES + rb"\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: .*)?", re.DOTALL)
+_BEGINNING = b"HTTP/1."
+_END = h11.EndOfMessage()
+
+
+@frozen
+class EndOfBody:
+    """The body is complete.
+
+    Args:
+        trailers: what a chunked body ended with.
+    """
+
+    trailers: Headers = ()
+
+
+class ResponseParser:
+    """One exchange with a pod, from the request that was sent to the end of its answer.
+
+    Args:
+        request: as the client sent it; its method and framing decide what the answer means.
+        limit: the most bytes that a response head may have.
+        protocol: the upgrade that was asked for, or None.
+    """
+
+    def __init__(self, request: RequestHead, limit: int, *, protocol: str | None = None) -> None:
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limit)
+        self._h11.send(_sent(request.method, request.content_length, request.chunked))
+        self._request = request
+        self._limit = limit
+        self._protocol = protocol
+        self._raw = bytearray()
+        self._searched = 0
+        self._final = False
+        self._eof = False
+        self._end: EndOfBody | None = None
+
+    def body(self, data: bytes) -> bytes:
+        """Frame a piece of the request body."""
+        return self._h11.send(h11.Data(data=data))
+
+    def end_body(self, trailers: Iterable[Header] = ()) -> bytes:
+        """Frame the end of the request body (b"" without one); only a chunked body carries trailers."""
+        if not self._request.has_body:
+            return b""
+        kept = forwarded_trailers(trailers) if self._request.chunked else []
+        return self._h11.send(h11.EndOfMessage(headers=kept))
+
+    def feed(self, data: bytes) -> None:
+        """Take what the pod sent."""
+        if not self._final:
+            self._raw += data
+        elif data:
+            self._h11.receive_data(data)
+
+    def feed_eof(self) -> None:
+        """Take the end of the pod's stream."""
+        self._eof = True
+        if self._final:
+            self._h11.receive_data(b"")
+
+    def next_head(self) -> ResponseHead | None:
+        """Take the next head: any number of informational ones, then a final one or a 101.
+
+        Returns:
+            The head, or None while more bytes are needed.
+
+        Raises:
+            BadAnswer: what came is not one unambiguous HTTP/1.x head, or a 101 that nobody asked for.
+            PodClosed: the stream ended before the head was complete.
+        """
+        end = self._raw.find(b"\r\n\r\n", max(0, self._searched - 3)) + 4
+        if end < 4:
+            self._check_partial()
+            return None
+        raw = bytes(self._raw[:end])
+        del self._raw[:end]
+        self._searched = 0
+        head = self._parse(raw)
+        if head.status >= 200:
+            self._to_body(raw)
+        return head
+
+    def next_body(self) -> bytes | EndOfBody | None:
+        """Take the next piece of the final response's body.
+
+        Returns:
+            Bytes, or `EndOfBody` (again and again once it is reached), or None while more bytes are needed.
+
+        Raises:
+            BadAnswer: the framing is broken, or the stream ended before the body did.
+        """
+        if self._end is not None:
+            return self._end
+        try:
+            event = self._h11.next_event()
+        except h11.RemoteProtocolError as error:
+            raise BadAnswer(str(error)) from error
+        if isinstance(event, h11.Data):
+            return bytes(event.data)
+        if isinstance(event, h11.EndOfMessage):
+            self._end = EndOfBody(tuple(event.headers.raw_items()))
+        return self._end
+
+    @property
+    def trailing(self) -> bytes:
+        """Bytes that came behind the message; after a 101, the first ones of the tunnel."""
+        return self._h11.trailing_data[0] if self._final else bytes(self._raw)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may follow on the pod's connection."""
+        both_done = self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
+        return both_done and not self._eof and not self.trailing
+
+    def _check_partial(self) -> None:
+        raw = self._raw
+        if len(raw) > self._limit:
+            raise BadAnswer(f"response head over {self._limit} bytes")
+        if not _BEGINNING.startswith(raw[: len(_BEGINNING)]):
+            raise BadAnswer("no HTTP/1.x response")
+        fault = forbidden_byte(raw, max(0, self._searched - 2))
+        if fault:
+            raise BadAnswer(fault)
+        self._searched = len(raw)
+        if self._eof:
+            raise PodClosed(f"closed after {len(raw)} bytes of the response head")
+
+    def _parse(self, raw: bytes) -> ResponseHead:
+        if len(raw) > self._limit:
+            raise BadAnswer(f"response head over {self._limit} bytes")
+        accepted = _HEAD.fullmatch(raw)
+        if accepted is None:
+            raise BadAnswer(_diagnose(raw))
+        minor, status, reason = accepted.groups()
+        body_framing(framing_fields(raw), minor, BadAnswer)
+        if status == b"101" and (self._protocol is None or minor == b"0"):
+            raise BadAnswer("a 101 that nobody asked for")
+
+        return ResponseHead(
+            status=int(status),
+            reason=reason or b"",
+            version="1.1" if minor == b"1" else "1.0",
+            headers=split_fields(raw),
+        )
+
+    # h11 is told of the final head alone: informational ones frame nothing, and a 101 is the end of HTTP here.
+    def _to_body(self, raw: bytes) -> None:
+        self._final = True
+        if not self._request.has_body:
+            self._h11.send(_END)
+        self._h11.receive_data(raw)
+        try:
+            self._h11.next_event()
+        except h11.RemoteProtocolError as error:
+            raise BadAnswer(str(error)) from error
+        if self._raw:
+            self._h11.receive_data(bytes(self._raw))
+            self._raw.clear()
+        if self._eof:
+            self._h11.receive_data(b"")
+
+
+@lru_cache(maxsize=64)
+def _sent(method: str, length: int | None, chunked: bool) -> h11.Request:
+    """As much of the request as h11 must know to understand the answer and frame the body."""
+    fields = [("Host", "pod")]
+    if chunked:
+        fields.append(("Transfer-Encoding", "chunked"))
+    elif length is not None:
+        fields.append(("Content-Length", str(length)))
+    return h11.Request(method=method, target="/", headers=fields)
+
+
+def _diagnose(raw: bytes) -> str:
+    fault = forbidden_byte(raw)
+    if fault:
+        return fault
+    line, *_ = raw.partition(b"\r\n")
+    if not _STATUS_LINE.fullmatch(line):
+        return f"malformed status line {line[:40]!r}"
+    return field_fault(raw)

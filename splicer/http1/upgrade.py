@@ -1,0 +1,93 @@
+"""The handshake gate: when a request is an upgrade, and when a 101 is the answer to it (design §5)."""
+
+from __future__ import annotations
+
+import re
+
+from wsproto.utilities import generate_accept_token
+
+from splicer.errors import BadAnswer, BadRequest, BadWebSocketVersion
+from splicer.http1.headers import forwarded_headers, gather, list_members, serialize_fields
+from splicer.model import Header, RequestHead, ResponseHead
+
+_WEBSOCKET = "websocket"
+_REQUEST_FIELDS = frozenset({b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version"})
+_ANSWER_FIELDS = frozenset(
+    {b"connection", b"upgrade", b"sec-websocket-accept", b"content-length", b"transfer-encoding"}
+)
+_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
+
+
+def wanted_upgrade(head: RequestHead, allowed: tuple[str, ...]) -> str | None:
+    """Decide whether a request is an upgrade that its route allows (RFC 9110 §7.8, RFC 6455 §4.2.1).
+
+    Faults of a WebSocket handshake are told in this order: the body, then the version (another version may have
+    another key), then the key.
+
+    Args:
+        head: the client's request.
+        allowed: the route's `upgrade`, in lower case.
+
+    Returns:
+        The first protocol of the client's Upgrade that is allowed; None for plain HTTP, without the Upgrade.
+
+    Raises:
+        BadWebSocketVersion: a WebSocket handshake without exactly one version 13.
+        BadRequest: a WebSocket handshake with a body, or without exactly one key of 16 bytes.
+    """
+    if not allowed or head.method != "GET" or head.version != "1.1":
+        return None
+    fields = gather(head.headers, _REQUEST_FIELDS)
+    if b"upgrade" not in fields or b"upgrade" not in list_members(fields.get(b"connection", ())):
+        return None
+    asked = (member.decode("latin-1") for member in list_members(fields[b"upgrade"]))
+    protocol = next((name for name in asked if name in allowed), None)
+    if protocol != _WEBSOCKET:
+        return None if head.has_body else protocol
+
+    if head.has_body:
+        raise BadRequest("WebSocket handshake with a body")
+    if fields.get(b"sec-websocket-version") != [b"13"]:
+        raise BadWebSocketVersion("WebSocket version other than 13")
+    keys = fields.get(b"sec-websocket-key", ())
+    if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
+        raise BadRequest("Sec-WebSocket-Key is not one key of 16 bytes")
+    return protocol
+
+
+# A tunnel opens only for an answer that was made for this very request: whatever else a pod, or a cache before it,
+# may say is never spliced.
+def verify_upgrade(head: RequestHead, answer: ResponseHead, protocol: str) -> None:
+    """Judge the answer to an upgrade (RFC 9110 §7.8, RFC 6455 §4.1).
+
+    Args:
+        head: the client's request.
+        answer: the pod's final answer.
+        protocol: what `wanted_upgrade` returned.
+
+    Raises:
+        BadAnswer: it does not open this tunnel.
+    """
+    if answer.status != 101:
+        raise BadAnswer(f"status {answer.status} opens no tunnel")
+    fields = gather(answer.headers, _ANSWER_FIELDS)
+    if [value.lower() for value in fields.get(b"upgrade", ())] != [protocol.encode("latin-1")]:
+        raise BadAnswer(f"101 without exactly one Upgrade: {protocol}")
+    if b"upgrade" not in list_members(fields.get(b"connection", ())):
+        raise BadAnswer("101 without Connection: upgrade")
+    if b"content-length" in fields or b"transfer-encoding" in fields:
+        raise BadAnswer("101 with a body's framing")
+    if protocol == _WEBSOCKET:
+        key = head.values(b"sec-websocket-key")[0]
+        if fields.get(b"sec-websocket-accept") != [generate_accept_token(key)]:
+            raise BadAnswer("101 without the right Sec-WebSocket-Accept")
+
+
+def serialize_101(answer: ResponseHead) -> bytes:
+    """Write a verified 101 for the client: the pod's end-to-end fields, in order, behind our own two.
+
+    Args:
+        answer: what `verify_upgrade` let pass.
+    """
+    own: list[Header] = [(b"Upgrade", answer.values(b"upgrade")[0]), (b"Connection", b"Upgrade")]
+    return b"HTTP/1.1 101 %s\r\n" % answer.reason + serialize_fields(own + forwarded_headers(answer.headers))

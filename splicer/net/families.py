@@ -1,0 +1,62 @@
+"""A and AAAA asked at once, made into one answer (RFC 8305 §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+from dns.rdatatype import RdataType
+
+from splicer.errors import ResolveFailed
+from splicer.net.dnsquery import Records
+
+RESOLUTION_DELAY = 0.05  # seconds that a family's answer waits for the other's (RFC 8305 §3)
+
+Ask = Callable[[str, RdataType], Awaitable[Records]]
+_Outcomes = dict[RdataType, Records | ResolveFailed]
+
+
+async def ask_families(name: str, kinds: Sequence[RdataType], ask: Ask) -> Records:
+    """What is known of a name in all families together.
+
+    A failure of one family doesn't spoil the other's addresses, nor does its slowness: once one has addresses, or
+    says that the name doesn't exist, the others have `RESOLUTION_DELAY` left. "No address of this family" decides
+    nothing before the others have answered.
+
+    Args:
+        name: absolute.
+        kinds: of the records, in the order in which their addresses shall come.
+        ask: puts one question.
+
+    Raises:
+        ResolveFailed: no addresses, and not every family could say so.
+    """
+    outcomes: _Outcomes = {}
+    async with trio.open_nursery() as nursery:
+        for kind in kinds:
+            nursery.start_soon(_ask_one, name, kind, ask, outcomes, nursery.cancel_scope)
+    return _merge(kinds, outcomes)
+
+
+async def _ask_one(name: str, kind: RdataType, ask: Ask, outcomes: _Outcomes, others: trio.CancelScope) -> None:
+    try:
+        records = await ask(name, kind)
+    except ResolveFailed as error:
+        outcomes[kind] = error
+        return
+    outcomes[kind] = records
+    if records.addresses or not records.exists:
+        others.deadline = min(others.deadline, trio.current_time() + RESOLUTION_DELAY)
+
+
+def _merge(kinds: Sequence[RdataType], outcomes: _Outcomes) -> Records:
+    known = [outcomes[kind] for kind in kinds if kind in outcomes]
+    answers = [outcome for outcome in known if isinstance(outcome, Records)]
+    found = [answer for answer in answers if answer.addresses]
+    if found:
+        addresses = tuple(address for answer in found for address in answer.addresses)
+        return Records(addresses, min(answer.ttl for answer in found))
+    exists = all(answer.exists for answer in answers)
+    if len(answers) == len(kinds) or not exists:
+        return Records((), min(answer.ttl for answer in answers), exists)
+    raise next(outcome for outcome in known if isinstance(outcome, ResolveFailed))

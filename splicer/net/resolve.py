@@ -1,0 +1,244 @@
+"""Names to addresses: the cache in front, one lookup in flight per name, the last good answer behind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Protocol
+
+import trio
+from attrs import Factory, define, frozen
+from dns.rdatatype import RdataType
+
+from splicer.errors import NameNotFound, ResolveFailed
+from splicer.net.cache import Cache, Known
+from splicer.net.dnsquery import NameServers, Records, system_nameservers
+from splicer.net.families import Ask, ask_families
+
+REFRESH_INTERVAL = 0.25  # seconds: a storm of failed connects must not become a storm of questions
+STALE_PATIENCE = 0.25  # seconds that a caller waits for servers that failed the last time (RFC 8767 §5)
+
+_STOPPED = "the resolver has stopped"
+_LONGEST_LOOKUP = 30.0  # seconds; with `deadlines.resolve` "never", lookups that nobody awaits must still end
+_USABLE_TIME = 0.9  # of the caller's own deadline, after which an old answer is taken while it can still be used
+
+
+@frozen
+class Answer:
+    """What a lookup yields.
+
+    Args:
+        addresses: numeric, IPv4 before IPv6, each family as served; never empty.
+        fresh: False when it came from the cache or the name servers failed: after a failed connect it is worth
+            while to resolve again with `refresh`.
+    """
+
+    addresses: tuple[str, ...]
+    fresh: bool
+
+
+@define
+class ResolverStats:
+    """Counters that only grow.
+
+    Args:
+        queries: lookups put to the name servers (A and AAAA together are one).
+        failures: those of them that no name server answered usably.
+        cache_hits: answers given from the cache within their time.
+        stale: answers given although the name servers had failed.
+    """
+
+    queries: int = 0
+    failures: int = 0
+    cache_hits: int = 0
+    stale: int = 0
+
+
+class ResolverOptions(Protocol):
+    """The ``[resolver]`` table: see the configuration's own class."""
+
+    @property
+    def nameservers(self) -> tuple[tuple[str, int], ...]:
+        """Numeric addresses and ports; empty: those of /etc/resolv.conf."""
+        ...
+
+    @property
+    def max_ttl(self) -> float:
+        """Seconds; a record is never trusted for longer."""
+        ...
+
+    @property
+    def ipv6(self) -> bool:
+        """Whether to ask for AAAA."""
+        ...
+
+    @property
+    def hosts(self) -> Mapping[str, tuple[str, ...]]:
+        """Fixed names in lower case, which come before DNS."""
+        ...
+
+
+@define(eq=False)
+class _Flight:
+    """A lookup under way, for all who wait for it."""
+
+    done: trio.Event = Factory(trio.Event)
+    outcome: Answer | NameNotFound | ResolveFailed = Factory(lambda: ResolveFailed(_STOPPED))
+
+
+class Resolver:
+    """dnspython on Trio.
+
+    Names are absolute (no search list). Fixed names, IP literals and localhost (RFC 6761 §6.3) need no question.
+    An answer is cached for min(TTL, `max_ttl`), "no such name" briefly; while the name servers fail, the last good
+    answer is served. A name has one lookup in flight at most, and it belongs to the nursery, not to who asked first.
+
+    Args:
+        settings: the ``[resolver]`` table.
+        nursery: where lookups run.
+        lifetime: seconds that a lookup may take (`deadlines.resolve`).
+        ask: puts one question to the name servers; None: over the network.
+    """
+
+    def __init__(
+        self, settings: ResolverOptions, *, nursery: trio.Nursery, lifetime: float, ask: Ask | None = None
+    ) -> None:
+        self.counters = ResolverStats()
+        self._nursery = nursery
+        self._lifetime = min(lifetime, _LONGEST_LOOKUP)
+        self._ask = ask or NameServers(settings.nameservers or system_nameservers(), self._lifetime).ask
+        self._kinds = (RdataType.A, RdataType.AAAA) if settings.ipv6 else (RdataType.A,)
+        self._localhost = Answer(("127.0.0.1", "::1") if settings.ipv6 else ("127.0.0.1",), fresh=True)
+        self._hosts = {_absolute(name): Answer(addresses, fresh=True) for name, addresses in settings.hosts.items()}
+        self._cache = Cache(settings.max_ttl)
+        self._flights: dict[str, _Flight] = {}
+
+    def cached(self, name: str) -> Answer | None:
+        """The answer that is at hand; None: `resolve` must be awaited."""
+        return self._at_hand(_absolute(name), refresh=False)
+
+    async def resolve(self, name: str, *, refresh: bool = False) -> Answer:
+        """The answer at hand, or that of the name servers; there is no checkpoint if there is nothing to wait for.
+
+        The caller's deadline is a cancel scope around the call. Whoever gives up, the lookup goes on for the others.
+
+        Args:
+            name: absolute, with or without the last dot.
+            refresh: don't take a good answer from the cache, unless a refresh was begun just before.
+
+        Raises:
+            NameNotFound: there is no such name, or it has no address.
+            ResolveFailed: no name server gave a usable answer, and no earlier answer is known.
+        """
+        name = _absolute(name)
+        answer = self._at_hand(name, refresh=refresh)
+        if answer is not None:
+            return answer
+        refusal = self._cache.refusal(name, trio.current_time())
+        if refusal is not None:
+            raise _again(refusal)
+        known = self._cache.good(name)
+        if known is not None and refresh and name not in self._flights:
+            known.refresh_after = trio.current_time() + REFRESH_INTERVAL
+        flight = self._flights.get(name) or self._take_off(name)
+        with trio.move_on_after(_patience(known)):
+            await flight.done.wait()
+        outcome = flight.outcome
+        if known is not None and not flight.done.is_set():  # it goes on, but this caller's time is up
+            outcome = Answer(known.addresses, fresh=False)
+        if not isinstance(outcome, Answer):
+            raise _again(outcome)
+        if not outcome.fresh:
+            self.counters.stale += 1
+        return outcome
+
+    def _at_hand(self, name: str, *, refresh: bool) -> Answer | None:
+        fixed = self._fixed(name)
+        if fixed is not None:
+            return fixed
+        known = self._cache.good(name)
+        now = trio.current_time()
+        if known is None or now >= known.expires:
+            return None
+        if refresh and (name in self._flights or now >= known.refresh_after):
+            return None
+        if known.stale:
+            self.counters.stale += 1
+        else:
+            self.counters.cache_hits += 1
+        return Answer(known.addresses, fresh=refresh and not known.stale)
+
+    def _fixed(self, name: str) -> Answer | None:
+        if (answer := self._hosts.get(name)) is not None:
+            return answer
+        if name == "localhost" or name.endswith(".localhost"):
+            return self._localhost
+        return _literal(name)
+
+    def _take_off(self, name: str) -> _Flight:
+        flight = _Flight()
+        try:
+            self._nursery.start_soon(self._look_up, name, flight)
+        except RuntimeError:  # the nursery is closed
+            raise ResolveFailed(_STOPPED) from None
+        self._flights[name] = flight
+        return flight
+
+    # Whatever happens in here, the waiters wake, and the nursery sees no exception but its own cancellation.
+    async def _look_up(self, name: str, flight: _Flight) -> None:
+        self.counters.queries += 1
+        try:
+            with trio.fail_after(self._lifetime):
+                records = await ask_families(name, self._kinds, self._ask)
+            flight.outcome = self._learn(name, records)
+        except trio.TooSlowError:
+            flight.outcome = self._failed(name, ResolveFailed(f"{name}: no answer within {self._lifetime:g} s"))
+        except ResolveFailed as error:
+            flight.outcome = self._failed(name, error)
+        except Exception as error:  # noqa: BLE001  # a fault of ours must fail this name, not the worker
+            flight.outcome = self._failed(name, ResolveFailed(f"{name}: {error!r}"))
+        finally:
+            del self._flights[name]
+            flight.done.set()
+
+    def _learn(self, name: str, records: Records) -> Answer | NameNotFound:
+        now = trio.current_time()
+        if records.addresses:
+            self._cache.found(name, records, now)
+            return Answer(records.addresses, fresh=True)
+        error = NameNotFound(f"{name} has no address" if records.exists else f"there is no name {name}")
+        self._cache.gone(name, records, error, now)
+        return error
+
+    def _failed(self, name: str, error: ResolveFailed) -> Answer | ResolveFailed:
+        self.counters.failures += 1
+        self._cache.failed(name, error, trio.current_time())
+        known = self._cache.good(name)
+        return error if known is None else Answer(known.addresses, fresh=False)
+
+
+def _absolute(name: str) -> str:
+    return name.lower().removesuffix(".")
+
+
+@lru_cache(maxsize=1024)
+def _literal(name: str) -> Answer | None:
+    try:
+        return Answer((str(ip_address(name)),), fresh=True)
+    except ValueError:
+        return None
+
+
+def _again(error: NameNotFound | ResolveFailed) -> NameNotFound | ResolveFailed:
+    """The same error for one more caller: a raised exception gathers its raiser's traceback."""
+    return type(error)(*error.args)
+
+
+def _patience(known: Known | None) -> float:
+    """Seconds to wait for a lookup: who knows an older answer stops early enough to use it."""
+    if known is None:
+        return math.inf
+    left = trio.current_effective_deadline() - trio.current_time()
+    return max(0.0, min(_USABLE_TIME * left, STALE_PATIENCE if known.stale else math.inf))

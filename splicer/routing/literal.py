@@ -1,0 +1,45 @@
+"""What can be read off a regular expression's text without running it."""
+
+from __future__ import annotations
+
+import re
+
+_OPAQUE = re.compile(r"\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]", re.DOTALL)
+_GROUP_NAME = re.compile(r"\(\?P?<(\w+)>")
+_PLAIN = re.compile(r"(?:[^\\.\[\]()*+?{}|^$]|\\[^a-zA-Z0-9])*")
+
+
+def _skeleton(regex: str) -> str:
+    """The regex with each escape and each class replaced by "x": its parentheses and bars are then real."""
+    return _OPAQUE.sub("x", regex)
+
+
+def _alternates(regex: str) -> bool:
+    """Whether a bar stands outside of all groups, so that "^" binds only one branch."""
+    depth = 0
+    for character in _skeleton(regex):
+        depth += (character == "(") - (character == ")")
+        if character == "|" and depth == 0:
+            return True
+    return False
+
+
+def leading_literal(regex: str) -> str:
+    """The text that every match of an anchored regex begins with; "" if there is none to be sure of.
+
+    Invariant: `regex` finds something in a text only if the text starts with the result.
+    """
+    if not regex.startswith("^") or _alternates(regex):
+        return ""
+    plain = _PLAIN.match(regex, 1)
+    end = plain.end() if plain else 1
+    atoms = re.findall(r"\\?.", regex[1:end], re.DOTALL)
+    if regex[end : end + 1] in {"*", "?", "{"}:  # the last character may be there, or not
+        atoms = atoms[:-1]
+    return "".join(atom[-1] for atom in atoms)
+
+
+def repeated_names(regex: str) -> list[str]:
+    """The group names that stand there twice: RE2 takes them, and forgets all but the first."""
+    names = _GROUP_NAME.findall(_skeleton(regex))
+    return sorted({name for name in names if names.count(name) > 1})

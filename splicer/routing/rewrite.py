@@ -1,0 +1,45 @@
+"""The request target that the pod gets to see."""
+
+from __future__ import annotations
+
+import re
+
+from splicer.errors import BadRequest
+from splicer.model import Match
+
+_DOT_SEGMENT = re.compile(r"(?:/|%2f)(?:\.|%2e){1,2}(?=/|%2f|\Z)", re.IGNORECASE)
+
+
+def target_path(match: Match, path: str, query: str | None) -> str:
+    """The target for the pod, percent-encoding untouched.
+
+    Invariant: the client's query is never lost, unless the rewrite has one of its own.
+
+    Args:
+        match: what `RouteTable.match` found.
+        path: the request's, as received.
+        query: what follows the "?", or None without one.
+
+    Raises:
+        BadRequest: cutting the path has made a dot segment: "/files../x", with the prefix "/files" taken off, would
+            climb out of what the route means to show.
+    """
+    route = match.route
+    if route.rewrite is not None:
+        target = route.rewrite.render(match.captures)
+        if "?" in route.rewrite.text:
+            query = None
+    elif route.strip_prefix is not None:
+        target = path.removeprefix(route.strip_prefix)
+    else:
+        return path if query is None else f"{path}?{query}"
+    if not target.startswith("/"):
+        target = f"/{target}"
+    if climbs(target):
+        raise BadRequest(f"dot segment in the rewritten path {target}")
+    return target if query is None else f"{target}?{query}"
+
+
+def climbs(target: str) -> bool:
+    """Whether the path of a target has a dot segment, with %2e and %2f decoded."""
+    return _DOT_SEGMENT.search(target.partition("?")[0]) is not None

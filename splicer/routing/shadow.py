@@ -1,0 +1,44 @@
+"""Routes that can never match, because an earlier one takes all that they would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from splicer.model import PathPattern, Route
+from splicer.routing.hosts import hosts_cover
+from splicer.routing.pattern import ExactPath, PrefixPath, leading_text
+from splicer.routing.table import same_resource, served_methods
+
+
+def shadowed(routes: Iterable[Route]) -> list[tuple[Route, Route]]:
+    """Each route that can never match, with the earlier one that takes its place.
+
+    Never a false alarm: what can't be decided (a regex against another, say) is passed over. `clients` don't
+    matter: they are judged after the match.
+    """
+    earlier: list[Route] = []
+    pairs = []
+    for route in routes:
+        taker = next((other for other in earlier if _takes_all(other, route)), None)
+        if taker is not None:
+            pairs.append((route, taker))
+        earlier.append(route)
+    return pairs
+
+
+def _takes_all(earlier: Route, later: Route) -> bool:
+    """Whether `RouteTable.match` can't get past `earlier` with any request that `later` matches.
+
+    Methods let a request past only to a route of the same resource; any other gets the earlier one's 405.
+    """
+    if same_resource(earlier, later):
+        return not earlier.methods or (bool(later.methods) and set(later.methods) <= set(served_methods(earlier)))
+    return _covers(earlier.pattern, later.pattern) and hosts_cover(earlier.hosts, later.hosts)
+
+
+def _covers(earlier: PathPattern, later: PathPattern) -> bool:
+    if earlier == later:
+        return True
+    if isinstance(later, ExactPath):
+        return earlier.match(later.path) is not None
+    return isinstance(earlier, PrefixPath) and leading_text(later).startswith(earlier.prefix)

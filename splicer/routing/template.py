@@ -1,0 +1,98 @@
+"""Literal text with ``{captures}``: rewrites, and the hosts of upstreams."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from splicer.errors import BadCapture
+from splicer.model import Template
+
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+@frozen
+class Capture:
+    """A place in a template where a capture goes."""
+
+    name: str
+
+
+@frozen
+class CaptureTemplate:
+    """A parsed template.
+
+    Args:
+        text: as the file has it.
+        parts: literal text and captures, in order.
+        captures: the names of those captures.
+    """
+
+    text: str
+    parts: tuple[str | Capture, ...]
+    captures: frozenset[str]
+
+    def render(self, captures: Mapping[str, str]) -> str:
+        """The text with each capture put in as it is."""
+        return "".join(part if isinstance(part, str) else captures[part.name] for part in self.parts)
+
+
+def parse_template(text: str) -> CaptureTemplate:
+    """Parse literal text with ``{captures}``; ``{{`` and ``}}`` stand for the braces themselves.
+
+    Raises:
+        ValueError: a brace without its partner, or braces around what is no name.
+    """
+    parts: list[str | Capture] = []
+    end = 0
+    for token in _TOKEN.finditer(text):
+        parts.append(text[end : token.start()])
+        parts.append(_part(token))
+        end = token.end()
+    parts.append(text[end:])
+    kept = tuple(part for part in parts if part)
+    return CaptureTemplate(text, kept, frozenset(part.name for part in kept if isinstance(part, Capture)))
+
+
+def _part(token: re.Match[str]) -> str | Capture:
+    match token[0]:
+        case "{{" | "}}":
+            return token[0][0]
+        case "{":
+            raise ValueError('"{" is not closed; write "{{" for the brace itself')
+        case "}":
+            raise ValueError('"}" closes nothing; write "}}" for the brace itself')
+    if not token[1].isidentifier():
+        raise ValueError(f"{token[0]} is no capture's name")
+    return Capture(token[1])
+
+
+def check_label(value: str) -> bool:
+    """Whether a capture is one DNS label in lower case (RFC 1123 §2.1), as it stands.
+
+    One that would first have to be percent-decoded is none.
+    """
+    return _LABEL.fullmatch(value) is not None
+
+
+def render_host(template: Template, captures: Mapping[str, str]) -> str:
+    """The host name to connect to, or an address literal.
+
+    Invariant: a capture never leaves its DNS label, so that the fixed parts of the template alone say in
+    which domain the host lies (design §5). A template without captures is the file's own and taken as it is.
+
+    Raises:
+        BadCapture: a capture that the host uses is no DNS label, or the name gets too long for DNS.
+    """
+    if not template.captures:
+        return template.render(captures)
+    for name in sorted(template.captures):
+        if not check_label(captures[name]):
+            raise BadCapture(f"{{{name}}} is no DNS label: {captures[name]!r}")
+    host = template.render(captures)
+    if len(host) > 253 or any(len(label) > 63 for label in host.split(".")):
+        raise BadCapture(f"too long for a DNS name: {host!r}")
+    return host

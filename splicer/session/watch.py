@@ -1,0 +1,23 @@
+"""Whether clients are still there while a pod works for them.
+
+One task looks at all of them now and then: a task for each would cost every handshake more than this costs in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import trio
+
+from splicer.session.house import Waiting
+
+_EVERY = 0.25  # seconds
+
+
+async def watch_clients(waiting: Collection[Waiting]) -> None:
+    """Give up the exchanges whose client has left, so that the pod can stop working; until cancelled."""
+    while True:
+        await trio.sleep(_EVERY)
+        for exchange in list(waiting):
+            if exchange.is_abandoned():
+                exchange.give_up()

@@ -1,0 +1,84 @@
+"""In which order to try the endpoints of an upstream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from random import Random
+
+from splicer.model import Endpoint
+
+
+class Balancer:
+    """What one worker knows of its endpoints' load.
+
+    Args:
+        random: for the policy "random".
+    """
+
+    def __init__(self, random: Random | None = None) -> None:
+        self._random = random or Random()  # noqa: S311  # it spreads load, it keeps no secret
+        self._live: dict[tuple[str, int], int] = {}
+        self._turns: Counter[str] = Counter()
+
+    def live(self, endpoint: Endpoint) -> int:
+        """How many tunnels and attempts hold the endpoint's address now."""
+        return self._live.get((endpoint.address, endpoint.port), 0)
+
+    def hold(self, endpoint: Endpoint) -> Hold:
+        """Count a tunnel or an attempt while the returned context is open."""
+        return Hold(self._live, (endpoint.address, endpoint.port))
+
+    def order(self, upstream_name: str, policy: str, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+        """Every endpoint once, the one to try first in front.
+
+        Args:
+            upstream_name: whose turns to count, for upstreams that share endpoints take turns independently.
+            policy: "least-tunnels" (equals take turns), "round-robin" or "random".
+            endpoints: in any order: name servers shuffle their answers.
+
+        Raises:
+            ValueError: there is no such policy.
+        """
+        if len(endpoints) < 2:
+            return list(endpoints)
+        match policy:
+            case "least-tunnels":
+                return sorted(self._rotated(upstream_name, endpoints), key=self.live)
+            case "round-robin":
+                return self._rotated(upstream_name, endpoints)
+            case "random":
+                return self._random.sample(endpoints, len(endpoints))
+            case _:
+                raise ValueError(f"no balance policy {policy!r}")
+
+    # A turn is worth something only from one fixed order, whatever order the name servers chose this time.
+    def _rotated(self, upstream_name: str, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+        ordered = sorted(endpoints, key=_place)
+        turn = self._turns[upstream_name] % len(ordered)
+        self._turns[upstream_name] += 1
+        return ordered[turn:] + ordered[:turn]
+
+
+class Hold:
+    """One tunnel or attempt. An address that nobody holds takes no memory: pods come and go."""
+
+    __slots__ = ("_key", "_live")
+
+    def __init__(self, live: dict[tuple[str, int], int], key: tuple[str, int]) -> None:
+        self._live = live
+        self._key = key
+
+    def __enter__(self) -> None:
+        self._live[self._key] = self._live.get(self._key, 0) + 1
+
+    def __exit__(self, *_: object) -> None:
+        left = self._live[self._key] - 1
+        if left:
+            self._live[self._key] = left
+        else:
+            del self._live[self._key]
+
+
+def _place(endpoint: Endpoint) -> tuple[str, int]:
+    return endpoint.address, endpoint.port
