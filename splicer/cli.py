@@ -86,15 +86,17 @@ def explain(
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the tour.")] = False,
-    port: Annotated[int, typer.Option(help="Of the edge, on 127.0.0.1; 0 takes any free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of the edge, on 127.0.0.1; 0 takes any free one.")
+    ] = 8080,
 ) -> None:
     """Run a whole small voice system on 127.0.0.x, with a call through it."""
-    from splicer.demo import run_demo
+    from splicer.demo import DemoFailed, run_demo
 
     try:
         run_demo(once=once, port=port)
-    except ConfigError as error:
-        _fail(*error.faults)
+    except DemoFailed as error:
+        _fail(error.detail)
 
 
 def _fail(*faults: str) -> NoReturn:

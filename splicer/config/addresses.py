@@ -36,7 +36,9 @@ def split_port(address: str) -> tuple[str, str | None]:
     """Host and port of "host:port", "[IPv6]:port", or either without a port (None then)."""
     if address.startswith("["):
         host, _, rest = address[1:].partition("]")
-        return (host, rest[1:]) if rest.startswith(":") else (host, rest or None)
+        if rest.startswith(":"):
+            return host, rest[1:]
+        return (address, None) if rest else (host, None)
     if address.count(":") > 1:
         return address, None
     host, colon, port = address.partition(":")
@@ -65,7 +67,8 @@ def listen_address(value: object) -> ListenAddress:
     word = text(value)
     host, port = split_port(word)
     if port is None:
-        raise BadValue(f"{show(word)} has no port; write for example {show(str(ListenAddress(host, 8080)))}")
+        example = str(ListenAddress(host, 8080)) if is_ip(host) else "0.0.0.0:8080"
+        raise BadValue(f"{show(word)} has no port; write for example {show(example)}")
     host = host or "0.0.0.0"  # noqa: S104 - that is what ":8080" says
     if host == "localhost":
         raise BadValue(f'{show(word)} must be an IP address; write "127.0.0.1:{port}"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -59,6 +60,24 @@ Respond = Callable[[Request], Answer]
 TakeCall = Callable[[trio.abc.Stream], Awaitable[None]]
 
 
+def listening(who: str, host: str, port: int, remedy: str = "is another demo running?") -> socket.socket:
+    """A listening socket.
+
+    Args:
+        who: wants it, for the error.
+        host: numeric address.
+        port: TCP port; 0 takes any free one.
+        remedy: what to do if the address can't be had.
+
+    Raises:
+        DemoFailed: the address can't be had.
+    """
+    try:
+        return bind(host, port)
+    except OSError as error:
+        raise DemoFailed(f"{who}: {host}:{port}: {error.strerror}; {remedy}") from error
+
+
 async def serve(
     who: str,
     host: str,
@@ -81,10 +100,7 @@ async def serve(
     Raises:
         DemoFailed: the address can't be had.
     """
-    try:
-        sock = bind(host, port)
-    except OSError as error:
-        raise DemoFailed(f"{who}: {host}:{port}: {error.strerror}") from error
+    sock = listening(who, host, port)
 
     # A connection that breaks, or whose client talks nonsense, concerns nobody else.
     async def handle(stream: trio.SocketStream) -> None:
@@ -106,23 +122,24 @@ async def serve(
 
 async def _converse(stream: trio.SocketStream, respond: Respond, take_call: TakeCall | None) -> None:
     server = h11.Connection(h11.SERVER)
-    while server.our_state is h11.IDLE:
+    while True:
         with trio.fail_after(_PATIENCE):
             head, body = await _read(server, stream)
             if not isinstance(head, h11.Request):
                 return
             headers = _fields(head)
-            if take_call is not None and headers.get("upgrade", "").lower() == "websocket":
-                break
-            answer = respond(Request(head.method.decode(), head.target.decode(), headers, body))
-            fields = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
-            response = h11.Response(status_code=answer.status, headers=fields)
-            await _send(server, stream, response, h11.Data(answer.body), h11.EndOfMessage())
-        if server.our_state is h11.DONE:
-            server.start_next_cycle()
-    else:
-        return
-    await take_call(replayed(head, server.trailing_data[0], stream))
+            call = take_call if headers.get("upgrade", "").lower() == "websocket" else None
+            if call is None:
+                answer = respond(Request(head.method.decode(), head.target.decode(), headers, body))
+                fields = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
+                content = b"" if head.method == b"HEAD" else answer.body
+                response = h11.Response(status_code=answer.status, headers=fields)
+                await _send(server, stream, response, h11.Data(content), h11.EndOfMessage())
+        if call is not None:
+            return await call(replayed(head, server.trailing_data[0], stream))
+        if server.our_state is not h11.DONE:
+            return
+        server.start_next_cycle()
 
 
 async def fetch(address: str, method: str, target: str, body: bytes = b"") -> Answer:

@@ -19,21 +19,28 @@ def shadowed(routes: Iterable[Route]) -> list[tuple[Route, Route]]:
     earlier: list[Route] = []
     pairs = []
     for route in routes:
-        taker = next((other for other in earlier if _takes_all(other, route)), None)
+        taker = _taker(earlier, route)
         if taker is not None:
             pairs.append((route, taker))
         earlier.append(route)
     return pairs
 
 
-def _takes_all(earlier: Route, later: Route) -> bool:
-    """Whether `RouteTable.match` can't get past `earlier` with any request that `later` matches.
+def _taker(earlier: list[Route], later: Route) -> Route | None:
+    """The first route that `RouteTable.match` can't get past with any request that `later` matches.
 
-    Methods let a request past only to a route of the same resource; any other gets the earlier one's 405.
+    Methods let a request past only to a route of the same resource; any other gets 405 from the first match. So
+    after a route of the same resource only such routes matter, and those by their methods.
     """
-    if same_resource(earlier, later):
-        return not earlier.methods or (bool(later.methods) and set(later.methods) <= set(served_methods(earlier)))
-    return _covers(earlier.pattern, later.pattern) and hosts_cover(earlier.hosts, later.hosts)
+    resource_seen = False
+    for route in earlier:
+        if same_resource(route, later):
+            resource_seen = True
+            if not route.methods or (later.methods and set(later.methods) <= set(served_methods(route))):
+                return route
+        elif not resource_seen and _covers(route.pattern, later.pattern) and hosts_cover(route.hosts, later.hosts):
+            return route
+    return None
 
 
 def _covers(earlier: PathPattern, later: PathPattern) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack
-
 import h11
 import trio
 from attrs import define, field
@@ -14,6 +12,7 @@ from splicer.model import Endpoint, Match, Record, RequestHead
 from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg
 from splicer.session.house import House, Rules
+from splicer.upstream.balance import Hold
 
 
 @define(eq=False)
@@ -40,7 +39,7 @@ class Exchange:
     writer: ResponseWriter = field(init=False)
     written: bool = False
     answered: bool = False
-    _hold: ExitStack = field(factory=ExitStack, init=False)
+    _hold: Hold | None = field(default=None, init=False)
     nursery: trio.Nursery | None = None
     scope: trio.CancelScope | None = None
     gone: bool = False
@@ -51,15 +50,20 @@ class Exchange:
     def count_at(self, endpoint: Endpoint) -> None:
         """Count at this endpoint, and at no other."""
         self.release()
-        self._hold.enter_context(self.house.balancer.hold(endpoint))
+        self._hold = self.house.balancer.hold(endpoint)
+        self._hold.__enter__()
 
     def release(self) -> None:
         """No longer count at any endpoint."""
-        self._hold.close()
+        if self._hold is not None:
+            self._hold.__exit__()
+            self._hold = None
 
-    def take_hold(self) -> AbstractContextManager[object]:
+    def take_hold(self) -> Hold:
         """Hand the count over to somebody who releases it by leaving it."""
-        return self._hold.pop_all()
+        assert self._hold is not None  # noqa: S101 - an attempt has succeeded
+        hold, self._hold = self._hold, None
+        return hold
 
     def begin(self) -> Exchange:
         """Watch over the client from now on, until `finish`."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 from attrs import frozen
 
 from splicer.errors import NoDescriptor, Side
@@ -17,6 +15,7 @@ from splicer.session.exchange import Exchange
 from splicer.session.forward import relay_answer
 from splicer.session.house import House
 from splicer.session.respond import send_refusal
+from splicer.upstream.balance import Hold
 
 
 @frozen
@@ -32,7 +31,7 @@ class OpenTunnel:
     to_client: bytes
     to_pod: bytes
     record: Record
-    hold: AbstractContextManager[object]
+    hold: Hold
 
 
 async def shake_hands(exchange: Exchange, protocol: str) -> OpenTunnel | bool:

@@ -1,0 +1,78 @@
+"""`splicer demo`: a whole small voice system on 127.0.0.x, to look at.
+
+Pods and router live in this process, the edge is a real `splicer run`.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import trio
+
+from splicer.demo.edge import Edge, running_edge
+from splicer.demo.failure import DemoFailed, first_failure
+from splicer.demo.guide import introduce, show_by_hand
+from splicer.demo.places import EDGE_HOST, PODS
+from splicer.demo.pod import Pod
+from splicer.demo.router import run_router
+from splicer.demo.story import Story
+from splicer.demo.tour import take_tour
+from splicer.demo.web import listening
+
+__all__ = ["DemoFailed", "run_demo"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_demo(*, once: bool, port: int) -> None:
+    """Run the demo until Ctrl-C.
+
+    Args:
+        once: end after the tour.
+        port: of the edge; 0 takes any free one.
+
+    Raises:
+        DemoFailed: an address can't be had, or a step of the tour failed.
+    """
+    # A second Ctrl-C, while the first is being obeyed, asks for nothing new.
+    with suppress(KeyboardInterrupt), TemporaryDirectory(prefix="splicer-demo-") as directory:
+        try:
+            trio.run(_demo, Path(directory), once, port)
+        except BaseExceptionGroup as group:
+            raise first_failure(group) from None
+
+
+async def _demo(directory: Path, once: bool, port: int) -> None:
+    story = Story()
+    pods = {name: Pod(name, host) for name, host in PODS.items()}
+    with trio.open_signal_receiver(*_SIGNALS) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_end_at_signal, signals, nursery.cancel_scope)
+            listening("the edge", EDGE_HOST, port, "take another with --port; 0 takes any free one").close()
+            for pod in pods.values():
+                await nursery.start(pod.run)
+            await nursery.start(run_router)
+            async with running_edge(directory, port) as edge:
+                introduce(story, edge)
+                stopped = await take_tour(story, edge, pods)
+                if not once:
+                    show_by_hand(story, edge, stopped)
+                    await _follow(story, edge)
+            nursery.cancel_scope.cancel()
+    story.title("The demo has ended.")
+
+
+async def _end_at_signal(signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
+    await anext(signals)
+    everything.cancel()
+
+
+async def _follow(story: Story, edge: Edge) -> None:
+    while (entry := await edge.next_entry()) is not None:
+        story.log(entry)
+    await edge.ended()
+    story.line("The edge has ended.")

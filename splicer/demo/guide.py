@@ -1,0 +1,45 @@
+"""What stands before the tour and after it: who is there, and what to try by hand."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+from splicer.demo.edge import Edge
+from splicer.demo.places import POD_PORT, PODS, ROUTER, ROUTER_HOST, ROUTER_PORT
+from splicer.demo.story import Story
+
+
+def introduce(story: Story, edge: Edge) -> None:
+    """Say who is there."""
+    names, hosts = list(PODS), list(PODS.values())
+    story.title("A whole voice system on this machine")
+    story.line(f"pods    {names[0]} to {names[-1]}, on {hosts[0]}:{POD_PORT} to {hosts[-1]}:{POD_PORT}")
+    story.line(f"router  {ROUTER}, on {ROUTER_HOST}:{ROUTER_PORT}")
+    story.line(f"edge    splicer run, on {edge.address}, process {edge.pid}")
+    story.line(f"        {edge.file}")
+
+
+def show_by_hand(story: Story, edge: Edge, stopped: str) -> None:
+    """Print commands that work as they stand.
+
+    Args:
+        story: where they are printed.
+        edge: running.
+        stopped: the pod that no longer runs.
+    """
+    pod = next(name for name in PODS if name != stopped)
+    http, ws = f"http://{edge.address}", f"ws://{edge.address}/ws/pod"
+    caller = f"{shlex.quote(sys.executable)} -m splicer.demo"
+    story.title(f"Try it by hand ({stopped} stays stopped)")
+    story.line(f"curl {http}/health")
+    story.line(f"curl {http}/nginx-status")
+    story.line(f"curl -d CallSid=CA1 {http}/api/v1/twilio/allocate")
+    story.line(f"curl {http}/{pod}/calls")
+    story.line(f"curl '{http}/{pod}/what/the%20pod?gets=to&see'")
+    story.line(f"{caller} {ws}/{pod}/hello 10  # a call of 10 seconds; wscat does too")
+    story.line(f"{caller} {ws}/{stopped}/hello 10  # one that falls back")
+    story.title(f"The edge is process {edge.pid}, its file {edge.file}")
+    story.line(f"kill -HUP {edge.pid}   # reloads the file: calls go on")
+    story.line(f"kill -TERM {edge.pid}  # drains: calls go on to their end, what is new gets 503")
+    story.title("Ctrl-C ends the demo. Until then, what the edge logs:")

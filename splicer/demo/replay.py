@@ -1,0 +1,35 @@
+"""A connection given to another reader, who has to see its request too."""
+
+from __future__ import annotations
+
+import h11
+import trio
+
+
+def replayed(head: h11.Request, rest: bytes, stream: trio.SocketStream) -> trio.abc.Stream:
+    """The connection as it was before the request without a body was read.
+
+    Args:
+        head: the request.
+        rest: what was read behind it.
+        stream: the connection.
+    """
+    lines = [b"%b %b HTTP/1.1" % (head.method, head.target)]
+    lines += [b"%b: %b" % (name, value) for name, value in head.headers.raw_items()]
+    return trio.StapledStream(stream, _Replay(b"\r\n".join(lines) + b"\r\n\r\n" + rest, stream))
+
+
+class _Replay(trio.abc.ReceiveStream):
+    def __init__(self, first: bytes, stream: trio.SocketStream) -> None:
+        self._first = first
+        self._stream = stream
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if not self._first:
+            return await self._stream.receive_some(max_bytes)
+        await trio.lowlevel.checkpoint()
+        data, self._first = self._first[:max_bytes], self._first[max_bytes or len(self._first) :]
+        return data
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
