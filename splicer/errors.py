@@ -178,8 +178,8 @@ class ResolveFailed(PodError):
     reason = "resolve_failed"
 
 
-class ResolveTimeout(PodError):
-    """No answer within `deadlines.resolve`."""
+class ResolveTimeout(ResolveFailed):
+    """The name servers were silent for `deadlines.resolve`."""
 
     status = 504
     reason = "resolve_deadline"

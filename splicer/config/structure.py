@@ -30,10 +30,12 @@ class Fault:
     Args:
         path: the keys that lead there; empty for the table itself.
         text: the fault and its remedy.
+        meant: the key that an unknown one seems to stand for: it isn't missing as well.
     """
 
     path: tuple[str, ...]
     text: str
+    meant: str | None = None
 
     @property
     def key(self) -> str:
@@ -48,7 +50,7 @@ class Reading(Generic[T]):
     Args:
         value: built from the keys that have no fault; None if those don't suffice.
         faults: of all the others.
-        given: the keys of the class that the table has, or by their spelling meant to have.
+        given: the keys that the table has, or by their spelling was meant to have.
         broken: those of them that have a fault.
     """
 
@@ -95,7 +97,7 @@ class Reader(Generic[T]):
         faults = tuple(self._faults(table))
         if not isinstance(table, dict):
             return Reading(None, faults, frozenset(), frozenset())
-        broken = frozenset(self._meant(fault.path[0], table) for fault in faults if fault.path)
+        broken = frozenset(_broken_key(fault, table) for fault in faults if fault.path)
         given = frozenset(key for key in self._known if key in table) | broken
         try:
             value = self({key: table[key] for key in given - broken})
@@ -109,15 +111,16 @@ class Reader(Generic[T]):
         except (ValueError, BaseValidationError) as error:
             yield from _walk(error, ())
 
-    def _meant(self, key: str, table: dict[str, Any]) -> str:
-        """The key that a misspelt one stands for, so that it isn't said to be missing as well."""
-        if key not in self._known:
-            key = next((near for near in closest(key, self._known) if near not in table), key)
-        return key
-
 
 def _hook(parse: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda value, _: parse(value)
+
+
+def _broken_key(fault: Fault, table: dict[str, Any]) -> str:
+    """The key of a table that a fault spoils."""
+    if len(fault.path) == 1 and fault.meant and fault.meant not in table:
+        return fault.meant
+    return fault.path[0]
 
 
 def _walk(error: Exception, path: tuple[str, ...]) -> Iterator[Fault]:
@@ -125,10 +128,11 @@ def _walk(error: Exception, path: tuple[str, ...]) -> Iterator[Fault]:
     match error:
         case ClassValidationError():
             noted, others = error.group_exceptions()
+            unknown = [fault for other in others for fault in _walk(other, path)]
             for fault, note in noted:
-                yield from _walk(fault, (*path, note.name))
-            for fault in others:
-                yield from _walk(fault, path)
+                if not (isinstance(fault, KeyError) and note.name in {key.meant for key in unknown}):
+                    yield from _walk(fault, (*path, note.name))
+            yield from unknown
         case ExceptionGroup():
             for fault in error.exceptions:
                 yield from _walk(fault, path)
@@ -137,7 +141,7 @@ def _walk(error: Exception, path: tuple[str, ...]) -> Iterator[Fault]:
         case ForbiddenExtraKeysError():
             known = [field.name for field in attrs.fields(error.cl)]
             for key in sorted(error.extra_fields):
-                yield Fault((*path, key), f"unknown key{suggest(key, known)}")
+                yield Fault((*path, key), f"unknown key{suggest(key, known)}", next(iter(closest(key, known)), None))
         case KeyError():
             yield Fault(path, "is missing")
         case ValueError():

@@ -38,7 +38,7 @@ def run_demo(*, once: bool, port: int) -> None:
     Raises:
         DemoFailed: an address can't be had, or a step of the tour failed.
     """
-    # A second Ctrl-C, while the first is being obeyed, asks for nothing new.
+    # Trio hands the signals over only while it runs: just before and after, Ctrl-C means the same.
     with suppress(KeyboardInterrupt), TemporaryDirectory(prefix="splicer-demo-") as directory:
         try:
             trio.run(_demo, Path(directory), once, port)
@@ -48,27 +48,30 @@ def run_demo(*, once: bool, port: int) -> None:
 
 async def _demo(directory: Path, once: bool, port: int) -> None:
     story = Story()
-    pods = {name: Pod(name, host) for name, host in PODS.items()}
     with trio.open_signal_receiver(*_SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_at_signal, signals, nursery.cancel_scope)
-            listening("the edge", EDGE_HOST, port, "take another with --port; 0 takes any free one").close()
-            for pod in pods.values():
-                await nursery.start(pod.run)
-            await nursery.start(run_router)
-            async with running_edge(directory, port) as edge:
-                introduce(story, edge)
-                stopped = await take_tour(story, edge, pods)
-                if not once:
-                    show_by_hand(story, edge, stopped)
-                    await _follow(story, edge)
+            with trio.CancelScope() as life:
+                nursery.start_soon(_end_at_signal, signals, life)
+                await _live(story, directory, once, port)
             nursery.cancel_scope.cancel()
     story.title("The demo has ended.")
 
 
-async def _end_at_signal(signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
-    await anext(signals)
-    everything.cancel()
+# However this ends, the pods are gone and the edge's process is reaped.
+async def _live(story: Story, directory: Path, once: bool, port: int) -> None:
+    pods = {name: Pod(name, host) for name, host in PODS.items()}
+    listening("the edge", EDGE_HOST, port, "take another with --port; 0 takes any free one").close()
+    async with trio.open_nursery() as nursery:
+        for pod in pods.values():
+            await nursery.start(pod.run)
+        await nursery.start(run_router)
+        async with running_edge(directory, port) as edge:
+            introduce(story, edge)
+            stopped = await take_tour(story, edge, pods)
+            if not once:
+                show_by_hand(story, edge, stopped)
+                await _follow(story, edge)
+        nursery.cancel_scope.cancel()
 
 
 async def _follow(story: Story, edge: Edge) -> None:
@@ -76,3 +79,8 @@ async def _follow(story: Story, edge: Edge) -> None:
         story.log(entry)
     await edge.ended()
     story.line("The edge has ended.")
+
+
+async def _end_at_signal(signals: AsyncIterator[int], life: trio.CancelScope) -> None:
+    async for _ in signals:
+        life.cancel()

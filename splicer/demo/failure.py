@@ -12,6 +12,7 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError
 from splicer.errors import SplicerError
 
 _SECONDS = 10.0  # for anything that happens on one machine
+_EXPECTED = (OSError, ValueError, trio.BrokenResourceError, h11.RemoteProtocolError, HandshakeError, ConnectionClosed)
 
 
 class DemoFailed(SplicerError):
@@ -38,7 +39,7 @@ def must_work(what: str, seconds: float = _SECONDS) -> Iterator[None]:
         raise DemoFailed(f"{what}: not done in time") from None
     except ConnectionRejected as error:
         raise DemoFailed(f"{what}: refused with status {error.status_code}") from error
-    except (OSError, trio.BrokenResourceError, HandshakeError, ConnectionClosed, h11.RemoteProtocolError) as error:
+    except _EXPECTED as error:
         raise DemoFailed(f"{what}: {error.__cause__ or error or 'the connection broke'}") from error
 
 

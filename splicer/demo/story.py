@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-_UNSAID = frozenset({
-    "event", "time", "level", "id", "client", "method", "host", "protocol", "pod", "target", "upstream", "attempts",
-    "resolve_ms", "connect_ms", "handshake_ms",
-})  # fmt: skip
-_LONGEST = 48  # characters of a value
+_SAID = ("route", "path", "status", "attempts", "bytes_to_pod", "bytes_to_client", "duration_ms", "closed_by", "reason")
+_UNSAID = frozenset({"event", "time", "level"})
+_LONGEST = 40  # characters of a path
 
 
 class Story:
@@ -35,18 +32,16 @@ class Story:
 
 
 def shortened(entry: Mapping[str, Any]) -> str:
-    """The fields of a log line that a reader of the demo wants."""
-    words = [str(entry.get("event"))]
-    words += [f"{key}={_value(value)}" for key, value in entry.items() if key not in _UNSAID and value is not None]
-    attempts = [
-        f"{attempt['upstream']} {attempt['endpoint']} {attempt['failure'] or 'ok'}"
-        for attempt in entry.get("attempts", ())
-    ]
-    if attempts:
-        words.append(f"attempts=[{', '.join(attempts)}]")
-    return " ".join(words)
+    """A log line: of a call or an exchange what a reader of the demo wants, else all but the time."""
+    keys = _SAID if "route" in entry else [key for key in entry if key not in _UNSAID]
+    words = [f"{key}={_value(key, entry[key])}" for key in keys if entry.get(key) is not None]
+    return " ".join([str(entry["event"]), *words])
 
 
-def _value(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+def _value(key: str, value: Any) -> str:
+    if key == "attempts":
+        return "; ".join(f"{item['upstream']} {item['endpoint']} {item['failure'] or 'ok'}" for item in value)
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
+    text = str(value)
+    return text if key != "path" or len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

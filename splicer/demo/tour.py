@@ -55,7 +55,6 @@ async def take_tour(story: Story, edge: Edge, pods: Mapping[str, Pod]) -> str:
     answered_by = await _call(story, edge, url)
     if answered_by == pod:
         raise DemoFailed(f"{pod} was stopped, but has taken a call")
-    story.line(f"{answered_by} has taken it. What it was told:")
     await _look(story, edge, answered_by, path, fallback_from=pod)
     return pod
 
@@ -86,20 +85,23 @@ async def _call(story: Story, edge: Edge, url: str) -> str:
     return call.pod
 
 
-# The pod itself tells what reached it: the answer comes from the pod that was asked, and shows the last call as it
-# was made, or the edge has done something else than the tour claims.
+# The pod itself tells what reached it: either it was asked through the edge and shows the last call as it was made,
+# or the edge has done something else than the tour claims.
 async def _look(story: Story, edge: Edge, pod: str, path: str, *, fallback_from: str | None) -> None:
     with must_work(f"asking {pod} for its calls"):
         answer = await fetch(edge.address, "GET", f"/{pod}/calls")
-        story.line(f"GET /{pod}/calls")
-        story.line(_brief(answer))
-        seen = json.loads(answer.body) if answer.status == 200 else {}
-        last = (seen.get("calls") or [{}])[-1]
-        expected = {"path": path, "fallback_from": fallback_from, "frames": _FRAMES}
-        if seen.get("pod") != pod or not expected.items() <= last.items():
-            raise DemoFailed(f"{pod} should have seen {json.dumps(expected)}, not {_brief(answer)}")
-        if fallback_from is not None:
-            story.line(f"X-Splicer-Fallback-From: {last['fallback_from']}")
+        if answer.status != 200:
+            raise DemoFailed(f"asking {pod} for its calls: {_brief(answer)}")
+        seen = json.loads(answer.body)
+    last = seen["calls"][-1] if seen["calls"] else {}
+    expected = {"path": path, "fallback_from": fallback_from, "frames": _FRAMES}
+    if seen["pod"] != pod or not expected.items() <= last.items():
+        raise DemoFailed(f"{pod} should have had a call with {json.dumps(expected)}, but says: {_brief(answer)}")
+    story.line(f"GET /{pod}/calls")
+    story.line(f"200, {pod} says of its last call: {last['frames']} frames, from {last['client']}, path")
+    story.line(last["path"])
+    if fallback_from is not None:
+        story.line(f"X-Splicer-Fallback-From: {last['fallback_from']}")
 
 
 def _brief(answer: Answer) -> str:

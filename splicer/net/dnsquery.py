@@ -18,7 +18,7 @@ import trio
 from attrs import frozen
 from dns.rdatatype import RdataType
 
-from splicer.errors import ResolveFailed
+from splicer.errors import ResolveFailed, ResolveTimeout
 
 RESOLV_CONF = "/etc/resolv.conf"
 
@@ -79,6 +79,7 @@ class NameServers:
             kind: A or AAAA.
 
         Raises:
+            ResolveTimeout: they were all silent.
             ResolveFailed: none did; the message has each server's fault.
         """
         try:
@@ -88,6 +89,7 @@ class NameServers:
         if not self._servers:
             raise ResolveFailed(f"no name server: [resolver] nameservers is empty and {RESOLV_CONF} names none")
         faults = []
+        failure: type[ResolveFailed] = ResolveTimeout
         queue = deque(self._servers * _TRIES)
         while queue:
             server = queue.popleft()
@@ -96,12 +98,13 @@ class NameServers:
             except trio.TooSlowError:
                 faults.append(f"{_text(server)} is silent")
             except Exception as error:  # noqa: BLE001  # whatever a server provokes, the next one may do better
+                failure = ResolveFailed
                 faults.append(f"{_text(server)}: {error}")
                 queue = deque(other for other in queue if other != server)
             else:
                 self._prefer(server)
                 return records
-        raise ResolveFailed(f"{name} {kind.name}: {', '.join(dict.fromkeys(faults))}")
+        raise failure(f"{name} {kind.name}: {', '.join(dict.fromkeys(faults))}")
 
     async def _exchange(self, server: tuple[str, int], question: dns.name.Name, kind: RdataType) -> Records:
         """UDP, and TCP when the answer is truncated (RFC 7766 §5)."""

@@ -12,7 +12,7 @@ import trio
 from attrs import Factory, define, frozen
 from dns.rdatatype import RdataType
 
-from splicer.errors import NameNotFound, ResolveFailed
+from splicer.errors import NameNotFound, ResolveFailed, ResolveTimeout
 from splicer.net.cache import Cache, Known
 from splicer.net.dnsquery import NameServers, Records, system_nameservers
 from splicer.net.families import Ask, ask_families
@@ -194,7 +194,7 @@ class Resolver:
                 records = await ask_families(name, self._kinds, self._ask)
             flight.outcome = self._learn(name, records)
         except trio.TooSlowError:
-            flight.outcome = self._failed(name, ResolveFailed(f"{name}: no answer within {self._lifetime:g} s"))
+            flight.outcome = self._failed(name, ResolveTimeout(f"{name}: no answer within {self._lifetime:g} s"))
         except ResolveFailed as error:
             flight.outcome = self._failed(name, error)
         except Exception as error:  # noqa: BLE001  # a fault of ours must fail this name, not the worker

@@ -1,0 +1,42 @@
+# `make demo` and `make test` do all the set-up they need: Python 3.11 or newer, and nothing else.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test test-all lint lock clean
+
+help:  ## What there is to make
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# The lock names every package and its hash, so that a fresh install next year gets what was tested.
+$(VENV)/ready: pyproject.toml .ci/requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "splicer needs Python 3.11 or newer; say make PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r .ci/requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(VENV)/ready  ## A whole small voice system on 127.0.0.x, with a call through it
+	$(BIN)/splicer demo
+
+test: $(VENV)/ready  ## The tests, without the slow ones
+	$(BIN)/pytest -q -m "not slow"
+
+test-all: $(VENV)/ready  ## All tests
+	$(BIN)/pytest -q
+
+lint: $(VENV)/ready  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: $(VENV)/ready  ## Renew .ci/requirements.lock from pyproject.toml
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--group dev pyproject.toml --output-file .ci/requirements.lock
+
+clean:  ## Remove what was made here
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,344 @@
+"""A pod's answer: strict heads, framed bodies, and whether the connection may be used again."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import h11
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splicer.errors import BadAnswer, PodClosed, PodError
+from splicer.http1.response import EndOfBody, ResponseParser
+from splicer.model import Headers, RequestHead, ResponseHead
+
+LIMIT = 4096
+
+
+def request(method: str = "GET", *, length: int | None = None, chunked: bool = False) -> RequestHead:
+    return RequestHead(method, "/", "/", None, "a", "1.1", ((b"Host", b"a"),), length, chunked)
+
+
+def parser(method: str = "GET", protocol: str | None = None, limit: int = LIMIT) -> ResponseParser:
+    return ResponseParser(request(method), limit, protocol=protocol)
+
+
+class Told:
+    """All that a parser said of one answer."""
+
+    def __init__(self) -> None:
+        self.heads: list[ResponseHead] = []
+        self.body = b""
+        self.trailers: Headers | None = None
+
+    def take(self, answer: ResponseParser) -> None:
+        while not (self.heads and (self.heads[-1].status >= 200 or self.heads[-1].status == 101)):
+            head = answer.next_head()
+            if head is None:
+                return
+            self.heads.append(head)
+        while self.heads[-1].status >= 200 and self.trailers is None:
+            piece = answer.next_body()
+            if piece is None:
+                return
+            if isinstance(piece, EndOfBody):
+                self.trailers = piece.trailers
+            else:
+                self.body += piece
+
+
+def tell(answer: ResponseParser, *pieces: bytes, eof: bool = False) -> Told:
+    told = Told()
+    for piece in pieces:
+        answer.feed(piece)
+        told.take(answer)
+    if eof:
+        answer.feed_eof()
+        told.take(answer)
+    return told
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CL = b"Content-Length: 5\r\n"
+TE = b"Transfer-Encoding: chunked\r\n"
+
+
+def test_a_head_keeps_order_and_case() -> None:
+    answer = parser()
+    told = tell(answer, OK + b"sERVER: x\r\nX-A:1\r\n" + CL + b"x-a: \t2 \r\n\r\nhello")
+    assert told.heads == [
+        ResponseHead(200, b"OK", "1.1", ((b"sERVER", b"x"), (b"X-A", b"1"), (b"Content-Length", b"5"), (b"x-a", b"2")))
+    ]
+    assert (told.body, told.trailers, answer.trailing, answer.reusable) == (b"hello", (), b"", True)
+
+
+@pytest.mark.parametrize("line", [b"HTTP/1.1 200\r\n", b"HTTP/1.1 200 \r\n"])
+def test_a_reason_may_be_missing(line: bytes) -> None:
+    assert tell(parser(), line + CL + b"\r\n").heads[0].reason == b""
+
+
+def test_chunks_and_trailers() -> None:
+    answer = parser()
+    told = tell(answer, OK + TE + b"\r\n5;x=y\r\nhello\r\n1\r\n!\r\n0\r\nX-Sum: 1\r\n\r\n")
+    assert (told.body, told.trailers) == (b"hello!", ((b"X-Sum", b"1"),))
+    assert answer.reusable
+    assert answer.next_body() == EndOfBody(((b"X-Sum", b"1"),))
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_without_framing_the_stream_s_end_is_the_body_s(version: bytes) -> None:
+    answer = parser()
+    told = tell(answer, b"HTTP/%s 200 OK\r\n\r\nhel" % version, b"lo")
+    assert (told.body, told.trailers) == (b"hello", None)
+    told = tell(parser(), b"HTTP/%s 200 OK\r\n\r\nhel" % version, b"lo", eof=True)
+    assert (told.body, told.trailers) == (b"hello", ())
+
+
+def test_informational_heads_come_before_the_final_one() -> None:
+    told = tell(
+        parser(), b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n" + OK + CL + b"\r\nhello"
+    )
+    assert [head.status for head in told.heads] == [100, 103, 200]
+    assert told.body == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "framing"),
+    [("HEAD", b"200", CL), ("HEAD", b"200", TE), ("HEAD", b"200", b""), ("GET", b"304", CL), ("GET", b"204", b"")],
+)
+def test_no_body_follows_whatever_the_head_announces(method: str, status: bytes, framing: bytes) -> None:
+    answer = parser(method)
+    told = tell(answer, b"HTTP/1.1 " + status + b" X\r\n" + framing + b"\r\n")
+    assert (told.body, told.trailers, answer.reusable) == (b"", (), True)
+
+
+def test_a_101_that_was_asked_for_leaves_the_first_bytes_of_the_tunnel() -> None:
+    answer = parser(protocol="websocket")
+    told = tell(answer, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x05he", b"llo\r\n\r\n")
+    assert told.heads[0].status == 101
+    assert answer.trailing == b"\x81\x05hello\r\n\r\n"
+    assert not answer.reusable
+
+
+def test_an_upgrade_may_be_declined() -> None:
+    answer = parser(protocol="websocket")
+    assert tell(answer, OK + CL + b"\r\nhello").body == b"hello"
+    assert answer.reusable
+
+
+BAD = {
+    "101 unasked": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+    "CL and TE": OK + CL + TE + b"\r\n",
+    "CL twice": OK + CL + CL + b"\r\n",
+    "CL list": OK + b"Content-Length: 5, 5\r\n\r\n",
+    "CL signed": OK + b"Content-Length: +5\r\n\r\n",
+    "CL underscore": OK + b"Content-Length: 5_0\r\n\r\n",
+    "CL huge": OK + b"Content-Length: 99999999999999999999\r\n\r\n",
+    "CL empty": OK + b"Content-Length:\r\n\r\n",
+    "TE other": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
+    "TE twice": OK + TE + TE + b"\r\n",
+    "TE in HTTP/1.0": b"HTTP/1.0 200 OK\r\n" + TE + b"\r\n",
+    "CL and TE in a 100": b"HTTP/1.1 100 Continue\r\n" + CL + TE + b"\r\n",
+    "bare LF": OK.replace(b"\r", b"") + b"\n",
+    "one bare LF": OK + b"A: b\nC: d\r\n\r\n",
+    "bare CR": OK + b"A: b\rC: d\r\n\r\n",
+    "NUL": OK + b"A: \0\r\n\r\n",
+    "control": OK + b"A: \x01\r\n\r\n",
+    "fold": OK + b"A: b\r\n c\r\n\r\n",
+    "space before colon": OK + b"A : b\r\n\r\n",
+    "no name": OK + b": b\r\n\r\n",
+    "no colon": OK + b"A\r\n\r\n",
+    "HTTP/2.0": b"HTTP/2.0 200 OK\r\n\r\n",
+    "http/1.1": b"http/1.1 200 OK\r\n\r\n",
+    "ICY": b"ICY 200 OK\r\n\r\n",
+    "no status": b"HTTP/1.1 OK\r\n\r\n",
+    "status 0xx": b"HTTP/1.1 099 X\r\n\r\n",
+    "status of 4 digits": b"HTTP/1.1 2000 X\r\n\r\n",
+    "tab for space": b"HTTP/1.1\t200 OK\r\n\r\n",
+    "leading line": b"\r\n" + OK + b"\r\n",
+    "a request": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a banner": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "TLS alert": b"\x15\x03\x01\x00\x02\x02\x46",
+    "too large": OK + b"X: " + b"x" * LIMIT + b"\r\n\r\n",
+    "too large, incomplete": OK + b"X: " + b"x" * LIMIT,
+    "NUL, incomplete": OK + b"A: \0",
+    "fold, incomplete": OK + b"A: b\r\n c",
+    "chunk size": OK + TE + b"\r\nxyz\r\n",
+    "negative chunk size": OK + TE + b"\r\n-1\r\n",
+    "chunk without its CRLF": OK + TE + b"\r\n1\r\nabc",
+    "chunk size by bare LF": OK + TE + b"\r\n1\na\r\n",
+    "endless chunk extension": OK + TE + b"\r\n1;" + b"x" * 2 * LIMIT,
+    "bad trailer": OK + TE + b"\r\n0\r\nA : b\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("raw", [pytest.param(raw, id=name) for name, raw in BAD.items()])
+def test_what_is_no_strict_answer_is_refused_at_once(raw: bytes) -> None:
+    with pytest.raises(BadAnswer) as refused:
+        tell(parser(), raw)
+    assert "\n" not in refused.value.detail
+    with pytest.raises(BadAnswer):
+        tell(parser(), *(raw[at : at + 1] for at in range(len(raw))))
+
+
+def test_a_101_of_http_1_0_is_refused() -> None:
+    with pytest.raises(BadAnswer):
+        tell(parser(protocol="websocket"), b"HTTP/1.0 101 X\r\nUpgrade: websocket\r\n\r\n")
+
+
+@pytest.mark.parametrize("raw", [b"", b"HTT", OK, b"HTTP/1.1 100 Continue\r\n\r\n", OK + CL + b"\r"])
+def test_the_stream_may_end_before_the_head_does(raw: bytes) -> None:
+    with pytest.raises(PodClosed):
+        tell(parser(), raw, eof=True)
+
+
+def test_the_end_of_the_stream_may_be_known_before_the_head_is_taken() -> None:
+    answer = parser()
+    answer.feed(OK + b"\r\nhello")
+    answer.feed_eof()
+    told = Told()
+    told.take(answer)
+    assert (told.body, told.trailers, answer.reusable) == (b"hello", (), False)
+
+
+@pytest.mark.parametrize("raw", [OK + CL + b"\r\nhell", OK + TE + b"\r\n5\r\nhello\r\n", OK + TE + b"\r\n0\r\n"])
+def test_a_truncated_body_is_a_lie(raw: bytes) -> None:
+    with pytest.raises(BadAnswer, match="closed"):
+        tell(parser(), raw, eof=True)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        OK + CL + b"\r\nhello!",
+        OK + CL + b"Connection: close\r\n\r\nhello",
+        OK + CL + b"Connection: x, Close\r\n\r\nhello",
+        b"HTTP/1.0 200 OK\r\n" + CL + b"Connection: keep-alive\r\n\r\nhello",
+        OK + CL + b"\r\nhell",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
+    ],
+)
+def test_a_connection_with_anything_in_doubt_is_not_used_again(raw: bytes) -> None:
+    answer = parser()
+    tell(answer, raw)
+    assert not answer.reusable
+
+
+def test_a_connection_is_used_again_only_when_the_request_was_sent_whole() -> None:
+    answer = ResponseParser(request("POST", length=2), LIMIT)
+    assert answer.body(b"a") == b"a"
+    tell(answer, OK + CL + b"\r\nhello")
+    assert not answer.reusable
+    assert answer.body(b"b") + answer.end_body() == b"b"
+    assert answer.reusable
+
+
+def test_bytes_behind_the_body_are_never_body() -> None:
+    answer = parser()
+    told = tell(answer, OK + CL + b"\r\nhelloHTTP/1.1 200 smuggled\r\n\r\n")
+    assert told.body == b"hello"
+    assert answer.trailing == b"HTTP/1.1 200 smuggled\r\n\r\n"
+
+
+@given(st.lists(st.binary(max_size=40)), st.booleans())
+def test_a_request_body_comes_out_as_it_went_in(pieces: list[bytes], chunked: bool) -> None:
+    whole = b"".join(pieces)
+    sender = ResponseParser(request("POST", length=None if chunked else len(whole), chunked=chunked), LIMIT)
+    trailers = [(b"X-Sum", b"1"), (b"Content-Length", b"9"), (b"X-Forwarded-For", b"9"), (b"X", b"\x01")]
+    wire = b"".join(sender.body(piece) for piece in pieces) + sender.end_body(trailers)
+
+    pod = h11.Connection(h11.SERVER)
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(whole)
+    pod.receive_data(b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n" + wire)
+    came, event = b"", pod.next_event()
+    while not isinstance(event, h11.EndOfMessage):
+        if isinstance(event, h11.Data):
+            came += event.data
+        event = pod.next_event()
+    assert came == whole
+    assert event.headers.raw_items() == ([(b"X-Sum", b"1")] if chunked else [])
+    assert pod.trailing_data[0] == b""
+
+
+def test_without_a_body_its_end_is_nothing() -> None:
+    for head in (request(), request("POST", length=0)):
+        assert ResponseParser(head, LIMIT).end_body() == b""
+
+
+BODIES = st.binary(max_size=60)
+INFORMATIONAL = st.lists(
+    st.sampled_from([b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103\r\nLink: </a>\r\n\r\n"]), max_size=2
+)
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
+
+
+ANSWERS = st.one_of(
+    BODIES.map(lambda body: b"%sContent-Length: %d\r\n\r\n%s" % (OK, len(body), body)),
+    st.lists(BODIES).map(lambda parts: OK + TE + b"\r\n" + b"".join(map(chunk, parts)) + b"0\r\nX-T: 1\r\n\r\n"),
+    BODIES.map(lambda body: OK + b"\r\n" + body),
+    BODIES.map(lambda frames: b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n" + frames),
+)
+
+
+def split(whole: bytes, cuts: list[int]) -> list[bytes]:
+    points = sorted({0, len(whole), *(cut % (len(whole) + 1) for cut in cuts)})
+    return [whole[start:end] for start, end in pairwise(points)]
+
+
+@given(INFORMATIONAL, ANSWERS, st.sampled_from([b"", b"HTTP/1.1 200"]), st.lists(st.integers(0, 400)))
+def test_where_the_stream_is_cut_changes_nothing(
+    before: list[bytes], answer: bytes, behind: bytes, cuts: list[int]
+) -> None:
+    whole = b"".join(before) + answer + behind
+    one, other = parser(protocol="websocket"), parser(protocol="websocket")
+    expected, told = tell(one, whole, eof=True), tell(other, *split(whole, cuts), eof=True)
+    assert vars(told) == vars(expected)
+    assert other.trailing == one.trailing
+
+
+SOUP = st.lists(
+    st.sampled_from(
+        [
+            OK,
+            b"HTTP/1.1 100\r\n\r\n",
+            b"HTTP/1.1 101 X\r\n",
+            b"HTTP/1.0 204 X\r\n",
+            CL,
+            TE,
+            b"Connection: close\r\n",
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b" ",
+            b":",
+            b"\0",
+            b"\xff",
+            b"5\r\nhello\r\n",
+            b"0\r\n\r\n",
+            b"0\r\nA: b\r\n",
+        ]
+    ),
+    max_size=12,
+).map(b"".join)
+
+
+@given(
+    st.binary(max_size=200) | SOUP,
+    st.lists(st.integers(0, 200), max_size=4),
+    st.sampled_from(["GET", "HEAD", "POST"]),
+    st.sampled_from([None, "websocket"]),
+)
+def test_any_bytes_are_an_answer_or_a_clear_error(
+    raw: bytes, cuts: list[int], method: str, protocol: str | None
+) -> None:
+    def outcome(pieces: list[bytes]) -> object:
+        try:
+            return vars(tell(parser(method, protocol), *pieces, eof=True))
+        except PodError as error:
+            return type(error)
+
+    assert outcome([raw]) == outcome(split(raw, cuts))

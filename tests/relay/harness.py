@@ -1,0 +1,267 @@
+"""Tunnels on real sockets: the outer ends that a test plays, the hub between them, and what a session does around it.
+
+    call = await edge.call(limits=..., to_client=b"early")
+    await call.client.send(b"frame")
+    assert await call.pod.read(5) == b"frame"
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import math
+import os
+import resource
+import socket
+import struct
+import termios
+import time
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+
+import trio
+
+from splicer.errors import Side
+from splicer.net.stream import TcpStream
+from splicer.relay.hub import Hub
+from splicer.relay.leg import TunnelEnd, TunnelLimits
+
+FOREVER = TunnelLimits(idle=math.inf, half_closed=math.inf, lifetime=math.inf)
+SMALL = 64 * 1024  # socket buffers that fill up soon
+PLENTY = 8 * 1024 * 1024  # more bytes than two connections with SMALL buffers and a pipe hold
+_PATIENCE = 20.0  # real seconds after which a test that waits is stuck
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+def tcp_pair(buffers: int | None = None) -> Pair:
+    """Two connected, non-blocking TCP sockets; `buffers` fixes the size of all four socket buffers, in bytes."""
+    with socket.socket() as listener:
+        outer = socket.socket()
+        for sock in (listener, outer):
+            if buffers is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        outer.connect(listener.getsockname())
+        inner, _ = listener.accept()
+    for sock in (outer, inner):
+        sock.setblocking(False)
+    return outer, inner
+
+
+def small_tcp_pair() -> Pair:
+    """A connection that holds little."""
+    return tcp_pair(SMALL)
+
+
+def unix_pair() -> Pair:
+    """Two connected sockets, where TCP isn't the point."""
+    outer, inner = socket.socketpair()
+    outer.setblocking(False)
+    inner.setblocking(False)
+    return outer, inner
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Let the others run until it is; on the real clock, whatever Trio's is."""
+    give_up = time.monotonic() + _PATIENCE
+    while not true():
+        assert time.monotonic() < give_up, "it never came true"
+        await trio.lowlevel.checkpoint()
+
+
+class Ending(StrEnum):
+    """How a stream of bytes ended."""
+
+    EOF = "eof"
+    RESET = "reset"
+
+
+class Peer:
+    """An outer end: what a client or a pod does."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.sent = 0  # bytes that the kernel took
+
+    async def send(self, data: bytes) -> None:
+        """Send everything."""
+        view = memoryview(data)
+        while view:
+            await trio.lowlevel.wait_writable(self.sock)
+            with contextlib.suppress(BlockingIOError):
+                count = self.sock.send(view)
+                self.sent += count
+                view = view[count:]
+
+    async def receive(self, most: int = 1 << 20) -> bytes:
+        """One read; b"" at the end of the stream."""
+        with trio.fail_after(_PATIENCE):
+            while True:
+                await trio.lowlevel.wait_readable(self.sock)
+                with contextlib.suppress(BlockingIOError):
+                    return self.sock.recv(most)
+
+    async def read(self, count: int) -> bytes:
+        """Exactly so many bytes, or fewer if the stream ends."""
+        parts = []
+        while count and (part := await self.receive(count)):
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
+
+    async def read_to_end(self) -> tuple[bytes, Ending]:
+        """Everything, and how it ended."""
+        parts = []
+        try:
+            while part := await self.receive():
+                parts.append(part)
+        except ConnectionResetError:
+            return b"".join(parts), Ending.RESET
+        return b"".join(parts), Ending.EOF
+
+    def is_quiet(self) -> bool:
+        """Whether nothing is there to be read."""
+        return TcpStream(self.sock).is_quiet()
+
+    async def flushed(self) -> None:
+        """Wait until the other kernel end has acknowledged all that was sent, an end of stream too."""
+        await until(lambda: not self._unacknowledged())
+
+    def _unacknowledged(self) -> int:
+        answer = array.array("i", [0])
+        fcntl.ioctl(self.sock, termios.TIOCOUTQ, answer)
+        return answer[0]
+
+    def half_close(self) -> None:
+        """No more will be sent."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Leave as close(2) does: with a reset if unread bytes are there."""
+        self.sock.close()
+
+    def reset(self) -> None:
+        """Leave with an RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+class Call:
+    """One tunnel: its outer ends, and how it ended."""
+
+    def __init__(self, client: Pair, pod: Pair) -> None:
+        self.client, self.pod = Peer(client[0]), Peer(pod[0])
+        self.inner = client[1], pod[1]
+        self.scope = trio.CancelScope()
+        self.tally: list[int] = []
+        self.end: TunnelEnd | None = None
+        self.error: OSError | None = None
+        self._over = trio.Event()
+
+    async def run(self, hub: Hub, limits: TunnelLimits, to_client: bytes, to_pod: bytes) -> None:
+        """Splice, then close both inner sockets as the session does."""
+        try:
+            with self.scope:
+                self.end = await hub.splice(
+                    *self.inner, limits, to_client=to_client, to_pod=to_pod, tally=self.tally
+                )
+        except OSError as error:
+            self.error = error
+        finally:
+            for side, sock in zip((Side.CLIENT, Side.POD), self.inner, strict=True):
+                if self.end is not None and self.end.reset and side is not self.end.closer:
+                    TcpStream(sock).reset()
+                else:
+                    TcpStream(sock).close()
+            self._over.set()
+
+    async def over(self) -> TunnelEnd | None:
+        """Wait for the end; None: cancelled or refused."""
+        with trio.fail_after(_PATIENCE):
+            await self._over.wait()
+        return self.end
+
+    def hang_up(self) -> None:
+        """Close both outer ends."""
+        self.client.close()
+        self.pod.close()
+
+
+class CountingHub(Hub):
+    """A hub whose wake-ups are counted."""
+
+    turns = 0
+
+    def turn(self) -> None:
+        self.turns += 1
+        super().turn()
+
+
+class Edge:
+    """A running hub and the tunnels that go through it."""
+
+    def __init__(self, hub: CountingHub, nursery: trio.Nursery) -> None:
+        self.hub = hub
+        self._nursery = nursery
+        self._calls: list[Call] = []
+
+    async def call(
+        self,
+        limits: TunnelLimits = FOREVER,
+        *,
+        to_client: bytes = b"",
+        to_pod: bytes = b"",
+        pair: Callable[[], Pair] = tcp_pair,
+    ) -> Call:
+        """A new tunnel, spliced."""
+        call = Call(pair(), pair())
+        self._calls.append(call)
+        self._nursery.start_soon(call.run, self.hub, limits, to_client, to_pod)
+        await trio.testing.wait_all_tasks_blocked()
+        return call
+
+    async def idle_turns(self) -> int:
+        """How often the hub woke in a while in which nobody did anything."""
+        await trio.testing.wait_all_tasks_blocked()
+        before = self.hub.turns
+        await trio.sleep(0.05)
+        return self.hub.turns - before
+
+    def hang_up(self) -> None:
+        """Close every outer end that is still open."""
+        for call in self._calls:
+            call.hang_up()
+
+
+@contextlib.contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    """While it lasts, whoever wants a new descriptor gets EMFILE."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def open_descriptors() -> set[str]:
+    """What this process has open, as "number -> what"."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the directory's own descriptor
+            found.add(f"{entry.name} -> {entry.readlink()}")
+    return found
+
+
+def resident_bytes() -> int:
+    """How much memory this process takes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()

@@ -1,0 +1,91 @@
+"""Routes and requests for the tests of this room, and what a route table means."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Literal
+
+from hypothesis import strategies as st
+
+from splicer.model import Deadlines, Respond, Route
+from splicer.routing.pattern import compile_pattern
+from splicer.routing.template import parse_template
+
+Kind = Literal["path", "prefix", "regex"]
+
+
+def make_route(
+    kind: Kind = "prefix",
+    text: str = "/",
+    *,
+    name: str = "a route",
+    index: int = 1,
+    hosts: tuple[str, ...] = (),
+    methods: tuple[str, ...] = (),
+    rewrite: str | None = None,
+    strip_prefix: str | None = None,
+) -> Route:
+    return Route(
+        index=index,
+        name=name,
+        pattern=compile_pattern(kind, text),
+        deadlines=Deadlines(),
+        hosts=hosts,
+        methods=methods,
+        respond=Respond(200),
+        rewrite=None if rewrite is None else parse_template(rewrite),
+        strip_prefix=strip_prefix,
+    )
+
+
+PATTERNS = st.one_of(
+    st.tuples(st.just("path"), st.sampled_from(["/", "/a", "/a/", "/a/b", "/b", "/a/b/c", "*"])),
+    st.tuples(st.just("prefix"), st.sampled_from(["/", "/a", "/a/", "/a/b", "/b/", "/ab"])),
+    st.tuples(
+        st.just("regex"),
+        st.sampled_from(["^/a/(?<x>[^/]+)", "^/a/b", "^/a/?", "^/[ab]/", "b$", "^/a/|^/b/", "", "^/a/b/(?<x>.*)$"]),
+    ),
+)
+HOSTS = st.sampled_from([(), (), ("a.x",), ("b.x", "a.x"), ("a.x", "b.x"), ("*.x",), ("*.a.x",), ("x",)])
+METHODS = st.sampled_from([(), (), ("GET",), ("POST",), ("GET", "POST"), ("HEAD",), ("PUT",)])
+
+
+@st.composite
+def route_tables(draw: st.DrawFn) -> tuple[Route, ...]:
+    """Routes that often want the same requests."""
+    tables = draw(st.lists(st.tuples(PATTERNS, HOSTS, METHODS), max_size=8))
+    return tuple(
+        make_route(kind, text, name=f"route {index}", index=index, hosts=hosts, methods=methods)  # type: ignore[arg-type]  # sampled text is no Literal
+        for index, ((kind, text), hosts, methods) in enumerate(tables, 1)
+    )
+
+
+EVERY_REQUEST = list(
+    itertools.product(
+        ["GET", "HEAD", "POST", "PUT"],
+        ["a.x", "b.x:80", "A.X.", "c.a.x", "x", "y", ""],
+        ["/", "/a", "/a/", "/a/b", "/a/b/c", "/b", "/b/b", "/ab", "/c/b", "*", "", "//a", "a/b"],
+    )
+)
+REQUESTS = st.sampled_from(EVERY_REQUEST)
+
+
+def naive_match(routes: tuple[Route, ...], method: str, host: str, path: str) -> Route | tuple[str, ...] | None:
+    """What `RouteTable.match` means, in the plainest words: a route, or the methods allowed, or nothing."""
+    name = host.partition(":")[0].lower().removesuffix(".")
+    for first in routes:
+        hosts_match = not first.hosts or any(
+            name == host or (host[0] == "*" and name.endswith(host[1:])) for host in first.hosts
+        )
+        if first.pattern.match(path) is not None and hosts_match:
+            break
+    else:
+        return None
+    allowed: list[str] = []
+    for route in routes:
+        if route.pattern == first.pattern and sorted(route.hosts) == sorted(first.hosts):
+            methods = [*route.methods, "HEAD"] if "GET" in route.methods else list(route.methods)
+            if not methods or method in methods:
+                return route
+            allowed += methods
+    return tuple(allowed)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splicer.model import Endpoint
+from splicer.upstream.balance import Balancer
+
+POLICIES = ["least-tunnels", "round-robin", "random"]
+PODS = [Endpoint("any-pod", f"10.0.0.{number}", 8000) for number in range(1, 8)]
+
+some = st.lists(st.sampled_from(PODS), unique=True)
+loads = st.lists(st.sampled_from(PODS), max_size=20)
+
+
+@given(st.sampled_from(POLICIES), some, loads, st.integers(0, 5))
+def test_every_endpoint_comes_exactly_once(policy: str, pods: list[Endpoint], load: list[Endpoint], turns: int) -> None:
+    balancer = Balancer()
+    with ExitStack() as tunnels:
+        for pod in load:
+            tunnels.enter_context(balancer.hold(pod))
+        for _ in range(turns):
+            balancer.order("any-pod", policy, pods)
+        assert sorted(balancer.order("any-pod", policy, pods), key=str) == sorted(pods, key=str)
+
+
+@given(some, loads)
+def test_least_tunnels_goes_from_idle_to_busy(pods: list[Endpoint], load: list[Endpoint]) -> None:
+    balancer = Balancer()
+    with ExitStack() as tunnels:
+        for pod in load:
+            tunnels.enter_context(balancer.hold(pod))
+        busy = Counter(load)
+        order = [busy[pod] for pod in balancer.order("any-pod", "least-tunnels", pods)]
+        assert order == sorted(order)
+
+
+@given(st.lists(st.sampled_from(PODS), unique=True, min_size=1), st.integers(1, 50))
+def test_calls_that_stay_are_spread_evenly(pods: list[Endpoint], calls: int) -> None:
+    balancer = Balancer()
+    with ExitStack() as tunnels:
+        for _ in range(calls):
+            tunnels.enter_context(balancer.hold(balancer.order("any-pod", "least-tunnels", pods)[0]))
+        live = [balancer.live(pod) for pod in pods]
+        assert max(live) - min(live) <= 1
+        assert sum(live) == calls
+
+
+@given(st.lists(st.sampled_from(PODS), unique=True, min_size=1), st.integers(1, 50), st.randoms())
+def test_round_robin_is_even_however_the_name_servers_shuffle(pods: list[Endpoint], picks: int, random: Random) -> None:
+    balancer = Balancer()
+    picked: Counter[Endpoint] = Counter()
+    for _ in range(picks):
+        random.shuffle(pods)
+        picked[balancer.order("any-pod", "round-robin", pods)[0]] += 1
+    shares = [picked[pod] for pod in pods]
+    assert max(shares) - min(shares) <= 1
+
+
+def test_idle_endpoints_take_turns() -> None:
+    balancer = Balancer()
+    picked = Counter(balancer.order("any-pod", "least-tunnels", PODS)[0] for _ in range(70))
+    assert set(picked.values()) == {10}
+
+
+def test_upstreams_take_turns_independently() -> None:
+    balancer = Balancer()
+    picks = [balancer.order(name, "round-robin", PODS[:2])[0] for name in ("a", "b", "a", "b")]
+    assert picks == [PODS[0], PODS[0], PODS[1], PODS[1]]
+
+
+def test_random_is_the_given_one() -> None:
+    orders = [Balancer(Random(7)).order("any-pod", "random", PODS) for _ in range(2)]
+    assert orders[0] == orders[1]
+    balancer = Balancer(Random(7))
+    assert len({tuple(balancer.order("any-pod", "random", PODS)) for _ in range(20)}) > 1
+
+
+def test_an_unknown_policy_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no balance policy 'fastest'"):
+        Balancer().order("any-pod", "fastest", PODS)
+
+
+def test_what_nobody_holds_takes_no_memory() -> None:
+    balancer = Balancer()
+    with balancer.hold(PODS[0]), balancer.hold(PODS[0]), balancer.hold(PODS[1]):
+        assert (balancer.live(PODS[0]), balancer.live(PODS[1])) == (2, 1)
+    assert balancer.live(PODS[0]) == 0
+    assert not balancer._live
+
+
+def test_an_endpoint_is_its_address_whatever_name_it_goes_by() -> None:
+    balancer = Balancer()
+    with balancer.hold(Endpoint("voice-agent-0", "10.0.0.1", 8000)):
+        assert balancer.live(Endpoint("any-pod", "10.0.0.1", 8000)) == 1
+        assert balancer.live(Endpoint("any-pod", "10.0.0.1", 8001)) == 0
