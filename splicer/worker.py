@@ -12,7 +12,7 @@ from pathlib import Path
 
 import trio
 
-from splicer.config.schema import Config
+from splicer.config.schema import Config, ResolverSettings
 from splicer.control.accesslog import AccessLog
 from splicer.control.log import Logger
 from splicer.control.reload import Reloader
@@ -60,6 +60,7 @@ class Worker:
         self._pool = IdlePool()
         self._hub = Hub()
         self._reloader = Reloader(path, environ, config, log, self._apply)
+        self._resolver: tuple[tuple[ResolverSettings, float], Resolver] | None = None
         self._turned_away = 0
         self._exhausted_logged = -_QUIET
 
@@ -102,14 +103,21 @@ class Worker:
         self._log.info("stopped")
 
     def _rules(self, config: Config) -> Rules:
-        resolver = Resolver(config.resolver, nursery=self._nursery, lifetime=config.deadlines.resolve)
         return Rules(
             table=RouteTable(config.routes),
-            endpoints=Endpoints(resolver, self._balancer),
+            endpoints=Endpoints(self._resolver_for(config), self._balancer),
             deadlines=config.deadlines,
             limits=config.limits,
             trusted_proxies=config.server.trusted_proxies,
         )
+
+    # A resolver outlives a reload that doesn't concern it: its last good answers may be all there is.
+    def _resolver_for(self, config: Config) -> Resolver:
+        lifetime = max(route.deadlines.resolve for route in config.routes)
+        wanted = (config.resolver, lifetime)
+        if self._resolver is None or self._resolver[0] != wanted:
+            self._resolver = wanted, Resolver(config.resolver, nursery=self._nursery, lifetime=lifetime)
+        return self._resolver[1]
 
     def _apply(self, config: Config) -> None:
         self._house.rules = self._rules(config)

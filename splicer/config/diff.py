@@ -116,6 +116,6 @@ def _words(value: Any, unset: str) -> str:
             items = sorted(value) if isinstance(value, frozenset) else value
             return ", ".join(_words(item, unset) for item in items) or unset
         case Mapping():
-            return ", ".join(f"{name} = {_words(item, unset)}" for name, item in value.items()) or unset
+            return ", ".join(f"{name} = {_words(item, unset)}" for name, item in value.items()) or "none"
         case _:
             return str(getattr(value, "text", value))

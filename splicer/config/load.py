@@ -52,7 +52,7 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     upstreams = loading.upstreams()
     routes = loading.routes(upstreams, deadlines)
     if loading.faults:
-        raise ConfigError(tuple(_line(name, fault) for fault in loading.faults))
+        raise ConfigError(tuple(_line(name, fault) for fault in dict.fromkeys(loading.faults)))
     sound = {key: upstream for key, upstream in (upstreams or {}).items() if upstream is not None}
     return Config(server, deadlines, limits, log, resolver, sound, routes)
 
@@ -128,28 +128,21 @@ class _Loading:
         tables = self.document.get("routes", [])
         if not isinstance(tables, list):
             self.faults.append("routes: must be an array of tables; write [[routes]] above each route")
-        elif not tables:
+            return ()
+        if not tables:
             self.faults.append("routes: there is none; write at least one [[routes]] table")
-        else:
-            found = [self._route(index, tables, upstreams, deadlines) for index in range(1, len(tables) + 1)]
-            return tuple(route for route in found if route is not None)
-        return ()
-
-    def _route(
-        self,
-        index: int,
-        tables: list[Any],
-        upstreams: Mapping[str, Upstream | None] | None,
-        deadlines: Deadlines,
-    ) -> Route | None:
-        name = _route_name(tables[index - 1])
-        place = f"routes {index}" + (f" {show(name)}" if name else "")
-        namesakes = [other for other, table in enumerate(tables[: index - 1], 1) if name and _route_name(table) == name]
-        if namesakes:
-            self.tell(place, [Fault(("name",), f"routes {namesakes[0]} has the same name")], ": ")
-        route, faults = read_route(index, tables[index - 1], upstreams, deadlines)
-        self.tell(place, faults, ": ")
-        return route
+        sound = []
+        indices: dict[str, int] = {}
+        for index, table in enumerate(tables, 1):
+            name = _route_name(table)
+            place = f"routes {index} {show(name)}" if name else f"routes {index}"
+            if name and (namesake := indices.setdefault(name, index)) != index:
+                self.tell(place, [Fault(("name",), f"routes {namesake} has the same name")], ": ")
+            route, faults = read_route(index, table, upstreams, deadlines)
+            self.tell(place, faults, ": ")
+            if route is not None:
+                sound.append(route)
+        return tuple(sound)
 
 
 def _route_name(table: object) -> str | None:

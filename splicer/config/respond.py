@@ -35,14 +35,14 @@ class RespondSpec:
 def respond(value: object) -> Respond | StatusPage:
     """The status page or a fixed answer."""
     if isinstance(value, dict):
-        return _answer(_RESPOND, value)
+        return _answer(value)
     if resolved(value) != StatusPage.STUB_STATUS:
         raise BadValue(f'must be "status" or a table such as {{ status = 200, body = "ok\\n" }}, not {show(value)}')
     return StatusPage.STUB_STATUS
 
 
-def _answer(reader: Reader[RespondSpec], value: object) -> Respond:
-    spec = reader(value)
+def _answer(value: object) -> Respond:
+    spec = _RESPOND(value)
     if spec.body and spec.status in _BODILESS:
         raise BadValue(f"a {spec.status} has no body (RFC 9110 §15)")
     return Respond(spec.status, spec.body, spec.content_type, spec.headers, spec.draining)
@@ -51,7 +51,7 @@ def _answer(reader: Reader[RespondSpec], value: object) -> Respond:
 def _draining(value: object) -> Respond:
     if isinstance(value, dict) and "draining" in value:
         raise BadValue("has no draining of its own")
-    return _answer(_RESPOND, value)
+    return _answer(value)
 
 
 def _body(value: object) -> bytes:

@@ -78,9 +78,8 @@ def host(value: object) -> str:
     """A host name, "*.suffix", or an address as a Host field has it."""
     word = text(value)
     bare = host_name(word)
-    wildcard = bare.startswith("*.")
     named = is_host_name(bare.removeprefix("*."))
-    numeric = not wildcard and is_ip(bare.removeprefix("[").removesuffix("]"))
+    numeric = is_ip(bare.removeprefix("[").removesuffix("]"))
     if "/" in word or not (named or numeric):
         raise BadValue(f'{show(word)} is no host; write for example "example.com" or "*.example.com"')
     if bare != word.removesuffix(".").lower():

@@ -10,7 +10,7 @@ from statistics import median
 import trio
 
 from splicer.demo.call import FRAMES_PER_SECOND, place_call
-from splicer.demo.failure import DemoFailed, first_failure, must_work
+from splicer.demo.failure import DemoFailed, must_work
 from splicer.demo.story import Story
 
 
@@ -34,7 +34,7 @@ async def _call(url: str, seconds: int) -> None:
         async with place_call(url) as call:
             story.line(f"{call.pod} answered after {call.answered_after * 1000:.1f} ms")
             for second in range(seconds):
-                times = [seconds * 1000 for seconds in await call.speak(FRAMES_PER_SECOND)]
+                times = [trip * 1000 for trip in await call.speak(FRAMES_PER_SECOND)]
                 story.line(f"{second + 1} s: latency {median(times):.2f} ms (median), {max(times):.2f} ms (slowest)")
 
 

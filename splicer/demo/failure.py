@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import h11
 import trio
-from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError
+from trio_websocket import ConnectionClosed, ConnectionRejected, ConnectionTimeout, HandshakeError
 
 from splicer.errors import SplicerError
 
@@ -35,12 +35,12 @@ def must_work(what: str, seconds: float = _SECONDS) -> Iterator[None]:
     try:
         with trio.fail_after(seconds):
             yield
-    except trio.TooSlowError:
+    except (trio.TooSlowError, ConnectionTimeout):
         raise DemoFailed(f"{what}: not done in time") from None
     except ConnectionRejected as error:
         raise DemoFailed(f"{what}: refused with status {error.status_code}") from error
     except _EXPECTED as error:
-        raise DemoFailed(f"{what}: {error.__cause__ or error or 'the connection broke'}") from error
+        raise DemoFailed(f"{what}: {error.__cause__ or str(error) or 'the connection broke'}") from error
 
 
 def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -84,10 +85,8 @@ class Pod:
                 websocket = await request.accept(extra_headers=[(b"X-Pod", self.name.encode())])
             call = _seen(request)
             self._calls.append(call)
-            try:
+            with suppress(ConnectionClosed):
                 await _talk(websocket, call)
-            except ConnectionClosed:
-                pass
             with trio.move_on_after(_HANDSHAKE):
                 await websocket.aclose()
             nursery.cancel_scope.cancel()

@@ -6,17 +6,18 @@ import h11
 import trio
 
 
-def replayed(head: h11.Request, rest: bytes, stream: trio.SocketStream) -> trio.abc.Stream:
-    """The connection as it was before the request without a body was read.
+def replayed(head: h11.Request, stream: trio.SocketStream) -> trio.abc.Stream:
+    """The connection as it was before a WebSocket handshake was read from it.
+
+    Nothing was read behind the handshake: a client waits for the answer (RFC 6455 §4.1).
 
     Args:
-        head: the request.
-        rest: what was read behind it.
+        head: the handshake.
         stream: the connection.
     """
     lines = [b"%b %b HTTP/1.1" % (head.method, head.target)]
     lines += [b"%b: %b" % (name, value) for name, value in head.headers.raw_items()]
-    return trio.StapledStream(stream, _Replay(b"\r\n".join(lines) + b"\r\n\r\n" + rest, stream))
+    return trio.StapledStream(stream, _Replay(b"\r\n".join(lines) + b"\r\n\r\n", stream))
 
 
 class _Replay(trio.abc.ReceiveStream):

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from splicer.demo.failure import DemoFailed
+
 _SAID = ("route", "path", "status", "attempts", "bytes_to_pod", "bytes_to_client", "duration_ms", "closed_by", "reason")
 _UNSAID = frozenset({"event", "time", "level"})
 _LONGEST = 40  # characters of a path
 
 
 class Story:
-    """Writes to stdout, each line at once."""
+    """Writes to stdout, each line at once.
+
+    Its methods raise `DemoFailed` when stdout can't be written to.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -20,15 +25,21 @@ class Story:
 
     def title(self, text: str) -> None:
         """A new chapter."""
-        self._console.print(f"\n{text}", style="bold")
+        self._print(f"\n{text}", "bold")
 
-    def line(self, text: str = "") -> None:
+    def line(self, text: str) -> None:
         """What happens."""
-        self._console.print(f"   {text}" if text else "")
+        self._print(f"   {text}")
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """A line of the edge's log, shortened."""
-        self._console.print(f"   edge log: {shortened(entry)}", style="dim")
+        self._print(f"   edge log: {shortened(entry)}", "dim")
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        try:
+            self._console.print(text, style=style)
+        except OSError as error:
+            raise DemoFailed(f"stdout: {error.strerror}") from error
 
 
 def shortened(entry: Mapping[str, Any]) -> str:
@@ -40,7 +51,8 @@ def shortened(entry: Mapping[str, Any]) -> str:
 
 def _value(key: str, value: Any) -> str:
     if key == "attempts":
-        return "; ".join(f"{item['upstream']} {item['endpoint']} {item['failure'] or 'ok'}" for item in value)
+        tries = (f"{item['upstream']} {item['endpoint']} {item['failure'] or 'ok'}" for item in value)
+        return f"[{', '.join(tries)}]"
     if isinstance(value, list):
         return "; ".join(map(str, value))
     text = str(value)

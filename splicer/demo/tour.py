@@ -17,7 +17,7 @@ from splicer.demo.web import Answer, fetch
 
 _WEBHOOK = "/agent/voice/breeze-buddy/twilio/callback/order-confirmation/v2"
 _FORM = b"CallSid=CA0123&From=%2B15550100&To=%2B15550199"
-_FRAMES = 25
+_FRAMES = 15
 _STREAM = re.compile(r'<Stream url="([^"]+)"')
 _ALLOCATED = re.compile(r"ws://[^/]+/ws/pod/([^/]+)(/.*)")
 
@@ -78,7 +78,7 @@ async def _call(story: Story, edge: Edge, url: str) -> str:
     with must_work("the call"):
         async with place_call(url) as call:
             story.line(f"{call.pod} answered after {call.answered_after * 1000:.1f} ms")
-            times = [seconds * 1000 for seconds in await call.speak(_FRAMES)]
+            times = [trip * 1000 for trip in await call.speak(_FRAMES)]
         story.line(f"{_FRAMES} frames of {FRAME_BYTES} bytes there and back, one every 20 ms:")
         story.line(f"latency {median(times):.2f} ms (median), {max(times):.2f} ms (slowest)")
         story.log(await edge.entry("tunnel_close", "pod-websocket"))

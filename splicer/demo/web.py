@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import h11
 import trio
+import wsproto.utilities
 from attrs import frozen
-from trio_websocket import ConnectionClosed, HandshakeError
+from trio_websocket import ConnectionClosed
 
 from splicer.demo.failure import DemoFailed
 from splicer.demo.replay import replayed
@@ -18,6 +20,13 @@ from splicer.net.listen import bind
 
 _CHUNK = 16384  # bytes
 _PATIENCE = 75.0  # seconds, for the next request to come and be answered
+_ENDS_ONE_CONNECTION = (
+    trio.BrokenResourceError,
+    trio.TooSlowError,
+    h11.ProtocolError,
+    wsproto.utilities.ProtocolError,
+    ConnectionClosed,
+)
 
 
 @frozen
@@ -107,13 +116,7 @@ async def serve(
         async with stream:
             try:
                 await _converse(stream, respond, take_call)
-            except* (
-                trio.BrokenResourceError,
-                trio.TooSlowError,
-                h11.RemoteProtocolError,
-                ConnectionClosed,
-                HandshakeError,
-            ):
+            except* _ENDS_ONE_CONNECTION:
                 pass
 
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
@@ -128,18 +131,20 @@ async def _converse(stream: trio.SocketStream, respond: Respond, take_call: Take
             if not isinstance(head, h11.Request):
                 return
             headers = _fields(head)
-            call = take_call if headers.get("upgrade", "").lower() == "websocket" else None
-            if call is None:
-                answer = respond(Request(head.method.decode(), head.target.decode(), headers, body))
-                fields = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
-                content = b"" if head.method == b"HEAD" else answer.body
-                response = h11.Response(status_code=answer.status, headers=fields)
-                await _send(server, stream, response, h11.Data(content), h11.EndOfMessage())
-        if call is not None:
-            return await call(replayed(head, server.trailing_data[0], stream))
+            if take_call is not None and headers.get("upgrade", "").lower() == "websocket":
+                break
+            answer = respond(Request(head.method.decode(), head.target.decode(), headers, body))
+            await _answer(server, stream, answer, head_only=head.method == b"HEAD")
         if server.our_state is not h11.DONE:
             return
         server.start_next_cycle()
+    await take_call(replayed(head, stream))
+
+
+async def _answer(server: h11.Connection, stream: trio.SocketStream, answer: Answer, *, head_only: bool) -> None:
+    fields = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
+    head = h11.Response(status_code=answer.status, headers=fields, reason=HTTPStatus(answer.status).phrase)
+    await _send(server, stream, head, h11.Data(b"" if head_only else answer.body), h11.EndOfMessage())
 
 
 async def fetch(address: str, method: str, target: str, body: bytes = b"") -> Answer:

@@ -12,10 +12,7 @@ from attrs import frozen
 from splicer.errors import BadAnswer, PodClosed
 from splicer.http1.head import FIELD_LINES, body_framing, field_fault, forbidden_byte, framing_fields, split_fields
 from splicer.http1.headers import forwarded_trailers
-from splicer.http1.writer import ResponseWriter, simple_response
 from splicer.model import Header, Headers, RequestHead, ResponseHead
-
-__all__ = ["EndOfBody", "ResponseParser", "ResponseWriter", "simple_response"]
 
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?+\r\n" + FIELD_LINES + rb"\r\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: .*)?", re.DOTALL)

@@ -50,8 +50,6 @@ def _parse_absolute(method: str, target: str) -> tuple[str, str | None, str]:
     if parts is None:
         raise BadRequest("the request target is neither a path nor an http URI")
     authority, path, query = parts.groups()
-    if "@" in authority:
-        raise BadRequest("user information in the request target")
     if not is_authority(authority):
         raise BadRequest("bad authority in the request target")
     if not path:

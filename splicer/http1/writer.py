@@ -51,7 +51,7 @@ class ResponseWriter:
         """
         fields = forwarded_headers(headers, drop=_LENGTH if status == HTTPStatus.NO_CONTENT else frozenset())
         bodiless = self._request.method == "HEAD" or status in _BODILESS
-        told = [] if bodiless else [header for header in fields if header[0].lower() == b"content-length"]
+        told = [header for header in fields if header[0].lower() == b"content-length"]
         if close:
             told.append(_CLOSE)
         heard = self._server.send(h11.Response(status_code=status, headers=told))
@@ -78,13 +78,6 @@ class ResponseWriter:
         """
         return self._frame(h11.EndOfMessage(headers=forwarded_trailers(trailers) if self._chunked else []))
 
-    def answer(self, status: int, body: bytes, content_type: str, extra: Headers = (), *, close: bool = False) -> bytes:
-        """Write a whole answer of the proxy's own."""
-        fields = _own_fields(status, body, content_type, extra)
-        head = self.head(status, _PHRASES.get(status, b""), fields, close=close)
-        bodiless = self._request.method == "HEAD" or status in _BODILESS
-        return head + (b"" if bodiless else self.body(body)) + self.end()
-
     @property
     def persistent(self) -> bool:
         """Whether the client's connection can take another request: both messages are complete, nobody closes."""
@@ -106,7 +99,7 @@ def simple_response(
     head_only: bool = False,
     close: bool = True,
 ) -> bytes:
-    """Write a whole answer of the proxy's own when there is no request to write it for.
+    """Write a whole answer of the proxy's own.
 
     Args:
         status: 200 to 999.
@@ -116,18 +109,15 @@ def simple_response(
         head_only: the request was a HEAD.
         close: the connection ends after this answer.
     """
-    fields = list(_own_fields(status, body, content_type, extra))
+    fields: list[Header] = []
+    if status not in _BODILESS:
+        fields.append((b"Content-Type", content_type.encode("latin-1")))
+        fields.append((b"Content-Length", b"%d" % len(body)))
+    fields += extra
     if close:
         fields.append(_CLOSE)
     head = _head(status, _PHRASES.get(status, b""), fields)
     return head if head_only or status in _BODILESS else head + body
-
-
-def _own_fields(status: int, body: bytes, content_type: str, extra: Headers) -> Headers:
-    if status in _BODILESS:
-        return extra
-    length = str(len(body)).encode("ascii")
-    return ((b"Content-Type", content_type.encode("latin-1")), (b"Content-Length", length), *extra)
 
 
 def _head(status: int, reason: bytes, fields: Iterable[Header]) -> bytes:

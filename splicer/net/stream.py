@@ -60,8 +60,9 @@ class ByteStream(Protocol):
 
 
 def set_tcp_options(sock: socket.socket) -> None:
-    """No Nagle, keepalive and user timeout; a listening socket hands them on to what it accepts (tcp(7))."""
+    """No Nagle, urgent data in line, keepalive and user timeout; a listening socket hands them on (tcp(7))."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)  # else the byte is lost (RFC 6093 §6)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPIDLE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPINTVL)

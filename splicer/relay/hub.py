@@ -31,6 +31,7 @@ _SHARE = 0.002  # seconds that the hub may take before it yields to Trio
 _STARVED = 0.02  # seconds to wait when no pipe can be made for want of descriptors
 _NAP = 1.0  # seconds at most between two sweeps
 _SHORTEST_NAP = 0.01
+_PAGE = 4096  # bytes that any clean pipe takes in one piece
 
 
 class Hub:
@@ -153,7 +154,10 @@ class Hub:
             self._starved = True
             return
         try:
-            count = os.splice(leg.fd, pipe.write_fd, pipe.size, flags=_FLAGS)
+            try:
+                count = os.splice(leg.fd, pipe.write_fd, pipe.size, flags=_FLAGS)
+            except BlockingIOError:
+                count = _copy(leg.sock, pipe)
         except BlockingIOError:
             self._pipes.give_back(pipe)
             return
@@ -199,11 +203,11 @@ class Hub:
         if leg.broken:
             self._end(tunnel, TunnelEnd(leg.side, leg.broken, reset=leg.broken == "reset"))
             return
-        leg.eof = leg.done = True
+        leg.eof = True
         if tunnel.closer is None:
             tunnel.closer = leg.side
         tunnel.last = now
-        if peer.done:
+        if peer.eof:
             self._end(tunnel, TunnelEnd(tunnel.closer, "eof"))
             return
         if not leg.sink:
@@ -217,12 +221,17 @@ class Hub:
         self._end(leg.tunnel, TunnelEnd(leg.side, reason, reset=reason == "reset"))
 
     # The peer takes no more. What it sent before it broke is still delivered: its own end, or error, is read in
-    # its turn and says how the tunnel ends. If its end of stream was read long ago, only this direction suffers.
+    # its turn and says how the tunnel ends. If its end of stream was read long ago, only this direction suffers;
+    # so too if that is there but not yet read: then the first write hears EPIPE (Linux, tcp_reset() in CLOSE_WAIT).
     def _write_failed(self, leg: Leg, error: OSError, now: float) -> None:
-        peer = leg.peer
+        tunnel, peer = leg.tunnel, leg.peer
         leg.sink = True
-        if not peer.eof:
+        if not (peer.eof or isinstance(error, BrokenPipeError)):
             peer.broken = _word(error)
+        if tunnel.closer is None:
+            tunnel.closer = peer.side
+            tunnel.last = now
+            self._expect(tunnel)
         self._drain(leg, now)
 
     def _admit(self, tunnel: Tunnel) -> None:
@@ -297,8 +306,13 @@ class Hub:
                 await trio.sleep_forever()
 
 
+# splice(2) stops in front of urgent data (RFC 6093) for ever, though the socket stays readable; recv(2) goes on.
+def _copy(sock: socket.socket, pipe: Pipe) -> int:
+    return os.write(pipe.write_fd, sock.recv(_PAGE))
+
+
 def _word(error: OSError) -> str:
-    if isinstance(error, ConnectionResetError | BrokenPipeError):
+    if isinstance(error, ConnectionResetError):
         return "reset"
     if isinstance(error, TimeoutError):
         return "timed_out"

@@ -50,7 +50,6 @@ class Leg:
 
     __slots__ = (
         "broken",
-        "done",
         "eof",
         "fd",
         "mask",
@@ -77,7 +76,6 @@ class Leg:
         self.parked = 0  # bytes in the pipe, on their way to the peer
         self.total = 0  # bytes that the peer's socket took
         self.eof = False  # the socket's end of stream was read
-        self.done = False  # ... and passed on: this direction is over
         self.sink = False  # the peer takes no more: what is read here is dropped
         self.broken: str | None = None  # a write to this socket failed, and so
         self.patience = 0  # the TCP_USER_TIMEOUT, in ms, that the vigil lifted from it (vigil.py)
@@ -108,7 +106,7 @@ class Tunnel:
         self.half_closed = limits.half_closed
         self.last = now
         self.expires = now + limits.lifetime
-        self.closer: Side | None = None  # whose end of stream came first
+        self.closer: Side | None = None  # whose end of stream came first, or who broke first
         self.result: TunnelEnd | None = None
         self.task: trio.lowlevel.Task | None = None
 

@@ -15,8 +15,8 @@ from attrs import define, field
 # past /proc/sys/fs/pipe-user-pages-soft the kernel refuses, and the default of 64 KiB serves as well.
 PIPE_BYTES = 256 * 1024
 
-# A pipe made under that pressure can hold as little as one page (pipe(7)); head and early bytes may not fit.
-_SMALLEST = 4096
+# A pipe made under that pressure holds two pages, or one before Linux 5.14 (pipe(7)); head and early bytes may not fit.
+_SMALLEST = 8192
 
 
 class Pipe:

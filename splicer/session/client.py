@@ -11,7 +11,6 @@ from splicer.net.stream import ByteStream
 READ_BYTES = 32 * 1024  # what one read takes at most
 _LINGER_SECONDS = 3.0
 _LINGER_BYTES = 1 << 20
-_CRLF = b"\r\n"
 
 
 class ClientLeg:
@@ -54,15 +53,12 @@ class ClientLeg:
         with trio.move_on_after(seconds):
             searched = 0
             while True:
-                # RFC 9112 §2.2: empty lines before a request line are ignored.
-                while self.buffer.startswith(_CRLF):
-                    del self.buffer[:2]
-                end = find_head_end(self.buffer, max(0, searched - 3))
+                end = find_head_end(self.buffer, searched)
                 if end >= 0:
                     raw = bytes(self.buffer[:end])
                     del self.buffer[:end]
                     return raw
-                check_partial(self.buffer, limit)
+                check_partial(self.buffer, limit, searched)
                 searched = len(self.buffer)
                 if not await self._read():
                     if self.buffer:

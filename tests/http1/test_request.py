@@ -118,6 +118,7 @@ SMUGGLING = {
     "CL other digits": head(b"Content-Length: \xb2"),
     "CL over 2**63": head(b"Content-Length: 9223372036854775808"),
     "CL huge": head(b"Content-Length: " + b"9" * 40),
+    "CL of 5000 digits": head(b"Content-Length: " + b"9" * 5000),
     "CL before a space and colon": head(b"Content-Length : 5"),
 }
 MALFORMED = {
@@ -191,6 +192,12 @@ def test_what_is_malformed_or_ambiguous_is_refused(raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
+        ("CL.TE", "both"),
+        ("TE.TE", "other than one chunked"),
+        ("TE xchunked", "other than one chunked"),
+        ("TE in HTTP/1.0", "HTTP/1.0"),
+        ("CL twice, same", "more than one"),
+        ("CL list", "5, 5"),
         ("HTTP/2.0 preface", "HTTP/2.0"),
         ("lower-case http", "http/1.1"),
         ("obs-fold", "folding"),
@@ -211,7 +218,7 @@ def test_what_is_malformed_or_ambiguous_is_refused(raw: bytes) -> None:
 )
 def test_the_log_learns_which_rule_was_broken(name: str, said: str) -> None:
     with pytest.raises(BadRequest, match=said):
-        parse(MALFORMED[name])
+        parse((SMUGGLING | MALFORMED)[name])
 
 
 @pytest.mark.parametrize("start", [b"CONNECT a:443 HTTP/1.1", b"CONNECT / HTTP/1.1", b"TRACE / HTTP/1.1"])
@@ -253,6 +260,17 @@ def test_the_connection_frames_the_body_that_follows() -> None:
 
     _, connection = parse_request(head(), limit=LIMIT)
     assert [type(event) for event in events(connection)] == [h11.EndOfMessage]
+
+
+def test_the_limit_holds_for_chunk_headers_too() -> None:
+    _, connection = parse_request(head(TE), limit=1000)
+    for byte in b"5;x=" + b"y" * 990 + b"\r\nhello":
+        connection.receive_data(bytes([byte]))
+        connection.next_event()
+    _, connection = parse_request(head(TE), limit=1000)
+    connection.receive_data(b"5;x=" + b"y" * 1000)
+    with pytest.raises(h11.RemoteProtocolError):
+        connection.next_event()
 
 
 TOKENS = st.from_regex(r"\A[-!#$%&'*+.^_`|~0-9A-Za-z]{1,12}\Z").map(str.encode)

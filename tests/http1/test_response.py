@@ -234,6 +234,16 @@ def test_a_connection_is_used_again_only_when_the_request_was_sent_whole() -> No
     assert answer.reusable
 
 
+def test_no_bytes_are_not_the_end_of_the_stream() -> None:
+    assert tell(parser(), b"", OK + b"\r\n", b"", b"hello", b"", b"!").body == b"hello!"
+
+
+def test_the_end_stays_the_end() -> None:
+    answer = parser()
+    tell(answer, OK + CL + b"Connection: close\r\n\r\nhello behind")
+    assert answer.next_body() == answer.next_body() == EndOfBody()
+
+
 def test_bytes_behind_the_body_are_never_body() -> None:
     answer = parser()
     told = tell(answer, OK + CL + b"\r\nhelloHTTP/1.1 200 smuggled\r\n\r\n")
@@ -261,9 +271,12 @@ def test_a_request_body_comes_out_as_it_went_in(pieces: list[bytes], chunked: bo
     assert pod.trailing_data[0] == b""
 
 
-def test_without_a_body_its_end_is_nothing() -> None:
-    for head in (request(), request("POST", length=0)):
-        assert ResponseParser(head, LIMIT).end_body() == b""
+@pytest.mark.parametrize("head", [request(), request("POST", length=0)])
+def test_without_a_body_its_end_is_nothing(head: RequestHead) -> None:
+    answer = ResponseParser(head, LIMIT)
+    assert answer.end_body() == b""
+    assert tell(answer, OK + CL + b"\r\nhello").body == b"hello"
+    assert answer.reusable
 
 
 BODIES = st.binary(max_size=60)

@@ -113,6 +113,10 @@ def test_a_bad_key_or_a_body_is_400(request_head: RequestHead) -> None:
         wanted_upgrade(request_head, WS)
 
 
+def test_unused_bits_of_a_key_are_nobody_s_business() -> None:
+    assert wanted_upgrade(head({b"Sec-WebSocket-Key": KEY[:21] + b"R=="}), WS) == "websocket"
+
+
 @given(st.binary(min_size=16, max_size=16))
 def test_any_16_bytes_are_a_key(nonce: bytes) -> None:
     assert wanted_upgrade(head({b"Sec-WebSocket-Key": base64.b64encode(nonce)}), WS) == "websocket"

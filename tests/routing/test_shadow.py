@@ -8,13 +8,14 @@ from splicer.routing.shadow import shadowed
 from tests.routing.make import EVERY_REQUEST, Kind, make_route, naive_match, route_tables
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(route_tables())
 def test_never_a_false_alarm(routes: tuple[Route, ...]) -> None:
     matched = [naive_match(routes, *request) for request in EVERY_REQUEST]
     assert not any(route in matched for route, _ in shadowed(routes))
 
 
+@settings(deadline=None)
 @given(route_tables())
 def test_the_one_that_takes_all_comes_before(routes: tuple[Route, ...]) -> None:
     assert all(taker.index < route.index for route, taker in shadowed(routes))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from splicer.errors import MethodNotAllowed, NotFound
 from splicer.model import Route
@@ -13,6 +13,7 @@ def table(*routes: Route) -> RouteTable:
     return RouteTable(routes)
 
 
+@settings(deadline=None)
 @given(route_tables(), REQUESTS)
 def test_the_answer_is_that_of_trying_every_route_in_file_order(
     routes: tuple[Route, ...], request: tuple[str, str, str]
@@ -31,6 +32,7 @@ def test_the_answer_is_that_of_trying_every_route_in_file_order(
     assert found == (tuple(dict.fromkeys(expected)) if isinstance(expected, tuple) else expected)
 
 
+@settings(deadline=None)
 @given(route_tables(), REQUESTS)
 def test_explain_tells_of_every_route_before_the_match(
     routes: tuple[Route, ...], request: tuple[str, str, str]

@@ -129,6 +129,18 @@ async def test_a_cache_that_knows_only_what_has_failed_is_passed_by() -> None:
     assert choice == Choice((Endpoint(SERVICE, "10.0.0.2", 8000),), fresh=True)
 
 
+async def test_at_hand_is_only_what_the_cache_knows() -> None:
+    endpoints = choose_from(
+        Names(cache={POD: ("10.0.0.1",), SERVICE: ("127.0.0.1",)}, zone={"new.example": ("10.0.0.2",)})
+    )
+    choice = Choice((Endpoint("voice-agent-0", "10.0.0.1", 8000),), fresh=False)
+    assert endpoints.at_hand(ONE_POD, POD, frozenset()) == choice
+    assert endpoints.at_hand(ONE_POD, POD, frozenset({("10.0.0.1", 8000)})) is None
+    assert endpoints.at_hand(ANY_POD, "new.example", frozenset()) is None
+    with pytest.raises(AddressNotAllowed):
+        endpoints.at_hand(ANY_POD, SERVICE, frozenset())
+
+
 async def test_the_upstreams_policy_orders() -> None:
     names = Names(zone={SERVICE: ("10.0.0.1", "10.0.0.2", "10.0.0.3")})
     balancer = Balancer()
