@@ -57,7 +57,7 @@ def test_what_can_not_be_filled_in_says_why(text: str, fault: str) -> None:
 def test_only_one_whole_reference_may_stand_for_a_number() -> None:
     assert isinstance(expand("${HOST}", ENVIRON), FromEnvironment)
     assert isinstance(expand("${NONE:-1}", ENVIRON), FromEnvironment)
-    for text in ("1", "${HOST}1", "$${HOST}", "${EMPTY}${HOST}"):
+    for text in ("1", "$${", "${HOST}1", "$${HOST}", "${EMPTY}${HOST}"):
         assert not isinstance(expand(text, ENVIRON), FromEnvironment)
 
 

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+
+from splicer.config.diff import diff, needs_restart
+from splicer.config.load import load
+
+OLD = """
+[server]
+listen = "127.0.0.1:8080"
+[deadlines]
+idle = "1h"
+[limits]
+connections = 20000
+[resolver]
+nameservers = ["10.0.0.10"]
+[resolver.hosts]
+a = "127.0.0.1"
+[upstreams.pod]
+address = "{pod}.svc:80"
+allow = ["10.0.0.0/8"]
+[upstreams.api]
+address = "api:80"
+[[routes]]
+name = "x"
+path = "/x"
+respond = { status = 200, body = "ok" }
+[[routes]]
+name = "y"
+prefix = "/y"
+upstream = "api"
+[[routes]]
+name = "z"
+regex = '^/(?<pod>[^/]+)$'
+upstream = "pod"
+fallback = "api"
+deadlines = { idle = "1h", connect = "1s" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changes"),
+    [
+        ("", "", []),
+        ('"127.0.0.1:8080"', '["127.0.0.1:8080", "[::]:80"]',
+         ["server.listen 127.0.0.1:8080 → 127.0.0.1:8080, [::]:80"]),
+        ("[deadlines]", 'workers = "auto"\nadmin = "off"\n[deadlines]',
+         ["server.workers 1 → auto", "server.admin 127.0.0.1:9901 → off"]),
+        ("[deadlines]", 'metrics = "[::]:1"\ntrusted_proxies = ["10.0.0.0/8"]\n[deadlines]',
+         ["server.metrics off → [::]:1", "server.trusted_proxies none → 10.0.0.0/8"]),
+        ("20000", '100\nbody_bytes = "unlimited"',
+         ["limits.connections 20000 → 100", "limits.body_bytes 10485760 → unlimited"]),
+        ('["10.0.0.10"]', "[]\nipv6 = false",
+         ["resolver.nameservers 10.0.0.10:53 → none", "resolver.ipv6 true → false"]),
+        ('a = "127.0.0.1"', 'a = ["::1", "::2"]', ["resolver.hosts a = 127.0.0.1 → a = ::1, ::2"]),
+        ('a = "127.0.0.1"', "", ["resolver.hosts a = 127.0.0.1 → none"]),
+        ('allow = ["10.0.0.0/8"]', 'balance = "random"',
+         ["upstreams.pod.allow 10.0.0.0/8 → any", "upstreams.pod.balance least-tunnels → random"]),
+        ('"{pod}.svc:80"', '"{pod}.svc:81"', ["upstreams.pod.address {pod}.svc:80 → {pod}.svc:81"]),
+        ("[upstreams.api]", '[upstreams."a b"]\naddress = "n:1"\n[upstreams.api]', ['upstreams: added "a b"']),
+        ('name = "y"', 'name = "new"', ['routes: added "new"', 'routes: removed "y"']),
+        ('path = "/x"', 'prefix = "/x"\nmethods = ["GET"]\nhosts = ["a", "b"]\nlog = false',
+         ['routes "x": pattern path /x → prefix /x', 'routes "x": hosts any → a, b', 'routes "x": methods any → GET',
+          'routes "x": log true → false']),
+        ("status = 200", "status = 404", ['routes "x": respond 200 "ok" → 404 "ok"']),
+        ("status = 200", 'status = 200, content_type = "a/b"', ['routes "x": respond changed']),
+        ('respond = { status = 200, body = "ok" }', 'respond = "status"', ['routes "x": respond 200 "ok" → status']),
+        ('upstream = "api"', 'upstream = "api"\nstrip_prefix = true\nupgrade = ["websocket"]\nclients = ["10.0.0.1"]',
+         ['routes "y": clients any → 10.0.0.1/32', 'routes "y": upgrade none → websocket',
+          'routes "y": strip_prefix none → /y']),
+        ('fallback = "api"', 'fallback = "api"\nfallback_on = [503, 502]\nrewrite = "/{pod}"',
+         ['routes "z": fallback_on 502, 503, 504 → 502, 503', 'routes "z": rewrite none → /{pod}']),
+        ('upstream = "pod"\nfallback = "api"', 'upstream = "api"',
+         ['routes "z": upstream pod → api', 'routes "z": fallback api → none']),
+        (', connect = "1s"', "", ['routes "z": deadlines.connect 1s → 3s']),
+        # what [deadlines] changes for all, it changes once
+        ('idle = "1h"\n[limits]', 'idle = "2h"\n[limits]', ["deadlines.idle 1h → 2h"]),
+        ('{ idle = "1h"', '{ idle = "1h30m"', ['routes "z": deadlines.idle 1h → 1h30m']),
+    ],
+    ids=range(22),
+)  # fmt: skip
+def test_diff(before: str, after: str, changes: list[str]) -> None:
+    assert before in OLD
+    old, new = load(OLD, environ={}), load(OLD.replace(before, after, 1), environ={})
+    assert list(diff(old, new)) == changes
+
+
+def test_order() -> None:
+    head, *routes = OLD.split("[[routes]]")
+    new = load("[[routes]]".join((head, *reversed(routes))), environ={})
+    assert diff(load(OLD, environ={}), new) == ("routes: order changed",)
+
+
+def test_needs_restart() -> None:
+    old = load(OLD, environ={})
+    assert needs_restart(old, load(OLD.replace("20000", "1"), environ={})) == ()
+    keys = 'listen = "127.0.0.1:1"\nworkers = 2\nadmin = "off"\nmetrics = "[::]:1"\ntrusted_proxies = ["::1"]'
+    new = load(OLD.replace('listen = "127.0.0.1:8080"', keys), environ={})
+    assert needs_restart(old, new) == ("server.listen", "server.workers", "server.admin", "server.metrics")

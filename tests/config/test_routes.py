@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+
+from splicer.config.load import load
+from splicer.errors import ConfigError
+from splicer.model import Deadlines, Respond, Route, StatusPage
+
+UPSTREAMS = """
+[deadlines]
+connect = "4s"
+[upstreams.pod]
+address = "{pod}.svc:8000"
+[upstreams.any]
+address = "any.svc:8000"
+[upstreams.broken]
+address = "x"
+"""
+
+
+def route(keys: str) -> Route:
+    (compiled,) = load(f"{UPSTREAMS.partition('[upstreams.broken]')[0]}[[routes]]\n{keys}", environ={}).routes
+    return compiled
+
+
+def faults(keys: str) -> list[str]:
+    """What is wrong with one route, named or not; the broken upstream's own fault is left out."""
+    with pytest.raises(ConfigError) as refused:
+        load(f"{UPSTREAMS}[[routes]]\n{keys}", environ={})
+    own, *rest = refused.value.faults
+    assert "upstreams.broken.address" in own
+    return [fault.removeprefix("routing.toml: routes 1").removeprefix(' "r"').removeprefix(": ") for fault in rest]
+
+
+def test_the_defaults() -> None:
+    least = route('name = "r"\nprefix = "/"\nupstream = "any"')
+    assert (least.index, least.name, least.pattern.text) == (1, "r", "prefix /")
+    assert (least.hosts, least.methods, least.clients, least.log) == ((), (), None, True)
+    assert least.fallback is None
+    assert least.fallback_on == {502, 503, 504}
+    assert (least.upgrade, least.upgrade_only, least.rewrite, least.strip_prefix) == ((), False, None, None)
+    assert least.deadlines == Deadlines(connect=4.0)
+
+
+def test_every_key() -> None:
+    full = route(
+        """
+        name = "r"
+        regex = '^/ws/(?<pod>[^/]+)(?<rest>/.*)$'
+        hosts = ["Example.com.", "*.Example.com", "[::1]", "10.0.0.1"]
+        methods = ["GET", "M-SEARCH"]
+        clients = ["10.0.0.0/8", "::1"]
+        log = false
+        upstream = "pod"
+        fallback = "any"
+        fallback_on = [502, 599]
+        upgrade = ["WebSocket", "tunnel/1.0"]
+        upgrade_only = true
+        rewrite = "{rest}?pod={pod}"
+        deadlines = { idle = "2h", lifetime = "never" }
+        """
+    )
+    assert full.pattern.captures == {"pod", "rest"}
+    assert full.hosts == ("example.com", "*.example.com", "[::1]", "10.0.0.1")
+    assert full.methods == ("GET", "M-SEARCH")
+    assert full.clients == (ip_network("10.0.0.0/8"), ip_network("::1"))
+    assert full.log is False
+    assert full.upstream is not None
+    assert full.fallback is not None
+    assert (full.upstream.text, full.fallback.text) == ("{pod}.svc:8000", "any.svc:8000")
+    assert full.fallback_on == {502, 599}
+    assert (full.upgrade, full.upgrade_only) == (("websocket", "tunnel/1.0"), True)
+    assert full.rewrite is not None
+    assert full.rewrite.text == "{rest}?pod={pod}"
+    assert full.deadlines == Deadlines(connect=4.0, idle=7200.0)
+
+
+def test_strip_prefix() -> None:
+    assert route('name = "r"\nprefix = "/api/"\nupstream = "any"\nstrip_prefix = true').strip_prefix == "/api/"
+    assert route('name = "r"\npath = "/api"\nupstream = "any"\nstrip_prefix = false').strip_prefix is None
+
+
+def test_respond() -> None:
+    assert route('name = "r"\npath = "/s"\nrespond = "status"').respond is StatusPage.STUB_STATUS
+    assert route('name = "r"\npath = "/s"\nrespond = { status = 204 }').respond == Respond(204)
+
+
+P = 'name = "r"\nprefix = "/"\nupstream = "any"\n'
+X = "name = 'r'\nregex = '^/(?<pod>[^/]+)(?<rest>.*)'\nupstream = 'any'\n"
+R = 'name = "r"\npath = "/"\nrespond = "status"\n'
+NAME = "a name is one line of printable characters, and not empty"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        # which route
+        ('prefix = "/"\nupstream = "any"', ["name: is missing"]),
+        (P.replace('"r"', '""'), [f"name: {NAME}"]),
+        (P.replace('"r"', "1"), ["name: must be a string, not 1"]),
+        # what it matches
+        ('name = "r"\nupstream = "any"', ["has none of path, prefix, regex; a route has exactly one of them"]),
+        (P + 'path = "/"', ["prefix: can't stand beside path; a route has exactly one of path, prefix, regex"]),
+        (P + "regex = 3", ["regex: must be a string, not 3",
+                           "regex: can't stand beside prefix; a route has exactly one of path, prefix, regex"]),
+        (P.replace('"/"', '"x"'), ['prefix: must start with "/"; write "/x"']),
+        (P.replace('"/"', '""'), ['prefix: must start with "/"; write "/"']),
+        (R.replace('"/"', '"/a?b"'),
+         ['path: "/a?b" has a query, which no path has; the query takes no part in matching']),
+        (R.replace('"/"', '"/a b"'), ['path: " " stands in no request as it is; write %20']),
+        (R.replace('"/"', '"/é"'), ['path: "é" stands in no request as it is; write %C3%A9']),
+        (R.replace('"/"', '"/%zz"'), ['path: "%" stands in no request as it is; write %25']),
+        ("name = 'r'\nregex = '('\nupstream = 'any'", ["regex: missing ): ("]),
+        (P + "hosts = []", ["hosts: must not be empty: leave the key out for any host"]),
+        (P + 'hosts = "a"', ['hosts: must be a list; write ["a"]']),
+        (P + 'hosts = ["a:80"]', ['hosts: "a:80" has a port, and hosts are compared without; write "a"']),
+        (P + 'hosts = ["*", "http://a", "a.*", "*a", "::1", "*.10.0.0.1"]',
+         [f'hosts: "{host}" is no host; write for example "example.com" or "*.example.com"'
+          for host in ("*", "http://a", "a.*", "*a", "::1", "*.10.0.0.1")]),
+        (P + "methods = []", ["methods: must not be empty: leave the key out for any method"]),
+        (P + 'methods = ["get", "G T"]',
+         ['methods: "get" is not in upper case; write "GET"', 'methods: "G T" is no method']),
+        (P + 'clients = ["10.0.0.1/8"]',
+         ['clients: "10.0.0.1/8" is an address within a network; the network is "10.0.0.0/8"']),
+        (P + "clients = []",
+         ["clients: must not be empty: nobody could use the route; leave the key out for any client"]),
+        (P + 'log = "no"', ['log: must be true or false, not "no"']),
+        # where it leads
+        ('name = "r"\nprefix = "/"', ["has none of respond, upstream; a route has exactly one of them"]),
+        (P + 'respond = "status"',
+         ["upstream: can't stand beside respond; a route has exactly one of respond, upstream"]),
+        (P + 'respnd = "status"',
+         ['respnd: unknown key; did you mean "respond"?',
+          "upstream: can't stand beside respond; a route has exactly one of respond, upstream"]),
+        ('name = "r"\nprefix = "/"\nupstrem = "any"', ['upstrem: unknown key; did you mean "upstream"?']),
+        (P.replace("any", "anny"), ['upstream: unknown upstream "anny"; did you mean "any"?']),
+        (P.replace("any", "anny") + 'upstreem = "any"',
+         ['upstreem: unknown key; did you mean "upstream"?', 'upstream: unknown upstream "anny"; did you mean "any"?']),
+        (P.replace('"any"', "1"), ["upstream: must be a string, not 1"]),
+        (P + 'fallback = "zzz"', ['fallback: unknown upstream "zzz"']),
+        (P + 'fallback = "broken"', []),
+        (P + "fallback_on = [502]", ["fallback_on: needs fallback"]),
+        (P + 'fallback = "any"\nfallback_on = [404, 600, true]',
+         ["fallback_on: 404 is the client's fault: 4xx never falls back",
+          "fallback_on: must be between 500 and 599, not 600",
+          "fallback_on: must be an integer, not true"]),
+        (P + "upgrade = []", ["upgrade: must not be empty: leave the key out to tunnel nothing"]),
+        (P + 'upgrade = ["web socket"]', ['upgrade: "web socket" is no protocol such as "websocket"']),
+        (P + "upgrade_only = true", ['upgrade_only: needs upgrade; write upgrade = ["websocket"]']),
+        (P + "upgrade_only = true\nupgrade = 1", ["upgrade: must be a list, not 1"]),
+        (P + 'deadlines = "1h"', ['deadlines: must be a table, not "1h"']),
+        (P + "deadlines = { idel = '1h', idle = 1 }",
+         ['deadlines.idle: a duration needs a unit; write "1s"', 'deadlines.idel: unknown key; did you mean "idle"?']),
+        (R + "strip_prefix = false\nupgrade_only = false\nrewrite = '/'\nupgrade = ['a']\nfallback = 'any'\n"
+         "fallback_on = []\ndeadlines = {}",
+         [f"{key}: goes only with upstream" for key in
+          ("rewrite", "strip_prefix", "upgrade", "upgrade_only", "fallback", "fallback_on", "deadlines")]),
+        # captures and rewrites
+        (X + "rewrite = '/{pdo}'", ["rewrite: unknown capture {pdo}; did you mean {pod}?"]),
+        (X + "rewrite = '/{zz}'", ["rewrite: unknown capture {zz}; the regex captures {pod}, {rest}"]),
+        (X.replace("pod", "pdo").replace("'any'", "'pod'"),
+         ["upstream: unknown capture {pod} in {pod}.svc; did you mean {pdo}?"]),
+        (P + 'fallback = "pod"',
+         ["fallback: unknown capture {pod} in {pod}.svc; a prefix has no captures, a regex has"]),
+        ("name = 'r'\nregex = '/x'\nupstream = 'pod'",
+         ["upstream: unknown capture {pod} in {pod}.svc; the regex has no named group; write (?<name>...)"]),
+        (X + "path = '/'\nrewrite = '/{pod}'",
+         ["regex: can't stand beside path; a route has exactly one of path, prefix, regex"]),
+        ("name = 'r'\nregex = '/(x'\nupstream = 'pod'", ["regex: missing ): /(x"]),
+        (X + "rewrite = '/{pod'", ['rewrite: "{" is not closed; write "{{" for the brace itself']),
+        (X + "rewrite = 'x{rest}'", ['rewrite: must start with "/" or a capture']),
+        (X + "rewrite = ''", ['rewrite: must start with "/" or a capture']),
+        (X + "rewrite = '/a b'", ['rewrite: " " stands in no request as it is; write %20']),
+        (X + 'rewrite = "/a\\r\\nX: y"', ['rewrite: "\\r" stands in no request as it is; write %0D']),
+        (X + "rewrite = '/a#b'", ['rewrite: "#" stands in no request as it is; write %23']),
+        (X + "rewrite = '/{pod}/../x'", ["rewrite: has a dot segment, which no pod should get"]),
+        (R.replace('"status"', "true").replace("respond", 'upstream = "any"\nstrip_prefix'),
+         ["strip_prefix: goes only with prefix"]),
+        (P + "strip_prefix = true\nrewrite = '/'",
+         ["strip_prefix: can't stand beside rewrite, which gives the whole path"]),
+    ],
+)  # fmt: skip
+def test_faults(keys: str, expected: list[str]) -> None:
+    assert faults(keys) == expected
+
+
+def test_the_example_of_the_issue() -> None:
+    routes = '[[routes]]\nname = "a"\npath = "/a"\nrespond = "status"\n' * 2
+    text = routes.replace(
+        '"a"', '"b"', 1
+    ) + f"[upstreams.any]\naddress = 'a:1'\n[[routes]]\n{X}rewrite = '{{pdo}}'".replace("'r'", '"twilio-callback"')
+    with pytest.raises(ConfigError) as refused:
+        load(text, environ={})
+    assert refused.value.faults == (
+        'routing.toml: routes 3 "twilio-callback": rewrite: unknown capture {pdo}; did you mean {pod}?',
+    )
