@@ -30,12 +30,11 @@ def make_logger(lines: LineWriter, style: str, *, colors: bool = False) -> Logge
         renderer = structlog.dev.ConsoleRenderer(
             colors=colors, exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
         )
-    logger: Logger = structlog.wrap_logger(
+    return structlog.wrap_logger(  # type: ignore[no-any-return]  # it says Any; bound once here, not at each line
         _Lines(lines),
         processors=[_add_level, structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(0),
-    )
-    return logger
+    ).bind()
 
 
 class _Lines:

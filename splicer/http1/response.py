@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import h11
 from attrs import frozen
@@ -41,8 +41,6 @@ class ResponseParser:
     """
 
     def __init__(self, request: RequestHead, limit: int, *, protocol: str | None = None) -> None:
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limit)
-        self._h11.send(_sent(request.method, request.content_length, request.chunked))
         self._request = request
         self._limit = limit
         self._protocol = protocol
@@ -51,6 +49,13 @@ class ResponseParser:
         self._final = False
         self._eof = False
         self._end: EndOfBody | None = None
+
+    # Made when a body needs framing: a handshake that ends in a 101 never does, and it is most of the work here.
+    @cached_property
+    def _h11(self) -> h11.Connection:
+        request, connection = self._request, h11.Connection(h11.CLIENT, max_incomplete_event_size=self._limit)
+        connection.send(_sent(request.method, request.content_length, request.chunked))
+        return connection
 
     def body(self, data: bytes) -> bytes:
         """Frame a piece of the request body."""

@@ -29,8 +29,13 @@ async def dial(endpoint: Endpoint) -> TcpStream:
         raise NoDescriptor(f"{error.strerror} for a connection to {endpoint}") from error
     try:
         set_tcp_options(sock)
-        code = sock.connect_ex((endpoint.address, endpoint.port))
+        address = (endpoint.address, endpoint.port)
+        code = sock.connect_ex(address)
         if code == errno.EINPROGRESS:
+            code = sock.connect_ex(address)  # to a pod on this node it is done by now, and there is nothing to wait for
+        if code == errno.EISCONN:
+            code = 0
+        elif code == errno.EALREADY:
             await trio.lowlevel.wait_writable(sock)
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     except BaseException:

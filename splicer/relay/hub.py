@@ -35,9 +35,13 @@ _PAGE = 4096  # bytes that any clean pipe takes in one piece
 
 
 class Hub:
-    """Splices any number of tunnels; one instance a worker, its `run` in the worker's nursery."""
+    """Splices any number of tunnels; one instance a worker, its `run` in the worker's nursery.
 
-    def __init__(self) -> None:
+    Args:
+        vigil: tells vanished peers from paused ones; None: one with its own defaults.
+    """
+
+    def __init__(self, vigil: Vigil | None = None) -> None:
         self._epoll = select.epoll()
         self._pipes = PipePool()
         self._devnull = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
@@ -46,7 +50,7 @@ class Hub:
         self._doomed: list[Pipe] = []
         self._starved = False
         self._nap = trio.CancelScope()
-        self._vigil = Vigil()
+        self._vigil = vigil or Vigil()
 
     @property
     def tunnels(self) -> int:

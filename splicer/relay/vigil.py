@@ -2,8 +2,11 @@
 
 TCP_USER_TIMEOUT ends a connection whose peer is gone. But since Linux 5.11 it also ends one whose peer is well
 and keeps its window shut for that long (commit 9d9b1ee0b2d1): a paused reader would be cut off. So the vigil
-looks at the legs that are being written to, lifts the option where the window is shut, and judges such a leg by
-TCP_INFO instead: silence counts only while something waits for an acknowledgement.
+looks at the legs that are being written to, lifts the option while bytes wait in the kernel, and judges such a
+leg by TCP_INFO instead: by its silence, once it has left more than one transmission unanswered.
+
+The kernel asks a shut window ever more rarely, at last every two minutes. So long silence alone says nothing,
+nor does one question in the air; and one who vanishes after a long pause is found out after four minutes.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from splicer.relay.leg import Leg, Tunnel, TunnelEnd
 
 _EVERY = 10.0  # seconds between two looks: several fit into the shortest useful TCP_USER_TIMEOUT
 _TCP_INFO_BYTES = 148
-_PROBES = struct.Struct("3xB20xI28xI84xI")  # tcpi_probes, tcpi_unacked, tcpi_last_ack_recv, tcpi_notsent_bytes
+_FACTS = struct.Struct("2xBB52xI84xI")  # tcpi_retransmits, tcpi_probes, tcpi_last_ack_recv, tcpi_notsent_bytes
+_UNANSWERED = 2  # in a row; of one, the answer may be on its way, or lost
 
 
 class Vigil:
@@ -39,25 +43,25 @@ class Vigil:
     def look(self, tunnel: Tunnel) -> TunnelEnd | None:
         """The end of a tunnel whose peer has vanished behind a shut window, if it has."""
         for leg in (tunnel.client, tunnel.pod):
-            written = leg.peer.total + leg.peer.parked
-            if (written != leg.seen or leg.patience) and self._is_gone(leg):
+            if (leg.seen != leg.peer.total or leg.patience) and self._is_gone(leg):
                 return TunnelEnd(leg.side, "timed_out")
-            leg.seen = written
         return None
 
+    # A leg counts as seen only when the kernel has nothing left to send: what waits now may find a shut window later.
     def _is_gone(self, leg: Leg) -> bool:
         try:
             info = leg.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
         except OSError:  # not TCP, or broken: then reading it tells
             return False
-        probes, unacked, silent_ms, unsent = _PROBES.unpack_from(info)
-        if not leg.patience:
-            if unsent and not unacked:
-                leg.patience = leg.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
-                leg.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
-            return False
+        retransmits, probes, silent_ms, unsent = _FACTS.unpack_from(info)
         if not unsent:
-            leg.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, leg.patience)
-            leg.patience = 0
+            leg.seen = leg.peer.total
+            if leg.patience:
+                leg.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, leg.patience)
+                leg.patience = 0
             return False
-        return bool(silent_ms > leg.patience and (unacked or probes))
+        if not leg.patience:
+            leg.patience = leg.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            leg.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
+            return False
+        return bool(silent_ms > leg.patience and max(retransmits, probes) >= _UNANSWERED)

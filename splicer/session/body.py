@@ -35,14 +35,12 @@ class RequestBody:
         self._kept: list[bytes] = []
         self._size = 0  # bytes read from the client
         self._trailers: Headers = ()
-        self._sending = trio.CancelScope()
+        self._sending: trio.CancelScope | None = None
         self.complete = not head.has_body
         self.repeatable = True
         self.sent = 0  # bytes written in the last attempt
         self.waiting = False  # for the client
         self.fault: ClientError | None = None
-        if self.complete:
-            server.next_event()  # its EndOfMessage: the request is over
 
     def start(self, nursery: trio.Nursery, leg: PodLeg, when_sent: Callable[[], None]) -> None:
         """Send the body to one pod, beside the exchange.
@@ -52,12 +50,13 @@ class RequestBody:
             leg: the pod.
             when_sent: is called when the last byte was sent, or the pod takes no more.
         """
-        self._sending = trio.CancelScope()
-        nursery.start_soon(self._run, leg, self._sending, when_sent, nursery.cancel_scope)
+        sending = self._sending = trio.CancelScope()
+        nursery.start_soon(self._run, leg, sending, when_sent, nursery.cancel_scope)
 
     def stop(self) -> None:
         """Stop sending: the attempt failed, or the answer is complete."""
-        self._sending.cancel()
+        if self._sending is not None:
+            self._sending.cancel()
 
     async def _run(
         self, leg: PodLeg, scope: trio.CancelScope, when_sent: Callable[[], None], exchange: trio.CancelScope

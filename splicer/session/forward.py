@@ -24,6 +24,7 @@ async def forward(exchange: Exchange) -> bool:
     with trio.move_on_after(seconds) as scope:
         if exchange.head.has_body:
             return await _with_body(exchange, scope)
+        exchange.server.next_event()  # its EndOfMessage: for h11 the request is over
         return await _converse(exchange, scope)
     if exchange.gone:
         raise ClientGone("closed before its answer was complete")

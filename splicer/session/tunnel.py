@@ -64,26 +64,26 @@ async def run_tunnel(house: House, client: ClientLeg, tunnel: OpenTunnel) -> Non
     """Relay until the tunnel is over, and close both legs as it ended."""
     record, tally = tunnel.record, [0, 0]
     end = TunnelEnd(Side.PROXY, "shutdown")  # unless the splice returns, this task was cancelled
-    with tunnel.hold:
+    try:
         house.observer.tunnel_opened(record)
-        try:
-            end = await house.splice(
-                client.stream.sock,
-                tunnel.pod.sock,
-                tunnel.limits,
-                to_client=tunnel.head + tunnel.to_client,
-                to_pod=tunnel.to_pod,
-                tally=tally,
-            )
-        except OSError as error:
-            end = TunnelEnd(Side.PROXY, NoDescriptor.reason)
-            record.detail = f"no pipe: {error.strerror or error}"
-            await send_refusal(client, NoDescriptor())
-        finally:
-            _close(end, client.stream, tunnel.pod)
-            record.to_pod, record.to_client = tally[0], max(0, tally[1] - len(tunnel.head))
-            record.closer, record.close_reason = end.closer, end.reason
-            house.observer.tunnel_closed(record)
+        end = await house.splice(
+            client.stream.sock,
+            tunnel.pod.sock,
+            tunnel.limits,
+            to_client=tunnel.head + tunnel.to_client,
+            to_pod=tunnel.to_pod,
+            tally=tally,
+        )
+    except OSError as error:
+        end = TunnelEnd(Side.PROXY, NoDescriptor.reason)
+        record.detail = f"no pipe: {error.strerror or error}"
+        await send_refusal(client, NoDescriptor())
+    finally:
+        tunnel.hold.__exit__()  # it was entered when the endpoint was dialled
+        _close(end, client.stream, tunnel.pod)
+        record.to_pod, record.to_client = tally[0], max(0, tally[1] - len(tunnel.head))
+        record.closer, record.close_reason = end.closer, end.reason
+        house.observer.tunnel_closed(record)
 
 
 # A reset is passed on as a reset; any other end is an orderly close of both.
