@@ -163,7 +163,8 @@ class Upstream:
     @property
     def text(self) -> str:
         """The address as the file has it."""
-        return f"{self.host.text}:{self.port}"
+        host = self.host.text
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
 @frozen
@@ -236,7 +237,14 @@ class HandshakeParts:
 
 @frozen
 class AttemptOutcome:
-    """How one attempt ended; `failure` is None for the one that served, else an error's `reason`."""
+    """How one attempt ended.
+
+    Args:
+        upstream: its name.
+        endpoint: the last one dialled; None if it came to none.
+        failure: None for the one that served, "abandoned" if the exchange was over first, else an error's `reason`.
+        detail: one line more.
+    """
 
     upstream: str
     endpoint: str | None

@@ -22,6 +22,7 @@ from splicer.net.listen import accept_forever
 from splicer.net.resolve import Resolver
 from splicer.net.stream import TcpStream
 from splicer.relay.hub import Hub
+from splicer.relay.interleave import Interleave
 from splicer.routing.table import RouteTable
 from splicer.session.client import ClientLeg
 from splicer.session.connection import Connection
@@ -80,6 +81,7 @@ class Worker:
                     splice=self._hub.splice,
                     observer=self._observer,
                 )
+                trio.lowlevel.add_instrument(Interleave(self._hub))
                 nursery.start_soon(self._hub.run)
                 nursery.start_soon(self._pool.run)
                 nursery.start_soon(watch_clients, self._house.waiting)

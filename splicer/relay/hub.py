@@ -28,6 +28,7 @@ from splicer.relay.vigil import Vigil
 _FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 _BATCH = 256  # events of one epoll_wait
 _SHARE = 0.002  # seconds that the hub may take before it yields to Trio
+_PATIENCE = 0.001  # seconds that frames wait while Trio runs other tasks
 _STARVED = 0.02  # seconds to wait when no pipe can be made for want of descriptors
 _NAP = 1.0  # seconds at most between two sweeps
 _SHORTEST_NAP = 0.01
@@ -49,6 +50,7 @@ class Hub:
         self._tunnels: dict[Tunnel, None] = {}
         self._doomed: list[Pipe] = []
         self._starved = False
+        self._turned = 0.0  # when the last turn ended
         self._nap = trio.CancelScope()
         self._vigil = vigil or Vigil()
 
@@ -142,7 +144,13 @@ class Hub:
             now = trio.current_time()
             if now >= stop or self._starved:
                 break
+        self._turned = now
         self._close_doomed()
+
+    def turn_if_due(self, now: float) -> None:
+        """Take a turn out of turn when the last one is too long ago; `now` in seconds on Trio's clock."""
+        if now - self._turned >= _PATIENCE and self._tunnels:
+            self.turn()
 
     def end_all(self, closer: Side, reason: str) -> None:
         """End every tunnel, as a drain does whose time is up."""
