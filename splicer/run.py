@@ -12,6 +12,7 @@ from pathlib import Path
 import trio
 from setproctitle import setproctitle
 
+from splicer.config.advice import warnings
 from splicer.config.schema import Config
 from splicer.control.lines import LineWriter
 from splicer.control.log import Logger, make_logger
@@ -36,6 +37,8 @@ def serve(path: Path, environ: Mapping[str, str]) -> None:
     listeners = _bind(path, config)
     setproctitle(f"splicer: worker {path}")
     with _logger(config) as log:
+        for warning in warnings(config):
+            log.warning("config_warning", warning=warning)
         trio.run(Worker(config, path, environ, listeners, log).run)
 
 

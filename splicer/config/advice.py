@@ -14,7 +14,7 @@ from splicer.routing.shadow import shadowed
 
 def warnings(config: Config) -> tuple[str, ...]:
     """One line for each oddity, with its route and key; a configuration without any gets none."""
-    return (*_shadows(config), *_hurry(config), *_idle_upstreams(config))
+    return (*_shadows(config), *_hurry(config), *_idle_upstreams(config), *_not_served(config))
 
 
 def _place(route: Route) -> str:
@@ -52,3 +52,11 @@ def _idle_upstreams(config: Config) -> Iterator[str]:
     for name in config.upstreams:
         if name not in used:
             yield f"upstreams.{name}: no route uses it"
+
+
+def _not_served(config: Config) -> Iterator[str]:
+    """What the format has and this version doesn't act on."""
+    if config.server.workers != 1:
+        yield f"server.workers: {config.server.workers}: this version runs one worker"
+    if config.server.metrics is not None:
+        yield f"server.metrics: {config.server.metrics}: this version serves no metrics"

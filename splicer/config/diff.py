@@ -31,7 +31,8 @@ def diff(old: Config, new: Config) -> tuple[str, ...]:
 
 def needs_restart(old: Config, new: Config) -> tuple[str, ...]:
     """The changed keys that stay as they are until a restart: they belong to the processes, not to requests."""
-    return tuple(f"server.{key}" for key in _FIXED if getattr(old.server, key) != getattr(new.server, key))
+    changed = [f"server.{key}" for key in _FIXED if getattr(old.server, key) != getattr(new.server, key)]
+    return (*changed, *(("log.format",) if old.log.format != new.log.format else ()))
 
 
 def _sections(old: Config, new: Config) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 from attrs import define
 
+from splicer.config.advice import warnings
 from splicer.config.diff import diff, needs_restart
 from splicer.config.load import load
 from splicer.config.schema import Config
@@ -59,6 +60,8 @@ class Reloader:
             return
         changes = diff(self.config, new)
         self.apply(new)
+        for warning in warnings(new):
+            self.log.warning("config_warning", warning=warning)
         for key in needs_restart(self.config, new):
             self.log.warning("reload_needs_restart", key=key)
         self.config = new

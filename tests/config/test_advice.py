@@ -37,3 +37,22 @@ def test_an_upstream_that_no_route_uses() -> None:
     other = '[upstreams.other]\naddress = "b:80"\n'
     assert told(UPSTREAM + other + route("a", "/")) == ("upstreams.other: no route uses it",)
     assert told(UPSTREAM + other + route("a", "/", 'upstream = "api"\nfallback = "other"')) == ()
+
+
+def test_what_this_version_does_not_serve_is_said() -> None:
+    config = load(
+        """
+        [server]
+        workers = 4
+        metrics = "0.0.0.0:9902"
+        [[routes]]
+        name = "a"
+        path = "/"
+        respond = { status = 200 }
+        """,
+        environ={},
+    )
+    assert warnings(config) == (
+        "server.workers: 4: this version runs one worker",
+        "server.metrics: 0.0.0.0:9902: this version serves no metrics",
+    )

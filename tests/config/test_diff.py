@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from splicer.config.diff import diff, needs_restart
 from splicer.config.load import load
@@ -89,6 +90,12 @@ def test_order() -> None:
     head, *routes = OLD.split("[[routes]]")
     new = load("[[routes]]".join((head, *reversed(routes))), environ={})
     assert diff(load(OLD, environ={}), new) == ("routes: order changed",)
+
+
+def test_the_log_format_needs_a_restart() -> None:
+    old = load(OLD, environ={})
+    new = evolve(old, log=evolve(old.log, format="console"))
+    assert needs_restart(old, new) == ("log.format",)
 
 
 def test_needs_restart() -> None:
