@@ -12,7 +12,7 @@ from splicer.control.log import Logger
 from splicer.errors import SplicerError
 from splicer.model import AttemptOutcome, Record
 
-_PATH_CHARACTERS = 1024  # a log line has 4 KiB at most
+_MOST_CHARACTERS = 1024  # of one text: a log line has 4 KiB at most
 
 
 @define
@@ -61,8 +61,8 @@ class AccessLog:
             "id": record.id,
             "route": record.route,
             "client": record.client,
-            "method": record.method,
-            "host": record.host,
+            "method": _shortened(record.method),
+            "host": _shortened(record.host),
             "path": _shortened(record.path),
         }
         if self.query and record.query is not None:
@@ -116,4 +116,4 @@ def _ms(seconds: float) -> float:
 
 
 def _shortened(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _PATH_CHARACTERS else text[:_PATH_CHARACTERS] + "…"
+    return text if text is None or len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "…"

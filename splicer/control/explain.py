@@ -49,7 +49,9 @@ def explain(config: Config, method: str, target: str, headers: Sequence[str]) ->
             f"  {route.index} {route.name}: {why}" for route, why in table.explain(head.method, head.host, head.path)
         ]
         match = table.match(head.method, head.host, head.path)
-        lines += ["", *_serving(match, head)]
+        lines.append("")
+        for line in _serving(match, head):  # one at a time: what is known before a fault is told
+            lines.append(line)
     except SplicerError as error:
         return Explanation((*lines, "", f"{error.status}: {error.detail}"), found=False)
     return Explanation(tuple(lines), found=True)

@@ -12,7 +12,7 @@ from collections import deque
 
 _CAPACITY = 10_000  # lines
 _GATHER = 0.02  # seconds: under load the thread wakes once for many lines
-_LONGEST = 4096  # bytes: PIPE_BUF, so that the lines of several processes never mix (pipe(7))
+LONGEST = 4096  # bytes with the newline: PIPE_BUF, so that the lines of several processes never mix (pipe(7))
 
 
 class LineWriter:
@@ -38,7 +38,7 @@ class LineWriter:
         if len(self._lines) >= self._capacity:
             self.dropped += 1
             return
-        self._lines.append(line.encode("utf-8", "replace")[: _LONGEST - 1] + b"\n")
+        self._lines.append(line.encode("utf-8", "replace")[: LONGEST - 1] + b"\n")
         if not self._wake.is_set():
             self._wake.set()
 
@@ -54,16 +54,17 @@ class LineWriter:
             if not self._closing:
                 time.sleep(_GATHER)
             self._wake.clear()
+            closing = self._closing  # what is queued from now on belongs to nobody; what was before is written
             while self._lines:
                 self._write(self._next())
-            if self._closing:
+            if closing:
                 return
 
     # Each write lets go of the interpreter, and the calls' thread must be asked for it again: few and full ones.
     def _next(self) -> bytes:
         lines = [self._lines.popleft()]
         size = len(lines[0])
-        while self._lines and (size := size + len(self._lines[0])) <= _LONGEST:
+        while self._lines and (size := size + len(self._lines[0])) <= LONGEST:
             lines.append(self._lines.popleft())
         return b"".join(lines)
 

@@ -8,10 +8,11 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-from splicer.control.lines import LineWriter
+from splicer.control.lines import LONGEST, LineWriter
 
 Logger = FilteringBoundLogger
 
+_CUTS = (1024, 256, 64, 32, 8)  # characters
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=str, check_circular=False)
 
 
@@ -25,7 +26,7 @@ def make_logger(lines: LineWriter, style: str, *, colors: bool = False) -> Logge
     """
     renderer: Any
     if style == "json":
-        renderer = structlog.processors.JSONRenderer(lambda event, **_: _ENCODER.encode(event))
+        renderer = structlog.processors.JSONRenderer(lambda event, **_: _encode(event))
     else:
         renderer = structlog.dev.ConsoleRenderer(
             colors=colors, exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
@@ -47,6 +48,28 @@ class _Lines:
         self._lines.write(line)
 
     debug = info = warning = error = critical = msg
+
+
+# A line that the writer would have to cut is no JSON: what makes it too long is shortened before.
+def _encode(event: EventDict) -> str:
+    line = _ENCODER.encode(event)
+    for most in _CUTS:
+        if len(line) < LONGEST // 4 or len(line.encode("utf-8", "replace")) < LONGEST:
+            break
+        line = _ENCODER.encode(_shortened(event, most))
+    return line
+
+
+def _shortened(value: Any, most: int) -> Any:
+    match value:
+        case str() if len(value) > most:
+            return value[:most] + "…"
+        case dict():
+            return {key: _shortened(inner, most) for key, inner in value.items()}
+        case list():
+            kept = [_shortened(inner, most) for inner in value[:most]]
+            return [*kept, f"… {len(value) - most} more"] if len(value) > most else kept
+    return value
 
 
 def _add_level(_: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -50,14 +50,19 @@ class Reloader:
     apply: Callable[[Config], None]
 
     async def reload(self) -> None:
-        """Read the file again. In a thread: compiling a large file must not hold up the frames."""
+        """Read the file again, and put it in force or keep what is. No fault of it, nor of ours, ends a call."""
         try:
-            new = await trio.to_thread.run_sync(read_config, self.path, self.environ)
+            await self._reload()
         except ConfigError as error:
             for fault in error.faults:
                 self.log.error("reload_fault", fault=fault)  # noqa: TRY400 - a fault's text says it all
             self.log.error("reload_failed", file=str(self.path), kept="the old routes")  # noqa: TRY400
-            return
+        except Exception as error:  # noqa: BLE001 - all calls live in the task that awaits this
+            self.log.error("reload_failed", file=str(self.path), kept="the old routes", error=repr(error))  # noqa: TRY400
+
+    # In a thread: compiling a large file must not hold up the frames.
+    async def _reload(self) -> None:
+        new = await trio.to_thread.run_sync(read_config, self.path, self.environ)
         changes = diff(self.config, new)
         self.apply(new)
         for warning in warnings(new):

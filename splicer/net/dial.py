@@ -12,13 +12,15 @@ from splicer.errors import ConnectFailed, ConnectRefused, NoDescriptor
 from splicer.model import Endpoint
 from splicer.net.stream import TcpStream, set_tcp_options
 
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
+
 
 async def dial(endpoint: Endpoint) -> TcpStream:
     """Connect; the caller's cancel scope is the deadline.
 
     Raises:
         ConnectRefused: nobody listens there.
-        ConnectFailed: unreachable, or another errno of connect(2).
+        ConnectFailed: unreachable, an address family that this machine lacks, or another errno of connect(2).
         NoDescriptor: this process has none left.
     """
     try:
@@ -26,7 +28,9 @@ async def dial(endpoint: Endpoint) -> TcpStream:
             socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK
         )
     except OSError as error:
-        raise NoDescriptor(f"{error.strerror} for a connection to {endpoint}") from error
+        if error.errno in _EXHAUSTED:
+            raise NoDescriptor(f"{error.strerror} for a connection to {endpoint}") from error
+        raise ConnectFailed(f"{endpoint}: {error.strerror}") from error
     try:
         set_tcp_options(sock)
         address = (endpoint.address, endpoint.port)

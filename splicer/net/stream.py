@@ -9,6 +9,7 @@ from typing import Protocol
 
 import trio
 
+_ESTABLISHED = 1  # TCP_ESTABLISHED in <netinet/tcp.h>
 _LINGER_0 = struct.pack("ii", 1, 0)
 
 # A peer that vanishes is noticed after about a minute: idle by keepalive, owing an ACK by the user timeout (tcp(7)).
@@ -47,7 +48,7 @@ class ByteStream(Protocol):
         ...
 
     def is_gone(self) -> bool:
-        """Whether the next thing to be read is the end of the stream, or an error."""
+        """Whether the peer has closed or reset the connection, be there bytes left to read or not."""
         ...
 
     def close(self) -> None:
@@ -111,19 +112,17 @@ class TcpStream:
 
     def is_quiet(self) -> bool:
         """See `ByteStream`."""
-        return self._peek() is None
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def is_gone(self) -> bool:
-        """See `ByteStream`."""
-        return self._peek() == b""
-
-    def _peek(self) -> bytes | None:
-        try:
-            return self.sock.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
+        """See `ByteStream`; the state is the first byte of struct tcp_info (tcp(7))."""
+        return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED
 
     # Somebody else may hold a duplicate of the descriptor, and then close(2) alone sends no FIN.
     def close(self) -> None:

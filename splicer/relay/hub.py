@@ -145,7 +145,6 @@ class Hub:
             if now >= stop or self._starved:
                 break
         self._turned = now
-        self._close_doomed()
 
     def turn_if_due(self, now: float) -> None:
         """Take a turn out of turn when the last one is too long ago; `now` in seconds on Trio's clock."""
@@ -156,7 +155,6 @@ class Hub:
         """End every tunnel, as a drain does whose time is up."""
         for tunnel in list(self._tunnels):
             self._end(tunnel, TunnelEnd(closer, reason))
-        self._close_doomed()
 
     # Bytes leave the source's socket only into a pipe that is clean, and stay in it until the peer took them.
     def _fill(self, leg: Leg, now: float) -> None:
@@ -204,7 +202,7 @@ class Hub:
         if not leg.parked:
             leg.pipe = None
             self._pipes.give_back(pipe)
-            if leg.peer.mask & WRITE or not leg.mask & READ:
+            if leg.peer.mask & WRITE:
                 self._watch(leg)
                 self._watch(leg.peer)
 
@@ -222,9 +220,8 @@ class Hub:
         if peer.eof:
             self._end(tunnel, TunnelEnd(tunnel.closer, "eof"))
             return
-        if not leg.sink:
-            with contextlib.suppress(OSError):  # a peer that is gone shows itself when it is read or written
-                peer.sock.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # a peer that is gone shows itself when it is read or written
+            peer.sock.shutdown(socket.SHUT_WR)
         self._watch(leg)
         self._expect(tunnel)
 
@@ -238,7 +235,7 @@ class Hub:
     def _write_failed(self, leg: Leg, error: OSError, now: float) -> None:
         tunnel, peer = leg.tunnel, leg.peer
         leg.sink = True
-        if not (peer.eof or isinstance(error, BrokenPipeError)):
+        if not isinstance(error, BrokenPipeError):
             peer.broken = _word(error)
         if tunnel.closer is None:
             tunnel.closer = peer.side
@@ -313,7 +310,6 @@ class Hub:
                     self._end(tunnel, end)
                 else:
                     soonest = min(soonest, tunnel.due())
-            self._close_doomed()
             with trio.CancelScope(deadline=max(soonest, now + _SHORTEST_NAP)) as self._nap:
                 await trio.sleep_forever()
 

@@ -79,7 +79,7 @@ class Leg:
         self.sink = False  # the peer takes no more: what is read here is dropped
         self.broken: str | None = None  # a write to this socket failed, and so
         self.patience = 0  # the TCP_USER_TIMEOUT, in ms, that the vigil lifted from it (vigil.py)
-        self.seen = 0  # bytes written to it when the vigil last saw them all sent
+        self.seen = 0  # bytes written to it when the vigil last looked
 
     def wanted(self) -> int:
         """The events worth waiting for: data while nothing is parked, room while the peer's bytes are."""

@@ -43,11 +43,13 @@ class Vigil:
     def look(self, tunnel: Tunnel) -> TunnelEnd | None:
         """The end of a tunnel whose peer has vanished behind a shut window, if it has."""
         for leg in (tunnel.client, tunnel.pod):
-            if (leg.seen != leg.peer.total or leg.patience) and self._is_gone(leg):
+            written = leg.peer.total
+            if (written != leg.seen or leg.patience) and self._is_gone(leg):
                 return TunnelEnd(leg.side, "timed_out")
+            leg.seen = written
         return None
 
-    # A leg counts as seen only when the kernel has nothing left to send: what waits now may find a shut window later.
+    # While anything waits, the option is lifted and every look is taken: an open window may shut before the next.
     def _is_gone(self, leg: Leg) -> bool:
         try:
             info = leg.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
@@ -55,7 +57,6 @@ class Vigil:
             return False
         retransmits, probes, silent_ms, unsent = _FACTS.unpack_from(info)
         if not unsent:
-            leg.seen = leg.peer.total
             if leg.patience:
                 leg.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, leg.patience)
                 leg.patience = 0

@@ -6,14 +6,13 @@ Resolve, connect, send the head, read the response head: each under its own dead
 from __future__ import annotations
 
 import math
-from types import TracebackType
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import trio
 
 from splicer.errors import (
-    AttemptsTimeout,
     BadCapture,
-    ClientGone,
     ConnectFailed,
     ConnectRefused,
     ConnectTimeout,
@@ -36,9 +35,10 @@ from splicer.routing.rewrite import target_path
 from splicer.routing.template import render_host
 from splicer.session.exchange import Exchange
 from splicer.session.pod import PodLeg
+from splicer.session.stage import Stage
 from splicer.upstream.endpoints import Choice, pod_name
 
-_ADDRESSES = 3  # of one name, tried in one attempt
+_SHARES = 3  # into at most so many the time to connect is split among the addresses of one name
 _CONNECT_FAILURES = (ConnectRefused, ConnectFailed, ConnectTimeout)
 
 
@@ -47,17 +47,17 @@ class Attempts:
 
     Args:
         exchange: the request.
-        protocol: what to upgrade to; None for plain HTTP.
     """
 
-    def __init__(self, exchange: Exchange, protocol: str | None) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._protocol = protocol
+        self._protocol = exchange.protocol
         self._route = exchange.match.route
         self._target = target_path(exchange.match, exchange.head.path, exchange.head.query)
         self._budget = AttemptBudget.start(self._route.deadlines, trio.current_time())
         self._endpoint: Endpoint | None = None
         self._failed: set[tuple[str, int]] = set()
+        self._body_began: float | None = None
 
     async def run(self) -> tuple[PodLeg, ResponseHead]:
         """The leg that serves the request, and its response head: a verified 101, or a final status.
@@ -95,12 +95,18 @@ class Attempts:
         except SplicerError as failure:
             self._exchange.release()
             if not isinstance(failure, BadCapture):
-                where = str(self._endpoint) if self._endpoint else None
-                record.attempts.append(AttemptOutcome(upstream.name, where, failure.reason, failure.detail))
+                self._note(upstream, failure.reason, failure.detail)
+            raise
+        except trio.Cancelled:
+            self._note(upstream, "abandoned")
             raise
         record.attempts.append(AttemptOutcome(upstream.name, str(leg.endpoint)))
         record.endpoint = leg.endpoint
         return leg, answer
+
+    def _note(self, upstream: Upstream, failure: str, detail: str | None = None) -> None:
+        where = None if self._endpoint is None else str(self._endpoint)
+        self._exchange.record.attempts.append(AttemptOutcome(upstream.name, where, failure, detail))
 
     def _host(self, upstream: Upstream) -> str:
         return render_host(upstream.host, self._exchange.match.captures)
@@ -121,7 +127,8 @@ class Attempts:
             leg.close()
             raise
         # The pod had closed the idle connection: that says nothing about the pod (RFC 9112 §9.3.1).
-        leg = await self._dial((leg.endpoint,), reusable=False)
+        self._failed.discard((leg.endpoint.address, leg.endpoint.port))
+        leg = await self._connect(upstream, host, reusable=False)
         try:
             return leg, await self._shake(leg, extra, last=last)
         except BaseException:
@@ -149,7 +156,7 @@ class Attempts:
         parts = self._exchange.record.parts
         started = trio.current_time()
         try:
-            with self._stage(self._route.deadlines.resolve, ResolveTimeout, host):
+            with self._stage(self._route.deadlines.resolve, ResolveTimeout, lambda: host):
                 choice = await endpoints.choose(upstream, host, exclude=frozenset(self._failed), refresh=refresh)
         finally:
             parts.resolve += trio.current_time() - started
@@ -160,8 +167,8 @@ class Attempts:
         started = trio.current_time()
         failure: PodError = NoEndpoint("no address is left")
         try:
-            with self._stage(self._route.deadlines.connect, ConnectTimeout, endpoints[0]):
-                for endpoint in endpoints[:_ADDRESSES]:
+            with self._stage(self._route.deadlines.connect, ConnectTimeout, lambda: self._endpoint) as scope:
+                for left, endpoint in zip(range(len(endpoints), 0, -1), endpoints, strict=True):
                     self._endpoint = endpoint
                     self._failed.add((endpoint.address, endpoint.port))
                     exchange.count_at(endpoint)
@@ -170,11 +177,12 @@ class Attempts:
                     if idle is not None:
                         return PodLeg(idle, endpoint, parser, reused=True)
                     try:
-                        stream = await exchange.house.dial(endpoint)
+                        with _share(scope, left):
+                            stream = await exchange.house.dial(endpoint)
+                            return PodLeg(stream, endpoint, parser, reused=False)
+                        failure = ConnectTimeout(f"{endpoint}: no answer in its share of the time")
                     except (ConnectRefused, ConnectFailed) as error:
                         failure = error
-                        continue
-                    return PodLeg(stream, endpoint, parser, reused=False)
         finally:
             parts.connect += trio.current_time() - started
         raise failure
@@ -183,7 +191,7 @@ class Attempts:
         exchange, deadlines = self._exchange, self._route.deadlines
         started = trio.current_time()
         try:
-            with self._stage(deadlines.handshake, HandshakeTimeout, leg.endpoint) as scope:
+            with self._stage(deadlines.handshake, HandshakeTimeout, lambda: leg.endpoint) as scope:
                 exchange.written = True
                 await leg.send_all(
                     request_for_pod(
@@ -199,6 +207,7 @@ class Attempts:
                     self._start_body(leg, exchange.nursery, scope)
                 answer = await self._final_head(leg)
         finally:
+            self._start_clock(scope)
             exchange.record.parts.handshake += trio.current_time() - started
         if answer.status == 101 and self._protocol is not None:
             verify_upgrade(exchange.head, answer, self._protocol)
@@ -210,15 +219,16 @@ class Attempts:
 
     # The pod can't be expected to answer before it has the whole request: its time starts when the body is sent.
     def _start_body(self, leg: PodLeg, nursery: trio.Nursery, handshake: trio.CancelScope) -> None:
-        started = trio.current_time()
+        self._body_began = trio.current_time()
         handshake.deadline = math.inf
+        self._exchange.body.start(nursery, leg, lambda: self._start_clock(handshake))
 
-        def start_clock() -> None:
+    def _start_clock(self, handshake: trio.CancelScope) -> None:
+        if self._body_began is not None:
             now = trio.current_time()
-            self._budget.pause(now - started)
+            self._budget.pause(now - self._body_began)
+            self._body_began = None
             handshake.deadline = self._budget.until(self._route.deadlines.handshake, now)
-
-        self._exchange.body.start(nursery, leg, start_clock)
 
     async def _final_head(self, leg: PodLeg) -> ResponseHead:
         exchange = self._exchange
@@ -228,45 +238,15 @@ class Attempts:
                 return answer
             if interim := exchange.writer.informational(answer.status, answer.reason, answer.headers):
                 await exchange.client.send_all(interim)
+            await trio.lowlevel.checkpoint()
 
-    def _stage(self, seconds: float, late: type[PodError], what: object) -> _Stage:
-        return _Stage(self._exchange, self._budget, seconds, late, what)
+    def _stage(self, seconds: float, late: type[PodError], what: Callable[[], object]) -> Stage:
+        return Stage(self._exchange, self._budget, seconds, late, what)
 
 
-class _Stage:
-    """A part of an attempt under its own deadline and the budget's; it ends early when the client leaves.
-
-    Args:
-        exchange: whose attempt it is.
-        budget: of all attempts.
-        seconds: that the part may take.
-        late: what to raise when they are over.
-        what: was being waited for.
-    """
-
-    __slots__ = ("_budget", "_exchange", "_late", "_scope", "_what")
-
-    def __init__(
-        self, exchange: Exchange, budget: AttemptBudget, seconds: float, late: type[PodError], what: object
-    ) -> None:
-        self._exchange = exchange
-        self._budget = budget
-        self._late = late
-        self._what = what
-        self._scope = exchange.scope = trio.CancelScope(deadline=budget.until(seconds, trio.current_time()))
-
-    def __enter__(self) -> trio.CancelScope:
-        return self._scope.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._scope.__exit__(kind, error, trace)
-        self._exchange.scope = None
-        if not self._scope.cancelled_caught:
-            return
-        if self._exchange.gone:
-            raise ClientGone("closed before its answer began") from None
-        if self._budget.is_spent(trio.current_time()):
-            raise AttemptsTimeout(f"{self._what}: the time for all attempts is over") from None
-        raise self._late(f"{self._what}: no answer in time") from None
+# One address that swallows every packet must leave time for the next one of the same name.
+def _share(connect: trio.CancelScope, left: int) -> AbstractContextManager[object]:
+    if left == 1:
+        return nullcontext()
+    now = trio.current_time()
+    return trio.move_on_at(now + (connect.deadline - now) / min(left, _SHARES))

@@ -12,6 +12,7 @@ from splicer.model import Headers, RequestHead
 from splicer.session.client import ClientLeg
 from splicer.session.pod import PodLeg
 
+PIECES = 64  # chunks that are handled at a time, however small: the others' frames wait meanwhile
 _KEEP = 64 * 1024  # bytes: a body up to this size is kept, and can be sent to another pod
 
 
@@ -36,7 +37,8 @@ class RequestBody:
         self._size = 0  # bytes read from the client
         self._trailers: Headers = ()
         self._sending: trio.CancelScope | None = None
-        self.complete = not head.has_body
+        self.complete = not head.has_body  # it was read whole from the client
+        self.delivered = not head.has_body  # ... and written whole to the pod
         self.repeatable = True
         self.sent = 0  # bytes written in the last attempt
         self.waiting = False  # for the client
@@ -71,49 +73,65 @@ class RequestBody:
                 self.fault = error
                 exchange.cancel()
                 return
-            when_sent()
+            if not scope.cancel_called:
+                when_sent()
 
+    # A pod may answer the moment it has the last byte: by then the body must be known to be complete and delivered,
+    # or both connections would be closed for nothing.
     async def _send(self, leg: PodLeg) -> None:
         self.sent = position = 0
-        while True:
+        self.waiting = self.delivered = False
+        while not self.delivered:
+            data = b""
             if position < len(self._kept):
                 data = self._kept[position]
                 position += 1
-            elif self.complete:
-                break
-            else:
+            elif not self.complete:
                 data = await self._read()
                 position = len(self._kept)
-            if data:
-                await leg.send_all(leg.parser.body(data))
-                self.sent += len(data)
-            await trio.lowlevel.checkpoint()
-        if end := leg.parser.end_body(self._trailers):
-            await leg.send_all(end)
+            last = self.complete and position == len(self._kept)
+            framed = leg.parser.body(data) if data else b""
+            await leg.send_all(framed + leg.parser.end_body(self._trailers) if last else framed)
+            self.sent += len(data)
+            self.delivered = last
+            if not last:
+                await trio.lowlevel.checkpoint()
 
     async def _read(self) -> bytes:
         while True:
+            data = self._at_hand()
+            if data or self.complete:
+                return data
+            self.waiting = True
+            received = await self._client.receive_some()
+            self.waiting = False
+            if not received:
+                raise ClientGone("closed in the middle of its request body")
+            self._server.receive_data(received)
+
+    def _at_hand(self) -> bytes:
+        pieces: list[bytes] = []
+        while not self.complete and len(pieces) < PIECES:
             try:
                 event = self._server.next_event()
             except h11.RemoteProtocolError as error:
                 raise BadRequest(f"request body: {error}") from error
             if isinstance(event, h11.Data):
-                return self._keep(bytes(event.data))
-            if isinstance(event, h11.EndOfMessage):
+                pieces.append(bytes(event.data))
+            elif isinstance(event, h11.EndOfMessage):
                 self.complete = True
                 self._trailers = tuple(event.headers.raw_items())
                 self._client.buffer[:0] = self._server.trailing_data[0]
-                return b""
-            self.waiting = True
-            data = await self._client.receive_some()
-            self.waiting = False
-            if not data:
-                raise ClientGone("closed in the middle of its request body")
-            self._server.receive_data(data)
+            else:
+                break
+        return self._keep(b"".join(pieces))
 
     def _keep(self, data: bytes) -> bytes:
+        if not data:
+            return data
         self._size += len(data)
         if self._limit is not None and self._size > self._limit:
+            self.complete = False  # nobody will read the rest
             raise BodyTooLarge(f"more than {self._limit} bytes")
         if self._size <= _KEEP:
             self._kept.append(data)

@@ -38,14 +38,14 @@ class ClientLeg:
         return False
 
     async def read_head(self, seconds: float, limit: int) -> bytes | None:
-        """One raw request head, from its first byte to the blank line; None when the client closed without one.
+        """One raw request head, from its first byte to the blank line; None when the client asks nothing.
 
         Args:
             seconds: for the whole head, however its bytes trickle in.
             limit: bytes.
 
         Raises:
-            HeadTimeout: the head is not complete in time.
+            HeadTimeout: a head was begun, and is not complete in time.
             HeadTooLarge: it is over the limit.
             BadRequest: it can't become a valid head.
             ClientGone: the client closed in the middle.
@@ -61,9 +61,11 @@ class ClientLeg:
                 check_partial(self.buffer, limit, searched)
                 searched = len(self.buffer)
                 if not await self._read():
-                    if self.buffer:
-                        raise ClientGone("closed in the middle of a request head")
-                    return None
+                    if self._is_blank():
+                        return None
+                    raise ClientGone("closed in the middle of a request head")
+        if self._is_blank():
+            return None
         raise HeadTimeout(f"{len(self.buffer)} bytes of a head in {seconds:g} s")
 
     async def receive_some(self) -> bytes:
@@ -107,6 +109,10 @@ class ClientLeg:
                 dropped += len(data)
                 await trio.lowlevel.checkpoint()
         self.stream.close()
+
+    # RFC 9112 §2.2: empty lines before a request line are ignored.
+    def _is_blank(self) -> bool:
+        return not self.buffer.strip(b"\r\n")
 
     async def _read(self) -> bool:
         try:

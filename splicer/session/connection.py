@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from enum import Enum, auto
 from ipaddress import ip_address
 
 import trio
@@ -23,6 +24,14 @@ from splicer.session.respond import answer_of, refusal, send_answer
 from splicer.session.tunnel import OpenTunnel, run_tunnel, shake_hands
 
 
+class Then(Enum):
+    """What follows a request on its connection."""
+
+    REQUEST = auto()  # another one may
+    LINGER = auto()  # the end, once the client has had the time to read its answer
+    CLOSE = auto()  # the end, at once
+
+
 class Connection:
     """One client connection, from accept to close.
 
@@ -32,16 +41,19 @@ class Connection:
         peer: the client's numeric address.
     """
 
-    __slots__ = ("_client", "_exchange", "_head", "_house", "_place", "_record")
+    __slots__ = ("_client", "_exchange", "_head", "_house", "_keepalive", "_place", "_record")
 
     def __init__(self, house: House, stream: ByteStream, peer: str) -> None:
         self._house = house
         self._client = ClientLeg(stream, peer)
         self._place = house.counts.enter(Place.READING)
-        # Of the request in hand:
+        self._forget_request()
+
+    def _forget_request(self) -> None:
         self._record: Record | None = None
         self._head: RequestHead | None = None
         self._exchange: Exchange | None = None
+        self._keepalive = self._house.rules.deadlines.keepalive
 
     async def serve(self) -> None:
         """Serve until either side closes. An exception ends this connection alone, and the observer is told."""
@@ -56,45 +68,61 @@ class Connection:
     async def _serve(self) -> None:
         while True:
             outcome = await self._next_request()
-            self._record = self._head = self._exchange = None
             if isinstance(outcome, OpenTunnel):
+                self._head = self._exchange = None
                 return await run_tunnel(self._house, self._client, outcome)
-            if not outcome:
+            if outcome is Then.CLOSE:
                 return None
+            if outcome is Then.LINGER:
+                return await self._linger()
             self._move(Place.WAITING)
-            if not await self._client.wait_request(self._house.rules.deadlines.keepalive):
+            # Pipelined requests may never make us wait for anything, and all calls would wait for this connection.
+            await trio.lowlevel.checkpoint()
+            if not await self._client.wait_request(self._keepalive):
                 return None
+            self._forget_request()
             self._move(Place.READING)
 
     def _move(self, place: Place) -> None:
         self._place = self._house.counts.move(self._place, place)
 
-    async def _next_request(self) -> OpenTunnel | bool:
-        rules = self._house.rules
+    # Every request is told of once: here, unless it becomes a tunnel or a crash.
+    async def _next_request(self) -> OpenTunnel | Then:
         record = self._record = Record(id=secrets.token_hex(8), client=self._client.peer, started=trio.current_time())
-        outcome: OpenTunnel | bool = False
         try:
-            raw = await self._client.read_head(rules.deadlines.head, rules.limits.head_bytes)
-            if raw is None:
-                return False
-            self._move(Place.WRITING)
-            self._house.counts.requests += 1
-            record.started = trio.current_time()
-            outcome = await self._handle(rules, raw, record)
-        except SplicerError as error:
-            outcome = await self._fail(error, record)
-        except trio.Cancelled:
-            record.closer, record.close_reason = Side.PROXY, "shutdown"
-            self._house.observer.exchange_ended(record)
+            outcome = await self._take_request(record)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # cancelled; a nursery puts that in a group
+                self._shut_down(record)
             raise
         finally:
             if self._exchange is not None:
                 self._exchange.finish()
-        if not isinstance(outcome, OpenTunnel):
+                record.to_pod = self._exchange.body.sent
+        if outcome is not None and not isinstance(outcome, OpenTunnel):
             self._house.observer.exchange_ended(record)
-        return outcome
+        return outcome or Then.CLOSE
 
-    async def _handle(self, rules: Rules, raw: bytes, record: Record) -> OpenTunnel | bool:
+    async def _take_request(self, record: Record) -> OpenTunnel | Then | None:
+        rules = self._house.rules
+        try:
+            raw = await self._client.read_head(rules.deadlines.head, rules.limits.head_bytes)
+            if raw is None:
+                return None
+            self._move(Place.WRITING)
+            self._house.counts.requests += 1
+            record.started = trio.current_time()
+            return await self._handle(self._house.rules, raw, record)
+        except SplicerError as error:
+            return await self._fail(error, record)
+
+    def _shut_down(self, record: Record) -> None:
+        if self._place is Place.WRITING or self._client.buffer:
+            self._cut()
+            record.closer, record.close_reason = Side.PROXY, "shutdown"
+            self._house.observer.exchange_ended(record)
+
+    async def _handle(self, rules: Rules, raw: bytes, record: Record) -> OpenTunnel | Then:
         head, server = parse_request(raw, limit=rules.limits.head_bytes)
         self._head = head
         record.method, record.path, record.query, record.host = head.method, head.path, head.query, head.host
@@ -103,6 +131,7 @@ class Connection:
         match = rules.table.match(head.method, head.host, head.path)
         route = match.route
         record.route, record.logged = route.name, route.log
+        self._keepalive = route.deadlines.keepalive
         if route.clients is not None and not any(ip_address(origin.client) in network for network in route.clients):
             raise Forbidden(f"{origin.client} is not among the clients of this route")
         if route.respond is not None:
@@ -117,17 +146,15 @@ class Connection:
             raise BodyTooLarge(f"{head.content_length} bytes announced, {limit} allowed")
         body = RequestBody(self._client, head, server, limit)
         exchange = self._exchange = Exchange(
-            self._house, rules, self._client, head, match, origin, record, server, body
-        )
-        if protocol is not None:
-            return await shake_hands(exchange, protocol)
-        more = await forward(exchange)
+            self._house, rules, self._client, head, match, origin, record, server, body, protocol
+        ).begin()
+        outcome = await (forward(exchange) if protocol is None else shake_hands(exchange))
+        if isinstance(outcome, OpenTunnel):
+            return outcome
         record.closer, record.close_reason = Side.POD, "complete"
-        if not more:
-            await self._finish()
-        return more
+        return Then.REQUEST if outcome else Then.LINGER
 
-    async def _respond(self, match: Match, head: RequestHead, record: Record) -> bool:
+    async def _respond(self, match: Match, head: RequestHead, record: Record) -> Then:
         assert match.route.respond is not None  # noqa: S101 - the caller has looked
         answer = answer_of(match.route.respond, self._house.counts, draining=self._house.draining)
         more = self._may_go_on()
@@ -143,9 +170,7 @@ class Connection:
         record.closer, record.close_reason = Side.PROXY, "complete"
         await send_answer(self._client, data)
         record.to_client = 0 if head.method == "HEAD" else len(answer.body)
-        if not more:
-            await self._finish()
-        return more
+        return Then.REQUEST if more else Then.LINGER
 
     # An answer of our own leaves the connection open only if the next byte on it is surely the next request's first.
     def _may_go_on(self) -> bool:
@@ -154,30 +179,34 @@ class Connection:
             return False
         if any(b"close" in value.lower() for value in head.values(b"connection")):
             return False
-        return exchange.body.complete if exchange is not None else not head.has_body
+        if exchange is None:
+            return not head.has_body
+        return exchange.body.complete and exchange.protocol is None
 
-    async def _fail(self, error: SplicerError, record: Record) -> bool:
+    async def _fail(self, error: SplicerError, record: Record) -> Then:
         record.closer, record.close_reason, record.detail = error.closer, error.reason, error.detail
-        head, exchange = self._head, self._exchange
         if isinstance(error, ClientGone):
             record.status = record.status or error.status
-            return False
-        if exchange is not None and exchange.answered:
-            # Without a length or chunks only a reset tells an HTTP/1.0 client that this was not all.
-            if head is not None and head.version == "1.0":
-                self._client.stream.reset()
-            return False
+            return Then.CLOSE
+        if self._exchange is not None and self._exchange.answered:
+            self._cut()
+            return Then.CLOSE
         record.status = error.status
         more = self._may_go_on()
         try:
-            head_only = head is not None and head.method == "HEAD"
+            head_only = self._head is not None and self._head.method == "HEAD"
             await send_answer(self._client, refusal(error, error.status, head_only=head_only, close=not more))
         except ClientGone:
-            return False
-        if not more:
-            await self._finish()
-        return more
+            return Then.CLOSE
+        return Then.REQUEST if more else Then.LINGER
 
-    async def _finish(self) -> None:
-        if self._client.buffer or self._head is None or self._head.has_body:
-            await self._client.linger()
+    # Without a length or chunks only a reset tells an HTTP/1.0 client that this was not all.
+    def _cut(self) -> None:
+        exchange = self._exchange
+        if exchange is not None and exchange.answered and exchange.head.version == "1.0":
+            self._client.stream.reset()
+
+    async def _linger(self) -> None:
+        client, head = self._client, self._head
+        if client.buffer or head is None or head.has_body or not client.stream.is_quiet():
+            await client.linger()

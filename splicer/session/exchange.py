@@ -20,6 +20,7 @@ class Exchange:
     """What the steps of one request share.
 
     Args:
+        protocol: what to upgrade to; None for plain HTTP.
         written: a byte of the request was written to some pod.
         answered: the response head was sent to the client; what fails now can only cut the connection.
         nursery: where a request body is sent from; None without a body.
@@ -36,6 +37,7 @@ class Exchange:
     record: Record
     server: h11.Connection
     body: RequestBody
+    protocol: str | None
     writer: ResponseWriter = field(init=False)
     written: bool = False
     answered: bool = False

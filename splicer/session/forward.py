@@ -8,6 +8,7 @@ from splicer.errors import BodyTimeout, ClientGone, ResponseTimeout, SplicerErro
 from splicer.http1.response import EndOfBody
 from splicer.model import ResponseHead
 from splicer.session.attempt import Attempts
+from splicer.session.body import PIECES
 from splicer.session.exchange import Exchange
 from splicer.session.pod import PodLeg
 
@@ -26,11 +27,23 @@ async def forward(exchange: Exchange) -> bool:
             return await _with_body(exchange, scope)
         exchange.server.next_event()  # its EndOfMessage: for h11 the request is over
         return await _converse(exchange, scope)
+    raise _late(exchange, seconds)
+
+
+async def relay_in_time(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -> bool:
+    """Relay an answer that opens no tunnel, and end there: as `forward`."""
+    seconds = exchange.match.route.deadlines.response
+    with trio.move_on_after(seconds) as exchange.scope:
+        return await _relay_answer(exchange, leg, answer)
+    raise _late(exchange, seconds)
+
+
+def _late(exchange: Exchange, seconds: float) -> SplicerError:
     if exchange.gone:
-        raise ClientGone("closed before its answer was complete")
+        return ClientGone("closed before its answer was complete")
     if exchange.body.waiting and not exchange.answered:
-        raise BodyTimeout(f"the request body did not come within {seconds:g} s")
-    raise ResponseTimeout(f"the exchange was not complete within {seconds:g} s")
+        return BodyTimeout(f"the request body did not come within {seconds:g} s")
+    return ResponseTimeout(f"the exchange was not complete within {seconds:g} s")
 
 
 async def _with_body(exchange: Exchange, scope: trio.CancelScope) -> bool:
@@ -50,24 +63,26 @@ async def _with_body(exchange: Exchange, scope: trio.CancelScope) -> bool:
 
 
 async def _converse(exchange: Exchange, scope: trio.CancelScope) -> bool:
-    leg, answer = await Attempts(exchange, None).run()
+    leg, answer = await Attempts(exchange).run()
     exchange.scope = scope
-    return await relay_answer(exchange, leg, answer)
+    return await _relay_answer(exchange, leg, answer)
 
 
-async def relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -> bool:
+async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -> bool:
     """Relay a pod's ordinary answer, then keep the pod's connection if it is clean, else close it.
 
     Returns:
         Whether the client connection can serve another request.
     """
-    # An answer that comes before the whole request was read leaves the client's framing in doubt.
-    close = exchange.house.draining or not exchange.body.complete
+    # An answer that comes before the whole request was read leaves the client's framing in doubt; so does one to an
+    # upgrade: the client may speak the other protocol already.
+    plain = exchange.protocol is None
+    close = exchange.house.draining or not exchange.body.complete or not plain
     try:
         head = exchange.writer.head(answer.status, answer.reason, answer.headers, close=close)
         exchange.record.status = answer.status
         await _relay_body(exchange, leg, head)
-        if leg.parser.reusable:
+        if leg.parser.reusable and exchange.body.delivered and plain:
             exchange.house.pool.give(leg.endpoint, leg.stream)
             return exchange.writer.persistent and not close
     except BaseException:
@@ -79,6 +94,7 @@ async def relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) ->
 
 async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes) -> None:
     writer, client, record = exchange.writer, exchange.client, exchange.record
+    pieces = 0
     while True:
         chunk = leg.parser.next_body()
         if isinstance(chunk, EndOfBody):
@@ -87,10 +103,11 @@ async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes) -> None:
         if chunk is not None:
             out += writer.body(chunk)
             record.to_client += len(chunk)
-        if out and (chunk is None or len(out) >= _FLUSH):
+            pieces += 1
+        if out and (chunk is None or len(out) >= _FLUSH or pieces >= PIECES):
             exchange.answered = True
             await client.send_all(out)
-            out = b""
+            out, pieces = b"", 0
             await trio.lowlevel.checkpoint()
         if chunk is None:
             await leg.read_more()

@@ -53,9 +53,9 @@ def _fields(error: SplicerError, status: int) -> Headers:
     if isinstance(error, MethodNotAllowed):
         fields.append((b"Allow", ", ".join(error.allow).encode()))
     if isinstance(error, BadWebSocketVersion):
-        fields += [(b"Sec-WebSocket-Version", b"13"), (b"Upgrade", b"websocket")]
+        fields += [(b"Sec-WebSocket-Version", b"13"), (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
     if isinstance(error, UpgradeRequired):
-        fields.append((b"Upgrade", ", ".join(error.protocols).encode()))
+        fields += [(b"Connection", b"Upgrade"), (b"Upgrade", ", ".join(error.protocols).encode())]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         fields.append((b"Retry-After", _RETRY_AFTER))
     return tuple(fields)

@@ -12,7 +12,7 @@ from splicer.relay.leg import TunnelEnd, TunnelLimits
 from splicer.session.attempt import Attempts
 from splicer.session.client import ClientLeg
 from splicer.session.exchange import Exchange
-from splicer.session.forward import relay_answer
+from splicer.session.forward import relay_in_time
 from splicer.session.house import House
 from splicer.session.respond import send_refusal
 from splicer.upstream.balance import Hold
@@ -34,19 +34,18 @@ class OpenTunnel:
     hold: Hold
 
 
-async def shake_hands(exchange: Exchange, protocol: str) -> OpenTunnel | bool:
+async def shake_hands(exchange: Exchange) -> OpenTunnel | bool:
     """Ask a pod for the upgrade: an open tunnel, or (its answer was no 101) whether another request may follow.
 
     Raises:
-        SplicerError: as `Attempts.run`.
+        SplicerError: nothing was answered, or (`exchange.answered`) the answer broke off.
     """
-    leg, answer = await Attempts(exchange, protocol).run()
+    leg, answer = await Attempts(exchange).run()
     if answer.status != 101:
-        await relay_answer(exchange, leg, answer)
-        return False
+        return await relay_in_time(exchange, leg, answer)
     deadlines = exchange.match.route.deadlines
     exchange.record.status = 101
-    exchange.record.protocol = protocol
+    exchange.record.protocol = exchange.protocol
     early = bytes(exchange.client.buffer)
     exchange.client.buffer.clear()
     return OpenTunnel(
@@ -76,8 +75,12 @@ async def run_tunnel(house: House, client: ClientLeg, tunnel: OpenTunnel) -> Non
         )
     except OSError as error:
         end = TunnelEnd(Side.PROXY, NoDescriptor.reason)
+        record.status = NoDescriptor.status
         record.detail = f"no pipe: {error.strerror or error}"
         await send_refusal(client, NoDescriptor())
+    except Exception:
+        end = TunnelEnd(Side.PROXY, "crash")
+        raise
     finally:
         tunnel.hold.__exit__()  # it was entered when the endpoint was dialled
         _close(end, client.stream, tunnel.pod)

@@ -15,9 +15,14 @@ _EVERY = 0.25  # seconds
 
 
 async def watch_clients(waiting: Collection[Waiting]) -> None:
-    """Give up the exchanges whose client has left, so that the pod can stop working; until cancelled."""
+    """Give up the exchanges whose client has left, so that the pod can stop working; until cancelled.
+
+    A client that closes its half may still be waiting for its answer (nginx gives it up too): it gets a quick one.
+    """
+    suspected: set[Waiting] = set()
     while True:
         await trio.sleep(_EVERY)
-        for exchange in list(waiting):
-            if exchange.is_abandoned():
-                exchange.give_up()
+        abandoned = {exchange for exchange in waiting if exchange.is_abandoned()}
+        for exchange in abandoned & suspected:
+            exchange.give_up()
+        suspected = abandoned

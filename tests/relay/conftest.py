@@ -1,20 +1,18 @@
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import trio
 
-from tests.relay.harness import CountingHub, Edge, open_descriptors
+from tests.descriptors import none_left_open
+from tests.relay.harness import CountingHub, Edge
 
 
 @pytest.fixture(autouse=True)
 def _no_descriptor_stays() -> Iterator[None]:
-    gc.collect()
-    before = open_descriptors()
-    yield
-    assert open_descriptors() - before == set()
+    with none_left_open():
+        yield
 
 
 @pytest.fixture

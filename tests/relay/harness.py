@@ -1,8 +1,8 @@
 """Tunnels on real sockets: the outer ends that a test plays, the hub between them, and what a session does around it.
 
-    call = await edge.call(limits=..., to_client=b"early")
-    await call.client.send(b"frame")
-    assert await call.pod.read(5) == b"frame"
+call = await edge.call(limits=..., to_client=b"early")
+await call.client.send(b"frame")
+assert await call.pod.read(5) == b"frame"
 """
 
 from __future__ import annotations
@@ -11,26 +11,28 @@ import array
 import contextlib
 import fcntl
 import math
-import os
 import resource
 import socket
 import struct
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.net.stream import TcpStream
+from splicer.net.stream import TcpStream, set_tcp_options
 from splicer.relay.hub import Hub
 from splicer.relay.leg import TunnelEnd, TunnelLimits
 
 FOREVER = TunnelLimits(idle=math.inf, half_closed=math.inf, lifetime=math.inf)
 SMALL = 64 * 1024  # socket buffers that fill up soon
 PLENTY = 8 * 1024 * 1024  # more bytes than two connections with SMALL buffers and a pipe hold
+_LULL = 0.05  # seconds; a loop of the hub's makes a turn every two milliseconds
+_STRAY_TURNS = 5  # late acknowledgements, and the retries of a hub that has no descriptor
 _PATIENCE = 20.0  # real seconds after which a test that waits is stuck
 
 Pair = tuple[socket.socket, socket.socket]
@@ -44,7 +46,7 @@ def tcp_pair(buffers: int | None = None) -> Pair:
             if buffers is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            set_tcp_options(sock)
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         outer.connect(listener.getsockname())
@@ -75,6 +77,13 @@ async def until(true: Callable[[], object]) -> None:
         await trio.lowlevel.checkpoint()
 
 
+async def settle() -> None:
+    """Give the hub, and the kernel's delayed acknowledgements, the time to do what is left to do."""
+    ready = time.monotonic() + _LULL
+    while time.monotonic() < ready:
+        await wait_all_tasks_blocked()
+
+
 class Ending(StrEnum):
     """How a stream of bytes ended."""
 
@@ -89,15 +98,22 @@ class Peer:
         self.sock = sock
         self.sent = 0  # bytes that the kernel took
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes | memoryview) -> None:
         """Send everything."""
         view = memoryview(data)
-        while view:
-            await trio.lowlevel.wait_writable(self.sock)
-            with contextlib.suppress(BlockingIOError):
-                count = self.sock.send(view)
-                self.sent += count
-                view = view[count:]
+        with trio.fail_after(_PATIENCE):
+            while view:
+                await trio.lowlevel.wait_writable(self.sock)
+                view = view[self.offer(view) :]
+
+    def offer(self, data: bytes | memoryview) -> int:
+        """Send what the kernel takes at once; how many bytes that were."""
+        try:
+            count = self.sock.send(data)
+        except BlockingIOError:
+            return 0
+        self.sent += count
+        return count
 
     async def receive(self, most: int = 1 << 20) -> bytes:
         """One read; b"" at the end of the stream."""
@@ -131,9 +147,10 @@ class Peer:
 
     async def flushed(self) -> None:
         """Wait until the other kernel end has acknowledged all that was sent, an end of stream too."""
-        await until(lambda: not self._unacknowledged())
+        await until(lambda: not self.unacknowledged())
 
-    def _unacknowledged(self) -> int:
+    def unacknowledged(self) -> int:
+        """Bytes, and an end of stream, that the other kernel end has not acknowledged."""
         answer = array.array("i", [0])
         fcntl.ioctl(self.sock, termios.TIOCOUTQ, answer)
         return answer[0]
@@ -168,9 +185,7 @@ class Call:
         """Splice, then close both inner sockets as the session does."""
         try:
             with self.scope:
-                self.end = await hub.splice(
-                    *self.inner, limits, to_client=to_client, to_pod=to_pod, tally=self.tally
-                )
+                self.end = await hub.splice(*self.inner, limits, to_client=to_client, to_pod=to_pod, tally=self.tally)
         except OSError as error:
             self.error = error
         finally:
@@ -223,42 +238,28 @@ class Edge:
         call = Call(pair(), pair())
         self._calls.append(call)
         self._nursery.start_soon(call.run, self.hub, limits, to_client, to_pod)
-        await trio.testing.wait_all_tasks_blocked()
+        await wait_all_tasks_blocked()
         return call
 
-    async def idle_turns(self) -> int:
-        """How often the hub woke in a while in which nobody did anything."""
-        await trio.testing.wait_all_tasks_blocked()
+    async def park(self, writer: Peer, data: bytes) -> None:
+        """Write until nothing on the way takes a byte more: nobody reads at the other end, and a pipe is full too."""
+        pipes, view = self.hub.pipes.in_use, memoryview(data)
+        while (count := writer.offer(view)) or self.hub.pipes.in_use == pipes:
+            view = view[count:]
+            assert view, "all of it went somewhere"
+            await wait_all_tasks_blocked()
+
+    async def sleeps(self) -> bool:
+        """Whether the hub stays asleep while nobody does anything, but for what the kernel still had to do."""
+        await wait_all_tasks_blocked()
         before = self.hub.turns
-        await trio.sleep(0.05)
-        return self.hub.turns - before
+        await settle()
+        return self.hub.turns - before < _STRAY_TURNS
 
     def hang_up(self) -> None:
         """Close every outer end that is still open."""
         for call in self._calls:
             call.hang_up()
-
-
-@contextlib.contextmanager
-def no_more_descriptors() -> Iterator[None]:
-    """While it lasts, whoever wants a new descriptor gets EMFILE."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest_free = os.dup(0)
-    os.close(lowest_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def open_descriptors() -> set[str]:
-    """What this process has open, as "number -> what"."""
-    found = set()
-    for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):  # the directory's own descriptor
-            found.add(f"{entry.name} -> {entry.readlink()}")
-    return found
 
 
 def resident_bytes() -> int:

@@ -214,7 +214,7 @@ async def test_urgent_data_is_part_of_the_stream(edge: Edge, behind: bytes) -> N
     if behind:
         call.client.sock.send(behind)
     assert await call.pod.read(7 + len(behind)) == b"before!" + behind
-    assert await edge.idle_turns() == 0
+    assert await edge.sleeps()
     await call.client.send(b"and on")
     assert await call.pod.read(6) == b"and on"
     call.hang_up()

@@ -1,0 +1,111 @@
+"""`splicer explain`: the same answer as the edge's own, with the reasons."""
+
+from __future__ import annotations
+
+import pytest
+
+from splicer.config.load import load
+from splicer.control.explain import Explanation, explain
+
+CONFIG = load(
+    """
+[deadlines]
+idle = "2h"
+[upstreams.pod]
+address = "{pod}.pods.test:8000"
+[upstreams.any]
+address = "pods.test:8001"
+[[routes]]
+name = "health"
+path = "/health"
+respond = { status = 200, body = "fine\\n" }
+[[routes]]
+name = "status"
+path = "/status"
+respond = "status"
+clients = ["10.0.0.0/8"]
+[[routes]]
+name = "admin"
+prefix = "/admin/"
+hosts = ["admin.test"]
+methods = ["GET"]
+upstream = "any"
+[[routes]]
+name = "call"
+regex = '^/ws/(?<pod>[^/]+)(?<rest>/.*)$'
+upgrade = ["websocket"]
+upgrade_only = true
+upstream = "pod"
+rewrite = "{rest}"
+fallback = "any"
+deadlines = { connect = "1s" }
+""",
+    environ={},
+)
+
+
+def asked(target: str, *headers: str, method: str = "GET") -> tuple[Explanation, str]:
+    explanation = explain(CONFIG, method, target, headers)
+    return explanation, "\n".join(explanation.lines)
+
+
+def test_a_call_is_explained() -> None:
+    explanation, text = asked("/ws/voice-3/a%20b?x=1")
+    assert explanation.found
+    assert explanation.lines[:2] == ("GET /ws/voice-3/a%20b?x=1", "  Host: localhost")
+    for part in (
+        "1 health: path /health does not match",
+        "3 admin: prefix /admin/ does not match",
+        "route      4 call (regex ^/ws/",
+        "captures   pod = voice-3, rest = /a%20b",
+        "upstream   pod",
+        "target     voice-3.pods.test:8000",
+        "path       /a%20b?x=1",
+        "fallback   any, pods.test:8001 (unreachable, or 502 503 504)",
+        "upgrade    websocket only",
+        "connect 1s",
+        "idle 2h",
+        "lifetime never",
+    ):
+        assert part in text
+
+
+def test_an_own_answer_is_explained() -> None:
+    assert "respond    200 'fine\\n'" in asked("/health")[1]
+    text = asked("/status")[1]
+    assert "respond    the stub_status page" in text
+    assert "clients    10.0.0.0/8 (403 for others)" in text
+
+
+def test_the_host_counts() -> None:
+    explanation, text = asked("/admin/x")
+    assert not explanation.found
+    assert "3 admin: host localhost is not among admin.test" in text
+    assert text.endswith("404: no route for /admin/x")
+    explanation, text = asked("/admin/x", "hOST: admin.test:8080", "X: y")
+    assert explanation.found
+    assert "  X: y" in text
+    assert "fallback   none" in text
+
+
+def test_the_method_counts() -> None:
+    explanation, text = asked("/admin/x", "Host: admin.test", method="DELETE")
+    assert not explanation.found
+    assert text.endswith("405: allowed: GET, HEAD")
+
+
+def test_a_pod_that_is_none_is_told_with_the_route_that_wants_it() -> None:
+    explanation, text = asked("/ws/10.0.0.1:80%3f/x")
+    assert not explanation.found
+    assert "route      4 call" in text
+    assert "404: {pod} is no DNS label" in explanation.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [("/a b", ()), ("no-path", ()), ("/../x", ()), ("/x\r\nEvil: 1", ()), ("/ä", ()), ("/x", ("no colon",)), ("", ())],
+)
+def test_what_is_no_request_is_one_line(target: str, headers: tuple[str, ...]) -> None:
+    explanation, _ = asked(target, *headers)
+    assert not explanation.found
+    assert explanation.lines[-1].startswith("400: ")

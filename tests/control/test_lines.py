@@ -1,0 +1,138 @@
+"""The writer of log lines: all of them, whole and in order, or counted; and nobody waits for it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from splicer.control.lines import LineWriter
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def read_lines(fd: int, count: int) -> list[bytes]:
+    data = b""
+    while data.count(b"\n") < count:
+        data += os.read(fd, 1 << 16)
+    return data.splitlines()
+
+
+def fill(fd: int) -> int:
+    """Fill a pipe that nobody reads; how many bytes it took."""
+    os.set_blocking(fd, False)
+    filled = 0
+    try:
+        while True:
+            filled += os.write(fd, b"x" * 4096)
+    except BlockingIOError:
+        return filled
+    finally:
+        os.set_blocking(fd, True)
+
+
+def test_lines_come_whole_and_in_order(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    lines = LineWriter(writer)
+    sent = [f"{number} {'ä' * (number % 70)}" for number in range(3000)]
+    for line in sent:
+        lines.write(line)
+    assert [line.decode() for line in read_lines(reader, len(sent))] == sent
+    lines.close()
+    assert lines.dropped == 0
+
+
+def test_what_is_queued_is_written_when_it_closes(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    for _ in range(50):
+        lines = LineWriter(writer)
+        lines.write("last words")
+        lines.close(10)
+        assert read_lines(reader, 1) == [b"last words"]
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_nothing_is_forgotten_between_the_last_line_and_the_close(pipe: tuple[int, int], at: int) -> None:
+    """A line and the close arrive at the very moment at which the thread looks whether all is over."""
+
+    class Late(LineWriter):
+        looks = 0
+        over = False
+
+        @property
+        def _closing(self) -> bool:
+            if threading.current_thread().name == "log":
+                self.looks += 1
+                if self.looks == at:
+                    self.write("last words")
+                    self.over = True
+            return self.over
+
+        @_closing.setter
+        def _closing(self, value: bool) -> None:
+            self.over = value
+
+    reader, writer = pipe
+    lines = Late(writer)
+    lines.write("first")
+    lines._thread.join(10)
+    assert not lines._thread.is_alive()
+    assert os.read(reader, 4096) == b"first\nlast words\n"
+
+
+def test_a_reader_that_stops_holds_up_nobody(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    filled = fill(writer)
+    lines = LineWriter(writer, capacity=10)
+    for number in range(1000):
+        lines.write(str(number))
+    assert 988 <= lines.dropped <= 990
+    lines.close(0.01)
+    dropped = lines.dropped
+    left = filled
+    while left:
+        left -= len(os.read(reader, left))
+    lines._thread.join(10)
+    kept = 1000 - dropped
+    assert read_lines(reader, kept) == [str(number).encode() for number in range(kept)]
+
+
+def test_a_reader_that_leaves_is_counted(pipe: tuple[int, int]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    lines = LineWriter(writer)
+    for _ in range(5):
+        lines.write("nobody hears this")
+    lines.close(10)
+    assert lines.dropped == 5
+    os.close(writer)
+
+
+def test_a_descriptor_may_be_non_blocking(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    os.set_blocking(writer, False)
+    lines = LineWriter(writer)
+    sent = [f"{number} {'x' * 100}" for number in range(2000)]  # more than a pipe holds
+    for line in sent:
+        lines.write(line)
+    assert [line.decode() for line in read_lines(reader, len(sent))] == sent
+    lines.close()
+
+
+def test_no_line_is_longer_than_a_pipe_writes_at_once(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    lines = LineWriter(writer)
+    lines.write("x" * 10_000)
+    lines.write("\ud800 is no character")
+    first, second = read_lines(reader, 2)
+    assert len(first) + 1 == 4096
+    assert second == b"? is no character"
+    lines.close()

@@ -1,0 +1,30 @@
+"""What holds around every end-to-end test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+
+from tests.e2e.edge import ALL
+
+_LONGEST = 60.0  # seconds that a test may take
+
+
+@pytest.fixture(autouse=True)
+async def _watched() -> AsyncIterator[None]:
+    """Logs are looked at from here on; no edge crashes; no test hangs."""
+    for edge in ALL:
+        edge.mark()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_give_up)
+        yield
+        nursery.cancel_scope.cancel()
+    for edge in ALL:
+        edge.check()
+
+
+async def _give_up() -> None:
+    await trio.sleep(_LONGEST)
+    raise AssertionError(f"the test hangs: over {_LONGEST:g} s")

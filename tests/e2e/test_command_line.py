@@ -1,0 +1,241 @@
+"""What a person types, and what comes of it: exit codes, one clear line a fault, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+from attrs import frozen
+
+from tests.e2e.edge import running
+from tests.e2e.pods import http_pod
+from tests.e2e.site import Site
+from tests.e2e.wire import PATIENCE, ask, dial, request, until
+
+ROUTING = Path(__file__).parents[2] / "routing.toml"
+FAULTY = """
+[server]
+workrs = 2
+[deadlines]
+head = "10"
+[upstreams.pod]
+address = "{pod}.example"
+[[routes]]
+name = "twilio-callback"
+regex = '^/(?<pod>[a-z]+)(?<rest>/.*)$'
+upstream = "pod"
+rewrite = "/{pdo}"
+[[routes]]
+name = "none"
+[[routes]]
+name = "both"
+path = "/x"
+prefix = "/y"
+respond = { status = 2000 }
+color = 1
+"""
+
+
+@frozen
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+async def splicer(*arguments: str | Path, **environ: str) -> Result:
+    command = [sys.executable, "-m", "splicer", *map(str, arguments)]
+    with trio.fail_after(3 * PATIENCE):
+        done = await trio.run_process(
+            command, capture_stdout=True, capture_stderr=True, check=False, env={**os.environ, **environ}
+        )
+    result = Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+    assert "Traceback" not in result.err + result.out
+    return result
+
+
+async def each(*commands: list[str]) -> list[Result]:
+    """The results of several commands, which run at once."""
+    results: dict[int, Result] = {}
+
+    async def one(number: int, command: list[str]) -> None:
+        results[number] = await splicer(*command)
+
+    async with trio.open_nursery() as nursery:
+        for number, command in enumerate(commands):
+            nursery.start_soon(one, number, command)
+    return [results[number] for number in range(len(commands))]
+
+
+async def test_check_of_the_repositorys_own_file() -> None:
+    result = await splicer("check", "-c", ROUTING)
+    assert (result.code, result.err) == (0, "")
+    assert str(ROUTING) in result.out
+
+
+async def test_check_tells_every_fault_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "routing.toml"
+    path.write_text(FAULTY)
+    result = await splicer("check", "-c", path)
+    assert result.code == 1
+    lines = result.err.splitlines()
+    assert all(str(path) in line for line in lines)
+    for words in (
+        ("server", "workrs", "workers"),
+        ("deadlines.head", "10s"),
+        ("upstreams.pod", "address"),
+        ('routes 1 "twilio-callback": rewrite: unknown capture {pdo}; did you mean {pod}?',),
+        ('routes 2 "none"', "path, prefix, regex"),
+        ('routes 2 "none"', "respond, upstream"),
+        ('routes 3 "both"', "prefix"),
+        ('routes 3 "both"', "status"),
+        ('routes 3 "both"', "color"),
+    ):
+        assert any(all(word in line for word in words) for line in lines), (words, lines)
+    run = await splicer("run", "-c", path)
+    assert (run.code, run.out, run.err) == (1, "", result.err)
+
+
+async def test_check_warns_of_a_route_that_can_never_match(tmp_path: Path) -> None:
+    path = tmp_path / "routing.toml"
+    names = [("all", "/"), ("shadowed", "/api/")]
+    path.write_text(
+        "".join(f'[[routes]]\nname = "{n}"\nprefix = "{p}"\nrespond = {{ status = 200 }}\n' for n, p in names)
+    )
+    result = await splicer("check", "-c", path)
+    assert result.code == 0
+    assert "shadowed" in result.err
+    assert "never match" in result.err
+
+
+async def test_check_names_a_missing_variable(tmp_path: Path) -> None:
+    path = tmp_path / "routing.toml"
+    path.write_text(ROUTING.read_text().replace("${DNS_SERVER:-34.118.224.10}", "${DNS_SERVER_OF_THE_CLUSTER}"))
+    result = await splicer("check", "-c", path)
+    assert result.code == 1
+    assert len(result.err.splitlines()) == 1
+    assert "DNS_SERVER_OF_THE_CLUSTER" in result.err
+    assert "resolver.nameservers" in result.err
+    assert (await splicer("check", "-c", path, DNS_SERVER_OF_THE_CLUSTER="10.0.0.10")).code == 0
+
+
+async def test_a_file_that_is_none_gets_one_line(tmp_path: Path) -> None:
+    contents = {"gone": None, "broken": b"[server\n", "binary": b"\xff\xfe"}
+    words = {"gone": "No such file", "broken": "line 1", "binary": "UTF-8"}
+    for name, content in contents.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+    names = [*contents, "gone"]
+    commands = ["check"] * len(contents) + ["run"]
+    calls = [[command, "-c", str(tmp_path / name)] for command, name in zip(commands, names, strict=True)]
+    for name, result in zip(names, await each(*calls), strict=True):
+        assert (result.code, result.out) == (1, "")
+        assert len(result.err.splitlines()) == 1
+        assert str(tmp_path / name) in result.err
+        assert words[name] in result.err
+
+
+async def test_a_port_in_use_gets_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        path = tmp_path / "routing.toml"
+        path.write_text(Site(pods=1).toml().replace("127.0.0.1:0", address))
+        result = await splicer("run", "-c", path)
+    assert (result.code, result.out) == (1, "")
+    assert len(result.err.splitlines()) == 1
+    assert address in result.err
+    assert "in use" in result.err
+
+
+CLAIRVOYANCE = "Host: clairvoyance.breezelabs.app"
+POD_3 = "voice-agent-3.voice-agent.voice-system.svc.cluster.local:8000"
+
+
+EXPLAINED: list[tuple[list[str], int, list[str]]] = [
+    (
+        ["GET", "/ws/pod/voice-agent-3/a%2Fb?x=y", "-H", CLAIRVOYANCE],
+        0,
+        ["pod-websocket", "pod = voice-agent-3", POD_3, "/a%2Fb?x=y", "any-pod", "idle 1h", "does not match"],
+    ),
+    (["GET", "/x"], 0, ["unknown-domain", "404", "host localhost is not among"]),
+    (["GET", "/ws/pod/x.y/z", "-H", CLAIRVOYANCE], 1, ["404"]),
+    (["GET", "/../x"], 1, ["400"]),
+]
+
+
+async def test_explain() -> None:
+    results = await each(*(["explain", "-c", str(ROUTING), *arguments] for arguments, *_ in EXPLAINED))
+    for (arguments, code, words), result in zip(EXPLAINED, results, strict=True):
+        assert (result.code, result.err) == (code, ""), arguments
+        assert all(word in result.out for word in words), result.out
+
+
+async def test_explain_says_when_no_route_matches(tmp_path: Path) -> None:
+    path = tmp_path / "routing.toml"
+    path.write_text(Site(pods=1).toml())
+    result = await splicer("explain", "-c", path, "GET", "/nowhere")
+    assert (result.code, result.err) == (1, "")
+    assert "404" in result.out
+    assert all(f" {name}: " in result.out for name in ("health", "ready", "status", "ws", "http"))
+
+
+async def test_wrong_usage_is_exit_code_2() -> None:
+    wrong = [["fly"], ["run", "--fast"], ["check", "-c"], ["explain", "GET"]]
+    for arguments, result in zip(wrong, await each(*wrong), strict=True):
+        assert result.code == 2, arguments
+        assert result.err, arguments
+
+
+async def test_help_and_version() -> None:
+    for result in await each(["--help"], ["--version"]):
+        assert (result.code, result.err) == (0, "")
+        assert result.out
+
+
+async def test_run_writes_json_lines_and_nothing_else() -> None:
+    site = Site(pods=1)
+    with running(site.toml(), site) as edge:
+        await ask(edge.address, "GET", "/nowhere")
+        edge.signal(signal.SIGINT)
+        assert await edge.exit_code() == 0
+        assert [line["event"] for line in edge.lines] == ["ready", "exchange", "stopped"]
+        assert all({"event", "level", "time"} <= line.keys() for line in edge.lines)
+
+
+async def test_the_log_may_be_for_a_person(tmp_path: Path, nursery: trio.Nursery) -> None:
+    site = Site(pods=1)
+    place = site.take()
+    await http_pod(nursery, place.address, place.port)
+    path = tmp_path / "routing.toml"
+    text = site.toml(extra='[log]\nformat = "console"\n')
+    path.write_text(text.replace("127.0.0.1:0", f"127.0.0.1:{site.port}"))
+    out = tmp_path / "out"
+    with out.open("wb") as sink:
+        command = [sys.executable, "-m", "splicer", "run", "-c", str(path)]
+        process = await trio.lowlevel.open_process(command, stdout=sink, stderr=sink, start_new_session=True)
+    try:
+        await until(lambda: "ready" in out.read_text())
+        await ask(("127.0.0.1", site.port), "GET", f"/http/{place.name}/x")
+        await until(lambda: f"/http/{place.name}/x" in out.read_text())
+    finally:
+        process.terminate()
+        await process.wait()
+    assert process.returncode == 0
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(out.read_text().splitlines()[0])
+
+
+async def test_a_log_that_nobody_reads_stops_no_call() -> None:
+    site = Site(pods=1)
+    with running(site.toml(), site) as edge:
+        edge.reading.clear()
+        async with dial(edge.address) as wire:
+            for _ in range(400):  # many times what a pipe holds
+                await wire.send(request("GET", "/" + "x" * 1000))
+                assert (await wire.reply()).status == 404

@@ -1,0 +1,138 @@
+"""Too many connections, too few descriptors: what is live goes on, what is new is told, and it all recovers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+import trio
+
+from tests.e2e.calls import handshake, tunnel
+from tests.e2e.edge import Edge, running
+from tests.e2e.pods import http_pod, tunnel_pod
+from tests.e2e.site import Site
+from tests.e2e.wire import EndOfStream, ask, ask_until, dial, request, until
+
+LIMIT = 20
+DESCRIPTORS = 64
+
+
+@pytest.fixture(scope="module")
+def edge() -> Iterator[Edge]:
+    site = Site()
+    with running(site.toml(extra=f"[limits]\nconnections = {LIMIT}\n"), site) as edge:
+        yield edge
+
+
+@pytest.fixture
+def poor_edge() -> Iterator[Edge]:
+    site = Site()
+    with running(site.toml(deadlines='head = "2s"'), site, descriptors=DESCRIPTORS) as edge:
+        yield edge
+
+
+async def test_connections_over_the_limit_are_refused(edge: Edge, nursery: trio.Nursery) -> None:
+    place = edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    async with AsyncExitStack() as calls:
+        live = [await calls.enter_async_context(tunnel(edge, f"/ws/{place.name}/x")) for _ in range(LIMIT)]
+        for _ in range(5):
+            async with dial(edge.address) as wire:
+                await wire.send(request("GET", "/health"))
+                reply = await wire.reply()
+                assert reply.status == 503
+                assert reply.values("Connection") == [b"close"]
+                assert len(reply.values("Retry-After")) == 1
+                assert await wire.end() in ("eof", "reset")
+        for wire in live:
+            await wire.send(b"alive")
+            assert await wire.exactly(5) == b"alive"
+        refused = await edge.wait_lines(5, "connection_refused")
+        assert {line["reason"] for line in refused} == {"too_many_connections"}
+    await ask_until(edge.address, "/health", lambda reply: reply.status == 200)
+
+
+async def test_a_flood_of_connections_leaves_the_live_ones_alone(edge: Edge, nursery: trio.Nursery) -> None:
+    place = edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    statuses: list[bytes] = []
+
+    async def knock() -> None:
+        async with dial(edge.address) as wire:
+            with contextlib.suppress(trio.BrokenResourceError, EndOfStream):
+                await wire.send(handshake(f"/ws/{place.name}/x"))
+                statuses.append((await wire.head()).split(b" ")[1])
+                if statuses[-1] == b"101":
+                    await trio.sleep(0.3)
+
+    async with tunnel(edge, f"/ws/{place.name}/x") as call, trio.open_nursery() as flood:
+        for _ in range(400):
+            flood.start_soon(knock)
+        for _ in range(20):
+            await call.send(b"x" * 160)
+            assert await call.exactly(160) == b"x" * 160
+            await trio.sleep(0.01)
+    assert set(statuses) == {b"101", b"503"}
+    assert statuses.count(b"101") >= LIMIT - 1
+
+
+async def test_a_client_that_ignores_its_refusal_is_let_go(edge: Edge) -> None:
+    async with AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(dial(edge.address)) for _ in range(LIMIT)]
+        await until(lambda: edge.descriptors() >= LIMIT)
+        async with dial(edge.address) as wire:
+            assert (await wire.reply()).status == 503
+            assert await wire.end() in ("eof", "reset")
+        assert len(idle) == LIMIT
+
+
+async def test_without_descriptors_live_calls_go_on_and_all_recovers(poor_edge: Edge, nursery: trio.Nursery) -> None:
+    edge = poor_edge
+    place = edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    at_rest = edge.descriptors("socket")
+    async with tunnel(edge, f"/ws/{place.name}/live") as call:
+        await call.send(b"hello")
+        await call.exactly(5)
+        async with AsyncExitStack() as stack:
+            for _ in range(DESCRIPTORS * 2):
+                await stack.enter_async_context(dial(edge.address))
+            await edge.line("accept_backs_off")
+            assert edge.descriptors() == DESCRIPTORS
+            before = edge.cpu_seconds()
+            for n in range(20):
+                await call.send(b"frame %03d" % n)
+                assert await call.exactly(9) == b"frame %03d" % n
+                await trio.sleep(0.02)
+            assert edge.cpu_seconds() - before < 0.3, "accept does not back off"
+        # The flood is gone.
+        reply = await ask(edge.address, "GET", "/health")
+        assert reply.status == 200
+        await call.send(b"again")
+        assert await call.exactly(5) == b"again"
+    async with tunnel(edge, f"/ws/{place.name}/after") as call:
+        await call.send(b"hello")
+        assert await call.exactly(5) == b"hello"
+    await edge.comes_to_rest(at_rest)
+
+
+async def test_without_descriptors_for_pods_the_answer_is_503(poor_edge: Edge, nursery: trio.Nursery) -> None:
+    """Each waits for its pod with two descriptors, so that they run out on the way to a pod."""
+    edge = poor_edge
+    place, other = edge.site.take(), edge.site.take()
+    await http_pod(nursery, other.address, other.port)
+    await tunnel_pod(nursery, place.address, place.port)
+    async with AsyncExitStack() as stack:
+        room = DESCRIPTORS - edge.descriptors()
+        wires = [await stack.enter_async_context(dial(edge.address)) for _ in range(room - 1)]
+        await until(lambda: edge.descriptors() >= DESCRIPTORS - 1)
+        statuses = []
+        for wire in wires[: room // 2]:
+            await wire.send(handshake(f"/ws/{place.name}/x"))
+            with contextlib.suppress(EndOfStream, trio.BrokenResourceError):
+                statuses.append((await wire.head()).split(b" ")[1])
+        assert set(statuses) <= {b"101", b"503"}
+        assert b"503" in statuses
+    await ask_until(edge.address, f"/http/{other.name}/", lambda reply: reply.status == 200)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from splicer.net.listen import accept_forever, bind
+from splicer.net.stream import set_tcp_options
+from tests.descriptors import no_more_descriptors, none_left_open
+
+TCP, SOL = socket.IPPROTO_TCP, socket.SOL_SOCKET
+OPTIONS = [
+    (TCP, socket.TCP_NODELAY),
+    (SOL, socket.SO_KEEPALIVE),
+    (SOL, socket.SO_OOBINLINE),
+    (TCP, socket.TCP_KEEPIDLE),
+    (TCP, socket.TCP_KEEPINTVL),
+    (TCP, socket.TCP_KEEPCNT),
+    (TCP, socket.TCP_USER_TIMEOUT),
+]
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with bind("127.0.0.1", 0) as listener:
+        yield listener
+
+
+class Accepted:
+    """What an accept loop hands over."""
+
+    def __init__(self) -> None:
+        self.socks: list[socket.socket] = []
+        self.peers: list[str] = []
+        self.errors: list[OSError] = []
+
+    def handle(self, sock: socket.socket, peer: str) -> None:
+        self.socks.append(sock)
+        self.peers.append(peer)
+
+
+@pytest.fixture
+def accepted() -> Iterator[Accepted]:
+    accepted = Accepted()
+    yield accepted
+    for sock in accepted.socks:
+        sock.close()
+
+
+@contextmanager
+def _clients(listener: socket.socket, count: int) -> Iterator[list[socket.socket]]:
+    socks = [socket.create_connection(listener.getsockname()) for _ in range(count)]
+    try:
+        yield socks
+    finally:
+        for sock in socks:
+            sock.close()
+
+
+def test_what_is_accepted_inherits_the_options(listener: socket.socket) -> None:
+    with socket.socket() as plain, socket.socket() as wanted, _clients(listener, 1):
+        set_tcp_options(wanted)
+        sock, _ = listener.accept()
+        with sock:
+            for level, name in OPTIONS:
+                value = sock.getsockopt(level, name)
+                assert value == wanted.getsockopt(level, name)
+                assert value != plain.getsockopt(level, name)
+
+
+def test_a_listener_does_not_block(listener: socket.socket) -> None:
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def test_an_address_in_use_is_an_error_and_no_socket_stays(listener: socket.socket) -> None:
+    with none_left_open(), pytest.raises(OSError, match="Address already in use"):
+        bind("127.0.0.1", listener.getsockname()[1])
+
+
+def test_both_families_can_have_the_same_port() -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with bind("0.0.0.0", 0) as four, bind("::", four.getsockname()[1]) as six:
+        assert six.getsockname()[1] == four.getsockname()[1]
+
+
+async def test_connections_come_non_blocking_with_the_peers_address(
+    listener: socket.socket, accepted: Accepted, nursery: trio.Nursery
+) -> None:
+    nursery.start_soon(accept_forever, listener, accepted.handle, accepted.errors.append)
+    with _clients(listener, 3):
+        await wait_all_tasks_blocked()
+        assert accepted.peers == ["127.0.0.1"] * 3
+        assert {sock.gettimeout() for sock in accepted.socks} == {0.0}
+        with pytest.raises(BlockingIOError):
+            accepted.socks[0].recv(1)
+
+
+async def test_a_storm_leaves_room_for_others(listener: socket.socket, accepted: Accepted) -> None:
+    counts = []
+
+    async def other() -> None:
+        while len(accepted.socks) < 200:
+            counts.append(len(accepted.socks))
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+
+    with _clients(listener, 200):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(accept_forever, listener, accepted.handle, accepted.errors.append)
+            nursery.start_soon(other)
+    assert max(b - a for a, b in pairwise(counts)) < 200
+    assert len(set(counts)) > 2
+
+
+async def test_without_descriptors_it_backs_off_and_loses_nobody(
+    listener: socket.socket, accepted: Accepted, nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    nursery.start_soon(accept_forever, listener, accepted.handle, accepted.errors.append)
+    with _clients(listener, 2):
+        with no_more_descriptors():
+            await wait_all_tasks_blocked()
+            assert [error.errno for error in accepted.errors] == [errno.EMFILE]
+            mock_clock.jump(1.0)
+            await wait_all_tasks_blocked()
+            assert len(accepted.errors) == 2
+        assert accepted.socks == []
+        mock_clock.jump(1.0)
+        await wait_all_tasks_blocked()
+        assert len(accepted.socks) == 2
+        assert len(accepted.errors) == 2
+
+
+class Aborting(socket.socket):
+    """A listener whose first connection died in its queue (accept(2), "Error handling")."""
+
+    aborts = 1
+
+    def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+        if self.aborts:
+            self.aborts -= 1
+            raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+        return super().accept()
+
+
+async def test_a_connection_that_died_in_the_queue_is_passed_over(
+    listener: socket.socket, accepted: Accepted, nursery: trio.Nursery
+) -> None:
+    aborting = Aborting(fileno=os.dup(listener.fileno()))
+    aborting.setblocking(False)
+    with aborting, _clients(listener, 1):
+        nursery.start_soon(accept_forever, aborting, accepted.handle, accepted.errors.append)
+        await wait_all_tasks_blocked()
+        assert (len(accepted.socks), accepted.errors) == (1, [])
+        nursery.cancel_scope.cancel()
+        await wait_all_tasks_blocked()

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Iterator
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from splicer.net.stream import TcpStream, set_tcp_options
+
+TCP = socket.IPPROTO_TCP
+BIG = 8 * 1024 * 1024  # more than two socket buffers of 64 KiB hold
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[TcpStream, TcpStream]]:
+    """Two connected ends that hold little."""
+    with socket.socket() as listener:
+        first = socket.socket()
+        for sock in (listener, first):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        first.connect(listener.getsockname())
+        second, _ = listener.accept()
+    with first, second:
+        first.setblocking(False)
+        second.setblocking(False)
+        yield TcpStream(first), TcpStream(second)
+
+
+Streams = tuple[TcpStream, TcpStream]
+
+
+async def _read_to_end(stream: TcpStream) -> bytes:
+    parts = []
+    while part := await stream.receive_some(100_000):
+        parts.append(part)
+        await trio.lowlevel.checkpoint()
+    return b"".join(parts)
+
+
+async def test_bytes_and_the_end_of_the_stream(pair: Streams) -> None:
+    one, other = pair
+    await one.send_all(b"")
+    await one.send_all(b"some bytes")
+    assert await other.receive_some(4) == b"some"
+    assert await other.receive_some(100) == b" bytes"
+    one.send_eof()
+    assert await other.receive_some(100) == b""
+    await other.send_all(b"still open")
+    assert await one.receive_some(100) == b"still open"
+
+
+async def test_a_read_waits_for_a_byte(pair: Streams) -> None:
+    one, other = pair
+    received = []
+
+    async def read() -> None:
+        received.append(await other.receive_some(100))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await wait_all_tasks_blocked()
+        assert received == []
+        await one.send_all(b"now")
+    assert received == [b"now"]
+
+
+async def test_a_slow_reader_gets_everything(pair: Streams) -> None:
+    one, other = pair
+    data = random.Random(1).randbytes(BIG)
+
+    async def send() -> None:
+        await one.send_all(data)
+        one.send_eof()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        await wait_all_tasks_blocked()
+        assert await _read_to_end(other) == data
+
+
+async def test_a_reset_breaks_the_reader_and_the_writer(pair: Streams) -> None:
+    one, other = pair
+    one.reset()
+    with pytest.raises(trio.BrokenResourceError) as caught:
+        await other.receive_some(100)
+    assert isinstance(caught.value.__cause__, ConnectionResetError)
+    with pytest.raises(trio.BrokenResourceError):
+        await other.send_all(b"x")
+
+
+async def test_a_reset_breaks_a_writer_that_waits(pair: Streams) -> None:
+    one, other = pair
+
+    async def send() -> None:
+        with pytest.raises(trio.BrokenResourceError):
+            await one.send_all(bytes(BIG))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        await wait_all_tasks_blocked()
+        other.reset()
+
+
+# Whoever adopts a tunnel holds a duplicate: close(2) alone would say nothing to the peer.
+async def test_a_close_sends_the_end_of_the_stream_though_a_duplicate_is_held(pair: Streams) -> None:
+    one, other = pair
+    duplicate = os.dup(one.sock.fileno())
+    await one.send_all(b"bye")
+    one.close()
+    assert await _read_to_end(other) == b"bye"
+    os.close(duplicate)
+
+
+async def test_a_close_delivers_what_the_kernel_still_holds(pair: Streams) -> None:
+    one, other = pair
+    one.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BIG)
+    data = random.Random(2).randbytes(1 << 20)
+    await one.send_all(data)
+    one.close()
+    assert await _read_to_end(other) == data
+
+
+async def test_a_reset_of_a_half_closed_connection_is_a_reset(pair: Streams) -> None:
+    one, other = pair
+    one.send_eof()
+    assert await other.receive_some(100) == b""
+    one.reset()
+    with pytest.raises(trio.BrokenResourceError):
+        await _send_for_ever(other)
+
+
+async def _send_for_ever(stream: TcpStream) -> None:
+    while True:
+        await stream.send_all(b"x")
+        await trio.lowlevel.checkpoint()
+
+
+async def test_close_and_reset_may_come_twice_and_after_each_other(pair: Streams) -> None:
+    one, other = pair
+    one.close()
+    one.close()
+    one.reset()
+    other.reset()
+    other.reset()
+    other.close()
+    assert (one.sock.fileno(), other.sock.fileno()) == (-1, -1)
+
+
+async def test_a_close_wakes_whoever_waits(pair: Streams) -> None:
+    one, _ = pair
+
+    async def read() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await one.receive_some(100)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await wait_all_tasks_blocked()
+        one.close()
+
+
+async def test_half_closing_a_broken_connection_is_no_error(pair: Streams) -> None:
+    one, other = pair
+    one.reset()
+    with pytest.raises(trio.BrokenResourceError):
+        await other.receive_some(1)
+    other.send_eof()
+
+
+async def test_quiet_is_without_byte_end_or_error(pair: Streams) -> None:
+    one, other = pair
+    assert other.is_quiet()
+    await one.send_all(b"x")
+    assert not other.is_quiet()
+    assert await other.receive_some(1) == b"x"
+    assert other.is_quiet()
+    one.send_eof()
+    assert not other.is_quiet()
+    other.reset()
+    await trio.lowlevel.wait_readable(one.sock)
+    assert not one.is_quiet()
+
+
+def test_the_options_notice_a_vanished_peer_in_about_a_minute() -> None:
+    with socket.socket() as sock:
+        set_tcp_options(sock)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        idle, interval, count = (
+            sock.getsockopt(TCP, name) for name in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        )
+        assert 30 <= idle + interval * count <= 90
+        assert 30_000 <= sock.getsockopt(TCP, socket.TCP_USER_TIMEOUT) <= 90_000
+        assert sock.getsockopt(TCP, socket.TCP_NODELAY)

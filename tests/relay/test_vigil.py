@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import trio
+
+from splicer.errors import Side
+from splicer.relay import hub as hub_module
+from splicer.relay.leg import Leg, Tunnel, TunnelEnd, TunnelLimits
+from splicer.relay.vigil import Vigil
+from tests.relay.harness import (
+    FOREVER,
+    PLENTY,
+    CountingHub,
+    Edge,
+    Pair,
+    small_tcp_pair,
+    unix_pair,
+    until,
+)
+
+CONFIGURED = 60_000  # ms
+
+
+class FakeTcp(socket.socket):
+    """Says of itself what the test wants; `option` is its TCP_USER_TIMEOUT in ms."""
+
+    retransmits = probes = silent_ms = unsent = looks = 0
+    option = CONFIGURED
+
+    def getsockopt(self, level: int, name: int, buflen: int = 0) -> int | bytes:  # type: ignore[override]
+        if name == socket.TCP_USER_TIMEOUT:
+            return self.option
+        assert (level, name) == (socket.IPPROTO_TCP, socket.TCP_INFO)
+        self.looks += 1
+        info = bytearray(buflen)
+        info[2:4] = self.retransmits, self.probes  # linux/tcp.h: struct tcp_info
+        struct.pack_into("I", info, 56, self.silent_ms)
+        struct.pack_into("I", info, 144, self.unsent)
+        return bytes(info)
+
+    def setsockopt(self, level: int, name: int, value: int) -> None:  # type: ignore[override]
+        assert (level, name) == (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        self.option = value
+
+
+@pytest.fixture
+def tcp() -> Iterator[FakeTcp]:
+    with FakeTcp() as sock:
+        yield sock
+
+
+@pytest.fixture
+def tunnel(tcp: FakeTcp) -> Iterator[Tunnel]:
+    """Its pod's socket is the fake one; 100 bytes were just written to it."""
+    with socket.socket() as client:
+        tunnel = Tunnel(Leg(client, Side.CLIENT), Leg(tcp, Side.POD), FOREVER, 0.0)
+        tunnel.client.total = 100
+        yield tunnel
+
+
+GONE = TunnelEnd(Side.POD, "timed_out")
+
+
+def test_it_is_due_every_so_often() -> None:
+    vigil = Vigil(every=10.0)
+    assert [now for now in range(35) if vigil.is_due(now)] == [0, 10, 20, 30]
+
+
+def test_a_tunnel_without_traffic_costs_nothing(tunnel: Tunnel, tcp: FakeTcp) -> None:
+    vigil = Vigil()
+    for _ in range(3):
+        assert vigil.look(tunnel) is None
+    assert (tcp.looks, tcp.option) == (1, CONFIGURED)
+    tunnel.client.total += 1
+    assert vigil.look(tunnel) is None
+    assert tcp.looks == 2
+
+
+def test_the_option_is_lifted_while_bytes_wait_and_then_restored(tunnel: Tunnel, tcp: FakeTcp) -> None:
+    vigil = Vigil()
+    tcp.unsent = 5000
+    for _ in range(3):
+        assert vigil.look(tunnel) is None
+        assert tcp.option == 0
+    tcp.unsent = 0
+    assert vigil.look(tunnel) is None
+    assert tcp.option == CONFIGURED
+    looks = tcp.looks
+    assert vigil.look(tunnel) is None
+    assert tcp.looks == looks
+
+
+# All was sent at the first look, and the parked bytes followed into the socket: the window may shut on those.
+def test_bytes_that_were_parked_at_the_last_look_are_seen(tunnel: Tunnel, tcp: FakeTcp) -> None:
+    vigil = Vigil()
+    tunnel.client.parked = 70
+    assert vigil.look(tunnel) is None
+    tunnel.client.parked, tunnel.client.total, tcp.unsent = 0, 170, 70
+    assert vigil.look(tunnel) is None
+    assert tcp.option == 0
+
+
+def test_an_unset_option_stays_unset_and_nobody_is_judged(tunnel: Tunnel, tcp: FakeTcp) -> None:
+    vigil = Vigil()
+    tcp.option = 0
+    tcp.unsent, tcp.probes, tcp.silent_ms = 5000, 9, 900_000
+    for _ in range(3):
+        assert vigil.look(tunnel) is None
+    tcp.unsent = 0
+    assert vigil.look(tunnel) is None
+    assert tcp.option == 0
+
+
+@pytest.mark.parametrize(
+    ("silent_ms", "probes", "retransmits", "gone"),
+    [
+        (100, 0, 0, False),
+        (CONFIGURED + 1, 0, 0, False),  # nothing waits for an answer: the next probe is not due
+        (CONFIGURED + 1, 1, 0, False),  # its answer may be on the way, or lost
+        (CONFIGURED + 1, 2, 0, True),
+        (CONFIGURED + 1, 0, 1, False),
+        (CONFIGURED + 1, 0, 2, True),
+        (CONFIGURED, 5, 5, False),
+    ],
+)
+def test_who_has_vanished(
+    tunnel: Tunnel, tcp: FakeTcp, silent_ms: int, probes: int, retransmits: int, gone: bool
+) -> None:
+    vigil = Vigil()
+    tcp.unsent, tcp.silent_ms, tcp.probes, tcp.retransmits = 5000, silent_ms, probes, retransmits
+    assert vigil.look(tunnel) is None
+    assert vigil.look(tunnel) == (GONE if gone else None)
+
+
+def test_what_is_no_tcp_is_left_to_its_own_errors() -> None:
+    (_, client), (_, pod) = pairs = unix_pair(), unix_pair()
+    tunnel = Tunnel(Leg(client, Side.CLIENT), Leg(pod, Side.POD), TunnelLimits(1.0, 1.0, 1.0), 0.0)
+    tunnel.client.total = tunnel.pod.total = 5
+    assert Vigil().look(tunnel) is None
+    for sock in (sock for pair in pairs for sock in pair):
+        sock.close()
+
+
+# From here on the kernel has its say, with a user timeout that is over long before the test is.
+SHORT = 1_000  # ms
+LONGER = 2.5  # seconds
+
+
+def _shorten(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SHORT)
+
+
+def _user_timeout(sock: socket.socket) -> int:
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+
+@pytest.fixture
+async def watchful(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Edge]:
+    """An edge whose vigil looks twenty times a second."""
+    monkeypatch.setattr(hub_module, "_NAP", 0.05)
+    hub = CountingHub(Vigil(every=0.05))
+    with hub.opened():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hub.run)
+            edge = Edge(hub, nursery)
+            yield edge
+            nursery.cancel_scope.cancel()
+        edge.hang_up()
+
+
+async def test_a_paused_reader_is_not_cut_while_it_acknowledges(watchful: Edge) -> None:
+    data = os.urandom(PLENTY)
+    call = await watchful.call(pair=small_tcp_pair)
+    for sock in call.inner:
+        _shorten(sock)
+    await watchful.park(call.pod, data)
+    await until(lambda: not _user_timeout(call.inner[0]))
+    await trio.sleep(LONGER)
+    assert call.end is None
+    assert await call.client.read(call.pod.sent) == data[: call.pod.sent]
+    await until(lambda: _user_timeout(call.inner[0]) == SHORT)
+    await call.pod.send(b"and on")
+    assert await call.client.read(6) == b"and on"
+
+
+class Loopback:
+    """A network namespace of its own, with nothing but a loopback interface that can be taken down."""
+
+    def __init__(self) -> None:
+        self.pair: Pair
+        self._failure: int = 0
+        thread = threading.Thread(target=self._build)  # a namespace is a thread's
+        thread.start()
+        thread.join()
+        if self._failure:
+            pytest.skip(f"no network namespace can be made here: {os.strerror(self._failure)}")
+
+    def _build(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.unshare(0x40000000):  # CLONE_NEWNET
+            self._failure = ctypes.get_errno()
+            return
+        self._control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._set_flags(1)  # IFF_UP
+        self.pair = small_tcp_pair()
+
+    def take_down(self) -> None:
+        """From now on no packet arrives, and nobody says so."""
+        self._set_flags(0)
+
+    def _set_flags(self, flags: int) -> None:
+        fcntl.ioctl(self._control, 0x8914, struct.pack("16sh14x", b"lo", flags))  # SIOCSIFFLAGS
+
+    def close(self) -> None:
+        self._control.close()
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_peer_that_vanishes_ends_its_tunnel(watchful: Edge, paused: bool) -> None:
+    network = Loopback()
+    call = await watchful.call(pair=iter((network.pair, small_tcp_pair())).__next__)
+    _shorten(call.inner[0])
+    if paused:
+        await watchful.park(call.pod, bytes(PLENTY))
+        await until(lambda: not _user_timeout(call.inner[0]))
+    network.take_down()
+    if not paused:
+        await call.pod.send(b"is anybody there?")
+    assert await call.over() == TunnelEnd(Side.CLIENT, "timed_out")
+    network.close()

@@ -1,0 +1,302 @@
+"""A whole session room in memory and in virtual time: scripted clients, names and pods around real connections."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from copy import deepcopy
+from typing import Any, cast
+
+import trio
+from attrs import define, evolve, field
+from trio.testing import wait_all_tasks_blocked
+
+from splicer.config.schema import Limits
+from splicer.errors import NameNotFound, Side, SplicerError
+from splicer.model import Deadlines, Endpoint, Network, Record, Route, Upstream
+from splicer.net.resolve import Answer
+from splicer.relay.leg import TunnelEnd, TunnelLimits
+from splicer.routing.pattern import compile_pattern
+from splicer.routing.table import RouteTable
+from splicer.routing.template import parse_template
+from splicer.session.connection import Connection
+from splicer.session.house import House, Rules
+from splicer.session.watch import watch_clients
+from splicer.upstream.balance import Balancer
+from splicer.upstream.endpoints import Endpoints
+from splicer.upstream.pool import IdlePool
+from tests.session.message import read_request
+from tests.session.wire import PATIENCE, End, Peer, StreamEnded, connection
+
+APP, SPARE = "10.0.0.1", "10.0.0.2"
+CLIENT = "192.0.2.7"
+
+Script = Callable[[Peer], Awaitable[None]]
+"""What a pod does with one connection; when it returns, the connection stays open."""
+
+
+def upstream(name: str, host: str | None = None, **more: Any) -> Upstream:
+    return Upstream(name, parse_template(host or f"{name}.test"), 8000, **more)
+
+
+APP_UPSTREAM, SPARE_UPSTREAM = upstream("app"), upstream("spare")
+
+
+def route(kind: Any = "prefix", text: str = "/", **more: Any) -> Route:
+    """A route to `app`, without a fallback; deadlines that are not given are those of design §7."""
+    if "respond" not in more:
+        more.setdefault("upstream", APP_UPSTREAM)
+    rewrite = more.pop("rewrite", None)
+    deadlines = Deadlines(**more.pop("deadlines", {}))
+    return Route(
+        index=1,
+        name=more.pop("name", "a route"),
+        pattern=compile_pattern(kind, text),
+        deadlines=deadlines,
+        rewrite=rewrite and parse_template(rewrite),
+        **more,
+    )
+
+
+def fallback_route(**more: Any) -> Route:
+    """From `app` to `spare`."""
+    return route(fallback=SPARE_UPSTREAM, **more)
+
+
+@define
+class Names:
+    """A resolver. `served`: addresses, an error, or None for no answer at all; `known`: what its cache has."""
+
+    served: dict[str, tuple[str, ...] | SplicerError | None]
+    known: dict[str, tuple[str, ...]] = field(factory=dict)
+    asked: list[str] = field(factory=list)
+
+    def cached(self, name: str) -> Answer | None:
+        addresses = self.known.get(name)
+        return None if addresses is None else Answer(addresses, fresh=False)
+
+    async def resolve(self, name: str, *, refresh: bool = False) -> Answer:
+        self.asked.append(name)
+        served = self.served.get(name, NameNotFound(f"there is no name {name}"))
+        if served is None:
+            await trio.sleep_forever()
+        if isinstance(served, SplicerError):
+            raise served
+        assert served is not None
+        return Answer(served, fresh=True)
+
+
+@define
+class Told:
+    """An observer: what it was told, each record as it was at that moment."""
+
+    opened: list[Record] = field(factory=list)
+    closed: list[Record] = field(factory=list)
+    ended: list[Record] = field(factory=list)
+    times: list[float] = field(factory=list)
+    refused: list[tuple[str, SplicerError]] = field(factory=list)
+    crashes: list[tuple[str, Record | None, Exception]] = field(factory=list)
+
+    def tunnel_opened(self, record: Record) -> None:
+        self.opened.append(deepcopy(record))
+
+    def tunnel_closed(self, record: Record) -> None:
+        self.closed.append(deepcopy(record))
+
+    def exchange_ended(self, record: Record) -> None:
+        self.ended.append(deepcopy(record))
+        self.times.append(trio.current_time())
+
+    def connection_refused(self, client: str, error: SplicerError) -> None:
+        self.refused.append((client, error))
+
+    def crashed(self, client: str, record: Record | None, error: Exception) -> None:
+        self.crashes.append((client, record, error))
+
+
+@define
+class Spliced:
+    """One call of `splice`: its arguments."""
+
+    client: End
+    pod: End
+    limits: TunnelLimits
+    to_client: bytes
+    to_pod: bytes
+    tally: list[int]
+
+
+@define
+class Edge:
+    """The room. `pods`: by address, a script, an error to raise on connecting, or None for a silent address."""
+
+    nursery: trio.Nursery
+    names: Names
+    told: Told
+    house: House = field(init=False)
+    pods: dict[str, Script | SplicerError | None] = field(factory=dict)
+    dialled: list[str] = field(factory=list)
+    spliced: list[Spliced] = field(factory=list)
+    on_splice: Callable[[Spliced], Awaitable[TunnelEnd]] | None = None
+    capacity: int = 1 << 16
+    streams: list[End] = field(factory=list)  # what connections were given
+    pod_peers: list[Peer] = field(factory=list)
+    serving: set[trio.CancelScope] = field(factory=set)  # one for each connection that is open
+    expect_crash: bool = False
+
+    def use(self, *routes: Route, trusted: tuple[Network, ...] = (), **limits: Any) -> None:
+        """Serve by these routes from now on; `Deadlines` that belong to no route are those of the first."""
+        self.house.rules = Rules(
+            table=RouteTable(tuple(evolve(each, index=index) for index, each in enumerate(routes, 1))),
+            endpoints=Endpoints(self.names, self.house.balancer),
+            deadlines=routes[0].deadlines,
+            limits=Limits(**limits),
+            trusted_proxies=trusted,
+        )
+
+    def connect(self, address: str = CLIENT) -> Peer:
+        """A new client."""
+        ours, theirs = connection(self.capacity)
+        self.streams.append(ours)
+        self.nursery.start_soon(self._serve, Connection(self.house, ours, address))
+        return Peer(theirs)
+
+    async def ask(self, raw: bytes) -> Peer:
+        """A new client that sends something."""
+        client = self.connect()
+        await client.send(raw)
+        return client
+
+    async def idle(self) -> None:
+        """Wait until every connection is over."""
+        await wait_all_tasks_blocked()
+        with trio.fail_after(PATIENCE):
+            while self.serving:  # noqa: ASYNC110  # virtual time
+                await trio.sleep(1)
+
+    def stop(self) -> None:
+        """What a worker does that stops at once."""
+        for scope in self.serving:
+            scope.cancel()
+
+    @property
+    def record(self) -> Record:
+        """The only record that an exchange has left."""
+        assert len(self.told.ended) == 1, self.told.ended
+        return self.told.ended[0]
+
+    async def _serve(self, served: Connection) -> None:
+        with trio.CancelScope() as scope:
+            self.serving.add(scope)
+            try:
+                await served.serve()
+            finally:
+                self.serving.discard(scope)
+
+    async def dial(self, endpoint: Endpoint) -> End:
+        self.dialled.append(endpoint.address)
+        script = self.pods[endpoint.address]
+        if script is None:
+            await trio.sleep_forever()
+        if isinstance(script, SplicerError):
+            raise script
+        assert script is not None
+        ours, theirs = connection(self.capacity)
+        self.streams.append(ours)
+        self.pod_peers.append(Peer(theirs))
+        self.nursery.start_soon(_play, script, self.pod_peers[-1])
+        return ours
+
+    async def splice(
+        self, client: Any, pod: Any, limits: TunnelLimits, *, to_client: bytes, to_pod: bytes, tally: list[int]
+    ) -> TunnelEnd:
+        call = Spliced(cast("End", client), cast("End", pod), limits, to_client, to_pod, tally)
+        self.spliced.append(call)
+        return await (self.on_splice or relay)(call)
+
+    def check_clean(self) -> None:
+        """What must hold when all connections are over, however they went."""
+        house, counts = self.house, self.house.counts
+        assert (counts.reading, counts.writing, counts.waiting) == (0, 0, 0)
+        assert not house.waiting, "somebody is still watched"
+        assert not house.balancer._live, "an endpoint is still held"
+        pooled = {stream for idle in house.pool._idle.values() for _, stream in idle}
+        assert [stream for stream in self.streams if stream.ended is None and stream not in pooled] == []
+        if not self.expect_crash:
+            assert not self.told.crashes, self.told.crashes
+
+
+async def _play(script: Script, pod: Peer) -> None:
+    try:
+        await script(pod)
+    except (StreamEnded, trio.BrokenResourceError):
+        pod.end.close()
+
+
+async def relay(call: Spliced) -> TunnelEnd:
+    """A splice that is right and slow; it ends with the first stream that does."""
+    call.tally[:] = [0, 0]
+    closers: list[Side] = []
+
+    async def copy(side: Side, source: End, sink: End, first: bytes, index: int) -> None:
+        data = first
+        with suppress(trio.BrokenResourceError):
+            while True:
+                await sink.send_all(data)
+                call.tally[index] += len(data)
+                data = await source.receive_some(4096)
+                if not data:
+                    break
+        closers.append(side)
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(copy, Side.CLIENT, call.client, call.pod, call.to_pod, 0)
+        nursery.start_soon(copy, Side.POD, call.pod, call.client, call.to_client, 1)
+    return TunnelEnd(closers[0], "eof")
+
+
+@asynccontextmanager
+async def open_edge(*routes: Route) -> AsyncIterator[Edge]:
+    """An edge between `app` and `spare`, each with one address; at the end nothing may be left of it."""
+    names = Names({"app.test": (APP,), "spare.test": (SPARE,)})
+    async with trio.open_nursery() as nursery:
+        edge = Edge(nursery, names, Told())
+        edge.house = House(
+            rules=cast("Rules", None),
+            dial=edge.dial,
+            pool=IdlePool(),
+            balancer=Balancer(),
+            splice=edge.splice,
+            observer=edge.told,
+        )
+        edge.use(*(routes or (route(),)))
+        nursery.start_soon(watch_clients, edge.house.waiting)
+        yield edge
+        edge.stop()
+        await edge.idle()
+        edge.check_clean()
+        nursery.cancel_scope.cancel()
+
+
+def answering(raw: bytes, *, times: int = 1_000_000, close: bool = False) -> Script:
+    """A pod that answers each request, once it has it whole, with the same bytes."""
+
+    async def script(pod: Peer) -> None:
+        for _ in range(times):
+            await read_request(pod)
+            await pod.send(raw)
+        if close:
+            pod.end.close()
+
+    return script
+
+
+def playing(*steps: Script) -> Script:
+    """A pod that plays another script on each connection."""
+    left = list(steps)
+
+    async def script(pod: Peer) -> None:
+        await left.pop(0)(pod)
+
+    return script

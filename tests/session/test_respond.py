@@ -1,0 +1,82 @@
+"""Answers of the proxy's own, by themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from splicer import errors
+from splicer.model import Respond, StatusPage
+from splicer.session.house import Counts, Place
+from splicer.session.respond import answer_of, refusal, stub_status
+
+
+def everything() -> list[type[errors.SplicerError]]:
+    found: list[type[errors.SplicerError]] = []
+    left = [errors.SplicerError]
+    while left:
+        left += (each := left.pop()).__subclasses__()
+        found.append(each)
+    return found
+
+
+ARGUMENTS: dict[type[errors.SplicerError], object] = {
+    errors.MethodNotAllowed: ("GET", "PUT"),
+    errors.UpgradeRequired: ("websocket", "tcp"),
+    errors.UnwantedStatus: 503,
+    errors.ConfigError: ("fault",),
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in everything() if kind is not errors.ClientGone])
+def test_every_error_can_be_told_to_a_client(kind: type[errors.SplicerError]) -> None:
+    error = kind(ARGUMENTS.get(kind, "detail that is for the log"))
+    raw = refusal(error, error.status)
+    head, _, body = raw.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0].startswith(f"HTTP/1.1 {error.status} ")
+    assert f"Content-Length: {len(body)}" in lines
+    assert body == lines[0].removeprefix("HTTP/1.1 ").encode() + b"\n"
+    assert b"detail" not in raw
+    assert ("Retry-After: 1" in lines) is (error.status == 503)
+    assert ("Allow: GET, PUT" in lines) is (error.status == 405)
+    assert lines[-1] == "Connection: close"
+
+
+def test_a_refusal_may_leave_the_connection_open_and_have_no_body() -> None:
+    open_one = refusal(errors.NotFound(""), 404, close=False)
+    assert b"Connection" not in open_one
+    assert refusal(errors.NotFound(""), 404, close=False, head_only=True) == open_one[: -len(b"404 Not Found\n")]
+
+
+def test_an_upgrade_is_named_as_an_option_of_the_connection() -> None:
+    """RFC 9110 §7.8."""
+    for error in (errors.UpgradeRequired(("tcp",)), errors.BadWebSocketVersion("")):
+        assert b"\r\nConnection: Upgrade\r\nUpgrade: " in refusal(error, 426)
+
+
+def test_the_stub_status_page() -> None:
+    assert stub_status(Counts(291, 290, 560, 6, 179, 106)) == (
+        "Active connections: 291 \n"
+        "server accepts handled requests\n"
+        " 291 290 560 \n"
+        "Reading: 6 Writing: 179 Waiting: 106 \n"
+    )
+
+
+def test_what_a_route_says_in_a_drain() -> None:
+    other = Respond(503)
+    for route, calm, draining in [(Respond(200), 200, 200), (Respond(200, draining=other), 200, 503)]:
+        assert answer_of(route, Counts(), draining=False).status == calm
+        assert answer_of(route, Counts(), draining=True).status == draining
+    page = answer_of(StatusPage.STUB_STATUS, Counts(), draining=True)
+    assert (page.status, page.body[:18]) == (200, b"Active connections")
+
+
+def test_counts_move() -> None:
+    counts = Counts()
+    place = counts.enter(Place.READING)
+    assert (counts.reading, counts.active) == (1, 1)
+    place = counts.move(place, Place.WAITING)
+    assert (counts.reading, counts.waiting, counts.active) == (0, 1, 1)
+    counts.leave(place)
+    assert counts.active == 0

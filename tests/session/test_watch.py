@@ -1,0 +1,55 @@
+"""The watch over clients whose pods are at work."""
+
+from __future__ import annotations
+
+import trio
+from trio.testing import MockClock
+
+from splicer.session.watch import watch_clients
+
+
+class Someone:
+    def __init__(self, waiting: set[Someone]) -> None:
+        self.gone = False
+        self.given_up = 0
+        self._waiting = waiting
+
+    def is_abandoned(self) -> bool:
+        return self.gone
+
+    def give_up(self) -> None:
+        self.given_up += 1
+        self._waiting.discard(self)
+
+
+async def test_who_has_left_is_given_up_soon_and_nobody_else(autojump_clock: MockClock) -> None:
+    waiting: set[Someone] = set()
+    stays, leaves, late = (Someone(waiting) for _ in range(3))
+    waiting |= {stays, leaves}
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch_clients, waiting)
+        await trio.sleep(1.1)
+        assert leaves.given_up == 0
+        leaves.gone = True
+        await trio.sleep(1)
+        waiting.add(late)
+        late.gone = True
+        await trio.sleep(1)
+        assert (stays.given_up, leaves.given_up, late.given_up) == (0, 1, 1)
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_has_closed_its_half_gets_a_quick_answer(autojump_clock: MockClock) -> None:
+    waiting: set[Someone] = set()
+    asks = Someone(waiting)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch_clients, waiting)
+        for _ in range(50):  # whenever the watch looks
+            waiting.add(asks)
+            asks.gone = True
+            await trio.sleep(0.2)
+            waiting.discard(asks)
+            asks.gone = False
+            await trio.sleep(0.31)
+        assert asks.given_up == 0
+        nursery.cancel_scope.cancel()
