@@ -208,6 +208,15 @@ async def test_run_writes_json_lines_and_nothing_else() -> None:
         assert all({"event", "level", "time"} <= line.keys() for line in edge.lines)
 
 
+async def test_run_listens_on_several_addresses() -> None:
+    site = Site(pods=1)
+    text = site.toml().replace('"127.0.0.1:0"', '["127.0.0.1:0", "127.0.0.2:0"]')
+    with running(text, site) as edge:
+        for address in edge.find("ready")[0]["listen"]:
+            host, _, port = address.rpartition(":")
+            assert (await ask((host, int(port)), "GET", "/health")).status == 200
+
+
 async def test_the_log_may_be_for_a_person(tmp_path: Path, nursery: trio.Nursery) -> None:
     site = Site(pods=1)
     place = site.take()

@@ -1,4 +1,4 @@
-"""Names: records that change, pods that come back elsewhere, name servers that fail."""
+"""Names: records that change, pods that come back elsewhere, many addresses, many who ask."""
 
 from __future__ import annotations
 
@@ -9,62 +9,21 @@ import trio
 
 from tests.dns_server import DnsServer
 from tests.e2e.calls import handshake
-from tests.e2e.edge import Edge, running
+from tests.e2e.dnsedge import dns_edge, get, served_by, start_dns
+from tests.e2e.edge import Edge
 from tests.e2e.pods import http_pod, tunnel_pod
-from tests.e2e.site import Site
-from tests.e2e.wire import Message, ask, ask_until, dial
-
-ROUTES = """
-[upstreams.named]
-address = "{pod}.dns.test:PORT"
-allow = ["127.0.0.0/8", "::1/128"]
-[upstreams.others]
-address = "others.dns.test:PORT"
-allow = ["127.0.0.0/8"]
-[[routes]]
-name = "call"
-regex = '^/call/(?<pod>[^/]+)/x$'
-upgrade = ["websocket"]
-upstream = "named"
-fallback = "others"
-[[routes]]
-name = "named"
-regex = '^/named/(?<pod>[^/]+)/$'
-upstream = "named"
-[[routes]]
-name = "backed"
-regex = '^/backed/(?<pod>[^/]+)(?<rest>/.*)$'
-upstream = "named"
-fallback = "any"
-"""
-
-
-def dns_address(site: Site) -> tuple[str, int]:
-    return f"{site.net}.250", site.port
+from tests.e2e.wire import ask, dial
 
 
 @pytest.fixture(scope="module")
 def edge() -> Iterator[Edge]:
-    site = Site()
-    host, port = dns_address(site)
-    resolver = f'[resolver]\nnameservers = ["{host}:{port}"]\nmax_ttl = "500ms"\nipv6 = true\n'
-    routes = ROUTES.replace("PORT", str(site.port))
-    with running(site.toml(routes, deadlines='resolve = "800ms"\nconnect = "2s"', extra=resolver), site) as edge:
+    with dns_edge() as edge:
         yield edge
 
 
 @pytest.fixture
 async def dns(edge: Edge, nursery: trio.Nursery) -> DnsServer:
-    return await DnsServer.start(nursery, *dns_address(edge.site))
-
-
-async def get(edge: Edge, name: str, route: str = "named") -> Message:
-    return await ask(edge.address, "GET", f"/{route}/{name}/")
-
-
-async def served_by(edge: Edge, name: str, address: str) -> None:
-    """Ask until this pod answers, as it must within the record's time."""
-    await ask_until(edge.address, f"/named/{name}/", lambda reply: reply.body == address.encode())
+    return await start_dns(edge, nursery)
 
 
 async def test_a_record_that_changes_is_followed_within_its_time(
@@ -86,7 +45,7 @@ async def test_a_pod_that_was_recreated_elsewhere_is_found_before_any_fallback(
 ) -> None:
     old, new, other = edge.site.take(), edge.site.take(), edge.site.take()
     pods = {place: await tunnel_pod(nursery, place.address, place.port) for place in (old, new, other)}
-    dns.set("others.dns.test", other.address)
+    dns.set("recreated.others.test", other.address)
     dns.set("recreated.dns.test", old.address)
 
     async def ring() -> int:
@@ -106,69 +65,13 @@ async def test_a_pod_that_was_recreated_elsewhere_is_found_before_any_fallback(
 async def test_a_pod_that_is_still_down_falls_back(edge: Edge, dns: DnsServer, nursery: trio.Nursery) -> None:
     down, other = edge.site.take(), edge.site.take()
     twin = await tunnel_pod(nursery, other.address, other.port)
-    dns.set("others.dns.test", other.address)
+    dns.set("down.others.test", other.address)
     dns.set("down.dns.test", down.address)
     for _ in range(2):
         async with dial(edge.address) as wire:
             await wire.send(handshake("/call/down/x"))
             assert (await wire.reply()).status == 101
     assert [seen.values("X-Splicer-Fallback-From") for seen in twin.seen] == [[b"down"]] * 2
-
-
-@pytest.mark.parametrize("failure", ["SERVFAIL", "REFUSED", "silence", "garbage", "nobody there"])
-async def test_the_last_good_answer_serves_while_the_servers_fail(
-    edge: Edge, dns: DnsServer, nursery: trio.Nursery, failure: str
-) -> None:
-    place = edge.site.take()
-    await http_pod(nursery, place.address, place.port)
-    name = f"kept-{failure[:2].lower()}"
-    dns.set(f"{name}.dns.test", place.address, ttl=1)
-    assert (await get(edge, name)).status == 200
-    if failure == "nobody there":
-        dns.stop()
-    elif failure == "garbage":
-        dns.misbehave(garbage=b"\xff" * 30)
-    else:
-        dns.misbehave(silent=failure == "silence", rcode=failure)
-    await trio.sleep(0.6)  # its time is over
-    with trio.fail_after(8):
-        for _ in range(3):
-            assert (await get(edge, name)).body == place.address.encode()
-
-
-async def test_a_silent_name_server_costs_the_deadline_and_no_more(edge: Edge, dns: DnsServer) -> None:
-    dns.misbehave(silent=True)
-    with trio.fail_after(8):
-        reply = await get(edge, "silent")
-    assert reply.status == 504
-    line = await edge.line("exchange", path="/named/silent/")
-    assert (line["reason"], line["closed_by"]) == ("resolve_deadline", "proxy")
-
-
-async def test_a_silent_name_server_leads_to_the_fallback(edge: Edge, dns: DnsServer, nursery: trio.Nursery) -> None:
-    place = edge.site.take()
-    await http_pod(nursery, place.address, place.port)
-    dns.misbehave(silent=True)
-    with trio.fail_after(8):
-        assert (await get(edge, place.name, "backed")).body == place.address.encode()
-
-
-async def test_a_name_that_does_not_exist_is_503(edge: Edge, dns: DnsServer) -> None:
-    dns.set("empty.dns.test")
-    for name in ("missing", "empty"):
-        reply = await get(edge, name)
-        assert (reply.status, len(reply.values("Retry-After"))) == (503, 1)
-        assert (await edge.line("exchange", path=f"/named/{name}/"))["reason"] == "name_not_found"
-
-
-async def test_no_such_name_is_remembered_but_not_for_long(edge: Edge, dns: DnsServer, nursery: trio.Nursery) -> None:
-    place = edge.site.take()
-    await http_pod(nursery, place.address, place.port)
-    for _ in range(5):
-        assert (await get(edge, "late")).status == 503
-    assert dns.count("late.dns.test", "A") == 1
-    dns.set("late.dns.test", place.address)
-    await served_by(edge, "late", place.address)
 
 
 async def test_many_who_ask_at_once_share_one_question(edge: Edge, dns: DnsServer, nursery: trio.Nursery) -> None:
@@ -240,10 +143,15 @@ async def test_aliases_and_answers_too_large_for_udp(edge: Edge, dns: DnsServer,
     assert dns.tcp_queries > 0
 
 
-async def test_no_record_leads_out_of_the_allowed_networks(edge: Edge, dns: DnsServer) -> None:
-    for number, address in enumerate(("10.0.0.1", "169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "0.0.0.0")):
-        dns.set(f"astray-{number}.dns.test", address)
-        with trio.fail_after(5):
-            assert (await get(edge, f"astray-{number}")).status == 502
-        line = await edge.line("exchange", path=f"/named/astray-{number}/")
-        assert line["reason"] == "address_not_allowed"
+async def test_a_fallback_that_changed_is_asked_for_again(edge: Edge, dns: DnsServer, nursery: trio.Nursery) -> None:
+    down, new = edge.site.take(), edge.site.take()
+    await tunnel_pod(nursery, new.address, new.port)
+    dns.set("gone.dns.test", down.address)
+    dns.set("gone.others.test", down.address)
+    statuses = []
+    for _ in range(2):
+        async with dial(edge.address) as wire:
+            await wire.send(handshake("/call/gone/x"))
+            statuses.append((await wire.reply()).status)
+        dns.set("gone.others.test", new.address)
+    assert statuses == [503, 101]

@@ -13,7 +13,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.errors import Side
+from splicer.relay import pipes as pipes_module
 from splicer.relay.leg import TunnelEnd, TunnelLimits
+from splicer.relay.pipes import Pipe
 from tests.descriptors import no_more_descriptors
 from tests.relay.harness import (
     PLENTY,
@@ -166,6 +168,31 @@ async def test_many_parked_pipes_are_not_all_kept(edge: Edge) -> None:
     for call in calls:
         assert len(await call.client.read(60_000)) == 60_000
     assert (edge.hub.pipes.in_use, edge.hub.pipes.idle) == (0, edge.hub.pipes.keep)
+
+
+@pytest.fixture
+def two_slots(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Every pipe is as small as those of a user over pipe-user-pages-soft (pipe(7))."""
+    monkeypatch.setattr(pipes_module, "Pipe", lambda: Pipe(8192))
+    return 8192
+
+
+async def test_the_smallest_pipes_carry_frames_and_bulk(edge: Edge, two_slots: int) -> None:
+    call = await edge.call(to_pod=b"e" * two_slots, pair=small_tcp_pair)
+    assert await call.pod.read(two_slots) == b"e" * two_slots
+    await _echo(call)
+    data = random.Random(1).randbytes(PLENTY)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call.client.send, data)
+        assert await call.pod.read(PLENTY) == data
+
+
+async def test_early_bytes_that_do_not_fit_are_refused_with_nothing_sent(edge: Edge, two_slots: int) -> None:
+    call = Call(tcp_pair(), tcp_pair())
+    await call.run(edge.hub, TunnelLimits(1.0, 1.0, 1.0), b"101", b"e" * (two_slots + 1))
+    assert str(call.error) == f"a pipe took {two_slots} of {two_slots + 1} early bytes"
+    assert (await call.client.read(3), await call.pod.read(1)) == (b"", b"")
+    call.hang_up()
 
 
 async def test_without_a_descriptor_for_a_pipe_bytes_wait_and_the_hub_does_not_spin(edge: Edge) -> None:

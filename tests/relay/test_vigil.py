@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import ctypes
-import fcntl
 import os
 import socket
 import struct
-import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -20,11 +17,11 @@ from tests.relay.harness import (
     PLENTY,
     CountingHub,
     Edge,
-    Pair,
     small_tcp_pair,
     unix_pair,
     until,
 )
+from tests.relay.loopback import Loopback
 
 CONFIGURED = 60_000  # ms
 
@@ -191,41 +188,15 @@ async def test_a_paused_reader_is_not_cut_while_it_acknowledges(watchful: Edge) 
     assert await call.client.read(6) == b"and on"
 
 
-class Loopback:
-    """A network namespace of its own, with nothing but a loopback interface that can be taken down."""
-
-    def __init__(self) -> None:
-        self.pair: Pair
-        self._failure: int = 0
-        thread = threading.Thread(target=self._build)  # a namespace is a thread's
-        thread.start()
-        thread.join()
-        if self._failure:
-            pytest.skip(f"no network namespace can be made here: {os.strerror(self._failure)}")
-
-    def _build(self) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.unshare(0x40000000):  # CLONE_NEWNET
-            self._failure = ctypes.get_errno()
-            return
-        self._control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._set_flags(1)  # IFF_UP
-        self.pair = small_tcp_pair()
-
-    def take_down(self) -> None:
-        """From now on no packet arrives, and nobody says so."""
-        self._set_flags(0)
-
-    def _set_flags(self, flags: int) -> None:
-        fcntl.ioctl(self._control, 0x8914, struct.pack("16sh14x", b"lo", flags))  # SIOCSIFFLAGS
-
-    def close(self) -> None:
-        self._control.close()
+@pytest.fixture
+def network() -> Iterator[Loopback]:
+    network = Loopback()
+    yield network
+    network.close()
 
 
 @pytest.mark.parametrize("paused", [False, True])
-async def test_a_peer_that_vanishes_ends_its_tunnel(watchful: Edge, paused: bool) -> None:
-    network = Loopback()
+async def test_a_peer_that_vanishes_ends_its_tunnel(watchful: Edge, network: Loopback, paused: bool) -> None:
     call = await watchful.call(pair=iter((network.pair, small_tcp_pair())).__next__)
     _shorten(call.inner[0])
     if paused:
@@ -235,4 +206,3 @@ async def test_a_peer_that_vanishes_ends_its_tunnel(watchful: Edge, paused: bool
     if not paused:
         await call.pod.send(b"is anybody there?")
     assert await call.over() == TunnelEnd(Side.CLIENT, "timed_out")
-    network.close()

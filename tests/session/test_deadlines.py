@@ -179,9 +179,11 @@ async def test_an_answer_that_is_cut_is_not_the_clients_fault(edge: Edge) -> Non
 
 
 async def test_an_answer_that_the_client_does_not_take_is_cut_in_its_last_piece(edge: Edge) -> None:
-    edge.capacity = 100
     edge.pods[APP] = answering(answer(b"x" * 500))
-    client = await edge.ask(GET)
+    edge.capacity = 100
+    client = edge.connect()
+    edge.capacity = 10_000  # the pod's answer comes whole
+    await client.send(GET)
     await trio.sleep(40)
     assert b"504" not in await client.rest()
     assert (edge.record.status, edge.record.close_reason) == (200, "response_deadline")
