@@ -26,7 +26,7 @@ from splicer.relay.pipes import Pipe, PipePool
 from splicer.relay.vigil import Vigil
 
 _FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
-_BATCH = 256  # events of one epoll_wait
+_BATCH = 64  # events of one epoll_wait: even if all are bulk, the share is looked at soon
 _SHARE = 0.002  # seconds that the hub may take before it yields to Trio
 _PATIENCE = 0.001  # seconds that frames wait while Trio runs other tasks
 _STARVED = 0.02  # seconds to wait when no pipe can be made for want of descriptors

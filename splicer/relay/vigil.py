@@ -6,7 +6,7 @@ looks at the legs that are being written to, lifts the option while bytes wait i
 leg by TCP_INFO instead: by its silence, once it has left more than one transmission unanswered.
 
 The kernel asks a shut window ever more rarely, at last every two minutes. So long silence alone says nothing,
-nor does one question in the air; and one who vanishes after a long pause is found out after four minutes.
+nor does one question in the air; and one who vanishes after a long pause may be found out only after four minutes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from splicer.relay.leg import Leg, Tunnel, TunnelEnd
 _EVERY = 10.0  # seconds between two looks: several fit into the shortest useful TCP_USER_TIMEOUT
 _TCP_INFO_BYTES = 148
 _FACTS = struct.Struct("2xBB52xI84xI")  # tcpi_retransmits, tcpi_probes, tcpi_last_ack_recv, tcpi_notsent_bytes
+_CLOSED = 7  # TCP_CLOSE in <netinet/tcp.h>: after a reset
 _UNANSWERED = 2  # in a row; of one, the answer may be on its way, or lost
 
 
@@ -43,6 +44,9 @@ class Vigil:
     def look(self, tunnel: Tunnel) -> TunnelEnd | None:
         """The end of a tunnel whose peer has vanished behind a shut window, if it has."""
         for leg in (tunnel.client, tunnel.pod):
+            # Nobody reads a leg whose bytes are parked, so nobody sees its reset; from now on it has `half_closed`.
+            if leg.parked and tunnel.closer is None and _state(leg) == _CLOSED:
+                tunnel.closer = leg.side
             written = leg.peer.total
             if (written != leg.seen or leg.patience) and self._is_gone(leg):
                 return TunnelEnd(leg.side, "timed_out")
@@ -66,3 +70,10 @@ class Vigil:
             leg.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
             return False
         return bool(silent_ms > leg.patience and max(retransmits, probes) >= _UNANSWERED)
+
+
+def _state(leg: Leg) -> int | None:
+    try:
+        return leg.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    except OSError:  # not TCP
+        return None

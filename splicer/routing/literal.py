@@ -6,6 +6,7 @@ import re
 
 _OPAQUE = re.compile(r"\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]", re.DOTALL)
 _GROUP_NAME = re.compile(r"\(\?P?<(\w+)>")
+_FLAGS = re.compile(r"\(\?[a-zA-Z-]+\)")
 _PLAIN = re.compile(r"(?:[^\\.\[\]()*+?{}|^$]|\\[^a-zA-Z0-9])*")
 
 
@@ -34,7 +35,8 @@ def leading_literal(regex: str) -> str:
     plain = _PLAIN.match(regex, 1)
     end = plain.end() if plain else 1
     atoms = re.findall(r"\\?.", regex[1:end], re.DOTALL)
-    if regex[end : end + 1] in {"*", "?", "{"}:  # the last character may be there, or not
+    # The last character may be there, or not; RE2 looks for a quantifier of it behind flags too: "^a(?i)*".
+    if regex[end : end + 1] in {"*", "?", "{"} or _FLAGS.match(regex, end):
         atoms = atoms[:-1]
     return "".join(atom[-1] for atom in atoms)
 

@@ -31,12 +31,17 @@ class Place:
 
 @define
 class Site:
-    """A network 127.x.y.0/24 and one port for all of its pods: 99 at most, for each has a twin 100 addresses on."""
+    """Two networks 127.x.y.0/24, the second one for twins, and one port for all of the pods: 240 at most."""
 
-    net: str = field(factory=lambda: f"127.{random.randint(1, 254)}.{random.randint(1, 254)}")
+    first: tuple[int, int] = field(factory=lambda: (random.randint(1, 254), random.randint(1, 253)))
     port: int = field(factory=lambda: free_port())
     pods: int = 99
     _taken: int = field(default=0, init=False)
+
+    @property
+    def net(self) -> str:
+        """The first network, without its last dot; 241 and above are free for other uses."""
+        return "127.{}.{}".format(*self.first)
 
     def take(self) -> Place:
         """A place that nobody else has."""
@@ -79,7 +84,8 @@ allow = ["127.0.0.0/8"]
 """
 
     def _place(self, number: int) -> Place:
-        return Place(f"agent-{number}", f"{self.net}.{number}", f"{self.net}.{100 + number}", self.port)
+        x, y = self.first
+        return Place(f"agent-{number}", f"127.{x}.{y}.{number}", f"127.{x}.{y + 1}.{number}", self.port)
 
     def _hosts(self) -> str:
         places = map(self._place, range(1, self.pods + 1))

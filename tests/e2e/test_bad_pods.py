@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import trio
 
 from tests.e2e.calls import handshake
-from tests.e2e.edge import Edge, running
+from tests.e2e.edge import Edge
 from tests.e2e.pods import ok, raw_pod
-from tests.e2e.site import Site
 from tests.e2e.wire import EndOfStream, Message, Wire, ask, dial, request
 
 GARBAGE = {
@@ -47,11 +44,9 @@ INCOMPLETE = {
 }
 
 
-@pytest.fixture(scope="module")
-def edge() -> Iterator[Edge]:
-    site = Site()
-    with running(site.toml(), site) as edge:
-        yield edge
+@pytest.fixture
+def edge(plain_edge: Edge) -> Edge:
+    return plain_edge
 
 
 @pytest.mark.parametrize("upgrade", [False, True], ids=["plain", "upgrade"])

@@ -174,6 +174,24 @@ async def test_the_endpoint_that_failed_is_left_out(edge: Edge, nursery: trio.Nu
     assert (pod.connections, twin.connections) == (20, 20)
 
 
+async def test_early_bytes_are_for_the_pod_that_answers(edge: Edge, nursery: trio.Nursery) -> None:
+    place = edge.site.take()
+    leaked: list[bytes] = []
+
+    async def leave_late(wire: Wire) -> None:
+        await wire.head()
+        await trio.sleep(0.1)
+        leaked.append(bytes(wire.buffer))
+
+    await raw_pod(nursery, place.address, place.port, leave_late)
+    await tunnel_pod(nursery, place.twin, place.port)
+    async with dial(edge.address) as wire:
+        await wire.send(handshake(f"/ws/{place.name}/x") + b"early frame")
+        assert (await wire.head()).startswith(b"HTTP/1.1 101 ")
+        assert await wire.exactly(11) == b"early frame"
+    assert leaked == [b""]
+
+
 async def test_no_endpoint_is_503_with_retry_after(edge: Edge) -> None:
     place = edge.site.take()
     reply = await ring(edge, "to-itself", place)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import trio
 
-from tests.e2e.edge import Edge, running
+from tests.e2e.edge import Edge
 from tests.e2e.pods import http_pod, ok
-from tests.e2e.site import Site
 from tests.e2e.wire import Message, ask, dial, request
 
 
-@pytest.fixture(scope="module")
-def edge() -> Iterator[Edge]:
-    site = Site()
-    with running(site.toml(), site) as edge:
-        yield edge
+@pytest.fixture
+def edge(plain_edge: Edge) -> Edge:
+    return plain_edge
 
 
 async def test_what_belongs_to_one_connection_stays_there(edge: Edge, nursery: trio.Nursery) -> None:

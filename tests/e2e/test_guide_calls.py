@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,7 +11,7 @@ import trio
 
 from tests.e2e.calls import call, handshake
 from tests.e2e.edge import Edge
-from tests.e2e.guide import HOST, Cluster, guide_edge
+from tests.e2e.guide import HOST, Cluster
 from tests.e2e.pods import echo, ok, switching
 from tests.e2e.wire import Message, Wire, dial
 
@@ -46,10 +45,9 @@ STEERING = [
 ]
 
 
-@pytest.fixture(scope="module")
-def edge() -> Iterator[Edge]:
-    with guide_edge() as edge:
-        yield edge
+@pytest.fixture
+def edge(edge_of_the_guide: Edge) -> Edge:
+    return edge_of_the_guide
 
 
 @pytest.fixture

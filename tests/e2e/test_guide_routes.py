@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
 import trio
 
 from tests.e2e.calls import call, handshake
 from tests.e2e.edge import Edge
-from tests.e2e.guide import HOST, Cluster, guide_edge
+from tests.e2e.guide import HOST, Cluster
 from tests.e2e.wire import ask, dial
 
 WEBHOOKS = [
@@ -22,10 +21,9 @@ WEBHOOKS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def edge() -> Iterator[Edge]:
-    with guide_edge() as edge:
-        yield edge
+@pytest.fixture
+def edge(edge_of_the_guide: Edge) -> Edge:
+    return edge_of_the_guide
 
 
 @pytest.fixture

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator
 
 import pytest
 import trio
 
-from tests.e2e.edge import Edge, running
+from tests.e2e.edge import Edge
 from tests.e2e.pods import http_pod, ok, raw_pod
-from tests.e2e.site import Site
 from tests.e2e.wire import Wire, ask, dial
 
 EARLY = [
@@ -24,11 +22,9 @@ EARLY = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def edge() -> Iterator[Edge]:
-    site = Site()
-    with running(site.toml(), site) as edge:
-        yield edge
+@pytest.fixture
+def edge(plain_edge: Edge) -> Edge:
+    return plain_edge
 
 
 async def test_http_client_keeps_one_connection_for_many_requests(edge: Edge, nursery: trio.Nursery) -> None:

@@ -5,26 +5,22 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trio
 
 from tests.e2e.calls import handshake, tunnel
-from tests.e2e.edge import Edge, running
+from tests.e2e.edge import Edge
 from tests.e2e.pods import echo, raw_pod, switching, tunnel_pod
-from tests.e2e.site import Site
 from tests.e2e.wire import Wire, dial, until
 
 BIG = bytes(range(256)) * 1024  # 256 KiB
 
 
-@pytest.fixture(scope="module")
-def edge() -> Iterator[Edge]:
-    site = Site()
-    with running(site.toml(), site) as edge:
-        yield edge
+@pytest.fixture
+def edge(plain_edge: Edge) -> Edge:
+    return plain_edge
 
 
 @pytest.mark.parametrize("early", [b"\x82\x05hello", BIG[:31_000], BIG], ids=["frame", "31 KB", "256 KB"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
 
 import pytest
 import trio
@@ -12,17 +11,14 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from tests.e2e.calls import call, tunnel
-from tests.e2e.edge import Edge, running
+from tests.e2e.edge import Edge
 from tests.e2e.pods import tunnel_pod, ws_pod
-from tests.e2e.site import Site
 from tests.e2e.wire import until
 
 
-@pytest.fixture(scope="module")
-def edge() -> Iterator[Edge]:
-    site = Site()
-    with running(site.toml(), site) as edge:
-        yield edge
+@pytest.fixture
+def edge(plain_edge: Edge) -> Edge:
+    return plain_edge
 
 
 async def test_messages_of_every_kind_come_back_as_they_were(edge: Edge, nursery: trio.Nursery) -> None:

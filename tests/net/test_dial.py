@@ -87,6 +87,25 @@ async def test_no_descriptor_is_left() -> None:
             await dial(endpoint)
 
 
+# A full queue makes the kernel drop the handshake's packets; they come again after a second, and then nobody listens.
+async def test_a_refusal_that_comes_later() -> None:
+    busy = socket.socket()
+    busy.bind(("127.0.0.1", 0))
+    busy.listen(0)
+    endpoint = _endpoint(busy)
+
+    async def refused() -> None:
+        with pytest.raises(ConnectRefused, match=r"^127\.0\.0\.1:\d+: Connection refused$"):
+            await dial(endpoint)
+
+    with socket.create_connection(busy.getsockname()):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(refused)
+            await wait_all_tasks_blocked()
+            assert nursery.child_tasks
+            busy.close()
+
+
 # Its queue is full, so the kernel drops the handshake's packets.
 async def test_a_deadline_closes_the_socket() -> None:
     with socket.socket() as busy:

@@ -6,6 +6,7 @@ The fixtures check after every test here, and in this folder, that no descriptor
 from __future__ import annotations
 
 import errno
+import gc
 import random
 
 import pytest
@@ -14,7 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.errors import Side
 from splicer.relay import pipes as pipes_module
-from splicer.relay.leg import TunnelEnd, TunnelLimits
+from splicer.relay.leg import Tunnel, TunnelEnd, TunnelLimits
 from splicer.relay.pipes import Pipe
 from tests.descriptors import no_more_descriptors
 from tests.relay.harness import (
@@ -83,6 +84,22 @@ async def test_a_splice_cancelled_before_it_begins_leaves_both_sockets_alone(edg
     await call.run(edge.hub, TunnelLimits(1.0, 1.0, 1.0), b"", b"")
     assert (call.end, edge.hub.tunnels) == (None, 0)
     call.hang_up()
+
+
+def _tunnels_in_memory() -> int:
+    gc.collect()
+    return sum(isinstance(thing, Tunnel) for thing in gc.get_objects())
+
+
+async def test_nothing_is_kept_of_an_ended_tunnel(edge: Edge) -> None:
+    before = _tunnels_in_memory()
+    calls = [await edge.call() for _ in range(3)]
+    calls[0].client.reset()
+    calls[1].scope.cancel()
+    calls[2].hang_up()
+    for call in calls:
+        await call.over()
+    assert _tunnels_in_memory() - before <= 1  # the sweeper's frame holds the one that it looked at last
 
 
 # The numbers of closed sockets come back at once, for other calls: no event of the old ones may reach these.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import socket
 import struct
@@ -206,3 +207,12 @@ async def test_a_peer_that_vanishes_ends_its_tunnel(watchful: Edge, network: Loo
     if not paused:
         await call.pod.send(b"is anybody there?")
     assert await call.over() == TunnelEnd(Side.CLIENT, "timed_out")
+
+
+async def test_a_leg_that_was_reset_behind_its_parked_bytes_does_not_stay_for_the_idle_hour(watchful: Edge) -> None:
+    limits = TunnelLimits(idle=math.inf, half_closed=0.2, lifetime=math.inf)
+    call = await watchful.call(limits=limits, pair=small_tcp_pair)
+    await watchful.park(call.client, bytes(PLENTY))  # the pod reads nothing
+    call.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    call.client.sock.close()
+    assert await call.over() == TunnelEnd(Side.PROXY, "half_closed")

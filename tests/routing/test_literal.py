@@ -46,6 +46,7 @@ PIECES += ["\\", ".", "\\.", "\\d", "\\Q", "\\E", "[:alpha:]", "{", "}", "0", "(
 
 @given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join), st.text("/ab|().0\n", max_size=6))
 @example("^/a[[:alpha:](]|b[[:alpha:])]", "ba")
+@example("^a(?i)*", "b")
 def test_no_match_without_it(regex: str, path: str) -> None:
     options = re2.Options()
     options.log_errors = False

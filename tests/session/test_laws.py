@@ -136,7 +136,7 @@ def answering_each(raws: list[bytes], sizes: list[int], close: bool) -> Script:
     return script
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(raws=st.lists(pod_bytes, min_size=1, max_size=5), sizes=pieces, close=st.booleans(), method=st.booleans())
 def test_nobody_gets_what_is_anothers(raws: list[bytes], sizes: list[int], close: bool, method: bool) -> None:
     async def test(edge: Edge) -> None:
@@ -161,7 +161,7 @@ def test_nobody_gets_what_is_anothers(raws: list[bytes], sizes: list[int], close
     in_virtual_time(test)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(raw=pod_bytes, sizes=pieces, close=st.booleans(), request_bytes=st.sampled_from([GET, POST, UPGRADE]))
 def test_any_bytes_of_a_pod_are_an_answer_or_a_cut(
     raw: bytes, sizes: list[int], close: bool, request_bytes: bytes
