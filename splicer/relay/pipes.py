@@ -11,29 +11,19 @@ import os
 
 from attrs import define, field
 
-# One fill moves at most this much. A larger pipe means fewer system calls for bulk data and nothing for frames;
-# past /proc/sys/fs/pipe-user-pages-soft the kernel refuses, and the default of 64 KiB serves as well.
-PIPE_BYTES = 256 * 1024
-
-# A pipe made under that pressure holds two pages, or one before Linux 5.14 (pipe(7)); head and early bytes may not fit.
+# Pipes keep the kernel's default of 64 KiB: larger ones moved bulk data no faster, and count against a user's
+# pipe-user-pages-soft. Past that a new pipe holds two pages, or one before Linux 5.14 (pipe(7)): no pipe to keep.
 _SMALLEST = 8192
 
 
 class Pipe:
-    """One pipe.
-
-    Args:
-        size: its capacity in bytes. Fewer fit when they come in small pieces: a piece takes a whole slot.
-    """
+    """One pipe; `size` is its capacity in bytes. Fewer fit when they come in small pieces: each takes a whole slot."""
 
     __slots__ = ("read_fd", "size", "write_fd")
 
-    def __init__(self, size: int = PIPE_BYTES) -> None:
+    def __init__(self) -> None:
         self.read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            self.size = fcntl.fcntl(self.write_fd, fcntl.F_SETPIPE_SZ, size)
-        except OSError:
-            self.size = fcntl.fcntl(self.write_fd, fcntl.F_GETPIPE_SZ)
+        self.size = fcntl.fcntl(self.write_fd, fcntl.F_GETPIPE_SZ)
 
     def close(self) -> None:
         """Close both ends; what it holds is gone."""

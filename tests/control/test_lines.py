@@ -127,6 +127,23 @@ def test_a_descriptor_may_be_non_blocking(pipe: tuple[int, int]) -> None:
     lines.close()
 
 
+def test_a_descriptor_may_take_less_than_it_is_given(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = pipe
+    write = os.write
+    monkeypatch.setattr("splicer.control.lines.os.write", lambda fd, data: write(fd, data[:7]))
+    lines = LineWriter(writer)
+    for _ in range(3):
+        lines.write("a line of more than seven bytes")
+    assert read_lines(reader, 3) == [b"a line of more than seven bytes"] * 3
+    lines.close()
+
+
+def test_closing_an_idle_writer_takes_no_time(pipe: tuple[int, int]) -> None:
+    lines = LineWriter(pipe[1])
+    lines.close(10)
+    assert not lines._thread.is_alive()
+
+
 def test_no_line_is_longer_than_a_pipe_writes_at_once(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     lines = LineWriter(writer)

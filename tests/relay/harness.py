@@ -27,6 +27,7 @@ from splicer.errors import Side
 from splicer.net.stream import TcpStream, set_tcp_options
 from splicer.relay.hub import Hub
 from splicer.relay.leg import TunnelEnd, TunnelLimits
+from splicer.relay.pipes import Pipe
 
 FOREVER = TunnelLimits(idle=math.inf, half_closed=math.inf, lifetime=math.inf)
 SMALL = 64 * 1024  # socket buffers that fill up soon
@@ -67,6 +68,13 @@ def unix_pair() -> Pair:
     outer.setblocking(False)
     inner.setblocking(False)
     return outer, inner
+
+
+def pipe_of(size: int) -> Pipe:
+    """A pipe as the kernel makes it for a user who has too many: small; `size` in bytes."""
+    pipe = Pipe()
+    pipe.size = fcntl.fcntl(pipe.write_fd, fcntl.F_SETPIPE_SZ, size)
+    return pipe
 
 
 async def until(true: Callable[[], object]) -> None:

@@ -16,7 +16,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from splicer.errors import Side
 from splicer.relay import pipes as pipes_module
 from splicer.relay.leg import Tunnel, TunnelEnd, TunnelLimits
-from splicer.relay.pipes import Pipe
 from tests.descriptors import no_more_descriptors
 from tests.relay.harness import (
     PLENTY,
@@ -24,6 +23,7 @@ from tests.relay.harness import (
     CountingHub,
     Edge,
     Peer,
+    pipe_of,
     small_tcp_pair,
     tcp_pair,
     until,
@@ -190,7 +190,7 @@ async def test_many_parked_pipes_are_not_all_kept(edge: Edge) -> None:
 @pytest.fixture
 def two_slots(monkeypatch: pytest.MonkeyPatch) -> int:
     """Every pipe is as small as those of a user over pipe-user-pages-soft (pipe(7))."""
-    monkeypatch.setattr(pipes_module, "Pipe", lambda: Pipe(8192))
+    monkeypatch.setattr(pipes_module, "Pipe", lambda: pipe_of(8192))
     return 8192
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from splicer.errors import Side
 from splicer.relay.leg import READ, WRITE, Leg, Tunnel, TunnelEnd, TunnelLimits, load
 from splicer.relay.pipes import Pipe
-from tests.relay.harness import unix_pair
+from tests.relay.harness import pipe_of, unix_pair
 
 SECONDS = st.floats(min_value=0, max_value=1e6)
 NOW = 1000.0
@@ -105,7 +105,7 @@ def test_loaded_bytes_are_parked(legs: tuple[Leg, Leg]) -> None:
 
 # The leg then owns a dirty pipe: whoever gives up on the tunnel must find it there, to close it.
 def test_bytes_that_do_not_fit_are_an_error_and_the_leg_keeps_the_dirty_pipe(legs: tuple[Leg, Leg]) -> None:
-    small = Pipe(4096)
+    small = pipe_of(4096)
     with pytest.raises(OSError, match=f"a pipe took {small.size} of {small.size + 1} early bytes"):
         load(lambda: small, legs[0], bytes(small.size + 1))
     assert (legs[0].pipe, legs[0].parked) == (small, small.size)
