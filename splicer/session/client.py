@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import trio
 
 from splicer.errors import ClientGone, HeadTimeout
@@ -9,8 +11,7 @@ from splicer.http1.head import check_partial, find_head_end
 from splicer.net.stream import ByteStream
 
 READ_BYTES = 32 * 1024  # what one read takes at most
-_LINGER_SECONDS = 3.0
-_LINGER_BYTES = 1 << 20
+_LINGER_SECONDS = 5.0
 
 
 class ClientLeg:
@@ -91,23 +92,16 @@ class ClientLeg:
             raise ClientGone("reset while the answer was sent") from error
 
     async def linger(self) -> None:
-        """Half-close, read a little, close.
+        """Half-close, read on for some seconds, close.
 
         Bytes that nobody reads would make close(2) send a reset, and the client would lose the answer to it
-        (RFC 9112 §9.6).
+        (RFC 9112 §9.6): many a client looks for it only when its whole body is sent.
         """
         self.stream.send_eof()
         with trio.move_on_after(_LINGER_SECONDS):
-            dropped = 0
-            while dropped < _LINGER_BYTES:
-                try:
-                    data = await self.stream.receive_some(READ_BYTES)
-                except trio.BrokenResourceError:
-                    break
-                if not data:
-                    break
-                dropped += len(data)
-                await trio.lowlevel.checkpoint()
+            with suppress(trio.BrokenResourceError):
+                while await self.stream.receive_some(READ_BYTES):
+                    await trio.lowlevel.checkpoint()
         self.stream.close()
 
     # RFC 9112 §2.2: empty lines before a request line are ignored.

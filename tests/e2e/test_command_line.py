@@ -75,8 +75,7 @@ async def each(*commands: list[str]) -> list[Result]:
 
 async def test_check_of_the_repositorys_own_file() -> None:
     result = await splicer("check", "-c", ROUTING)
-    assert (result.code, result.err) == (0, "")
-    assert str(ROUTING) in result.out
+    assert (result.code, result.err, str(ROUTING) in result.out) == (0, "", True)
 
 
 async def test_check_tells_every_fault_with_its_place(tmp_path: Path) -> None:
