@@ -17,6 +17,7 @@ import os
 import select
 import socket
 from collections.abc import Iterator
+from time import perf_counter
 
 import trio
 
@@ -50,7 +51,7 @@ class Hub:
         self._tunnels: dict[Tunnel, None] = {}
         self._doomed: list[Pipe] = []
         self._starved = False
-        self._turned = 0.0  # when the last turn ended
+        self._turned = 0.0  # when the last turn ended, on the clock of `perf_counter`
         self._nap = trio.CancelScope()
         self._vigil = vigil or Vigil()
 
@@ -144,11 +145,11 @@ class Hub:
             now = trio.current_time()
             if now >= stop or self._starved:
                 break
-        self._turned = now
+        self._turned = perf_counter()
 
-    def turn_if_due(self, now: float) -> None:
-        """Take a turn out of turn when the last one is too long ago; `now` in seconds on Trio's clock."""
-        if now - self._turned >= _PATIENCE and self._tunnels:
+    def turn_if_due(self) -> None:
+        """Take a turn out of turn when the last one is too long ago. This runs before each step of each task."""
+        if perf_counter() - self._turned >= _PATIENCE and self._tunnels:
             self.turn()
 
     def end_all(self, closer: Side, reason: str) -> None:
