@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ from splicer.errors import ConfigError
 from splicer.net.listen import bind
 from splicer.worker import Worker, raise_descriptor_limit
 
+_SWITCH_SECONDS = 0.0005  # for how long another thread (a reload, the log) may hold up the frames
+
 
 def serve(path: Path, environ: Mapping[str, str]) -> None:
     """Run the edge until a signal ends it.
@@ -32,6 +35,8 @@ def serve(path: Path, environ: Mapping[str, str]) -> None:
     Raises:
         ConfigError: the file has faults, or an address can't be listened on.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until its handler stands: the file is about to be read anyway
+    sys.setswitchinterval(_SWITCH_SECONDS)
     config = read_config(path, environ)
     raise_descriptor_limit()
     listeners = _bind(path, config)

@@ -62,6 +62,7 @@ class Worker:
         self._hub = Hub()
         self._reloader = Reloader(path, environ, config, log, self._apply)
         self._resolver: tuple[tuple[ResolverSettings, float], Resolver] | None = None
+        self._reload_wanted = trio.Event()
         self._turned_away = 0
         self._exhausted_logged = -_QUIET
 
@@ -71,10 +72,11 @@ class Worker:
             trio.open_signal_receiver(signal.SIGHUP, signal.SIGTERM, signal.SIGINT) as signals,
             self._hub.opened(),
         ):
+            config = self._reloader.config
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 self._house = House(
-                    rules=self._rules(self._reloader.config),
+                    rules=self._rules(config, RouteTable(config.routes)),
                     dial=dial,
                     pool=self._pool,
                     balancer=self._balancer,
@@ -85,6 +87,7 @@ class Worker:
                 nursery.start_soon(self._hub.run)
                 nursery.start_soon(self._pool.run)
                 nursery.start_soon(watch_clients, self._house.waiting)
+                nursery.start_soon(self._reload)
                 for listener in self._listeners:
                     nursery.start_soon(accept_forever, listener, self._accept, self._exhausted)
                 gc.collect()
@@ -93,7 +96,7 @@ class Worker:
                 self._log.info("ready", listen=[_name(listener) for listener in self._listeners])
                 async for signum in signals:
                     if signum == signal.SIGHUP:
-                        await self._reloader.reload()
+                        self._reload_wanted.set()
                     elif signum == signal.SIGTERM and not self._house.draining:
                         nursery.start_soon(self._drain, nursery.cancel_scope)
                     else:
@@ -104,9 +107,16 @@ class Worker:
                 listener.close()
         self._log.info("stopped")
 
-    def _rules(self, config: Config) -> Rules:
+    # Beside the signals, so that a slow file keeps none waiting; those that come meanwhile make one more reload.
+    async def _reload(self) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted = trio.Event()
+            await self._reloader.reload()
+
+    def _rules(self, config: Config, table: RouteTable) -> Rules:
         return Rules(
-            table=RouteTable(config.routes),
+            table=table,
             endpoints=Endpoints(self._resolver_for(config), self._balancer),
             deadlines=config.deadlines,
             limits=config.limits,
@@ -121,23 +131,27 @@ class Worker:
             self._resolver = wanted, Resolver(config.resolver, nursery=self._nursery, lifetime=lifetime)
         return self._resolver[1]
 
-    def _apply(self, config: Config) -> None:
-        self._house.rules = self._rules(config)
+    def _apply(self, config: Config, table: RouteTable) -> None:
+        self._house.rules = self._rules(config, table)
         self._observer.query = config.log.query
 
     # The listeners stay open: a probe must be able to hear "draining", and a refusal is better than silence.
     async def _drain(self, everything: trio.CancelScope) -> None:
-        house, seconds = self._house, self._reloader.config.deadlines.drain
-        house.draining = True
-        self._log.info("drain", tunnels=self._hub.tunnels, in_progress=house.counts.writing, seconds=seconds)
+        seconds = self._reloader.config.deadlines.drain
+        self._house.draining = True
+        self._log.info("drain", tunnels=self._hub.tunnels, exchanges=len(self._house.waiting), seconds=seconds)
         with trio.move_on_after(seconds):
-            while house.counts.writing:  # noqa: ASYNC110 - an event would cost every exchange, a drain is rare
+            while self._is_busy():  # noqa: ASYNC110 - an event would cost every exchange, a drain is rare
                 await trio.sleep(_POLL)
-        if house.counts.writing:
-            self._log.warning("drain_expired", tunnels=self._hub.tunnels, in_progress=house.counts.writing)
+        if self._is_busy():
+            self._log.warning("drain_expired", tunnels=self._hub.tunnels, exchanges=len(self._house.waiting))
             self._hub.end_all(Side.PROXY, "drain")
             await trio.sleep(_GRACE)
         everything.cancel()
+
+    # A connection that is being refused is no work: clients that keep coming must not make a drain last.
+    def _is_busy(self) -> bool:
+        return bool(self._hub.tunnels or self._house.waiting)
 
     def _accept(self, sock: socket.socket, peer: str) -> None:
         counts = self._house.counts

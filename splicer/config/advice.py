@@ -14,7 +14,7 @@ from splicer.routing.shadow import shadowed
 
 def warnings(config: Config) -> tuple[str, ...]:
     """One line for each oddity, with its route and key; a configuration without any gets none."""
-    return (*_shadows(config), *_hurry(config), *_idle_upstreams(config), *_not_served(config))
+    return (*_shadows(config), *_hurry(config), *_idle_upstreams(config), *_in_vain(config), *_not_served(config))
 
 
 def _place(route: Route) -> str:
@@ -52,6 +52,14 @@ def _idle_upstreams(config: Config) -> Iterator[str]:
     for name in config.upstreams:
         if name not in used:
             yield f"upstreams.{name}: no route uses it"
+
+
+def _in_vain(config: Config) -> Iterator[str]:
+    for route in config.routes:
+        if route.deadlines.head != config.deadlines.head:
+            yield f"{_place(route)}: deadlines.head: runs before a route is known; only the one in [deadlines] counts"
+        if route.deadlines.drain != config.deadlines.drain:
+            yield f"{_place(route)}: deadlines.drain: is the whole edge's; only the one in [deadlines] counts"
 
 
 def _not_served(config: Config) -> Iterator[str]:

@@ -89,7 +89,7 @@ class ClientLeg:
         try:
             await self.stream.send_all(data)
         except trio.BrokenResourceError as error:
-            raise ClientGone("reset while the answer was sent") from error
+            raise ClientGone(f"{error.__cause__ or 'reset'} while the answer was sent") from error
 
     async def linger(self) -> None:
         """Half-close, read on for some seconds, close.

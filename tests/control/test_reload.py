@@ -10,6 +10,7 @@ from attrs import define, field
 from splicer.config.schema import Config
 from splicer.control.reload import Reloader, read_config
 from splicer.errors import ConfigError
+from splicer.routing.table import RouteTable
 
 GOOD = """
 [limits]
@@ -30,6 +31,10 @@ class Told:
     calls: list[tuple[str, str, dict[str, object]]] = field(factory=list)
     applied: list[Config] = field(factory=list)
 
+    def apply(self, config: Config, table: RouteTable) -> None:
+        assert table.routes == config.routes
+        self.applied.append(config)
+
     def __getattr__(self, level: str) -> object:
         return lambda event, **fields: self.calls.append((level, event, fields))
 
@@ -47,7 +52,7 @@ def reloader(tmp_path: Path, told: Told) -> Reloader:
     path = tmp_path / "routing.toml"
     path.write_text(GOOD.format(size="1KiB", port=8080))
     environ = {"BODY": "fine"}
-    return Reloader(path, environ, read_config(path, environ), told, told.applied.append)  # type: ignore[arg-type]  # see Told
+    return Reloader(path, environ, read_config(path, environ), told, told.apply)  # type: ignore[arg-type]  # see Told
 
 
 async def test_a_good_file_is_put_in_force(reloader: Reloader, told: Told) -> None:

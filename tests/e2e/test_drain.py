@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -174,3 +175,25 @@ async def test_sigint_stops_at_once(edge: Edge, nursery: trio.Nursery) -> None:
     line = await edge.line("exchange", route="http")
     assert line["closed_by"] == "proxy"
     assert edge.find("stopped")
+
+
+async def test_clients_that_are_refused_do_not_make_a_drain_last(edge: Edge, nursery: trio.Nursery) -> None:
+    place = edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    async with dial(edge.address) as lingering:
+        async with tunnel(edge, f"/ws/{place.name}/x"):
+            edge.signal(signal.SIGTERM)
+            await edge.line("drain")
+            await lingering.send(request("POST", f"/http/{place.name}/x", "Content-Length: 5"))
+            assert (await lingering.reply()).status == 503  # ... and keeps its end open
+        with trio.fail_after(3):  # lingering takes longer
+            assert await edge.exit_code() == 0
+
+
+async def test_a_file_that_can_not_be_read_keeps_no_signal_waiting(edge: Edge) -> None:
+    edge.path.unlink()
+    os.mkfifo(edge.path)
+    edge.signal(signal.SIGHUP)
+    await trio.sleep(0.2)
+    edge.signal(signal.SIGINT)
+    assert await edge.exit_code() == 0

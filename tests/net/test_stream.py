@@ -198,3 +198,20 @@ def test_the_options_notice_a_vanished_peer_in_about_a_minute() -> None:
         assert 30 <= idle + interval * count <= 90
         assert 30_000 <= sock.getsockopt(TCP, socket.TCP_USER_TIMEOUT) <= 90_000
         assert sock.getsockopt(TCP, socket.TCP_NODELAY)
+
+
+async def test_a_peer_that_keeps_its_window_shut_is_not_taken_for_gone(pair: Streams) -> None:
+    writer, reader = pair
+    writer.sock.setsockopt(TCP, socket.TCP_USER_TIMEOUT, 500)  # ms
+    data = os.urandom(BIG)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.send_all, data)
+        await trio.sleep(1.5)
+        assert await _read_exactly(reader, len(data)) == data
+
+
+async def _read_exactly(stream: TcpStream, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        data += await stream.receive_some(65_536)
+    return bytes(data)
