@@ -141,7 +141,7 @@ class BadWebSocketVersion(ClientError):
 
 
 class HeadTooLarge(ClientError):
-    """The request head is over `limits.head_bytes` (RFC 6585 §5)."""
+    """The request head is over `limits.head_bytes`, or has too many fields (RFC 6585 §5)."""
 
     status = 431
     reason = "head_too_large"

@@ -20,6 +20,11 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 
+def authority(host: str, port: int) -> str:
+    """Host and port as a URL has them; an IPv6 address gets its brackets (RFC 3986 §3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @frozen
 class RequestHead:
     """A request head that passed every check of `http1.request`.
@@ -85,7 +90,7 @@ class Endpoint:
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        return authority(self.address, self.port)
 
 
 class PathPattern(Protocol):
@@ -163,8 +168,7 @@ class Upstream:
     @property
     def text(self) -> str:
         """The address as the file has it."""
-        host = self.host.text
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        return authority(self.host.text, self.port)
 
 
 @frozen

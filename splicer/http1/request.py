@@ -13,6 +13,7 @@ from splicer.http1.head import (
     TOKEN,
     FramingFields,
     body_framing,
+    check_field_count,
     field_fault,
     find_head_end,
     forbidden_byte,
@@ -25,6 +26,8 @@ _HEAD = re.compile(
     LEADING_LINES
     + rb"((" + TOKEN + rb") ([\x21-\x7e]++) HTTP/1\.([01])\r\n" + FIELD_LINES + rb"\r\n)"
 )  # fmt: skip
+_REQUEST_LINE = re.compile(LEADING_LINES + rb"(" + TOKEN + rb") ([^\r\n ]++) HTTP/[0-9]\.[0-9]\r?\n")
+_NOT_VISIBLE = re.compile(rb"[^\x21-\x7e]")
 _VERSION = re.compile(rb"HTTP/1\.[01]")
 _METHOD = re.compile(TOKEN)
 _ALLOWED = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -43,12 +46,13 @@ def parse_request(raw: bytes | bytearray, *, limit: int) -> tuple[RequestHead, h
         those of the body, ending with `h11.EndOfMessage` even when there is none.
 
     Raises:
-        HeadTooLarge: it is over the limit.
+        HeadTooLarge: it is over the limit, or has more than `MOST_FIELDS` fields.
         MethodNotAllowed: CONNECT or TRACE.
         BadRequest: anything else that is not one unambiguous HTTP/1.x head.
     """
     if len(raw) > limit:
         raise HeadTooLarge(f"request head over {limit} bytes")
+    check_field_count(raw, HeadTooLarge)
     accepted = _HEAD.fullmatch(raw)
     if accepted is None:
         raise BadRequest(_diagnose(raw))
@@ -75,6 +79,23 @@ def parse_request(raw: bytes | bytearray, *, limit: int) -> tuple[RequestHead, h
         chunked=chunked,
     )
     return head, connection
+
+
+def request_line(raw: bytes | bytearray) -> tuple[str, str] | None:
+    r"""Read the request line of a head that was refused, for the log.
+
+    Args:
+        raw: the head, or as much of it as came.
+
+    Returns:
+        The method, and the target as it came but without its query (which may hold secrets), bytes that are no
+        visible ASCII as ``\xNN``; None when there is no whole request line.
+    """
+    line = _REQUEST_LINE.match(raw)
+    if line is None:
+        return None
+    path, *_ = line[2].partition(b"?")
+    return line[1].decode("ascii"), _NOT_VISIBLE.sub(lambda byte: b"\\x%02x" % ord(byte[0]), path).decode("ascii")
 
 
 def _host(fields: FramingFields, minor: bytes) -> str:

@@ -10,7 +10,15 @@ import h11
 from attrs import frozen
 
 from splicer.errors import BadAnswer, PodClosed
-from splicer.http1.head import FIELD_LINES, body_framing, field_fault, forbidden_byte, framing_fields, split_fields
+from splicer.http1.head import (
+    FIELD_LINES,
+    body_framing,
+    check_field_count,
+    field_fault,
+    forbidden_byte,
+    framing_fields,
+    split_fields,
+)
 from splicer.http1.headers import forwarded_trailers
 from splicer.model import Header, Headers, RequestHead, ResponseHead
 
@@ -151,6 +159,7 @@ class ResponseParser:
     def _parse(self, raw: bytes) -> ResponseHead:
         if len(raw) > self._limit:
             raise BadAnswer(f"response head over {self._limit} bytes")
+        check_field_count(raw, BadAnswer)
         accepted = _HEAD.fullmatch(raw)
         if accepted is None:
             raise BadAnswer(_diagnose(raw))

@@ -28,7 +28,7 @@ from splicer.errors import (
 from splicer.http1.headers import request_for_pod
 from splicer.http1.response import ResponseParser
 from splicer.http1.upgrade import verify_upgrade
-from splicer.model import AttemptOutcome, Endpoint, Headers, ResponseHead, Upstream
+from splicer.model import AttemptOutcome, Endpoint, Headers, ResponseHead, Upstream, authority
 from splicer.policy.attempts import may_ride_idle, may_try_again
 from splicer.policy.deadlines import AttemptBudget
 from splicer.routing.rewrite import target_path
@@ -80,7 +80,9 @@ class Attempts:
 
     def _may_try_again(self, failure: SplicerError) -> bool:
         exchange = self._exchange
-        return not self._budget.is_spent(trio.current_time()) and may_try_again(
+        if exchange.answered or self._budget.is_spent(trio.current_time()):
+            return False
+        return may_try_again(
             failure, exchange.head.method, written=exchange.written, repeatable=exchange.body.repeatable
         )
 
@@ -90,7 +92,7 @@ class Attempts:
         record.upstream = upstream.name
         try:
             host = self._host(upstream)
-            record.target = f"{host}:{upstream.port}{self._target.partition('?')[0]}"
+            record.target = authority(host, upstream.port) + self._target.partition("?")[0]
             leg, answer = await self._converse(upstream, host, extra, last=last)
         except SplicerError as failure:
             self._exchange.release()
@@ -115,10 +117,11 @@ class Attempts:
         self, upstream: Upstream, host: str, extra: Headers, *, last: bool
     ) -> tuple[PodLeg, ResponseHead]:
         head = self._exchange.head
+        named = authority(host, upstream.port)
         reusable = self._protocol is None and may_ride_idle(head.method, has_body=head.has_body)
         leg = await self._connect(upstream, host, reusable=reusable)
         try:
-            return leg, await self._shake(leg, extra, last=last)
+            return leg, await self._shake(leg, named, extra, last=last)
         except (PodReset, PodClosed):
             leg.close()
             if not leg.reused or leg.heard:
@@ -130,7 +133,7 @@ class Attempts:
         self._failed.discard((leg.endpoint.address, leg.endpoint.port))
         leg = await self._connect(upstream, host, reusable=False)
         try:
-            return leg, await self._shake(leg, extra, last=last)
+            return leg, await self._shake(leg, named, extra, last=last)
         except BaseException:
             leg.close()
             raise
@@ -187,7 +190,7 @@ class Attempts:
             parts.connect += trio.current_time() - started
         raise failure
 
-    async def _shake(self, leg: PodLeg, extra: Headers, *, last: bool) -> ResponseHead:
+    async def _shake(self, leg: PodLeg, named: str, extra: Headers, *, last: bool) -> ResponseHead:
         exchange, deadlines = self._exchange, self._route.deadlines
         started = trio.current_time()
         try:
@@ -200,7 +203,7 @@ class Attempts:
                         forwarding=exchange.forwarding,
                         protocol=self._protocol,
                         extra=extra,
-                        authority=leg.endpoint.pod,
+                        authority=named,
                     )
                 )
                 if exchange.nursery is not None:
@@ -237,7 +240,9 @@ class Attempts:
             if answer.status >= 200 or answer.status == 101:
                 return answer
             if interim := exchange.writer.informational(answer.status, answer.reason, answer.headers):
+                exchange.answered = True  # cut off in the middle, nothing else may follow it
                 await exchange.client.send_all(interim)
+                exchange.answered = False
             await trio.lowlevel.checkpoint()
 
     def _stage(self, seconds: float, late: type[PodError], what: Callable[[], object]) -> Stage:

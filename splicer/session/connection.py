@@ -10,7 +10,7 @@ import trio
 
 from splicer.errors import BodyTooLarge, ClientGone, Draining, Forbidden, Side, SplicerError, UpgradeRequired
 from splicer.http1.forwarded import forwarding
-from splicer.http1.request import parse_request
+from splicer.http1.request import parse_request, request_line
 from splicer.http1.upgrade import wanted_upgrade
 from splicer.http1.writer import simple_response
 from splicer.model import Match, Record, RequestHead
@@ -73,9 +73,9 @@ class Connection:
                 return await run_tunnel(self._house, self._client, outcome)
             if outcome is Then.CLOSE:
                 return None
+            self._move(Place.WAITING)
             if outcome is Then.LINGER:
                 return await self._linger()
-            self._move(Place.WAITING)
             # Pipelined requests may never make us wait for anything, and all calls would wait for this connection.
             await trio.lowlevel.checkpoint()
             if not await self._client.wait_request(self._keepalive):
@@ -105,6 +105,7 @@ class Connection:
 
     async def _take_request(self, record: Record) -> OpenTunnel | Then | None:
         rules = self._house.rules
+        raw: bytes | None = None
         try:
             raw = await self._client.read_head(rules.deadlines.head, rules.limits.head_bytes)
             if raw is None:
@@ -114,6 +115,8 @@ class Connection:
             record.started = trio.current_time()
             return await self._handle(self._house.rules, raw, record)
         except SplicerError as error:
+            if self._head is None and (line := request_line(raw or self._client.buffer)) is not None:
+                record.method, record.path = line
             return await self._fail(error, record)
 
     def _shut_down(self, record: Record) -> None:

@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from splicer.errors import BadRequest, ClientError, HeadTooLarge, MethodNotAllowed
-from splicer.http1.request import parse_request
+from splicer.http1.head import MOST_FIELDS
+from splicer.http1.request import parse_request, request_line
 from splicer.model import RequestHead
 
 LIMIT = 32768
@@ -271,6 +272,48 @@ def test_the_limit_holds_for_chunk_headers_too() -> None:
     connection.receive_data(b"5;x=" + b"y" * 1000)
     with pytest.raises(h11.RemoteProtocolError):
         connection.next_event()
+
+
+@pytest.mark.parametrize("leading", [b"", b"\r\n" * 8])
+def test_a_head_may_have_so_many_fields_and_no_more(leading: bytes) -> None:
+    most = [b"a:"] * (MOST_FIELDS - 1)
+    assert len(parse(leading + head(*most)).headers) == MOST_FIELDS == 128
+    with pytest.raises(HeadTooLarge, match="129 fields, 128 allowed"):
+        parse(leading + head(*most, b"a:"))
+    with pytest.raises(HeadTooLarge):
+        parse(leading + head(*most, b"no field line"))  # nothing has looked at the lines yet
+
+
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [
+        (head(start=b"CONNECT a:443 HTTP/1.1"), ("CONNECT", "a:443")),
+        (head(start=b"GET /a/../b?secret=1?2 HTTP/1.1"), ("GET", "/a/../b")),
+        (head(start=b"GET http://b/x?y HTTP/1.1"), ("GET", "http://b/x")),
+        (head(start=b"GET ?y HTTP/1.1"), ("GET", "")),
+        (b"\r\n\r\n" + head(), ("POST", "/p")),
+        (bytearray(head()), ("POST", "/p")),
+        (b"GET /a HTTP/1.1\r\nHo", ("GET", "/a")),
+        (b"GET /a HTTP/1.1\nHost: a\n\n", ("GET", "/a")),
+        (b"PRI * HTTP/2.0\r\n\r\n", ("PRI", "*")),
+        (head(start=b"GET /\x00\t\x1b\x7f\xc3\xa9\\ HTTP/1.1"), ("GET", r"/\x00\x09\x1b\x7f\xc3\xa9" + "\\")),
+        (b"", None),
+        (b"GET /a HTTP/1.1", None),
+        (b"GET /a\r\n\r\n", None),
+        (b"GET /a b HTTP/1.1\r\n\r\n", None),
+        (b"G(T /a HTTP/1.1\r\n\r\n", None),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01", None),
+        (b"junk\r\n" + head(), None),
+    ],
+)
+def test_the_request_line_of_a_refused_head_can_be_told(raw: bytes | bytearray, line: tuple[str, str] | None) -> None:
+    assert request_line(raw) == line
+
+
+@given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda target: head(start=b"GET /" + target + b" HTTP/1.1")))
+def test_what_is_told_of_any_request_line_is_visible_ascii(raw: bytes) -> None:
+    for word in request_line(raw) or ():
+        assert all("!" <= letter <= "~" for letter in word)
 
 
 TOKENS = st.from_regex(r"\A[-!#$%&'*+.^_`|~0-9A-Za-z]{1,12}\Z").map(str.encode)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer.errors import BadAnswer, PodClosed, PodError
+from splicer.http1.head import MOST_FIELDS
 from splicer.http1.response import EndOfBody, ResponseParser
 from splicer.model import Headers, RequestHead, ResponseHead
 
@@ -76,6 +77,14 @@ def test_a_head_keeps_order_and_case() -> None:
 @pytest.mark.parametrize("line", [b"HTTP/1.1 200\r\n", b"HTTP/1.1 200 \r\n"])
 def test_a_reason_may_be_missing(line: bytes) -> None:
     assert tell(parser(), line + CL + b"\r\n").heads[0].reason == b""
+
+
+@pytest.mark.parametrize("status", [b"200", b"103"])
+def test_a_head_may_have_so_many_fields_and_no_more(status: bytes) -> None:
+    raw = b"HTTP/1.1 " + status + b" \r\n" + b"a:\r\n" * MOST_FIELDS
+    assert len(tell(parser(), raw + b"\r\n").heads[0].headers) == MOST_FIELDS
+    with pytest.raises(BadAnswer, match="129 fields, 128 allowed"):
+        tell(parser(), raw + b"a:\r\n\r\n")
 
 
 def test_chunks_and_trailers() -> None:

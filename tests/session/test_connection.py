@@ -138,6 +138,7 @@ MALFORMED = [
     (b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405),
     (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 40_000 + b"\r\n\r\n", 431),
     (b"GET /" + b"x" * 40_000, 431),
+    (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a:\r\n" * 8_000 + b"\r\n", 431),
     (b"\r\n" * 20 + GET, 400),
 ]
 
@@ -152,6 +153,31 @@ async def test_what_is_no_request_is_answered_and_the_connection_ends(edge: Edge
     assert await client.rest() == b""
     assert (edge.record.status, edge.dialled) == (status, [])
     assert edge.told.times == [0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", ("CONNECT", "a:443", 405)),
+        (b"TRACE /x?secret HTTP/1.1\r\nHost: a\r\n\r\n", ("TRACE", "/x", 405)),
+        (b"GET /../etc?secret HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\n", ("GET", "/../etc", 400)),
+        (b"GET /x HTTP/1.1\r\nHost: a b\r\n\r\n", ("GET", "/x", 400)),
+        (b"GET /\xff\x01 HTTP/1.1\r\nHost: a\r\n\r\n", ("GET", r"/\xff\x01", 400)),
+        (b"PUT /x HTTP/1.1\r\nHost: a\r\n" + b"a:\r\n" * 200 + b"\r\n", ("PUT", "/x", 431)),
+        (b"PUT /x HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 40_000, ("PUT", "/x", 431)),
+        (b"PUT /x HTTP/1.1\r\nHost: a\r\n folded", ("PUT", "/x", 400)),
+        (b"GET /x HTTP/1.1\r\nHost: a\r\n", ("GET", "/x", 408)),
+        (b"GET /x", (None, None, 408)),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01", (None, None, 400)),
+    ],
+)
+async def test_the_record_of_a_refused_head_has_its_request_line(
+    edge: Edge, raw: bytes, told: tuple[str | None, str | None, int]
+) -> None:
+    client = await edge.ask(raw)
+    assert (await read_answer(client)).status == told[2]
+    assert (edge.record.method, edge.record.path, edge.record.status) == told
+    assert edge.record.query is None
 
 
 async def test_an_absolute_target_is_routed_by_its_authority(edge: Edge) -> None:

@@ -94,6 +94,25 @@ async def test_informational_answers_do_not_count_anew(edge: Edge) -> None:
     assert trio.current_time() == pytest.approx(10)
 
 
+async def test_nothing_follows_an_informational_answer_that_was_cut_off(edge: Edge) -> None:
+    edge.use(fallback_route())
+
+    async def hinting(pod: Peer) -> None:
+        await pod.send(b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 5000 + b"\r\n\r\n")
+        await silent(pod)
+
+    edge.pods |= {APP: hinting, SPARE: answering(OK)}
+    edge.capacity = 1000
+    client = edge.connect()
+    edge.capacity = 10_000
+    await client.send(GET)
+    await trio.sleep(30)  # it doesn't read, and the head's time runs out in the middle
+    received = await client.rest()
+    assert received.startswith(b"HTTP/1.1 103 Early Hints\r\nLink: x")
+    assert received.count(b"HTTP/1.1") == 1
+    assert [attempt.upstream for attempt in edge.record.attempts] == ["app"]
+
+
 async def test_all_attempts_together_end_in_time(edge: Edge) -> None:
     edge.use(fallback_route(deadlines={"attempts": 5, "connect": 3, "handshake": 4}))
     edge.pods |= {APP: None, SPARE: silent}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 import trio
 
 from splicer.errors import ConnectRefused
-from tests.session.edge import APP, SPARE, Edge, Script, answering, fallback_route, route
+from tests.session.edge import APP, SPARE, Edge, Script, answering, fallback_route, route, upstream
 from tests.session.message import GET, OK, POST, PUT, Message, answer, read_answer, read_head, read_request
 from tests.session.wire import Peer, StreamEnded
 
@@ -98,6 +100,37 @@ async def test_an_http_10_client_gets_a_body_up_to_the_close(edge: Edge, framing
     assert told.body == b"ok"
     assert (told.get("Transfer-Encoding"), told.get("Connection")) == (None, "close")
     assert await client.rest() == b""
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "told"),
+    [
+        ("::1", "::1", "[::1]:8000"),
+        ("10.0.0.1", APP, "10.0.0.1:8000"),
+        ("app.test", APP, "app.test:8000"),
+        ("{pod}.x.test", APP, "voice-agent-1.x.test:8000"),
+    ],
+)
+async def test_a_request_without_a_host_gets_that_of_the_upstream(
+    edge: Edge, host: str, address: str, told: str
+) -> None:
+    requests: list[Message] = []
+    allow = (ip_network("::1/128"), ip_network("10.0.0.0/8"))
+    edge.use(route("regex", "/(?P<pod>[^/]+)", upstream=upstream("templated", host, allow=allow)))
+    edge.names.served |= dict.fromkeys((host, "voice-agent-1.x.test"), (address,))
+    edge.pods[address] = noting(requests)
+    client = await edge.ask(b"GET /voice-agent-1 HTTP/1.0\r\n\r\n")
+    assert (await read_answer(client)).status == 200
+    assert requests[0].get("Host") == told
+
+
+async def test_the_fallback_gets_its_own_host(edge: Edge) -> None:
+    requests: list[Message] = []
+    edge.use(fallback_route())
+    edge.pods |= {APP: ConnectRefused("refused"), SPARE: noting(requests)}
+    client = await edge.ask(b"GET / HTTP/1.0\r\n\r\n")
+    assert (await read_answer(client)).status == 200
+    assert requests[0].get("Host") == "spare.test:8000"
 
 
 async def test_an_http_10_client_may_send_a_body(edge: Edge) -> None:
