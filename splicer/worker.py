@@ -17,6 +17,7 @@ from splicer.control.accesslog import AccessLog
 from splicer.control.log import Logger
 from splicer.control.reload import Reloader
 from splicer.errors import Side, TooManyConnections
+from splicer.model import authority
 from splicer.net.dial import dial
 from splicer.net.listen import accept_forever
 from splicer.net.resolve import Resolver
@@ -191,5 +192,4 @@ def raise_descriptor_limit() -> None:
 
 
 def _name(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return authority(*listener.getsockname()[:2])

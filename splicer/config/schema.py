@@ -7,7 +7,7 @@ from typing import Literal
 
 from attrs import Factory, frozen
 
-from splicer.model import Deadlines, Network, Route, Upstream
+from splicer.model import Deadlines, Network, Route, Upstream, authority
 
 
 @frozen
@@ -23,7 +23,7 @@ class ListenAddress:
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return authority(self.host, self.port)
 
 
 @frozen

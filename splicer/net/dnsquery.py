@@ -19,6 +19,7 @@ from attrs import frozen
 from dns.rdatatype import RdataType
 
 from splicer.errors import ResolveFailed, ResolveTimeout
+from splicer.model import authority
 
 RESOLV_CONF = "/etc/resolv.conf"
 
@@ -96,10 +97,10 @@ class NameServers:
             try:
                 records = await self._exchange(server, question, kind)
             except trio.TooSlowError:
-                faults.append(f"{_text(server)} is silent")
+                faults.append(f"{authority(*server)} is silent")
             except Exception as error:  # noqa: BLE001  # whatever a server provokes, the next one may do better
                 failure = ResolveFailed
-                faults.append(f"{_text(server)}: {error}")
+                faults.append(f"{authority(*server)}: {error}")
                 queue = deque(other for other in queue if other != server)
             else:
                 self._prefer(server)
@@ -134,8 +135,3 @@ def _records(response: dns.message.QueryMessage) -> Records:
     chain = response.resolve_chaining()
     addresses = tuple(record.to_text() for record in chain.answer or ())
     return Records(addresses, float(chain.minimum_ttl), exists=rcode == dns.rcode.NOERROR)
-
-
-def _text(server: tuple[str, int]) -> str:
-    address, port = server
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
