@@ -4,6 +4,7 @@ Trio waits on the epoll's own descriptor; a tunnel's task sleeps in `splice` and
 
 - A clean pipe is taken, filled by one splice and drained at once. Only when the destination is full does it
   stay *parked* with its direction: then that source is not read until the pipe is empty.
+- Without a descriptor for a pipe bytes are copied; they leave the source's socket when the peer has taken them.
 - We wait on sockets, never on pipes. With a clean pipe EAGAIN from the fill means "no data".
 - Never SPLICE_F_MORE: small frames would wait 200 ms for company.
 - A socket leaves the epoll before it is closed, and no descriptor is closed within a batch: an event may be
@@ -30,9 +31,9 @@ _FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 _BATCH = 64  # events of one epoll_wait: even if all are bulk, the share is looked at soon
 _SHARE = 0.002  # seconds that the hub may take before it yields to Trio
 _PATIENCE = 0.001  # seconds that frames wait while Trio runs other tasks
-_STARVED = 0.02  # seconds to wait when no pipe can be made for want of descriptors
 _NAP = 1.0  # seconds at most between two sweeps
 _SHORTEST_NAP = 0.01
+_SLICE = 256  # tunnels that a sweep looks at in one go: a millisecond, if the vigil asks the kernel about each
 _PAGE = 4096  # bytes that any clean pipe takes in one piece
 
 
@@ -50,7 +51,6 @@ class Hub:
         self._legs: dict[int, Leg] = {}
         self._tunnels: dict[Tunnel, None] = {}
         self._doomed: list[Pipe] = []
-        self._starved = False
         self._turned = 0.0  # when the last turn ended, on the clock of `perf_counter`
         self._nap = trio.CancelScope()
         self._vigil = vigil or Vigil()
@@ -82,9 +82,6 @@ class Hub:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
                 self.turn()
-                if self._starved:
-                    self._starved = False
-                    await trio.sleep(_STARVED)
 
     async def splice(
         self,
@@ -143,7 +140,7 @@ class Hub:
                 if not (leg.parked or leg.eof) and mask != WRITE and leg.tunnel.result is None:
                     self._fill(leg, now)
             now = trio.current_time()
-            if now >= stop or self._starved:
+            if now >= stop:
                 break
         self._turned = perf_counter()
 
@@ -162,7 +159,7 @@ class Hub:
         try:
             pipe = self._pipes.take()
         except OSError:
-            self._starved = True
+            self._carry(leg, now)
             return
         try:
             try:
@@ -186,9 +183,43 @@ class Hub:
             self._watch(leg)
             self._watch(leg.peer)
 
+    # When no pipe can be made, bytes stay in the source's socket until the peer has taken them: only then are they
+    # read away. So a live call needs no descriptor, and one slow reader with the only pipe holds up nobody else.
+    # What the peer has no room for counts as parked, without a pipe; when there is room the fill is tried anew.
+    def _carry(self, leg: Leg, now: float) -> None:
+        try:
+            data = leg.sock.recv(_PAGE, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._read_failed(leg, error)
+            return
+        if not data:
+            self._read_eof(leg, now)
+            return
+        try:
+            count = len(data) if leg.sink else leg.peer.sock.send(data)
+        except BlockingIOError:
+            leg.parked = len(data)
+            self._watch(leg)
+            self._watch(leg.peer)
+            return
+        except OSError as error:
+            self._write_failed(leg, error, now)
+            return
+        leg.sock.recv(count)
+        if not leg.sink:
+            leg.total += count
+            leg.tunnel.last = now
+
     def _drain(self, leg: Leg, now: float) -> None:
         pipe = leg.pipe
-        assert pipe is not None  # noqa: S101 - parked bytes have a pipe
+        if pipe is None:
+            leg.parked = 0
+            self._fill(leg, now)
+            self._watch(leg)
+            self._watch(leg.peer)
+            return
         try:
             count = os.splice(pipe.read_fd, self._devnull if leg.sink else leg.peer.fd, leg.parked, flags=_FLAGS)
         except BlockingIOError:
@@ -300,19 +331,30 @@ class Hub:
     def _expect(self, tunnel: Tunnel) -> None:
         self._nap.deadline = min(self._nap.deadline, tunnel.due())
 
+    # The next nap is there before the sweep begins: a tunnel that comes meanwhile can shorten it.
     async def _sweep(self) -> None:
         while True:
             now = trio.current_time()
-            soonest = now + _NAP
-            vigil = self._vigil if self._vigil.is_due(now) else None
-            for tunnel in list(self._tunnels):
+            self._nap = trio.CancelScope(deadline=now + _NAP)
+            await self._look_at_all(self._vigil if self._vigil.is_due(now) else None)
+            self._nap.deadline = max(self._nap.deadline, trio.current_time() + _SHORTEST_NAP)
+            with self._nap:
+                await trio.sleep_forever()
+
+    # In slices, for frames wait meanwhile; a tunnel may be over by the time that its slice comes.
+    async def _look_at_all(self, vigil: Vigil | None) -> None:
+        tunnels = list(self._tunnels)
+        for start in range(0, len(tunnels), _SLICE):
+            now = trio.current_time()
+            for tunnel in tunnels[start : start + _SLICE]:
+                if tunnel not in self._tunnels:
+                    continue
                 end = tunnel.overdue(now) or (vigil.look(tunnel) if vigil else None)
                 if end is not None:
                     self._end(tunnel, end)
                 else:
-                    soonest = min(soonest, tunnel.due())
-            with trio.CancelScope(deadline=max(soonest, now + _SHORTEST_NAP)) as self._nap:
-                await trio.sleep_forever()
+                    self._expect(tunnel)
+            await trio.lowlevel.checkpoint()
 
 
 # splice(2) stops in front of urgent data (RFC 6093) for ever, though the socket stays readable; recv(2) goes on.

@@ -72,8 +72,8 @@ class Leg:
         self.fd = sock.fileno()
         self.side = side
         self.mask = 0
-        self.pipe: Pipe | None = None  # dirty, and ours, exactly while `parked` is not 0
-        self.parked = 0  # bytes in the pipe, on their way to the peer
+        self.pipe: Pipe | None = None  # dirty, and ours; only while `parked` is not 0
+        self.parked = 0  # bytes that wait for room at the peer: in the pipe, or, without one, in our socket
         self.total = 0  # bytes that the peer's socket took
         self.eof = False  # the socket's end of stream was read
         self.sink = False  # the peer takes no more: what is read here is dropped

@@ -27,9 +27,15 @@ def edge() -> Iterator[Edge]:
 
 
 @pytest.fixture
-def poor_edge() -> Iterator[Edge]:
+def head() -> str:
+    """How long silent connections keep their descriptors."""
+    return "2s"
+
+
+@pytest.fixture
+def poor_edge(head: str) -> Iterator[Edge]:
     site = Site()
-    with running(site.toml(deadlines='head = "2s"'), site, descriptors=DESCRIPTORS) as edge:
+    with running(site.toml(deadlines=f'head = "{head}"'), site, descriptors=DESCRIPTORS) as edge:
         yield edge
 
 
@@ -131,6 +137,40 @@ async def test_without_descriptors_live_calls_go_on_and_all_recovers(poor_edge: 
         await call.send(b"hello")
         assert await call.exactly(5) == b"hello"
     await edge.comes_to_rest(at_rest)
+
+
+@pytest.mark.parametrize("head", ["60s"])
+async def test_without_descriptors_a_slow_reader_holds_up_no_other_call(poor_edge: Edge, nursery: trio.Nursery) -> None:
+    """It has the only pipe, and accept takes every descriptor that another one would need."""
+    edge = poor_edge
+    place, bulk = edge.site.take(), edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    pouring = trio.Event()
+
+    async def pour(wire: Wire) -> None:
+        await wire.exactly(2)
+        with trio.move_on_after(1.0):
+            await wire.send(bytes(64 * 1024 * 1024))
+        pouring.set()
+        await wire.end()
+
+    await tunnel_pod(nursery, bulk.address, bulk.port, pour)
+    async with (
+        tunnel(edge, f"/ws/{place.name}/live") as call,
+        tunnel(edge, f"/ws/{bulk.name}/slow", window=4096) as slow,
+        AsyncExitStack() as stack,
+    ):
+        await call.send(b"hello")
+        await call.exactly(5)
+        for _ in range(DESCRIPTORS * 2):
+            await stack.enter_async_context(dial(edge.address))
+        await edge.line("accept_backs_off")
+        await slow.send(b"go")
+        await pouring.wait()
+        assert edge.descriptors() == DESCRIPTORS
+        for n in range(20):
+            await call.send(b"frame %03d" % n)
+            assert await call.exactly(9) == b"frame %03d" % n
 
 
 async def test_without_descriptors_for_pods_the_answer_is_503(poor_edge: Edge, nursery: trio.Nursery) -> None:

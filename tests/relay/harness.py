@@ -33,7 +33,7 @@ FOREVER = TunnelLimits(idle=math.inf, half_closed=math.inf, lifetime=math.inf)
 SMALL = 64 * 1024  # socket buffers that fill up soon
 PLENTY = 8 * 1024 * 1024  # more bytes than two connections with SMALL buffers and a pipe hold
 _LULL = 0.05  # seconds; a loop of the hub's makes a turn every two milliseconds
-_STRAY_TURNS = 5  # late acknowledgements, and the retries of a hub that has no descriptor
+_STRAY_TURNS = 5  # late acknowledgements
 _PATIENCE = 20.0  # real seconds after which a test that waits is stuck
 
 Pair = tuple[socket.socket, socket.socket]
@@ -256,6 +256,16 @@ class Edge:
             view = view[count:]
             assert view, "all of it went somewhere"
             await wait_all_tasks_blocked()
+
+    async def stuff(self, writer: Peer, data: bytes) -> None:
+        """Write until the sockets on the way take no more, where there may be no pipe."""
+        view = memoryview(data)
+        while view := view[writer.offer(view) :]:
+            await settle()
+            if not (count := writer.offer(view)):
+                return
+            view = view[count:]
+        raise AssertionError("all of it went somewhere")
 
     async def sleeps(self) -> bool:
         """Whether the hub stays asleep while nobody does anything, but for what the kernel still had to do."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import pytest
+import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.errors import Side
+from splicer.relay import hub as hub_module
 from splicer.relay.leg import TunnelEnd, TunnelLimits
-from tests.relay.harness import PLENTY, Call, Edge, Ending, settle, small_tcp_pair
+from tests.relay.harness import PLENTY, Call, Edge, Ending, settle, small_tcp_pair, tcp_pair, until
 
 LIMITS = TunnelLimits(idle=60.0, half_closed=30.0, lifetime=math.inf)
 
@@ -133,3 +136,42 @@ async def test_never_is_never(edge: Edge, mock_clock: MockClock) -> None:
     assert await call.pod.read_to_end() == (b"", Ending.EOF)
     await _later(mock_clock, 1e9)
     assert call.end is None
+
+
+# Frames have their turn between two slices of a sweep; meanwhile tunnels come, end and are cancelled.
+async def test_a_sweep_lets_others_run_in_between(
+    edge: Edge, nursery: trio.Nursery, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "_SLICE", 1)
+    calls = [await edge.call(LIMITS) for _ in range(20)]
+    mock_clock.jump(60.0)
+    await until(lambda: edge.hub.tunnels < 20)
+    assert edge.hub.tunnels > 10
+    calls[-1].scope.cancel()
+    for call in calls[15:19]:
+        call.hang_up()
+    edge.hub.turn()
+    late = Call(tcp_pair(), tcp_pair())
+    nursery.start_soon(late.run, edge.hub, TunnelLimits(0.5, 0.5, math.inf), b"", b"")
+    await wait_all_tasks_blocked()
+    assert [call.end for call in calls[:15]] == [TunnelEnd(Side.PROXY, "idle")] * 15
+    assert [call.end and call.end.reason for call in calls[15:]] == ["eof"] * 4 + [None]
+    assert edge.hub.tunnels == 1
+    await _later(mock_clock, 0.5)
+    assert late.end == TunnelEnd(Side.PROXY, "idle")
+    late.hang_up()
+
+
+async def test_a_sweep_leaves_what_ended_meanwhile_as_it_ended(
+    edge: Edge, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "_SLICE", 1)
+    for _ in range(10):  # whether the sweep or the ended tunnel runs first is Trio's choice
+        calls = [await edge.call(LIMITS) for _ in range(20)]
+        mock_clock.jump(60.0)
+        await until(lambda: edge.hub.tunnels < 20)
+        alive = edge.hub.tunnels
+        edge.hub.end_all(Side.PROXY, "drain")
+        ends = [await call.over() for call in calls]
+        assert ends.count(TunnelEnd(Side.PROXY, "drain")) == alive
+        await wait_all_tasks_blocked()

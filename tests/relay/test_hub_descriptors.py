@@ -5,9 +5,11 @@ The fixtures check after every test here, and in this folder, that no descriptor
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import random
+import socket
 
 import pytest
 import trio
@@ -26,7 +28,6 @@ from tests.relay.harness import (
     pipe_of,
     small_tcp_pair,
     tcp_pair,
-    until,
 )
 
 SECRET = b"another call's audio "
@@ -212,17 +213,83 @@ async def test_early_bytes_that_do_not_fit_are_refused_with_nothing_sent(edge: E
     call.hang_up()
 
 
-async def test_without_a_descriptor_for_a_pipe_bytes_wait_and_the_hub_does_not_spin(edge: Edge) -> None:
+async def test_without_a_descriptor_for_a_pipe_bytes_go_on_all_the_same(edge: Edge) -> None:
     call = await edge.call()
     assert edge.hub.pipes.idle == 0
+    data = random.Random(1).randbytes(PLENTY)
     with no_more_descriptors():
-        await call.client.send(b"wait for it")
-        await call.pod.send(b"and for this")
-        await until(lambda: edge.hub.turns)
+        await _echo(call)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call.client.send, data)
+            assert await call.pod.read(PLENTY) == data
         assert await edge.sleeps()
-        assert call.pod.is_quiet()
-    assert await call.pod.read(11) == b"wait for it"
-    assert await call.client.read(12) == b"and for this"
+        call.client.half_close()
+        assert await call.pod.read(1) == b""
+        await call.pod.send(b"last words")
+        call.pod.half_close()
+        assert await call.client.read(11) == b"last words"
+        assert await call.over() == TunnelEnd(Side.CLIENT, "eof")
+    assert call.tally == [5 * 160 + PLENTY, 5 * 160 + 10]
+
+
+async def test_a_slow_reader_with_the_only_pipe_leaves_the_others_alone(edge: Edge) -> None:
+    slow, fast = await edge.call(pair=small_tcp_pair), await edge.call()
+    await _echo(fast)
+    assert edge.hub.pipes.idle == 1
+    with no_more_descriptors():
+        await edge.park(slow.pod, bytes(PLENTY))
+        assert edge.hub.pipes.idle == 0
+        await _echo(fast, 20)
+        await slow.client.send(b"meanwhile")
+        assert await slow.pod.read(9) == b"meanwhile"
+        assert await edge.sleeps()
+        assert await slow.client.read(slow.pod.sent) == bytes(slow.pod.sent)
+        await _echo(slow)
+
+
+@pytest.mark.parametrize("pipe_at_last", [False, True])
+async def test_without_a_pipe_a_slow_readers_bytes_wait_in_the_senders_socket(edge: Edge, pipe_at_last: bool) -> None:
+    slow, fast = await edge.call(pair=small_tcp_pair), await edge.call()
+    data = random.Random(2).randbytes(PLENTY)
+    with contextlib.ExitStack() as poverty:
+        poverty.enter_context(no_more_descriptors())
+        await edge.stuff(slow.pod, data)
+        assert edge.hub.pipes.in_use == 0
+        assert await edge.sleeps()
+        await _echo(fast, 20)
+        if pipe_at_last:
+            poverty.close()
+        slow.pod.half_close()
+        assert await slow.client.read(PLENTY) == data[: slow.pod.sent]
+        await slow.client.send(b"bye")
+        slow.client.half_close()
+        assert await slow.pod.read(4) == b"bye"
+        assert await slow.over() == TunnelEnd(Side.POD, "eof")
+    assert slow.tally == [3, slow.pod.sent]
+
+
+@pytest.mark.parametrize("stuffed", [False, True])
+async def test_without_a_pipe_a_reset_is_passed_on(edge: Edge, stuffed: bool) -> None:
+    call = await edge.call(pair=small_tcp_pair)
+    with no_more_descriptors():
+        if stuffed:
+            await edge.stuff(call.pod, bytes(PLENTY))
+        call.client.reset()
+        assert await call.over() == TunnelEnd(Side.CLIENT, "reset", reset=True)
+
+
+async def test_without_a_pipe_what_was_sent_before_a_break_is_delivered(edge: Edge) -> None:
+    call = await edge.call()
+    with no_more_descriptors():
+        call.inner[1].shutdown(socket.SHUT_WR)  # towards the pod, each write breaks
+        await call.client.send(b"into the void")
+        await call.pod.send(b"the rest")
+        assert await call.client.read(8) == b"the rest"
+        assert await edge.sleeps()
+        call.pod.half_close()
+        call.client.half_close()
+        assert await call.over() == TunnelEnd(Side.POD, "eof")
+    assert call.tally == [0, 8]
 
 
 async def test_without_a_descriptor_a_tunnel_that_is_over_still_ends(edge: Edge) -> None:
