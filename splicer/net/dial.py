@@ -10,7 +10,8 @@ import trio
 
 from splicer.errors import ConnectFailed, ConnectRefused, NoDescriptor
 from splicer.model import Endpoint
-from splicer.net.stream import TcpStream, set_tcp_options
+from splicer.net.options import set_tcp_options
+from splicer.net.stream import TcpStream
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 

@@ -4,7 +4,8 @@ Trio waits on the epoll's own descriptor; a tunnel's task sleeps in `splice` and
 
 - A clean pipe is taken, filled by one splice and drained at once. Only when the destination is full does it
   stay *parked* with its direction: then that source is not read until the pipe is empty.
-- Without a descriptor for a pipe bytes are copied; they leave the source's socket when the peer has taken them.
+- The journal says whose bytes a pipe holds before it holds any: who takes over from a killed worker goes by it.
+- Where no pipe can be had, one that is kept for it serves those whose peer has room, and so is never held for long.
 - We wait on sockets, never on pipes. With a clean pipe EAGAIN from the fill means "no data".
 - Never SPLICE_F_MORE: small frames would wait 200 ms for company.
 - A socket leaves the epoll before it is closed, and no descriptor is closed within a batch: an event may be
@@ -17,14 +18,14 @@ import contextlib
 import os
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from time import perf_counter
 
 import trio
 
 from splicer.errors import Side
-from splicer.relay.leg import READ, WRITE, Leg, Tunnel, TunnelEnd, TunnelLimits, load
-from splicer.relay.pipes import Pipe, PipePool
+from splicer.relay.leg import READ, WRITE, Leg, Past, Tunnel, TunnelEnd, TunnelLimits, load, resume
+from splicer.relay.pipes import Keeper, Nobody, Pipe, PipePool
 from splicer.relay.vigil import Vigil
 
 _FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
@@ -42,16 +43,20 @@ class Hub:
 
     Args:
         vigil: tells vanished peers from paused ones; None: one with its own defaults.
+        keeper: of the pipes, should this process die; None: nobody.
     """
 
-    def __init__(self, vigil: Vigil | None = None) -> None:
+    def __init__(self, vigil: Vigil | None = None, keeper: Keeper | None = None) -> None:
         self._epoll = select.epoll()
-        self._pipes = PipePool()
+        self._pipes = PipePool(keeper or Nobody())
+        self._words = self._pipes.keeper.words
         self._devnull = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         self._legs: dict[int, Leg] = {}
         self._tunnels: dict[Tunnel, None] = {}
         self._doomed: list[Pipe] = []
         self._turned = 0.0  # when the last turn ended, on the clock of `perf_counter`
+        self._letting_go = False
+        self.left = 0  # tunnels that were left to the vault
         self._nap = trio.CancelScope()
         self._vigil = vigil or Vigil()
 
@@ -67,8 +72,13 @@ class Hub:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Hub]:
-        """Close the hub's own descriptors at the end."""
+        """Close the hub's own descriptors at the end.
+
+        Raises:
+            OSError: no descriptor is left for a single pipe.
+        """
         try:
+            self._pipes.reserve()
             yield self
         finally:
             self._epoll.close()
@@ -92,6 +102,9 @@ class Hub:
         to_client: bytes = b"",
         to_pod: bytes = b"",
         tally: list[int] | None = None,
+        key: int = 0,
+        register: Callable[[], Awaitable[None]] | None = None,
+        past: Past | None = None,
     ) -> TunnelEnd:
         """Relay between two sockets until both directions are over.
 
@@ -105,19 +118,33 @@ class Hub:
             to_client: bytes that go to the client before any other (the 101, and what came with it).
             to_pod: bytes that the client sent early.
             tally: gets the two counts, [to_pod, to_client] in bytes, whatever the end.
+            key: the tunnel's in the journal; even.
+            register: makes the tunnel known to the vault; awaited when all that came early is in pipes, and before a
+                byte of it leaves.
+            past: what it did with another worker.
 
         Raises:
             OSError: no descriptor is left for a pipe (EMFILE, ENFILE); nothing has been sent then.
         """
-        tunnel = Tunnel(Leg(client, Side.CLIENT), Leg(pod, Side.POD), limits, trio.current_time())
+        tunnel = Tunnel(Leg(client, Side.CLIENT), Leg(pod, Side.POD), limits, trio.current_time(), key)
         try:
-            load(self._pipes.take, tunnel.pod, to_client)
-            load(self._pipes.take, tunnel.client, to_pod)
+            if past is not None:
+                resume(self._pipes, tunnel, past)
+                if self._letting_go:
+                    self._leave(tunnel)
+                    self._close_doomed()
+                    await trio.sleep_forever()
+            load(self._pipes, tunnel.pod, to_client)
+            load(self._pipes, tunnel.client, to_pod)
+            if register is not None:
+                await register()
             self._admit(tunnel)
             if tunnel.result is None:
                 tunnel.task = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(lambda _: self._abandon(tunnel))
             assert tunnel.result is not None  # noqa: S101 - the one who reschedules has set it
+            if tunnel.error is not None:
+                raise tunnel.error
             return tunnel.result
         finally:
             self._forget(tunnel)
@@ -135,10 +162,14 @@ class Hub:
                 leg = legs.get(fd)
                 if leg is None:  # its tunnel ended earlier in this batch
                     continue
-                if leg.peer.parked and mask != READ:
-                    self._drain(leg.peer, now)
-                if not (leg.parked or leg.eof) and mask != WRITE and leg.tunnel.result is None:
-                    self._fill(leg, now)
+                try:
+                    if leg.peer.parked and mask != READ:
+                        self._drain(leg.peer, now)
+                    if not (leg.parked or leg.eof) and mask != WRITE and leg.tunnel.result is None:
+                        self._fill(leg, now)
+                except Exception as error:  # noqa: BLE001 - a bug ends one call, whose task raises it
+                    leg.tunnel.error = error
+                    self._end(leg.tunnel, TunnelEnd(Side.PROXY, "crash"))
             now = trio.current_time()
             if now >= stop:
                 break
@@ -154,16 +185,36 @@ class Hub:
         for tunnel in list(self._tunnels):
             self._end(tunnel, TunnelEnd(closer, reason))
 
+    # Their tasks sleep on: this process is about to end, and may do nothing to the connections any more. The same holds
+    # for one that was adopted and has not begun here.
+    def let_go(self) -> None:
+        """Leave every tunnel to the vault: close descriptors, which ends no connection, for duplicates are there."""
+        self._letting_go = True
+        for tunnel in list(self._tunnels):
+            tunnel.task = None
+            self._leave(tunnel)
+        self._close_doomed()
+
+    def _leave(self, tunnel: Tunnel) -> None:
+        self.left += 1
+        self._forget(tunnel)
+        for leg in (tunnel.client, tunnel.pod):
+            leg.sock.close()
+
     # Bytes leave the source's socket only into a pipe that is clean, and stay in it until the peer took them.
     def _fill(self, leg: Leg, now: float) -> None:
         try:
             pipe = self._pipes.take()
         except OSError:
-            self._carry(leg, now)
+            self._make_do(leg, now)
             return
+        self._fill_into(pipe, leg, now, pipe.size)
+
+    def _fill_into(self, pipe: Pipe, leg: Leg, now: float, most: int) -> None:
+        self._words[pipe.place] = leg.word
         try:
             try:
-                count = os.splice(leg.fd, pipe.write_fd, pipe.size, flags=_FLAGS)
+                count = os.splice(leg.fd, pipe.write_fd, most, flags=_FLAGS)
             except BlockingIOError:
                 count = _copy(leg.sock, pipe)
         except BlockingIOError:
@@ -183,34 +234,17 @@ class Hub:
             self._watch(leg)
             self._watch(leg.peer)
 
-    # When no pipe can be made, bytes stay in the source's socket until the peer has taken them: only then are they
-    # read away. So a live call needs no descriptor, and one slow reader with the only pipe holds up nobody else.
-    # What the peer has no room for counts as parked, without a pipe; when there is room the fill is tried anew.
-    def _carry(self, leg: Leg, now: float) -> None:
-        try:
-            data = leg.sock.recv(_PAGE, socket.MSG_PEEK)
-        except BlockingIOError:
+    # When no pipe can be had there is still the last one. It is lent only to a direction whose peer has room for all
+    # that is put into it, so one slow reader holds up nobody else. Who has to wait for room counts as parked, without
+    # a pipe: nothing has been read, and when there is room the fill is tried anew.
+    def _make_do(self, leg: Leg, now: float) -> None:
+        pipe = self._pipes.take_last() if leg.sink or _has_room(leg.peer) else None
+        if pipe is not None:
+            self._fill_into(pipe, leg, now, _PAGE)
             return
-        except OSError as error:
-            self._read_failed(leg, error)
-            return
-        if not data:
-            self._read_eof(leg, now)
-            return
-        try:
-            count = len(data) if leg.sink else leg.peer.sock.send(data)
-        except BlockingIOError:
-            leg.parked = len(data)
-            self._watch(leg)
-            self._watch(leg.peer)
-            return
-        except OSError as error:
-            self._write_failed(leg, error, now)
-            return
-        leg.sock.recv(count)
-        if not leg.sink:
-            leg.total += count
-            leg.tunnel.last = now
+        leg.parked = 1
+        self._watch(leg)
+        self._watch(leg.peer)
 
     def _drain(self, leg: Leg, now: float) -> None:
         pipe = leg.pipe
@@ -360,6 +394,12 @@ class Hub:
 # splice(2) stops in front of urgent data (RFC 6093) for ever, though the socket stays readable; recv(2) goes on.
 def _copy(sock: socket.socket, pipe: Pipe) -> int:
     return os.write(pipe.write_fd, sock.recv(_PAGE))
+
+
+def _has_room(leg: Leg) -> bool:
+    poll = select.poll()
+    poll.register(leg.fd, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 def _word(error: OSError) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 
 import trio
 from attrs import frozen
 
 from splicer.errors import Side
-from splicer.relay.pipes import Pipe
+from splicer.relay.pipes import Pipe, PipePool
 
 READ = 1  # EPOLLIN
 WRITE = 4  # EPOLLOUT
@@ -63,6 +62,7 @@ class Leg:
         "sock",
         "total",
         "tunnel",
+        "word",
     )
     peer: Leg
     tunnel: Tunnel
@@ -80,6 +80,7 @@ class Leg:
         self.broken: str | None = None  # a write to this socket failed, and so
         self.patience = 0  # the TCP_USER_TIMEOUT, in ms, that the vigil lifted from it (vigil.py)
         self.seen = 0  # bytes written to it when the vigil last looked
+        self.word = 0  # what the journal says of a pipe with this direction's bytes
 
     def wanted(self) -> int:
         """The events worth waiting for: data while nothing is parked, room while the peer's bytes are."""
@@ -95,19 +96,21 @@ class Tunnel:
     `last` (when a byte last moved) and `expires` are on Trio's clock, seconds.
     """
 
-    __slots__ = ("client", "closer", "expires", "half_closed", "idle", "last", "pod", "result", "task")
+    __slots__ = ("client", "closer", "error", "expires", "half_closed", "idle", "last", "pod", "result", "task")
 
-    def __init__(self, client: Leg, pod: Leg, limits: TunnelLimits, now: float) -> None:
+    def __init__(self, client: Leg, pod: Leg, limits: TunnelLimits, now: float, key: int = 0) -> None:
         self.client = client
         self.pod = pod
         client.peer, pod.peer = pod, client
         client.tunnel = pod.tunnel = self
+        client.word, pod.word = key, key | 1
         self.idle = limits.idle
         self.half_closed = limits.half_closed
         self.last = now
         self.expires = now + limits.lifetime
         self.closer: Side | None = None  # whose end of stream came first, or who broke first
         self.result: TunnelEnd | None = None
+        self.error: Exception | None = None  # a bug that ended it
         self.task: trio.lowlevel.Task | None = None
 
     @property
@@ -128,7 +131,29 @@ class Tunnel:
         return None
 
 
-def load(pipes_take: Callable[[], Pipe], leg: Leg, data: bytes) -> None:
+@frozen
+class Past:
+    """What a tunnel that was another worker's has behind it.
+
+    Args:
+        pipes: the read ends of pipes whose bytes go first, [to_pod, to_client]; None: there is none.
+        to_pod: bytes that the pod's socket has taken.
+        to_client: bytes that the client's socket has taken.
+        silent: seconds since a byte moved.
+        age: seconds since it was opened.
+        broken: whose connection was reset, if one was.
+    """
+
+    pipes: tuple[int | None, int | None] = (None, None)
+    to_pod: int = 0
+    to_client: int = 0
+    silent: float = 0.0
+    age: float = 0.0
+    broken: Side | None = None
+
+
+# The journal's word comes first: a byte must never be in a pipe of which the journal says something else.
+def load(pool: PipePool, leg: Leg, data: bytes) -> None:
     """Put bytes that were read before the splice into the leg's pipe: they go first, and by splice too.
 
     Raises:
@@ -136,7 +161,29 @@ def load(pipes_take: Callable[[], Pipe], leg: Leg, data: bytes) -> None:
     """
     if not data:
         return
-    pipe = leg.pipe = pipes_take()
+    pipe = leg.pipe = pool.take()
+    pool.keeper.words[pipe.place] = leg.word
     leg.parked = os.write(pipe.write_fd, data)
     if leg.parked < len(data):
         raise OSError(f"a pipe took {leg.parked} of {len(data)} early bytes")
+
+
+def resume(pool: PipePool, tunnel: Tunnel, past: Past) -> None:
+    """Take up a tunnel where another worker left it.
+
+    That it was half closed shows itself again: an end of stream can be read any number of times. That it was reset
+    does not, for an error is told once; hence `past.broken`.
+    """
+    tunnel.client.total, tunnel.pod.total = past.to_pod, past.to_client
+    tunnel.last -= past.silent
+    tunnel.expires -= past.age
+    for leg, fd in zip((tunnel.client, tunnel.pod), past.pipes, strict=True):
+        if fd is not None:
+            pipe = pool.adopt(fd)
+            leg.parked = pipe.unread
+            if leg.parked:
+                leg.pipe = pipe
+            else:
+                pool.give_back(pipe)
+        if past.broken is leg.side:
+            leg.broken = "reset"

@@ -1,29 +1,70 @@
 """Kernel pipes: what splice(2) needs between two sockets.
 
-Invariant: a pipe in the pool is empty. A dirty pipe is closed instead, for it would leak one call's audio into
-another's.
+Invariants: a pipe in the pool is empty. A dirty pipe is closed instead, for it would leak one call's audio into
+another's. The vault knows a pipe before its first byte.
 """
 
 from __future__ import annotations
 
+import array
 import fcntl
 import os
+import termios
+from typing import Any, Protocol
 
 from attrs import define, field
 
 # Pipes keep the kernel's default of 64 KiB: larger ones moved bulk data no faster, and count against a user's
 # pipe-user-pages-soft. Past that a new pipe holds two pages, or one before Linux 5.14 (pipe(7)): no pipe to keep.
 _SMALLEST = 8192
+_PLACES = 1 << 16
+
+
+class Keeper(Protocol):
+    """Who keeps the pipes of a worker that dies; `vault.client.VaultLink`."""
+
+    @property
+    def words(self) -> Any:
+        """The journal: at a pipe's place, the tunnel and the direction that its bytes belong to."""
+        ...
+
+    def add_pipe(self, place: int, fd: int) -> None:
+        """Keep a pipe by its read end.
+
+        Raises:
+            OSError: not now.
+        """
+
+    def drop_pipe(self, place: int) -> None:
+        """Keep it no longer."""
+
+
+class Nobody:
+    """Keeps nothing: what a hub without a vault works with."""
+
+    def __init__(self) -> None:
+        self.words = array.array("Q", bytes(8 * _PLACES))
+
+    def add_pipe(self, place: int, fd: int) -> None:
+        """See `Keeper`."""
+
+    def drop_pipe(self, place: int) -> None:
+        """See `Keeper`."""
 
 
 class Pipe:
-    """One pipe; `size` is its capacity in bytes. Fewer fit when they come in small pieces: each takes a whole slot."""
+    """One pipe.
 
-    __slots__ = ("read_fd", "size", "write_fd")
+    `size` is its capacity in bytes; fewer fit when they come in small pieces: each takes a whole slot. `place` is its
+    place in the journal.
+    """
+
+    __slots__ = ("place", "read_fd", "size", "write_fd")
 
     def __init__(self) -> None:
         self.read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.size = fcntl.fcntl(self.write_fd, fcntl.F_GETPIPE_SZ)
+        self.place = -1
 
     def close(self) -> None:
         """Close both ends; what it holds is gone."""
@@ -31,47 +72,127 @@ class Pipe:
         os.close(self.write_fd)
 
 
+class Inherited(Pipe):
+    """The read end of a pipe that another worker filled; nobody writes to it any more.
+
+    Args:
+        read_fd: it is owned from now on.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, read_fd: int) -> None:
+        self.read_fd, self.write_fd = read_fd, -1
+        self.size = 0
+        self.place = -1
+
+    @property
+    def unread(self) -> int:
+        """How many bytes it holds (FIONREAD, ioctl_pipe(2))."""
+        answer = array.array("i", [0])
+        fcntl.ioctl(self.read_fd, termios.FIONREAD, answer)
+        return answer[0]
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self.read_fd)
+
+
 @define
 class PipePool:
     """Clean pipes, ready to use.
 
     Args:
+        keeper: is told of each.
         keep: how many idle pipes to keep open; a storm of slow readers must not hold descriptors for ever.
     """
 
+    keeper: Keeper = field(factory=Nobody)
     keep: int = 64
     in_use: int = field(default=0, init=False)
     _idle: list[Pipe] = field(factory=list, init=False)
+    _places: list[int] = field(factory=list, init=False)
+    _next: int = field(default=0, init=False)
+    _last: Pipe | None = field(default=None, init=False)
+    _lent: bool = field(default=False, init=False)
 
     @property
     def idle(self) -> int:
         """How many clean pipes wait."""
         return len(self._idle)
 
+    def reserve(self) -> None:
+        """Put one pipe by, for when no other can be had.
+
+        Raises:
+            OSError: as `take`.
+        """
+        self._last = self._make()
+
     def take(self) -> Pipe:
         """A clean pipe.
 
         Raises:
-            OSError: EMFILE or ENFILE, when no descriptor is left for a new one (pipe(2)).
+            OSError: EMFILE or ENFILE, when no descriptor is left for a new one (pipe(2)); or the keeper can't take one
+                more now.
         """
-        pipe = self._idle.pop() if self._idle else Pipe()
+        pipe = self._idle.pop() if self._idle else self._make()
         self.in_use += 1
+        return pipe
+
+    def take_last(self) -> Pipe | None:
+        """The pipe that was put by, if it is there. The next one that is given back is put by in its place."""
+        pipe, self._last = self._last, None
+        if pipe is not None:
+            self.in_use += 1
+            self._lent = True
         return pipe
 
     def give_back(self, pipe: Pipe) -> None:
         """Take back a pipe that has been drained to the last byte."""
         self.in_use -= 1
-        if len(self._idle) < self.keep and pipe.size > _SMALLEST:
+        if self._lent and pipe.place >= 0:
+            self._last, self._lent = pipe, False
+        elif len(self._idle) < self.keep and pipe.size > _SMALLEST:
             self._idle.append(pipe)
         else:
-            pipe.close()
+            self._close(pipe)
 
     def discard(self, pipe: Pipe) -> None:
         """Close a pipe that may hold bytes."""
         self.in_use -= 1
-        pipe.close()
+        self._close(pipe)
+
+    def adopt(self, read_fd: int) -> Inherited:
+        """Count a pipe of another worker in; `give_back` and `discard` close it."""
+        self.in_use += 1
+        return Inherited(read_fd)
 
     def close(self) -> None:
         """Close the idle pipes."""
+        if self._last is not None:
+            self._idle.append(self._last)
+            self._last = None
         while self._idle:
-            self._idle.pop().close()
+            self._close(self._idle.pop())
+
+    def _make(self) -> Pipe:
+        pipe = Pipe()
+        place = self._places.pop() if self._places else self._next
+        try:
+            self.keeper.add_pipe(place, pipe.read_fd)
+        except BaseException:
+            pipe.close()
+            if place != self._next:
+                self._places.append(place)
+            raise
+        if place == self._next:
+            self._next += 1
+        pipe.place = place
+        return pipe
+
+    def _close(self, pipe: Pipe) -> None:
+        pipe.close()
+        if pipe.place >= 0:
+            self.keeper.drop_pipe(pipe.place)
+            self._places.append(pipe.place)

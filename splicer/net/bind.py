@@ -1,0 +1,34 @@
+"""Listening sockets."""
+
+from __future__ import annotations
+
+import socket
+
+from splicer.net.options import set_tcp_options
+
+_BACKLOG = 4096  # net.core.somaxconn caps it
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A non-blocking listening socket.
+
+    Args:
+        host: a numeric IPv4 or IPv6 address. "::" takes IPv6 only, so that "0.0.0.0" can stand beside it.
+        port: 0 takes any free one.
+
+    Raises:
+        OSError: the address can't be had (bind(2)).
+    """
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        set_tcp_options(sock)
+        sock.setblocking(False)
+        sock.bind((host, port))
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

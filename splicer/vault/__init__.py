@@ -1,0 +1,1 @@
+"""The vault: file descriptors that outlive a worker."""

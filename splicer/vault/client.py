@@ -1,0 +1,334 @@
+"""A worker's connection to the vault.
+
+What is said stays in order: once something waits in the outbox, all else waits behind it. A pipe is known to the vault
+before the first byte goes into it, a tunnel before its peers see a byte.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import trio
+from attrs import field, frozen
+
+from splicer.vault import protocol
+from splicer.vault.journal import PLACES, Journal
+from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolError
+
+_AGAIN = 0.25  # seconds between two attempts to reach a vault that is away
+_BURST = 16  # adoptions in a row before other tasks have their turn
+
+
+@frozen
+class Adopted:
+    """A tunnel that another worker had.
+
+    Args:
+        key: its key in the vault.
+        adoptions: how often it has changed its worker.
+        passport: what was written down when it was registered.
+        client: its socket.
+        pod: its socket.
+        pipes: direction → read end of a pipe whose bytes go first; nobody writes to it any more.
+    """
+
+    key: int
+    adoptions: int
+    passport: bytes
+    client: socket.socket
+    pod: socket.socket
+    pipes: dict[int, int]
+
+
+@frozen
+class _Known:
+    """What a vault that comes back is told of a tunnel."""
+
+    passport: bytes
+    client: socket.socket
+    pod: socket.socket
+    adoptions: int
+    pipes: Callable[[], dict[int, int]] = field(default=dict)
+
+    def message(self, key: int) -> tuple[bytes, tuple[int, ...]]:
+        """Its registration, as things are now."""
+        pipes = self.pipes()
+        flags = sum(protocol.parked(way) for way in pipes)
+        data = protocol.pack(Kind.TUNNEL, key, self.passport, flags=flags, quantity=self.adoptions)
+        return data, (self.client.fileno(), self.pod.fileno(), *(pipes[way] for way in sorted(pipes)))
+
+
+class VaultLink:
+    """Keeps the vault informed.
+
+    Args:
+        sock: a connection to it, or None.
+        path: of its socket, when it is a process of its own that may go and come back; None: once gone, it is gone.
+        adopt: gets each tunnel that the vault hands over; it must not block.
+        told: is told "vault_connected", "vault_lost" or "vault_refused".
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket | None,
+        path: Path | None,
+        adopt: Callable[[Adopted], None],
+        told: Callable[[str], None],
+    ) -> None:
+        self.journal = Journal()
+        self._sock: socket.socket | None = None
+        self._first = sock
+        self._path = path
+        self._adopt = adopt
+        self._told = told
+        self._serves: tuple[int, int] | None = None
+        self._pipes: dict[int, int] = {}
+        self._tunnels: dict[int, _Known] = {}
+        self._outbox: deque[tuple[Kind, int]] = deque()
+        self._queued = trio.Event()
+
+    @property
+    def words(self) -> memoryview[int]:
+        """The journal's words."""
+        return self.journal.words
+
+    @property
+    def connected(self) -> bool:
+        """Whether calls are protected."""
+        return self._sock is not None
+
+    def close(self) -> None:
+        """Let go: what the vault has been told of is another's from now on."""
+        if self._sock is not None:
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+        self._sock = self._path = None
+        self._outbox.clear()
+
+    async def run(self) -> None:
+        """Hear what the vault says, and look for one that is away; until cancelled, or it is gone for good."""
+        if self._first is not None:
+            self._greet(self._first)
+        elif self._path is not None and not self._reach(self._path):
+            self._told("vault_lost")
+        while True:
+            if self._sock is None:
+                if self._path is None:
+                    return
+                if not self._reach(self._path):
+                    await trio.sleep(_AGAIN)
+                    continue
+            assert self._sock is not None  # noqa: S101 - it has just been reached
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._flush_forever, self._sock)
+                await self._listen(self._sock)
+                nursery.cancel_scope.cancel()
+
+    def serve(self, slot: int, slots: int) -> None:
+        """From now on this worker takes the tunnels of a slot."""
+        self._serves = slot, slots
+        self._post(Kind.SERVE, slot)
+
+    async def register(
+        self,
+        key: int,
+        passport: bytes,
+        client: socket.socket,
+        pod: socket.socket,
+        adoptions: int = 0,
+    ) -> None:
+        """Make a tunnel outlive this process. A full channel delays it; without a vault it goes on unprotected.
+
+        Args:
+            key: even, never used before, and unique among all workers.
+            passport: what its next worker must know of it.
+            client: its socket.
+            pod: its socket.
+            adoptions: how often it has changed its worker.
+        """
+        if self._path is not None:
+            self._tunnels[key] = _Known(passport, client, pod, adoptions)
+        data = protocol.pack(Kind.TUNNEL, key, passport, quantity=adoptions)
+        fds = client.fileno(), pod.fileno()
+        while (sock := self._sock) is not None:
+            if not self._outbox and self._try_send(sock, data, fds):
+                return
+            await self._writable(sock)
+
+    def remember(self, adopted: Adopted, pipes: Callable[[], dict[int, int]] = dict) -> None:
+        """Be able to register an adopted tunnel with a vault that comes back; `pipes` are those it still drains."""
+        if self._path is not None:
+            self._tunnels[adopted.key] = _Known(adopted.passport, adopted.client, adopted.pod, adopted.adoptions, pipes)
+
+    def release(self, key: int) -> None:
+        """A tunnel is over, and its sockets are closed."""
+        self._tunnels.pop(key, None)
+        self._post(Kind.RELEASE, key)
+
+    def add_pipe(self, place: int, fd: int) -> None:
+        """Make the vault hold a pipe.
+
+        Args:
+            place: its place in the journal.
+            fd: its read end.
+
+        Raises:
+            OSError: it can't be told now; the pipe must not be used.
+        """
+        if place >= PLACES:
+            raise OSError("the journal is full")
+        if self._sock is not None:
+            if self._outbox:
+                raise BlockingIOError
+            try:
+                protocol.send(self._sock, protocol.pack(Kind.PIPE, place), (fd,))
+            except BlockingIOError:
+                raise
+            except OSError:
+                pass  # its end is about to be read
+        self._pipes[place] = fd
+
+    def drop_pipe(self, place: int) -> None:
+        """A pipe is closed."""
+        del self._pipes[place]
+        self._post(Kind.DROP, place)
+
+    def _try_send(self, sock: socket.socket, data: bytes, fds: tuple[int, ...]) -> bool:
+        try:
+            protocol.send(sock, data, fds)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # its end is about to be read
+        return True
+
+    def _reach(self, path: Path) -> bool:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.setblocking(False)
+        try:
+            sock.connect(str(path))
+        except OSError:
+            sock.close()
+            return False
+        self._greet(sock)
+        return True
+
+    # A vault that comes back knows nothing: pipes first, for a tunnel's bytes may be in one.
+    def _greet(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._outbox.append((Kind.HELLO, 0))
+        if self._serves is not None:
+            self._outbox.append((Kind.SERVE, self._serves[0]))
+        self._outbox.extend((Kind.PIPE, place) for place in self._pipes)
+        self._outbox.extend((Kind.TUNNEL, key) for key in self._tunnels)
+        self._flush(sock)
+        self._queued.set()
+        self._told("vault_connected")
+
+    def _lost(self, reason: str = "vault_lost") -> None:
+        if self._sock is not None:
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+            self._sock = None
+            self._outbox.clear()
+            self._told(reason)
+
+    def _post(self, kind: Kind, number: int) -> None:
+        if self._sock is None:
+            return
+        self._outbox.append((kind, number))
+        self._flush(self._sock)
+        if self._outbox:
+            self._queued.set()
+
+    def _flush(self, sock: socket.socket) -> None:
+        try:
+            while self._outbox:
+                message = self._message(*self._outbox[0])
+                if message is not None:
+                    protocol.send(sock, *message)
+                self._outbox.popleft()
+        except BlockingIOError:
+            return
+        except OSError:
+            self._outbox.clear()  # its end is about to be read
+
+    # Descriptors are looked up when they leave: what was closed while it waited may be another's number by now.
+    def _message(self, kind: Kind, number: int) -> tuple[bytes, tuple[int, ...]] | None:
+        if kind == Kind.HELLO:
+            return protocol.pack(kind), (self.journal.fd,)
+        if kind == Kind.SERVE:
+            return protocol.pack(kind, number, quantity=self._serves[1] if self._serves else 1), ()
+        if kind == Kind.PIPE:
+            fd = self._pipes.get(number)
+            return None if fd is None else (protocol.pack(kind, number), (fd,))
+        if kind == Kind.TUNNEL:
+            known = self._tunnels.get(number)
+            return None if known is None else known.message(number)
+        return protocol.pack(kind, number), ()
+
+    async def _flush_forever(self, sock: socket.socket) -> None:
+        while True:
+            if not self._outbox:
+                self._queued = trio.Event()
+                await self._queued.wait()
+            await self._writable(sock)
+            self._flush(sock)
+
+    # Somebody else may be waiting for the same socket already: Trio allows one.
+    async def _writable(self, sock: socket.socket) -> None:
+        try:
+            await trio.lowlevel.wait_writable(sock)
+        except trio.BusyResourceError:
+            await trio.sleep(_AGAIN / 100)
+        except (OSError, trio.ClosedResourceError):
+            return
+
+    async def _listen(self, sock: socket.socket) -> None:
+        burst = 0
+        while self._sock is sock:
+            try:
+                message = protocol.receive(sock)
+            except BlockingIOError:
+                burst = 0
+                try:
+                    await trio.lowlevel.wait_readable(sock)
+                except trio.ClosedResourceError:
+                    return
+                continue
+            except (ProtocolError, OSError):
+                self._lost()
+                return
+            if message is None:
+                self._lost()
+                return
+            if not message.understood or message.kind == Kind.REFUSED:
+                message.close()
+                self._path = None
+                self._lost("vault_refused")
+                return
+            self._handle(message)
+            burst += 1
+            if burst % _BURST == 0:
+                await trio.lowlevel.checkpoint()
+
+    def _handle(self, message: Message) -> None:
+        if message.kind != Kind.TUNNEL or len(message.fds) < 2:
+            message.close()
+            return
+        client, pod, *pipes = message.fds
+        directions = [way for way in (TO_POD, TO_CLIENT) if message.flags & protocol.parked(way)]
+        adopted = Adopted(
+            message.number,
+            message.quantity,
+            message.payload,
+            socket.socket(fileno=client),
+            socket.socket(fileno=pod),
+            dict(zip(directions, pipes, strict=True)),
+        )
+        for sock in (adopted.client, adopted.pod):
+            sock.setblocking(False)
+        self._adopt(adopted)

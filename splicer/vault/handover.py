@@ -1,0 +1,112 @@
+"""A holder's state as another program image gets it: over an exec, with every descriptor where it was."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from splicer.vault.held import Channel, Held
+from splicer.vault.holder import Holder
+from splicer.vault.journal import Journal
+
+
+@dataclass(frozen=True)
+class ChannelState:
+    """A connection to a worker: descriptors by number; `journal` is -1 without one."""
+
+    fd: int
+    slot: int
+    journal: int
+    pipes: dict[int, int]
+
+
+@dataclass(frozen=True)
+class TunnelState:
+    """A tunnel; `owner` is the place of its worker's channel, or None."""
+
+    key: int
+    passport: bytes
+    client: int
+    pod: int
+    slot: int
+    adoptions: int
+    pipes: dict[int, int]
+    owner: int | None
+
+
+@dataclass(frozen=True)
+class HolderState:
+    """All that a holder knows."""
+
+    slots: int
+    channels: list[ChannelState]
+    tunnels: list[TunnelState]
+
+
+def dump(holder: Holder) -> tuple[dict[str, Any], list[int]]:
+    """What there is to know, fit for JSON, and the descriptors that it speaks of.
+
+    A tunnel whose adoption has not left yet belongs to nobody, and will be given away anew.
+    """
+    places = {id(channel): place for place, channel in enumerate(holder.channels)}
+    unsent = {id(item) for channel in holder.channels for item in channel.outbox}
+    channels, tunnels, fds = [], [], []
+    for channel in holder.channels:
+        journal = channel.journal.fd if channel.journal is not None else -1
+        channels.append([channel.sock.fileno(), channel.slot, journal, list(channel.pipes.items())])
+        fds += [channel.sock.fileno(), *channel.pipes.values(), *([journal] if journal >= 0 else [])]
+    for held in holder.tunnels.values():
+        owner = None if held.owner is None or id(held) in unsent else places[id(held.owner)]
+        adoptions = held.adoptions - (id(held) in unsent)
+        passport = held.passport.decode("latin-1")
+        pipes = list(held.pipes.items())
+        tunnels.append([held.key, passport, held.client, held.pod, held.slot, adoptions, pipes, owner])
+        fds += [held.client, held.pod, *held.pipes.values()]
+    return {"slots": holder.slots, "channels": channels, "tunnels": tunnels}, fds
+
+
+def decode(raw: dict[str, Any]) -> HolderState:
+    """Read what `dump` wrote; no descriptor is touched.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is something else.
+    """
+    channels = [ChannelState(fd, slot, journal, dict(pipes)) for fd, slot, journal, pipes in raw["channels"]]
+    tunnels = [
+        TunnelState(key, passport.encode("latin-1"), client, pod, slot, adoptions, dict(pipes), owner)
+        for key, passport, client, pod, slot, adoptions, pipes, owner in raw["tunnels"]
+    ]
+    return HolderState(int(raw["slots"]), channels, tunnels)
+
+
+def restore(holder: Holder, state: HolderState) -> None:
+    """Go on as another holder, in whose process this one is; its channels may be full of messages by now."""
+    holder.slots = state.slots
+    for channel in state.channels:
+        _restore_channel(holder, channel)
+    now = time.monotonic()
+    for tunnel in state.tunnels:
+        held = Held(tunnel.key, tunnel.passport, tunnel.client, tunnel.pod, tunnel.slot, tunnel.adoptions)
+        held.pipes = tunnel.pipes
+        holder.tunnels[held.key] = held
+        if held.pipes:
+            holder.inherited[held.key] = held
+        if tunnel.owner is None:
+            held.orphaned = now
+            holder.orphans[held.key] = held
+        else:
+            held.owner = holder.channels[tunnel.owner]
+            held.owner.keys.add(held.key)
+    holder.place(list(holder.orphans.values()))
+
+
+def _restore_channel(holder: Holder, state: ChannelState) -> Channel:
+    channel = holder.attach(socket.socket(fileno=state.fd))
+    channel.slot = state.slot
+    channel.pipes = state.pipes
+    channel.journal = Journal(state.journal) if state.journal >= 0 else None
+    if channel.slot:
+        holder.serving[channel.slot] = channel
+    return channel

@@ -1,0 +1,72 @@
+"""What the vault keeps of a tunnel, and of a connection to a worker."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import os
+import socket
+import termios
+from collections import deque
+from contextlib import suppress
+
+from splicer.vault import protocol
+from splicer.vault.journal import Journal
+from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind
+
+
+class Held:
+    """A tunnel: its two sockets, what its worker wrote down about it, and pipes that a dead worker left dirty."""
+
+    __slots__ = ("adoptions", "client", "key", "orphaned", "owner", "passport", "pipes", "pod", "slot")
+
+    def __init__(self, key: int, passport: bytes, client: int, pod: int, slot: int, adoptions: int) -> None:
+        self.key = key
+        self.passport = passport
+        self.client = client
+        self.pod = pod
+        self.slot = slot  # of the worker that had it first, or has it now
+        self.adoptions = adoptions
+        self.owner: Channel | None = None
+        self.orphaned = 0.0  # when it lost its owner, on the monotonic clock
+        self.pipes: dict[int, int] = {}  # direction → read end; nobody can write to it any more
+
+    def close(self) -> None:
+        """Let go of its descriptors."""
+        for fd in (self.client, self.pod, *self.pipes.values()):
+            os.close(fd)
+
+    # Somebody else may still hold a duplicate: close(2) alone would send nothing.
+    def shut(self) -> None:
+        """End both connections in order."""
+        for fd in (self.client, self.pod):
+            with suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def message(self) -> tuple[bytes, tuple[int, ...]]:
+        """What its new owner gets, as things are now."""
+        pipes = {way: self.pipes[way] for way in (TO_POD, TO_CLIENT) if way in self.pipes and unread(self.pipes[way])}
+        flags = sum(protocol.parked(way) for way in pipes)
+        data = protocol.pack(Kind.TUNNEL, self.key, self.passport, flags=flags, quantity=self.adoptions)
+        return data, (self.client, self.pod, *pipes.values())
+
+
+class Channel:
+    """The vault's end of a connection to a worker or to a supervisor."""
+
+    __slots__ = ("journal", "keys", "outbox", "pipes", "slot", "sock")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.slot = 0  # that it serves; 0: none
+        self.journal: Journal | None = None
+        self.pipes: dict[int, int] = {}  # place in the journal → read end
+        self.keys: set[int] = set()  # of the tunnels that it owns
+        self.outbox: deque[Held | tuple[bytes, tuple[int, ...]]] = deque()
+
+
+def unread(pipe: int) -> int:
+    """How many bytes wait in a pipe (FIONREAD, ioctl_pipe(2))."""
+    answer = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, answer)
+    return answer[0]

@@ -1,0 +1,228 @@
+"""The vault: it holds a duplicate of every live tunnel's sockets and of every relay pipe.
+
+splice(2) keeps each byte in a kernel object, so a worker killed at any instruction owns none: the one who takes its
+place is handed the descriptors, drains each pipe that holds bytes to where the journal says, and goes on.
+
+- One owner at every instant: a worker's channel is read to its end, past any error, before its tunnels go to another.
+  The end comes when the kernel has closed the last of its descriptors, and no thread of it runs any more.
+- A pipe that holds bytes goes with the tunnel that the journal names, or is closed if that is unknown: its bytes never
+  go to another.
+- Nothing here waits: both ends of a channel are non-blocking, and what doesn't fit waits in an outbox.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from splicer.vault import protocol
+from splicer.vault.held import Channel, Held, unread
+from splicer.vault.journal import Journal
+from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolError
+
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_SHARE = 64  # messages of one channel in a row
+KEEP = 600.0  # seconds that a call without a worker is kept: then nobody is coming any more
+
+Log = Callable[..., None]
+
+
+class Holder:
+    """Holds tunnels for any number of workers; its owner runs the selector's callbacks, and `tidy` every second.
+
+    Args:
+        selector: where channels are watched; a key's data is a callback that takes the events.
+        log: told what happened, as `log(event, **fields)`.
+        keep: seconds that a tunnel without a worker is kept.
+    """
+
+    def __init__(self, selector: selectors.BaseSelector, log: Log, keep: float = KEEP) -> None:
+        self._selector = selector
+        self._log = log
+        self._keep = keep
+        self.slots = 1
+        self.tunnels: dict[int, Held] = {}
+        self.orphans: dict[int, Held] = {}
+        self.channels: list[Channel] = []
+        self.listeners: tuple[bytes, tuple[int, ...]] = (b"[]", ())
+        self.serving: dict[int, Channel] = {}
+        self.inherited: dict[int, Held] = {}  # those with pipes of a dead worker
+
+    def attach(self, sock: socket.socket) -> Channel:
+        """Serve a connection, which is owned from now on."""
+        sock.setblocking(False)
+        channel = Channel(sock)
+        self.channels.append(channel)
+        self._selector.register(sock, _READ, partial(self._ready, channel))
+        return channel
+
+    def tidy(self) -> None:
+        """Close what is over: drained pipes of dead workers, and tunnels that nobody came for."""
+        for key, held in list(self.inherited.items()):
+            for direction, fd in list(held.pipes.items()):
+                if not unread(fd):
+                    os.close(held.pipes.pop(direction))
+            if not held.pipes:
+                del self.inherited[key]
+        late = time.monotonic() - self._keep
+        for held in [held for held in self.orphans.values() if held.orphaned < late]:
+            self._log("tunnel_abandoned", level="error", kept=self._keep, slot=held.slot)
+            held.shut()
+            self._forget(held)
+        for channel in self.channels:
+            if channel.outbox:
+                self._flush(channel)
+
+    def _ready(self, channel: Channel, events: int) -> None:
+        if events & _WRITE:
+            self._flush(channel)
+        if events & _READ:
+            for _ in range(_SHARE):
+                try:
+                    message = protocol.receive(channel.sock)
+                except BlockingIOError:
+                    return
+                except ProtocolError as error:
+                    self._log("vault_message_lost", level="error", error=str(error), slot=channel.slot)
+                    continue
+                except OSError:
+                    message = None
+                if message is None:
+                    self._lost(channel)
+                    return
+                self._handle(channel, message)
+
+    def _handle(self, channel: Channel, message: Message) -> None:
+        kind, number, fds = message.kind, message.number, message.fds
+        if not message.understood:
+            message.close()
+            self._log("vault_refuses", level="error", version=message.version, understood=protocol.VERSION)
+            self._post(channel, protocol.pack(Kind.REFUSED))
+        elif kind == Kind.TUNNEL and len(fds) >= 2:
+            self._take(channel, message)
+        elif kind == Kind.RELEASE:
+            held = self.tunnels.get(number)
+            if held is not None and held.owner is channel:
+                self._forget(held)
+        elif kind == Kind.PIPE and len(fds) == 1:
+            self._drop(channel, number)
+            channel.pipes[number] = fds[0]
+        elif kind == Kind.DROP:
+            self._drop(channel, number)
+        elif kind == Kind.HELLO and len(fds) == 1 and channel.journal is None:
+            channel.journal = Journal(fds[0])
+        elif kind == Kind.SERVE and number and message.quantity:
+            channel.slot, self.slots = number, message.quantity
+            self.serving[number] = channel
+            self.place(list(self.orphans.values()))
+        elif kind == Kind.COUNT:
+            self._post(channel, protocol.pack(Kind.COUNT, quantity=len(self.tunnels)))
+        elif kind == Kind.LISTENERS:
+            for fd in self.listeners[1]:
+                os.close(fd)
+            self.listeners = message.payload, fds
+        elif kind == Kind.ASK:
+            self._post(channel, protocol.pack(Kind.LISTENERS, payload=self.listeners[0]), self.listeners[1])
+        else:
+            message.close()
+            self._log("vault_message_lost", level="error", error=f"kind {kind} with {len(fds)} descriptors")
+
+    # A worker says TUNNEL before the peers see a byte of it; again only if it has found a vault that knows nothing.
+    def _take(self, channel: Channel, message: Message) -> None:
+        client, pod, *pipes = message.fds
+        if message.number in self.tunnels:
+            message.close()
+            return
+        held = Held(message.number, message.payload, client, pod, channel.slot, message.quantity)
+        directions = [way for way in (TO_POD, TO_CLIENT) if message.flags & protocol.parked(way)]
+        held.pipes = dict(zip(directions, pipes, strict=False))
+        if pipes:
+            self.inherited[held.key] = held
+        held.owner = channel
+        channel.keys.add(held.key)
+        self.tunnels[held.key] = held
+
+    def _drop(self, channel: Channel, place: int) -> None:
+        fd = channel.pipes.pop(place, None)
+        if fd is not None:
+            os.close(fd)
+
+    def _forget(self, held: Held) -> None:
+        if held.owner is not None:
+            held.owner.keys.discard(held.key)
+        del self.tunnels[held.key]
+        self.orphans.pop(held.key, None)
+        self.inherited.pop(held.key, None)
+        held.close()
+
+    # All that the worker said has been read; now the journal says whose the bytes in its pipes are.
+    def _lost(self, channel: Channel) -> None:
+        self._selector.unregister(channel.sock)
+        channel.sock.close()
+        self.channels.remove(channel)
+        if self.serving.get(channel.slot) is channel:
+            del self.serving[channel.slot]
+        dirty = self._sort_pipes(channel)
+        orphans = [self.tunnels[key] for key in channel.keys]
+        now = time.monotonic()
+        for held in orphans:
+            held.owner, held.orphaned = None, now
+            self.orphans[held.key] = held
+        if orphans:
+            self._log("tunnels_orphaned", slot=channel.slot, tunnels=len(orphans), pipes=dirty)
+        self.place(orphans)
+
+    def _sort_pipes(self, channel: Channel) -> int:
+        dirty = 0
+        for place, fd in channel.pipes.items():
+            word = channel.journal.words[place] if channel.journal is not None and unread(fd) else 0
+            held = self.tunnels.get(word & ~1)
+            if held is None or held.owner is not channel:
+                os.close(fd)
+                continue
+            dirty += 1
+            if (older := held.pipes.pop(word & 1, None)) is not None:
+                os.close(older)  # empty: a direction with bytes in one pipe is not read into another
+            held.pipes[word & 1] = fd
+            self.inherited[held.key] = held
+        channel.pipes.clear()
+        if channel.journal is not None:
+            channel.journal.close()
+        return dirty
+
+    def place(self, orphans: list[Held]) -> None:
+        """Give tunnels to the workers that serve their slots; those of a vacant slot wait for one."""
+        targets = set()
+        for held in orphans:
+            held.slot = (max(held.slot, 1) - 1) % self.slots + 1  # there may be fewer workers now
+            channel = self.serving.get(held.slot)
+            if channel is not None:
+                del self.orphans[held.key]
+                held.owner = channel
+                held.adoptions += 1
+                channel.keys.add(held.key)
+                channel.outbox.append(held)
+                targets.add(channel)
+        for channel in targets:
+            self._flush(channel)
+
+    def _post(self, channel: Channel, data: bytes, fds: tuple[int, ...] = ()) -> None:
+        channel.outbox.append((data, fds))
+        self._flush(channel)
+
+    # What is queued is sent as it is when its turn comes. A broken channel keeps it: its end is about to be read.
+    def _flush(self, channel: Channel) -> None:
+        outbox = channel.outbox
+        with suppress(OSError):
+            while outbox:
+                data, fds = outbox[0].message() if isinstance(outbox[0], Held) else outbox[0]
+                protocol.send(channel.sock, data, fds)
+                outbox.popleft()
+        wanted = _READ | _WRITE if outbox else _READ
+        if self._selector.get_key(channel.sock).events != wanted:
+            self._selector.modify(channel.sock, wanted, partial(self._ready, channel))

@@ -1,0 +1,13 @@
+"""Descriptors: a tunnel takes two in its worker and two in the vault, and 1,024 is for shells."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import suppress
+
+
+def raise_descriptor_limit() -> None:
+    """Lift the soft RLIMIT_NOFILE to the hard one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,106 @@
+"""`splicer vault`: the holder as a process of its own, for a container that outlives the proxy's."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import stat
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from splicer.vault.holder import KEEP, Holder
+
+_TICK = 1.0  # seconds
+_BACKLOG = 256
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred, unix(7)
+
+Log = Callable[..., None]
+
+
+def serve(path: Path, log: Log, keep: float = KEEP) -> None:
+    """Hold tunnels until SIGTERM or SIGINT; they end with it.
+
+    Args:
+        path: of the socket, mode 0600; only processes of the same user (or root) are heard.
+        log: told what happened.
+        keep: seconds that a tunnel without a worker is kept.
+
+    Raises:
+        OSError: the socket can't be had; EADDRINUSE: another vault serves it.
+    """
+    stop = _stop_signals()
+    with selectors.DefaultSelector() as selector:
+        holder = Holder(selector, log, keep)
+        listener = _listen(path)
+
+        def accept(_: int) -> None:
+            with suppress(BlockingIOError):
+                sock, _address = listener.accept()
+                _, uid, _ = _CREDENTIALS.unpack(
+                    sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+                )
+                if uid in (os.geteuid(), 0):
+                    holder.attach(sock)
+                else:
+                    log("vault_peer_refused", level="error", uid=uid)
+                    sock.close()
+
+        selector.register(listener, selectors.EVENT_READ, accept)
+        selector.register(stop, selectors.EVENT_READ, None)
+        log("vault_ready", socket=str(path))
+        _loop(selector, holder)
+        path.unlink(missing_ok=True)
+    log("vault_stopped", tunnels=len(holder.tunnels))
+
+
+def _loop(selector: selectors.BaseSelector, holder: Holder) -> None:
+    due = time.monotonic()
+    while True:
+        for key, events in selector.select(max(0.0, due - time.monotonic())):
+            if key.data is None:
+                return
+            key.data(events)
+        if time.monotonic() >= due:
+            holder.tidy()
+            due = time.monotonic() + _TICK
+
+
+# A socket file that nobody listens at is what a killed vault left.
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with suppress(OSError):
+        if stat.S_ISSOCK(path.stat().st_mode):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+                try:
+                    probe.connect(str(path))
+                except ConnectionRefusedError:
+                    path.unlink()
+    mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(mask)
+    listener.setblocking(False)
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def _stop_signals() -> socket.socket:
+    ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
+        end.setblocking(False)
+    signal.set_wakeup_fd(theirs.detach())
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: None)
+    for signum in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(signum, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    return ours
