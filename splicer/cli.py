@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -23,7 +24,9 @@ app = typer.Typer(
 )
 
 ConfigFile = Annotated[Path, typer.Option("-c", "--config", metavar="FILE", help="The configuration.")]
+Pid = Annotated[int | None, typer.Option(min=1, help="Of the supervisor, if several run the same file.")]
 _DEFAULT = Path("routing.toml")
+_HANDOVER = 20.0  # seconds
 
 
 def main() -> None:
@@ -39,14 +42,58 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 
 @app.command()
-def run(config: ConfigFile = _DEFAULT) -> None:
-    """Run the edge. SIGHUP reloads, SIGTERM drains, SIGINT stops."""
-    from splicer.run import serve
+def run(
+    config: ConfigFile = _DEFAULT,
+    vault: Annotated[
+        Path | None,
+        typer.Option(metavar="SOCKET", help="Of a `splicer vault`, which keeps the calls if all of this ends."),
+    ] = None,
+) -> None:
+    """Run the edge. SIGHUP reloads, SIGTERM drains, SIGINT stops, SIGUSR2 upgrades, SIGUSR1 renews the workers."""
+    from splicer.supervisor.launch import become
+
+    become("splicer.supervisor", {"path": str(config), "vault": None if vault is None else str(vault)})
+
+
+@app.command()
+def vault(
+    socket: Annotated[Path, typer.Option(metavar="PATH", help="Where `splicer run --vault PATH` finds it.")],
+    keep: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long calls are kept while no worker is there.")
+    ] = "10m",
+) -> None:
+    """Hold the calls in a process of its own, so that they outlive all of `splicer run`."""
+    from splicer.config.plain import BadValue
+    from splicer.config.values import duration
+    from splicer.supervisor.launch import become
 
     try:
-        serve(config, os.environ)
-    except ConfigError as error:
-        _fail(*error.faults)
+        seconds = duration(keep)
+    except BadValue as error:
+        raise typer.BadParameter(str(error), param_hint="--keep") from error
+    become("splicer.supervisor.vault", {"socket": str(socket), "keep": seconds})
+
+
+@app.command()
+def upgrade(config: ConfigFile = _DEFAULT, pid: Pid = None) -> None:
+    """Go on with the code and the configuration now on disk: same process, same calls. Its log tells the outcome."""
+    _signal(signal.SIGUSR2, config, pid)
+
+
+@app.command()
+def recycle(config: ConfigFile = _DEFAULT, pid: Pid = None) -> None:
+    """Renew the workers, one after another; each hands its calls over. Its log tells the outcome."""
+    _signal(signal.SIGUSR1, config, pid)
+
+
+@app.command()
+def handover(config: ConfigFile = _DEFAULT, pid: Pid = None) -> None:
+    """End `splicer run`, and leave its calls in the vault of their own container. For a container's preStop."""
+    from splicer.supervisor.find import has_ended
+
+    found = _signal(signal.SIGQUIT, config, pid)
+    if not has_ended(found, _HANDOVER):
+        _fail(f"process {found} goes on; its log says why")
 
 
 @app.command()
@@ -97,6 +144,21 @@ def demo(
         run_demo(once=once, port=port)
     except DemoFailed as error:
         _fail(error.detail)
+
+
+def _signal(signum: signal.Signals, config: Path, pid: int | None) -> int:
+    from splicer.supervisor.find import supervisors
+
+    if pid is None:
+        found = supervisors(config)
+        if len(found) != 1:
+            _fail(f"{config}: {len(found)} supervisors run it; say --pid" if found else f"{config}: nobody runs it")
+        pid = found[0]
+    try:
+        os.kill(pid, signum)
+    except OSError as error:
+        _fail(f"process {pid}: {error.strerror}")
+    return pid
 
 
 def _fail(*faults: str) -> NoReturn:

@@ -269,6 +269,7 @@ class Record:
         closer: who ended it; None while it lives.
         close_reason: a stable word: "eof", "reset", "idle", "complete", an error's `reason` ...
         detail: one line more when something went wrong.
+        adopted: how often a tunnel has changed its worker.
     """
 
     id: str
@@ -293,3 +294,4 @@ class Record:
     closer: str | None = None
     close_reason: str | None = None
     detail: str | None = None
+    adopted: int = 0

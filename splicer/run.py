@@ -1,69 +1,68 @@
-"""`splicer run`: from a file to a serving worker."""
+"""`python -m splicer.run`: a worker process. The supervisor starts it, and tells it what to do when it is ready."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import traceback
 from pathlib import Path
+from typing import Any
 
 import trio
 from setproctitle import setproctitle
 
-from splicer.config.advice import warnings
-from splicer.config.schema import Config
+from splicer.control.board import Board
 from splicer.control.lines import LineWriter
-from splicer.control.log import Logger, make_logger
-from splicer.control.reload import read_config
-from splicer.errors import ConfigError
-from splicer.net.listen import bind
-from splicer.worker import Worker, raise_descriptor_limit
+from splicer.vault.limits import raise_descriptor_limit
+from splicer.worker import Worker
 
 _SWITCH_SECONDS = 0.0005  # for how long another thread (a reload, the log) may hold up the frames
+_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)  # the supervisor's affairs
 
 
-def serve(path: Path, environ: Mapping[str, str]) -> None:
-    """Run the edge until a signal ends it.
-
-    Args:
-        path: the routing.toml.
-        environ: for its ``${NAME}``.
-
-    Raises:
-        ConfigError: the file has faults, or an address can't be listened on.
-    """
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until its handler stands: the file is about to be read anyway
+def main() -> None:
+    """Work until the supervisor says that it is enough, or it is gone and all calls are over."""
+    for signum in _IGNORED:
+        signal.signal(signum, signal.SIG_IGN)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    config = read_config(path, environ)
+    setproctitle("splicer: spare")
     raise_descriptor_limit()
-    listeners = _bind(path, config)
-    setproctitle(f"splicer: worker {path}")
-    with _logger(config) as log:
-        for warning in warnings(config):
-            log.warning("config_warning", warning=warning)
-        trio.run(Worker(config, path, environ, listeners, log).run)
-
-
-def _bind(path: Path, config: Config) -> list[socket.socket]:
-    listeners: list[socket.socket] = []
+    lines = LineWriter(sys.stdout.fileno())
+    code = 0
     try:
-        for address in config.server.listen:
-            listeners.append(bind(address.host, address.port))
-    except OSError as error:
-        for listener in listeners:
-            listener.close()
-        raise ConfigError((f"{path}: server.listen: {address}: {error.strerror}",)) from error
-    return listeners
+        trio.run(_worker(json.loads(sys.argv[1]), lines).run)
+    except BaseException as error:  # noqa: BLE001 - printed; a task that is unwound now would cut off its call
+        code = 1
+        if not isinstance(error, SystemExit):
+            traceback.print_exc()
+    lines.close()
+    os._exit(code)
 
 
-@contextmanager
-def _logger(config: Config) -> Iterator[Logger]:
-    stdout = sys.stdout.fileno()
-    lines = LineWriter(stdout)
-    try:
-        yield make_logger(lines, config.log.format, colors=os.isatty(stdout))
-    finally:
-        lines.close()
+def _worker(arguments: dict[str, Any], lines: LineWriter) -> Worker:
+    vault = arguments.get("vault")
+    socket_of_vault = arguments.get("vault_path")
+    return Worker(
+        control=_socket(arguments["control"]),
+        board=Board(arguments["board"]),
+        row=arguments["row"],
+        vault=None if vault is None else _socket(vault),
+        vault_path=None if socket_of_vault is None else Path(socket_of_vault),
+        path=Path(arguments["path"]),
+        environ=os.environ,
+        lines=lines,
+    )
+
+
+def _socket(fd: int) -> socket.socket:
+    os.set_inheritable(fd, False)
+    sock = socket.socket(fileno=fd)
+    sock.setblocking(False)
+    return sock
+
+
+if __name__ == "__main__":
+    main()

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import gc
-import resource
+import os
 import signal
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+import sys
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import trio
+from attrs import astuple
+from setproctitle import getproctitle, setproctitle
 
 from splicer.config.schema import Config, ResolverSettings
+from splicer.control import wire
 from splicer.control.accesslog import AccessLog
-from splicer.control.log import Logger
-from splicer.control.reload import Reloader
-from splicer.errors import Side, TooManyConnections
-from splicer.model import authority
+from splicer.control.board import COUNTS, Board, Column
+from splicer.control.lines import LineWriter
+from splicer.control.log import Logger, make_logger
+from splicer.control.reload import Prepared, prepare
+from splicer.errors import ConfigError, Side, TooManyConnections
 from splicer.net.dial import dial
 from splicer.net.listen import accept_forever
 from splicer.net.resolve import Resolver
@@ -25,95 +32,317 @@ from splicer.net.stream import TcpStream
 from splicer.relay.hub import Hub
 from splicer.relay.interleave import Interleave
 from splicer.routing.table import RouteTable
+from splicer.session import passport
 from splicer.session.client import ClientLeg
 from splicer.session.connection import Connection
-from splicer.session.house import House, Rules
+from splicer.session.house import Counts, House, Rules
 from splicer.session.respond import send_refusal
+from splicer.session.tunnel import run_adopted
 from splicer.session.watch import watch_clients
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pool import IdlePool
+from splicer.vault.client import Adopted, VaultLink
 
 _TURNED_AWAY_AT_ONCE = 256  # connections over the limit that still get an answer; the rest is closed
 _QUIET = 10.0  # seconds between two lines about the same exhaustion
-_POLL = 0.05  # seconds between two looks at whether a drain is complete
-_GRACE = 1.0  # seconds for closing tunnels to be logged
+_SHOW = 0.1  # seconds between two looks of others at our numbers, and between two looks of ours at a drain
+_RETIRE = 15.0  # seconds for handshakes under way before the tunnels are handed over
 _GC_THRESHOLDS = (20_000, 50, 1000)  # a full collection walks every tunnel's objects, and all frames wait for it
 
 
 class Worker:
-    """Serves until a signal ends it.
+    """Serves a slot when it is told to.
 
     Args:
-        config: in force at the start.
-        path: its file, for a reload.
+        control: the channel to the supervisor.
+        board: where the processes show their numbers.
+        row: this one's on it.
+        vault: a connection to the vault, or None.
+        vault_path: of its socket, if it is a process of its own.
+        path: the configuration's file, for messages: its text comes from the supervisor.
         environ: for its ``${NAME}``.
-        listeners: bound and listening; they are closed at the end.
-        log: where its lines go.
+        lines: where log lines go.
     """
 
     def __init__(
-        self, config: Config, path: Path, environ: Mapping[str, str], listeners: list[socket.socket], log: Logger
+        self,
+        control: socket.socket,
+        board: Board,
+        row: int,
+        vault: socket.socket | None,
+        vault_path: Path | None,
+        path: Path,
+        environ: Mapping[str, str],
+        lines: LineWriter,
     ) -> None:
-        self._listeners = listeners
-        self._log = log
-        self._observer = AccessLog(log, config.log.query)
+        self._control = control
+        self._board = board
+        self._row_number = row
+        self._row = board.row(row)
+        self._path = path
+        self._environ = environ
+        self._lines = lines
+        self._link = VaultLink(vault, vault_path, self._adopt, self._hear_of_vault)
+        self._hub = Hub(keeper=self._link)
         self._balancer = Balancer()
         self._pool = IdlePool()
-        self._hub = Hub()
-        self._reloader = Reloader(path, environ, config, log, self._apply)
+        self._accepting = trio.CancelScope()
         self._resolver: tuple[tuple[ResolverSettings, float], Resolver] | None = None
-        self._reload_wanted = trio.Event()
         self._turned_away = 0
         self._exhausted_logged = -_QUIET
+        self._listeners: list[socket.socket] = []
+        self._log: Logger | None = None
+        self._orphaned = False
 
     async def run(self) -> None:
-        """Serve. SIGHUP reloads; SIGTERM drains; a second SIGTERM, or SIGINT, stops at once."""
-        with (
-            trio.open_signal_receiver(signal.SIGHUP, signal.SIGTERM, signal.SIGINT) as signals,
-            self._hub.opened(),
-        ):
-            config = self._reloader.config
+        """Do what the supervisor says, until it says stop."""
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, self._hub.opened():
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                self._house = House(
-                    rules=self._rules(config, RouteTable(config.routes)),
-                    dial=dial,
-                    pool=self._pool,
-                    balancer=self._balancer,
-                    splice=self._hub.splice,
-                    observer=self._observer,
-                )
                 trio.lowlevel.add_instrument(Interleave(self._hub))
-                nursery.start_soon(self._hub.run)
-                nursery.start_soon(self._pool.run)
-                nursery.start_soon(watch_clients, self._house.waiting)
-                nursery.start_soon(self._reload)
+                for task in (self._hub.run, self._link.run, self._pool.run, self._show, partial(self._heed, signals)):
+                    nursery.start_soon(self._vital, task)
+                self._tell("imported")
+                async for words, fds in self._orders():
+                    if words["do"] == "stop":
+                        break
+                    await self._obey(words, fds)
+                else:
+                    await self._finish_alone()
+                nursery.cancel_scope.cancel()
+            self._pool.close()
+
+    # Unwinding would close every call's sockets in order. Dying keeps them: the vault has them, and a spare is waiting.
+    async def _vital(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await task()
+        except Exception as error:  # noqa: BLE001 - it is told of, and the process ends
+            self._die(error)
+
+    def _die(self, error: BaseException) -> None:
+        text = "".join(traceback.format_exception(error))[-2000:]
+        if self._log is not None:
+            self._log.error("worker_crash", pid=os.getpid(), error=repr(error), traceback=text)
+        else:
+            print(text, file=sys.stderr)  # noqa: T201 - how to log has not been told yet
+        self._lines.close()
+        os._exit(1)
+
+    async def _orders(self) -> AsyncIterator[tuple[wire.Words, list[int]]]:
+        while True:
+            try:
+                order = wire.hear(self._control)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._control)
+                continue
+            except OSError:
+                return
+            if order is None:
+                return
+            yield order
+
+    async def _obey(self, words: wire.Words, fds: list[int]) -> None:
+        match words["do"]:
+            case "prepare":
+                await self._prepare(fds[0])
+            case "serve":
+                self._serve(words, fds)
+            case "reload":
+                self._nursery.start_soon(self._reload, fds[0])
+            case "drain":
+                self._house.draining = True
+                self._publish()
+                self._tell("draining")
+            case "expire":
+                self._hub.end_all(Side.PROXY, "drain")
+            case "retire":
+                self._nursery.start_soon(
+                    self._vital, partial(self._retire, words.get("seconds", _RETIRE), words.get("linger"))
+                )
+
+    def _tell(self, word: str) -> None:
+        try:
+            wire.say(self._control, {"is": word})
+        except OSError:
+            return  # the end of the channel is about to be read
+
+    # ---- a slot ----
+
+    # All that takes time is done before there is a slot to take: calls may be waiting then.
+    async def _prepare(self, fd: int) -> None:
+        prepared = await self._read(fd)
+        config = self._config = prepared.config
+        self._log = make_logger(self._lines, config.log.format, colors=os.isatty(sys.stdout.fileno()))
+        self._observer = AccessLog(self._log, config.log.query)
+        self._house = House(
+            rules=self._rules(config, prepared.table),
+            dial=dial,
+            pool=self._pool,
+            balancer=self._balancer,
+            splice=self._hub.splice,
+            observer=self._observer,
+            vault=self._link,
+            others=lambda: Counts(*self._board.others(self._row_number)),
+        )
+        self._nursery.start_soon(self._vital, partial(watch_clients, self._house.waiting))
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+        self._tell("prepared")
+
+    def _serve(self, words: wire.Words, fds: list[int]) -> None:
+        self._house.draining = words["draining"]
+        self._link.serve(words["slot"], words["slots"])
+        self._listeners = [socket.socket(fileno=fd) for fd in fds]
+        self._nursery.start_soon(self._vital, self._accept_all)
+        setproctitle(f"splicer: worker {words['slot']}")
+        self._publish()
+        self._tell("serving")
+
+    async def _read(self, fd: int) -> Prepared:
+        return await trio.to_thread.run_sync(prepare, wire.read_text(fd), self._path, self._environ)
+
+    async def _accept_all(self) -> None:
+        with self._accepting:
+            async with trio.open_nursery() as nursery:
                 for listener in self._listeners:
                     nursery.start_soon(accept_forever, listener, self._accept, self._exhausted)
-                gc.collect()
-                gc.freeze()
-                gc.set_threshold(*_GC_THRESHOLDS)
-                self._log.info("ready", listen=[_name(listener) for listener in self._listeners])
-                async for signum in signals:
-                    if signum == signal.SIGHUP:
-                        self._reload_wanted.set()
-                    elif signum == signal.SIGTERM and not self._house.draining:
-                        nursery.start_soon(self._drain, nursery.cancel_scope)
-                    else:
-                        nursery.cancel_scope.cancel()
-                        break
-            self._pool.close()
-            for listener in self._listeners:
-                listener.close()
-        self._log.info("stopped")
 
-    # Beside the signals, so that a slow file keeps none waiting; those that come meanwhile make one more reload.
-    async def _reload(self) -> None:
+    def _accept(self, sock: socket.socket, peer: str) -> None:
+        counts = self._house.counts
+        counts.accepted += 1
+        stream = TcpStream(sock)
+        if counts.active + self._house.others().active >= self._house.rules.limits.connections:
+            self._observer.connection_refused(peer, TooManyConnections())
+            if self._turned_away < _TURNED_AWAY_AT_ONCE:
+                self._nursery.start_soon(self._turn_away, ClientLeg(stream, peer))
+            else:
+                stream.close()
+            return
+        counts.handled += 1
+        self._nursery.start_soon(Connection(self._house, stream, peer).serve)
+        self._publish()
+
+    async def _turn_away(self, client: ClientLeg) -> None:
+        self._turned_away += 1
+        try:
+            await send_refusal(client, TooManyConnections())
+            await client.linger()
+        finally:
+            self._turned_away -= 1
+            client.stream.close()
+
+    def _exhausted(self, error: OSError) -> None:
+        now = trio.current_time()
+        if self._log is not None and now - self._exhausted_logged >= _QUIET:
+            self._exhausted_logged = now
+            self._log.error("accept_backs_off", error=error.strerror, tunnels=self._hub.tunnels)
+
+    # ---- tunnels of those who are dead, or have left ----
+
+    def _adopt(self, adopted: Adopted) -> None:
+        try:
+            past = passport.read(adopted.passport, adopted.adoptions)
+        except ValueError as error:
+            self._log_error("adoption_failed", error=str(error))
+            for sock in (adopted.client, adopted.pod):
+                TcpStream(sock).close()
+            for fd in adopted.pipes.values():
+                os.close(fd)
+            self._link.release(adopted.key)
+            return
+        self._link.remember(adopted)
+        streams = TcpStream(adopted.client), TcpStream(adopted.pod)
+        self._nursery.start_soon(run_adopted, self._house, past, *streams, adopted.pipes)
+
+    def _hear_of_vault(self, event: str) -> None:
+        if event != "vault_connected":
+            self._log_error(event, tunnels=self._hub.tunnels)
+        elif self._log is not None:
+            self._log.info(event, tunnels=self._hub.tunnels)
+
+    def _log_error(self, event: str, **fields: Any) -> None:
+        if self._log is not None:
+            self._log.error(event, **fields)
+
+    # Frames and handshakes go on until nothing is under way but tunnels. From then on nothing here touches them.
+    async def _retire(self, seconds: float, linger: float | None) -> None:
+        self._stop_listening()
+        self._house.retiring = True
+        with trio.move_on_after(seconds):
+            await self._until(lambda: not self._under_way())
+        setproctitle(f"{getproctitle()} (leaving)")
+        if self._link.connected:
+            self._hub.let_go()
+            self._link.close()
+            self._tell("handed_over")
+        with trio.move_on_after(self._config.deadlines.drain if linger is None else linger):
+            await self._until(lambda: not self._under_way() and not self._hub.tunnels)
+        self._lines.close()
+        os._exit(0)
+
+    def _under_way(self) -> int:
+        counts = self._house.counts
+        return counts.reading + counts.writing - self._hub.tunnels - self._hub.left
+
+    def _stop_listening(self) -> None:
+        self._accepting.cancel()
+        for listener in self._listeners:
+            trio.lowlevel.notify_closing(listener)
+            listener.close()
+
+    async def _until(self, true: Callable[[], bool]) -> None:
+        while not true():  # noqa: ASYNC110 - an event would cost every exchange, this is rare
+            await trio.sleep(_SHOW / 4)
+
+    # ---- the supervisor is gone ----
+
+    async def _heed(self, signals: AsyncIterator[int]) -> None:
+        async for _ in signals:
+            if self._orphaned:
+                self._nursery.cancel_scope.cancel()
+
+    async def _finish_alone(self) -> None:
+        self._orphaned = True
+        if self._log is None:
+            return
+        self._log.error("supervisor_lost", tunnels=self._hub.tunnels)
+        self._stop_listening()
+        self._house.retiring = True
+        await self._until(lambda: not self._under_way() and not self._hub.tunnels)
+
+    # ---- what others see ----
+
+    async def _show(self) -> None:
         while True:
-            await self._reload_wanted.wait()
-            self._reload_wanted = trio.Event()
-            await self._reloader.reload()
+            self._row[Column.BEAT] += 1
+            if self._log is not None:
+                self._publish()
+            await trio.sleep(_SHOW)
+
+    def _publish(self) -> None:
+        row, house = self._row, self._house
+        row[Column.TUNNELS] = self._hub.tunnels
+        row[Column.EXCHANGES] = len(house.waiting)
+        for column, count in zip(range(*COUNTS.indices(len(row))), astuple(house.counts), strict=True):
+            row[column] = count
+
+    # ---- the rules ----
+
+    # In a thread: a large file must not hold up the frames.
+    async def _reload(self, fd: int) -> None:
+        try:
+            prepared = await self._read(fd)
+            self._house.rules = self._rules(prepared.config, prepared.table)
+            self._observer.query = prepared.config.log.query
+            self._config = prepared.config
+        except ConfigError as error:
+            self._log_error("reload_failed", file=str(self._path), kept="the old routes", error=error.detail)
+        except Exception as error:  # noqa: BLE001 - all calls live beside this task
+            self._log_error("reload_failed", file=str(self._path), kept="the old routes", error=repr(error))
+        self._tell("reloaded")
 
     def _rules(self, config: Config, table: RouteTable) -> Rules:
         return Rules(
@@ -131,65 +360,3 @@ class Worker:
         if self._resolver is None or self._resolver[0] != wanted:
             self._resolver = wanted, Resolver(config.resolver, nursery=self._nursery, lifetime=lifetime)
         return self._resolver[1]
-
-    def _apply(self, config: Config, table: RouteTable) -> None:
-        self._house.rules = self._rules(config, table)
-        self._observer.query = config.log.query
-
-    # The listeners stay open: a probe must be able to hear "draining", and a refusal is better than silence.
-    async def _drain(self, everything: trio.CancelScope) -> None:
-        seconds = self._reloader.config.deadlines.drain
-        self._house.draining = True
-        self._log.info("drain", tunnels=self._hub.tunnels, exchanges=len(self._house.waiting), seconds=seconds)
-        with trio.move_on_after(seconds):
-            while self._is_busy():  # noqa: ASYNC110 - an event would cost every exchange, a drain is rare
-                await trio.sleep(_POLL)
-        if self._is_busy():
-            self._log.warning("drain_expired", tunnels=self._hub.tunnels, exchanges=len(self._house.waiting))
-            self._hub.end_all(Side.PROXY, "drain")
-            await trio.sleep(_GRACE)
-        everything.cancel()
-
-    # A connection that is being refused is no work: clients that keep coming must not make a drain last.
-    def _is_busy(self) -> bool:
-        return bool(self._hub.tunnels or self._house.waiting)
-
-    def _accept(self, sock: socket.socket, peer: str) -> None:
-        counts = self._house.counts
-        counts.accepted += 1
-        stream = TcpStream(sock)
-        if counts.active >= self._house.rules.limits.connections:
-            self._observer.connection_refused(peer, TooManyConnections())
-            if self._turned_away < _TURNED_AWAY_AT_ONCE:
-                self._nursery.start_soon(self._turn_away, ClientLeg(stream, peer))
-            else:
-                stream.close()
-            return
-        counts.handled += 1
-        self._nursery.start_soon(Connection(self._house, stream, peer).serve)
-
-    async def _turn_away(self, client: ClientLeg) -> None:
-        self._turned_away += 1
-        try:
-            await send_refusal(client, TooManyConnections())
-            await client.linger()
-        finally:
-            self._turned_away -= 1
-            client.stream.close()
-
-    def _exhausted(self, error: OSError) -> None:
-        now = trio.current_time()
-        if now - self._exhausted_logged >= _QUIET:
-            self._exhausted_logged = now
-            self._log.error("accept_backs_off", error=error.strerror, tunnels=self._hub.tunnels)
-
-
-def raise_descriptor_limit() -> None:
-    """Lift the soft RLIMIT_NOFILE to the hard one: a tunnel takes two descriptors, and 1,024 is for shells."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _name(listener: socket.socket) -> str:
-    return authority(*listener.getsockname()[:2])

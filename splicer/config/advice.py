@@ -64,7 +64,5 @@ def _in_vain(config: Config) -> Iterator[str]:
 
 def _not_served(config: Config) -> Iterator[str]:
     """What the format has and this version doesn't act on."""
-    if config.server.workers != 1:
-        yield f"server.workers: {config.server.workers}: this version runs one worker"
     if config.server.metrics is not None:
         yield f"server.metrics: {config.server.metrics}: this version serves no metrics"

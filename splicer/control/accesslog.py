@@ -35,7 +35,8 @@ class AccessLog:
     def tunnel_closed(self, record: Record) -> None:
         """See `session.house.Observer`."""
         if record.logged:
-            self.log.info("tunnel_close", **self._request(record), **_handshake(record), **_end(record))
+            fields = self._request(record) | _handshake(record) | _end(record)
+            self.log.info("tunnel_close", **fields, adopted=record.adopted)
 
     def exchange_ended(self, record: Record) -> None:
         """See `session.house.Observer`."""

@@ -16,7 +16,7 @@ from trio_websocket import ConnectionClosed
 
 from splicer.demo.failure import DemoFailed
 from splicer.demo.replay import replayed
-from splicer.net.listen import bind
+from splicer.net.bind import bind
 
 _CHUNK = 16384  # bytes
 _PATIENCE = 75.0  # seconds, for the next request to come and be answered

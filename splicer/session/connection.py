@@ -159,7 +159,8 @@ class Connection:
 
     async def _respond(self, match: Match, head: RequestHead, record: Record) -> Then:
         assert match.route.respond is not None  # noqa: S101 - the caller has looked
-        answer = answer_of(match.route.respond, self._house.counts, draining=self._house.draining)
+        house = self._house
+        answer = answer_of(match.route.respond, house.counts + house.others(), draining=house.draining)
         more = self._may_go_on()
         data = simple_response(
             answer.status,
@@ -178,7 +179,7 @@ class Connection:
     # An answer of our own leaves the connection open only if the next byte on it is surely the next request's first.
     def _may_go_on(self) -> bool:
         head, exchange = self._head, self._exchange
-        if head is None or head.version != "1.1" or self._house.draining:
+        if head is None or head.version != "1.1" or self._house.draining or self._house.retiring:
             return False
         if any(b"close" in value.lower() for value in head.values(b"connection")):
             return False

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import astuple, define, field, frozen
 
 from splicer.config.schema import Limits
 from splicer.errors import SplicerError
 from splicer.model import Deadlines, Endpoint, Network, Record
 from splicer.net.stream import ByteStream
-from splicer.relay.leg import TunnelEnd, TunnelLimits
+from splicer.relay.leg import Past, TunnelEnd, TunnelLimits
 from splicer.routing.table import RouteTable
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
@@ -64,6 +64,9 @@ class Counts:
         """Count a connection out."""
         setattr(self, place, getattr(self, place) - 1)
 
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
     def move(self, source: Place, place: Place) -> Place:
         """Count a connection elsewhere."""
         self.leave(source)
@@ -98,12 +101,25 @@ class Splice(Protocol):
         pod: socket.socket,
         limits: TunnelLimits,
         *,
-        to_client: bytes,
-        to_pod: bytes,
+        to_client: bytes = b"",
+        to_pod: bytes = b"",
         tally: list[int],
+        key: int = 0,
+        register: Callable[[], Awaitable[None]] | None = None,
+        past: Past | None = None,
     ) -> Awaitable[TunnelEnd]:
         """Relay until both directions are over."""
         ...
+
+
+class Vault(Protocol):
+    """`vault.client.VaultLink`: who keeps a tunnel should this worker die."""
+
+    async def register(self, key: int, passport: bytes, client: socket.socket, pod: socket.socket) -> None:
+        """Keep a tunnel."""
+
+    def release(self, key: int) -> None:
+        """Keep it no longer."""
 
 
 class Waiting(Protocol):
@@ -122,7 +138,8 @@ class Waiting(Protocol):
 class House:
     """One worker's rooms.
 
-    `rules` is replaced whole by a reload; `draining` is set once and stays.
+    `rules` is replaced whole by a reload; `draining` and `retiring` (another worker has taken this one's place) are set
+    once and stay.
     """
 
     rules: Rules
@@ -133,4 +150,7 @@ class House:
     observer: Observer
     counts: Counts = field(factory=Counts)
     waiting: set[Waiting] = field(factory=set)
+    vault: Vault | None = None
+    others: Callable[[], Counts] = Counts  # the numbers of all other workers together
     draining: bool = False
+    retiring: bool = False

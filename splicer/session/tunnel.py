@@ -1,6 +1,9 @@
-"""Upgraded connections: the gate, then the splice."""
+"""Upgraded connections: the gate, then the splice; and those that were another worker's."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from attrs import frozen
 
@@ -9,13 +12,17 @@ from splicer.http1.upgrade import serialize_101
 from splicer.model import Record
 from splicer.net.stream import ByteStream
 from splicer.relay.leg import TunnelEnd, TunnelLimits
+from splicer.session import passport
 from splicer.session.attempt import Attempts
 from splicer.session.client import ClientLeg
 from splicer.session.exchange import Exchange
 from splicer.session.forward import relay_in_time
-from splicer.session.house import House
+from splicer.session.house import House, Place
+from splicer.session.passport import Passport
 from splicer.session.respond import send_refusal
 from splicer.upstream.balance import Hold
+
+Splicing = Callable[[list[int]], Awaitable[TunnelEnd]]
 
 
 @frozen
@@ -59,34 +66,99 @@ async def shake_hands(exchange: Exchange) -> OpenTunnel | bool:
     )
 
 
+# The tunnel is in the vault before the client sees a byte of its 101, which leaves by splice like all that follows.
 async def run_tunnel(house: House, client: ClientLeg, tunnel: OpenTunnel) -> None:
     """Relay until the tunnel is over, and close both legs as it ended."""
-    record, tally = tunnel.record, [0, 0]
+    record, limits, head = tunnel.record, tunnel.limits, tunnel.head
+    sockets = client.stream.sock, tunnel.pod.sock
+    key = _key(record)
+
+    async def register() -> None:
+        if house.vault is not None:
+            await house.vault.register(key, passport.write(record, limits, len(head), *sockets), *sockets)
+
+    async def splice(tally: list[int]) -> TunnelEnd:
+        house.observer.tunnel_opened(record)
+        to_client = head + tunnel.to_client
+        try:
+            return await house.splice(
+                *sockets,
+                limits,
+                to_client=to_client,
+                to_pod=tunnel.to_pod,
+                tally=tally,
+                key=key,
+                register=register,
+            )
+        except OSError as error:
+            record.status = NoDescriptor.status
+            record.detail = f"no pipe: {error.strerror or error}"
+            await send_refusal(client, NoDescriptor())
+            return TunnelEnd(Side.PROXY, NoDescriptor.reason)
+
+    await _run(house, record, (client.stream, tunnel.pod), tunnel.hold, len(head), splice)
+
+
+async def run_adopted(house: House, past: Passport, client: ByteStream, pod: ByteStream, pipes: dict[int, int]) -> None:
+    """Go on with a tunnel that was another worker's. An exception ends this tunnel alone, and the observer is told.
+
+    Args:
+        house: the rooms.
+        past: what was written down about it.
+        client: its connection; it is closed at the end.
+        pod: its connection; it is closed at the end.
+        pipes: direction (0: to the pod) → read end of a pipe whose bytes go first; it is owned from now on.
+    """
+    record = past.record
+    hold = house.balancer.hold(record.endpoint) if record.endpoint is not None else None
+    if hold is not None:
+        hold.__enter__()
+    splice = partial(
+        house.splice,
+        client.sock,
+        pod.sock,
+        past.limits,
+        key=_key(record),
+        past=past.past(client.sock, pod.sock, pipes),
+    )
+    house.counts.enter(Place.WRITING)
+    try:
+        await _run(house, record, (client, pod), hold, past.head, lambda tally: splice(tally=tally))
+    except Exception as error:  # noqa: BLE001 - a bug must not end the other calls; the observer logs it
+        house.observer.crashed(record.client, record, error)
+    finally:
+        house.counts.leave(Place.WRITING)
+
+
+async def _run(
+    house: House,
+    record: Record,
+    streams: tuple[ByteStream, ByteStream],
+    hold: Hold | None,
+    head: int,
+    splice: Splicing,
+) -> None:
+    tally = [0, 0]
     end = TunnelEnd(Side.PROXY, "shutdown")  # unless the splice returns, this task was cancelled
     try:
-        house.observer.tunnel_opened(record)
-        end = await house.splice(
-            client.stream.sock,
-            tunnel.pod.sock,
-            tunnel.limits,
-            to_client=tunnel.head + tunnel.to_client,
-            to_pod=tunnel.to_pod,
-            tally=tally,
-        )
-    except OSError as error:
-        end = TunnelEnd(Side.PROXY, NoDescriptor.reason)
-        record.status = NoDescriptor.status
-        record.detail = f"no pipe: {error.strerror or error}"
-        await send_refusal(client, NoDescriptor())
+        end = await splice(tally)
     except Exception:
         end = TunnelEnd(Side.PROXY, "crash")
         raise
     finally:
-        tunnel.hold.__exit__()  # it was entered when the endpoint was dialled
-        _close(end, client.stream, tunnel.pod)
-        record.to_pod, record.to_client = tally[0], max(0, tally[1] - len(tunnel.head))
+        if hold is not None:
+            hold.__exit__()
+        _close(end, *streams)
+        if house.vault is not None:
+            house.vault.release(_key(record))
+        record.to_pod, record.to_client = tally[0], max(0, tally[1] - head)
         record.closer, record.close_reason = end.closer, end.reason
         house.observer.tunnel_closed(record)
+
+
+# A tunnel's key in the vault: even, for the journal's lowest bit is a direction; random, so that none comes twice.
+def _key(record: Record) -> int:
+    return int(record.id, 16) & ~1 or 2
 
 
 # A reset is passed on as a reset; any other end is an orderly close of both.

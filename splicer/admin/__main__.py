@@ -1,0 +1,47 @@
+"""`python -m splicer.admin`: the admin process. The supervisor starts it, and tells it what to do when it is ready."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+
+import trio
+from setproctitle import setproctitle
+
+from splicer.admin.process import Admin
+from splicer.control.board import Board
+from splicer.control.lines import LineWriter
+from splicer.control.log import make_logger
+
+# The supervisor's affairs, all of them: this process ends when it is told to, or when the supervisor is gone.
+_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)
+
+
+def main() -> None:
+    """Serve until the supervisor says that it is enough, or it is gone."""
+    for signum in _IGNORED:
+        signal.signal(signum, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    setproctitle("splicer: admin")
+    arguments = json.loads(sys.argv[1])
+    stdout = sys.stdout.fileno()
+    lines = LineWriter(stdout)
+    log = make_logger(lines, arguments["format"], colors=os.isatty(stdout))
+    try:
+        trio.run(Admin(_socket(arguments["control"]), Board(arguments["board"]), arguments["row"], log).run)
+    finally:
+        lines.close()
+
+
+def _socket(fd: int) -> socket.socket:
+    os.set_inheritable(fd, False)
+    sock = socket.socket(fileno=fd)
+    sock.setblocking(False)
+    return sock
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The board: shared memory in which each process shows its numbers to the others. One row a process.
+
+A row belongs to one process at a time, and only its owner writes it; the supervisor clears it when that one is dead.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from enum import IntEnum
+
+ROWS = 256
+_COLUMNS = 16
+_BYTES = ROWS * _COLUMNS * 8
+
+
+class Column(IntEnum):
+    """What a row says."""
+
+    BEAT = 0  # grows as long as the event loop runs
+    TUNNELS = 1
+    EXCHANGES = 2
+    ACCEPTED = 3  # from here on: session.house.Counts, in its order
+    HANDLED = 4
+    REQUESTS = 5
+    READING = 6
+    WRITING = 7
+    WAITING = 8
+
+
+COUNTS = slice(Column.ACCEPTED, Column.WAITING + 1)
+_KEPT = (Column.ACCEPTED, Column.HANDLED, Column.REQUESTS)  # totals: a dead process's are not forgotten
+
+
+class Board:
+    """The board, mapped. Row 0 keeps the totals of the dead.
+
+    Args:
+        fd: of an existing one; None makes a new one. It is owned from now on.
+    """
+
+    def __init__(self, fd: int | None = None) -> None:
+        if fd is None:
+            fd = os.memfd_create("splicer-board", os.MFD_CLOEXEC)
+            os.ftruncate(fd, _BYTES)
+        self.fd = fd
+        self._words = memoryview(mmap.mmap(fd, _BYTES)).cast("q")
+
+    def row(self, number: int) -> memoryview[int]:
+        """A row, as it is and to be written."""
+        return self._words[number * _COLUMNS : (number + 1) * _COLUMNS]
+
+    def total(self, column: Column) -> int:
+        """The sum of a column over all rows."""
+        return sum(self._words[column::_COLUMNS])
+
+    def others(self, number: int) -> list[int]:
+        """The sums of `session.house.Counts` over all rows but one."""
+        return [sum(self._words[column::_COLUMNS]) - self.row(number)[column] for column in range(*COUNTS.indices(16))]
+
+    def clear(self, number: int) -> None:
+        """Its process is dead: only its totals stay, in row 0."""
+        row, dead = self.row(number), self.row(0)
+        for kept in _KEPT:
+            dead[kept] += row[kept]
+        for column in range(_COLUMNS):
+            row[column] = 0

@@ -1,0 +1,173 @@
+"""What a tunnel's next worker must know of it: written at its registration, opaque to the vault.
+
+A key that is missing takes its default, for the version before may not have had it (`vault.protocol.VERSION`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import socket
+import struct
+import termios
+import time
+from typing import Any
+
+import trio
+from attrs import frozen
+
+from splicer.errors import Side
+from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record
+from splicer.relay.leg import Past, TunnelLimits
+
+_LONGEST = 1024  # characters of a text that came from outside: a log line has no more
+_MOST_ATTEMPTS = 8
+_TCP_INFO_BYTES = 136
+# tcpi_state, tcpi_last_data_sent, tcpi_last_data_recv (ms), tcpi_bytes_acked: <linux/tcp.h>
+_FACTS = struct.Struct("=B43xI4xI64xQ")
+_ESTABLISHED, _CLOSED = 1, 7
+# The kernel counts our end of stream as a byte; once a connection is closed, its state no longer says that we sent one.
+_FIN_IS_COUNTED = frozenset({4, 5, 6, 9, 11})  # FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK, CLOSING
+
+
+@frozen
+class Leg:
+    """What the kernel knows of a connection.
+
+    Args:
+        state: TCP's.
+        taken: bytes that were written to it, on the kernel's own count.
+        silent: seconds since data came or went.
+    """
+
+    state: int
+    taken: int
+    silent: float
+
+
+@frozen
+class Passport:
+    """A tunnel's life so far.
+
+    Args:
+        record: what the log says of it.
+        limits: its deadlines.
+        head: bytes of the 101, which the counts leave out.
+        opened: when the client got it, on the monotonic clock of the machine, in seconds.
+        client: bytes that the client's socket had taken before the tunnel.
+        pod: the same of the pod's.
+    """
+
+    record: Record
+    limits: TunnelLimits
+    head: int
+    opened: float
+    client: int
+    pod: int
+
+    def past(self, client: socket.socket, pod: socket.socket, pipes: dict[int, int]) -> Past:
+        """Where the tunnel stands now, seen from its sockets.
+
+        A leg that is closed for both directions while its peer has sent no end of stream was reset, and the worker
+        that was told so is dead.
+        """
+        one, other = look(client), look(pod)
+        broken = None
+        if one.state == _CLOSED and other.state == _ESTABLISHED:
+            broken = Side.CLIENT
+        elif other.state == _CLOSED and one.state == _ESTABLISHED:
+            broken = Side.POD
+        return Past(
+            pipes=(pipes.get(0), pipes.get(1)),
+            to_pod=max(0, other.taken - self.pod - (other.state == _CLOSED and broken is not Side.POD)),
+            to_client=max(0, one.taken - self.client - (one.state == _CLOSED and broken is not Side.CLIENT)),
+            silent=min(one.silent, other.silent),
+            age=max(0.0, time.monotonic() - self.opened),
+            broken=broken,
+        )
+
+
+def look(sock: socket.socket) -> Leg:
+    """Ask the kernel about a connection (TCP_INFO and SIOCOUTQ, tcp(7))."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    state, sent, received, acked = _FACTS.unpack_from(info)
+    waiting = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+    return Leg(state, acked + waiting - (state in _FIN_IS_COUNTED), min(sent, received) / 1000)
+
+
+def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket, pod: socket.socket) -> bytes:
+    """The passport of a tunnel that is about to be opened."""
+    endpoint, parts = record.endpoint, record.parts
+    now = time.monotonic()
+    fields = {
+        "id": record.id,
+        "client": record.client,
+        "started": now - (trio.current_time() - record.started),
+        "method": record.method,
+        "path": _cut(record.path),
+        "query": _cut(record.query),
+        "host": _cut(record.host),
+        "route": record.route,
+        "request_id": _cut(record.request_id),
+        "upstream": record.upstream,
+        "target": _cut(record.target),
+        "endpoint": None if endpoint is None else (endpoint.pod, endpoint.address, endpoint.port),
+        "protocol": record.protocol,
+        "logged": record.logged,
+        "attempts": [
+            (attempt.upstream, attempt.endpoint, attempt.failure, _cut(attempt.detail))
+            for attempt in record.attempts[-_MOST_ATTEMPTS:]
+        ],
+        "parts": (parts.resolve, parts.connect, parts.handshake),
+        "limits": (limits.idle, limits.half_closed, limits.lifetime),
+        "head": head,
+        "opened": now,
+        "taken": (look(client).taken, look(pod).taken),
+    }
+    return _ENCODER.encode(fields).encode()
+
+
+def read(data: bytes, adoptions: int) -> Passport:
+    """A passport that another worker wrote.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        fields = json.loads(data)
+        return _passport(fields, adoptions)
+    except (KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"no passport: {error!r}") from error
+
+
+def _passport(fields: dict[str, Any], adoptions: int) -> Passport:
+    endpoint = fields.get("endpoint")
+    record = Record(
+        id=fields["id"],
+        client=fields["client"],
+        started=trio.current_time() - (time.monotonic() - fields["started"]),
+        method=fields.get("method"),
+        path=fields.get("path"),
+        query=fields.get("query"),
+        host=fields.get("host"),
+        route=fields.get("route"),
+        request_id=fields.get("request_id"),
+        upstream=fields.get("upstream"),
+        target=fields.get("target"),
+        endpoint=None if endpoint is None else Endpoint(*endpoint),
+        protocol=fields.get("protocol"),
+        logged=fields.get("logged", True),
+        status=101,
+        attempts=[AttemptOutcome(*attempt) for attempt in fields.get("attempts", ())],
+        parts=HandshakeParts(*fields.get("parts", ())),
+        adopted=adoptions,
+    )
+    client, pod = fields["taken"]
+    return Passport(record, TunnelLimits(*fields["limits"]), fields["head"], fields["opened"], client, pod)
+
+
+_ENCODER = json.JSONEncoder(check_circular=False)
+
+
+def _cut(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _LONGEST else text[:_LONGEST]

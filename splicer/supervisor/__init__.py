@@ -1,0 +1,1 @@
+"""The supervisor: listeners, signals, workers, upgrades."""

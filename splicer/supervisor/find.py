@@ -1,0 +1,41 @@
+"""Finds a running supervisor by the title that it has given itself (proc(5), /proc/PID/cmdline)."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_TITLE = "splicer: supervisor "
+_LOOK = 0.05  # seconds
+_PROC = Path("/proc")
+
+
+def supervisors(config: Path) -> list[int]:
+    """The pids of those that run this file."""
+    wanted = config.resolve()
+    found = []
+    for entry in _PROC.iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):  # it has ended, or is somebody else's
+                title = (entry / "cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
+                if title.startswith(_TITLE) and ((entry / "cwd").readlink() / title[len(_TITLE) :]).resolve() == wanted:
+                    found.append(int(entry.name))
+    return sorted(found)
+
+
+def has_ended(pid: int, seconds: float) -> bool:
+    """Wait for a process to end, so long; whether it has."""
+    late = time.monotonic() + seconds
+    while (_PROC / str(pid)).exists() and not _is_zombie(pid):
+        if time.monotonic() >= late:
+            return False
+        time.sleep(_LOOK)
+    return True
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True

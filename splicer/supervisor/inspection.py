@@ -1,0 +1,88 @@
+"""Asks a short-lived child what a routing.toml says."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from splicer.control.wire import text_file
+from splicer.supervisor.launch import command
+
+Facts = dict[str, Any]
+
+
+class Inspection:
+    """One child at a time; a newer question takes the place of an older one.
+
+    Args:
+        selector: where the answer is awaited.
+    """
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        self._child: subprocess.Popen[bytes] | None = None
+        self._answer = b""
+
+    def ask(self, module: str, path: Path, then: Callable[[Facts], None], *, text: str | None = None) -> None:
+        """Start a child, and go on.
+
+        Args:
+            module: what it runs; it prints one JSON object.
+            path: its argument.
+            then: gets what it says, or `{"faults": […]}`.
+            text: it gets as ``--text FD``.
+
+        Raises:
+            OSError: no process can be had.
+        """
+        self.close()
+        arguments, fds = [str(path)], []
+        if text is not None:
+            fds = [text_file(text)]
+            arguments += ["--text", str(fds[0])]
+        try:
+            child = self._child = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+                command(module, *arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                pass_fds=fds,
+                process_group=0,  # the terminal's Ctrl-C is for the supervisor
+            )
+        finally:
+            for fd in fds:
+                os.close(fd)
+        assert child.stdout is not None  # noqa: S101 - it was asked for
+        self._answer = b""
+        self._selector.register(child.stdout, selectors.EVENT_READ, partial(self._read, child, path, then))
+
+    def close(self) -> None:
+        """Forget a question that is still open."""
+        if self._child is not None:
+            self._end(self._child)
+
+    def _read(self, child: subprocess.Popen[bytes], path: Path, then: Callable[[Facts], None], _: int) -> None:
+        assert child.stdout is not None  # noqa: S101
+        part = os.read(child.stdout.fileno(), 1 << 16)
+        self._answer += part
+        if part:
+            return
+        self._end(child)
+        try:
+            facts = json.loads(self._answer)
+        except ValueError:
+            facts = {"faults": [f"{path}: the process that reads it has failed"]}
+        then(facts)
+
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        assert child.stdout is not None  # noqa: S101
+        self._selector.unregister(child.stdout)
+        child.stdout.close()
+        child.kill()
+        child.wait()
+        self._child = None

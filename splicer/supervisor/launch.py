@@ -1,0 +1,73 @@
+"""How splicer's processes are started: by exec, with the code that is on disk now."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+# A process is born with these blocked, and lets them in when it knows what to do about each.
+SIGNALS = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCHLD,
+)
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """The command line that runs one of splicer's modules: the same package, wherever `python -m` found it."""
+    package = str(Path(__file__).resolve().parent.parent.parent)
+    from_here = sys.path and sys.path[0] in (package, "") and not sys.flags.safe_path
+    return [sys.executable, *([] if from_here else ["-P"]), "-m", module, *arguments]
+
+
+def spawn(module: str, arguments: dict[str, Any], fds: Sequence[int]) -> int:
+    """Start a process; its pid.
+
+    Args:
+        module: what it runs.
+        arguments: its only argument, as JSON.
+        fds: the descriptors that it gets, under the same numbers.
+
+    Raises:
+        OSError: no process can be had.
+    """
+    line = command(module, json.dumps(arguments))
+    for fd in fds:
+        os.set_inheritable(fd, True)
+    try:
+        return os.posix_spawn(line[0], line, os.environ, setsigmask=SIGNALS)
+    finally:
+        for fd in fds:
+            os.set_inheritable(fd, False)
+
+
+def become(module: str, arguments: dict[str, Any], fds: Sequence[int] = ()) -> NoReturn:
+    """Turn this process into another program.
+
+    Args:
+        module: what it runs.
+        arguments: its only argument, as JSON.
+        fds: the descriptors that stay open.
+
+    Raises:
+        OSError: it could not be; all is as it was.
+    """
+    line = command(module, json.dumps(arguments))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    for fd in fds:
+        os.set_inheritable(fd, True)
+    try:
+        os.execve(line[0], line, os.environ)  # noqa: S606 - our own interpreter, no shell
+    finally:
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,69 @@
+"""The supervisor's view of one process that it has started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import suppress
+from enum import StrEnum
+from typing import Any
+
+from splicer.control import wire
+
+
+class State(StrEnum):
+    """Where a process stands."""
+
+    STARTING = "starting"
+    IMPORTED = "imported"  # it has no configuration yet
+    READY = "ready"  # a spare: it could serve at once
+    PLACED = "placed"  # it was given a slot, and has not answered yet
+    SERVING = "serving"
+    LEAVING = "leaving"  # another has its slot
+    GONE = "gone"  # it has handed its tunnels over, and finishes its last exchanges
+
+
+class Process:
+    """A worker, a spare or the admin process.
+
+    Args:
+        pid: its own.
+        row: its row on the board.
+        sock: the channel to it.
+        state: where it stands.
+        slot: that it serves; 0: none.
+    """
+
+    __slots__ = ("beat", "missed", "owed", "pid", "row", "slot", "sock", "state")
+
+    def __init__(self, pid: int, row: int, sock: socket.socket, state: State = State.STARTING, slot: int = 0) -> None:
+        self.pid = pid
+        self.row = row
+        self.sock = sock
+        self.state = state
+        self.slot = slot
+        self.beat = -1
+        self.missed = 0  # seconds in which its loop did not turn
+        self.owed: set[str] = set()  # answers that are still to come
+
+    def say(self, word: str, fds: tuple[int, ...] = (), **more: Any) -> None:
+        """Tell it something; one that does not listen is found out by its heart."""
+        with suppress(OSError):
+            wire.say(self.sock, {"do": word, **more}, fds)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def reason(status: int) -> str:
+    """Why a process ended, from its wait status."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,93 @@
+"""A supervisor's state, as the program that takes its place in the same process gets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from splicer.supervisor.processes import Process, State
+from splicer.vault.handover import HolderState, decode
+
+VERSION = 1
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """One of its processes; `fd` is the channel to it."""
+
+    pid: int
+    row: int
+    fd: int
+    state: State
+    slot: int
+
+    @classmethod
+    def of(cls, process: Process) -> ProcessState:
+        """As it is now."""
+        return cls(process.pid, process.row, process.sock.fileno(), process.state, process.slot)
+
+
+@dataclass(frozen=True)
+class SupervisorState:
+    """All that a supervisor knows.
+
+    Args:
+        facts: what the child said of the configuration.
+        draining: until when, on the monotonic clock; None: it isn't.
+        board: the descriptor of the board.
+        listeners: address → descriptor.
+        crew: the workers.
+        holder: the vault's state, if it is in this process.
+    """
+
+    facts: dict[str, Any]
+    generation: int
+    draining: float | None
+    board: int
+    listeners: dict[Address, int]
+    crew: list[ProcessState]
+    holder: HolderState | None
+
+
+def fields(
+    facts: dict[str, Any],
+    generation: int,
+    draining: float | None,
+    board: int,
+    listeners: dict[Address, int],
+    crew: list[Process],
+    holder: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """A state, fit for JSON; see `SupervisorState`, and `vault.handover.dump` for `holder`."""
+    processes = [ProcessState.of(process) for process in crew]
+    return {
+        "version": VERSION,
+        "facts": facts,
+        "generation": generation,
+        "draining": draining,
+        "board": board,
+        "listeners": [[*address, fd] for address, fd in listeners.items()],
+        "crew": [[one.pid, one.row, one.fd, one.state.value, one.slot] for one in processes],
+        "holder": holder,
+    }
+
+
+def read(raw: dict[str, Any]) -> SupervisorState:
+    """Read what `fields` wrote; no descriptor is touched.
+
+    Raises:
+        ValueError: it is of a version that this program doesn't understand: only its own and the one before.
+        KeyError, TypeError: it is something else.
+    """
+    if raw["version"] not in (VERSION, VERSION - 1):
+        raise ValueError(f"the state is of version {raw['version']}; understood are {VERSION - 1} and {VERSION}")
+    return SupervisorState(
+        facts=raw["facts"],
+        generation=raw["generation"],
+        draining=raw["draining"],
+        board=raw["board"],
+        listeners={(host, port): fd for host, port, fd in raw["listeners"]},
+        crew=[ProcessState(pid, row, fd, State(state), slot) for pid, row, fd, state, slot in raw["crew"]],
+        holder=None if raw["holder"] is None else decode(raw["holder"]),
+    )

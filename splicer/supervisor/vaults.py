@@ -1,0 +1,210 @@
+"""Where the tunnels are held: in the supervisor itself, or in a vault of its own container."""
+
+from __future__ import annotations
+
+import json
+import select
+import selectors
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from splicer.supervisor.listeners import Listeners
+from splicer.supervisor.say import Say
+from splicer.vault.handover import dump
+from splicer.vault.holder import Holder
+from splicer.vault.protocol import Kind, Message, ProtocolError, channel, pack, receive, send
+
+_ANSWER = 2.0  # seconds that a vault has for an answer when all begins
+
+
+class Vault(Protocol):
+    """What the supervisor needs of it."""
+
+    @property
+    def path(self) -> str | None:
+        """Its socket's, if it is a process of its own."""
+        ...
+
+    @property
+    def tunnels(self) -> int:
+        """How many it holds."""
+        ...
+
+    @property
+    def outlives_us(self) -> bool:
+        """Whether the tunnels stay when this process ends."""
+        ...
+
+    def equip(self) -> tuple[dict[str, Any], list[int]]:
+        """A new worker's connection to it: arguments, and descriptors to pass; the caller closes them."""
+        ...
+
+    def tidy(self) -> None:
+        """Once a second."""
+
+    def recover(self, listeners: Listeners) -> None:
+        """Take back the listening sockets that it has kept."""
+
+    def keep(self, listeners: Listeners) -> None:
+        """Keep these listening sockets, and no others."""
+
+    def state(self) -> tuple[dict[str, Any] | None, list[int]]:
+        """What it must take along when this process becomes another program, and the descriptors."""
+        ...
+
+
+class OwnVault:
+    """A holder in this process.
+
+    Args:
+        selector: its loop's.
+        say: the log.
+    """
+
+    outlives_us = False
+    path = None
+
+    def __init__(self, selector: selectors.BaseSelector, say: Say) -> None:
+        self.holder = Holder(selector, say)
+
+    @property
+    def tunnels(self) -> int:
+        """See `Vault`."""
+        return len(self.holder.tunnels)
+
+    def equip(self) -> tuple[dict[str, Any], list[int]]:
+        """See `Vault`."""
+        ours, its = channel()
+        self.holder.attach(ours)
+        fd = its.detach()
+        return {"vault": fd}, [fd]
+
+    def tidy(self) -> None:
+        """See `Vault`."""
+        self.holder.tidy()
+
+    def recover(self, listeners: Listeners) -> None:
+        """They are this process's own already."""
+
+    def keep(self, listeners: Listeners) -> None:
+        """They are this process's own already."""
+
+    def state(self) -> tuple[dict[str, Any] | None, list[int]]:
+        """See `Vault`."""
+        return dump(self.holder)
+
+
+class RemoteVault:
+    """A `splicer vault`, which may go and come back.
+
+    Args:
+        path: of its socket.
+        selector: the loop's.
+        say: the log.
+    """
+
+    outlives_us = True
+
+    def __init__(self, path: Path, selector: selectors.BaseSelector, say: Say) -> None:
+        self.path = str(path)
+        self._path = path
+        self._selector = selector
+        self._say = say
+        self._sock: socket.socket | None = None
+        self._kept: Listeners = Listeners()
+        self._count = 0
+        self._asked = False
+        self._reach()
+        if self._sock is None:
+            say("vault_lost", level="error", socket=str(path), role="supervisor")
+
+    @property
+    def tunnels(self) -> int:
+        """See `Vault`: the newest answer; another question goes out with each look."""
+        if self._sock is not None and not self._asked:
+            self._asked = True
+            self._send(pack(Kind.COUNT))
+        return self._count
+
+    def equip(self) -> tuple[dict[str, Any], list[int]]:
+        """See `Vault`: workers find it themselves, and again when it was away."""
+        return {"vault_path": str(self._path)}, []
+
+    def tidy(self) -> None:
+        """See `Vault`."""
+        if self._sock is None:
+            self._reach()
+            if self._sock is not None:
+                self._say("vault_connected", socket=str(self._path), role="supervisor")
+                self.keep(self._kept)
+
+    def recover(self, listeners: Listeners) -> None:
+        """See `Vault`. A vault that doesn't answer soon has none for us."""
+        if self._sock is None:
+            return
+        self._send(pack(Kind.ASK))
+        with suppress(OSError, ProtocolError, ValueError):
+            while select.select([self._sock], [], [], _ANSWER)[0]:
+                message = receive(self._sock)
+                if message is None:
+                    return
+                if message.kind == Kind.LISTENERS:
+                    for (host, port), fd in zip(json.loads(message.payload), message.fds, strict=True):
+                        listeners.sockets[host, port] = socket.socket(fileno=fd)
+                    return
+                self._heed(message)
+
+    def keep(self, listeners: Listeners) -> None:
+        """See `Vault`."""
+        self._kept = listeners
+        self._send(pack(Kind.LISTENERS, payload=json.dumps(list(listeners.sockets)).encode()), listeners.fds)
+
+    def state(self) -> tuple[dict[str, Any] | None, list[int]]:
+        """See `Vault`: it stays where it is."""
+        return None, []
+
+    def _reach(self) -> None:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            sock.connect(str(self._path))
+        except OSError:
+            sock.close()
+            return
+        sock.setblocking(False)
+        self._sock = sock
+        self._asked = False
+        self._selector.register(sock, selectors.EVENT_READ, self._listen)
+
+    def _send(self, data: bytes, fds: tuple[int, ...] = ()) -> None:
+        if self._sock is not None:
+            with suppress(OSError):  # the loop will read its end
+                send(self._sock, data, fds)
+
+    def _listen(self, _: int) -> None:
+        while self._sock is not None:
+            try:
+                message = receive(self._sock)
+            except BlockingIOError:
+                return
+            except (OSError, ProtocolError):
+                message = None
+            if message is None:
+                self._lost("vault_lost")
+            else:
+                self._heed(message)
+
+    def _heed(self, message: Message) -> None:
+        message.close()
+        if message.kind == Kind.COUNT and message.understood:
+            self._count, self._asked = message.quantity, False
+        elif message.kind == Kind.REFUSED or not message.understood:
+            self._lost("vault_refused")
+
+    def _lost(self, event: str) -> None:
+        if self._sock is not None:
+            self._selector.unregister(self._sock)
+            self._sock.close()
+            self._sock, self._count = None, 0
+            self._say(event, level="error", socket=str(self._path), role="supervisor")
