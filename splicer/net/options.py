@@ -8,7 +8,7 @@ import socket
 _KEEPIDLE = 30
 _KEEPINTVL = 10
 _KEEPCNT = 3
-_USER_TIMEOUT_MS = 60_000
+USER_TIMEOUT_MS = 60_000
 
 
 def set_tcp_options(sock: socket.socket) -> None:
@@ -19,4 +19,4 @@ def set_tcp_options(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPIDLE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPINTVL)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPCNT)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

@@ -132,10 +132,9 @@ class Hub:
                 resume(self._pipes, tunnel, past)
                 if self._letting_go:
                     self._leave(tunnel)
-                    self._close_doomed()
                     await trio.sleep_forever()
-            load(self._pipes, tunnel.pod, to_client)
-            load(self._pipes, tunnel.client, to_pod)
+            await self._load(tunnel.pod, to_client)
+            await self._load(tunnel.client, to_pod)
             if register is not None:
                 await register()
             self._admit(tunnel)
@@ -151,6 +150,15 @@ class Hub:
             self._close_doomed()
             if tally is not None:
                 tally[:] = tunnel.client.total, tunnel.pod.total
+
+    async def _load(self, leg: Leg, data: bytes) -> None:
+        while data:
+            try:
+                load(self._pipes, leg, data)
+            except BlockingIOError:
+                await self._pipes.keeper.wait()
+            else:
+                return
 
     def turn(self) -> None:
         """Handle the events that are there, for the hub's share of time at most."""
@@ -193,24 +201,27 @@ class Hub:
         for tunnel in list(self._tunnels):
             tunnel.task = None
             self._leave(tunnel)
-        self._close_doomed()
 
     def _leave(self, tunnel: Tunnel) -> None:
         self.left += 1
+        for leg in (tunnel.client, tunnel.pod):
+            if leg.pipe is not None:
+                self._pipes.leave(leg.pipe)
+                leg.pipe, leg.parked = None, 0
         self._forget(tunnel)
         for leg in (tunnel.client, tunnel.pod):
             leg.sock.close()
 
     # Bytes leave the source's socket only into a pipe that is clean, and stay in it until the peer took them.
     def _fill(self, leg: Leg, now: float) -> None:
+        most = _PAGE
         try:
             pipe = self._pipes.take()
+            most = pipe.size
         except OSError:
-            self._make_do(leg, now)
-            return
-        self._fill_into(pipe, leg, now, pipe.size)
-
-    def _fill_into(self, pipe: Pipe, leg: Leg, now: float, most: int) -> None:
+            if (last := self._make_do(leg)) is None:
+                return
+            pipe = last
         self._words[pipe.place] = leg.word
         try:
             try:
@@ -237,14 +248,13 @@ class Hub:
     # When no pipe can be had there is still the last one. It is lent only to a direction whose peer has room for all
     # that is put into it, so one slow reader holds up nobody else. Who has to wait for room counts as parked, without
     # a pipe: nothing has been read, and when there is room the fill is tried anew.
-    def _make_do(self, leg: Leg, now: float) -> None:
+    def _make_do(self, leg: Leg) -> Pipe | None:
         pipe = self._pipes.take_last() if leg.sink or _has_room(leg.peer) else None
-        if pipe is not None:
-            self._fill_into(pipe, leg, now, _PAGE)
-            return
-        leg.parked = 1
-        self._watch(leg)
-        self._watch(leg.peer)
+        if pipe is None:
+            leg.parked = 1
+            self._watch(leg)
+            self._watch(leg.peer)
+        return pipe
 
     def _drain(self, leg: Leg, now: float) -> None:
         pipe = leg.pipe

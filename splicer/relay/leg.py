@@ -142,6 +142,7 @@ class Past:
         silent: seconds since a byte moved.
         age: seconds since it was opened.
         broken: whose connection was reset, if one was.
+        patience: the TCP_USER_TIMEOUT, in ms, of a socket from which the other worker's vigil may have lifted it.
     """
 
     pipes: tuple[int | None, int | None] = (None, None)
@@ -150,6 +151,7 @@ class Past:
     silent: float = 0.0
     age: float = 0.0
     broken: Side | None = None
+    patience: int = 0
 
 
 # The journal's word comes first: a byte must never be in a pipe of which the journal says something else.
@@ -157,6 +159,7 @@ def load(pool: PipePool, leg: Leg, data: bytes) -> None:
     """Put bytes that were read before the splice into the leg's pipe: they go first, and by splice too.
 
     Raises:
+        BlockingIOError: the pool's keeper can't hear of a new pipe now.
         OSError: no descriptor for a pipe, or one too small (a user over pipe-user-pages-soft, pipe(7)).
     """
     if not data:
@@ -187,3 +190,5 @@ def resume(pool: PipePool, tunnel: Tunnel, past: Past) -> None:
                 pool.give_back(pipe)
         if past.broken is leg.side:
             leg.broken = "reset"
+        if past.patience and not leg.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT):
+            leg.patience = past.patience

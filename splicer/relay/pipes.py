@@ -32,11 +32,15 @@ class Keeper(Protocol):
         """Keep a pipe by its read end.
 
         Raises:
-            OSError: not now.
+            BlockingIOError: not now; `wait`.
+            OSError: not any more.
         """
 
     def drop_pipe(self, place: int) -> None:
         """Keep it no longer."""
+
+    async def wait(self) -> None:
+        """Wait until it can hear more."""
 
 
 class Nobody:
@@ -49,6 +53,9 @@ class Nobody:
         """See `Keeper`."""
 
     def drop_pipe(self, place: int) -> None:
+        """See `Keeper`."""
+
+    async def wait(self) -> None:
         """See `Keeper`."""
 
 
@@ -133,8 +140,8 @@ class PipePool:
         """A clean pipe.
 
         Raises:
-            OSError: EMFILE or ENFILE, when no descriptor is left for a new one (pipe(2)); or the keeper can't take one
-                more now.
+            BlockingIOError: the keeper can't be told of a new one now.
+            OSError: EMFILE or ENFILE, when no descriptor is left for a new one (pipe(2)).
         """
         pipe = self._idle.pop() if self._idle else self._make()
         self.in_use += 1
@@ -162,6 +169,11 @@ class PipePool:
         """Close a pipe that may hold bytes."""
         self.in_use -= 1
         self._close(pipe)
+
+    def leave(self, pipe: Pipe) -> None:
+        """Close a pipe that goes to another worker: its keeper has its read end, and needs its place in the journal."""
+        self.in_use -= 1
+        pipe.close()
 
     def adopt(self, read_fd: int) -> Inherited:
         """Count a pipe of another worker in; `give_back` and `discard` close it."""

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from splicer.errors import Side
 from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record
+from splicer.net.options import USER_TIMEOUT_MS
 from splicer.relay.leg import Past, TunnelLimits
 
 _LONGEST = 1024  # characters of a text that came from outside: a log line has no more
@@ -84,6 +85,7 @@ class Passport:
             silent=min(one.silent, other.silent),
             age=max(0.0, time.monotonic() - self.opened),
             broken=broken,
+            patience=USER_TIMEOUT_MS,
         )
 
 

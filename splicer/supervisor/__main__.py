@@ -59,7 +59,8 @@ def _resumed(arguments: dict[str, Any], say: Say, selector: selectors.BaseSelect
     vault = _vault(arguments, say, selector)
     if isinstance(vault, OwnVault) and state.holder is not None:
         restore(vault.holder, state.holder)
-    listeners = Listeners({address: socket.socket(fileno=fd) for address, fd in state.listeners.items()})
+    listeners = Listeners()
+    listeners.restore(state.listeners)
     supervisor = Supervisor(Path(arguments["path"]), say, vault, selector, Board(state.board), listeners)
     _resume(supervisor, state)
     return supervisor
@@ -68,6 +69,7 @@ def _resumed(arguments: dict[str, Any], say: Say, selector: selectors.BaseSelect
 def _resume(supervisor: Supervisor, state: SupervisorState) -> None:
     supervisor.facts = state.facts
     supervisor.generation = state.generation + 1
+    supervisor.attendant.listeners.restore(state.admin)
     for one in state.crew:
         supervisor.crew.adopt(Process(one.pid, one.row, socket.socket(fileno=one.fd), one.state, one.slot))
     supervisor.resume(state.draining)

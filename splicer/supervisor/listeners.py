@@ -13,8 +13,17 @@ Address = tuple[str, int]
 class Listeners:
     """Sockets by the address that the configuration names; several entries for one address share its socket."""
 
-    def __init__(self, sockets: dict[Address, socket.socket] | None = None) -> None:
-        self.sockets = sockets or {}
+    def __init__(self) -> None:
+        self.sockets: dict[Address, socket.socket] = {}
+
+    def restore(self, fds: dict[Address, int]) -> None:
+        """Take over sockets that are there already."""
+        self.sockets = {address: socket.socket(fileno=fd) for address, fd in fds.items()}
+
+    @property
+    def by_address(self) -> dict[Address, int]:
+        """The descriptors by address."""
+        return {address: sock.fileno() for address, sock in self.sockets.items()}
 
     @property
     def fds(self) -> tuple[int, ...]:

@@ -37,6 +37,7 @@ class SupervisorState:
         draining: until when, on the monotonic clock; None: it isn't.
         board: the descriptor of the board.
         listeners: address → descriptor.
+        admin: the same for the admin process.
         crew: the workers.
         holder: the vault's state, if it is in this process.
     """
@@ -46,6 +47,7 @@ class SupervisorState:
     draining: float | None
     board: int
     listeners: dict[Address, int]
+    admin: dict[Address, int]
     crew: list[ProcessState]
     holder: HolderState | None
 
@@ -56,6 +58,7 @@ def fields(
     draining: float | None,
     board: int,
     listeners: dict[Address, int],
+    admin: dict[Address, int],
     crew: list[Process],
     holder: dict[str, Any] | None,
 ) -> dict[str, Any]:
@@ -68,6 +71,7 @@ def fields(
         "draining": draining,
         "board": board,
         "listeners": [[*address, fd] for address, fd in listeners.items()],
+        "admin": [[*address, fd] for address, fd in admin.items()],
         "crew": [[one.pid, one.row, one.fd, one.state.value, one.slot] for one in processes],
         "holder": holder,
     }
@@ -88,6 +92,7 @@ def read(raw: dict[str, Any]) -> SupervisorState:
         draining=raw["draining"],
         board=raw["board"],
         listeners={(host, port): fd for host, port, fd in raw["listeners"]},
+        admin={(host, port): fd for host, port, fd in raw["admin"]},
         crew=[ProcessState(pid, row, fd, State(state), slot) for pid, row, fd, state, slot in raw["crew"]],
         holder=None if raw["holder"] is None else decode(raw["holder"]),
     )

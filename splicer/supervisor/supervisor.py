@@ -21,7 +21,9 @@ from typing import Any
 
 from splicer.control.board import Board, Column
 from splicer.control.wire import text_file
+from splicer.supervisor.attendant import Attendant
 from splicer.supervisor.crew import Crew
+from splicer.supervisor.fleet import Fleet
 from splicer.supervisor.inspection import Facts, Inspection
 from splicer.supervisor.launch import SIGNALS, become
 from splicer.supervisor.listeners import Listeners
@@ -70,7 +72,9 @@ class Supervisor:
         self.generation = 0
         self.draining: float | None = None  # until when, on the monotonic clock
         self.was_ready = False
-        self.crew = Crew(selector, board, say, self._equip, self._config, self._orders, lambda: bool(vault.tunnels))
+        self.fleet = Fleet(selector, board, say)
+        self.crew = Crew(self.fleet, say, self._equip, self._config, self._orders, lambda: bool(vault.tunnels))
+        self.attendant = Attendant(self.fleet, say, self._admin_arguments, self._admin_facts)
         self.recycling: list[int] = []  # slots whose workers are still to be replaced
         self.recycled = ""  # what to say when all are
         self._inspection = Inspection(selector)
@@ -87,6 +91,7 @@ class Supervisor:
         due = time.monotonic() + _TICK
         while self._code is None:
             self._guarded(self.crew.fill)
+            self._guarded(self.attendant.fill)
             patience = _BUSY_TICK if self._steps else due - time.monotonic()
             if not self.crew.complete:
                 patience = min(patience, _BUSY_TICK * 2)
@@ -94,7 +99,7 @@ class Supervisor:
                 self._guarded(key.data, events)
             if time.monotonic() >= due:
                 due = time.monotonic() + _TICK
-                self._guarded(self.crew.tick)
+                self._guarded(self.fleet.tick)
                 self._guarded(self.vault.tidy)
             self._guarded(self._look)
             self._steps = [step for step in self._steps if not self._guarded(step)]
@@ -107,7 +112,7 @@ class Supervisor:
         self._inspection.ask("splicer.control.inspect", self.path, self._begin)
 
     def _begin(self, facts: Facts) -> None:
-        faults = facts.get("faults") or [f"{self.path}: server.listen: {fault}" for fault in self._bind(facts)]
+        faults = facts.get("faults") or self._bind(facts)
         if faults:
             for fault in faults:
                 print(f"splicer: {fault}", file=sys.stderr)  # noqa: T201 - to whoever has typed the command
@@ -119,7 +124,12 @@ class Supervisor:
         self.vault.recover(self.listeners)
         faults = self.listeners.listen(tuple(address) for address in facts["listen"])
         self.vault.keep(self.listeners)
-        return faults
+        admin = [tuple(facts["admin"])] if facts["admin"] else []
+        faults_of_admin = self.attendant.listeners.listen(admin)
+        return [
+            *(f"{self.path}: server.listen: {fault}" for fault in faults),
+            *(f"{self.path}: server.admin: {fault}" for fault in faults_of_admin),
+        ]
 
     def _put_in_force(self, facts: Facts) -> None:
         self.facts = facts
@@ -127,6 +137,7 @@ class Supervisor:
         for warning in facts["warnings"]:
             self.say("config_warning", level="warning", warning=warning)
         self.crew.slots = facts["workers"]
+        self.attendant.wanted = bool(self.attendant.listeners.sockets)
 
     # What one connection, one child or one message does wrong must not end the calls of all.
     def _guarded(self, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -161,14 +172,14 @@ class Supervisor:
     def _reap(self) -> None:
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                self.crew.died(*ended)
+                self.fleet.died(*ended)
 
     def _look(self) -> None:
         crew = self.crew
         if crew.complete and not self.was_ready:
             self.was_ready = True
             self.say("ready", listen=self.listeners.names, workers=crew.slots)
-        if not self.was_ready and crew.failures >= _HOPELESS and not crew.serving:
+        if not self.was_ready and crew.backoff.failures >= _HOPELESS and not crew.serving:
             print("splicer: no worker can be started; the log says why", file=sys.stderr)  # noqa: T201
             self._finish(1)
         if self.recycling or self.recycled:
@@ -180,6 +191,17 @@ class Supervisor:
 
     def _config(self) -> int | None:
         return text_file(self.facts["text"]) if self.facts else None
+
+    def _admin_arguments(self) -> dict[str, Any]:
+        return {"path": str(self.path), "format": self.facts["format"]}
+
+    def _admin_facts(self) -> dict[str, Any]:
+        return {
+            "generation": self.generation,
+            "workers": self.crew.slots,
+            "draining": self.draining is not None,
+            "listen": self.attendant.listeners.names,
+        }
 
     def _orders(self) -> tuple[dict[str, Any], tuple[int, ...]]:
         return {"draining": self.draining is not None}, self.listeners.fds
@@ -207,6 +229,7 @@ class Supervisor:
             if self.crew.owes("reloaded"):
                 return False
             self.say("reload", file=str(self.path), changes=facts["changes"] or ["nothing"])
+            self.attendant.tell()
             return True
 
         self._steps.append(applied)
@@ -246,6 +269,7 @@ class Supervisor:
             return
         self._inspection.close()
         self.crew.dismiss(State.STARTING, State.IMPORTED, State.READY)
+        self.attendant.dismiss()
         state, fds = self._state()
         paper = text_file(json.dumps({**state, "facts": facts, "fds": fds}))
         self.say("upgrade")
@@ -259,18 +283,19 @@ class Supervisor:
             self.say("upgrade_failed", level="error", kept="the old code", reason=error.strerror)
 
     def _state(self) -> tuple[dict[str, Any], list[int]]:
-        crew = list(self.crew.all.values())
-        listeners = {address: sock.fileno() for address, sock in self.listeners.sockets.items()}
+        crew = list(self.fleet.all.values())
+        listeners, admin = self.listeners.by_address, self.attendant.listeners.by_address
         holder, held = self.vault.state()
-        state = fields(self.facts, self.generation, self.draining, self.board.fd, listeners, crew, holder)
-        return state, [self.board.fd, *listeners.values(), *(worker.sock.fileno() for worker in crew), *held]
+        state = fields(self.facts, self.generation, self.draining, self.board.fd, listeners, admin, crew, holder)
+        fds = [*listeners.values(), *admin.values(), *(worker.sock.fileno() for worker in crew), *held]
+        return state, [self.board.fd, *fds]
 
     def resume(self, draining: float | None) -> None:
         """Go on as the supervisor that this process was before its upgrade."""
         self.was_ready = True
         faults = self._bind(self.facts)
         for fault in faults:
-            self.say("upgrade_fault", level="error", fault=f"{self.path}: server.listen: {fault}")
+            self.say("upgrade_fault", level="error", fault=fault)
         self._put_in_force(self.facts)
         self._reap()
         self.crew.retire_surplus()
@@ -290,6 +315,7 @@ class Supervisor:
             if self.crew.owes("draining"):
                 return False
             self.say("drain", **self._load(), seconds=seconds)
+            self.attendant.tell()
             self._steps.append(self._drained)
             return True
 
@@ -333,14 +359,15 @@ class Supervisor:
         self.crew.slots = self.crew.spares = 0
         self.recycling, self.recycled = [], ""
         self.crew.dismiss(*(states or State))
+        self.attendant.wanted = False
+        self.attendant.dismiss()
         late = time.monotonic() + seconds
 
         def over() -> bool:
-            if self.crew.all and time.monotonic() < late:
+            if self.fleet.all and time.monotonic() < late:
                 return False
-            for process in self.crew.all.values():
-                process.kill()
             self.listeners.close()
+            self.attendant.listeners.close()
             self.say("stopped")
             self._finish(0)
             return True
@@ -348,7 +375,7 @@ class Supervisor:
         self._steps.append(over)
 
     def _finish(self, code: int) -> None:
-        for process in self.crew.all.values():
+        for process in self.fleet.all.values():
             process.kill()
         self._code = code
 

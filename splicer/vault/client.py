@@ -176,20 +176,22 @@ class VaultLink:
             fd: its read end.
 
         Raises:
-            OSError: it can't be told now; the pipe must not be used.
+            BlockingIOError: it can't be told now; the pipe must not be used.
+            OSError: there is no place for it.
         """
         if place >= PLACES:
             raise OSError("the journal is full")
         if self._sock is not None:
             if self._outbox:
                 raise BlockingIOError
-            try:
-                protocol.send(self._sock, protocol.pack(Kind.PIPE, place), (fd,))
-            except BlockingIOError:
-                raise
-            except OSError:
-                pass  # its end is about to be read
+            if not self._try_send(self._sock, protocol.pack(Kind.PIPE, place), (fd,)):
+                raise BlockingIOError
         self._pipes[place] = fd
+
+    async def wait(self) -> None:
+        """Wait until the vault can hear more, or is gone."""
+        if self._sock is not None:
+            await self._writable(self._sock)
 
     def drop_pipe(self, place: int) -> None:
         """A pipe is closed."""

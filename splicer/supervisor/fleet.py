@@ -1,0 +1,138 @@
+"""All processes that the supervisor has started: their rows on the board, their channels, their ends."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from splicer.control import wire
+from splicer.control.board import ROWS, Board, Column
+from splicer.supervisor import launch
+from splicer.supervisor.processes import Process, State, reason
+from splicer.supervisor.say import Say
+from splicer.vault.protocol import channel
+
+_STUCK = 10  # seconds without a turn of its event loop after which a process is killed
+_START = 60  # seconds that a process may take to begin
+_FIRST_PAUSE = 0.1  # seconds before another process is started after one that never served
+
+
+class Owner:
+    """Who a process works for."""
+
+    def heed(self, process: Process, word: str) -> None:
+        """It has said something."""
+
+    def bury(self, process: Process, why: str, *, failed: bool) -> None:
+        """It is dead; `failed`: nobody had told it to end."""
+
+
+class Fleet:
+    """Starts processes and notices their ends.
+
+    Args:
+        selector: where channels are watched.
+        board: where the processes show their numbers.
+        say: the log.
+    """
+
+    def __init__(self, selector: selectors.BaseSelector, board: Board, say: Say) -> None:
+        self._selector = selector
+        self._say = say
+        self.board = board
+        self.all: dict[int, Process] = {}
+        self._owners: dict[int, Owner] = {}
+
+    def start(self, owner: Owner, module: str, arguments: dict[str, Any], fds: list[int]) -> Process | None:
+        """Start a process; None, and a line in the log, if none can be had.
+
+        Args:
+            owner: who it works for.
+            module: what it runs.
+            arguments: for it, besides its row, its channel and the board.
+            fds: descriptors that it gets; they are closed here.
+        """
+        taken = {process.row for process in self.all.values()}
+        row = next(number for number in range(1, ROWS) if number not in taken)
+        ours, its = channel()
+        arguments = {**arguments, "control": its.fileno(), "board": self.board.fd, "row": row}
+        try:
+            pid = launch.spawn(module, arguments, [its.fileno(), self.board.fd, *fds])
+        except OSError as error:
+            ours.close()
+            self._say("process_not_started", level="error", module=module, error=error.strerror)
+            return None
+        finally:
+            its.close()
+            for fd in fds:
+                os.close(fd)
+        process = Process(pid, row, ours)
+        self.adopt(owner, process)
+        return process
+
+    def adopt(self, owner: Owner, process: Process) -> None:
+        """Take over a process that an earlier supervisor has started."""
+        self.all[process.pid] = process
+        self._owners[process.pid] = owner
+        self._selector.register(process.sock, selectors.EVENT_READ, partial(self._hear, owner, process))
+
+    def died(self, pid: int, status: int) -> None:
+        """A child has ended; it may be a stranger."""
+        process = self.all.pop(pid, None)
+        if process is None:
+            return
+        with suppress(KeyError):
+            self._selector.unregister(process.sock)
+        process.sock.close()
+        why = "stuck" if process.missed > _STUCK else reason(status)
+        failed = process.state not in (State.LEAVING, State.GONE) or status != 0
+        self._owners.pop(pid).bury(process, why, failed=failed)
+        self.board.clear(process.row)
+
+    def tick(self) -> None:
+        """Once a second: kill those whose loop is stuck."""
+        for process in self.all.values():
+            beat = self.board.row(process.row)[Column.BEAT]
+            process.missed = 0 if beat != process.beat else process.missed + 1
+            process.beat = beat
+            if process.missed > (_START if process.state is State.STARTING else _STUCK):
+                process.kill()
+
+    def _hear(self, owner: Owner, process: Process, _: int) -> None:
+        try:
+            while (heard := wire.hear(process.sock)) is not None:
+                word = str(heard[0].get("is"))
+                process.owed.discard(word)
+                owner.heed(process, word)
+        except BlockingIOError:
+            return
+        except (ValueError, OSError) as error:
+            self._say("process_unheard", level="error", pid=process.pid, error=str(error))
+        self._selector.unregister(process.sock)  # it says no more: it is dead, or about to be
+
+
+class Backoff:
+    """How long to wait after processes that never served."""
+
+    def __init__(self) -> None:
+        self.failures = 0  # in a row
+        self._last = 0.0
+
+    def failed(self) -> None:
+        """Another one did not make it."""
+        self.failures += 1
+        self._last = time.monotonic()
+
+    def is_over(self, longest: float) -> bool:
+        """Whether it is time for the next one; `longest` in seconds."""
+        if not self.failures:
+            return True
+        return time.monotonic() >= self._last + min(longest, _FIRST_PAUSE * 2.0 ** min(self.failures - 1, 16))
+
+    def reset(self) -> None:
+        """One has served."""
+        self.failures = 0
