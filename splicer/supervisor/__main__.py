@@ -6,22 +6,20 @@ import json
 import os
 import selectors
 import signal
-import socket
 import sys
 from pathlib import Path
-from typing import Any
 
 from setproctitle import setproctitle
 
 from splicer.control.board import Board
 from splicer.control.wire import read_text
+from splicer.supervisor.desk import Desk
 from splicer.supervisor.launch import SIGNALS
 from splicer.supervisor.listeners import Listeners
-from splicer.supervisor.processes import Process
 from splicer.supervisor.say import Say
 from splicer.supervisor.state import SupervisorState, read
 from splicer.supervisor.supervisor import Supervisor
-from splicer.supervisor.vaults import OwnVault, RemoteVault, Vault
+from splicer.supervisor.vaults import OwnVault, RemoteVault
 from splicer.vault.handover import restore
 from splicer.vault.limits import raise_descriptor_limit
 
@@ -35,44 +33,25 @@ def main() -> int:
     say = Say()
     try:
         with selectors.DefaultSelector() as selector:
-            if "state" in arguments:
-                supervisor = _resumed(arguments, say, selector)
-            else:
-                vault = _vault(arguments, say, selector)
-                supervisor = Supervisor(Path(arguments["path"]), say, vault, selector, Board(), Listeners())
-                supervisor.start()
-            return supervisor.run()
+            path, remote = Path(arguments["path"]), arguments["vault"]
+            vault = OwnVault(selector, say) if remote is None else RemoteVault(Path(remote), selector, say)
+            if "state" not in arguments:
+                return Supervisor(Desk(path, say, vault, selector, Board(), Listeners())).run()
+            state = _state(arguments["state"])
+            if isinstance(vault, OwnVault) and state.holder is not None:
+                restore(vault.holder, state.holder)
+            listeners = Listeners()
+            listeners.restore(state.listeners)
+            return Supervisor(Desk(path, say, vault, selector, Board(state.board), listeners)).run(state)
     finally:
         say.close()
 
 
-def _vault(arguments: dict[str, Any], say: Say, selector: selectors.BaseSelector) -> Vault:
-    path = arguments.get("vault")
-    return OwnVault(selector, say) if path is None else RemoteVault(Path(path), selector, say)
-
-
-def _resumed(arguments: dict[str, Any], say: Say, selector: selectors.BaseSelector) -> Supervisor:
-    raw = json.loads(read_text(arguments["state"]))
-    for fd in raw["fds"]:
-        os.set_inheritable(fd, False)
-    state = read(raw)
-    vault = _vault(arguments, say, selector)
-    if isinstance(vault, OwnVault) and state.holder is not None:
-        restore(vault.holder, state.holder)
-    listeners = Listeners()
-    listeners.restore(state.listeners)
-    supervisor = Supervisor(Path(arguments["path"]), say, vault, selector, Board(state.board), listeners)
-    _resume(supervisor, state)
-    return supervisor
-
-
-def _resume(supervisor: Supervisor, state: SupervisorState) -> None:
-    supervisor.facts = state.facts
-    supervisor.generation = state.generation + 1
-    supervisor.attendant.listeners.restore(state.admin)
-    for one in state.crew:
-        supervisor.crew.adopt(Process(one.pid, one.row, socket.socket(fileno=one.fd), one.state, one.slot))
-    supervisor.resume(state.draining)
+def _state(fd: int) -> SupervisorState:
+    raw = json.loads(read_text(fd))
+    for kept in raw["fds"]:
+        os.set_inheritable(kept, False)
+    return read(raw)
 
 
 if __name__ == "__main__":

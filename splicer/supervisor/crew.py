@@ -139,7 +139,7 @@ class Crew(Owner):
         self.fill()
 
     def bury(self, process: Process, why: str, *, failed: bool) -> None:
-        """See `Owner`. Only a death before it served delays the next one: what is started anew must be able to begin."""
+        """See `Owner`. Only a death before it served delays the next one."""
         del self.all[process.pid]
         if self.serving.get(process.slot) is process:
             del self.serving[process.slot]

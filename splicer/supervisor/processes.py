@@ -47,6 +47,11 @@ class Process:
         self.missed = 0  # seconds in which its loop did not turn
         self.owed: set[str] = set()  # answers that are still to come
 
+    @classmethod
+    def restore(cls, pid: int, row: int, fd: int, state: State, slot: int) -> Process:
+        """A process that an earlier supervisor has started; `fd` is the channel to it."""
+        return cls(pid, row, socket.socket(fileno=fd), state, slot)
+
     def say(self, word: str, fds: tuple[int, ...] = (), **more: Any) -> None:
         """Tell it something; one that does not listen is found out by its heart."""
         with suppress(OSError):

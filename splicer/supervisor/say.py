@@ -36,6 +36,11 @@ class Say:
             line = f"{time} [{level:<9}] {event:<{_NAME_WIDTH}} {words}".rstrip()
         self._lines.write(line)
 
+    def fail(self, faults: list[str]) -> None:
+        """Tell whoever has typed the command why it ends."""
+        for fault in faults:
+            print(f"splicer: {fault}", file=sys.stderr)  # noqa: T201 - the command's output
+
     def reopen(self) -> None:
         """Go on after `close`."""
         self._lines = LineWriter(sys.stdout.fileno())

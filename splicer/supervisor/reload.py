@@ -1,0 +1,67 @@
+"""SIGHUP: a child reads the file, and the workers get the text that it accepted; or all stays as it is."""
+
+from __future__ import annotations
+
+import os
+
+from splicer.control.wire import text_file
+from splicer.supervisor.desk import Desk
+from splicer.supervisor.inspection import Facts, Inspection
+
+_FIXED = ("listen", "admin", "metrics", "workers", "format")  # of the processes: they stay until an upgrade
+
+
+class Reload:
+    """Reads the file, at the start and again and again.
+
+    Args:
+        desk: the supervisor's.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._inspection = Inspection(desk.selector)
+
+    def close(self) -> None:
+        """Forget a reload that is under way."""
+        self._inspection.close()
+
+    def read(self) -> None:
+        """Read the file: for the first time, or anew."""
+        desk = self._desk
+        then = self._apply if desk.facts else self._begin
+        self._inspection.ask("splicer.control.inspect", desk.path, then, text=desk.facts.get("text"))
+
+    def _begin(self, facts: Facts) -> None:
+        desk = self._desk
+        faults = facts.get("faults") or desk.bind(facts)
+        if faults:
+            desk.say.fail(faults)
+            desk.finish(1)
+        else:
+            desk.put_in_force(facts)
+
+    def _apply(self, facts: Facts) -> None:
+        desk, say = self._desk, self._desk.say
+        if "faults" in facts:
+            for fault in facts["faults"]:
+                say("reload_fault", level="error", fault=fault)
+            say("reload_failed", level="error", file=str(desk.path), kept="the old routes")
+            return
+        desk.generation += 1
+        desk.facts = {**facts, **{key: desk.facts[key] for key in _FIXED}}
+        desk.warn(facts)
+        for key in facts["needs_restart"]:
+            say("reload_needs_restart", level="warning", key=key)
+        config = text_file(facts["text"])
+        desk.crew.tell("reload", "reloaded", (config,))
+        os.close(config)
+
+        def applied() -> bool:
+            if desk.crew.owes("reloaded"):
+                return False
+            say("reload", file=str(desk.path), changes=facts["changes"] or ["nothing"])
+            desk.attendant.tell()
+            return True
+
+        desk.steps.append(applied)
