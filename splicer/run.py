@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 import traceback
 from pathlib import Path
@@ -16,6 +15,7 @@ from setproctitle import setproctitle
 
 from splicer.control.board import Board
 from splicer.control.lines import LineWriter
+from splicer.control.orders import received
 from splicer.vault.limits import raise_descriptor_limit
 from splicer.worker import Worker
 
@@ -46,22 +46,15 @@ def _worker(arguments: dict[str, Any], lines: LineWriter) -> Worker:
     vault = arguments.get("vault")
     socket_of_vault = arguments.get("vault_path")
     return Worker(
-        control=_socket(arguments["control"]),
+        control=received(arguments["control"]),
         board=Board(arguments["board"]),
         row=arguments["row"],
-        vault=None if vault is None else _socket(vault),
+        vault=None if vault is None else received(vault),
         vault_path=None if socket_of_vault is None else Path(socket_of_vault),
         path=Path(arguments["path"]),
         environ=os.environ,
         lines=lines,
     )
-
-
-def _socket(fd: int) -> socket.socket:
-    os.set_inheritable(fd, False)
-    sock = socket.socket(fileno=fd)
-    sock.setblocking(False)
-    return sock
 
 
 if __name__ == "__main__":

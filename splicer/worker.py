@@ -23,6 +23,7 @@ from splicer.control.accesslog import AccessLog
 from splicer.control.board import COUNTS, Board, Column
 from splicer.control.lines import LineWriter
 from splicer.control.log import Logger, make_logger
+from splicer.control.orders import Superior
 from splicer.control.reload import Prepared, prepare
 from splicer.errors import ConfigError, Side, TooManyConnections
 from splicer.net.dial import dial
@@ -76,7 +77,7 @@ class Worker:
         environ: Mapping[str, str],
         lines: LineWriter,
     ) -> None:
-        self._control = control
+        self._supervisor = Superior(control)
         self._board = board
         self._row_number = row
         self._row = board.row(row)
@@ -104,8 +105,8 @@ class Worker:
                 trio.lowlevel.add_instrument(Interleave(self._hub))
                 for task in (self._hub.run, self._link.run, self._pool.run, self._show, partial(self._heed, signals)):
                     nursery.start_soon(self._vital, task)
-                self._tell("imported")
-                async for words, fds in self._orders():
+                self._supervisor.tell("imported")
+                async for words, fds in self._supervisor.orders():
                     if words["do"] == "stop":
                         break
                     await self._obey(words, fds)
@@ -130,19 +131,6 @@ class Worker:
         self._lines.close()
         os._exit(1)
 
-    async def _orders(self) -> AsyncIterator[tuple[wire.Words, list[int]]]:
-        while True:
-            try:
-                order = wire.hear(self._control)
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._control)
-                continue
-            except OSError:
-                return
-            if order is None:
-                return
-            yield order
-
     async def _obey(self, words: wire.Words, fds: list[int]) -> None:
         match words["do"]:
             case "prepare":
@@ -154,19 +142,13 @@ class Worker:
             case "drain":
                 self._house.draining = True
                 self._publish()
-                self._tell("draining")
+                self._supervisor.tell("draining")
             case "expire":
                 self._hub.end_all(Side.PROXY, "drain")
             case "retire":
                 self._nursery.start_soon(
                     self._vital, partial(self._retire, words.get("seconds", _RETIRE), words.get("linger"))
                 )
-
-    def _tell(self, word: str) -> None:
-        try:
-            wire.say(self._control, {"is": word})
-        except OSError:
-            return  # the end of the channel is about to be read
 
     # ---- a slot ----
 
@@ -190,16 +172,17 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
-        self._tell("prepared")
+        self._supervisor.tell("prepared")
 
     def _serve(self, words: wire.Words, fds: list[int]) -> None:
         self._house.draining = words["draining"]
+        self._row[Column.SLOT] = words["slot"]
         self._link.serve(words["slot"], words["slots"])
         self._listeners = [socket.socket(fileno=fd) for fd in fds]
         self._nursery.start_soon(self._vital, self._accept_all)
         setproctitle(f"splicer: worker {words['slot']}")
         self._publish()
-        self._tell("serving")
+        self._supervisor.tell("serving")
 
     async def _read(self, fd: int) -> Prepared:
         return await trio.to_thread.run_sync(prepare, wire.read_text(fd), self._path, self._environ)
@@ -277,7 +260,7 @@ class Worker:
         if self._link.connected:
             self._hub.let_go()
             self._link.close()
-            self._tell("handed_over")
+            self._supervisor.tell("handed_over")
         with trio.move_on_after(self._config.deadlines.drain if linger is None else linger):
             await self._until(lambda: not self._under_way() and not self._hub.tunnels)
         self._lines.close()
@@ -342,7 +325,7 @@ class Worker:
             self._log_error("reload_failed", file=str(self._path), kept="the old routes", error=error.detail)
         except Exception as error:  # noqa: BLE001 - all calls live beside this task
             self._log_error("reload_failed", file=str(self._path), kept="the old routes", error=repr(error))
-        self._tell("reloaded")
+        self._supervisor.tell("reloaded")
 
     def _rules(self, config: Config, table: RouteTable) -> Rules:
         return Rules(

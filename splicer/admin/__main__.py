@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 
 import trio
@@ -15,6 +14,7 @@ from splicer.admin.process import Admin
 from splicer.control.board import Board
 from splicer.control.lines import LineWriter
 from splicer.control.log import make_logger
+from splicer.control.orders import received
 
 # The supervisor's affairs, all of them: this process ends when it is told to, or when the supervisor is gone.
 _IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)
@@ -31,16 +31,9 @@ def main() -> None:
     lines = LineWriter(stdout)
     log = make_logger(lines, arguments["format"], colors=os.isatty(stdout))
     try:
-        trio.run(Admin(_socket(arguments["control"]), Board(arguments["board"]), arguments["row"], log).run)
+        trio.run(Admin(received(arguments["control"]), Board(arguments["board"]), arguments["row"], log).run)
     finally:
         lines.close()
-
-
-def _socket(fd: int) -> socket.socket:
-    os.set_inheritable(fd, False)
-    sock = socket.socket(fileno=fd)
-    sock.setblocking(False)
-    return sock
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from splicer import __version__
@@ -21,28 +23,35 @@ def in_json(value: Any, status: int = 200, headers: tuple[Header, ...] = ()) -> 
     return Respond(status, json.dumps(value).encode() + b"\n", "application/json", headers)
 
 
-def pages(board: Board, own: int, facts: Mapping[str, Any]) -> Mapping[str, Page]:
+def pages(board: Board, facts: Mapping[str, Any]) -> Mapping[str, Page]:
     """All pages by their paths.
 
     Args:
         board: where the processes show their numbers.
-        own: the admin process's row on it.
-        facts: what the supervisor has said last: `generation` of the configuration, whether it is `draining`, and when
-            it was `started` (monotonic clock, seconds). The pages look into it whenever they are asked.
+        facts: what the supervisor has said last: the configuration's `generation`, whether it is `draining`. The pages
+            look into it whenever they are asked.
     """
+    started = _start_of(os.getppid())
     return {
         "/healthz": lambda: Respond(200, b"ok\n"),
-        "/status": lambda: in_json(_status(board, own, facts)),
+        "/status": lambda: in_json(_status(board, facts, started)),
     }
 
 
-def _status(board: Board, own: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+# The edge is as old as the supervisor's process: neither an upgrade nor another admin process makes it younger.
+def _start_of(pid: int) -> float:
+    """When a process was started, in seconds since the machine was (proc_pid_stat(5), field 22)."""
+    _, _, after_its_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")
+    return int(after_its_name.split()[22 - 3]) / os.sysconf("SC_CLK_TCK")
+
+
+def _status(board: Board, facts: Mapping[str, Any], started: float) -> dict[str, Any]:
     return {
         "version": __version__,
         "generation": facts["generation"],
-        "uptime_s": round(time.monotonic() - facts["started"], 3),
+        "uptime_s": round(time.clock_gettime(time.CLOCK_BOOTTIME) - started, 3),
         "draining": facts["draining"],
-        "workers": list(_workers(board, own)),
+        "workers": sorted(_workers(board), key=lambda worker: worker["slot"]),
         "totals": {
             "accepted": board.total(Column.ACCEPTED),
             "handled": board.total(Column.HANDLED),
@@ -53,13 +62,13 @@ def _status(board: Board, own: int, facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-# Row 0 is of the dead, and who has a row but no beat has not begun to live.
-def _workers(board: Board, own: int) -> Iterator[dict[str, int]]:
+# The spare and this process have a row, too, but no slot.
+def _workers(board: Board) -> Iterator[dict[str, int]]:
     for number in range(1, ROWS):
         row = board.row(number)
-        if number != own and row[Column.BEAT]:
+        if row[Column.SLOT]:
             yield {
-                "row": number,
+                "slot": row[Column.SLOT],
                 "tunnels": row[Column.TUNNELS],
                 "exchanges": row[Column.EXCHANGES],
                 "connections": sum(row[place] for place in _PLACES),

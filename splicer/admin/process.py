@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
 from typing import Any
 
 import trio
 
 from splicer.admin.pages import pages
 from splicer.admin.web import Web
-from splicer.control import wire
 from splicer.control.board import Board, Column
 from splicer.control.log import Logger
+from splicer.control.orders import Superior
 
 _BEAT = 0.1  # seconds
 
@@ -28,22 +27,22 @@ class Admin:
     """
 
     def __init__(self, control: socket.socket, board: Board, row: int, log: Logger) -> None:
-        self._control = control
+        self._supervisor = Superior(control)
         self._row = board.row(row)
         self._facts: dict[str, Any] = {}
-        self._web = Web(pages(board, row, self._facts), log)
+        self._web = Web(pages(board, self._facts), log)
 
     async def run(self) -> None:
         """Do what the supervisor says, until it says stop or is gone."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
-            self._tell("ready")
-            async for words, fds in self._orders():
+            self._supervisor.tell("ready")
+            async for words, fds in self._supervisor.orders():
                 match words["do"]:
                     case "serve":
                         self._facts |= words
                         nursery.start_soon(self._web.serve, [socket.socket(fileno=fd) for fd in fds])
-                        self._tell("serving")
+                        self._supervisor.tell("serving")
                     case "facts":
                         self._facts |= words
                     case "stop":
@@ -54,22 +53,3 @@ class Admin:
         while True:
             self._row[Column.BEAT] += 1
             await trio.sleep(_BEAT)
-
-    async def _orders(self) -> AsyncIterator[tuple[wire.Words, list[int]]]:
-        while True:
-            try:
-                order = wire.hear(self._control)
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._control)
-                continue
-            except OSError:
-                return
-            if order is None:
-                return
-            yield order
-
-    def _tell(self, word: str) -> None:
-        try:
-            wire.say(self._control, {"is": word})
-        except OSError:
-            return  # the end of the channel is about to be read

@@ -26,6 +26,7 @@ class Column(IntEnum):
     READING = 6
     WRITING = 7
     WAITING = 8
+    SLOT = 9  # that a worker serves; 0: none
 
 
 COUNTS = slice(Column.ACCEPTED, Column.WAITING + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import json
 import os
 import socket
@@ -9,7 +10,7 @@ from typing import Any
 
 VERSION = 1
 _LONGEST = 64 * 1024  # bytes
-_MOST_DESCRIPTORS = 64
+_SPACE = socket.CMSG_SPACE(64 * array.array("i").itemsize)
 
 Words = dict[str, Any]
 
@@ -35,17 +36,35 @@ def hear(sock: socket.socket) -> tuple[Words, list[int]] | None:
         ValueError: it is none that this version understands: only its own and the one before.
     """
     try:
-        data, fds, _, _ = socket.recv_fds(sock, _LONGEST, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        data, fds = _receive(sock)
     except ConnectionResetError:  # may stand in front of messages that are still there
-        data, fds, _, _ = socket.recv_fds(sock, _LONGEST, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        data, fds = _receive(sock)
     if not data:
         return None
-    words = json.loads(data)
-    if not isinstance(words, dict) or words.get("version") not in (VERSION, VERSION - 1):
+    words = _understood(data)
+    if words is None:
         for fd in fds:
             os.close(fd)
         raise ValueError(f"a message of another version: {data[:100]!r}")
     return words, fds
+
+
+# socket.recv_fds() would do, but for its flags, which it forgets: what it received would be inherited.
+def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+    data, rights, _, _ = sock.recvmsg(_LONGEST, _SPACE, socket.MSG_CMSG_CLOEXEC)
+    fds = array.array("i")
+    for _, _, content in rights:
+        fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    return data, list(fds)
+
+
+def _understood(data: bytes) -> Words | None:
+    try:
+        words = json.loads(data)
+    except ValueError:
+        return None
+    known = isinstance(words, dict) and words.get("version") in (VERSION, VERSION - 1)
+    return words if known else None
 
 
 def text_file(text: str) -> int:

@@ -138,7 +138,7 @@ def read(data: bytes, adoptions: int) -> Passport:
     try:
         fields = json.loads(data)
         return _passport(fields, adoptions)
-    except (KeyError, TypeError, UnicodeDecodeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"no passport: {error!r}") from error
 
 

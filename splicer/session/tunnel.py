@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 from attrs import frozen
 
@@ -113,17 +112,14 @@ async def run_adopted(house: House, past: Passport, client: ByteStream, pod: Byt
     hold = house.balancer.hold(record.endpoint) if record.endpoint is not None else None
     if hold is not None:
         hold.__enter__()
-    splice = partial(
-        house.splice,
-        client.sock,
-        pod.sock,
-        past.limits,
-        key=_key(record),
-        past=past.past(client.sock, pod.sock, pipes),
-    )
+
+    async def splice(tally: list[int]) -> TunnelEnd:
+        now = past.past(client.sock, pod.sock, pipes)
+        return await house.splice(client.sock, pod.sock, past.limits, tally=tally, key=_key(record), past=now)
+
     house.counts.enter(Place.WRITING)
     try:
-        await _run(house, record, (client, pod), hold, past.head, lambda tally: splice(tally=tally))
+        await _run(house, record, (client, pod), hold, past.head, splice)
     except Exception as error:  # noqa: BLE001 - a bug must not end the other calls; the observer logs it
         house.observer.crashed(record.client, record, error)
     finally:

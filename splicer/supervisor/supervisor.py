@@ -64,8 +64,7 @@ class Supervisor:
             if time.monotonic() >= due:
                 due = time.monotonic() + _TICK
                 self._guarded(desk.fleet.tick)
-                self._guarded(desk.vault.tidy)
-            for call in (desk.crew.fill, desk.attendant.fill, self._renewal.go_on, self._look):
+            for call in (desk.vault.tidy, desk.crew.fill, desk.attendant.fill, self._renewal.go_on, self._look):
                 self._guarded(call)
             desk.steps = [step for step in desk.steps if not self._guarded(step)]
             busy = desk.steps or not desk.crew.complete

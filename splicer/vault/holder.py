@@ -27,13 +27,14 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolErr
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SHARE = 64  # messages of one channel in a row
+_GRACE = 0.5  # seconds that a call waits for the next worker of its slot before it goes to any other
 KEEP = 600.0  # seconds that a call without a worker is kept: then nobody is coming any more
 
 Log = Callable[..., None]
 
 
 class Holder:
-    """Holds tunnels for any number of workers; its owner runs the selector's callbacks, and `tidy` every second.
+    """Holds tunnels for any number of workers; its owner runs the selector's callbacks, and `tidy` now and then.
 
     Args:
         selector: where channels are watched; a key's data is a callback that takes the events.
@@ -51,6 +52,7 @@ class Holder:
         self.channels: list[Channel] = []
         self.listeners: tuple[bytes, tuple[int, ...]] = (b"[]", ())
         self.serving: dict[int, Channel] = {}
+        self._served_since = 0.0  # when the first of those began
         self.inherited: dict[int, Held] = {}  # those with pipes of a dead worker
 
     def attach(self, sock: socket.socket) -> Channel:
@@ -69,14 +71,13 @@ class Holder:
                     os.close(held.pipes.pop(direction))
             if not held.pipes:
                 del self.inherited[key]
-        late = time.monotonic() - self._keep
-        for held in [held for held in self.orphans.values() if held.orphaned < late]:
+        now = time.monotonic()
+        if self.serving and now - self._served_since > _GRACE:
+            self._spread([held for held in self.orphans.values() if held.orphaned < now - _GRACE])
+        for held in [held for held in self.orphans.values() if held.orphaned < now - self._keep]:
             self._log("tunnel_abandoned", level="error", kept=self._keep, slot=held.slot)
             held.shut()
             self._forget(held)
-        for channel in self.channels:
-            if channel.outbox:
-                self._flush(channel)
 
     def _ready(self, channel: Channel, events: int) -> None:
         if events & _WRITE:
@@ -117,6 +118,8 @@ class Holder:
         elif kind == Kind.HELLO and len(fds) == 1 and channel.journal is None:
             channel.journal = Journal(fds[0])
         elif kind == Kind.SERVE and number and message.quantity:
+            if not self.serving:
+                self._served_since = time.monotonic()
             channel.slot, self.slots = number, message.quantity
             self.serving[number] = channel
             self.place(list(self.orphans.values()))
@@ -196,20 +199,33 @@ class Holder:
         return dirty
 
     def place(self, orphans: list[Held]) -> None:
-        """Give tunnels to the workers that serve their slots; those of a vacant slot wait for one."""
-        targets = set()
+        """Give tunnels to the workers that serve their slots; those of a vacant slot wait a little for one."""
         for held in orphans:
             held.slot = (max(held.slot, 1) - 1) % self.slots + 1  # there may be fewer workers now
             channel = self.serving.get(held.slot)
             if channel is not None:
-                del self.orphans[held.key]
-                held.owner = channel
-                held.adoptions += 1
-                channel.keys.add(held.key)
-                channel.outbox.append(held)
-                targets.add(channel)
-        for channel in targets:
-            self._flush(channel)
+                self._give(held, channel)
+        self._flush_all()
+
+    # Their own slot's next worker may take a second to begin: better an uneven load than a silent call.
+    def _spread(self, orphans: list[Held]) -> None:
+        for held in orphans:
+            channel = min(self.serving.values(), key=lambda one: len(one.keys))
+            held.slot = channel.slot
+            self._give(held, channel)
+        self._flush_all()
+
+    def _give(self, held: Held, channel: Channel) -> None:
+        del self.orphans[held.key]
+        held.owner = channel
+        held.adoptions += 1
+        channel.keys.add(held.key)
+        channel.outbox.append(held)
+
+    def _flush_all(self) -> None:
+        for channel in self.channels:
+            if channel.outbox:
+                self._flush(channel)
 
     def _post(self, channel: Channel, data: bytes, fds: tuple[int, ...] = ()) -> None:
         channel.outbox.append((data, fds))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from splicer.vault.holder import KEEP, Holder
 
-_TICK = 1.0  # seconds
+_TICK = 0.1  # seconds
 _BACKLOG = 256
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred, unix(7)
 

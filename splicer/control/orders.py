@@ -1,0 +1,54 @@
+"""The supervisor as one of its processes sees it: orders come, answers go."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import trio
+
+from splicer.control import wire
+
+
+class Superior:
+    """The supervisor's channel.
+
+    Args:
+        sock: our end of it.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    async def orders(self) -> AsyncIterator[tuple[wire.Words, list[int]]]:
+        """What it says, with the descriptors that come along, until it is gone.
+
+        Raises:
+            ValueError: it speaks a version that this program doesn't understand.
+        """
+        while True:
+            try:
+                order = wire.hear(self._sock)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._sock)
+                continue
+            except OSError:
+                return
+            if order is None:
+                return
+            yield order
+
+    def tell(self, word: str) -> None:
+        """Answer."""
+        with suppress(OSError):  # its end is about to be read
+            wire.say(self._sock, {"is": word})
+
+
+def received(fd: int) -> socket.socket:
+    """A socket that came with the start of this process, and goes no further."""
+    os.set_inheritable(fd, False)
+    sock = socket.socket(fileno=fd)
+    sock.setblocking(False)
+    return sock

@@ -1,0 +1,149 @@
+"""The admin process as its supervisor has it: a board, a channel, a listener, and orders."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any
+
+import pytest
+
+from splicer.control import wire
+from splicer.control.board import Board
+from splicer.net.bind import bind
+from splicer.supervisor import launch
+from splicer.vault.protocol import channel
+
+PATIENCE = 20.0  # seconds
+OWN = 7  # its row
+
+
+class Admin:
+    """A `python -m splicer.admin`."""
+
+    def __init__(self) -> None:
+        self.board = Board()
+        self.started = time.monotonic()
+        self.listener = bind("127.0.0.1", 0)
+        self.address: tuple[str, int] = self.listener.getsockname()
+        self.control, its = channel()
+        arguments = {
+            "control": its.fileno(),
+            "board": self.board.fd,
+            "row": OWN,
+            "path": "routing.toml",
+            "format": "json",
+        }
+        self.pid = launch.spawn("splicer.admin", arguments, [its.fileno(), self.board.fd])
+        its.close()
+        self.status: int | None = None
+
+    def tell(self, word: str, fds: tuple[int, ...] = (), **more: Any) -> None:
+        wire.say(self.control, {"do": word, **more}, fds)
+
+    def hear(self) -> wire.Words | None:
+        """What it says next; None when it says no more."""
+        assert select.select([self.control], [], [], PATIENCE)[0], "it says nothing"
+        heard = wire.hear(self.control)
+        return None if heard is None else heard[0]
+
+    def serve(self, **facts: Any) -> None:
+        words = {"generation": 0, "workers": 2, "draining": False, **facts}
+        self.tell("serve", (self.listener.fileno(),), **words)
+        heard = self.hear()
+        assert heard is not None
+        assert heard["is"] == "serving"
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        end = time.monotonic() + PATIENCE
+        while self.status is None:
+            assert time.monotonic() < end, "it does not end"
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+            time.sleep(0.005)
+        return self.status
+
+    # The end of the channel lets it write what it has to say; only one that does not heed it is killed.
+    def close(self) -> None:
+        self.control.close()
+        try:
+            self.wait()
+        finally:
+            if self.status is None:
+                os.kill(self.pid, signal.SIGKILL)
+                self.wait()
+            self.listener.close()
+            os.close(self.board.fd)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(self.address, timeout=PATIENCE)
+
+    def ask(self, method: str, target: str, **headers: str) -> tuple[HTTPResponse, bytes]:
+        """One request on a connection of its own; `Host=` takes the place of the address."""
+        connection = HTTPConnection(*self.address, timeout=PATIENCE)
+        try:
+            connection.request(method, target, headers=headers)
+            answer = connection.getresponse()
+            return answer, answer.read()
+        finally:
+            connection.close()
+
+
+@contextmanager
+def _running() -> Iterator[Admin]:
+    """One that is ready, and must have nothing to say in its log nor on stderr."""
+    with tempfile.TemporaryFile() as noise:
+        with _instead_of_ours(noise.fileno()):
+            admin = Admin()
+        try:
+            assert admin.hear() == {"version": wire.VERSION, "is": "ready"}
+            yield admin
+        finally:
+            admin.close()
+        noise.seek(0)
+        assert noise.read() == b""
+
+
+# posix_spawn hands on what this process has.
+@contextmanager
+def _instead_of_ours(fd: int) -> Iterator[None]:
+    kept = [os.dup(1), os.dup(2)]
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    try:
+        yield
+    finally:
+        for own, copy in enumerate(kept, start=1):
+            os.dup2(copy, own)
+            os.close(copy)
+
+
+@pytest.fixture
+def admin() -> Iterator[Admin]:
+    """One that awaits its orders."""
+    with _running() as admin:
+        yield admin
+
+
+@pytest.fixture
+def serving(admin: Admin) -> Admin:
+    """One that serves."""
+    admin.serve()
+    return admin
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Admin]:
+    """One that serves several tests: no request may leave a trace in it."""
+    with _running() as admin:
+        admin.serve()
+        yield admin
