@@ -253,6 +253,7 @@ class Worker:
     # Frames and handshakes go on until nothing is under way but tunnels. From then on nothing here touches them.
     async def _retire(self, seconds: float, linger: float | None) -> None:
         self._stop_listening()
+        self._link.stop_serving()
         self._house.retiring = True
         with trio.move_on_after(seconds):
             await self._until(lambda: not self._under_way())

@@ -182,7 +182,7 @@ def resume(pool: PipePool, tunnel: Tunnel, past: Past) -> None:
     tunnel.expires -= past.age
     for leg, fd in zip((tunnel.client, tunnel.pod), past.pipes, strict=True):
         if fd is not None:
-            pipe = pool.adopt(fd)
+            pipe = pool.adopt(fd, leg.word)
             leg.parked = pipe.unread
             if leg.parked:
                 leg.pipe = pipe

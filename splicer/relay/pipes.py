@@ -10,6 +10,7 @@ import array
 import fcntl
 import os
 import termios
+from contextlib import suppress
 from typing import Any, Protocol
 
 from attrs import define, field
@@ -158,7 +159,7 @@ class PipePool:
     def give_back(self, pipe: Pipe) -> None:
         """Take back a pipe that has been drained to the last byte."""
         self.in_use -= 1
-        if self._lent and pipe.place >= 0:
+        if self._lent and pipe.write_fd >= 0:
             self._last, self._lent = pipe, False
         elif len(self._idle) < self.keep and pipe.size > _SMALLEST:
             self._idle.append(pipe)
@@ -175,10 +176,20 @@ class PipePool:
         self.in_use -= 1
         pipe.close()
 
-    def adopt(self, read_fd: int) -> Inherited:
-        """Count a pipe of another worker in; `give_back` and `discard` close it."""
+    # It gets a place like any other pipe, so that a vault that knows nothing of its past keeps it too.
+    def adopt(self, read_fd: int, word: int) -> Inherited:
+        """Count a pipe of another worker in; `give_back` and `discard` close it.
+
+        Args:
+            read_fd: it is owned from now on.
+            word: what the journal says of it.
+        """
         self.in_use += 1
-        return Inherited(read_fd)
+        pipe = Inherited(read_fd)
+        with suppress(OSError):  # the vault has it from before
+            self._register(pipe)
+            self.keeper.words[pipe.place] = word
+        return pipe
 
     def close(self) -> None:
         """Close the idle pipes."""
@@ -190,18 +201,21 @@ class PipePool:
 
     def _make(self) -> Pipe:
         pipe = Pipe()
-        place = self._places.pop() if self._places else self._next
         try:
-            self.keeper.add_pipe(place, pipe.read_fd)
+            self._register(pipe)
         except BaseException:
             pipe.close()
-            if place != self._next:
-                self._places.append(place)
             raise
-        if place == self._next:
+        return pipe
+
+    def _register(self, pipe: Pipe) -> None:
+        place = self._places[-1] if self._places else self._next
+        self.keeper.add_pipe(place, pipe.read_fd)
+        if self._places:
+            self._places.pop()
+        else:
             self._next += 1
         pipe.place = place
-        return pipe
 
     def _close(self, pipe: Pipe) -> None:
         pipe.close()

@@ -9,16 +9,18 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import trio
-from attrs import field, frozen
+from attrs import frozen
 
 from splicer.vault import protocol
 from splicer.vault.journal import PLACES, Journal
 from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolError
 
 _AGAIN = 0.25  # seconds between two attempts to reach a vault that is away
+_PAUSE = 0.002  # seconds
 _BURST = 16  # adoptions in a row before other tasks have their turn
 
 
@@ -51,14 +53,6 @@ class _Known:
     client: socket.socket
     pod: socket.socket
     adoptions: int
-    pipes: Callable[[], dict[int, int]] = field(default=dict)
-
-    def message(self, key: int) -> tuple[bytes, tuple[int, ...]]:
-        """Its registration, as things are now."""
-        pipes = self.pipes()
-        flags = sum(protocol.parked(way) for way in pipes)
-        data = protocol.pack(Kind.TUNNEL, key, self.passport, flags=flags, quantity=self.adoptions)
-        return data, (self.client.fileno(), self.pod.fileno(), *(pipes[way] for way in sorted(pipes)))
 
 
 class VaultLink:
@@ -101,7 +95,7 @@ class VaultLink:
         return self._sock is not None
 
     def close(self) -> None:
-        """Let go: what the vault has been told of is another's from now on."""
+        """Let go. What the vault has been told of is another's from now on: nothing here may touch it any more."""
         if self._sock is not None:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
@@ -132,6 +126,10 @@ class VaultLink:
         self._serves = slot, slots
         self._post(Kind.SERVE, slot)
 
+    def stop_serving(self) -> None:
+        """Another worker has the slot: a vault that comes back is not told otherwise."""
+        self._serves = None
+
     async def register(
         self,
         key: int,
@@ -158,10 +156,10 @@ class VaultLink:
                 return
             await self._writable(sock)
 
-    def remember(self, adopted: Adopted, pipes: Callable[[], dict[int, int]] = dict) -> None:
-        """Be able to register an adopted tunnel with a vault that comes back; `pipes` are those it still drains."""
+    def remember(self, adopted: Adopted) -> None:
+        """Be able to register an adopted tunnel with a vault that comes back."""
         if self._path is not None:
-            self._tunnels[adopted.key] = _Known(adopted.passport, adopted.client, adopted.pod, adopted.adoptions, pipes)
+            self._tunnels[adopted.key] = _Known(adopted.passport, adopted.client, adopted.pod, adopted.adoptions)
 
     def release(self, key: int) -> None:
         """A tunnel is over, and its sockets are closed."""
@@ -269,7 +267,10 @@ class VaultLink:
             return None if fd is None else (protocol.pack(kind, number), (fd,))
         if kind == Kind.TUNNEL:
             known = self._tunnels.get(number)
-            return None if known is None else known.message(number)
+            if known is None:
+                return None
+            data = protocol.pack(kind, number, known.passport, quantity=known.adoptions)
+            return data, (known.client.fileno(), known.pod.fileno())
         return protocol.pack(kind, number), ()
 
     async def _flush_forever(self, sock: socket.socket) -> None:
@@ -280,14 +281,12 @@ class VaultLink:
             await self._writable(sock)
             self._flush(sock)
 
-    # Somebody else may be waiting for the same socket already: Trio allows one.
+    # Somebody else may be waiting for the same socket already, and Trio allows one; or it is not the socket's own
+    # buffer that is full (ETOOMANYREFS).
     async def _writable(self, sock: socket.socket) -> None:
-        try:
+        with suppress(trio.BusyResourceError, trio.ClosedResourceError):
             await trio.lowlevel.wait_writable(sock)
-        except trio.BusyResourceError:
-            await trio.sleep(_AGAIN / 100)
-        except (OSError, trio.ClosedResourceError):
-            return
+        await trio.sleep(_PAUSE)
 
     async def _listen(self, sock: socket.socket) -> None:
         burst = 0
@@ -301,9 +300,13 @@ class VaultLink:
                 except trio.ClosedResourceError:
                     return
                 continue
-            except (ProtocolError, OSError):
+            except ConnectionError:
                 self._lost()
                 return
+            except ProtocolError as error:
+                if error.message is not None:
+                    self._post(Kind.RETURN, error.message.number)
+                continue
             if message is None:
                 self._lost()
                 return

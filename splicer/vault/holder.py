@@ -91,7 +91,7 @@ class Holder:
                 except ProtocolError as error:
                     self._log("vault_message_lost", level="error", error=str(error), slot=channel.slot)
                     continue
-                except OSError:
+                except ConnectionError:
                     message = None
                 if message is None:
                     self._lost(channel)
@@ -110,6 +110,8 @@ class Holder:
             held = self.tunnels.get(number)
             if held is not None and held.owner is channel:
                 self._forget(held)
+        elif kind == Kind.RETURN:
+            self._take_back(channel, number)
         elif kind == Kind.PIPE and len(fds) == 1:
             self._drop(channel, number)
             channel.pipes[number] = fds[0]
@@ -150,6 +152,18 @@ class Holder:
         channel.keys.add(held.key)
         self.tunnels[held.key] = held
 
+    # Nobody else may have a descriptor left either: whoever is asked next is asked after a little while.
+    def _take_back(self, channel: Channel, key: int) -> None:
+        held = self.tunnels.get(key)
+        if held is not None and held.owner is channel:
+            self._orphan(held)
+
+    def _orphan(self, held: Held) -> None:
+        if held.owner is not None:
+            held.owner.keys.discard(held.key)
+        held.owner, held.orphaned = None, time.monotonic()
+        self.orphans[held.key] = held
+
     def _drop(self, channel: Channel, place: int) -> None:
         fd = channel.pipes.pop(place, None)
         if fd is not None:
@@ -172,10 +186,8 @@ class Holder:
             del self.serving[channel.slot]
         dirty = self._sort_pipes(channel)
         orphans = [self.tunnels[key] for key in channel.keys]
-        now = time.monotonic()
         for held in orphans:
-            held.owner, held.orphaned = None, now
-            self.orphans[held.key] = held
+            self._orphan(held)
         if orphans:
             self._log("tunnels_orphaned", slot=channel.slot, tunnels=len(orphans), pipes=dirty)
         self.place(orphans)

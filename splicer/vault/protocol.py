@@ -7,9 +7,11 @@ Descriptors travel beside a message (SCM_RIGHTS): those of a message that sits i
 from __future__ import annotations
 
 import array
+import errno
 import os
 import socket
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 from enum import IntEnum
 from typing import NamedTuple
@@ -17,6 +19,7 @@ from typing import NamedTuple
 VERSION = 1
 LONGEST = 16 * 1024  # bytes of a message
 _MOST_DESCRIPTORS = 64  # listeners come all in one message
+_LATER = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
 _HEADER = struct.Struct("!BBHIQ")
 _SPACE = socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)
 
@@ -36,6 +39,7 @@ class Kind(IntEnum):
     COUNT = 8  # supervisor → vault, and back: quantity is how many tunnels are held
     LISTENERS = 9  # supervisor → vault: keep these [listeners] and no others; the answer to ASK
     ASK = 10  # supervisor → vault: which listeners are kept
+    RETURN = 11  # worker → vault: number is the key of a tunnel whose descriptors it could not take
 
 
 class Message(NamedTuple):
@@ -56,8 +60,7 @@ class Message(NamedTuple):
 
     def close(self) -> None:
         """Close its descriptors."""
-        for fd in self.fds:
-            os.close(fd)
+        _close(self.fds)
 
 
 def pack(kind: Kind, number: int = 0, payload: bytes = b"", *, flags: int = 0, quantity: int = 0) -> bytes:
@@ -74,14 +77,17 @@ def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] = ()) -> None:
     """Send one message without waiting.
 
     Raises:
-        BlockingIOError: the channel is full (a few hundred messages fill it).
+        BlockingIOError: not now: the channel is full (a few hundred messages fill it), or too many descriptors are on
+            their way (ETOOMANYREFS, unix(7)).
         OSError: it is broken.
     """
-    if fds:
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    try:
         sock.sendmsg([data], rights, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
-    else:
-        sock.send(data, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+    except OSError as error:
+        if error.errno in _LATER:
+            raise BlockingIOError(error.errno, error.strerror) from error
+        raise
 
 
 def receive(sock: socket.socket) -> Message | None:
@@ -92,8 +98,8 @@ def receive(sock: socket.socket) -> Message | None:
 
     Raises:
         BlockingIOError: none is there.
-        ProtocolError: it is no message, or some of its descriptors could not be taken (EMFILE, recvmsg(2) MSG_CTRUNC);
-            all are closed.
+        ProtocolError: it is no message, or some of its descriptors could not be taken (EMFILE, recvmsg(2) MSG_CTRUNC):
+            then all are closed, and `message` is what was said.
     """
     data, rights, flags, _ = _past_reset(sock)
     fds = array.array("i")
@@ -102,12 +108,20 @@ def receive(sock: socket.socket) -> Message | None:
             fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
     if not data and not fds:
         return None
-    if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC) or len(data) < _HEADER.size:
-        for fd in fds:
-            os.close(fd)
-        raise ProtocolError("a message lost descriptors" if flags & socket.MSG_CTRUNC else "no message")
+    if len(data) < _HEADER.size or flags & socket.MSG_TRUNC:
+        _close(fds)
+        raise ProtocolError("no message")
     version, kind, bits, quantity, number = _HEADER.unpack_from(data)
-    return Message(version, kind, bits, quantity, number, data[_HEADER.size :], tuple(fds))
+    message = Message(version, kind, bits, quantity, number, data[_HEADER.size :], tuple(fds))
+    if flags & socket.MSG_CTRUNC:
+        _close(fds)
+        raise ProtocolError("no descriptor is left for what came", message._replace(fds=()))
+    return message
+
+
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _past_reset(sock: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]], int, object]:
@@ -117,7 +131,16 @@ def _past_reset(sock: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]
 
 
 class ProtocolError(Exception):
-    """What came is no message that can be used."""
+    """What came is no message that can be used.
+
+    Args:
+        text: why.
+        message: what was said, if that is known.
+    """
+
+    def __init__(self, text: str, message: Message | None = None) -> None:
+        super().__init__(text)
+        self.message = message
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
