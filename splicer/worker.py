@@ -114,6 +114,8 @@ class Worker:
                     await self._finish_alone()
                 nursery.cancel_scope.cancel()
             self._pool.close()
+            # Trio raises those anew that nobody has looked at: a Ctrl-C goes to all processes of the terminal.
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
 
     # Unwinding would close every call's sockets in order. Dying keeps them: the vault has them, and a spare is waiting.
     async def _vital(self, task: Callable[[], Awaitable[None]]) -> None:
