@@ -258,9 +258,9 @@ class Worker:
         self._link.stop_serving()
         self._house.retiring = True
         with trio.move_on_after(seconds):
-            await self._until(lambda: not self._under_way())
+            await self._until(lambda: not self._under_way() and (self._link.settled or not self._link.connected))
         setproctitle(f"{getproctitle()} (leaving)")
-        if self._link.connected:
+        if self._link.settled:
             self._hub.let_go()
             self._link.close()
             self._supervisor.tell("handed_over")

@@ -15,6 +15,7 @@ Trio waits on the epoll's own descriptor; a tunnel's task sleeps in `splice` and
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import socket
@@ -35,6 +36,7 @@ _PATIENCE = 0.001  # seconds that frames wait while Trio runs other tasks
 _NAP = 1.0  # seconds at most between two sweeps
 _SHORTEST_NAP = 0.01
 _SLICE = 256  # tunnels that a sweep looks at in one go: a millisecond, if the vigil asks the kernel about each
+_SIOCATMARK = 0x8905  # <linux/sockios.h>: whether the next byte is the urgent one
 _PAGE = 4096  # bytes that any clean pipe takes in one piece
 
 
@@ -55,6 +57,7 @@ class Hub:
         self._tunnels: dict[Tunnel, None] = {}
         self._doomed: list[Pipe] = []
         self._turned = 0.0  # when the last turn ended, on the clock of `perf_counter`
+        self._failure: Exception | None = None
         self._letting_go = False
         self.left = 0  # tunnels that were left to the vault
         self._nap = trio.CancelScope()
@@ -91,6 +94,8 @@ class Hub:
             nursery.start_soon(self._sweep)
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
+                if self._failure is not None:
+                    raise self._failure
                 self.turn()
 
     async def splice(
@@ -185,8 +190,11 @@ class Hub:
 
     def turn_if_due(self) -> None:
         """Take a turn out of turn when the last one is too long ago. This runs before each step of each task."""
-        if perf_counter() - self._turned >= _PATIENCE and self._tunnels:
-            self.turn()
+        if perf_counter() - self._turned >= _PATIENCE and self._tunnels and self._failure is None:
+            try:
+                self.turn()
+            except Exception as error:  # noqa: BLE001 - `run` raises it: Trio would only print it here
+                self._failure = error
 
     def end_all(self, closer: Side, reason: str) -> None:
         """End every tunnel, as a drain does whose time is up."""
@@ -401,9 +409,12 @@ class Hub:
             await trio.lowlevel.checkpoint()
 
 
-# splice(2) stops in front of urgent data (RFC 6093) for ever, though the socket stays readable; recv(2) goes on.
+# splice(2) stops in front of urgent data (RFC 6093) for ever, though the socket stays readable; recv(2) goes on. Only
+# that one byte goes through our memory: who is killed between these two calls loses what is there.
 def _copy(sock: socket.socket, pipe: Pipe) -> int:
-    return os.write(pipe.write_fd, sock.recv(_PAGE))
+    if not any(fcntl.ioctl(sock, _SIOCATMARK, bytes(4))):
+        raise BlockingIOError
+    return os.write(pipe.write_fd, sock.recv(1))
 
 
 def _has_room(leg: Leg) -> bool:

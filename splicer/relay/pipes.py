@@ -29,8 +29,14 @@ class Keeper(Protocol):
         """The journal: at a pipe's place, the tunnel and the direction that its bytes belong to."""
         ...
 
-    def add_pipe(self, place: int, fd: int) -> None:
+    def add_pipe(self, place: int, fd: int, word: int) -> None:
         """Keep a pipe by its read end.
+
+        Args:
+            place: its place in the journal.
+            fd: its read end.
+            word: what the journal says there from now on; not earlier, for a pipe that had the place may still be on
+                its way out, and not later, for this one may hold bytes.
 
         Raises:
             BlockingIOError: not now; `wait`.
@@ -50,8 +56,9 @@ class Nobody:
     def __init__(self) -> None:
         self.words = array.array("Q", bytes(8 * _PLACES))
 
-    def add_pipe(self, place: int, fd: int) -> None:
+    def add_pipe(self, place: int, fd: int, word: int) -> None:
         """See `Keeper`."""
+        self.words[place] = word
 
     def drop_pipe(self, place: int) -> None:
         """See `Keeper`."""
@@ -187,8 +194,7 @@ class PipePool:
         self.in_use += 1
         pipe = Inherited(read_fd)
         with suppress(OSError):  # the vault has it from before
-            self._register(pipe)
-            self.keeper.words[pipe.place] = word
+            self._register(pipe, word)
         return pipe
 
     def close(self) -> None:
@@ -202,15 +208,15 @@ class PipePool:
     def _make(self) -> Pipe:
         pipe = Pipe()
         try:
-            self._register(pipe)
+            self._register(pipe, 0)
         except BaseException:
             pipe.close()
             raise
         return pipe
 
-    def _register(self, pipe: Pipe) -> None:
+    def _register(self, pipe: Pipe, word: int) -> None:
         place = self._places[-1] if self._places else self._next
-        self.keeper.add_pipe(place, pipe.read_fd)
+        self.keeper.add_pipe(place, pipe.read_fd, word)
         if self._places:
             self._places.pop()
         else:

@@ -20,7 +20,7 @@ from splicer.net.options import USER_TIMEOUT_MS
 from splicer.relay.leg import Past, TunnelLimits
 
 _LONGEST = 1024  # characters of a text that came from outside: a log line has no more
-_MOST_ATTEMPTS = 8
+_MOST_ATTEMPTS = 4
 _TCP_INFO_BYTES = 216
 # tcpi_state, tcpi_last_data_sent, tcpi_last_data_recv (ms), tcpi_notsent_bytes, tcpi_bytes_sent, tcpi_bytes_retrans:
 # <linux/tcp.h>, Linux 4.19

@@ -103,6 +103,8 @@ class Fleet:
                 process.kill()
 
     def _hear(self, owner: Owner, process: Process, _: int) -> None:
+        if process.pid not in self.all:  # it was buried earlier in this batch of events
+            return
         try:
             while (heard := wire.hear(process.sock)) is not None:
                 word = str(heard[0].get("is"))

@@ -167,12 +167,12 @@ class RemoteVault:
 
     def _reach(self) -> None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.setblocking(False)
         try:
             sock.connect(str(self._path))
         except OSError:
             sock.close()
             return
-        sock.setblocking(False)
         self._sock = sock
         self._asked = False
         self._selector.register(sock, selectors.EVENT_READ, self._listen)

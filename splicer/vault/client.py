@@ -94,6 +94,11 @@ class VaultLink:
         """Whether calls are protected."""
         return self._sock is not None
 
+    @property
+    def settled(self) -> bool:
+        """Whether the vault has been told of everything."""
+        return self._sock is not None and not self._outbox
+
     def close(self) -> None:
         """Let go. What the vault has been told of is another's from now on: nothing here may touch it any more."""
         if self._sock is not None:
@@ -120,6 +125,8 @@ class VaultLink:
                 nursery.start_soon(self._flush_forever, self._sock)
                 await self._listen(self._sock)
                 nursery.cancel_scope.cancel()
+            if self._path is not None:
+                await trio.sleep(_AGAIN)  # one that hangs up at once must not be stormed
 
     def serve(self, slot: int, slots: int) -> None:
         """From now on this worker takes the tunnels of a slot."""
@@ -166,12 +173,15 @@ class VaultLink:
         self._tunnels.pop(key, None)
         self._post(Kind.RELEASE, key)
 
-    def add_pipe(self, place: int, fd: int) -> None:
+    # The word stands in the journal before the vault knows the pipe, which may hold bytes of another worker's; and not
+    # before what was said of the place earlier has left, for that goes by the old word.
+    def add_pipe(self, place: int, fd: int, word: int) -> None:
         """Make the vault hold a pipe.
 
         Args:
             place: its place in the journal.
             fd: its read end.
+            word: what the journal says of it.
 
         Raises:
             BlockingIOError: it can't be told now; the pipe must not be used.
@@ -179,11 +189,11 @@ class VaultLink:
         """
         if place >= PLACES:
             raise OSError("the journal is full")
-        if self._sock is not None:
-            if self._outbox:
-                raise BlockingIOError
-            if not self._try_send(self._sock, protocol.pack(Kind.PIPE, place), (fd,)):
-                raise BlockingIOError
+        if self._outbox:
+            raise BlockingIOError
+        self.words[place] = word
+        if self._sock is not None and not self._try_send(self._sock, protocol.pack(Kind.PIPE, place), (fd,)):
+            raise BlockingIOError
         self._pipes[place] = fd
 
     async def wait(self) -> None:
@@ -271,6 +281,8 @@ class VaultLink:
                 return None
             data = protocol.pack(kind, number, known.passport, quantity=known.adoptions)
             return data, (known.client.fileno(), known.pod.fileno())
+        if kind == Kind.DROP:
+            return protocol.pack(kind, number, self.words[number].to_bytes(8, "big")), ()
         return protocol.pack(kind, number), ()
 
     async def _flush_forever(self, sock: socket.socket) -> None:

@@ -14,10 +14,14 @@ from splicer.vault.journal import Journal
 
 @dataclass(frozen=True)
 class ChannelState:
-    """A connection to a worker: descriptors by number; `journal` is -1 without one."""
+    """A connection to a worker: descriptors by number; `journal` is -1 without one.
+
+    Several may have the same slot, of which one `serves` it.
+    """
 
     fd: int
     slot: int
+    serves: bool
     journal: int
     pipes: dict[int, int]
 
@@ -55,7 +59,8 @@ def dump(holder: Holder) -> tuple[dict[str, Any], list[int]]:
     channels, tunnels, fds = [], [], []
     for channel in holder.channels:
         journal = channel.journal.fd if channel.journal is not None else -1
-        channels.append([channel.sock.fileno(), channel.slot, journal, list(channel.pipes.items())])
+        serves = holder.serving.get(channel.slot) is channel
+        channels.append([channel.sock.fileno(), channel.slot, serves, journal, list(channel.pipes.items())])
         fds += [channel.sock.fileno(), *channel.pipes.values(), *([journal] if journal >= 0 else [])]
     for held in holder.tunnels.values():
         owner = None if held.owner is None or id(held) in unsent else places[id(held.owner)]
@@ -73,7 +78,9 @@ def decode(raw: dict[str, Any]) -> HolderState:
     Raises:
         KeyError, TypeError, ValueError: it is something else.
     """
-    channels = [ChannelState(fd, slot, journal, dict(pipes)) for fd, slot, journal, pipes in raw["channels"]]
+    channels = [
+        ChannelState(fd, slot, serves, journal, dict(pipes)) for fd, slot, serves, journal, pipes in raw["channels"]
+    ]
     tunnels = [
         TunnelState(key, passport.encode("latin-1"), client, pod, slot, adoptions, dict(pipes), owner)
         for key, passport, client, pod, slot, adoptions, pipes, owner in raw["tunnels"]
@@ -98,7 +105,7 @@ def restore(holder: Holder, state: HolderState) -> None:
             holder.orphans[held.key] = held
         else:
             held.owner = holder.channels[tunnel.owner]
-            held.owner.keys.add(held.key)
+            held.owner.keys[held.key] = None
     holder.place(list(holder.orphans.values()))
 
 
@@ -107,6 +114,6 @@ def _restore_channel(holder: Holder, state: ChannelState) -> Channel:
     channel.slot = state.slot
     channel.pipes = state.pipes
     channel.journal = Journal(state.journal) if state.journal >= 0 else None
-    if channel.slot:
+    if state.serves:
         holder.serving[channel.slot] = channel
     return channel

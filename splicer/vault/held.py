@@ -61,7 +61,7 @@ class Channel:
         self.slot = 0  # that it serves; 0: none
         self.journal: Journal | None = None
         self.pipes: dict[int, int] = {}  # place in the journal → read end
-        self.keys: set[int] = set()  # of the tunnels that it owns
+        self.keys: dict[int, None] = {}  # of the tunnels that it owns, in the order in which it got them
         self.outbox: deque[Held | tuple[bytes, tuple[int, ...]]] = deque()
 
 

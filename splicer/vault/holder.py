@@ -13,8 +13,10 @@ place is handed the descriptors, drains each pipe that holds bytes to where the 
 from __future__ import annotations
 
 import os
+import resource
 import selectors
 import socket
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,7 +24,7 @@ from functools import partial
 
 from splicer.vault import protocol
 from splicer.vault.held import Channel, Held, unread
-from splicer.vault.journal import Journal
+from splicer.vault.journal import PLACES, Journal
 from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolError
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -52,6 +54,10 @@ class Holder:
         self.channels: list[Channel] = []
         self.listeners: tuple[bytes, tuple[int, ...]] = (b"[]", ())
         self.serving: dict[int, Channel] = {}
+        # A new descriptor gets the lowest free number: one that high says that hardly any is left. The rest is for
+        # pipes, without which a call that is held could not go on.
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = soft - min(1024, soft // 8)
         self._served_since = 0.0  # when the first of those began
         self.inherited: dict[int, Held] = {}  # those with pipes of a dead worker
 
@@ -104,7 +110,10 @@ class Holder:
             message.close()
             self._log("vault_refuses", level="error", version=message.version, understood=protocol.VERSION)
             self._post(channel, protocol.pack(Kind.REFUSED))
-        elif kind == Kind.TUNNEL and len(fds) >= 2:
+        elif len(fds) != _descriptors(message):
+            message.close()
+            self._log("vault_message_lost", level="error", error=f"kind {kind} with {len(fds)} descriptors")
+        elif kind == Kind.TUNNEL:
             self._take(channel, message)
         elif kind == Kind.RELEASE:
             held = self.tunnels.get(number)
@@ -112,13 +121,13 @@ class Holder:
                 self._forget(held)
         elif kind == Kind.RETURN:
             self._take_back(channel, number)
-        elif kind == Kind.PIPE and len(fds) == 1:
-            self._drop(channel, number)
+        elif kind == Kind.PIPE and number < PLACES and stat.S_ISFIFO(os.fstat(fds[0]).st_mode):
+            self._drop(channel, number, 0)
             channel.pipes[number] = fds[0]
         elif kind == Kind.DROP:
-            self._drop(channel, number)
-        elif kind == Kind.HELLO and len(fds) == 1 and channel.journal is None:
-            channel.journal = Journal(fds[0])
+            self._drop(channel, number, int.from_bytes(message.payload, "big"))
+        elif kind == Kind.HELLO and channel.journal is None:
+            self._open_journal(channel, fds[0])
         elif kind == Kind.SERVE and number and message.quantity:
             if not self.serving:
                 self._served_since = time.monotonic()
@@ -135,13 +144,21 @@ class Holder:
             self._post(channel, protocol.pack(Kind.LISTENERS, payload=self.listeners[0]), self.listeners[1])
         else:
             message.close()
-            self._log("vault_message_lost", level="error", error=f"kind {kind} with {len(fds)} descriptors")
+            self._log("vault_message_lost", level="error", error=f"kind {kind} of number {number}")
+
+    def _open_journal(self, channel: Channel, fd: int) -> None:
+        try:
+            channel.journal = Journal(fd)
+        except (OSError, ValueError) as error:
+            self._log("vault_message_lost", level="error", error=f"no journal: {error}")
 
     # A worker says TUNNEL before the peers see a byte of it; again only if it has found a vault that knows nothing.
     def _take(self, channel: Channel, message: Message) -> None:
         client, pod, *pipes = message.fds
-        if message.number in self.tunnels:
+        if message.number in self.tunnels or max(client, pod) >= self._most:
             message.close()
+            if message.number not in self.tunnels:
+                self._log("vault_full", level="error", tunnels=len(self.tunnels))
             return
         held = Held(message.number, message.payload, client, pod, channel.slot, message.quantity)
         directions = [way for way in (TO_POD, TO_CLIENT) if message.flags & protocol.parked(way)]
@@ -149,7 +166,7 @@ class Holder:
         if pipes:
             self.inherited[held.key] = held
         held.owner = channel
-        channel.keys.add(held.key)
+        channel.keys[held.key] = None
         self.tunnels[held.key] = held
 
     # Nobody else may have a descriptor left either: whoever is asked next is asked after a little while.
@@ -160,18 +177,31 @@ class Holder:
 
     def _orphan(self, held: Held) -> None:
         if held.owner is not None:
-            held.owner.keys.discard(held.key)
+            held.owner.keys.pop(held.key, None)
         held.owner, held.orphaned = None, time.monotonic()
         self.orphans[held.key] = held
 
-    def _drop(self, channel: Channel, place: int) -> None:
+    # A pipe that is closed dirty belongs to a call that is about to be released. Until then it is kept: if its worker
+    # dies now, the next one must not go on with a hole in the middle.
+    def _drop(self, channel: Channel, place: int, word: int) -> None:
         fd = channel.pipes.pop(place, None)
         if fd is not None:
+            self._leave(channel, fd, word)
+
+    def _leave(self, channel: Channel, fd: int, word: int) -> bool:
+        held = self.tunnels.get(word & ~1)
+        if held is None or held.owner is not channel or not unread(fd):
             os.close(fd)
+            return False
+        if (older := held.pipes.pop(word & 1, None)) is not None:
+            os.close(older)  # empty, or the same: a direction with bytes in one pipe is not read into another
+        held.pipes[word & 1] = fd
+        self.inherited[held.key] = held
+        return True
 
     def _forget(self, held: Held) -> None:
         if held.owner is not None:
-            held.owner.keys.discard(held.key)
+            held.owner.keys.pop(held.key, None)
         del self.tunnels[held.key]
         self.orphans.pop(held.key, None)
         self.inherited.pop(held.key, None)
@@ -185,7 +215,8 @@ class Holder:
         if self.serving.get(channel.slot) is channel:
             del self.serving[channel.slot]
         dirty = self._sort_pipes(channel)
-        orphans = [self.tunnels[key] for key in channel.keys]
+        # Backwards: who came last, and perhaps too late to be served before this death, comes first next time.
+        orphans = [self.tunnels[key] for key in reversed(channel.keys)]
         for held in orphans:
             self._orphan(held)
         if orphans:
@@ -193,21 +224,13 @@ class Holder:
         self.place(orphans)
 
     def _sort_pipes(self, channel: Channel) -> int:
+        journal = channel.journal
         dirty = 0
         for place, fd in channel.pipes.items():
-            word = channel.journal.words[place] if channel.journal is not None and unread(fd) else 0
-            held = self.tunnels.get(word & ~1)
-            if held is None or held.owner is not channel:
-                os.close(fd)
-                continue
-            dirty += 1
-            if (older := held.pipes.pop(word & 1, None)) is not None:
-                os.close(older)  # empty: a direction with bytes in one pipe is not read into another
-            held.pipes[word & 1] = fd
-            self.inherited[held.key] = held
+            dirty += self._leave(channel, fd, journal.words[place] if journal is not None else 0)
         channel.pipes.clear()
-        if channel.journal is not None:
-            channel.journal.close()
+        if journal is not None:
+            journal.close()
         return dirty
 
     def place(self, orphans: list[Held]) -> None:
@@ -231,7 +254,7 @@ class Holder:
         del self.orphans[held.key]
         held.owner = channel
         held.adoptions += 1
-        channel.keys.add(held.key)
+        channel.keys[held.key] = None
         channel.outbox.append(held)
 
     def _flush_all(self) -> None:
@@ -254,3 +277,11 @@ class Holder:
         wanted = _READ | _WRITE if outbox else _READ
         if self._selector.get_key(channel.sock).events != wanted:
             self._selector.modify(channel.sock, wanted, partial(self._ready, channel))
+
+
+def _descriptors(message: Message) -> int:
+    if message.kind == Kind.TUNNEL:
+        return 2 + message.flags.bit_count()
+    if message.kind == Kind.LISTENERS:
+        return len(message.fds)
+    return 1 if message.kind in (Kind.HELLO, Kind.PIPE) else 0

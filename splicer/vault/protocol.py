@@ -17,7 +17,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 VERSION = 1
-LONGEST = 16 * 1024  # bytes of a message
+LONGEST = 64 * 1024  # bytes of a message
 _MOST_DESCRIPTORS = 64  # listeners come all in one message
 _LATER = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
 _HEADER = struct.Struct("!BBHIQ")
@@ -31,7 +31,7 @@ class Kind(IntEnum):
 
     HELLO = 1  # worker → vault; [the journal]
     PIPE = 2  # worker → vault: number is its place in the journal; [the read end]
-    DROP = 3  # worker → vault: number is the place of a pipe that is closed
+    DROP = 3  # worker → vault: number is the place of a pipe that is closed, the payload its word in the journal
     TUNNEL = 4  # both ways: number is its key, flags say `parked`, quantity its adoptions; [client, pod, pipes]
     RELEASE = 5  # worker → vault: number is the key of a tunnel that is over
     SERVE = 6  # worker → vault: number is the slot it serves from now on, quantity how many slots there are
@@ -97,7 +97,7 @@ def receive(sock: socket.socket) -> Message | None:
     other queue was not empty), so it is read past.
 
     Raises:
-        BlockingIOError: none is there.
+        BlockingIOError: none is there, or the kernel has no memory for it now.
         ProtocolError: it is no message, or some of its descriptors could not be taken (EMFILE, recvmsg(2) MSG_CTRUNC):
             then all are closed, and `message` is what was said.
     """
@@ -125,9 +125,14 @@ def _close(fds: Iterable[int]) -> None:
 
 
 def _past_reset(sock: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]], int, object]:
-    with suppress(ConnectionResetError):
+    try:
+        with suppress(ConnectionResetError):
+            return sock.recvmsg(LONGEST, _SPACE, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
         return sock.recvmsg(LONGEST, _SPACE, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
-    return sock.recvmsg(LONGEST, _SPACE, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
+    except OSError as error:
+        if error.errno in _LATER:
+            raise BlockingIOError(error.errno, error.strerror) from error
+        raise
 
 
 class ProtocolError(Exception):

@@ -11,7 +11,9 @@ import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from traceback import format_exception
 
 from splicer.vault.holder import KEEP, Holder
 
@@ -34,40 +36,66 @@ def serve(path: Path, log: Log, keep: float = KEEP) -> None:
         OSError: the socket can't be had; EADDRINUSE: another vault serves it.
     """
     stop = _stop_signals()
-    with selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector, _listen(path) as listener:
         holder = Holder(selector, log, keep)
-        listener = _listen(path)
-
-        def accept(_: int) -> None:
-            with suppress(BlockingIOError):
-                sock, _address = listener.accept()
-                _, uid, _ = _CREDENTIALS.unpack(
-                    sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-                )
-                if uid in (os.geteuid(), 0):
-                    holder.attach(sock)
-                else:
-                    log("vault_peer_refused", level="error", uid=uid)
-                    sock.close()
-
-        selector.register(listener, selectors.EVENT_READ, accept)
-        selector.register(stop, selectors.EVENT_READ, None)
+        selector.register(stop, selectors.EVENT_READ)
         log("vault_ready", socket=str(path))
-        _loop(selector, holder)
+        _loop(selector, holder, partial(_accept, listener, holder, log), listener, log)
         path.unlink(missing_ok=True)
     log("vault_stopped", tunnels=len(holder.tunnels))
 
 
-def _loop(selector: selectors.BaseSelector, holder: Holder) -> None:
-    due = time.monotonic()
+# Without a descriptor for a connection its listener is let alone until the next tick: it stays readable all the time.
+def _loop(
+    selector: selectors.BaseSelector,
+    holder: Holder,
+    accept: Callable[[], bool],
+    listener: socket.socket,
+    log: Log,
+) -> None:
+    due, listening = 0.0, False
     while True:
         for key, events in selector.select(max(0.0, due - time.monotonic())):
             if key.data is None:
                 return
-            key.data(events)
+            if key.fileobj is listener:
+                if not accept():
+                    selector.unregister(listener)
+                    listening = False
+                    break
+            else:
+                _guarded(log, key.data, events)
         if time.monotonic() >= due:
-            holder.tidy()
             due = time.monotonic() + _TICK
+            if not listening:
+                selector.register(listener, selectors.EVENT_READ, accept)
+                listening = True
+            _guarded(log, holder.tidy)
+
+
+# What one message does wrong must not end the calls of all.
+def _guarded(log: Log, call: Callable[..., None], *arguments: int) -> None:
+    try:
+        call(*arguments)
+    except Exception as error:  # noqa: BLE001 - logged; the vault is what must not fail
+        log("vault_error", level="error", error=repr(error), traceback="".join(format_exception(error))[-2000:])
+
+
+def _accept(listener: socket.socket, holder: Holder, log: Log) -> bool:
+    try:
+        sock, _ = listener.accept()
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        log("vault_accept_failed", level="error", error=error.strerror)
+        return False
+    _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    if uid in (os.geteuid(), 0):
+        holder.attach(sock)
+    else:
+        log("vault_peer_refused", level="error", uid=uid)
+        sock.close()
+    return True
 
 
 # A socket file that nobody listens at is what a killed vault left.

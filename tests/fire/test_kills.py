@@ -4,157 +4,58 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from random import Random
+from functools import partial
 
 import pytest
 import trio
 
-from tests.e2e.edge import Edge, running
-from tests.e2e.site import Site
+from tests.e2e.edge import Edge
 from tests.e2e.wire import EndOfStream, ask, until
-from tests.fire.kills import Killer, kill_and_see, worker_pids
-from tests.fire.report import Report
-from tests.fire.storm import storming
+from tests.fire.kills import kill_and_see, worker_pids
+from tests.fire.plans import BEHAVIOURS
+from tests.fire.trials import Tell, deaths_are_told, edge_with, kill_workers, signal_again, storm_during
 
-Fault = Callable[[Edge], Awaitable[None]]
-Tell = Callable[[Report], None]
 _ANSWERED = 5.0  # seconds that a request may take
-_LONGEST = 180.0  # seconds of a storm; it should take half of that
-_PATIENCE = 20.0  # seconds without a byte: workers may be killed faster than a busy machine can start new ones
-_SLACK = 4  # descriptors that a process may have more than before, for no reason of ours
-
-
-@contextmanager
-def edge_with(workers: int) -> Iterator[Edge]:
-    """An edge with so many workers."""
-    site = Site(pods=8)
-    text = site.toml(deadlines='half_closed = "5m"').replace('admin = "off"', f'admin = "off"\nworkers = {workers}')
-    with running(text, site) as edge:
-        yield edge
-
-
-def kills(count: int, pause: float, *, refill: bool) -> Fault:
-    """SIGKILL workers; see `Killer`."""
-
-    async def fault(edge: Edge) -> None:
-        killer = Killer(lambda: worker_pids(edge.pid), Random(count), pause, refill)
-        await killer.run(count)
-        await _deaths_are_told(edge, count)
-
-    return fault
-
-
-async def _deaths_are_told(edge: Edge, count: int) -> None:
-    """Just so many; an edge whose workers die for other reasons fails its own check in the end."""
-    died = await edge.wait_lines(count, "worker_died")
-    for line in died[:count]:
-        edge.lines.remove(line)
-
-
-def signals(signum: signal.Signals, times: int, event: str) -> Fault:
-    """Signal the supervisor, again when the log has told the event of the last time."""
-
-    async def fault(edge: Edge) -> None:
-        for count in range(1, times + 1):
-            edge.signal(signum)
-            await edge.wait_lines(count, event)
-            await trio.sleep(0.2)
-
-    return fault
-
-
-async def storm_during(
-    fault: Fault,
-    edge: Edge,
-    tell: Tell,
-    *,
-    tunnels: int,
-    churn: float = 0.0,
-    answered: float = _PATIENCE,
-    seed: int = 1,
-) -> Report:
-    """A storm while something happens to the edge; no descriptor of the supervisor's may be left over."""
-    before = await _open_at_rest(edge)
-    edge.mark()
-    with trio.fail_after(_LONGEST):
-        async with storming(edge.address, edge.site, seed=seed, patience=_PATIENCE, answered=answered) as storm:
-            storm.keep(tunnels)
-            if churn:
-                storm.churn(churn)
-            await storm.full()
-            await fault(edge)
-            report = await storm.finish()
-    tell(report)
-    report.check()
-    with trio.move_on_after(_PATIENCE):
-        while (_open(edge) - before).total() > _SLACK:  # noqa: ASYNC110 - what other processes do sets no event
-            await trio.sleep(0.1)
-    assert (_open(edge) - before).total() <= _SLACK, f"left open: {_open(edge) - before}"
-    return report
-
-
-async def _open_at_rest(edge: Edge) -> Counter[str]:
-    """What the supervisor has open when all of its processes have come up."""
-    last, now = None, _open(edge)
-    while last != now:
-        await trio.sleep(1)
-        last, now = now, _open(edge)
-    return now
-
-
-def _open(edge: Edge) -> Counter[str]:
-    """What the supervisor has open, by kind; of pipes, those that no worker has: the vault keeps one end of all."""
-    pooled = {link for pid in worker_pids(edge.pid).values() for link in edge.open_files(pid)}
-    links = edge.open_files(edge.pid)
-    return Counter(link.partition(":")[0] for link in links if not (link in pooled and link.startswith("pipe")))
-
-
-@pytest.fixture
-def tell(record_property: Callable[[str, object], None]) -> Tell:
-    """Leave the figures in the test's report, and on the screen with -s."""
-
-    def tell(report: Report) -> None:
-        for name, seconds in zip(("median", "p99", "longest"), report.stalls, strict=True):
-            record_property(f"longest gaps, {name}, s", round(seconds, 3))
-        record_property("tunnels", report.tunnels)
-        record_property("bytes", report.to_pods + report.to_clients)
-        print(f"\n{report.text()}")  # noqa: T201 - for a person
-
-    return tell
 
 
 async def test_a_few_kills(tell: Tell) -> None:
     with edge_with(workers=2) as edge:
-        report = await storm_during(kills(10, 0.2, refill=True), edge, tell, tunnels=20)
+        fault = partial(kill_workers, edge, 8, 0.2, refill=True)
+        report = await storm_during(fault, edge, tell, tunnels=20, seconds=3)
     assert report.tunnels > 20
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param(kills(100, 0.3, refill=False), id="100 kills"),
-        pytest.param(kills(100, 0.3, refill=True), id="100 kills, all slots being filled"),
-        pytest.param(signals(signal.SIGUSR2, 10, "upgraded"), id="10 upgrades"),
-        pytest.param(signals(signal.SIGUSR1, 10, "recycled"), id="10 recycles"),
-    ],
-)
-async def test_a_hundred_tunnels(fault: Fault, tell: Tell) -> None:
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("refill", "pause"), [(False, 1.0), (True, 0.3)])
+async def test_a_hundred_tunnels_during_kills(*, refill: bool, pause: float, seed: int, tell: Tell) -> None:
+    """200 in sum. With `refill`, a worker is killed only when all slots are served."""
     with edge_with(workers=2) as edge:
-        report = await storm_during(fault, edge, tell, tunnels=110)
-    assert report.tunnels > 110
+        fault = partial(kill_workers, edge, 52, pause, refill=refill, seed=seed)
+        report = await storm_during(fault, edge, tell, tunnels=110, seed=seed)
+        assert sum(line["pipes"] for line in edge.find("tunnels_orphaned")) > 0, "no pipe was dirty when a worker died"
+        assert max(line["adopted"] for line in edge.find("tunnel_close")) > 3
+    assert set(report.completed) == set(BEHAVIOURS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signum", "event"), [(signal.SIGUSR2, "upgraded"), (signal.SIGUSR1, "recycled")])
+async def test_a_hundred_tunnels_while_all_is_renewed(signum: signal.Signals, event: str, tell: Tell) -> None:
+    with edge_with(workers=2) as edge:
+        report = await storm_during(partial(signal_again, edge, signum, 10, event), edge, tell, tunnels=110)
+        assert sum(line["pipes"] for line in edge.find("tunnels_orphaned")) > 0, "no pipe was dirty at a handover"
+    assert set(report.completed) == set(BEHAVIOURS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_new_calls_during_kills(workers: int, tell: Tell) -> None:
     """Each is answered or closed in time, never by half a 101; what is established goes on from its first byte."""
-    during = kills(40, 1.0, refill=True)
     with edge_with(workers) as edge:
-        report = await storm_during(during, edge, tell, tunnels=10, churn=40, answered=_ANSWERED)
+        fault = partial(kill_workers, edge, 40, 1.0, refill=True)
+        report = await storm_during(fault, edge, tell, tunnels=10, churn=40, answered=_ANSWERED)
     assert report.completed["churn"] > 100
+    assert report.dropped > 0, "no kill has hit a handshake"
     assert not report.answered, report.text()
 
 
@@ -169,7 +70,7 @@ async def test_no_connection_is_refused_and_none_in_the_queue_is_lost() -> None:
                 await kill_and_see(worker_pids(edge.pid)[1])
                 await _all_are_answered(edge, 50)
             nursery.cancel_scope.cancel()
-        await _deaths_are_told(edge, 8)
+        await deaths_are_told(edge, 8)
     assert outcomes["answered"] > 8
     assert outcomes["dropped"] <= 8 * 4, "at most one of each who knocks, for each kill"
 

@@ -1,0 +1,101 @@
+"""Edges with several workers, and a way to have a call at a certain one of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from tests.e2e.calls import tunnel
+from tests.e2e.edge import Edge, Line
+from tests.e2e.site import Site
+from tests.e2e.wire import Wire, until
+from tests.fire.kills import kill_and_see, worker_pids
+
+_PATCH = """
+import sys
+if "splicer.run" in sys.orig_argv:
+    import os
+    def once(path):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        raise RuntimeError("a bug")
+"""
+
+
+def several(
+    site: Site, workers: int | str = 2, *, admin: str = "off", routes: str = "", deadlines: str = "", extra: str = ""
+) -> str:
+    """A routing.toml for so many workers.
+
+    Args:
+        site: what it knows.
+        workers: how many, or '"auto"'.
+        admin: where its admin process listens.
+        routes: see `Site.toml`, as for the rest.
+        deadlines: see there.
+        extra: see there.
+    """
+    text = site.toml(routes, deadlines=deadlines, extra=extra)
+    return text.replace('admin = "off"', f'admin = "{admin}"\nworkers = {workers}')
+
+
+@contextmanager
+def only(edge: Edge, slot: int) -> Iterator[None]:
+    """Stop all workers but that of a slot, for a moment: whatever comes now comes to it."""
+    others = [pid for other, pid in worker_pids(edge.pid).items() if other != slot]
+    try:
+        for pid in others:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in others:
+            os.kill(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def tunnel_at(edge: Edge, slot: int, target: str, *, source: str = "127.0.0.1") -> AsyncIterator[Wire]:
+    """An open tunnel at the worker of a slot."""
+    await until(lambda: slot in worker_pids(edge.pid))
+    opening = tunnel(edge, target, source=source)
+    with only(edge, slot):
+        wire = await opening.__aenter__()
+    try:
+        yield wire
+    finally:
+        await opening.__aexit__(None, None, None)
+
+
+async def echoes(wire: Wire, data: bytes = b"hello") -> None:
+    """Bytes go to the pod and back."""
+    await wire.send(data)
+    assert await wire.exactly(len(data)) == data
+
+
+async def kill_worker(edge: Edge, slot: int = 1) -> Line:
+    """SIGKILL the worker of a slot, and wait for the next one.
+
+    Returns:
+        What the log says of its death.
+    """
+    pid = worker_pids(edge.pid)[slot]
+    await kill_and_see(pid)
+    [line] = await edge.expected(1, "worker_died", pid=pid, slot=slot)
+    await until(lambda: worker_pids(edge.pid).get(slot, pid) != pid)
+    return line
+
+
+def patched(directory: Path, code: str) -> dict[str, str]:
+    """An environment in which worker processes, and no others, run this code before their own.
+
+    Args:
+        directory: for it; nothing else may be there.
+        code: may call ``once(path)``: it raises if there is such a file, which it removes.
+    """
+    lines = "".join(f"    {line}\n" for line in code.strip().splitlines())
+    (directory / "sitecustomize.py").write_text(_PATCH + lines)
+    return {"PYTHONPATH": os.pathsep.join([str(directory), str(Path(__file__).parents[2])])}

@@ -1,0 +1,132 @@
+"""A `splicer vault` as a process of its own, seen from outside."""
+
+from __future__ import annotations
+
+import json
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from splicer.vault import protocol
+from splicer.vault.protocol import Kind, Message
+from tests.e2e.wire import PATIENCE, until
+
+_LOOK = 0.005  # seconds
+
+
+class Vault:
+    """One at a time at its path; see `vault_at`.
+
+    Args:
+        path: of the socket.
+        keep: its option.
+        lines: its log, of all its lives.
+    """
+
+    def __init__(self, path: Path, keep: str) -> None:
+        self.path = path
+        self.lines: list[dict[str, Any]] = []
+        self._keep = keep
+        self._readers: list[threading.Thread] = []
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        ready = len(self.find("vault_ready"))
+        command = [sys.executable, "-m", "splicer", "vault", "--socket", str(self.path), "--keep", self._keep]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+        )
+        reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
+        reader.start()
+        self._readers.append(reader)
+        late = time.monotonic() + PATIENCE
+        while len(self.find("vault_ready")) == ready:
+            assert self.process.poll() is None, "the vault has ended"
+            assert time.monotonic() < late, "the vault is not ready"
+            time.sleep(_LOOK)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+    def find(self, event: str, **fields: object) -> list[dict[str, Any]]:
+        """Its log lines with this event and these fields."""
+        return [
+            line
+            for line in list(self.lines)
+            if line["event"] == event and all(line.get(key) == value for key, value in fields.items())
+        ]
+
+    async def line(self, event: str, **fields: object) -> dict[str, Any]:
+        """The first such line; waits for it."""
+        return (await until(lambda: self.find(event, **fields)))[0]
+
+    def tunnels(self) -> int:
+        """How many it holds."""
+        return self._ask(Kind.COUNT).quantity
+
+    def listeners(self) -> list[list[object]]:
+        """The addresses of the listeners that it keeps."""
+        message = self._ask(Kind.LISTENERS, Kind.ASK)
+        message.close()
+        kept: list[list[object]] = json.loads(message.payload)
+        assert len(kept) == len(message.fds)
+        return kept
+
+    def close(self) -> None:
+        """Stop it in order; it must have gone well."""
+        try:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+                assert self.process.wait(PATIENCE) == 0
+        finally:
+            self.kill()
+            for reader in self._readers:
+                reader.join(PATIENCE)
+        bad = [line for line in self.lines if line["event"] in ("tunnel_abandoned", "vault_message_lost")]
+        assert not bad, bad
+
+    def _ask(self, answer: Kind, question: Kind | None = None) -> Message:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.connect(str(self.path))
+            protocol.send(sock, protocol.pack(question or answer))
+            assert select.select([sock], [], [], PATIENCE)[0], "the vault does not answer"
+            message = protocol.receive(sock)
+        assert message is not None
+        assert message.kind == answer
+        return message
+
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for raw in process.stdout:
+                self.lines.append(json.loads(raw))
+
+
+@contextmanager
+def vault_at(path: Path, keep: str = "10m") -> Iterator[Vault]:
+    """Run a vault.
+
+    Args:
+        path: of its socket.
+        keep: how long calls are kept while no worker is there.
+    """
+    vault = Vault(path, keep)
+    try:
+        yield vault
+    finally:
+        vault.close()

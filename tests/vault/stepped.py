@@ -1,0 +1,410 @@
+"""A worker that does one thing at a time, and dies at whichever system call it is told to.
+
+`Forge` forks workers from a small process, so that hundreds of them cost little. What runs in one is the product: hub,
+vault link and the tunnel's story. It moves bytes only when an order says so, and counts its system calls and journal
+stores; at the given count it kills itself.
+
+Run as a module it is the small process: its argument is the descriptor that orders come from.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Self, cast
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from splicer.errors import Side, SplicerError
+from splicer.model import Endpoint, Record
+from splicer.net.stream import TcpStream
+from splicer.relay.hub import Hub
+from splicer.relay.leg import Past, TunnelEnd, TunnelLimits
+from splicer.session import passport
+from splicer.session.client import ClientLeg
+from splicer.session.house import House
+from splicer.session.tunnel import OpenTunnel, run_adopted, run_tunnel
+from splicer.upstream.balance import Balancer
+from splicer.vault import protocol
+from splicer.vault.client import Adopted, VaultLink
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+_LONGEST = 1 << 17
+_FOREVER = TunnelLimits(idle=math.inf, half_closed=math.inf, lifetime=math.inf)
+_CALLS: tuple[tuple[Any, str], ...] = (
+    (os, "splice"),
+    (os, "write"),
+    (os, "pipe2"),
+    (os, "close"),
+    (protocol, "send"),
+    (protocol, "receive"),
+    (socket.socket, "shutdown"),
+    (socket.socket, "setsockopt"),
+    (socket.socket, "close"),
+)
+# What a worker can do wrong; each must be noticed by the law.
+LATE_WORD, WRONG_DIRECTION, DIRTY_POOLED, LATE_REGISTRATION, USER_MEMORY = (
+    "late word",
+    "wrong direction",
+    "dirty pipe pooled",
+    "late registration",
+    "user memory",
+)
+LATE_DATA = "late data"  # the kernel's doing, and nothing wrong: every other fill finds nothing
+
+Words = dict[str, Any]
+
+
+class Gone(Exception):
+    """The worker is dead."""
+
+
+class Forge:
+    """Makes workers."""
+
+    def __init__(self) -> None:
+        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            theirs.set_inheritable(True)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.vault.stepped", str(theirs.fileno())],
+                cwd=_ROOT,
+                pass_fds=[theirs.fileno()],
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._orders.close()
+        self._process.wait()
+
+    def make(self, vault: socket.socket | str, fuse: int = 0, flaw: str = "") -> Worker:
+        """A worker.
+
+        Args:
+            vault: its end of a connection to the vault, which is owned from now on; or the path of the vault's socket.
+            fuse: system call that it dies at; 0: none.
+            flaw: what it does wrong.
+        """
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with its:
+            words = {"fuse": fuse, "flaw": flaw, "path": vault if isinstance(vault, str) else None}
+            fds = [its.fileno(), *([] if isinstance(vault, str) else [vault.fileno()])]
+            socket.send_fds(self._orders, [json.dumps(words).encode()], fds)
+        if not isinstance(vault, str):
+            vault.close()
+        return Worker(ours)
+
+
+class Worker:
+    """The test's side of a worker."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        control.settimeout(20)
+        self.steps = 0  # that it has counted
+        self.pid = 0
+
+    def greet(self) -> None:
+        """Wait until it is there.
+
+        Raises:
+            Gone: it isn't.
+        """
+        self._hear()
+
+    def order(self, do: str, fds: tuple[int, ...] = (), **words: Any) -> None:
+        """Let it do something, and wait until it has.
+
+        Raises:
+            Gone: it died meanwhile.
+        """
+        try:
+            socket.send_fds(self._control, [json.dumps({"do": do, **words}).encode()], fds)
+        except OSError as error:
+            raise Gone from error
+        self._hear()
+
+    def _hear(self) -> None:
+        try:
+            data = self._control.recv(_LONGEST)
+        except ConnectionResetError as error:
+            raise Gone from error
+        if not data:
+            raise Gone
+        answer = json.loads(data)
+        assert "crash" not in answer, answer["crash"]
+        self.steps, self.pid = answer["steps"], answer["pid"]
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
+        while self._control.recv(_LONGEST):
+            pass
+
+    def close(self) -> None:
+        """Let it end, if it has not."""
+        self._control.close()
+
+
+class _Fuse:
+    def __init__(self, length: int) -> None:
+        self.steps = 0
+        self._length = length
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps == self._length:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call, with a step before and after it."""
+
+        def stepped(*args: Any, **kwargs: Any) -> Any:
+            self.step()
+            result = call(*args, **kwargs)
+            self.step()
+            return result
+
+        return stepped
+
+
+class _Words:
+    """The journal's words, with a step before and after each store."""
+
+    def __init__(self, words: memoryview[int], fuse: _Fuse, flaw: str) -> None:
+        self._words = words
+        self._fuse = fuse
+        self._flaw = flaw
+        self._late: dict[int, int] = {}
+
+    def __setitem__(self, place: int, word: int) -> None:
+        if self._flaw == LATE_WORD:
+            self._late[place] = word
+            return
+        self._fuse.step()
+        self._words[place] = word ^ (self._flaw == WRONG_DIRECTION)
+        self._fuse.step()
+
+    def __getitem__(self, place: int) -> int:
+        return self._words[place]
+
+    def catch_up(self) -> None:
+        for place, word in self._late.items():
+            self._fuse.step()
+            self._words[place] = word
+        self._late.clear()
+
+
+class _Link(VaultLink):
+    stepped: _Words
+
+    @property
+    def words(self) -> Any:
+        return self.stepped
+
+
+class _PoolsDirty(Hub):
+    def _close_doomed(self) -> None:
+        while self._doomed:
+            self._pipes.give_back(self._doomed.pop())
+
+
+class _RegistersLate(Hub):
+    async def splice(
+        self,
+        client: socket.socket,
+        pod: socket.socket,
+        limits: TunnelLimits,
+        *,
+        to_client: bytes = b"",
+        to_pod: bytes = b"",
+        tally: list[int] | None = None,
+        key: int = 0,
+        register: Callable[[], Awaitable[None]] | None = None,
+        past: Past | None = None,
+    ) -> TunnelEnd:
+        async with trio.open_nursery() as nursery:
+            if register is not None:
+                nursery.start_soon(register)
+            return await super().splice(
+                client, pod, limits, to_client=to_client, to_pod=to_pod, tally=tally, key=key, past=past
+            )
+
+
+class _Observer:
+    def __init__(self, crash: Callable[[str], None]) -> None:
+        self._crash = crash
+
+    def tunnel_opened(self, record: Record) -> None:
+        pass
+
+    def tunnel_closed(self, record: Record) -> None:
+        pass
+
+    def exchange_ended(self, record: Record) -> None:
+        pass
+
+    def connection_refused(self, client: str, error: SplicerError) -> None:
+        pass
+
+    def crashed(self, client: str, record: Record | None, error: Exception) -> None:
+        self._crash(repr(error))
+
+
+class _Process:
+    """The worker itself."""
+
+    def __init__(self, control: socket.socket, vault: socket.socket | None, words: Words) -> None:
+        self._control = control
+        flaw = words["flaw"]
+        self._fuse = _Fuse(words["fuse"])
+        self._link = _Link(vault, Path(words["path"]) if words["path"] else None, self._adopt, lambda _: None)
+        self._link.stepped = _Words(self._link.journal.words, self._fuse, flaw)
+        self._hub = {DIRTY_POOLED: _PoolsDirty, LATE_REGISTRATION: _RegistersLate}.get(flaw, Hub)(keeper=self._link)
+        self._balancer = Balancer()
+        nothing = cast("Any", None)
+        self._house = House(
+            rules=nothing,
+            dial=nothing,
+            pool=nothing,
+            balancer=self._balancer,
+            splice=self._hub.splice,
+            observer=_Observer(self._crash),
+            vault=self._link,
+        )
+        for owner, name in _CALLS:
+            setattr(owner, name, self._fuse.around(getattr(owner, name)))
+        if flaw in (LATE_WORD, USER_MEMORY):
+            os.splice = _spoiled(os.splice, self._link.stepped if flaw == LATE_WORD else None)
+        elif flaw == LATE_DATA:
+            os.splice = _too_early(os.splice)
+
+    async def run(self) -> None:
+        with self._hub.opened():
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._link.run)
+                while True:
+                    await wait_all_tasks_blocked()
+                    self._say()
+                    await trio.lowlevel.wait_readable(self._control)
+                    data, fds, _, _ = socket.recv_fds(self._control, _LONGEST, 2)
+                    if not data:
+                        os._exit(0)
+                    await wait_all_tasks_blocked()
+                    await self._obey(json.loads(data), fds)
+
+    def _say(self, **more: Any) -> None:
+        words = {"steps": self._fuse.steps, "pid": os.getpid(), **more}
+        self._control.send(json.dumps(words).encode(), socket.MSG_NOSIGNAL)
+
+    def _crash(self, error: str) -> None:
+        self._say(crash=error)
+        os._exit(1)
+
+    async def _obey(self, words: Words, fds: list[int]) -> None:
+        match words["do"]:
+            case "serve":
+                self._link.serve(1, 1)
+            case "open":
+                self._nursery.start_soon(self._open, words, fds)
+            case "turn":
+                self._hub.turn()
+            case "expire":
+                self._hub.end_all(Side.PROXY, "drain")
+            case "hand over":
+                self._hub.let_go()
+                self._link.close()
+                os._exit(0)
+
+    async def _open(self, words: Words, fds: list[int]) -> None:
+        client, pod = (socket.socket(fileno=fd) for fd in fds)
+        for sock in (client, pod):
+            sock.setblocking(False)
+        endpoint = Endpoint("pod", "127.0.0.1", 1)
+        hold = self._balancer.hold(endpoint)
+        hold.__enter__()
+        tunnel = OpenTunnel(
+            pod=TcpStream(pod),
+            limits=_FOREVER,
+            head=words["head"].encode("latin-1"),
+            to_client=words["to_client"].encode("latin-1"),
+            to_pod=words["to_pod"].encode("latin-1"),
+            record=Record(words["id"], "127.0.0.1", trio.current_time(), endpoint=endpoint),
+            hold=hold,
+        )
+        await run_tunnel(self._house, ClientLeg(TcpStream(client), "127.0.0.1"), tunnel)
+
+    def _adopt(self, adopted: Adopted) -> None:
+        past = passport.read(adopted.passport, adopted.adoptions)
+        self._link.remember(adopted)
+        streams = TcpStream(adopted.client), TcpStream(adopted.pod)
+        self._nursery.start_soon(run_adopted, self._house, past, *streams, adopted.pipes)
+
+
+def _spoiled(splice: Callable[..., int], words: _Words | None) -> Callable[..., int]:
+    """A splice(2) after which the journal is written, or one whose fills go through the worker's own memory."""
+
+    def spoiled(source: int, target: int, count: int, flags: int) -> int:
+        if words is None and stat.S_ISSOCK(os.fstat(source).st_mode):
+            data = os.read(source, min(count, 4096))
+            return os.write(target, data) if data else 0
+        moved = splice(source, target, count, flags=flags)
+        if words is not None:
+            words.catch_up()
+        return moved
+
+    return spoiled
+
+
+def _too_early(splice: Callable[..., int]) -> Callable[..., int]:
+    """A splice(2) that finds no data the first time, though a moment later some is there."""
+    early = False
+
+    def too_early(source: int, target: int, count: int, flags: int) -> int:
+        nonlocal early
+        if stat.S_ISSOCK(os.fstat(source).st_mode):
+            early = not early
+            if early:
+                raise BlockingIOError
+        return splice(source, target, count, flags=flags)
+
+    return too_early
+
+
+def _fork_forever(orders: socket.socket) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.freeze()
+    while True:
+        data, fds, _, _ = socket.recv_fds(orders, _LONGEST, 2)
+        if not data:
+            return
+        if os.fork():
+            for fd in fds:
+                os.close(fd)
+            continue
+        orders.close()
+        words = json.loads(data)
+        control, *vaults = (socket.socket(fileno=fd) for fd in fds)
+        for sock in (control, *vaults):
+            sock.setblocking(False)
+        try:
+            trio.run(_Process(control, vaults[0] if vaults else None, words).run)
+        finally:
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    _fork_forever(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,457 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from splicer.vault import protocol
+from splicer.vault.client import Adopted, VaultLink
+from splicer.vault.protocol import TO_CLIENT, Kind, Message
+from tests.descriptors import no_more_descriptors
+from tests.vault.rig import Pipe, Rig, Tunnel
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+_MANY = 900  # messages: more than a channel takes
+
+
+class Linked:
+    """A link, and what it told."""
+
+    def __init__(self, sock: socket.socket | None, path: Path | None) -> None:
+        self.adopted: list[Adopted] = []
+        self.told: list[str] = []
+        self.link = VaultLink(sock, path, self.adopted.append, self.told.append)
+
+    async def register(self, tunnel: Tunnel) -> None:
+        await self.link.register(tunnel.key, b"passport", tunnel.inner_client, tunnel.inner_pod)
+
+    def add(self, place: int, pipe: Pipe) -> None:
+        self.link.add_pipe(place, pipe.read_fd, 0)
+
+
+@asynccontextmanager
+async def _linked(sock: socket.socket | None, path: Path | None = None) -> AsyncIterator[Linked]:
+    linked = Linked(sock, path)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(linked.link.run)
+        await wait_all_tasks_blocked()
+        yield linked
+        nursery.cancel_scope.cancel()
+    linked.link.close()
+    linked.link.journal.close()
+    for adopted in linked.adopted:
+        adopted.client.close()
+        adopted.pod.close()
+        for fd in adopted.pipes.values():
+            os.close(fd)
+
+
+class Vault:
+    """The vault's end, by hand."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    def hear(self) -> Message:
+        message = protocol.receive(self.sock)
+        assert message is not None
+        return message
+
+    def heard(self) -> list[tuple[int, int]]:
+        """Kind and number of all that is there; descriptors are closed."""
+        messages = []
+        try:
+            while True:
+                message = self.hear()
+                messages.append((message.kind, message.number))
+                message.close()
+        except BlockingIOError:
+            return messages
+
+    async def hear_all(self, linked: Linked) -> list[tuple[int, int]]:
+        """The same, until the worker has nothing left to say."""
+        messages = self.heard()
+        while linked.link._outbox:
+            await trio.sleep(0.001)
+            messages += self.heard()
+        return messages + self.heard()
+
+
+@asynccontextmanager
+async def _both() -> AsyncIterator[tuple[Linked, Vault]]:
+    ours, its = protocol.channel()
+    with ours:
+        async with _linked(its) as linked:
+            vault = Vault(ours)
+            assert vault.heard() == [(Kind.HELLO, 0)]
+            yield linked, vault
+
+
+@asynccontextmanager
+async def _listening(path: Path) -> AsyncIterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.setblocking(False)
+        listener.bind(str(path))
+        listener.listen()
+        yield listener
+    path.unlink()  # noqa: ASYNC240 - it's quick
+
+
+async def _accepted(listener: socket.socket) -> Vault:
+    with trio.fail_after(20):
+        await trio.lowlevel.wait_readable(listener)
+    sock, _ = listener.accept()
+    sock.setblocking(False)
+    await wait_all_tasks_blocked()
+    return Vault(sock)
+
+
+# ---- what it says ----
+
+
+async def test_a_registration_brings_both_sockets_and_the_passport(rig: Rig) -> None:
+    tunnel = rig.tunnel(2**64 - 2)
+    async with _both() as (linked, vault):
+        await linked.register(tunnel)
+        message = vault.hear()
+        assert (message.kind, message.number, message.payload, message.flags) == (
+            Kind.TUNNEL,
+            tunnel.key,
+            b"passport",
+            0,
+        )
+        inner = tunnel.inner_client, tunnel.inner_pod
+        assert [os.fstat(fd).st_ino for fd in message.fds] == [os.fstat(sock.fileno()).st_ino for sock in inner]
+        message.close()
+
+
+async def test_the_journal_is_shared(rig: Rig) -> None:
+    async with _both_in(rig) as linked:
+        linked.link.words[9] = 77
+        journal = rig.holder.channels[0].journal
+        assert journal is not None
+        assert journal.words[9] == 77
+
+
+@asynccontextmanager
+async def _both_in(rig: Rig) -> AsyncIterator[Linked]:
+    """A link to a real holder."""
+    ours, its = protocol.channel()
+    rig.holder.attach(ours)
+    async with _linked(its) as linked:
+        rig.hear()
+        yield linked
+
+
+async def test_a_full_channel_delays_a_registration_and_nobody_else(rig: Rig) -> None:
+    async with _both() as (linked, vault), trio.open_nursery() as nursery:
+        count = 0
+        while not linked.link._outbox:
+            count += 1
+            linked.link.release(count)
+        nursery.start_soon(linked.register, rig.tunnel(2))
+        nursery.start_soon(linked.register, rig.tunnel(4))
+        await trio.sleep(0.01)
+        assert len(nursery.child_tasks) == 2
+        linked.link.release(0)  # the hub's side is never held up
+        messages = []
+        while nursery.child_tasks:
+            messages += vault.heard()
+            await trio.lowlevel.checkpoint()
+        messages += vault.heard()
+        assert messages[: count + 1] == [*((Kind.RELEASE, number) for number in range(1, count + 1)), (Kind.RELEASE, 0)]
+        assert sorted(messages[count + 1 :]) == [(Kind.TUNNEL, 2), (Kind.TUNNEL, 4)]
+
+
+async def test_a_pipe_that_cannot_be_told_is_refused_at_once(rig: Rig) -> None:
+    async with _both() as (linked, vault):
+        number = 0
+        while not linked.link._outbox:
+            linked.link.release(number)
+            number += 1
+        with pytest.raises(BlockingIOError):
+            linked.add(0, rig.pipe())
+        await vault.hear_all(linked)
+        linked.add(0, rig.pipe())
+        assert vault.heard() == [(Kind.PIPE, 0)]
+
+
+async def test_a_pipe_is_known_before_the_registration_that_follows(rig: Rig) -> None:
+    async with _both() as (linked, vault):
+        linked.add(3, rig.pipe())
+        await linked.register(rig.tunnel(2))
+        linked.link.drop_pipe(3)
+        linked.link.release(2)
+        assert vault.heard() == [(Kind.PIPE, 3), (Kind.TUNNEL, 2), (Kind.DROP, 3), (Kind.RELEASE, 2)]
+
+
+async def test_no_pipe_beyond_the_journal(rig: Rig) -> None:
+    async with _both() as (linked, vault):
+        with pytest.raises(OSError, match="full"):
+            linked.add(1 << 16, rig.pipe())
+        assert vault.heard() == []
+
+
+# ---- adoption ----
+
+
+@pytest.mark.parametrize("ways", [[], [0], [1], [0, 1]])
+async def test_a_tunnel_is_adopted_with_its_pipes(rig: Rig, ways: list[int]) -> None:
+    tunnel, pipes = rig.tunnel(), {way: rig.pipe(b"%d" % way) for way in ways}
+    async with _both() as (linked, vault):
+        fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno(), *(pipes[way].read_fd for way in ways)
+        flags = sum(protocol.parked(way) for way in ways)
+        protocol.send(vault.sock, protocol.pack(Kind.TUNNEL, 6, b"passport", flags=flags, quantity=3), fds)
+        await wait_all_tasks_blocked()
+        [adopted] = linked.adopted
+        assert (adopted.key, adopted.adoptions, adopted.passport) == (6, 3, b"passport")
+        assert {way: os.read(fd, 9) for way, fd in adopted.pipes.items()} == {way: b"%d" % way for way in ways}
+        assert not adopted.client.getblocking()
+        adopted.client.send(b"to the client")
+        assert tunnel.client.recv(99) == b"to the client"
+
+
+async def test_many_adoptions_leave_others_their_turn(rig: Rig) -> None:
+    tunnel = rig.tunnel()
+    async with _both() as (linked, vault):
+        for key in range(100):
+            fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno()
+            protocol.send(vault.sock, protocol.pack(Kind.TUNNEL, key), fds)
+        seen = set()
+        while len(linked.adopted) < 100:
+            seen.add(len(linked.adopted))
+            await trio.lowlevel.checkpoint()
+        assert len(seen) > 3
+
+
+# A worker that finds no descriptor for somebody else's call must not leave its own to another while it relays them.
+async def test_an_adoption_that_finds_no_descriptor_costs_it_no_call_of_its_own(rig: Rig) -> None:
+    async with _both_in(rig) as linked:
+        linked.link.serve(1, 1)
+        own, foreign = rig.tunnel(2), rig.tunnel(4)
+        await linked.register(own)
+        dead = rig.talker()
+        dead.tunnel(foreign)
+        rig.hear()
+        dead.close()
+        with no_more_descriptors():
+            rig.hear()
+            await wait_all_tasks_blocked()
+        rig.hear()
+        assert rig.holder.tunnels[own.key].owner is not None
+        assert linked.link.connected
+
+
+# ---- a vault that is refused, or gone ----
+
+
+async def test_a_vault_that_is_gone_is_told_and_calls_go_on(rig: Rig) -> None:
+    ours, its = protocol.channel()
+    async with _linked(its) as linked:
+        assert linked.link.connected
+        ours.close()
+        await wait_all_tasks_blocked()
+        assert linked.told == ["vault_connected", "vault_lost"]
+        assert not linked.link.connected
+        linked.add(0, rig.pipe())
+        await linked.register(rig.tunnel())
+        linked.link.drop_pipe(0)
+        linked.link.release(2)
+
+
+@pytest.mark.parametrize("version", [protocol.VERSION, protocol.VERSION + 1])
+async def test_a_vault_that_refuses_is_left_for_good(rig: Rig, version: int, tmp_path: Path) -> None:
+    async with _listening(tmp_path / "vault") as listener, _linked(None, tmp_path / "vault") as linked:
+        vault = await _accepted(listener)
+        vault.sock.send(bytes([version]) + protocol.pack(Kind.REFUSED)[1:])
+        await wait_all_tasks_blocked()
+        assert linked.told == ["vault_connected", "vault_refused"]
+        assert not linked.link.connected
+        await linked.register(rig.tunnel())
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        vault.sock.close()
+
+
+async def test_a_registration_that_waits_goes_on_when_the_vault_is_gone(rig: Rig) -> None:
+    ours, its = protocol.channel()
+    async with _linked(its) as linked, trio.open_nursery() as nursery:
+        number = 0
+        while not linked.link._outbox:
+            linked.link.release(number)
+            number += 1
+        nursery.start_soon(linked.register, rig.tunnel())
+        await trio.sleep(0.01)
+        assert nursery.child_tasks
+        ours.close()
+
+
+async def test_who_leaves_says_nothing_more(rig: Rig) -> None:
+    async with _both() as (linked, vault):
+        linked.add(0, rig.pipe())
+        vault.heard()
+        linked.link.close()
+        linked.link.drop_pipe(0)
+        linked.link.release(2)
+        await wait_all_tasks_blocked()
+        assert protocol.receive(vault.sock) is None
+        assert linked.told == ["vault_connected"]
+
+
+# ---- a vault that comes back ----
+
+
+async def test_everything_is_registered_again(rig: Rig, tmp_path: Path, autojump_clock: MockClock) -> None:
+    path = tmp_path / "vault"
+    async with _linked(None, path) as linked:
+        assert linked.told == ["vault_lost"]
+        linked.link.serve(3, 5)
+        tunnels, pipes = [rig.tunnel(2), rig.tunnel(4), rig.tunnel(6)], [rig.pipe(), rig.pipe()]
+        for place, pipe in enumerate(pipes):
+            linked.add(place, pipe)
+        for tunnel in tunnels:
+            await linked.register(tunnel)
+        linked.link.release(4)
+        linked.link.drop_pipe(0)
+        everything = [(Kind.HELLO, 0), (Kind.SERVE, 3), (Kind.PIPE, 1), (Kind.TUNNEL, 2), (Kind.TUNNEL, 6)]
+        for _ in range(2):
+            async with _listening(path) as listener:
+                vault = await _accepted(listener)
+                assert vault.heard() == everything
+            vault.sock.close()
+            await wait_all_tasks_blocked()
+        assert linked.told == ["vault_lost", "vault_connected", "vault_lost", "vault_connected", "vault_lost"]
+        linked.link.release(2)
+        linked.link.release(6)
+        linked.link.drop_pipe(1)
+
+
+async def test_what_was_adopted_is_registered_again_after_the_pipe_that_it_still_drains(
+    rig: Rig, tmp_path: Path
+) -> None:
+    path, tunnel, pipe = tmp_path / "vault", rig.tunnel(), rig.pipe(b"bytes")
+    async with _listening(path) as listener, _linked(None, path) as linked:
+        vault = await _accepted(listener)
+        fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno(), pipe.read_fd
+        data = protocol.pack(Kind.TUNNEL, 2, b"p", flags=protocol.parked(TO_CLIENT), quantity=7)
+        protocol.send(vault.sock, data, fds)
+        await wait_all_tasks_blocked()
+        [adopted] = linked.adopted
+        linked.link.remember(adopted)
+        linked.link.add_pipe(3, adopted.pipes[TO_CLIENT], 0)
+        vault.sock.close()
+        vault = await _accepted(listener)
+        for kind, number in ((Kind.HELLO, 0), (Kind.PIPE, 3)):
+            message = vault.hear()
+            assert (message.kind, message.number) == (kind, number)
+            message.close()
+        message = vault.hear()
+        assert (message.kind, message.number, message.payload, message.quantity) == (Kind.TUNNEL, 2, b"p", 7)
+        message.close()
+        vault.sock.close()
+
+
+# A number that was closed while its message waited may be another call's socket by now.
+async def test_no_stale_descriptor_is_ever_sent(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "vault"
+    async with _linked(None, path) as linked:
+        tunnels, pipes = [Tunnel(key) for key in range(2, 2 * _MANY, 2)], [Pipe() for _ in range(40)]
+        for tunnel in tunnels:
+            await linked.register(tunnel)
+        for place, pipe in enumerate(pipes):
+            linked.add(place, pipe)
+        nodes = {
+            tunnel.key: [os.fstat(sock.fileno()).st_ino for sock in (tunnel.inner_client, tunnel.inner_pod)]
+            for tunnel in tunnels
+        }
+        async with _listening(path) as listener:
+            vault = await _accepted(listener)
+            assert linked.link._outbox  # most of it waits
+            over = {tunnel.key for tunnel in tunnels[::2]}
+            for tunnel in tunnels[::2]:
+                tunnel.close()
+                linked.link.release(tunnel.key)
+            later = [Tunnel(key) for key in range(10_000, 10_000 + 2 * len(over), 2)]  # their numbers are used again
+            heard: dict[int, list[int]] = {}
+            released = set()
+            while True:
+                all_said = not linked.link._outbox
+                try:
+                    message = vault.hear()
+                except BlockingIOError:
+                    if all_said:
+                        break
+                    await trio.sleep(0.001)
+                    continue
+                if message.kind == Kind.TUNNEL:
+                    heard[message.number] = [os.fstat(fd).st_ino for fd in message.fds]
+                elif message.kind == Kind.RELEASE:
+                    released.add(message.number)
+                message.close()
+            assert all(nodes[key] == found for key, found in heard.items())
+            assert set(heard) >= set(nodes) - over
+            assert set(heard) & over < over  # some were spared
+            assert released == over
+            vault.sock.close()
+        for tunnel in (*tunnels, *later):
+            tunnel.close()
+        for pipe in pipes:
+            pipe.close()
+
+
+async def test_a_pipe_that_is_closed_while_it_waits_is_not_sent(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "vault"
+    async with _linked(None, path) as linked:
+        pipes = [Pipe() for _ in range(_MANY)]
+        for place, pipe in enumerate(pipes):
+            linked.add(place, pipe)
+        async with _listening(path) as listener:
+            vault = await _accepted(listener)
+            last = len(pipes) - 1
+            pipes[last].close()
+            linked.link.drop_pipe(last)
+            heard = await vault.hear_all(linked)
+            assert (Kind.PIPE, last) not in heard
+            assert (Kind.PIPE, last - 1) in heard
+            vault.sock.close()
+        for pipe in pipes[:last]:
+            pipe.close()
+
+
+async def test_a_vault_that_hangs_up_at_once_is_not_stormed(tmp_path: Path, autojump_clock: MockClock) -> None:
+    visits = 0
+    async with _listening(tmp_path / "vault") as listener, trio.open_nursery() as nursery:
+
+        async def hang_up() -> None:
+            nonlocal visits
+            while True:
+                await trio.lowlevel.wait_readable(listener)
+                listener.accept()[0].close()
+                visits += 1
+                assert visits < 500, "it storms"
+
+        nursery.start_soon(hang_up)
+        async with _linked(None, tmp_path / "vault"):
+            await trio.sleep(10)
+        nursery.cancel_scope.cancel()
+    assert visits > 2
+
+
+# ---- a user who may not have more descriptors on their way (SCM_RIGHTS, ETOOMANYREFS in unix(7)) ----
+
+
+def test_too_many_descriptors_on_their_way_delay_a_registration() -> None:
+    if os.getuid():
+        pytest.skip("needs root, to be somebody else")
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.vault.nobody"], cwd=_ROOT, capture_output=True, text=True, timeout=30
+    )
+    assert (process.returncode, process.stdout) == (0, "60\n"), process.stderr

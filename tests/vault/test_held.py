@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from splicer.vault.held import Held, unread
+from splicer.vault.protocol import TO_CLIENT, TO_POD, parked
+from tests.vault.rig import Rig, Tunnel
+
+
+def _held(tunnel: Tunnel) -> Held:
+    return Held(tunnel.key, b"passport", tunnel.inner_client.detach(), tunnel.inner_pod.detach(), 1, 3)
+
+
+@pytest.mark.parametrize("ways", [[], [TO_POD], [TO_CLIENT], [TO_POD, TO_CLIENT], [TO_CLIENT, TO_POD]])
+def test_its_message_brings_the_pipes_that_hold_bytes(rig: Rig, ways: list[int]) -> None:
+    held = _held(rig.tunnel())
+    pipes = {way: rig.pipe(b"bytes" if way in ways else b"") for way in (TO_CLIENT, TO_POD)}
+    held.pipes = {way: os.dup(pipe.read_fd) for way, pipe in pipes.items()}
+    data, fds = held.message()
+    assert fds == (held.client, held.pod, *[held.pipes[way] for way in sorted(ways)])
+    assert int.from_bytes(data[2:4]) == sum(parked(way) for way in ways)
+    held.close()
+
+
+def test_shut_ends_connections_that_others_hold_too(rig: Rig) -> None:
+    tunnel = rig.tunnel()
+    held = Held(2, b"", os.dup(tunnel.inner_client.fileno()), os.dup(tunnel.inner_pod.fileno()), 1, 0)
+    held.shut()
+    held.shut()
+    assert (tunnel.client.recv(1), tunnel.pod.recv(1)) == (b"", b"")
+    held.close()
+
+
+def test_unread_counts_bytes(rig: Rig) -> None:
+    pipe = rig.pipe(b"12345")
+    assert unread(pipe.read_fd) == 5
+    os.read(pipe.read_fd, 3)
+    assert unread(pipe.read_fd) == 2

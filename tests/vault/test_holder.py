@@ -1,0 +1,639 @@
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from splicer.vault import protocol
+from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message
+from tests.descriptors import no_more_descriptors, open_descriptors
+from tests.vault.rig import Rig, Talker, Tunnel
+
+_WAYS = [TO_POD, TO_CLIENT]
+
+
+def _close(*messages: Message) -> None:
+    for message in messages:
+        message.close()
+
+
+# ---- what a dead worker said ----
+
+
+def test_a_registration_outlives_its_sender(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    worker.tunnel(tunnel)
+    worker.close()
+    assert tunnel.is_held()
+    rig.hear()
+    assert list(rig.holder.orphans) == [tunnel.key]
+    assert tunnel.is_held()
+
+
+def test_it_is_read_past_a_reset(rig: Rig) -> None:
+    worker, tunnels = rig.talker(1), [rig.tunnel(2), rig.tunnel(4)]
+    worker.say(Kind.COUNT)
+    rig.hear()
+    for tunnel in tunnels:
+        worker.tunnel(tunnel)
+    worker.close()  # without having read the answer: ECONNRESET comes first
+    rig.hear()
+    assert sorted(rig.holder.orphans) == [2, 4]
+
+
+def test_more_than_one_share_of_messages_is_read_to_the_end(rig: Rig) -> None:
+    worker = rig.talker(1)
+    for key in range(2, 402, 2):
+        tunnel = rig.tunnel(key)
+        worker.tunnel(tunnel)
+    worker.close()
+    rig.hear()
+    assert len(rig.holder.orphans) == 200
+
+
+def test_a_release_by_another_does_nothing(rig: Rig) -> None:
+    worker, other, tunnel = rig.talker(1), rig.talker(2, 2), rig.tunnel()
+    worker.tunnel(tunnel)
+    rig.hear()
+    other.say(Kind.RELEASE, tunnel.key)
+    rig.hear()
+    assert list(rig.holder.tunnels) == [tunnel.key]
+    worker.say(Kind.RELEASE, tunnel.key)
+    rig.hear()
+    assert not rig.holder.tunnels
+    assert not tunnel.is_held()
+
+
+def test_a_release_of_an_orphan_by_its_former_worker_is_none_of_the_next_ones(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    worker.tunnel(tunnel)
+    worker.close()
+    rig.hear()
+    other = rig.talker(2, 2)
+    other.say(Kind.RELEASE, tunnel.key)
+    rig.hear()
+    assert tunnel.is_held()
+
+
+def test_a_tunnel_that_is_known_is_not_taken_twice(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    again = [os.dup(sock.fileno()) for sock in (tunnel.inner_client, tunnel.inner_pod)]
+    worker.tunnel(tunnel)
+    worker.say(Kind.TUNNEL, tunnel.key, b"", tuple(again))
+    rig.hear()
+    for fd in again:
+        os.close(fd)
+    worker.say(Kind.RELEASE, tunnel.key)
+    rig.hear()
+    assert not tunnel.is_held()
+
+
+# ---- dirty pipes ----
+
+
+@pytest.mark.parametrize("way", _WAYS)
+def test_a_dirty_pipe_goes_with_its_tunnel_and_direction(rig: Rig, way: int) -> None:
+    worker, tunnels = rig.talker(1), [rig.tunnel(2), rig.tunnel(4)]
+    worker.pipe(rig.pipe(b"bytes"), 7, 4 | way)
+    for tunnel in tunnels:
+        worker.tunnel(tunnel, b"%d" % tunnel.key)
+    worker.close()
+    rig.hear()
+    heir = rig.talker(1)
+    messages = {message.number: message for message in (heir.adopt(), heir.adopt())}
+    assert {key: (message.flags, message.payload, message.quantity) for key, message in messages.items()} == {
+        2: (0, b"2", 1),
+        4: (protocol.parked(way), b"4", 1),
+    }
+    assert os.read(messages[4].fds[2], 9) == b"bytes"
+    _close(*messages.values())
+
+
+def test_both_directions_at_once(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    worker.tunnel(tunnel)
+    worker.pipe(rig.pipe(b"to client"), 0, tunnel.key | TO_CLIENT)
+    worker.pipe(rig.pipe(b"to pod"), 1, tunnel.key | TO_POD)
+    worker.close()
+    rig.hear()
+    adopted = rig.talker(1).adopt()
+    assert [os.read(fd, 9) for fd in adopted.fds[2:]] == [b"to pod", b"to client"]
+    _close(adopted)
+
+
+def test_a_dirty_pipe_of_an_unknown_tunnel_is_closed(rig: Rig) -> None:
+    worker, tunnel, pipe = rig.talker(1), rig.tunnel(), rig.pipe(b"secret")
+    worker.tunnel(tunnel)
+    worker.pipe(pipe, 0, 4)
+    worker.close()
+    rig.hear()
+    assert not pipe.is_held()
+    assert not rig.holder.tunnels[tunnel.key].pipes
+
+
+def test_a_dirty_pipe_of_anothers_tunnel_is_closed(rig: Rig) -> None:
+    worker, other, tunnel, pipe = rig.talker(1, 2), rig.talker(2, 2), rig.tunnel(), rig.pipe(b"secret")
+    other.tunnel(tunnel)
+    worker.pipe(pipe, 0, tunnel.key)
+    worker.close()
+    rig.hear()
+    assert not pipe.is_held()
+    assert not rig.holder.tunnels[tunnel.key].pipes
+
+
+def test_an_empty_pipe_with_a_stale_word_is_closed(rig: Rig) -> None:
+    worker, tunnel, pipe = rig.talker(1), rig.tunnel(), rig.pipe()
+    worker.tunnel(tunnel)
+    worker.pipe(pipe, 0, tunnel.key)
+    worker.close()
+    rig.hear()
+    assert not pipe.is_held()
+    assert not rig.holder.inherited
+
+
+def test_without_a_journal_every_pipe_is_closed(rig: Rig) -> None:
+    ours, its = protocol.channel()
+    rig.holder.attach(ours)
+    worker, tunnel, pipe = Talker(its), rig.tunnel(), rig.pipe(b"bytes")
+    worker.tunnel(tunnel)
+    worker.pipe(pipe, 0, tunnel.key)
+    worker.close()
+    rig.hear()
+    assert not pipe.is_held()
+    assert tunnel.is_held()
+
+
+def test_a_pipe_that_is_dropped_is_closed(rig: Rig) -> None:
+    worker, pipes = rig.talker(1), [rig.pipe(), rig.pipe()]
+    for place, pipe in enumerate(pipes):
+        worker.pipe(pipe, place)
+    worker.say(Kind.DROP, 0)
+    worker.say(Kind.DROP, 5)
+    rig.hear()
+    assert [pipe.is_held() for pipe in pipes] == [False, True]
+
+
+def test_a_place_that_is_used_anew_holds_the_new_pipe(rig: Rig) -> None:
+    worker, tunnel, old, new = rig.talker(1), rig.tunnel(), rig.pipe(b"old"), rig.pipe(b"new")
+    worker.tunnel(tunnel)
+    worker.pipe(old, 3, tunnel.key)
+    worker.say(Kind.DROP, 3)
+    worker.pipe(new, 3, tunnel.key)
+    worker.close()
+    rig.hear()
+    assert not old.is_held()
+    adopted = rig.talker(1).adopt()
+    assert os.read(adopted.fds[2], 9) == b"new"
+    _close(adopted)
+
+
+# ---- slots ----
+
+
+def test_orphans_wait_for_whoever_serves_their_slot(rig: Rig) -> None:
+    worker, tunnel = rig.talker(2, 3), rig.tunnel()
+    worker.tunnel(tunnel)
+    worker.close()
+    others = [rig.talker(1, 3), rig.talker(3, 3), rig.talker()]
+    rig.hear()
+    assert all(other.hears_nothing() for other in others)
+    others[2].serve(2, 3)
+    rig.hear()
+    adopted = others[2].adopt()
+    assert adopted.number == tunnel.key
+    _close(adopted)
+    assert not rig.holder.orphans
+    assert all(other.hears_nothing() for other in others)
+
+
+def test_fewer_slots_than_before(rig: Rig) -> None:
+    tunnels = [rig.tunnel(key) for key in (2, 4, 6, 8)]
+    for slot, tunnel in enumerate(tunnels, 1):
+        worker = rig.talker(slot, 4)
+        worker.tunnel(tunnel)
+        worker.close()
+    rig.hear()
+    heirs = [rig.talker(1, 2), rig.talker(2, 2)]
+    got: list[list[int]] = []
+    for heir in heirs:
+        messages = [heir.adopt(), heir.adopt()]
+        got.append([message.number for message in messages])
+        _close(*messages)
+    assert got == [[2, 6], [4, 8]]
+
+
+def test_the_newer_server_of_a_slot_gets_what_the_older_leaves(rig: Rig) -> None:
+    older, newer, tunnel = rig.talker(1), rig.talker(), rig.tunnel()
+    older.tunnel(tunnel)
+    newer.serve()
+    rig.hear()
+    assert newer.hears_nothing()
+    older.close()
+    rig.hear()
+    _close(newer.adopt())
+    later = rig.tunnel(4)
+    newer.tunnel(later)
+    newer.close()
+    rig.hear()
+    assert sorted(rig.holder.orphans) == [2, 4]
+
+
+def test_tunnels_of_two_dead_servers_of_a_slot_go_to_the_third(rig: Rig) -> None:
+    first, second = rig.talker(1), rig.talker(1)
+    first.tunnel(rig.tunnel(2))
+    second.tunnel(rig.tunnel(4))
+    second.close()
+    first.close()
+    rig.hear()
+    third = rig.talker(1)
+    messages = [third.adopt(), third.adopt()]
+    assert sorted(message.number for message in messages) == [2, 4]
+    _close(*messages)
+
+
+def test_who_cannot_take_a_tunnel_gives_it_back(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    worker.tunnel(tunnel)
+    worker.close()
+    adopter = rig.talker(1)
+    adopter.adopt().close()
+    adopter.say(Kind.RETURN, tunnel.key)
+    rig.hear()
+    assert list(rig.holder.orphans) == [tunnel.key]
+    assert adopter.hears_nothing()  # for a while
+    other = rig.talker(1)
+    adopted = other.adopt()
+    assert (adopted.number, adopted.quantity) == (tunnel.key, 2)
+    adopted.close()
+
+
+def test_nobody_gives_back_what_is_anothers(rig: Rig) -> None:
+    worker, other, tunnel = rig.talker(1, 2), rig.talker(2, 2), rig.tunnel()
+    worker.tunnel(tunnel)
+    rig.hear()
+    other.say(Kind.RETURN, tunnel.key)
+    other.say(Kind.RETURN, 99)
+    rig.hear()
+    assert not rig.holder.orphans
+
+
+@pytest.mark.parametrize("grace", [60.0, -1.0])
+def test_a_tunnel_whose_slot_stays_vacant_goes_to_whoever_has_least(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, grace: float
+) -> None:
+    monkeypatch.setattr("splicer.vault.holder._GRACE", grace)
+    worker, busy, idle = rig.talker(3, 3), rig.talker(1, 3), rig.talker(2, 3)
+    busy.tunnel(rig.tunnel(4))
+    worker.tunnel(rig.tunnel(2))
+    worker.close()
+    rig.hear()
+    rig.holder.tidy()
+    assert busy.hears_nothing()
+    if grace > 0:
+        assert idle.hears_nothing()
+    else:
+        idle.adopt().close()
+
+
+# ---- adopters die as well ----
+
+
+def _orphan_with_bytes(rig: Rig, data: bytes, way: int = TO_POD) -> Tunnel:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    worker.tunnel(tunnel)
+    worker.pipe(rig.pipe(data), 0, tunnel.key | way)
+    worker.close()
+    rig.hear()
+    return tunnel
+
+
+def test_an_adopter_that_dies_before_it_reads_its_adoption(rig: Rig) -> None:
+    tunnel = _orphan_with_bytes(rig, b"bytes")
+    rig.talker(1).close()
+    rig.hear()
+    adopted = rig.talker(1).adopt()
+    assert (adopted.number, os.read(adopted.fds[2], 9)) == (tunnel.key, b"bytes")
+    _close(adopted)
+
+
+def test_an_adopter_that_dies_with_an_inherited_pipe_half_drained(rig: Rig) -> None:
+    tunnel = _orphan_with_bytes(rig, b"first second", TO_POD)
+    adopter = rig.talker(1)
+    adopted = adopter.adopt()
+    assert os.read(adopted.fds[2], 6) == b"first "
+    adopter.pipe(rig.pipe(b"back"), 0, tunnel.key | TO_CLIENT)
+    _close(adopted)
+    adopter.close()
+    rig.hear()
+    adopted = rig.talker(1).adopt()
+    assert [os.read(fd, 9) for fd in adopted.fds[2:]] == [b"second", b"back"]
+    _close(adopted)
+
+
+def test_an_adopter_that_dies_with_an_inherited_pipe_drained_and_its_own_dirty(rig: Rig) -> None:
+    tunnel = _orphan_with_bytes(rig, b"old", TO_CLIENT)
+    adopter = rig.talker(1)
+    adopted = adopter.adopt()
+    os.read(adopted.fds[2], 9)
+    _close(adopted)
+    adopter.pipe(rig.pipe(b"new"), 0, tunnel.key | TO_CLIENT)
+    adopter.close()
+    rig.hear()
+    adopted = rig.talker(1).adopt()
+    assert adopted.flags == protocol.parked(TO_CLIENT)
+    assert os.read(adopted.fds[2], 9) == b"new"
+    assert adopted.quantity == 2
+    _close(adopted)
+
+
+def test_tidy_closes_inherited_pipes_that_are_drained(rig: Rig) -> None:
+    worker, tunnel, drained, dirty = rig.talker(1), rig.tunnel(), rig.pipe(b"bytes"), rig.pipe(b"bytes")
+    worker.tunnel(tunnel)
+    worker.pipe(drained, 0, tunnel.key | TO_POD)
+    worker.pipe(dirty, 1, tunnel.key | TO_CLIENT)
+    worker.close()
+    rig.hear()
+    adopted = rig.talker(1).adopt()
+    os.read(adopted.fds[2], 9)
+    _close(adopted)
+    assert drained.is_held()
+    os.set_blocking(rig.holder.tunnels[tunnel.key].pipes[TO_POD], False)
+    os.read(rig.holder.tunnels[tunnel.key].pipes[TO_POD], 9)
+    rig.holder.tidy()
+    assert (drained.is_held(), dirty.is_held()) == (False, True)
+    os.read(rig.holder.tunnels[tunnel.key].pipes[TO_CLIENT], 99)
+    rig.holder.tidy()
+    assert not dirty.is_held()
+    assert not rig.holder.inherited
+
+
+def test_a_release_closes_inherited_pipes(rig: Rig) -> None:
+    worker, tunnel, pipe = rig.talker(1), rig.tunnel(), rig.pipe(b"bytes")
+    worker.tunnel(tunnel)
+    worker.pipe(pipe, 0, tunnel.key)
+    worker.close()
+    heir = rig.talker(1)
+    _close(heir.adopt())
+    heir.say(Kind.RELEASE, tunnel.key)
+    rig.hear()
+    assert not pipe.is_held()
+    assert not tunnel.is_held()
+    assert not rig.holder.inherited
+
+
+# ---- a slow receiver ----
+
+
+def test_what_a_full_channel_cannot_take_waits(rig: Rig) -> None:
+    worker = rig.talker(1)
+    keys = range(2, 1202, 2)
+    for key in keys:
+        worker.tunnel(rig.tunnel(key))
+        rig.hear()
+    worker.close()
+    heir = rig.talker(1)
+    assert rig.holder.channels[0].outbox
+    got: list[int] = []
+    while len(got) < len(keys):
+        message = heir.adopt()
+        got.append(message.number)
+        _close(message)
+        rig.hear()
+    assert sorted(got) == list(keys)
+    assert heir.hears_nothing()
+    assert not rig.holder.channels[0].outbox
+
+
+def test_what_waits_for_one_who_dies_goes_to_the_next(rig: Rig) -> None:
+    worker = rig.talker(1)
+    keys = range(2, 1202, 2)
+    for key in keys:
+        worker.tunnel(rig.tunnel(key))
+        rig.hear()
+    worker.close()
+    heir = rig.talker(1)
+    assert rig.holder.channels[0].outbox
+    heir.close()
+    rig.hear()
+    heir = rig.talker(1)
+    got: list[int] = []
+    while len(got) < len(keys):
+        message = heir.adopt()
+        got.append(message.number)
+        _close(message)
+        rig.hear()
+    assert sorted(got) == list(keys)
+
+
+# ---- nobody comes ----
+
+
+def test_a_tunnel_that_nobody_comes_for_is_ended() -> None:
+    with Rig(keep=0.0) as rig:
+        worker, tunnel, pipe = rig.talker(1), rig.tunnel(), rig.pipe(b"bytes")
+        elsewhere = os.dup(tunnel.inner_client.fileno())
+        worker.tunnel(tunnel)
+        worker.pipe(pipe, 0, tunnel.key)
+        rig.hear()
+        rig.holder.tidy()
+        assert tunnel.is_held()  # its worker lives
+        worker.close()
+        rig.hear()
+        rig.holder.tidy()
+        assert tunnel.client.recv(1) == b""  # though a duplicate is there
+        assert tunnel.pod.recv(1) == b""
+        assert not pipe.is_held()
+        assert not rig.holder.tunnels
+        assert not rig.holder.orphans
+        assert "tunnel_abandoned" in rig.logged
+        os.close(elsewhere)
+
+
+def test_a_tunnel_is_kept_for_a_while(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    worker.tunnel(tunnel)
+    worker.close()
+    rig.hear()
+    rig.holder.tidy()
+    assert tunnel.is_held()
+
+
+# ---- versions, and what is no message ----
+
+
+def test_the_version_before_is_understood(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno()
+    worker.say(Kind.TUNNEL, tunnel.key, b"passport", fds, version=protocol.VERSION - 1)
+    rig.hear()
+    assert list(rig.holder.tunnels) == [tunnel.key]
+
+
+@pytest.mark.parametrize("version", [protocol.VERSION + 1, 255])
+def test_other_versions_are_refused_and_their_descriptors_closed(rig: Rig, version: int) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno()
+    worker.say(Kind.TUNNEL, tunnel.key, b"passport", fds, version=version)
+    tunnel.inner_client.close()
+    tunnel.inner_pod.close()
+    rig.hear()
+    assert not rig.holder.tunnels
+    assert not tunnel.is_held()
+    answer = worker.hear()
+    assert answer is not None
+    assert answer.kind == Kind.REFUSED
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in (Kind.LISTENERS, Kind.HELLO)] + [0, 99])
+def test_descriptors_that_nobody_asked_for_are_closed(rig: Rig, kind: int) -> None:
+    worker = rig.talker(1)
+    before = open_descriptors()
+    with socket.socket() as stray:
+        worker.say(kind, 1 << 40, fds=(stray.fileno(),), quantity=1)
+        rig.hear()
+    worker.say(Kind.DROP, 1 << 40)
+    rig.hear()
+    assert open_descriptors() - before == set()
+
+
+@pytest.mark.parametrize("flags", [0, 1, 3])
+def test_pipes_of_a_registration_that_its_flags_do_not_speak_of_are_closed(rig: Rig, flags: int) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    pipes = [rig.pipe(b"x"), rig.pipe(b"x")]
+    fds = (tunnel.inner_client.fileno(), tunnel.inner_pod.fileno(), *(pipe.read_fd for pipe in pipes))
+    worker.say(Kind.TUNNEL, tunnel.key, b"", fds, flags=flags)
+    for pipe in pipes:
+        pipe.leave()
+    rig.hear()
+    worker.say(Kind.RELEASE, tunnel.key)
+    rig.hear()
+    assert [pipe.is_held() for pipe in pipes] == [False, False]
+
+
+def test_a_registration_brings_pipes_that_are_still_dirty(rig: Rig) -> None:
+    worker, tunnel, pipe = rig.talker(1), rig.tunnel(), rig.pipe(b"inherited")
+    fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno(), pipe.read_fd
+    worker.say(Kind.TUNNEL, tunnel.key, b"", fds, flags=protocol.parked(TO_CLIENT), quantity=3)
+    pipe.leave()
+    worker.close()
+    rig.hear()
+    adopted = rig.talker(1).adopt()
+    assert (adopted.flags, adopted.quantity) == (protocol.parked(TO_CLIENT), 4)
+    assert os.read(adopted.fds[2], 20) == b"inherited"
+    _close(adopted)
+
+
+def test_what_is_no_journal_costs_the_holder_nothing(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    worker.tunnel(tunnel)
+    ours, its = protocol.channel()
+    rig.holder.attach(ours)
+    stranger = Talker(its)
+    stranger.say(Kind.HELLO, fds=(its.fileno(),))
+    rig.hear()
+    stranger.close()
+    rig.hear()
+    assert tunnel.is_held()
+    assert rig.holder.channels
+
+
+def test_what_is_no_pipe_costs_the_holder_nothing(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    worker.tunnel(tunnel)
+    null = os.open(os.devnull, os.O_RDONLY)
+    worker.say(Kind.PIPE, 0, fds=(null,))
+    os.close(null)
+    worker.close()
+    rig.hear()
+    assert list(rig.holder.orphans) == [tunnel.key]
+
+
+def test_a_place_beyond_the_journal_costs_the_holder_nothing(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    worker.tunnel(tunnel)
+    pipe = rig.pipe(b"bytes")
+    worker.say(Kind.PIPE, 1 << 40, fds=(pipe.read_fd,))
+    pipe.leave()
+    worker.close()
+    rig.hear()
+    assert list(rig.holder.orphans) == [tunnel.key]
+    assert not pipe.is_held()
+
+
+# ---- no descriptor is left ----
+
+
+def test_a_registration_that_finds_no_descriptor_costs_no_other(rig: Rig) -> None:
+    worker, good, lost = rig.talker(1), rig.tunnel(2), rig.tunnel(4)
+    worker.tunnel(good)
+    rig.hear()
+    worker.tunnel(lost)
+    worker.say(Kind.COUNT)
+    with no_more_descriptors():
+        rig.hear()
+    assert list(rig.holder.tunnels) == [good.key]
+    assert not lost.is_held()
+    assert good.is_held()
+    answer = worker.hear()
+    assert answer is not None
+    assert answer.quantity == 1
+    assert "vault_message_lost" in rig.logged
+    later = rig.tunnel(6)
+    worker.tunnel(later)
+    rig.hear()
+    assert sorted(rig.holder.tunnels) == [2, 6]
+
+
+def test_a_worker_that_dies_when_no_descriptor_is_left_is_outlived(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    worker.tunnel(tunnel)
+    worker.pipe(rig.pipe(b"bytes"), 0, tunnel.key)
+    heir = rig.talker()
+    heir.serve()
+    rig.hear()
+    worker.close()
+    with no_more_descriptors():
+        rig.hear()
+        rig.holder.tidy()
+    adopted = heir.adopt()
+    assert os.read(adopted.fds[2], 9) == b"bytes"
+    _close(adopted)
+
+
+# ---- listeners, and the count ----
+
+
+def test_listeners_are_kept_and_given_back(rig: Rig) -> None:
+    supervisor, second = rig.talker(), rig.talker()
+    with socket.socket() as one, socket.socket() as other:
+        for sock in (one, other):
+            sock.bind(("127.0.0.1", 0))
+            sock.listen()
+        names = [sock.getsockname() for sock in (one, other)]
+        supervisor.say(Kind.LISTENERS, payload=b'["first"]', fds=(one.fileno(),))
+        supervisor.say(Kind.LISTENERS, payload=b'["second"]', fds=(other.fileno(),))
+    supervisor.close()
+    rig.hear()
+    second.say(Kind.ASK)
+    rig.hear()
+    answer = second.hear()
+    assert answer is not None
+    assert (answer.kind, answer.payload) == (Kind.LISTENERS, b'["second"]')
+    with socket.socket(fileno=answer.fds[0]) as kept:
+        assert kept.getsockname() == names[1]
+    with socket.socket() as client, pytest.raises(ConnectionRefusedError):
+        client.connect(names[0])
+    second.say(Kind.LISTENERS, payload=b"[]")
+    rig.hear()
+
+
+def test_tunnels_are_counted(rig: Rig) -> None:
+    worker, asker = rig.talker(1), rig.talker()
+    for key in (2, 4):
+        worker.tunnel(rig.tunnel(key))
+    asker.say(Kind.COUNT)
+    rig.hear()
+    answer = asker.hear()
+    assert answer is not None
+    assert (answer.kind, answer.quantity) == (Kind.COUNT, 2)

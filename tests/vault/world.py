@@ -1,0 +1,387 @@
+"""Real tunnels, a real holder, and workers that come and go: what the journal's law is about.
+
+Everything happens in the order in which it is called, but for the kernel's own work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from splicer.vault import handover, protocol
+from splicer.vault.held import Held
+from splicer.vault.holder import Holder
+from tests.vault.stepped import Forge, Gone, Worker
+
+CLIENT, POD = 0, 1
+_LENGTH = 1 << 18  # bytes of a stream, at most
+_BUFFERS = 8192  # bytes: little is on its way before a pipe is full too
+_SEGMENT = 1400  # bytes: loopback's own would not fit into such buffers
+_PATIENCE = 10.0  # seconds without a byte or an end that is due
+_BLOCK = random.Random("law").randbytes(_LENGTH * 24)
+
+
+class Broken(AssertionError):
+    """The law is broken."""
+
+
+class Side:
+    """One outer end of a call."""
+
+    def __init__(self, sock: socket.socket, source: bytes) -> None:
+        self.sock = sock
+        self.source = source  # what it sends, if asked for so much
+        self.sent = 0  # of it
+        self.got = bytearray()
+        self.finished = False  # sending
+        self.ended = False  # receiving
+        self.was_reset = False
+
+    def write(self, size: int) -> None:
+        """Send so many bytes, or what the kernel takes."""
+        if self.finished:
+            return
+        try:
+            self.sent += self.sock.send(self.source[self.sent : self.sent + size], socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.finished = True
+
+    def read(self, size: int) -> bool:
+        """Receive so many bytes at most; whether anything came."""
+        if self.ended:
+            return False
+        try:
+            data = self.sock.recv(size)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.ended = self.was_reset = True
+            return True
+        self.got += data
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)  # so that nobody waits 40 ms
+        self.ended = not data
+        return True
+
+    def half_close(self) -> None:
+        """Send no more."""
+        if not self.finished:
+            self.finished = True
+            try:
+                self.sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                self.was_reset = True
+
+    def reset(self) -> None:
+        """Leave with an RST."""
+        if self.sock.fileno() < 0:
+            return
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+        self.finished = self.ended = True
+
+
+class Call:
+    """One tunnel's outer ends."""
+
+    def __init__(self, number: int) -> None:
+        self.key = (number + 1) << 8
+        self.inner: list[socket.socket] = []
+        self.sides: list[Side] = []
+        for side in (CLIENT, POD):
+            outer, inner = _tcp_pair()
+            start = (number * 2 + side) * _LENGTH
+            self.sides.append(Side(outer, _BLOCK[start : start + _LENGTH]))
+            self.inner.append(inner)
+        self.registered = False
+        self.never = False  # its worker died before
+        self.cut = False  # short, by one of the outer ends or by a worker
+
+    def check(self) -> None:
+        """Compare what came with what was sent."""
+        client, pod = self.sides
+        for name, side, other in (("client", client, pod), ("pod", pod, client)):
+            got, sent = bytes(side.got), other.source[: other.sent]
+            if got != sent[: len(got)]:
+                wrong = next(
+                    at for at, (one, two) in enumerate(zip(got, sent + bytes(1 << 20), strict=False)) if one != two
+                )
+                raise Broken(f"call {self.key:x}: byte {wrong} of {len(got)} at the {name} is wrong")
+            if self.never:
+                if got:
+                    raise Broken(f"call {self.key:x}: never begun, yet the {name} got {len(got)} bytes")
+            elif not self.cut and (len(got) != len(sent) or side.was_reset):
+                raise Broken(f"call {self.key:x}: {len(got)} of {len(sent)} bytes at the {name}, {side.was_reset=}")
+
+
+class World:
+    """A holder, its workers, and calls.
+
+    Args:
+        forge: makes the workers.
+        fuses: system calls that the first worker dies at, then the second …; 0: none.
+        flaw: of the workers.
+        hold: makes the holder.
+        path: of the holder's socket, if it is a process of its own.
+    """
+
+    def __init__(
+        self,
+        forge: Forge,
+        fuses: Sequence[int] = (),
+        flaw: str = "",
+        hold: Callable[[selectors.BaseSelector, Callable[..., None]], Holder] = Holder,
+        path: Path | None = None,
+    ) -> None:
+        self._forge = forge
+        self._fuses = list(fuses)
+        self._flaw = flaw
+        self._hold = hold
+        self.selector = selectors.DefaultSelector()
+        self.holder = hold(self.selector, self._log)
+        self.logged: list[str] = []
+        self.calls: list[Call] = []
+        self.worker: Worker | None = None
+        self.steps: list[int] = []  # of each worker
+        self._listener = _listen(path, self.selector, self._accept) if path else None
+        self._path = path
+        self.adopt()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.worker is not None:
+            self.worker.close()
+            self._bury()
+        for call in self.calls:
+            for side in call.sides:
+                side.sock.close()
+        for held in list(self.holder.tunnels.values()):
+            held.close()
+        self.selector.close()
+        if self._listener is not None:
+            self._listener.close()
+
+    def _accept(self, _: int) -> None:
+        assert self._listener is not None
+        self.holder.attach(self._listener.accept()[0])
+
+    def _log(self, event: str, **_: Any) -> None:
+        self.logged.append(event)
+
+    def hear(self) -> None:
+        """Let the holder do what is to be done."""
+        while ready := self.selector.select(0):
+            for key, events in ready:
+                key.data(events)
+        for call in self.calls:
+            call.registered |= call.key in self.holder.tunnels
+
+    # ---- what happens ----
+
+    def adopt(self) -> None:
+        """A worker begins, if none is there, and takes what the last one left."""
+        if self.worker is not None:
+            return
+        fuse = self._fuses.pop(0) if self._fuses else 0
+        if self._path is None:
+            ours, its = protocol.channel()
+            self.holder.attach(ours)
+            self.worker = self._forge.make(its, fuse, self._flaw)
+        else:
+            self.worker = self._forge.make(str(self._path), fuse, self._flaw)
+        self.steps.append(0)
+        try:
+            self.worker.greet()
+        except Gone:
+            self._bury()
+            return
+        self._order("serve")
+
+    def open(self, early: int = 0, eager: int = 0) -> None:
+        """A call begins; its pod has sent so many bytes already, and its client."""
+        self.adopt()
+        if self.worker is None:
+            return
+        call = Call(len(self.calls))
+        self.calls.append(call)
+        client, pod = call.sides
+        pod.sent, client.sent = early, eager
+        head = min(early, 129)
+        self._order(
+            "open",
+            tuple(sock.fileno() for sock in call.inner),
+            id=f"{call.key:016x}",
+            head=pod.source[:head].decode("latin-1"),
+            to_client=pod.source[head:early].decode("latin-1"),
+            to_pod=client.source[:eager].decode("latin-1"),
+        )
+        for sock in call.inner:
+            sock.close()
+
+    def turn(self) -> None:
+        """The hub moves what there is; a dead worker's, after another has come."""
+        self.adopt()
+        self._order("turn")
+
+    def reset(self, number: int, which: int) -> None:
+        """An outer end leaves with an RST."""
+        call = self.calls[number]
+        if not call.never:
+            call.cut = True
+            call.sides[which].reset()
+
+    def expire(self) -> None:
+        """The worker ends all its calls, whatever is parked."""
+        if self.worker is not None:
+            for call in self.calls:
+                call.cut = True
+            self._order("expire")
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.worker is not None:
+            self.worker.kill()
+            self._bury()
+
+    def hand_over(self) -> None:
+        """The worker leaves its tunnels on purpose."""
+        self._order("hand over")
+
+    def lose_vault(self) -> None:
+        """The holder is gone with all that it held; another one comes, and the worker tells it everything."""
+        self.hear()
+        old, self.holder = self.holder, self._hold(self.selector, self._log)
+        for channel in old.channels:
+            self.selector.unregister(channel.sock)
+            channel.sock.close()
+            for fd in channel.pipes.values():
+                os.close(fd)
+            if channel.journal is not None:
+                channel.journal.close()
+        for held in old.tunnels.values():
+            held.close()
+        give_up = time.monotonic() + _PATIENCE
+        while set(self.holder.tunnels) != set(old.tunnels):
+            assert time.monotonic() < give_up, "not everything is registered again"
+            self.hear()
+
+    def change_program(self) -> None:
+        """The holder goes on as another program: over JSON, and the descriptors that it spoke of."""
+        self.hear()
+        state, _ = handover.dump(self.holder)
+        state = json.loads(json.dumps(state))
+        for channel in self.holder.channels:
+            self.selector.unregister(channel.sock)
+            channel.sock.detach()
+            if channel.journal is not None:
+                channel.journal.words.release()
+                channel.journal._map.close()
+        self.holder = self._hold(self.selector, self._log)
+        handover.restore(self.holder, handover.decode(state))
+        self.hear()
+
+    def _order(self, do: str, fds: tuple[int, ...] = (), **words: Any) -> None:
+        if self.worker is None:
+            return
+        try:
+            self.worker.order(do, fds, **words)
+        except Gone:
+            self._bury()
+            return
+        self.steps[-1] = self.worker.steps
+        self.hear()
+
+    def _bury(self) -> None:
+        assert self.worker is not None
+        self.worker.close()
+        self.worker = None
+        give_up = time.monotonic() + _PATIENCE
+        while self.holder.channels:
+            assert time.monotonic() < give_up, "the holder doesn't see the end of a channel"
+            self.hear()
+        for call in self.calls:
+            call.never |= not call.registered
+
+    # ---- how it ends ----
+
+    def finish(self) -> None:
+        """Bring every call to its end, and judge."""
+        idle_since = time.monotonic()
+        while not all(side.ended for call in self.calls for side in call.sides):
+            self.adopt()
+            moved = False
+            for call in self.calls:
+                for side in call.sides:
+                    if not side.finished:
+                        side.half_close()
+                    while side.read(1 << 16):
+                        moved = True
+            self.turn()
+            if moved:
+                idle_since = time.monotonic()
+            elif time.monotonic() > idle_since + _PATIENCE:
+                raise Broken("a call never ends: " + ", ".join(self._open()))
+            else:
+                time.sleep(0.001)
+        for call in self.calls:
+            call.check()
+        self._nothing_is_left()
+
+    def _open(self) -> list[str]:
+        names = ("client", "pod")
+        return [
+            f"{name} of {call.key:x} ({len(side.got)} bytes so far)"
+            for call in self.calls
+            for name, side in zip(names, call.sides, strict=True)
+            if not side.ended
+        ]
+
+    def _nothing_is_left(self) -> None:
+        give_up = time.monotonic() + _PATIENCE
+        while self.holder.tunnels:
+            self.adopt()
+            self.turn()
+            if time.monotonic() > give_up:
+                raise Broken(f"the holder still has {len(self.holder.tunnels)} tunnels")
+        if self.worker is not None:
+            self.worker.close()
+            self._bury()
+        kept: list[dict[int, Held]] = [self.holder.tunnels, self.holder.orphans, self.holder.inherited]
+        if any(kept):
+            raise Broken("the holder has kept something")
+
+
+def _listen(path: Path, selector: selectors.BaseSelector, accept: Callable[[int], None]) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.setblocking(False)
+    listener.bind(str(path))
+    listener.listen()
+    selector.register(listener, selectors.EVENT_READ, accept)
+    return listener
+
+
+def _tcp_pair() -> tuple[socket.socket, socket.socket]:
+    with socket.socket() as listener:
+        outer = socket.socket()
+        for sock in (listener, outer):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFERS)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFERS)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        outer.connect(listener.getsockname())
+        inner, _ = listener.accept()
+    outer.setblocking(False)
+    return outer, inner
