@@ -11,8 +11,6 @@ from typing import Annotated, NoReturn
 import typer
 
 from splicer import __version__
-from splicer.control.reload import read_config
-from splicer.errors import ConfigError
 
 app = typer.Typer(
     name="splicer",
@@ -100,6 +98,8 @@ def handover(config: ConfigFile = _DEFAULT, pid: Pid = None) -> None:
 def check(config: ConfigFile = _DEFAULT) -> None:
     """Check a configuration: every fault, each with its file, route and key."""
     from splicer.config.advice import warnings
+    from splicer.control.reload import read_config
+    from splicer.errors import ConfigError
 
     try:
         checked = read_config(config, os.environ)
@@ -119,6 +119,8 @@ def explain(
 ) -> None:
     """Say which route a request takes, where it goes, and why not elsewhere."""
     from splicer.control.explain import explain as explained
+    from splicer.control.reload import read_config
+    from splicer.errors import ConfigError
 
     try:
         explanation = explained(read_config(config, os.environ), method, target, header or [])

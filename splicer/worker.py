@@ -106,16 +106,20 @@ class Worker:
                 for task in (self._hub.run, self._link.run, self._pool.run, self._show, partial(self._heed, signals)):
                     nursery.start_soon(self._vital, task)
                 self._supervisor.tell("imported")
-                async for words, fds in self._supervisor.orders():
-                    if words["do"] == "stop":
-                        break
-                    await self._obey(words, fds)
-                else:
-                    await self._finish_alone()
+                await self._vital(self._work)
                 nursery.cancel_scope.cancel()
             self._pool.close()
             # Trio raises those anew that nobody has looked at: a Ctrl-C goes to all processes of the terminal.
             signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+
+    async def _work(self) -> None:
+        async for words, fds in self._supervisor.orders():
+            if words["do"] == "stop":
+                return
+            if words.get("fds") and not fds and words["do"] != "reload":
+                raise OSError(f"no descriptor is left for what belongs to {words['do']!r}")
+            await self._obey(words, fds)
+        await self._finish_alone()
 
     # Unwinding would close every call's sockets in order. Dying keeps them: the vault has them, and a spare is waiting.
     async def _vital(self, task: Callable[[], Awaitable[None]]) -> None:
@@ -140,7 +144,7 @@ class Worker:
             case "serve":
                 self._serve(words, fds)
             case "reload":
-                self._nursery.start_soon(self._reload, fds[0])
+                self._nursery.start_soon(self._reload, fds)
             case "drain":
                 self._house.draining = True
                 self._publish()
@@ -318,9 +322,11 @@ class Worker:
     # ---- the rules ----
 
     # In a thread: a large file must not hold up the frames.
-    async def _reload(self, fd: int) -> None:
+    async def _reload(self, fds: list[int]) -> None:
         try:
-            prepared = await self._read(fd)
+            if not fds:
+                raise OSError("no descriptor is left for the text")  # noqa: TRY301 - told of like any other reason
+            prepared = await self._read(fds[0])
             self._house.rules = self._rules(prepared.config, prepared.table)
             self._observer.query = prepared.config.log.query
             self._config = prepared.config

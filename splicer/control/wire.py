@@ -16,12 +16,12 @@ Words = dict[str, Any]
 
 
 def say(sock: socket.socket, words: Words, fds: tuple[int, ...] = ()) -> None:
-    """Send one message without waiting.
+    """Send one message without waiting. It says how many descriptors go with it: they may get lost on the way.
 
     Raises:
         OSError: the other side reads no more, or is gone.
     """
-    data = json.dumps({"version": VERSION, **words}).encode()
+    data = json.dumps({"version": VERSION, **({"fds": len(fds)} if fds else {}), **words}).encode()
     if fds:
         socket.send_fds(sock, [data], fds, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
     else:
@@ -29,7 +29,9 @@ def say(sock: socket.socket, words: Words, fds: tuple[int, ...] = ()) -> None:
 
 
 def hear(sock: socket.socket) -> tuple[Words, list[int]] | None:
-    """One message without waiting, with the descriptors that came beside it; None at the end.
+    """One message without waiting, with the descriptors that came beside it, or none of them; None at the end.
+
+    A process that has none left gets only some (recvmsg(2), MSG_CTRUNC); those are closed.
 
     Raises:
         BlockingIOError: none is there.
@@ -46,6 +48,10 @@ def hear(sock: socket.socket) -> tuple[Words, list[int]] | None:
         for fd in fds:
             os.close(fd)
         raise ValueError(f"a message of another version: {data[:100]!r}")
+    if len(fds) != words.get("fds", len(fds)):
+        for fd in fds:
+            os.close(fd)
+        fds = []
     return words, fds
 
 

@@ -20,7 +20,7 @@ import trio
 from splicer.demo.failure import DemoFailed, must_work
 
 _START = 30.0  # seconds, on a slow machine
-_STOP = 3.0  # seconds between SIGINT and SIGKILL
+_STOP = 6.0  # seconds between SIGINT and SIGKILL: its supervisor gives the workers some, too
 
 
 class Edge:

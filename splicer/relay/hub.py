@@ -56,6 +56,7 @@ class Hub:
         self._legs: dict[int, Leg] = {}
         self._tunnels: dict[Tunnel, None] = {}
         self._doomed: list[Pipe] = []
+        self._starved: list[Leg] = []
         self._turned = 0.0  # when the last turn ended, on the clock of `perf_counter`
         self._failure: Exception | None = None
         self._letting_go = False
@@ -186,6 +187,8 @@ class Hub:
             now = trio.current_time()
             if now >= stop:
                 break
+        if self._starved:
+            self._feed(now)
         self._turned = perf_counter()
 
     def turn_if_due(self) -> None:
@@ -254,15 +257,25 @@ class Hub:
             self._watch(leg.peer)
 
     # When no pipe can be had there is still the last one. It is lent only to a direction whose peer has room for all
-    # that is put into it, so one slow reader holds up nobody else. Who has to wait for room counts as parked, without
-    # a pipe: nothing has been read, and when there is room the fill is tried anew.
+    # that is put into it, so one slow reader holds up nobody else. Who has to wait for room, or for the last pipe,
+    # counts as parked without a pipe: nothing has been read, and the fill is tried anew.
     def _make_do(self, leg: Leg) -> Pipe | None:
-        pipe = self._pipes.take_last() if leg.sink or _has_room(leg.peer) else None
+        has_room = leg.sink or _has_room(leg.peer)
+        pipe = self._pipes.take_last() if has_room else None
         if pipe is None:
-            leg.parked = 1
+            leg.parked, leg.starved = 1, has_room
+            if has_room:
+                self._starved.append(leg)
             self._watch(leg)
             self._watch(leg.peer)
         return pipe
+
+    def _feed(self, now: float) -> None:
+        starved, self._starved = self._starved, []
+        for leg in starved:
+            leg.starved = False
+            if leg.tunnel.result is None and leg.tunnel in self._tunnels:
+                self._drain(leg, now)
 
     def _drain(self, leg: Leg, now: float) -> None:
         pipe = leg.pipe
@@ -387,6 +400,7 @@ class Hub:
     async def _sweep(self) -> None:
         while True:
             now = trio.current_time()
+            self._feed(now)
             self._nap = trio.CancelScope(deadline=now + _NAP)
             await self._look_at_all(self._vigil if self._vigil.is_due(now) else None)
             self._nap.deadline = max(self._nap.deadline, trio.current_time() + _SHORTEST_NAP)

@@ -60,6 +60,7 @@ class Leg:
         "side",
         "sink",
         "sock",
+        "starved",
         "total",
         "tunnel",
         "word",
@@ -75,6 +76,7 @@ class Leg:
         self.pipe: Pipe | None = None  # dirty, and ours; only while `parked` is not 0
         self.parked = 0  # bytes that wait for room at the peer: in the pipe, or, without one, in our socket
         self.total = 0  # bytes that the peer's socket took
+        self.starved = False  # it waits for a pipe, not for room
         self.eof = False  # the socket's end of stream was read
         self.sink = False  # the peer takes no more: what is read here is dropped
         self.broken: str | None = None  # a write to this socket failed, and so
@@ -85,7 +87,7 @@ class Leg:
     def wanted(self) -> int:
         """The events worth waiting for: data while nothing is parked, room while the peer's bytes are."""
         mask = 0 if self.eof or self.parked else READ
-        if self.peer.parked:
+        if self.peer.parked and not self.peer.starved:
             mask |= WRITE
         return mask
 

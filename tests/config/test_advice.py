@@ -43,7 +43,6 @@ def test_what_this_version_does_not_serve_is_said() -> None:
     config = load(
         """
         [server]
-        workers = 4
         metrics = "0.0.0.0:9902"
         [[routes]]
         name = "a"
@@ -53,6 +52,5 @@ def test_what_this_version_does_not_serve_is_said() -> None:
         environ={},
     )
     assert warnings(config) == (
-        "server.workers: 4: this version runs one worker",
         "server.metrics: 0.0.0.0:9902: this version serves no metrics",
     )

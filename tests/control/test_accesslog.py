@@ -102,12 +102,20 @@ def test_a_tunnel_is_two_lines() -> None:
     record = evolve(EXCHANGE, status=101, protocol="websocket", closer=None, close_reason=None)
     [opened] = told("tunnel_opened", record)
     assert (opened["event"], opened["status"], opened["protocol"]) == ("tunnel_open", 101, "websocket")
-    assert not {"closed_by", "reason", "duration_ms", "bytes_to_pod"} & opened.keys()
+    assert not {"closed_by", "reason", "duration_ms", "bytes_to_pod", "adopted"} & opened.keys()
     record = evolve(record, closer=Side.PROXY, close_reason="idle")
     [closed] = told("tunnel_closed", record)
+    assert closed["adopted"] == 0
     assert (closed["event"], closed["closed_by"], closed["reason"]) == ("tunnel_close", "proxy", "idle")
     for key in ("id", "route", "pod", "endpoint", "attempts"):
         assert opened[key] == closed[key]
+
+
+def test_a_tunnels_last_line_tells_how_often_it_has_changed_its_worker() -> None:
+    [closed] = told("tunnel_closed", evolve(EXCHANGE, adopted=3))
+    assert closed["adopted"] == 3
+    [ended] = told("exchange_ended", EXCHANGE)
+    assert "adopted" not in ended, "an exchange never does"
 
 
 def test_what_has_no_pod_names_none() -> None:

@@ -1,143 +1,94 @@
-"""SIGHUP's work: a good file is put in force, a bad one is told of and changes nothing."""
+"""From a file to a configuration in force; what can't be read is one clear line, and a fault tells its place."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from attrs import define, field
 
-from splicer.config.schema import Config
-from splicer.control.reload import Reloader, read_config
+from splicer.control.reload import prepare, read_config, read_text_of
 from splicer.errors import ConfigError
-from splicer.routing.table import RouteTable
+from splicer.model import Respond
 
 GOOD = """
 [limits]
 body_bytes = "{size}"
-[server]
-listen = "127.0.0.1:{port}"
 [[routes]]
 name = "health"
 path = "/health"
-respond = {{ status = 200, body = "${{BODY}}" }}
+respond = {{ status = 200, body = "${{BODY}} ü" }}
 """
+ENVIRON = {"BODY": "fine"}
 
 
-@define
-class Told:
-    """A logger, and whom the configuration is given to."""
-
-    calls: list[tuple[str, str, dict[str, object]]] = field(factory=list)
-    applied: list[Config] = field(factory=list)
-
-    def apply(self, config: Config, table: RouteTable) -> None:
-        assert table.routes == config.routes
-        self.applied.append(config)
-
-    def __getattr__(self, level: str) -> object:
-        return lambda event, **fields: self.calls.append((level, event, fields))
-
-    def events(self) -> list[str]:
-        return [event for _, event, _ in self.calls]
+def faults_of(error: ConfigError) -> str:
+    assert all("\n" not in fault for fault in error.faults)
+    return "\n".join(error.faults)
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
-
-
-@pytest.fixture
-def reloader(tmp_path: Path, told: Told) -> Reloader:
+def path(tmp_path: Path) -> Path:
     path = tmp_path / "routing.toml"
-    path.write_text(GOOD.format(size="1KiB", port=8080))
-    environ = {"BODY": "fine"}
-    return Reloader(path, environ, read_config(path, environ), told, told.apply)  # type: ignore[arg-type]  # see Told
+    path.write_text(GOOD.format(size="1KiB"), encoding="utf-8")
+    return path
 
 
-async def test_a_good_file_is_put_in_force(reloader: Reloader, told: Told) -> None:
-    before = reloader.config
-    reloader.path.write_text(GOOD.format(size="2KiB", port=8080))
-    await reloader.reload()
-    [applied] = told.applied
-    assert applied is reloader.config is not before
-    assert applied.limits.body_bytes == 2048
-    [(level, event, fields)] = told.calls
-    assert (level, event) == ("info", "reload")
-    assert "body_bytes" in str(fields["changes"])
+def test_a_good_file(path: Path) -> None:
+    assert read_text_of(path) == GOOD.format(size="1KiB")
+    assert read_config(path, ENVIRON).limits.body_bytes == 1024
 
 
-async def test_nothing_has_changed(reloader: Reloader, told: Told) -> None:
-    await reloader.reload()
-    assert told.calls[-1][2]["changes"] == ["nothing"]
+def test_a_text_is_prepared_without_its_file(path: Path) -> None:
+    path.unlink()
+    prepared = prepare(GOOD.format(size="2KiB"), path, ENVIRON)
+    assert prepared.config.limits.body_bytes == 2048
+    assert prepared.table.routes == prepared.config.routes
+    respond = prepared.config.routes[0].respond
+    assert isinstance(respond, Respond)
+    assert respond.body == "fine ü".encode()
 
 
-async def test_what_needs_a_restart_is_named(reloader: Reloader, told: Told) -> None:
-    reloader.path.write_text(GOOD.format(size="1KiB", port=8081))
-    await reloader.reload()
-    assert ("warning", "reload_needs_restart", {"key": "server.listen"}) in told.calls
-    assert len(told.applied) == 1
-
-
-async def test_a_bad_file_changes_nothing_and_every_fault_is_told(reloader: Reloader, told: Told) -> None:
-    before = reloader.config
-    reloader.path.write_text(GOOD.format(size="huge", port=8080) + "[[routes]]\nname = 'x'\npth = '/'\n")
-    await reloader.reload()
-    assert reloader.config is before
-    assert told.applied == []
-    assert told.events()[:-1] == ["reload_fault"] * (len(told.calls) - 1)
-    assert len(told.calls) >= 3
-    faults = " ".join(str(fields.get("fault")) for _, _, fields in told.calls)
+def test_every_fault_of_a_text_is_told_with_the_files_name(path: Path) -> None:
+    bad = GOOD.format(size="huge") + "[[routes]]\nname = 'x'\npth = '/'\n"
+    path.write_text(bad)
+    with pytest.raises(ConfigError) as prepared:
+        prepare(bad, path, ENVIRON)
+    with pytest.raises(ConfigError) as read:
+        read_config(path, ENVIRON)
+    assert prepared.value.faults == read.value.faults
+    assert all(str(path) in fault for fault in read.value.faults)
+    faults = faults_of(read.value)
     assert "body_bytes" in faults
     assert "pth" in faults
-    assert (told.calls[-1][0], told.calls[-1][1]) == ("error", "reload_failed")
 
 
-@pytest.mark.parametrize("raw", [b"\xff\xfe", b"x = " + b"[" * 100_000, None, b"", b"\x00"])
-async def test_a_file_that_is_none_changes_nothing(reloader: Reloader, told: Told, raw: bytes | None) -> None:
-    if raw is None:
-        reloader.path.unlink()
-    else:
-        reloader.path.write_bytes(raw)
-    await reloader.reload()
-    assert told.applied == []
-    assert told.events()[-1] == "reload_failed"
-    assert all(level == "error" for level, _, _ in told.calls)
+def test_a_variable_that_is_missing_is_named(path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        prepare(path.read_text(), path, {})
+    assert "BODY" in faults_of(caught.value)
 
 
-async def test_after_a_bad_file_a_good_one_is_compared_with_what_is_in_force(reloader: Reloader, told: Told) -> None:
-    reloader.path.write_text("nonsense")
-    await reloader.reload()
-    reloader.path.write_text(GOOD.format(size="1KiB", port=8080))
-    await reloader.reload()
-    assert told.calls[-1][2]["changes"] == ["nothing"]
+@pytest.mark.parametrize("raw", [b"\xff\xfe", b"x = " + b"[" * 100_000, b"", b"\x00"])
+def test_a_file_that_is_none_is_one_clear_line(path: Path, raw: bytes) -> None:
+    path.write_bytes(raw)
+    with pytest.raises(ConfigError) as caught:
+        read_config(path, ENVIRON)
+    [fault] = caught.value.faults
+    assert str(path) in fault
+    assert "\n" not in fault
 
 
-@pytest.mark.parametrize("where", ["read_config", "diff", "apply"])
-async def test_a_bug_in_a_reload_ends_no_call(
-    reloader: Reloader, told: Told, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
-    """The worker awaits the reload: an error that nobody expected would take every tunnel down."""
-
-    def crash(*_: object) -> None:
-        raise ZeroDivisionError
-
-    before = reloader.config
-    if where == "apply":
-        reloader.apply = crash
-    else:
-        monkeypatch.setattr(f"splicer.control.reload.{where}", crash)
-    await reloader.reload()
-    assert reloader.config is before
-    [(level, event, fields)] = told.calls
-    assert (level, event) == ("error", "reload_failed")
-    assert "ZeroDivisionError" in str(fields)
+def test_where_a_text_is_no_utf_8(path: Path) -> None:
+    path.write_bytes(b"# \xc3\xbc \xff")
+    with pytest.raises(ConfigError, match="not UTF-8 at byte 5"):
+        read_text_of(path)
 
 
-def test_a_file_that_can_not_be_read_is_one_clear_line(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.toml", tmp_path):
+@pytest.mark.parametrize("name", ["none.toml", ""])
+def test_a_file_that_can_not_be_read_is_one_clear_line(tmp_path: Path, name: str) -> None:
+    for read in (read_text_of, lambda path: read_config(path, {})):
         with pytest.raises(ConfigError) as caught:
-            read_config(path, {})
+            read(tmp_path / name)
         [fault] = caught.value.faults
-        assert fault.startswith(f"{path}: ")
+        assert fault.startswith(f"{tmp_path / name}: ")
         assert "\n" not in fault

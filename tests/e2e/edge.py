@@ -1,17 +1,18 @@
-"""The edge as a process of its own, seen from outside: its log, its signals, its descriptors.
+"""The edge as processes of its own, seen from outside: its log, its signals, its descriptors.
 
     with running(site.toml(ROUTES), site) as edge:
         await ask(edge.address, "GET", "/health")
         line = await edge.line("exchange", path="/health")
 
-What no edge may ever do is checked for every one of them: a "crash" line, anything but JSON on stdout, anything on
-stderr.
+What no edge may ever do is checked for every one of them: a "crash" line, a process that dies, anything but JSON on
+stdout, anything on stderr; and a process that stays when it has ended.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,24 @@ from tests.e2e.wire import PATIENCE, dial, request, until
 Line = dict[str, Any]
 ALL: list[Edge] = []  # those that run now
 _LOOK = 0.005  # seconds between two looks at the log
+_BAD = ("crash", "worker_crash", "worker_died", "supervisor_error", "supervisor_lost")
 
 
 class Edge:
     """A `splicer run`; see `running`."""
 
-    def __init__(self, text: str, site: Site, directory: Path, environ: Mapping[str, str], descriptors: int) -> None:
+    def __init__(
+        self,
+        text: str,
+        site: Site,
+        directory: Path,
+        environ: Mapping[str, str],
+        descriptors: int,
+        options: Sequence[str] = (),
+        code: Path | None = None,
+    ) -> None:
         self.site = site
+        self.killed = False
         self.path = directory / "routing.toml"
         self.write(text)
         self.lines: list[Line] = []
@@ -50,7 +62,8 @@ class Edge:
             resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "splicer", "run", "-c", str(self.path)],
+            [sys.executable, "-m", "splicer", "run", "-c", str(self.path), *options],
+            cwd=code,
             env={**os.environ, **environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -66,7 +79,20 @@ class Edge:
 
     @property
     def pid(self) -> int:
+        """The supervisor's."""
         return self.process.pid
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes that serve, in the order of their slots."""
+        titles = {pid: re.fullmatch(r"splicer: worker (\d+)", title) for pid, title in session_of(self.pid)}
+        return [pid for _, pid in sorted((int(found[1]), pid) for pid, found in titles.items() if found)]
+
+    @property
+    def worker(self) -> int:
+        """The one that serves: most edges of these tests have no other."""
+        [pid] = self.workers
+        return pid
 
     @property
     def url(self) -> str:
@@ -120,22 +146,26 @@ class Edge:
             ) from None
         return self.find(event, **fields)
 
-    def descriptors(self, kind: str = "") -> int:
-        """How many the process has open; of a kind: "socket", "pipe"."""
+    def open_files(self, pid: int | None = None) -> list[str]:
+        """What a process has open, at one moment: "socket:[4711]", "pipe:[12]" ...; the worker, if none is named."""
         links = []
-        for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
+        for descriptor in Path(f"/proc/{pid or self.worker}/fd").iterdir():
             with suppress(FileNotFoundError):  # closed since
                 links.append(str(descriptor.readlink()))
-        return sum(link.startswith(kind) for link in links)
+        return links
 
-    def memory(self, key: str = "VmRSS") -> int:
-        """A line of /proc/PID/status, in bytes."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
+    def descriptors(self, kind: str = "", pid: int | None = None) -> int:
+        """How many of a kind a process has open: "socket", "pipe"; the worker, if none is named."""
+        return sum(link.startswith(kind) for link in self.open_files(pid))
+
+    def memory(self, key: str = "VmRSS", pid: int | None = None) -> int:
+        """A line of /proc/PID/status, in bytes; the worker's, if none is named."""
+        status = Path(f"/proc/{pid or self.worker}/status").read_text()
         return int(status.partition(f"{key}:")[2].split()[0]) * 1024
 
-    def cpu_seconds(self) -> float:
-        """What the process has used so far."""
-        words = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+    def cpu_seconds(self, pid: int | None = None) -> float:
+        """What a process has used so far; the worker, if none is named."""
+        words = Path(f"/proc/{pid or self.worker}/stat").read_text().rpartition(")")[2].split()
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
     async def comes_to_rest(self, sockets: int) -> None:
@@ -153,9 +183,26 @@ class Edge:
                     active = int((await wire.reply()).body.split()[2])
                     await trio.sleep(_LOOK)
 
+    async def expected(self, count: int, event: str, **fields: object) -> list[Line]:
+        """Wait for so many lines that no edge should write, but this one; they are taken out of the log."""
+        seen = (await self.wait_lines(count, event, **fields))[:count]
+        self.lines[:] = [line for line in self.lines if not any(line is one for one in seen)]
+        return seen
+
+    def kill(self) -> None:
+        """SIGKILL all of its processes, and wait for their ends; that is no fault of its own."""
+        self.killed = True
+        os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
+        while left := session_of(self.pid):  # such as were just being started
+            for pid, _ in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
     def check(self) -> None:
         """What holds for every edge at any time."""
-        assert not [line for line in self.lines if line.get("event") == "crash"]
+        bad = [line for line in self.lines if line.get("event") in _BAD]
+        assert not bad, bad
         assert not self.noise, "stdout has lines that are no JSON"
         self._stderr.seek(0)
         assert self._stderr.read() == b"", "stderr is not empty"
@@ -168,7 +215,8 @@ class Edge:
                 self.process.wait(PATIENCE)
             self.reading.set()
             self._reader.join(PATIENCE)
-            assert self.process.returncode == 0, f"exit code {self.process.returncode}"
+            assert self.process.returncode == (-signal.SIGKILL if self.killed else 0)
+            assert not session_of(self.pid), "a process has stayed"
             self.check()
         finally:
             self._discard()
@@ -176,6 +224,9 @@ class Edge:
     def _discard(self) -> None:
         self.process.kill()
         self.process.wait()
+        for pid, _ in session_of(self.pid):  # it was not there to stop them
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.reading.set()
         self._reader.join(PATIENCE)
         assert self.process.stdout is not None
@@ -206,8 +257,29 @@ class Edge:
         return host, int(port)
 
 
+def session_of(leader: int) -> list[tuple[int, str]]:
+    """All living processes of a session (setsid(2)), and their command lines."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):  # it has ended since
+                words = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(words[3]) == leader and words[0] != "Z":
+                    title = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    found.append((int(entry.name), title.strip()))
+    return found
+
+
 @contextmanager
-def running(text: str, site: Site, *, environ: Mapping[str, str] | None = None, descriptors: int = 0) -> Iterator[Edge]:
+def running(
+    text: str,
+    site: Site,
+    *,
+    environ: Mapping[str, str] | None = None,
+    descriptors: int = 0,
+    options: Sequence[str] = (),
+    code: Path | None = None,
+) -> Iterator[Edge]:
     """Run an edge.
 
     Args:
@@ -215,9 +287,11 @@ def running(text: str, site: Site, *, environ: Mapping[str, str] | None = None, 
         site: the addresses that it knows.
         environ: what its environment has besides ours.
         descriptors: RLIMIT_NOFILE, soft and hard; 0 leaves ours.
+        options: of `splicer run`, besides its file.
+        code: the directory that has the package; None: the one that is being tested.
     """
     with tempfile.TemporaryDirectory() as directory:
-        edge = Edge(text, site, Path(directory), environ or {}, descriptors)
+        edge = Edge(text, site, Path(directory), environ or {}, descriptors, options, code)
         ALL.append(edge)
         try:
             yield edge

@@ -203,7 +203,7 @@ async def test_run_writes_json_lines_and_nothing_else() -> None:
         await ask(edge.address, "GET", "/nowhere")
         edge.signal(signal.SIGINT)
         assert await edge.exit_code() == 0
-        assert [line["event"] for line in edge.lines] == ["ready", "exchange", "stopped"]
+        assert [line["event"] for line in edge.lines] == ["worker_serving", "ready", "exchange", "stopped"]
         assert all({"event", "level", "time"} <= line.keys() for line in edge.lines)
 
 

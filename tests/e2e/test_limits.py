@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
@@ -171,6 +172,27 @@ async def test_without_descriptors_a_slow_reader_holds_up_no_other_call(poor_edg
         for n in range(20):
             await call.send(b"frame %03d" % n)
             assert await call.exactly(9) == b"frame %03d" % n
+
+
+@pytest.mark.parametrize("head", ["60s"])
+async def test_without_descriptors_a_reload_ends_no_call(poor_edge: Edge, nursery: trio.Nursery) -> None:
+    """The new text comes to the worker as a descriptor."""
+    edge = poor_edge
+    place = edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    async with tunnel(edge, f"/ws/{place.name}/live") as call:
+        async with AsyncExitStack() as stack:
+            for _ in range(DESCRIPTORS * 2):
+                await stack.enter_async_context(dial(edge.address))
+            await edge.line("accept_backs_off")
+            edge.signal(signal.SIGHUP)
+            await edge.line(("reload", "reload_failed"))
+            await call.send(b"hello")
+            assert await call.exactly(5) == b"hello"
+        await until(lambda: edge.descriptors() < DESCRIPTORS)
+        assert (await edge.reload(edge.site.toml() + "#"))["event"] == "reload"
+        await call.send(b"again")
+        assert await call.exactly(5) == b"again"
 
 
 async def test_without_descriptors_for_pods_the_answer_is_503(poor_edge: Edge, nursery: trio.Nursery) -> None:

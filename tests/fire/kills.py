@@ -9,12 +9,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 import trio
 from attrs import define
 
 _WORKER = re.compile(rb"splicer: worker (\d+)\b")
 _LOOK = 0.005  # seconds between two looks
+_ADOPTION = 0.1  # seconds after which a worker has all tunnels of its slot
+T = TypeVar("T")
 
 
 def worker_pids(edge_pid: int) -> dict[int, int]:
@@ -55,45 +58,51 @@ async def kill_and_see(pid: int) -> None:
 
 @define
 class Killer:
-    """Kills workers at random instants.
+    """Kills workers at random instants, in salvos: whoever takes a dead one's place may be killed while it does so.
 
     Args:
         workers: which ones there are, by slot, such as ``lambda: worker_pids(edge.pid)``.
         rng: decides who and when.
-        pause: seconds between two kills at most.
-        refill: after each kill, wait until its slot is filled again.
+        pause: seconds between two salvos at most.
+        refill: before each salvo, wait until all slots are filled again.
+        salvo: kills of one slot in a row at most.
         patience: seconds that this, or waiting for any worker at all, may take.
         kills: so many so far.
-        slowest_refill: seconds from a death to a worker in its slot; 0 without `refill`.
+        slowest_refill: seconds from a salvo's end to a worker in its slot; 0 without `refill`.
     """
 
     workers: Callable[[], dict[int, int]]
     rng: Random
     pause: float = 0.3
     refill: bool = False
-    patience: float = 10.0
+    salvo: int = 3
+    patience: float = 30.0
     kills: int = 0
     slowest_refill: float = 0.0
 
     async def run(self, kills: int) -> None:
         """Kill so many."""
         while self.kills < kills:
-            await self._until(self.workers)
-            await trio.sleep(self.rng.uniform(0, self.pause))  # here, lest each one dies as soon as it has come
-            await self._one()
+            now = await self._until(self.workers)
+            slot = self.rng.choice(sorted(now))
+            await trio.sleep(self.rng.uniform(0, self.pause))
+            for count in range(min(self.rng.randint(1, self.salvo), kills - self.kills)):
+                await self._one(slot, at_once=count > 0)
+            if self.refill:
+                dead = trio.current_time()
+                await self._until(lambda: self.workers().keys() >= now.keys())
+                self.slowest_refill = max(self.slowest_refill, trio.current_time() - dead)
 
-    async def _one(self) -> None:
-        if not (now := self.workers()):
-            return
-        slot, pid = self.rng.choice(sorted(now.items()))
-        await kill_and_see(pid)
-        self.kills += 1
-        if self.refill:
-            dead = trio.current_time()
-            await self._until(lambda: self.workers().get(slot, pid) != pid)
-            self.slowest_refill = max(self.slowest_refill, trio.current_time() - dead)
+    async def _one(self, slot: int, *, at_once: bool) -> None:
+        await self._until(lambda: slot in self.workers())
+        if at_once:
+            await trio.sleep(self.rng.uniform(0, _ADOPTION))
+        if pid := self.workers().get(slot):
+            await kill_and_see(pid)
+            self.kills += 1
 
-    async def _until(self, there: Callable[[], object]) -> None:
+    async def _until(self, look: Callable[[], T]) -> T:
         with trio.fail_after(self.patience):
-            while not there():  # noqa: ASYNC110 - what other processes do sets no event
+            while not (seen := look()):  # noqa: ASYNC110 - what other processes do sets no event
                 await trio.sleep(_LOOK)
+        return seen

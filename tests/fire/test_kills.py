@@ -27,7 +27,7 @@ async def test_a_few_kills(tell: Tell) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize(("refill", "pause"), [(False, 1.0), (True, 0.3)])
+@pytest.mark.parametrize(("refill", "pause"), [(False, 2.5), (True, 0.5)])
 async def test_a_hundred_tunnels_during_kills(*, refill: bool, pause: float, seed: int, tell: Tell) -> None:
     """200 in sum. With `refill`, a worker is killed only when all slots are served."""
     with edge_with(workers=2) as edge:

@@ -19,7 +19,7 @@ from tests.fire.storm import storming
 
 Fault = Callable[[], Awaitable[None]]
 Tell = Callable[[Report], None]
-PATIENCE = 20.0  # seconds without a byte: workers may be killed faster than a busy machine can start new ones
+PATIENCE = 40.0  # seconds without a byte: workers may be killed faster than a busy machine can start new ones
 _LONGEST = 180.0  # seconds of a storm; it should take half of that
 _SLACK = 4  # descriptors that a process may have more than before, for no reason of ours
 

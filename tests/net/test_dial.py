@@ -11,8 +11,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import ConnectFailed, ConnectRefused, NoDescriptor
 from splicer.model import Endpoint
+from splicer.net.bind import bind
 from splicer.net.dial import dial
-from splicer.net.listen import bind
 from tests.descriptors import no_more_descriptors, none_left_open, open_descriptors
 
 

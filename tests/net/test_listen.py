@@ -10,20 +10,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from splicer.net.listen import accept_forever, bind
-from splicer.net.stream import set_tcp_options
-from tests.descriptors import no_more_descriptors, none_left_open
-
-TCP, SOL = socket.IPPROTO_TCP, socket.SOL_SOCKET
-OPTIONS = [
-    (TCP, socket.TCP_NODELAY),
-    (SOL, socket.SO_KEEPALIVE),
-    (SOL, socket.SO_OOBINLINE),
-    (TCP, socket.TCP_KEEPIDLE),
-    (TCP, socket.TCP_KEEPINTVL),
-    (TCP, socket.TCP_KEEPCNT),
-    (TCP, socket.TCP_USER_TIMEOUT),
-]
+from splicer.net.bind import bind
+from splicer.net.listen import accept_forever
+from tests.descriptors import no_more_descriptors
 
 
 @pytest.fixture
@@ -61,34 +50,6 @@ def _clients(listener: socket.socket, count: int) -> Iterator[list[socket.socket
     finally:
         for sock in socks:
             sock.close()
-
-
-def test_what_is_accepted_inherits_the_options(listener: socket.socket) -> None:
-    with socket.socket() as plain, socket.socket() as wanted, _clients(listener, 1):
-        set_tcp_options(wanted)
-        sock, _ = listener.accept()
-        with sock:
-            for level, name in OPTIONS:
-                value = sock.getsockopt(level, name)
-                assert value == wanted.getsockopt(level, name)
-                assert value != plain.getsockopt(level, name)
-
-
-def test_a_listener_does_not_block(listener: socket.socket) -> None:
-    with pytest.raises(BlockingIOError):
-        listener.accept()
-
-
-def test_an_address_in_use_is_an_error_and_no_socket_stays(listener: socket.socket) -> None:
-    with none_left_open(), pytest.raises(OSError, match="Address already in use"):
-        bind("127.0.0.1", listener.getsockname()[1])
-
-
-def test_both_families_can_have_the_same_port() -> None:
-    if not socket.has_dualstack_ipv6():
-        pytest.skip("this machine has no IPv6")
-    with bind("0.0.0.0", 0) as four, bind("::", four.getsockname()[1]) as six:
-        assert six.getsockname()[1] == four.getsockname()[1]
 
 
 async def test_connections_come_non_blocking_with_the_peers_address(

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from splicer.net.stream import TcpStream, set_tcp_options
+from splicer.net.stream import TcpStream
 
 TCP = socket.IPPROTO_TCP
 BIG = 8 * 1024 * 1024  # more than two socket buffers of 64 KiB hold
@@ -186,18 +186,6 @@ async def test_quiet_is_without_byte_end_or_error(pair: Streams) -> None:
     other.reset()
     await trio.lowlevel.wait_readable(one.sock)
     assert not one.is_quiet()
-
-
-def test_the_options_notice_a_vanished_peer_in_about_a_minute() -> None:
-    with socket.socket() as sock:
-        set_tcp_options(sock)
-        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        idle, interval, count = (
-            sock.getsockopt(TCP, name) for name in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
-        )
-        assert 30 <= idle + interval * count <= 90
-        assert 30_000 <= sock.getsockopt(TCP, socket.TCP_USER_TIMEOUT) <= 90_000
-        assert sock.getsockopt(TCP, socket.TCP_NODELAY)
 
 
 async def test_a_peer_that_keeps_its_window_shut_is_not_taken_for_gone(pair: Streams) -> None:

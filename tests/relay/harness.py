@@ -18,13 +18,16 @@ import termios
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.net.stream import TcpStream, set_tcp_options
+from splicer.net.options import set_tcp_options
+from splicer.net.stream import TcpStream
 from splicer.relay.hub import Hub
 from splicer.relay.leg import TunnelEnd, TunnelLimits
 from splicer.relay.pipes import Pipe
@@ -186,15 +189,17 @@ class Call:
         self.scope = trio.CancelScope()
         self.tally: list[int] = []
         self.end: TunnelEnd | None = None
-        self.error: OSError | None = None
+        self.error: Exception | None = None
         self._over = trio.Event()
 
-    async def run(self, hub: Hub, limits: TunnelLimits, to_client: bytes, to_pod: bytes) -> None:
-        """Splice, then close both inner sockets as the session does."""
+    async def run(self, hub: Hub, limits: TunnelLimits, to_client: bytes, to_pod: bytes, **more: Any) -> None:
+        """Splice, then close both inner sockets as the session does; `more` is for `Hub.splice`."""
         try:
             with self.scope:
-                self.end = await hub.splice(*self.inner, limits, to_client=to_client, to_pod=to_pod, tally=self.tally)
-        except OSError as error:
+                self.end = await hub.splice(
+                    *self.inner, limits, to_client=to_client, to_pod=to_pod, tally=self.tally, **more
+                )
+        except Exception as error:  # noqa: BLE001  # the test will look at it
             self.error = error
         finally:
             for side, sock in zip((Side.CLIENT, Side.POD), self.inner, strict=True):
@@ -241,11 +246,17 @@ class Edge:
         to_client: bytes = b"",
         to_pod: bytes = b"",
         pair: Callable[[], Pair] = tcp_pair,
+        **more: Any,
     ) -> Call:
-        """A new tunnel, spliced."""
-        call = Call(pair(), pair())
+        """A new tunnel, spliced; `more` is for `Hub.splice`."""
+        return await self.take(Call(pair(), pair()), limits, to_client=to_client, to_pod=to_pod, **more)
+
+    async def take(
+        self, call: Call, limits: TunnelLimits = FOREVER, *, to_client: bytes = b"", to_pod: bytes = b"", **more: Any
+    ) -> Call:
+        """Splice this one."""
         self._calls.append(call)
-        self._nursery.start_soon(call.run, self.hub, limits, to_client, to_pod)
+        self._nursery.start_soon(partial(call.run, self.hub, limits, to_client, to_pod, **more))
         await wait_all_tasks_blocked()
         return call
 

@@ -15,7 +15,7 @@ from splicer.config.schema import Limits
 from splicer.errors import NameNotFound, Side, SplicerError
 from splicer.model import Deadlines, Endpoint, Network, Record, Route, Upstream
 from splicer.net.resolve import Answer
-from splicer.relay.leg import TunnelEnd, TunnelLimits
+from splicer.relay.leg import Past, TunnelEnd, TunnelLimits
 from splicer.routing.pattern import compile_pattern
 from splicer.routing.table import RouteTable
 from splicer.routing.template import parse_template
@@ -124,6 +124,25 @@ class Spliced:
     to_client: bytes
     to_pod: bytes
     tally: list[int]
+    key: int
+    past: Past | None
+
+
+@define
+class FakeVault:
+    """A vault: who was registered, and what the peers had seen by then; who was released."""
+
+    registered: list[tuple[int, bytes, End, End]] = field(factory=list)
+    released: list[int] = field(factory=list)
+    on_register: Callable[[], Awaitable[None]] | None = None
+
+    async def register(self, key: int, passport: bytes, client: Any, pod: Any) -> None:
+        self.registered.append((key, passport, client, pod))
+        if self.on_register is not None:
+            await self.on_register()
+
+    def release(self, key: int) -> None:
+        self.released.append(key)
 
 
 @define
@@ -208,10 +227,22 @@ class Edge:
         return ours
 
     async def splice(
-        self, client: Any, pod: Any, limits: TunnelLimits, *, to_client: bytes, to_pod: bytes, tally: list[int]
+        self,
+        client: Any,
+        pod: Any,
+        limits: TunnelLimits,
+        *,
+        to_client: bytes = b"",
+        to_pod: bytes = b"",
+        tally: list[int],
+        key: int = 0,
+        register: Callable[[], Awaitable[None]] | None = None,
+        past: Past | None = None,
     ) -> TunnelEnd:
-        call = Spliced(cast("End", client), cast("End", pod), limits, to_client, to_pod, tally)
+        call = Spliced(cast("End", client), cast("End", pod), limits, to_client, to_pod, tally, key, past)
         self.spliced.append(call)
+        if register is not None:
+            await register()
         return await (self.on_splice or relay)(call)
 
     def check_clean(self) -> None:

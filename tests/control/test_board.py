@@ -1,0 +1,83 @@
+"""The board: who sees what of whom, and what stays of the dead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from attrs import astuple, fields
+
+from splicer.control.board import COUNTS, ROWS, Board, Column
+from splicer.session.house import Counts
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    board = Board()
+    yield board
+    os.close(board.fd)
+
+
+def _fill(board: Board, number: int, *values: int) -> None:
+    row = board.row(number)
+    for column, value in enumerate(values):
+        row[column] = value
+
+
+def test_its_columns_are_the_sessions_counts() -> None:
+    assert [column.name.lower() for column in Column][COUNTS] == [field.name for field in fields(Counts)]
+
+
+def test_a_new_board_is_empty(board: Board) -> None:
+    assert all(board.total(column) == 0 for column in Column)
+    assert board.others(1) == [0] * len(fields(Counts))
+
+
+def test_another_process_sees_it_at_once(board: Board) -> None:
+    other = Board(os.dup(board.fd))
+    other.row(7)[Column.TUNNELS] = 3
+    assert board.row(7)[Column.TUNNELS] == 3
+    board.row(7)[Column.TUNNELS] += 1
+    assert other.total(Column.TUNNELS) == 4
+    os.close(other.fd)
+
+
+def test_rows_do_not_touch_each_other(board: Board) -> None:
+    for number in range(ROWS):
+        board.row(number)[Column.BEAT] = number
+        board.row(number)[Column.WAITING] = -number
+    assert [board.row(number)[Column.BEAT] for number in range(ROWS)] == list(range(ROWS))
+    assert [board.row(number)[Column.WAITING] for number in range(ROWS)] == [-number for number in range(ROWS)]
+    assert board.total(Column.BEAT) == sum(range(ROWS))
+    assert board.total(Column.TUNNELS) == 0
+
+
+def test_what_the_others_have_is_all_but_ones_own(board: Board) -> None:
+    _fill(board, 1, 9, 9, 9, 1, 2, 3, 4, 5, 6)
+    _fill(board, 2, 8, 8, 8, 10, 20, 30, 40, 50, 60)
+    _fill(board, ROWS - 1, 7, 7, 7, 100, 200, 300, 400, 500, 600)
+    assert board.others(1) == [110, 220, 330, 440, 550, 660]
+    assert Counts(*board.others(2)) == Counts(101, 202, 303, 404, 505, 606)
+    assert board.others(3) == [111, 222, 333, 444, 555, 666]
+
+
+def test_of_the_dead_only_the_totals_stay(board: Board) -> None:
+    _fill(board, 1, 9, 9, 9, 1, 2, 3, 4, 5, 6)
+    _fill(board, 2, 8, 8, 8, 10, 20, 30, 40, 50, 60)
+    board.clear(1)
+    assert list(board.row(1)) == [0] * 16
+    assert Counts(*board.others(1)) == Counts(11, 22, 33, 40, 50, 60)
+    assert board.total(Column.TUNNELS) == 8
+    _fill(board, 1, 1, 1, 1, *astuple(Counts(accepted=5, handled=5, requests=5)))
+    board.clear(1)
+    board.clear(2)
+    assert Counts(*board.others(1)) == Counts(16, 27, 38)
+    assert board.total(Column.BEAT) == 0
+
+
+@pytest.mark.parametrize("number", [0, 1, ROWS - 1])
+def test_a_row_that_was_never_used_may_be_cleared(board: Board, number: int) -> None:
+    if number:
+        board.clear(number)
+    assert not any(board.total(column) for column in Column)

@@ -1,0 +1,343 @@
+"""What the hub does for the one who may have to go on in its place, and how that one goes on."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from splicer.errors import Side
+from splicer.relay.leg import Past, TunnelEnd, TunnelLimits
+from splicer.relay.pipes import Pipe
+from tests.descriptors import no_more_descriptors
+from tests.relay.harness import PLENTY, Call, CountingHub, Edge, small_tcp_pair, tcp_pair, until
+from tests.relay.keeper import FakeVault
+
+KEY = 0x1234_5678_9ABC_DEF0
+
+
+@pytest.fixture
+def vault() -> FakeVault:
+    return FakeVault()
+
+
+@pytest.fixture
+async def kept(vault: FakeVault) -> AsyncIterator[Edge]:
+    """An edge whose pipes are kept."""
+    hub = CountingHub(keeper=vault)
+    with hub.opened():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hub.run)
+            edge = Edge(hub, nursery)
+            yield edge
+            nursery.cancel_scope.cancel()
+        edge.hang_up()
+    assert (hub.tunnels, hub.pipes.in_use) == (0, 0)
+    vault.close()
+
+
+async def _talk(call: Call, frame: bytes = b"f" * 160) -> None:
+    for sender, reader in ((call.client, call.pod), (call.pod, call.client)):
+        await sender.send(frame)
+        assert await reader.read(len(frame)) == frame
+
+
+# ---- the journal ----
+
+
+async def test_the_journals_word_is_written_before_each_fill(
+    kept: Edge, vault: FakeVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    belongs: dict[int, int] = {}
+    with vault.watching_fills(monkeypatch):
+        for number in range(1, 4):
+            key = number << 8
+            call = Call(small_tcp_pair(), small_tcp_pair())
+            client, pod = (sock.fileno() for sock in call.inner)
+            belongs |= {client: key, pod: key | 1}
+            await kept.take(call, to_client=b"101", to_pod=b"early", key=key)
+            assert (await call.client.read(3), await call.pod.read(5)) == (b"101", b"early")
+            await _talk(call)
+            await call.client.send(bytes(PLENTY // 100))
+            assert len(await call.pod.read(PLENTY // 100)) == PLENTY // 100
+            with no_more_descriptors():
+                await _talk(call)
+    fills = [number for number, (what, *_) in enumerate(vault.notes) if what == "fill"]
+    assert len(fills) > 20
+    for number in fills:
+        _, place, source = vault.notes[number]
+        before, where, word = next(note for note in reversed(vault.notes[:number]) if note[0] != "fill")
+        assert (before, where) == ("word", place)
+        assert source == -1 or word == belongs[source]
+
+
+async def test_the_journal_says_whose_early_and_parked_bytes_a_pipe_holds(kept: Edge, vault: FakeVault) -> None:
+    data = random.Random(3).randbytes(PLENTY)
+    call = await kept.call(pair=small_tcp_pair, key=KEY)
+    await kept.park(call.client, data)
+    await kept.park(call.pod, data[::-1])
+    for word, sent in ((KEY, data), (KEY | 1, data[::-1])):
+        fd = vault.find(word)
+        assert os.read(fd, 20) in sent
+        os.close(fd)
+
+
+async def test_a_pipe_is_kept_before_its_first_byte_and_dropped_after_its_last(kept: Edge, vault: FakeVault) -> None:
+    calls = [await kept.call(pair=small_tcp_pair) for _ in range(3)]
+    for call in calls:
+        await kept.park(call.pod, bytes(PLENTY))
+    assert len(vault.held) == 3 + 1  # one is put by
+    for call in calls:
+        call.client.reset()
+    for call in calls:
+        await call.over()
+    assert len(vault.held) == kept.hub.pipes.idle + 1
+    kept.hub.pipes.close()
+    assert not vault.held
+
+
+# ---- registering ----
+
+
+async def test_nothing_moves_before_the_tunnel_is_registered(kept: Edge, vault: FakeVault) -> None:
+    known = trio.Event()
+    seen: list[tuple[int, int]] = []
+
+    async def register() -> None:
+        seen.extend((vault.words[place], fd) for place, fd in vault.held.items() if place)
+        await known.wait()
+
+    call = await kept.call(to_client=b"101", to_pod=b"early", key=KEY, register=register)
+    await call.client.send(b" and late")
+    await call.pod.send(b" first")
+    await wait_all_tasks_blocked()
+    assert call.client.is_quiet()
+    assert call.pod.is_quiet()
+    assert sorted(word for word, _ in seen) == [KEY, KEY | 1]
+    assert kept.hub.pipes.in_use == 2
+    known.set()
+    assert await call.client.read(9) == b"101 first"
+    assert await call.pod.read(14) == b"early and late"
+
+
+async def test_a_registration_that_fails_sends_nothing_and_leaks_nothing(kept: Edge) -> None:
+    async def register() -> None:
+        raise ZeroDivisionError
+
+    call = await kept.call(to_client=b"101", to_pod=b"early", register=register)
+    await call.over()
+    assert isinstance(call.error, ZeroDivisionError)
+    assert (await call.client.read(3), await call.pod.read(5)) == (b"", b"")
+    assert kept.hub.pipes.in_use == 0
+
+
+async def test_a_client_that_waits_for_its_registration_may_be_given_up(kept: Edge) -> None:
+    call = await kept.call(to_client=b"101", to_pod=b"early", register=trio.sleep_forever)
+    call.scope.cancel()
+    assert await call.over() is None
+    assert (await call.client.read(3), await call.pod.read(5)) == (b"", b"")
+    assert kept.hub.pipes.in_use == 0
+
+
+async def test_a_keeper_that_can_hear_no_more_delays_early_bytes_and_no_live_call(kept: Edge, vault: FakeVault) -> None:
+    live = await kept.call()
+    vault.full = True
+    late = await kept.call(to_client=b"101", to_pod=b"early")
+    for _ in range(5):
+        await _talk(live)
+    assert late.client.is_quiet()
+    assert late.pod.is_quiet()
+    assert await kept.sleeps()
+    vault.full = False
+    vault.room.set()
+    assert (await late.client.read(3), await late.pod.read(5)) == (b"101", b"early")
+
+
+# ---- a bug in the hub ----
+
+
+async def test_what_goes_wrong_with_one_leg_ends_its_tunnel_alone(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    splice = os.splice
+    calls = [await edge.call(pair=small_tcp_pair) for _ in range(3)]
+    await edge.park(calls[1].client, bytes(PLENTY))
+    unlucky, faults = calls[1].inner[0].fileno(), list[int]()
+
+    def broken(src: int, dst: int, count: int, *, flags: int) -> int:
+        if dst == unlucky and not faults:  # its number may come again
+            faults.append(dst)
+            raise ZeroDivisionError
+        return splice(src, dst, count, flags=flags)
+
+    monkeypatch.setattr(os, "splice", broken)
+    for call in calls:
+        await call.pod.send(b"hello")
+    await calls[1].over()
+    assert isinstance(calls[1].error, ZeroDivisionError)
+    assert (calls[1].end, edge.hub.tunnels, edge.hub.pipes.in_use) == (None, 2, 0)
+    for call in (calls[0], calls[2]):
+        assert await call.client.read(5) == b"hello"
+        await _talk(call)
+
+
+# ---- adopted tunnels ----
+
+
+def _pipe_with(data: bytes) -> int:
+    """The read end of a pipe that somebody who is dead now has filled."""
+    pipe = Pipe()
+    assert os.write(pipe.write_fd, data) == len(data)
+    os.close(pipe.write_fd)
+    return pipe.read_fd
+
+
+@pytest.mark.parametrize(("to_pod", "to_client"), [(b"", b""), (b"left", b""), (b"", b"over"), (b"left", b"over")])
+async def test_what_another_worker_left_in_pipes_goes_first(edge: Edge, to_pod: bytes, to_client: bytes) -> None:
+    call = Call(tcp_pair(), tcp_pair())
+    await call.client.send(b" up")
+    await call.pod.send(b" down")
+    pipes = _pipe_with(to_pod) if to_pod else None, _pipe_with(to_client) if to_client else None
+    await edge.take(call, past=Past(pipes, to_pod=100, to_client=2000))
+    assert await call.pod.read(len(to_pod) + 3) == to_pod + b" up"
+    assert await call.client.read(len(to_client) + 5) == to_client + b" down"
+    assert edge.hub.pipes.in_use == 0
+    call.client.half_close()
+    call.pod.half_close()
+    assert await call.over() == TunnelEnd(Side.CLIENT, "eof")
+    assert call.tally == [100 + len(to_pod) + 3, 2000 + len(to_client) + 5]
+
+
+async def test_a_pipe_that_proves_empty_is_closed(edge: Edge) -> None:
+    call = Call(tcp_pair(), tcp_pair())
+    await edge.take(call, past=Past((_pipe_with(b""), _pipe_with(b""))))
+    assert edge.hub.pipes.in_use == 0
+    await _talk(call)
+
+
+async def test_an_end_of_stream_does_not_overtake_bytes_that_another_worker_left(edge: Edge) -> None:
+    call = Call(small_tcp_pair(), small_tcp_pair())
+    filled = call.inner[1].send(bytes(PLENTY))  # until the pod has read, nothing more goes in
+    left = random.Random(5).randbytes(60_000)
+    call.client.half_close()
+    await edge.take(call, past=Past((_pipe_with(left), None)))
+    assert edge.hub.pipes.in_use == 1
+    assert await edge.sleeps()
+    received = await call.pod.read_to_end()
+    assert received[0][filled:] == left
+    call.pod.half_close()
+    assert await call.over() == TunnelEnd(Side.CLIENT, "eof")
+
+
+@pytest.mark.parametrize("gone", ["half-closed", "closed"])
+async def test_a_peer_that_left_in_the_gap_ends_its_tunnel_in_order(edge: Edge, gone: str) -> None:
+    call = Call(tcp_pair(), tcp_pair())
+    await call.client.send(b"last words")
+    call.client.half_close()
+    if gone == "closed":
+        call.client.close()
+    await edge.take(call, past=Past())
+    assert await call.pod.read(11) == b"last words"
+    call.pod.close()
+    assert await call.over() == TunnelEnd(Side.CLIENT, "eof")
+
+
+# The dead worker had read the end of stream, and passed it on: both can be done again.
+async def test_a_tunnel_that_was_half_closed_is_so_again(edge: Edge) -> None:
+    call = Call(tcp_pair(), tcp_pair())
+    call.client.half_close()
+    await until(lambda: not call.client.unacknowledged())
+    assert call.inner[0].recv(1) == b""
+    call.inner[1].shutdown(socket.SHUT_WR)
+    await edge.take(call, TunnelLimits(math.inf, 5.0, math.inf), past=Past())
+    assert await call.pod.read(1) == b""
+    await call.pod.send(b"the rest")
+    assert await call.client.read(8) == b"the rest"
+    call.pod.half_close()
+    assert await call.over() == TunnelEnd(Side.CLIENT, "eof")
+
+
+@pytest.mark.parametrize("side", [Side.CLIENT, Side.POD])
+async def test_a_reset_of_which_another_worker_was_told_is_passed_on(edge: Edge, side: Side) -> None:
+    call = Call(tcp_pair(), tcp_pair())
+    if side is Side.CLIENT:
+        (one, inner), other = (call.client, call.inner[0]), call.pod
+    else:
+        (one, inner), other = (call.pod, call.inner[1]), call.client
+    one.reset()
+    await trio.lowlevel.wait_readable(inner)
+    with pytest.raises(ConnectionResetError):
+        inner.recv(1)
+    await edge.take(call, past=Past(broken=side))
+    assert await call.over() == TunnelEnd(side, "reset", reset=True)
+    assert (await other.read_to_end())[1] == "reset"
+
+
+@pytest.mark.parametrize(
+    ("past", "reason", "seconds"),
+    [
+        (Past(silent=7.0), "idle", 3.0),
+        (Past(age=96.0), "lifetime", 4.0),
+        (Past(silent=70.0), "idle", 0.0),
+        (Past(silent=1.0, age=99.0), "lifetime", 1.0),
+        (Past(), "idle", 10.0),
+    ],
+)
+async def test_deadlines_go_on_from_where_they_were(
+    edge: Edge, autojump_clock: MockClock, past: Past, reason: str, seconds: float
+) -> None:
+    began = trio.current_time()
+    call = await edge.call(TunnelLimits(idle=10.0, half_closed=5.0, lifetime=100.0), past=past)
+    assert await call.over() == TunnelEnd(Side.PROXY, reason)
+    assert trio.current_time() - began == pytest.approx(seconds, abs=0.1)
+
+
+# ---- a worker that leaves on purpose ----
+
+
+async def test_tunnels_that_are_let_go_lose_nothing(kept: Edge, vault: FakeVault) -> None:
+    """The vault has duplicates of all; another hub goes on with these."""
+    up, down = random.Random(1).randbytes(PLENTY), random.Random(2).randbytes(PLENTY)
+    call = await kept.call(pair=small_tcp_pair, key=KEY)
+    await kept.park(call.client, up)
+    await kept.park(call.pod, down)
+    inner = call.inner[0].dup(), call.inner[1].dup()
+    for sock in inner:
+        sock.setblocking(False)
+    kept.hub.let_go()
+    assert (kept.hub.tunnels, kept.hub.left, call.end) == (0, 1, None)
+    assert [sock.fileno() for sock in call.inner] == [-1, -1]
+
+    heir = Call((call.client.sock, inner[0]), (call.pod.sock, inner[1]))
+    next_hub = CountingHub()
+    with next_hub.opened():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(next_hub.run)
+            past = Past((vault.find(KEY), vault.find(KEY | 1)))
+            await Edge(next_hub, nursery).take(heir, past=past)
+            call.client.half_close()
+            call.pod.half_close()
+            for peer, sent in ((call.pod, up[: call.client.sent]), (call.client, down[: call.pod.sent])):
+                assert await peer.read_to_end() == (sent, "eof")
+            assert await heir.over() == TunnelEnd(Side.CLIENT, "eof")
+            nursery.cancel_scope.cancel()
+
+
+async def test_what_comes_to_a_hub_that_has_let_go_is_left_alone_too(kept: Edge) -> None:
+    call = Call(tcp_pair(), tcp_pair())
+    kept.hub.let_go()
+    inner = call.inner[0].dup(), call.inner[1].dup()
+    left = _pipe_with(b"left")
+    duplicate = os.dup(left)
+    await kept.take(call, past=Past((left, None)), key=KEY)
+    await call.client.send(b"hello")
+    await wait_all_tasks_blocked()
+    assert (call.pod.is_quiet(), kept.hub.tunnels, kept.hub.left) == (True, 0, 1)
+    assert (os.read(duplicate, 10), inner[0].recv(10)) == (b"left", b"hello")
+    os.close(duplicate)
+    for sock in inner:
+        sock.close()
