@@ -11,7 +11,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import trio
 from attrs import astuple
@@ -115,6 +115,8 @@ class Worker:
     async def _work(self) -> None:
         async for words, fds in self._supervisor.orders():
             if words["do"] == "stop":
+                if self._hub.left:  # unwinding would log the ends of calls that go on elsewhere
+                    self._exit()
                 return
             if words.get("fds") and not fds and words["do"] != "reload":
                 raise OSError(f"no descriptor is left for what belongs to {words['do']!r}")
@@ -256,20 +258,25 @@ class Worker:
         if self._log is not None:
             self._log.error(event, **fields)
 
-    # Frames and handshakes go on until nothing is under way but tunnels. From then on nothing here touches them.
+    # Frames and handshakes go on until nothing is under way but tunnels, and the vault knows all of these. From then on
+    # nothing here touches them.
     async def _retire(self, seconds: float, linger: float | None) -> None:
         self._stop_listening()
         self._link.stop_serving()
         self._house.retiring = True
-        with trio.move_on_after(seconds):
-            await self._until(lambda: not self._under_way() and (self._link.settled or not self._link.connected))
         setproctitle(f"{getproctitle()} (leaving)")
-        if self._link.settled:
-            self._hub.let_go()
-            self._link.close()
-            self._supervisor.tell("handed_over")
+        with trio.move_on_after(seconds):
+            await self._until(lambda: not self._under_way())
         with trio.move_on_after(self._config.deadlines.drain if linger is None else linger):
+            await self._until(lambda: self._link.settled or not self._hub.tunnels)
+            if self._link.settled:
+                self._hub.let_go()
+                self._link.close()
+                self._supervisor.tell("handed_over")
             await self._until(lambda: not self._under_way() and not self._hub.tunnels)
+        self._exit()
+
+    def _exit(self) -> NoReturn:
         self._lines.close()
         os._exit(0)
 

@@ -57,8 +57,8 @@ class Ending:
     def hand_over(self) -> None:
         """SIGQUIT: leave all calls to a vault that outlives this process, also during a drain."""
         desk = self._desk
-        if not desk.vault.outlives_us:
-            desk.say("handover_refused", level="error", reason="its own vault would end with it: run it with --vault")
+        if (lack := desk.vault.lack) is not None:
+            desk.say("handover_refused", level="error", reason=lack)
         elif not desk.stopping:
             desk.say("handover", **desk.load())
             desk.crew.leave(_HANDOVER)

@@ -33,8 +33,8 @@ class Vault(Protocol):
         ...
 
     @property
-    def outlives_us(self) -> bool:
-        """Whether the tunnels stay when this process ends."""
+    def lack(self) -> str | None:
+        """Why the tunnels would not stay if this process ended now; None: they would."""
         ...
 
     def equip(self) -> tuple[dict[str, Any], list[int]]:
@@ -63,8 +63,8 @@ class OwnVault:
         say: the log.
     """
 
-    outlives_us = False
     path = None
+    lack = "its own vault would end with it: run it with --vault"
 
     def __init__(self, selector: selectors.BaseSelector, say: Say) -> None:
         self.holder = Holder(selector, say)
@@ -105,8 +105,6 @@ class RemoteVault:
         say: the log.
     """
 
-    outlives_us = True
-
     def __init__(self, path: Path, selector: selectors.BaseSelector, say: Say) -> None:
         self.path = str(path)
         self._path = path
@@ -119,6 +117,11 @@ class RemoteVault:
         self._reach()
         if self._sock is None:
             say("vault_lost", level="error", socket=str(path), role="supervisor")
+
+    @property
+    def lack(self) -> str | None:
+        """See `Vault`."""
+        return f"the vault at {self.path} is away" if self._sock is None else None
 
     @property
     def tunnels(self) -> int:

@@ -189,6 +189,14 @@ class Edge:
         self.lines[:] = [line for line in self.lines if not any(line is one for one in seen)]
         return seen
 
+    def take_stderr(self) -> str:
+        """What is on stderr, where nothing should be but for what a test did; it is taken away."""
+        self._stderr.seek(0)
+        told = self._stderr.read().decode()
+        self._stderr.truncate(0)
+        self._stderr.seek(0)
+        return told
+
     def kill(self) -> None:
         """SIGKILL all of its processes, and wait for their ends; that is no fault of its own."""
         self.killed = True

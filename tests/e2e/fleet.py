@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.e2e.calls import tunnel
 from tests.e2e.edge import Edge, Line
 from tests.e2e.site import Site
-from tests.e2e.wire import Wire, until
+from tests.e2e.wire import Message, Wire, ask, until
 from tests.fire.kills import kill_and_see, worker_pids
 
 _PATCH = """
@@ -58,10 +58,10 @@ def only(edge: Edge, slot: int) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def tunnel_at(edge: Edge, slot: int, target: str, *, source: str = "127.0.0.1") -> AsyncIterator[Wire]:
+async def tunnel_at(edge: Edge, slot: int, target: str, *fields: str, source: str = "127.0.0.1") -> AsyncIterator[Wire]:
     """An open tunnel at the worker of a slot."""
     await until(lambda: slot in worker_pids(edge.pid))
-    opening = tunnel(edge, target, source=source)
+    opening = tunnel(edge, target, *fields, source=source)
     with only(edge, slot):
         wire = await opening.__aenter__()
     try:
@@ -74,6 +74,20 @@ async def echoes(wire: Wire, data: bytes = b"hello") -> None:
     """Bytes go to the pod and back."""
     await wire.send(data)
     assert await wire.exactly(len(data)) == data
+
+
+async def ask_at(edge: Edge, slot: int, target: str) -> Message:
+    """One request on a connection of its own, answered by the worker of a slot."""
+    with only(edge, slot):
+        return await ask(edge.address, "GET", target)
+
+
+@asynccontextmanager
+async def the_gap(edge: Edge, slot: int = 1) -> AsyncIterator[None]:
+    """The time in which nobody works for the tunnels of a slot: its worker does nothing more, and is killed then."""
+    os.kill(worker_pids(edge.pid)[slot], signal.SIGSTOP)
+    yield
+    await kill_worker(edge, slot)
 
 
 async def kill_worker(edge: Edge, slot: int = 1) -> Line:
