@@ -149,13 +149,15 @@ def demo(
 
 
 def _signal(signum: signal.Signals, config: Path, pid: int | None) -> int:
-    from splicer.supervisor.find import supervisors
+    from splicer.supervisor.find import is_supervisor, supervisors
 
     if pid is None:
         found = supervisors(config)
         if len(found) != 1:
             _fail(f"{config}: {len(found)} supervisors run it; say --pid" if found else f"{config}: nobody runs it")
         pid = found[0]
+    elif not is_supervisor(pid):
+        _fail(f"process {pid} is no supervisor of splicer's")
     try:
         os.kill(pid, signum)
     except OSError as error:

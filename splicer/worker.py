@@ -109,6 +109,7 @@ class Worker:
                 await self._vital(self._work)
                 nursery.cancel_scope.cancel()
             self._pool.close()
+            self._link.finish()
             # Trio raises those anew that nobody has looked at: a Ctrl-C goes to all processes of the terminal.
             signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
 
@@ -174,7 +175,7 @@ class Worker:
             splice=self._hub.splice,
             observer=self._observer,
             vault=self._link,
-            others=lambda: Counts(*self._board.others(self._row_number)),
+            others=self._others,
         )
         self._nursery.start_soon(self._vital, partial(watch_clients, self._house.waiting))
         gc.collect()
@@ -318,6 +319,11 @@ class Worker:
             if self._log is not None:
                 self._publish()
             await trio.sleep(_SHOW)
+
+    # Who asks is about to tell of our own numbers, too: these must outlive us, for no total may ever fall.
+    def _others(self) -> Counts:
+        self._publish()
+        return Counts(*self._board.others(self._row_number))
 
     def _publish(self) -> None:
         row, house = self._row, self._house

@@ -15,13 +15,19 @@ _SPACE = socket.CMSG_SPACE(64 * array.array("i").itemsize)
 Words = dict[str, Any]
 
 
-def say(sock: socket.socket, words: Words, fds: tuple[int, ...] = ()) -> None:
+def say(sock: socket.socket, words: Words, fds: tuple[int, ...] = (), version: int = VERSION) -> None:
     """Send one message without waiting. It says how many descriptors go with it: they may get lost on the way.
+
+    Args:
+        sock: the channel.
+        words: the message.
+        fds: descriptors to go with it.
+        version: that the other side speaks.
 
     Raises:
         OSError: the other side reads no more, or is gone.
     """
-    data = json.dumps({"version": VERSION, **({"fds": len(fds)} if fds else {}), **words}).encode()
+    data = json.dumps({"version": version, **({"fds": len(fds)} if fds else {}), **words}).encode()
     if fds:
         socket.send_fds(sock, [data], fds, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
     else:

@@ -144,6 +144,7 @@ class Past:
         silent: seconds since a byte moved.
         age: seconds since it was opened.
         broken: whose connection was reset, if one was.
+        closer: whose end of stream the other one has got already.
         patience: the TCP_USER_TIMEOUT, in ms, of a socket from which the other worker's vigil may have lifted it.
     """
 
@@ -153,6 +154,7 @@ class Past:
     silent: float = 0.0
     age: float = 0.0
     broken: Side | None = None
+    closer: Side | None = None
     patience: int = 0
 
 
@@ -176,8 +178,8 @@ def load(pool: PipePool, leg: Leg, data: bytes) -> None:
 def resume(pool: PipePool, tunnel: Tunnel, past: Past) -> None:
     """Take up a tunnel where another worker left it.
 
-    That it was half closed shows itself again: an end of stream can be read any number of times. That it was reset
-    does not, for an error is told once; hence `past.broken`.
+    An end of stream that has not been passed on shows itself again: it can be read any number of times. A reset does
+    not, for an error is told once; hence `past.broken`.
     """
     tunnel.client.total, tunnel.pod.total = past.to_pod, past.to_client
     tunnel.last -= past.silent
@@ -190,6 +192,8 @@ def resume(pool: PipePool, tunnel: Tunnel, past: Past) -> None:
                 leg.pipe = pipe
             else:
                 pool.give_back(pipe)
+        if past.closer is leg.side:
+            leg.eof, tunnel.closer = True, leg.side
         if past.broken is leg.side:
             leg.broken = "reset"
         if past.patience and not leg.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT):

@@ -118,8 +118,8 @@ class Vault(Protocol):
     async def register(self, key: int, passport: bytes, client: socket.socket, pod: socket.socket) -> None:
         """Keep a tunnel."""
 
-    def release(self, key: int) -> None:
-        """Keep it no longer."""
+    def release(self, key: int, *, soon: bool) -> None:
+        """Keep it no longer; `soon`: a reset waits for the last descriptor."""
 
 
 class Waiting(Protocol):

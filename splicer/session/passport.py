@@ -5,7 +5,7 @@ A key that is missing takes its default, for the version before may not have had
 
 from __future__ import annotations
 
-import json
+import marshal
 import socket
 import struct
 import time
@@ -19,13 +19,15 @@ from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record
 from splicer.net.options import USER_TIMEOUT_MS
 from splicer.relay.leg import Past, TunnelLimits
 
+_FORMAT = 2  # of marshal: every Python since 2.5 reads it, and writing it takes a quarter of JSON's time
 _LONGEST = 1024  # characters of a text that came from outside: a log line has no more
 _MOST_ATTEMPTS = 4
 _TCP_INFO_BYTES = 216
-# tcpi_state, tcpi_last_data_sent, tcpi_last_data_recv (ms), tcpi_notsent_bytes, tcpi_bytes_sent, tcpi_bytes_retrans:
-# <linux/tcp.h>, Linux 4.19
-_FACTS = struct.Struct("=B43xI4xI88xI52xQQ")
+# tcpi_state, tcpi_last_data_sent, tcpi_last_data_recv, tcpi_last_ack_recv (ms), tcpi_notsent_bytes, tcpi_bytes_sent,
+# tcpi_bytes_retrans: <linux/tcp.h>, Linux 4.19
+_FACTS = struct.Struct("=B43xI4xII84xI52xQQ")
 _ESTABLISHED, _CLOSED = 1, 7
+_SHUT = frozenset({4, 5})  # FIN_WAIT1, FIN_WAIT2: we have sent an end of stream, and the peer has not
 _FIN_QUEUED = frozenset({4, 9, 11})  # FIN_WAIT1, LAST_ACK, CLOSING
 
 
@@ -37,11 +39,13 @@ class Leg:
         state: TCP's.
         taken: bytes that were written to it, on the kernel's own count.
         silent: seconds since data came or went.
+        heard: seconds since anything came, an acknowledgement too.
     """
 
     state: int
     taken: int
     silent: float
+    heard: float
 
 
 @frozen
@@ -68,7 +72,7 @@ class Passport:
         """Where the tunnel stands now, seen from its sockets.
 
         A leg that is closed for both directions while its peer has sent no end of stream was reset, and the worker
-        that was told so is dead.
+        that was told so is dead. A leg to which we have sent an end of stream got it from its peer, when it acknowledged it.
         """
         one, other = look(client), look(pod)
         broken = None
@@ -76,13 +80,19 @@ class Passport:
             broken = Side.CLIENT
         elif other.state == _CLOSED and one.state == _ESTABLISHED:
             broken = Side.POD
+        silent, closer = min(one.silent, other.silent), None
+        if other.state in _SHUT and one.state not in _SHUT:
+            silent, closer = min(silent, other.heard), Side.CLIENT
+        elif one.state in _SHUT and other.state not in _SHUT:
+            silent, closer = min(silent, one.heard), Side.POD
         return Past(
             pipes=(pipes.get(0), pipes.get(1)),
             to_pod=max(0, other.taken - self.pod),
             to_client=max(0, one.taken - self.client),
-            silent=min(one.silent, other.silent),
+            silent=silent,
             age=max(0.0, time.monotonic() - self.opened),
             broken=broken,
+            closer=closer,
             patience=USER_TIMEOUT_MS,
         )
 
@@ -90,10 +100,10 @@ class Passport:
 def look(sock: socket.socket) -> Leg:
     """Ask the kernel about a connection (TCP_INFO, tcp(7)). A SYN or FIN is no byte."""
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    state, sent, received, unsent, transmitted, again = _FACTS.unpack(info)
+    state, sent, received, heard, unsent, transmitted, again = _FACTS.unpack(info)
     if unsent and state in _FIN_QUEUED:
         unsent -= 1
-    return Leg(state, transmitted - again + unsent, min(sent, received) / 1000)
+    return Leg(state, transmitted - again + unsent, min(sent, received) / 1000, heard / 1000)
 
 
 def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket, pod: socket.socket) -> bytes:
@@ -125,7 +135,7 @@ def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket
         "opened": now,
         "taken": (look(client).taken, look(pod).taken),
     }
-    return _ENCODER.encode(fields).encode()
+    return marshal.dumps(fields, _FORMAT)
 
 
 def read(data: bytes, adoptions: int) -> Passport:
@@ -135,9 +145,8 @@ def read(data: bytes, adoptions: int) -> Passport:
         ValueError: it is none.
     """
     try:
-        fields = json.loads(data)
-        return _passport(fields, adoptions)
-    except (AttributeError, KeyError, TypeError) as error:
+        return _passport(marshal.loads(data), adoptions)  # noqa: S302 - from a worker of ours, through our vault
+    except (AttributeError, EOFError, KeyError, TypeError) as error:
         raise ValueError(f"no passport: {error!r}") from error
 
 
@@ -165,9 +174,6 @@ def _passport(fields: dict[str, Any], adoptions: int) -> Passport:
     )
     client, pod = fields["taken"]
     return Passport(record, TunnelLimits(*fields["limits"]), fields["head"], fields["opened"], client, pod)
-
-
-_ENCODER = json.JSONEncoder(check_circular=False)
 
 
 def _cut(text: str | None) -> str | None:

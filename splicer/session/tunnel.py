@@ -146,7 +146,7 @@ async def _run(
             hold.__exit__()
         _close(end, *streams)
         if house.vault is not None:
-            house.vault.release(_key(record))
+            house.vault.release(_key(record), soon=end.reset)
         record.to_pod, record.to_client = tally[0], max(0, tally[1] - head)
         record.closer, record.close_reason = end.closer, end.reason
         house.observer.tunnel_closed(record)

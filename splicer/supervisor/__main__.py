@@ -42,7 +42,9 @@ def main() -> int:
                 restore(vault.holder, state.holder)
             listeners = Listeners()
             listeners.restore(state.listeners)
-            return Supervisor(Desk(path, say, vault, selector, Board(state.board), listeners)).run(state)
+            return Supervisor(Desk(path, say, vault, selector, Board(state.board), listeners)).run(
+                state, reread=arguments["reread"]
+            )
     finally:
         say.close()
 

@@ -98,9 +98,9 @@ class Crew(Owner):
             self._retire(self.serving.pop(slot), seconds=seconds, linger=0)
 
     def tell(self, word: str, answer: str | None = None, fds: tuple[int, ...] = (), **more: Any) -> None:
-        """Tell all workers that know the configuration; `answer` is the word that they owe."""
+        """Tell all workers that know the configuration, or are about to; `answer` is the word that they owe."""
         for worker in self.all.values():
-            if worker.state not in (State.STARTING, State.IMPORTED):
+            if worker.state is not State.STARTING and (worker.state is not State.IMPORTED or worker.owed):
                 if answer is not None and worker.state is not State.GONE:
                     worker.owed.add(answer)
                 worker.say(word, fds, **more)

@@ -50,6 +50,7 @@ class Desk:
         self.attendant = Attendant(self.fleet, say, self._admin_arguments, self._admin_facts)
         self.facts: Facts = {}  # what a child said of the configuration in force
         self.generation = 0
+        self.asked = 0  # how often a reload was asked for
         self.draining: float | None = None  # until when, on the monotonic clock
         self.stopping = False
         self.code: int | None = None  # the exit code, once all is over
@@ -65,6 +66,12 @@ class Desk:
             *(f"{self.path}: server.listen: {fault}" for fault in faults),
             *(f"{self.path}: server.admin: {fault}" for fault in faults_of_admin),
         ]
+
+    def bind_more(self, facts: Facts) -> list[str]:
+        """Listen where another configuration says, too; the faults, if it can't be done: then all is as it was."""
+        admin = [tuple(facts["admin"])] if facts["admin"] else []
+        faults = [f"{self.path}: server.listen: {fault}" for fault in self.listeners.add(map(tuple, facts["listen"]))]
+        return faults or [f"{self.path}: server.admin: {fault}" for fault in self.attendant.listeners.add(admin)]
 
     def put_in_force(self, facts: Facts) -> None:
         """Work by a configuration from now on."""

@@ -18,10 +18,18 @@ def supervisors(config: Path) -> list[int]:
     for entry in _PROC.iterdir():
         if entry.name.isdecimal():
             with suppress(OSError):  # it has ended, or is somebody else's
-                title = (entry / "cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
+                title = _title(entry)
                 if title.startswith(_TITLE) and ((entry / "cwd").readlink() / title[len(_TITLE) :]).resolve() == wanted:
                     found.append(int(entry.name))
     return sorted(found)
+
+
+def is_supervisor(pid: int) -> bool:
+    """Whether this process is one."""
+    try:
+        return _title(_PROC / str(pid)).startswith(_TITLE)
+    except OSError:
+        return False
 
 
 def has_ended(pid: int, seconds: float) -> bool:
@@ -39,3 +47,7 @@ def _is_zombie(pid: int) -> bool:
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+def _title(entry: Path) -> str:
+    return (entry / "cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")

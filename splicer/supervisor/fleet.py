@@ -108,6 +108,7 @@ class Fleet:
         try:
             while (heard := wire.hear(process.sock)) is not None:
                 word = str(heard[0].get("is"))
+                process.version = heard[0]["version"]
                 process.owed.discard(word)
                 owner.heed(process, word)
         except BlockingIOError:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,7 @@ class Inspection:
         assert child.stdout is not None  # noqa: S101
         self._selector.unregister(child.stdout)
         child.stdout.close()
-        child.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # with all that it has started
         child.wait()
         self._child = None

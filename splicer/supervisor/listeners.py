@@ -51,6 +51,15 @@ class Listeners:
         self.sockets = kept
         return faults
 
+    def add(self, wanted: Iterable[Address]) -> list[str]:
+        """Have sockets for these addresses, too; the faults: then there is none more than before."""
+        more = Listeners()
+        faults = more.listen(address for address in wanted if address not in self.sockets)
+        if faults:
+            more.close()
+        self.sockets |= more.sockets
+        return faults
+
     def close(self) -> None:
         """Listen no more."""
         for sock in self.sockets.values():

@@ -35,7 +35,7 @@ class Process:
         slot: that it serves; 0: none.
     """
 
-    __slots__ = ("beat", "missed", "owed", "pid", "row", "slot", "sock", "state")
+    __slots__ = ("beat", "missed", "owed", "pid", "row", "slot", "sock", "state", "version")
 
     def __init__(self, pid: int, row: int, sock: socket.socket, state: State = State.STARTING, slot: int = 0) -> None:
         self.pid = pid
@@ -43,19 +43,22 @@ class Process:
         self.sock = sock
         self.state = state
         self.slot = slot
+        self.version = wire.VERSION  # that it speaks
         self.beat = -1
         self.missed = 0  # seconds in which its loop did not turn
         self.owed: set[str] = set()  # answers that are still to come
 
     @classmethod
-    def restore(cls, pid: int, row: int, fd: int, state: State, slot: int) -> Process:
+    def restore(cls, pid: int, row: int, fd: int, state: State, slot: int, version: int) -> Process:
         """A process that an earlier supervisor has started; `fd` is the channel to it."""
-        return cls(pid, row, socket.socket(fileno=fd), state, slot)
+        process = cls(pid, row, socket.socket(fileno=fd), state, slot)
+        process.version = version
+        return process
 
     def say(self, word: str, fds: tuple[int, ...] = (), **more: Any) -> None:
         """Tell it something; one that does not listen is found out by its heart."""
         with suppress(OSError):
-            wire.say(self.sock, {"do": word, **more}, fds)
+            wire.say(self.sock, {"do": word, **more}, fds, self.version)
 
     def kill(self) -> None:
         """SIGKILL."""

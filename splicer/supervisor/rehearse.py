@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from splicer.supervisor.launch import command, spawn
 from splicer.supervisor.state import read
 from splicer.vault.protocol import channel
 
+_MODULES = ("splicer.supervisor.__main__", "splicer.admin.__main__")  # all that a worker doesn't show to be sound
 _PATIENCE = 30.0  # seconds for a worker to begin
 
 
@@ -33,8 +35,10 @@ class Failed(Exception):
 def rehearse(path: Path, state: str) -> dict[str, Any]:
     """What the supervisor needs to know of the file, or `{"faults": […]}`."""
     try:
+        for module in _MODULES:
+            import_module(module)
         read(json.loads(state))
-    except (KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - new code may fail in any way; it is told of
         return {"faults": [f"{path}: the new code can't take over: {error!r}"]}
     facts = _inspect(path)
     if "faults" not in facts:

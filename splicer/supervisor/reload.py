@@ -29,6 +29,7 @@ class Reload:
     def read(self) -> None:
         """Read the file: for the first time, or anew."""
         desk = self._desk
+        desk.asked += 1
         then = self._apply if desk.facts else self._begin
         self._inspection.ask("splicer.control.inspect", desk.path, then, text=desk.facts.get("text"))
 

@@ -30,6 +30,7 @@ class Renewal:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._rehearsal = Inspection(desk.selector)
+        self._asked = 0
         self._slots: list[int] = []  # those whose workers are still to be replaced
         self._word = ""  # what the log says when all are
 
@@ -61,6 +62,7 @@ class Renewal:
         if desk.stopping or not desk.crew.serving:
             self._refuse(["the edge is starting or stopping"])
             return
+        self._asked = desk.asked
         state = json.dumps(self._state()[0])
         self._rehearsal.ask("splicer.supervisor.rehearse", desk.path, self._exec, text=state)
 
@@ -69,6 +71,9 @@ class Renewal:
             self._refuse(facts["faults"])
             return
         desk = self._desk
+        if faults := desk.bind_more(facts):
+            self._refuse(faults)
+            return
         desk.crew.dismiss(State.STARTING, State.IMPORTED, State.READY)
         desk.attendant.dismiss()
         state, fds = self._state()
@@ -76,7 +81,8 @@ class Renewal:
         desk.say("upgrade")
         desk.say.close(_FLUSH)
         try:
-            arguments = {"path": str(desk.path), "vault": desk.vault.path, "state": paper}
+            reread = desk.asked != self._asked  # a reload has been asked for since the file was read for this
+            arguments = {"path": str(desk.path), "vault": desk.vault.path, "state": paper, "reread": reread}
             become("splicer.supervisor", arguments, [paper, *fds])
         except OSError as error:
             desk.say.reopen()
@@ -105,7 +111,7 @@ class Renewal:
         desk.draining = state.draining
         desk.attendant.listeners.restore(state.admin)
         for one in state.crew:
-            desk.crew.adopt(Process.restore(one.pid, one.row, one.fd, one.state, one.slot))
+            desk.crew.adopt(Process.restore(one.pid, one.row, one.fd, one.state, one.slot, one.version))
         for fault in desk.bind(state.facts):
             desk.say("upgrade_fault", level="error", fault=fault)
         desk.put_in_force(state.facts)

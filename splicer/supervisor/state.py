@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from splicer.control import wire
 from splicer.supervisor.processes import Process, State
+from splicer.vault import protocol
 from splicer.vault.handover import HolderState, decode
 
 VERSION = 1
+_VERSIONS = {"state": VERSION, "control": wire.VERSION, "vault": protocol.VERSION}
 Address = tuple[str, int]
 
 
@@ -21,11 +24,12 @@ class ProcessState:
     fd: int
     state: State
     slot: int
+    version: int
 
     @classmethod
     def of(cls, process: Process) -> ProcessState:
         """As it is now."""
-        return cls(process.pid, process.row, process.sock.fileno(), process.state, process.slot)
+        return cls(process.pid, process.row, process.sock.fileno(), process.state, process.slot, process.version)
 
 
 @dataclass(frozen=True)
@@ -65,14 +69,14 @@ def fields(
     """A state, fit for JSON; see `SupervisorState`, and `vault.handover.dump` for `holder`."""
     processes = [ProcessState.of(process) for process in crew]
     return {
-        "version": VERSION,
+        "versions": _VERSIONS,
         "facts": facts,
         "generation": generation,
         "draining": draining,
         "board": board,
         "listeners": [[*address, fd] for address, fd in listeners.items()],
         "admin": [[*address, fd] for address, fd in admin.items()],
-        "crew": [[one.pid, one.row, one.fd, one.state.value, one.slot] for one in processes],
+        "crew": [[one.pid, one.row, one.fd, one.state.value, one.slot, one.version] for one in processes],
         "holder": holder,
     }
 
@@ -84,8 +88,9 @@ def read(raw: dict[str, Any]) -> SupervisorState:
         ValueError: it is of a version that this program doesn't understand: only its own and the one before.
         KeyError, TypeError: it is something else.
     """
-    if raw["version"] not in (VERSION, VERSION - 1):
-        raise ValueError(f"the state is of version {raw['version']}; understood are {VERSION - 1} and {VERSION}")
+    for name, ours in _VERSIONS.items():
+        if raw["versions"][name] not in (ours, ours - 1):
+            raise ValueError(f"{name} is of version {raw['versions'][name]}; understood are {ours - 1} and {ours}")
     return SupervisorState(
         facts=raw["facts"],
         generation=raw["generation"],
@@ -93,6 +98,9 @@ def read(raw: dict[str, Any]) -> SupervisorState:
         board=raw["board"],
         listeners={(host, port): fd for host, port, fd in raw["listeners"]},
         admin={(host, port): fd for host, port, fd in raw["admin"]},
-        crew=[ProcessState(pid, row, fd, State(state), slot) for pid, row, fd, state, slot in raw["crew"]],
+        crew=[
+            ProcessState(pid, row, fd, State(state), slot, version)
+            for pid, row, fd, state, slot, version in raw["crew"]
+        ],
         holder=None if raw["holder"] is None else decode(raw["holder"]),
     )

@@ -42,11 +42,12 @@ class Supervisor:
         self._ending = Ending(desk)
         self._was_ready = False
 
-    def run(self, state: SupervisorState | None = None) -> int:
+    def run(self, state: SupervisorState | None = None, *, reread: bool = False) -> int:
         """Serve until all is over; the exit code.
 
         Args:
             state: what this process was before an upgrade; None: it begins.
+            reread: the file may have changed since then.
         """
         desk = self._desk
         wake = _wake_up_on_signals()
@@ -59,6 +60,8 @@ class Supervisor:
             self._renewal.resume(state)
             self._ending.go_on_draining()
             self._reap()
+            if reread:
+                self._reload.read()
         due = time.monotonic()
         while desk.code is None:
             if time.monotonic() >= due:

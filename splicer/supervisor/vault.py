@@ -23,7 +23,7 @@ def main() -> int:
     try:
         serve(path, say, arguments["keep"])
     except OSError as error:
-        print(f"splicer: {path}: {error.strerror}", file=sys.stderr)  # noqa: T201 - to whoever has typed the command
+        print(f"splicer: {path}: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - to whoever has typed the command
         return 1
     finally:
         say.close()

@@ -21,6 +21,8 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolErr
 
 _AGAIN = 0.25  # seconds between two attempts to reach a vault that is away
 _PAUSE = 0.002  # seconds
+_GATHER = 0.005  # seconds that releases wait for others
+_MOST_RELEASED = 256  # in one message
 _BURST = 16  # adoptions in a row before other tasks have their turn
 
 
@@ -55,6 +57,10 @@ class _Known:
     adoptions: int
 
 
+class VersionError(Exception):
+    """The vault speaks a version that this program doesn't understand, and may have given it tunnels."""
+
+
 class VaultLink:
     """Keeps the vault informed.
 
@@ -81,7 +87,8 @@ class VaultLink:
         self._serves: tuple[int, int] | None = None
         self._pipes: dict[int, int] = {}
         self._tunnels: dict[int, _Known] = {}
-        self._outbox: deque[tuple[Kind, int]] = deque()
+        self._outbox: deque[tuple[Kind, int, bytes]] = deque()
+        self._released: list[int] = []  # of those that are over, and the vault has not been told
         self._queued = trio.Event()
 
     @property
@@ -97,7 +104,11 @@ class VaultLink:
     @property
     def settled(self) -> bool:
         """Whether the vault has been told of everything."""
-        return self._sock is not None and not self._outbox
+        return self._sock is not None and not self._outbox and not self._released
+
+    def finish(self) -> None:
+        """Say what there is still to say, as far as it can be said at once."""
+        self._post_released()
 
     def close(self) -> None:
         """Let go. What the vault has been told of is another's from now on: nothing here may touch it any more."""
@@ -108,7 +119,11 @@ class VaultLink:
         self._outbox.clear()
 
     async def run(self) -> None:
-        """Hear what the vault says, and look for one that is away; until cancelled, or it is gone for good."""
+        """Hear what the vault says, and look for one that is away; until cancelled, or it is gone for good.
+
+        Raises:
+            VersionError: this process must end, so that its tunnels go to one that understands.
+        """
         if self._first is not None:
             self._greet(self._first)
         elif self._path is not None and not self._reach(self._path):
@@ -168,10 +183,27 @@ class VaultLink:
         if self._path is not None:
             self._tunnels[adopted.key] = _Known(adopted.passport, adopted.client, adopted.pod, adopted.adoptions)
 
-    def release(self, key: int) -> None:
-        """A tunnel is over, and its sockets are closed."""
+    # Each message wakes the vault, which costs a handshake more than the message does: what can wait goes with others.
+    def release(self, key: int, *, soon: bool = False) -> None:
+        """A tunnel is over, and its sockets are closed.
+
+        Args:
+            key: the tunnel's.
+            soon: something of it waits for the vault's last descriptor: a reset does.
+        """
         self._tunnels.pop(key, None)
-        self._post(Kind.RELEASE, key)
+        if self._sock is not None:
+            self._released.append(key)
+            if soon or len(self._released) >= _MOST_RELEASED:
+                self._post_released()
+            elif len(self._released) == 1:
+                self._queued.set()
+
+    def _post_released(self) -> None:
+        if self._released:
+            first, *others = self._released
+            self._released = []
+            self._post(Kind.RELEASE, first, protocol.pack_keys(others))
 
     # The word stands in the journal before the vault knows the pipe, which may hold bytes of another worker's; and not
     # before what was said of the place earlier has left, for that goes by the old word.
@@ -229,11 +261,11 @@ class VaultLink:
     # A vault that comes back knows nothing: pipes first, for a tunnel's bytes may be in one.
     def _greet(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._outbox.append((Kind.HELLO, 0))
+        self._outbox.append((Kind.HELLO, 0, b""))
         if self._serves is not None:
-            self._outbox.append((Kind.SERVE, self._serves[0]))
-        self._outbox.extend((Kind.PIPE, place) for place in self._pipes)
-        self._outbox.extend((Kind.TUNNEL, key) for key in self._tunnels)
+            self._outbox.append((Kind.SERVE, self._serves[0], b""))
+        self._outbox.extend((Kind.PIPE, place, b"") for place in self._pipes)
+        self._outbox.extend((Kind.TUNNEL, key, b"") for key in self._tunnels)
         self._flush(sock)
         self._queued.set()
         self._told("vault_connected")
@@ -244,12 +276,13 @@ class VaultLink:
             self._sock.close()
             self._sock = None
             self._outbox.clear()
+            self._released.clear()
             self._told(reason)
 
-    def _post(self, kind: Kind, number: int) -> None:
+    def _post(self, kind: Kind, number: int, payload: bytes = b"") -> None:
         if self._sock is None:
             return
-        self._outbox.append((kind, number))
+        self._outbox.append((kind, number, payload))
         self._flush(self._sock)
         if self._outbox:
             self._queued.set()
@@ -267,7 +300,7 @@ class VaultLink:
             self._outbox.clear()  # its end is about to be read
 
     # Descriptors are looked up when they leave: what was closed while it waited may be another's number by now.
-    def _message(self, kind: Kind, number: int) -> tuple[bytes, tuple[int, ...]] | None:
+    def _message(self, kind: Kind, number: int, payload: bytes) -> tuple[bytes, tuple[int, ...]] | None:
         if kind == Kind.HELLO:
             return protocol.pack(kind), (self.journal.fd,)
         if kind == Kind.SERVE:
@@ -283,15 +316,19 @@ class VaultLink:
             return data, (known.client.fileno(), known.pod.fileno())
         if kind == Kind.DROP:
             return protocol.pack(kind, number, self.words[number].to_bytes(8, "big")), ()
-        return protocol.pack(kind, number), ()
+        return protocol.pack(kind, number, payload), ()
 
     async def _flush_forever(self, sock: socket.socket) -> None:
         while True:
-            if not self._outbox:
+            if not self._outbox and not self._released:
                 self._queued = trio.Event()
                 await self._queued.wait()
-            await self._writable(sock)
-            self._flush(sock)
+            if self._released:
+                await trio.sleep(_GATHER)
+                self._post_released()
+            if self._outbox:
+                await self._writable(sock)
+                self._flush(sock)
 
     # Somebody else may be waiting for the same socket already, and Trio allows one; or it is not the socket's own
     # buffer that is full (ETOOMANYREFS).
@@ -322,8 +359,10 @@ class VaultLink:
             if message is None:
                 self._lost()
                 return
-            if not message.understood or message.kind == Kind.REFUSED:
+            if not message.understood:
                 message.close()
+                raise VersionError(f"the vault speaks version {message.version}")
+            if message.kind == Kind.REFUSED:  # it has taken nothing from here, so nothing is another's now
                 self._path = None
                 self._lost("vault_refused")
                 return

@@ -20,6 +20,7 @@ class ChannelState:
     """
 
     fd: int
+    version: int
     slot: int
     serves: bool
     journal: int
@@ -60,14 +61,15 @@ def dump(holder: Holder) -> tuple[dict[str, Any], list[int]]:
     for channel in holder.channels:
         journal = channel.journal.fd if channel.journal is not None else -1
         serves = holder.serving.get(channel.slot) is channel
-        channels.append([channel.sock.fileno(), channel.slot, serves, journal, list(channel.pipes.items())])
+        pipes = list(channel.pipes.items())
+        channels.append([channel.sock.fileno(), channel.version, channel.slot, serves, journal, pipes])
         fds += [channel.sock.fileno(), *channel.pipes.values(), *([journal] if journal >= 0 else [])]
     for held in holder.tunnels.values():
         owner = None if held.owner is None or id(held) in unsent else places[id(held.owner)]
         adoptions = held.adoptions - (id(held) in unsent)
         passport = held.passport.decode("latin-1")
-        pipes = list(held.pipes.items())
-        tunnels.append([held.key, passport, held.client, held.pod, held.slot, adoptions, pipes, owner])
+        left = list(held.pipes.items())
+        tunnels.append([held.key, passport, held.client, held.pod, held.slot, adoptions, left, owner])
         fds += [held.client, held.pod, *held.pipes.values()]
     return {"slots": holder.slots, "channels": channels, "tunnels": tunnels}, fds
 
@@ -79,7 +81,8 @@ def decode(raw: dict[str, Any]) -> HolderState:
         KeyError, TypeError, ValueError: it is something else.
     """
     channels = [
-        ChannelState(fd, slot, serves, journal, dict(pipes)) for fd, slot, serves, journal, pipes in raw["channels"]
+        ChannelState(fd, version, slot, serves, journal, dict(pipes))
+        for fd, version, slot, serves, journal, pipes in raw["channels"]
     ]
     tunnels = [
         TunnelState(key, passport.encode("latin-1"), client, pod, slot, adoptions, dict(pipes), owner)
@@ -111,7 +114,7 @@ def restore(holder: Holder, state: HolderState) -> None:
 
 def _restore_channel(holder: Holder, state: ChannelState) -> Channel:
     channel = holder.attach(socket.socket(fileno=state.fd))
-    channel.slot = state.slot
+    channel.version, channel.slot = state.version, state.slot
     channel.pipes = state.pipes
     channel.journal = Journal(state.journal) if state.journal >= 0 else None
     if state.serves:

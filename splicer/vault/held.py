@@ -43,21 +43,24 @@ class Held:
             with suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
                 sock.shutdown(socket.SHUT_RDWR)
 
-    def message(self) -> tuple[bytes, tuple[int, ...]]:
-        """What its new owner gets, as things are now."""
+    def message(self, version: int) -> tuple[bytes, tuple[int, ...]]:
+        """What its new owner, who speaks this version, gets, as things are now."""
         pipes = {way: self.pipes[way] for way in (TO_POD, TO_CLIENT) if way in self.pipes and unread(self.pipes[way])}
         flags = sum(protocol.parked(way) for way in pipes)
-        data = protocol.pack(Kind.TUNNEL, self.key, self.passport, flags=flags, quantity=self.adoptions)
+        data = protocol.pack(
+            Kind.TUNNEL, self.key, self.passport, flags=flags, quantity=self.adoptions, version=version
+        )
         return data, (self.client, self.pod, *pipes.values())
 
 
 class Channel:
     """The vault's end of a connection to a worker or to a supervisor."""
 
-    __slots__ = ("journal", "keys", "outbox", "pipes", "slot", "sock")
+    __slots__ = ("journal", "keys", "outbox", "pipes", "slot", "sock", "version")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self.version = protocol.VERSION  # that it speaks
         self.slot = 0  # that it serves; 0: none
         self.journal: Journal | None = None
         self.pipes: dict[int, int] = {}  # place in the journal → read end

@@ -106,6 +106,7 @@ class Holder:
 
     def _handle(self, channel: Channel, message: Message) -> None:
         kind, number, fds = message.kind, message.number, message.fds
+        channel.version = message.version if message.understood else channel.version
         if not message.understood:
             message.close()
             self._log("vault_refuses", level="error", version=message.version, understood=protocol.VERSION)
@@ -116,9 +117,10 @@ class Holder:
         elif kind == Kind.TUNNEL:
             self._take(channel, message)
         elif kind == Kind.RELEASE:
-            held = self.tunnels.get(number)
-            if held is not None and held.owner is channel:
-                self._forget(held)
+            for key in (number, *protocol.keys(message.payload)):
+                held = self.tunnels.get(key)
+                if held is not None and held.owner is channel:
+                    self._forget(held)
         elif kind == Kind.RETURN:
             self._take_back(channel, number)
         elif kind == Kind.PIPE and number < PLACES and stat.S_ISFIFO(os.fstat(fds[0]).st_mode):
@@ -135,13 +137,14 @@ class Holder:
             self.serving[number] = channel
             self.place(list(self.orphans.values()))
         elif kind == Kind.COUNT:
-            self._post(channel, protocol.pack(Kind.COUNT, quantity=len(self.tunnels)))
+            self._post(channel, protocol.pack(Kind.COUNT, quantity=len(self.tunnels), version=channel.version))
         elif kind == Kind.LISTENERS:
             for fd in self.listeners[1]:
                 os.close(fd)
             self.listeners = message.payload, fds
         elif kind == Kind.ASK:
-            self._post(channel, protocol.pack(Kind.LISTENERS, payload=self.listeners[0]), self.listeners[1])
+            listeners = protocol.pack(Kind.LISTENERS, payload=self.listeners[0], version=channel.version)
+            self._post(channel, listeners, self.listeners[1])
         else:
             message.close()
             self._log("vault_message_lost", level="error", error=f"kind {kind} of number {number}")
@@ -271,7 +274,7 @@ class Holder:
         outbox = channel.outbox
         with suppress(OSError):
             while outbox:
-                data, fds = outbox[0].message() if isinstance(outbox[0], Held) else outbox[0]
+                data, fds = outbox[0].message(channel.version) if isinstance(outbox[0], Held) else outbox[0]
                 protocol.send(channel.sock, data, fds)
                 outbox.popleft()
         wanted = _READ | _WRITE if outbox else _READ

@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from enum import IntEnum
 from typing import NamedTuple
@@ -33,13 +33,23 @@ class Kind(IntEnum):
     PIPE = 2  # worker → vault: number is its place in the journal; [the read end]
     DROP = 3  # worker → vault: number is the place of a pipe that is closed, the payload its word in the journal
     TUNNEL = 4  # both ways: number is its key, flags say `parked`, quantity its adoptions; [client, pod, pipes]
-    RELEASE = 5  # worker → vault: number is the key of a tunnel that is over
+    RELEASE = 5  # worker → vault: number is the key of a tunnel that is over, the payload those of others
     SERVE = 6  # worker → vault: number is the slot it serves from now on, quantity how many slots there are
     REFUSED = 7  # vault → anybody: the version is not understood
     COUNT = 8  # supervisor → vault, and back: quantity is how many tunnels are held
     LISTENERS = 9  # supervisor → vault: keep these [listeners] and no others; the answer to ASK
     ASK = 10  # supervisor → vault: which listeners are kept
     RETURN = 11  # worker → vault: number is the key of a tunnel whose descriptors it could not take
+
+
+def keys(payload: bytes) -> tuple[int, ...]:
+    """The keys in a payload of RELEASE."""
+    return struct.unpack(f"!{len(payload) // 8}Q", payload)
+
+
+def pack_keys(numbers: Sequence[int]) -> bytes:
+    """The other way round."""
+    return struct.pack(f"!{len(numbers)}Q", *numbers)
 
 
 class Message(NamedTuple):
@@ -63,9 +73,11 @@ class Message(NamedTuple):
         _close(self.fds)
 
 
-def pack(kind: Kind, number: int = 0, payload: bytes = b"", *, flags: int = 0, quantity: int = 0) -> bytes:
-    """The bytes of a message."""
-    return _HEADER.pack(VERSION, kind, flags, quantity, number) + payload
+def pack(
+    kind: Kind, number: int = 0, payload: bytes = b"", *, flags: int = 0, quantity: int = 0, version: int = VERSION
+) -> bytes:
+    """The bytes of a message; `version` is that of who is to understand it."""
+    return _HEADER.pack(version, kind, flags, quantity, number) + payload
 
 
 def parked(direction: int) -> int:

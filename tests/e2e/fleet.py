@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import trio
+
 from tests.e2e.calls import tunnel
 from tests.e2e.edge import Edge, Line
 from tests.e2e.site import Site
-from tests.e2e.wire import Message, Wire, ask, until
+from tests.e2e.wire import PATIENCE, Message, Wire, ask, until
 from tests.fire.kills import kill_and_see, worker_pids
 
 _PATCH = """
@@ -82,9 +86,35 @@ async def ask_at(edge: Edge, slot: int, target: str) -> Message:
         return await ask(edge.address, "GET", target)
 
 
+async def at_every(edge: Edge, status: int, target: str = "/health") -> None:
+    """Wait until every worker answers so: each shows its numbers to the others only now and then."""
+    for slot in worker_pids(edge.pid):
+        with trio.fail_after(PATIENCE):
+            while (await ask_at(edge, slot, target)).status != status:  # noqa: ASYNC110 - see `until`
+                await trio.sleep(0.05)
+
+
+def slot_of(edge: Edge, wire: Wire) -> int:
+    """Whose worker has the edge's end of a client's connection; 0: nobody's."""
+    host, port = wire.stream.socket.getsockname()
+    far = "{:08X}:{:04X}".format(*struct.unpack("=I", socket.inet_aton(host)), port)
+    table = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    inodes = [words[9] for words in table if words[2] == far]
+    for slot, pid in worker_pids(edge.pid).items():
+        if any(f"socket:[{inode}]" in edge.open_files(pid) for inode in inodes):
+            return slot
+    return 0
+
+
+async def kill_worker_of(edge: Edge, wire: Wire) -> None:
+    """SIGKILL the worker that has this client's tunnel, wherever it is by now."""
+    await kill_worker(edge, await until(lambda: slot_of(edge, wire)))
+
+
 @asynccontextmanager
-async def the_gap(edge: Edge, slot: int = 1) -> AsyncIterator[None]:
-    """The time in which nobody works for the tunnels of a slot: its worker does nothing more, and is killed then."""
+async def the_gap(edge: Edge, wire: Wire) -> AsyncIterator[None]:
+    """The time in which nobody works for a client's tunnel: its worker does nothing more, and is killed then."""
+    slot = slot_of(edge, wire)
     os.kill(worker_pids(edge.pid)[slot], signal.SIGSTOP)
     yield
     await kill_worker(edge, slot)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -14,7 +15,7 @@ import trio
 from splicer.control.cpus import usable_cpus
 from tests.e2e.calls import tunnel
 from tests.e2e.edge import Edge, running, session_of
-from tests.e2e.fleet import echoes, kill_worker, only, several, tunnel_at
+from tests.e2e.fleet import echoes, kill_worker, only, patched, several, tunnel_at
 from tests.e2e.pods import tunnel_pod
 from tests.e2e.site import Site, free_port
 from tests.e2e.wire import EndOfStream, ask, dial, until
@@ -28,6 +29,7 @@ _OF_THE_SUPERVISOR = (
     signal.SIGUSR2,
     signal.SIGQUIT,
 )
+_NEW = '[[routes]]\nname = "new"\npath = "/new"\nrespond = { status = 200 }\n'
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +169,44 @@ async def test_a_broken_file_and_a_dead_worker(edge: Edge, nursery: trio.Nursery
             assert (await ask(edge.address, "GET", "/health")).body == b"healthy\n"
     finally:
         edge.write(good)
+
+
+_SLOW_PREPARATION = """
+import time
+from pathlib import Path
+import splicer.worker
+def prepare(*arguments, prepare=splicer.worker.prepare):
+    if Path("{slow}").exists():
+        Path("{begun}", str(os.getpid())).touch()
+        while Path("{slow}").exists():
+            time.sleep(0.01)
+    return prepare(*arguments)
+splicer.worker.prepare = prepare
+"""
+
+
+async def test_a_reload_while_a_spare_is_being_prepared(tmp_path: Path) -> None:
+    """It got the old text, and must not serve by it."""
+    site, slow, begun, patch = Site(pods=1), tmp_path / "slow", tmp_path / "begun", tmp_path / "patch"
+    begun.mkdir()
+    patch.mkdir()
+    environ = patched(patch, _SLOW_PREPARATION.format(slow=slow, begun=begun))
+    with running(several(site, 1), site, environ=environ) as edge:
+        slow.touch()
+        before = await the_only(edge, "spare")
+        await kill_and_see(before)
+        await edge.expected(1, "worker_died", pid=before)
+        spare = await the_only(edge, "spare")
+        await until((begun / str(spare)).exists)
+        edge.write(several(site, 1, routes=_NEW))
+        edge.signal(signal.SIGHUP)
+        await until((begun / str(edge.worker)).exists)  # which prepares for the new one
+        slow.unlink()
+        await edge.line("reload")
+        assert (await ask(edge.address, "GET", "/new")).status == 200
+        await kill_worker(edge, 1)
+        assert edge.worker == spare
+        assert (await ask(edge.address, "GET", "/new")).status == 200
 
 
 async def test_workers_leave_signals_to_the_supervisor(edge: Edge, nursery: trio.Nursery) -> None:

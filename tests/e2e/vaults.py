@@ -104,7 +104,9 @@ class Vault:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
             sock.connect(str(self.path))
             protocol.send(sock, protocol.pack(question or answer))
-            assert select.select([sock], [], [], PATIENCE)[0], "the vault does not answer"
+            poll = select.poll()  # select(2) knows no descriptor above 1023
+            poll.register(sock, select.POLLIN)
+            assert poll.poll(PATIENCE * 1000), "the vault does not answer"
             message = protocol.receive(sock)
         assert message is not None
         assert message.kind == answer

@@ -52,7 +52,7 @@ class Ground:
     hurry: bool = False
     _tunnels: list[Tunnel] = Factory(list)
     _calling: int = 0
-    _peers: dict[Peer, Tunnel] = Factory(dict)
+    _peers: set[Peer] = Factory(set)
 
     @property
     def busy(self) -> bool:
@@ -93,7 +93,7 @@ class Ground:
         self.opened += 1
         tunnel.opens()
         tunnel.down.take(memoryview(answer.rest))
-        await self._live(tunnel, Peer(sock, part, tunnel.up, tunnel.down, tunnel.answered, self._is_late))
+        await self._live(Peer(sock, part, tunnel.up, tunnel.down, tunnel.answered, self._is_late))
 
     async def _shake_hands(self, tunnel: Tunnel, part: Part, sock: socket.socket) -> Answer | None:
         """None, and it is no fault, if the connection ends without an answer: its worker was killed meanwhile."""
@@ -156,23 +156,21 @@ class Ground:
             await trio.sleep(part.thinks)
             send_head(sock, switching(head), part.early, tunnel.down)
             tunnel.up.take(memoryview(rest))
-            await self._live(tunnel, Peer(sock, part, tunnel.down, tunnel.up, tunnel.answered, self._is_late))
+            await self._live(Peer(sock, part, tunnel.down, tunnel.up, tunnel.answered, self._is_late))
         tunnel.pod_left.set()
 
-    async def _live(self, tunnel: Tunnel, peer: Peer) -> None:
-        self._peers[peer] = tunnel
+    async def _live(self, peer: Peer) -> None:
+        self._peers.add(peer)
         try:
             await peer.run()
         finally:
-            del self._peers[peer]
+            self._peers.remove(peer)
 
     async def _watch(self) -> None:
         while True:
-            for peer, tunnel in list(self._peers.items()):
-                flow = peer.into
-                if flow.waits() > self.patience:
-                    what = f"{flow.received} of {flow.sent} bytes, end: {flow.finished}"
-                    tunnel.fail(Kind.STUCK, f"{flow.name}: {what}, and nothing more for {self.patience:g} s")
+            for peer in list(self._peers):
+                if peer.into.waits() > self.patience:
+                    peer.into.stuck(self.patience)
             await trio.sleep(_LOOK)
 
     def _is_late(self) -> bool:

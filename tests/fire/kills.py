@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -83,15 +83,13 @@ class Killer:
     async def run(self, kills: int) -> None:
         """Kill so many."""
         while self.kills < kills:
-            now = await self._until(self.workers)
-            slot = self.rng.choice(sorted(now))
+            slots = (await self._until(self.workers)).keys()
+            slot = self.rng.choice(sorted(slots))
             await trio.sleep(self.rng.uniform(0, self.pause))
             for count in range(min(self.rng.randint(1, self.salvo), kills - self.kills)):
                 await self._one(slot, at_once=count > 0)
             if self.refill:
-                dead = trio.current_time()
-                await self._until(lambda: self.workers().keys() >= now.keys())
-                self.slowest_refill = max(self.slowest_refill, trio.current_time() - dead)
+                await self._refilled(slots)
 
     async def _one(self, slot: int, *, at_once: bool) -> None:
         await self._until(lambda: slot in self.workers())
@@ -100,6 +98,11 @@ class Killer:
         if pid := self.workers().get(slot):
             await kill_and_see(pid)
             self.kills += 1
+
+    async def _refilled(self, slots: Set[int]) -> None:
+        dead = trio.current_time()
+        await self._until(lambda: self.workers().keys() >= slots)
+        self.slowest_refill = max(self.slowest_refill, trio.current_time() - dead)
 
     async def _until(self, look: Callable[[], T]) -> T:
         with trio.fail_after(self.patience):

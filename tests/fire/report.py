@@ -43,7 +43,7 @@ class Report:
         completed: tunnels that went to their planned end, by behaviour.
         to_pods: right bytes that pods received.
         to_clients: right bytes that clients received.
-        missing: bytes that were sent in lost, wrong and stuck tunnels and did not arrive.
+        missing: bytes that were found to be lost in tunnels that failed, at their first fault.
         dropped: handshakes that ended without a byte of an answer.
         answered: handshakes with another whole answer than 101, by status.
         longest_gaps: seconds, of each tunnel.

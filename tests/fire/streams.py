@@ -35,10 +35,14 @@ class End(StrEnum):
 
 @frozen
 class Wrong:
-    """The first wrong bytes of a stream: what came where byte number `offset` was due."""
+    """The first wrong bytes of a stream: what came where byte number `offset` was due.
+
+    `place` is where they stand in the block; -1: nowhere, or they are too few to tell.
+    """
 
     offset: int
     sample: bytes
+    place: int
 
 
 @define(eq=False)
@@ -56,6 +60,7 @@ class Flow:
         seen: what the receiver saw of that.
         paused: the receiver does not want to read now.
         longest_gap: seconds, the longest time that bytes were due, a reader was there, and none came.
+        missing: bytes that were found to be lost when it failed.
     """
 
     name: str
@@ -68,6 +73,7 @@ class Flow:
     seen: End | None = None
     paused: bool = False
     longest_gap: float = 0.0
+    missing: int = 0
     wrong: Wrong | None = None
     _due_since: float | None = field(default=None, init=False)
 
@@ -104,12 +110,15 @@ class Flow:
     def ends(self, end: End) -> None:
         """The receiver saw its end; only a reset may swallow bytes."""
         self.seen = end
-        when = f"{self.name}: {end} after {self.received} of {self.sent} bytes"
         if self.finished is None:
-            self.fail(Kind.LOST, f"{when}, and its sender hadn't ended it")
+            self._lacks(Kind.LOST, f"{end}, and its sender hadn't ended it")
         elif self.finished is End.EOF and (self.received < self.sent or end is End.RESET):
-            self.fail(Kind.LOST, f"{when}, and its sender ended it with an eof")
+            self._lacks(Kind.LOST, f"{end}, and its sender ended it with an eof")
         self._came()
+
+    def stuck(self, seconds: float) -> None:
+        """What is due doesn't come."""
+        self._lacks(Kind.STUCK, f"end: {self.finished}, and nothing more for {seconds:g} s")
 
     def leave(self) -> None:
         """The receiver is gone: nothing is due any more."""
@@ -131,11 +140,6 @@ class Flow:
         """The sender has no more to say, and all of it came."""
         return self.rests and self.received == self.sent
 
-    @property
-    def unheard(self) -> int:
-        """Bytes that were sent to somebody who is still there, and did not come as they should."""
-        return 0 if End.RESET in (self.finished, self.seen) else self.sent - self.received
-
     def waits(self) -> float:
         """Seconds since when bytes, or the end, have been due to a receiver that reads."""
         return 0.0 if self._due_since is None or self.paused else time.monotonic() - self._due_since
@@ -154,10 +158,16 @@ class Flow:
                 self.longest_gap = max(self.longest_gap, now - self._due_since)
             self._due_since = now if self._is_due() else None
 
+    def _lacks(self, kind: Kind, what: str) -> None:
+        self.missing = self.sent - self.received
+        self.fail(kind, f"{self.name}: {self.received} of {self.sent} bytes, {what}")
+
     def _mistake(self, data: memoryview, place: int) -> None:
         right = _common(data[: self.sent - self.received], place)
         self.received += right
-        self.wrong = Wrong(self.received, bytes(data[right : right + _SAMPLE]))
+        sample = bytes(data[right : right + _SAMPLE])
+        self.wrong = Wrong(self.received, sample, _BLOCK.find(sample) if len(sample) >= _TELLING else -1)
+        self.missing = _skipped(self, self.wrong.place)
         self.fail(Kind.WRONG, f"{self.name}: wrong bytes")
 
 
@@ -166,18 +176,28 @@ def explain(flow: Flow, others: Iterable[Flow]) -> str:
     wrong = flow.wrong
     assert wrong is not None
     where = f"{flow.name}: at byte {wrong.offset}"
-    place = _BLOCK.find(wrong.sample) if len(wrong.sample) >= _TELLING else -1
+    place = wrong.place
     if place < 0:
         return f"{where}: {'more than was sent' if wrong.offset == flow.sent else 'bytes of no stream'}"
-    jump = (place - flow.start - wrong.offset + _SIZE // 2) % _SIZE - _SIZE // 2
-    if -wrong.offset <= jump < 0:
+    if -wrong.offset <= (jump := _jump(flow, place)) < 0:
         return f"{where}: {-jump} bytes came twice"
-    if 0 < jump < _NEAR and wrong.offset + jump < flow.sent:
-        return f"{where}: {jump} bytes are lost"
+    if lost := _skipped(flow, place):
+        return f"{where}: {lost} bytes are lost"
     for other in others:
         if other is not flow and (offset := (place - other.start) % _SIZE) < other.sent:
             return f"{where}: bytes of {other.name} from its byte {offset} on"
     return f"{where}: bytes of no stream"
+
+
+def _jump(flow: Flow, place: int) -> int:
+    """How far the bytes at a place of the block are from those that the flow was due."""
+    return (place - flow.start - flow.received + _SIZE // 2) % _SIZE - _SIZE // 2
+
+
+def _skipped(flow: Flow, place: int) -> int:
+    """How many bytes were lost, if the flow went on at this place."""
+    jump = _jump(flow, place)
+    return jump if place >= 0 and 0 < jump < _NEAR and flow.received + jump < flow.sent else 0
 
 
 def _common(data: memoryview, place: int) -> int:

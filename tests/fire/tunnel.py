@@ -59,7 +59,7 @@ class Tunnel:
             wrong = [explain(flow, self.flows()) for flow in (self.up, self.down) if flow.wrong]
             self.fault = Fault(kind, self.plan.behaviour, wrong[0] if wrong else detail)
             self.report.faults.append(self.fault)
-            self.report.missing += self.up.unheard + self.down.unheard
+            self.report.missing += self.up.missing + self.down.missing
         for scope in self.scopes:
             scope.cancel()
 

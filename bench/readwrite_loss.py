@@ -1,0 +1,80 @@
+"""What a relay with read(2) and write(2) loses where splice(2) loses nothing: the same storm and kills for both.
+
+    python bench/readwrite_loss.py
+
+From the checkout, with what its tests need installed. It takes under two minutes, and prints a table in Markdown. The
+copying relay is splicer itself with nothing but its two calls of splice(2) replaced: see readwrite/sitecustomize.py.
+"""
+
+# ruff: noqa: E402 - the checkout has to be on the path before its modules can be imported
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import trio
+from attrs import frozen
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.e2e.edge import running
+from tests.e2e.site import Site
+from tests.fire.report import Kind, Report
+from tests.fire.storm import storming
+from tests.fire.trials import kill_workers, text_of
+
+_KILLS = 30
+_TUNNELS = 100
+_SECONDS = 5.0  # that a tunnel lives at most
+_PATIENCE = 10.0  # seconds after which a tunnel is stuck: somebody waits for bytes that are gone
+_LONGEST = 80.0  # seconds of one storm
+_SEED = 1
+
+
+@frozen
+class Row:
+    """What came of a storm."""
+
+    relay: str
+    report: Report
+
+    def __str__(self) -> str:
+        report = self.report
+        bad = sum(fault.kind is not Kind.HANDSHAKE for fault in report.faults)
+        cells = (
+            self.relay,
+            _KILLS,
+            report.tunnels + bad,
+            bad,
+            f"{report.missing:,}",
+            f"{(report.to_pods + report.to_clients) / 1e6:,.0f} MB",
+            f"{report.stalls[-1]:.1f} s",
+        )
+        return f"| {' | '.join(map(str, cells))} |"
+
+
+async def _storm(relay: str, patch: Path | None) -> Row:
+    environ = {} if patch is None else {"PYTHONPATH": os.pathsep.join([str(patch), str(ROOT)])}
+    site = Site(pods=8)
+    with running(text_of(site, workers=2), site, environ=environ, code=ROOT) as edge, trio.fail_after(_LONGEST):
+        async with storming(edge.address, site, seed=_SEED, patience=_PATIENCE, answered=_PATIENCE) as weather:
+            weather.keep(_TUNNELS, _SECONDS)
+            await weather.full()
+            await kill_workers(edge, _KILLS, 0.3, refill=True, seed=_SEED)
+            return Row(relay, await weather.finish())
+
+
+async def _main() -> None:
+    rows = [
+        await _storm("splice(2)", None),
+        await _storm("read(2) and write(2)", Path(__file__).parent / "readwrite"),
+    ]
+    names = ("relay", "workers killed", "tunnels", "lost or damaged", "bytes missing", "moved", "longest stall")
+    table = [f"| {' | '.join(names)} |", "|---" + "|---:" * (len(names) - 1) + "|", *map(str, rows)]
+    sys.stdout.write("\n".join(table) + "\n")
+
+
+if __name__ == "__main__":
+    trio.run(_main)

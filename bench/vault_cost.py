@@ -1,0 +1,214 @@
+"""What the vault costs: each figure is a ratio of splicer with it to splicer without, measured in turns in one run.
+
+    python bench/vault_cost.py
+
+From the checkout, with what its tests need installed; a minute, on a machine that has nothing else to do.
+
+- The journal: the hub's time for a frame of 160 bytes, with and without the store in front of each fill.
+- The registration: WebSocket handshakes a second through an edge with one worker, whose clients hang up at once.
+- Frames of 160 bytes a second, back and forth, over 100 connections.
+"""
+
+# ruff: noqa: E402 - the checkout has to be on the path before its modules can be imported
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import trio
+import trio.testing
+from attrs import frozen
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from splicer.relay import hub as hub_module
+from splicer.relay.hub import Hub
+from splicer.relay.leg import TunnelLimits
+from splicer.relay.pipes import Nobody
+from splicer.vault.journal import Journal
+from tests.e2e.edge import Edge, running
+from tests.e2e.site import Place, Site
+
+_ROUNDS = 8
+_SECONDS = 1.5  # of a round of load
+_STORE = "self._words[pipe.place] = leg.word\n"
+_FRAME = bytes(160)
+_ROUTE = r"""
+[[routes]]
+name = "bench"
+regex = '^/bench/(?<pod>[^/]+)(?<rest>/.*)$'
+upgrade = ["websocket"]
+upstream = "pod"
+rewrite = "{rest}"
+log = false
+"""
+
+
+# ---- the journal ----
+
+
+class _Journalled(Nobody):
+    """Keeps nothing, but has a real journal."""
+
+    def __init__(self) -> None:
+        self.words: Any = Journal().words
+
+
+def _without_store() -> Callable[..., None]:
+    """`Hub._fill` as it is, but for the line with the store."""
+    source = textwrap.dedent(inspect.getsource(Hub._fill))
+    assert source.count(_STORE) == 1, "Hub._fill has changed"  # noqa: S101 - a measurement of nothing is worse
+    scope = dict(vars(hub_module))
+    exec(source.replace(_STORE, "\n"), scope)  # noqa: S102 - splicer's own code
+    fill: Callable[..., None] = scope["_fill"]
+    return fill
+
+
+async def _hub_times(tunnels: int = 64, batches: int = 2000) -> tuple[float, float]:
+    """Seconds that the hub takes for a frame, with the store and without: medians over batches, in turns."""
+    hub = Hub(keeper=_Journalled())
+    fills = Hub._fill, _without_store()
+    times: tuple[list[float], list[float]] = [], []
+    with hub.opened(), ExitStack() as stack:
+        async with trio.open_nursery() as nursery:
+            pairs = [(_connected(stack), _connected(stack)) for _ in range(tunnels)]
+            for (_, client), (pod, _) in pairs:
+                nursery.start_soon(hub.splice, client, pod, TunnelLimits(3600.0, 3600.0, 3600.0))
+            await trio.testing.wait_all_tasks_blocked()
+            for batch in range(batches):
+                which = batch % 2
+                setattr(Hub, "_fill", fills[which])  # noqa: B010 - mypy rightly forbids the assignment
+                times[which].append(_batch(hub, [(near, far) for (near, _), (_, far) in pairs]) / tunnels)
+            setattr(Hub, "_fill", fills[0])  # noqa: B010
+            nursery.cancel_scope.cancel()
+    return median(times[0]), median(times[1])
+
+
+def _batch(hub: Hub, ends: list[tuple[socket.socket, socket.socket]]) -> float:
+    """A frame for each tunnel; the seconds that the hub took for all of them."""
+    for near, _ in ends:
+        near.send(_FRAME)
+    begun = time.perf_counter()
+    hub.turn()
+    lasted = time.perf_counter() - begun
+    for _, far in ends:
+        assert len(far.recv(len(_FRAME) + 1)) == len(_FRAME)  # noqa: S101 - one turn was enough for all
+    return lasted
+
+
+def _connected(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
+    """Two ends of a TCP connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = stack.enter_context(socket.create_connection(listener.getsockname()))
+        far = stack.enter_context(listener.accept()[0])
+    for end in (near, far):
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        end.setblocking(False)
+    return near, far
+
+
+# ---- whole edges ----
+
+
+@frozen
+class Round:
+    """What clients got of an edge, and what it took."""
+
+    rate: float  # a second
+    worker: float  # CPU seconds for each
+    supervisor: float  # CPU seconds for each
+
+
+@contextmanager
+def _pods(place: Place) -> Iterator[None]:
+    command = [sys.executable, "-m", "bench.load", "pods", place.address, str(place.port)]
+    with subprocess.Popen(command, cwd=ROOT) as process:  # noqa: S603 - our own
+        yield
+        process.kill()
+
+
+def _edge(stack: ExitStack, site: Site, *path: Path) -> Edge:
+    environ = {"PYTHONPATH": os.pathsep.join(map(str, [*path, ROOT]))}
+    text = site.toml(_ROUTE)
+    return stack.enter_context(running(text, site, environ=environ, code=ROOT))
+
+
+def _load(mode: str, clients: int, place: Place, edge: Edge) -> Round:
+    host, port = edge.address
+    asked = "--target", f"/bench/{place.name}/call", "--clients", str(clients), "--seconds", str(_SECONDS)
+    before = edge.cpu_seconds(), edge.cpu_seconds(edge.pid)
+    told = subprocess.run(  # noqa: S603 - our own
+        [sys.executable, "-m", "bench.load", mode, host, str(port), *asked],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    result = json.loads(told.stdout)
+    count = result["count"]
+    return Round(
+        count / result["seconds"],
+        (edge.cpu_seconds() - before[0]) / count,
+        (edge.cpu_seconds(edge.pid) - before[1]) / count,
+    )
+
+
+def _compare(name: str, run: Callable[[Edge], Round], with_vault: Edge, without: Edge) -> None:
+    """The two in turns, each first as often as the other; medians, and the median of the ratios of neighbours."""
+    edges = [with_vault, without]
+    pairs = []
+    for number in range(_ROUNDS + 1):
+        results = {edge.pid: run(edge) for edge in edges}
+        if number:  # the first one warms up
+            pairs.append((results[with_vault.pid], results[without.pid]))
+        edges.reverse()
+    for label, rounds in zip(("with", "without"), zip(*pairs, strict=True), strict=True):
+        _tell(
+            f"  {label:8}{median(r.rate for r in rounds):9,.0f} {name}/s; CPU of each: "
+            f"worker {median(r.worker for r in rounds) * 1e6:.1f} us, "
+            f"supervisor {median(r.supervisor for r in rounds) * 1e6:.1f} us"
+        )
+    cost = 1 - median(one.rate / other.rate for one, other in pairs)
+    more = median(one.worker / other.worker for one, other in pairs) - 1
+    _tell(f"  cost of the vault: {cost:.1%} of the rate; {more:.1%} more CPU of the worker")
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """See above."""
+    stored, bare = trio.run(_hub_times)
+    _tell("journal: hub time of a frame")
+    _tell(f"  with    {stored * 1e6:9.2f} us\n  without {bare * 1e6:9.2f} us")
+    _tell(f"  cost of the store: {stored / bare - 1:.1%}")
+    site = Site(pods=2)
+    place = site.take()
+    with ExitStack() as stack:
+        stack.enter_context(_pods(place))
+        with_vault = _edge(stack, site)
+        without = _edge(stack, site, Path(__file__).parent / "unvaulted")
+        for title, mode, clients in (
+            ("registration", "handshakes", 32),
+            ("frames, 100 connections", "frames", 100),
+        ):
+            _tell(f"{title}: medians of {_ROUNDS} rounds of {_SECONDS:g} s")
+            _compare(mode, partial(_load, mode, clients, place), with_vault, without)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,438 @@
+"""What a tunnel takes along from worker to worker, and what all workers count together."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import AsyncExitStack
+from operator import ge, gt
+from random import Random
+
+import pytest
+import trio
+
+from tests.e2e.calls import tunnel
+from tests.e2e.edge import Edge, running, session_of
+from tests.e2e.fleet import at_every, echoes, kill_worker, kill_worker_of, only, several, slot_of, the_gap, tunnel_at
+from tests.e2e.pods import tunnel_pod
+from tests.e2e.site import Place, Site
+from tests.e2e.wire import PATIENCE, Wire, dial, request, until
+from tests.fire.kills import kill_and_see, worker_pids
+
+_LIMIT = 6
+_LIMITED = f"[limits]\nconnections = {_LIMIT}\n"
+_TOLD = ("id", "client", "route", "method", "host", "path", "pod", "endpoint", "upstream", "attempts", "protocol")
+_TIMES = ("resolve_ms", "connect_ms", "handshake_ms")
+_ROUTES = "".join(
+    f"""
+[[routes]]
+name = "{name}"
+regex = '^/{name}/(?<pod>[^/]+)(?<rest>/.*)$'
+upgrade = ["websocket"]
+upstream = "pod"
+deadlines = {{ {deadline} = "%s" }}
+"""
+    for name, deadline in (("idle", "idle"), ("life", "lifetime"), ("half", "half_closed"))
+)
+
+
+def text(site: Site, extra: str = "", deadline: str = "5s") -> str:
+    return several(site, routes=_ROUTES % (deadline, deadline, deadline), extra=extra)
+
+
+@pytest.fixture(scope="module")
+def edge() -> Iterator[Edge]:
+    site = Site()
+    with running(text(site), site) as edge:
+        yield edge
+
+
+class Calls:
+    """A pod's ends of tunnels, in the order in which they came."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.wires: list[Wire] = []
+        self.over = trio.Event()
+
+    async def take(self, wire: Wire) -> None:
+        self.wires.append(wire)
+        await self.over.wait()  # it is the test that ends it
+
+    async def wire(self, number: int = 0) -> Wire:
+        await until(lambda: len(self.wires) > number)
+        return self.wires[number]
+
+
+@pytest.fixture
+async def calls(edge: Edge, nursery: trio.Nursery) -> Calls:
+    """A pod that does nothing by itself."""
+    calls = Calls(edge.site.take())
+    await tunnel_pod(nursery, calls.place.address, calls.place.port, calls.take)
+    return calls
+
+
+@pytest.fixture
+async def place(edge: Edge, nursery: trio.Nursery) -> Place:
+    """A pod that echoes."""
+    place = edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    return place
+
+
+# ---- what all workers count together ----
+
+
+async def test_the_limit_of_connections_is_one_of_all_workers(edge: Edge, place: Place) -> None:
+    try:
+        assert (await edge.reload(text(edge.site, _LIMITED)))["event"] == "reload"
+        async with AsyncExitStack() as stack:
+            tunnels = [tunnel_at(edge, 1 + number % 2, f"/ws/{place.name}/x") for number in range(_LIMIT)]
+            wires = [await stack.enter_async_context(one) for one in tunnels]
+            await at_every(edge, 503)
+            await kill_worker(edge, 1)
+            for wire in wires:
+                await echoes(wire)
+            await at_every(edge, 503)
+            edge.mark()
+            await wires[0].close()
+            await edge.line("tunnel_close", path=f"/ws/{place.name}/x")
+            await at_every(edge, 200)
+    finally:
+        await edge.reload(text(edge.site))
+
+
+async def status(wire: Wire) -> tuple[int, int, int, int]:
+    """Of the stub_status page: active connections; accepted, handled, requests in all."""
+    await wire.send(request("GET", "/status"))
+    words = (await wire.reply()).body.split()
+    return int(words[2]), int(words[7]), int(words[8]), int(words[9])
+
+
+async def status_at(edge: Edge, slot: int) -> tuple[int, int, int, int]:
+    with only(edge, slot):
+        async with dial(edge.address) as wire:
+            return await status(wire)
+
+
+async def status_until(edge: Edge, slot: int, active: int, least: Iterable[int] = ()) -> tuple[int, int, int, int]:
+    """When there are so many connections, of which one is the asker's, and at least these totals."""
+    with trio.fail_after(PATIENCE):
+        while True:
+            now = await status_at(edge, slot)
+            if now[0] == active and all(map(ge, now[1:], least)):
+                return now
+            await trio.sleep(0.05)  # each shows its numbers to the others only now and then
+
+
+async def test_the_status_page_is_one_of_all_workers(edge: Edge, place: Place) -> None:
+    async with AsyncExitStack() as stack:
+        before = await status_until(edge, 1, 1)
+        wires = [await stack.enter_async_context(tunnel_at(edge, slot, f"/ws/{place.name}/x")) for slot in (1, 1, 2)]
+        before = await status_until(edge, 1, 4, [total + 4 for total in before[1:]])
+        for victim, other in ((1, 2), (2, 1)):
+            before = await status_until(edge, other, 4, before[1:])
+            await kill_worker(edge, victim)
+            for wire in wires:
+                await echoes(wire)
+            after = await status_until(edge, other, 4)
+            assert all(map(gt, after[1:], before[1:])), (before, after)
+
+
+async def test_no_total_falls_when_a_worker_is_killed(edge: Edge) -> None:
+    """Whatever somebody has been told is told again, and more."""
+    for _ in range(3):
+        await until(lambda: set(worker_pids(edge.pid)) == {1, 2})
+        victim = worker_pids(edge.pid)[1]
+        with only(edge, 1):
+            async with dial(edge.address) as wire:
+                for _ in range(20):
+                    last = await status(wire)
+                await kill_and_see(victim)
+        await edge.expected(1, "worker_died", pid=victim)
+        after = await status_at(edge, 2)
+        assert all(map(gt, after[1:], last[1:])), (last, after)
+
+
+# ---- what the log tells ----
+
+
+async def test_the_last_line_is_of_the_whole_life(edge: Edge, calls: Calls) -> None:
+    name, begun = calls.place.name, time.monotonic()
+    fields = "X-Forwarded-For: 192.0.2.7"
+    async with tunnel_at(edge, 1, f"/ws/{name}/x", fields, source="127.0.0.9") as client:
+        opened = await edge.line("tunnel_open", path=f"/ws/{name}/x")
+        pod = await calls.wire()
+        for kills in range(4):
+            for size in (1, 70_000, 1_000):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(client.send, bytes(size))
+                    nursery.start_soon(pod.send, bytes(2 * size))
+                    await pod.exactly(size)
+                    await client.exactly(2 * size)
+            if kills < 3:
+                await kill_worker_of(edge, client)
+        await pod.close()
+        assert await client.rest() == b""
+    closed = await edge.line("tunnel_close", id=opened["id"])
+    lived = (time.monotonic() - begun) * 1000
+    assert closed["adopted"] == 3
+    assert (closed["bytes_to_pod"], closed["bytes_to_client"]) == (4 * 71_001, 8 * 71_001)
+    assert {key: closed[key] for key in (*_TOLD, *_TIMES)} == {key: opened[key] for key in (*_TOLD, *_TIMES)}
+    assert (closed["client"], closed["pod"]) == ("192.0.2.7", name)
+    assert (closed["closed_by"], closed["reason"]) == ("pod", "eof")
+    assert lived / 2 < closed["duration_ms"] <= lived
+
+
+async def test_attempts_are_told_of_the_whole_life(edge: Edge, nursery: trio.Nursery) -> None:
+    place = edge.site.take()  # where nobody listens, but for its twin
+    await tunnel_pod(nursery, place.twin, place.port)
+    async with tunnel_at(edge, 1, f"/ws/{place.name}/x") as client:
+        opened = await edge.line("tunnel_open", path=f"/ws/{place.name}/x")
+        await kill_worker_of(edge, client)
+        await echoes(client)
+    closed = await edge.line("tunnel_close", id=opened["id"])
+    assert closed["attempts"][0]["failure"] == "connect_refused"
+    assert len(closed["attempts"]) > 1
+    assert closed["attempts"] == opened["attempts"]
+    assert closed["endpoint"] == place.twin_endpoint
+
+
+async def test_what_waits_in_a_pipe_is_counted_once(edge: Edge, calls: Calls) -> None:
+    """The client reads nothing while three workers come and go."""
+    async with tunnel_at(edge, 1, f"/ws/{calls.place.name}/x") as client:
+        pod = await calls.wire()
+        size = 16 << 20
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pod.send, bytes(size))
+            for _ in range(3):
+                await until(lambda: slot_of(edge, client))
+
+                await trio.sleep(0.1)
+                await kill_worker_of(edge, client)
+            assert await client.exactly(size) == bytes(size)
+        await pod.close()
+    closed = await edge.line("tunnel_close", path=f"/ws/{calls.place.name}/x")
+    assert (closed["bytes_to_pod"], closed["bytes_to_client"]) == (0, size)
+    orphaned = edge.find("tunnels_orphaned")
+    assert max(line["pipes"] for line in orphaned) == 1
+
+
+# ---- deadlines ----
+# An adoption doesn't begin them anew: then they would strike that long after it at the earliest.
+
+_LONG = [pytest.param(4, id="4s"), pytest.param(12, id="12s", marks=pytest.mark.slow)]
+
+
+async def strikes(edge: Edge, wire: Wire, word: str, before: float) -> None:
+    line = await edge.line("tunnel_close", reason=word)
+    assert trio.current_time() < before, f"{word} has begun anew"
+    assert (line["closed_by"], line["adopted"]) == ("proxy", 1)
+    assert await wire.end() == "eof"
+
+
+@pytest.mark.parametrize("seconds", _LONG)
+async def test_the_idle_and_the_lifetime_deadline_go_on(edge: Edge, place: Place, calls: Calls, seconds: int) -> None:
+    name = calls.place.name
+    await edge.reload(text(edge.site, deadline=f"{seconds}s"))
+    async with (
+        tunnel_at(edge, 1, f"/idle/{place.name}/busy") as busy,
+        tunnel_at(edge, 1, f"/idle/{name}/x") as idle,
+        tunnel_at(edge, 1, f"/life/{name}/x") as life,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def talk() -> None:
+            while True:
+                await echoes(busy)
+                await trio.sleep(0.1)
+
+        nursery.start_soon(talk)
+        await trio.sleep(seconds * 0.75)
+        killed = trio.current_time()
+        await kill_worker(edge, 1)
+        await strikes(edge, idle, "idle", killed + seconds)
+        await strikes(edge, life, "lifetime", killed + seconds)
+        nursery.cancel_scope.cancel()
+    assert min(line["duration_ms"] for line in edge.find("tunnel_close")) >= seconds * 1000 - 100
+
+
+async def test_one_that_is_older_than_it_may_be_silent(edge: Edge, place: Place) -> None:
+    await edge.reload(text(edge.site, deadline="3s"))
+    async with tunnel_at(edge, 1, f"/idle/{place.name}/x") as call:
+        for _ in range(20):
+            await echoes(call)
+            await trio.sleep(0.2)
+        await kill_worker_of(edge, call)
+        await echoes(call)
+
+
+@pytest.mark.parametrize("seconds", _LONG)
+async def test_the_half_closed_deadline_goes_on(edge: Edge, calls: Calls, seconds: int) -> None:
+    await edge.reload(text(edge.site, deadline=f"{seconds}s"))
+    async with tunnel_at(edge, 1, f"/half/{calls.place.name}/x") as half:
+        await half.send_eof()
+        assert await (await calls.wire()).rest() == b""
+        await trio.sleep(seconds * 0.75)
+        killed = trio.current_time()
+        await kill_worker(edge, 1)
+        await strikes(edge, half, "half_closed", killed + seconds)
+
+
+# ---- ends ----
+
+
+@pytest.mark.parametrize("first", ["client", "pod"])
+async def test_half_closed(edge: Edge, calls: Calls, first: str) -> None:
+    async with tunnel_at(edge, 1, f"/ws/{calls.place.name}/x") as client:
+        one, other = (client, await calls.wire()) if first == "client" else (await calls.wire(), client)
+        await one.send(b"first")
+        await one.send_eof()
+        assert await other.rest() == b"first"
+        for _ in range(2):
+            await other.send(b"before")
+            await kill_worker_of(edge, client)
+            assert await one.exactly(6) == b"before"
+            await other.send(b"after")
+            assert await one.exactly(5) == b"after"
+        await other.send_eof()
+        assert await one.rest() == b""
+        line = await edge.line("tunnel_close", path=f"/ws/{calls.place.name}/x")
+        assert (line["closed_by"], line["reason"], line["adopted"]) == (first, "eof", 2)
+        counts = (5, 22) if first == "client" else (22, 5)
+        assert (line["bytes_to_pod"], line["bytes_to_client"]) == counts
+
+
+@pytest.mark.parametrize("first", ["client", "pod"])
+@pytest.mark.parametrize("last", [b"", b"last"])
+async def test_an_orderly_close_in_the_gap(edge: Edge, calls: Calls, first: str, last: bytes) -> None:
+    async with tunnel_at(edge, 1, f"/ws/{calls.place.name}/x") as client:
+        one, other = (client, await calls.wire()) if first == "client" else (await calls.wire(), client)
+        async with the_gap(edge, client):
+            if last:
+                await one.send(last)
+            await one.close()
+        assert await other.rest() == last
+        await other.close()
+        line = await edge.line("tunnel_close", path=f"/ws/{calls.place.name}/x")
+        assert (line["closed_by"], line["reason"]) == (first, "eof")
+        assert (line["bytes_to_pod"], line["bytes_to_client"]) == (
+            (len(last), 0) if first == "client" else (0, len(last))
+        )
+
+
+async def test_both_close_in_the_gap(edge: Edge, calls: Calls) -> None:
+    """What each has said to the other still arrives."""
+    async with tunnel_at(edge, 1, f"/ws/{calls.place.name}/x") as client:
+        pod = await calls.wire()
+        async with the_gap(edge, client):
+            for wire in (client, pod):
+                await wire.send(b"last")
+                await wire.send_eof()
+        for wire in (client, pod):
+            assert await wire.rest() == b"last"
+        assert (await edge.line("tunnel_close", path=f"/ws/{calls.place.name}/x"))["reason"] == "eof"
+
+
+@pytest.mark.parametrize("first", ["client", "pod"])
+@pytest.mark.parametrize("half", [False, True])
+async def test_a_reset_in_the_gap(edge: Edge, calls: Calls, first: str, *, half: bool) -> None:
+    """With `half`, the other one had closed its half before."""
+    async with tunnel_at(edge, 1, f"/ws/{calls.place.name}/x") as client:
+        one, other = (client, await calls.wire()) if first == "client" else (await calls.wire(), client)
+        if half:
+            await other.send_eof()
+            assert await one.rest() == b""
+        async with the_gap(edge, client):
+            one.reset()
+        assert await other.end() == "reset"
+        line = await edge.line("tunnel_close", path=f"/ws/{calls.place.name}/x")
+        assert (line["reason"], line["adopted"]) == ("reset", 1)
+        assert line["closed_by"] == first
+
+
+async def gone(edge: Edge, victim: int) -> None:
+    """Another has its slot."""
+    await until(lambda: victim not in worker_pids(edge.pid).values() and 1 in worker_pids(edge.pid))
+
+
+async def test_a_close_just_before_the_death(edge: Edge, calls: Calls) -> None:
+    """Its worker may have seen it or not: the call ends in order once, and is told of once at most."""
+    for number in range(8):
+        async with tunnel_at(edge, 1, f"/ws/{calls.place.name}/{number}") as client:
+            pod = await calls.wire(number)
+            await client.send(b"last")
+            await client.close()
+            victim = worker_pids(edge.pid)[1]
+            await trio.sleep(number / 2000)
+            await kill_and_see(victim)
+            assert await pod.rest() == b"last"
+            await pod.close()
+        await edge.expected(1, "worker_died", pid=victim)
+        await gone(edge, victim)
+        assert len(edge.find("tunnel_close", path=f"/ws/{calls.place.name}/{number}")) <= 1
+    await status_until(edge, 2, 1)
+
+
+# ---- descriptors ----
+
+
+def files(edge: Edge, pid: int) -> Counter[str]:
+    """What a process has open, by kind, but for pipes: those are kept for the next calls."""
+    return Counter(link.partition(":")[0] for link in edge.open_files(pid) if not link.startswith("pipe"))
+
+
+def forgotten(edge: Edge) -> set[str]:
+    """Pipes that the supervisor has and no worker."""
+    known = {link for pid in worker_pids(edge.pid).values() for link in edge.open_files(pid)}
+    return {link for link in edge.open_files(edge.pid) if link.startswith("pipe")} - known
+
+
+async def at_rest(edge: Edge) -> None:
+    """All processes are there, and no connection."""
+    await status_until(edge, 1, 1)
+    await until(lambda: any(title == "splicer: spare" for _, title in session_of(edge.pid)))
+    await until(lambda: len(session_of(edge.pid)) == 4)
+
+
+@pytest.mark.parametrize("waves", [2, pytest.param(12, marks=pytest.mark.slow)])
+async def test_no_descriptor_is_left(edge: Edge, place: Place, waves: int) -> None:
+    """Hundreds of tunnels, some kills: in the end supervisor and workers have what they had in the beginning."""
+
+    async def one(number: int) -> None:
+        chance = Random(number)
+        async with tunnel(edge, f"/ws/{place.name}/x") as wire:
+            for _ in range(chance.randint(1, 4)):
+                await echoes(wire, chance.randbytes(chance.choice([1, 160, 100_000])))
+                await trio.sleep(chance.uniform(0, 0.5))
+            match chance.randint(0, 2):
+                case 0:
+                    await wire.send_eof()
+                    assert await wire.rest() == b""
+                case 1:
+                    wire.reset()
+
+    await at_rest(edge)
+    before = files(edge, edge.pid)
+    stray = len(forgotten(edge))
+    serving = {slot: files(edge, pid) for slot, pid in worker_pids(edge.pid).items()}
+    for wave in range(waves):
+        async with AsyncExitStack() as stack:
+            for number in range(100):  # handshakes of a killed worker are lost
+                wire = await stack.enter_async_context(tunnel(edge, f"/ws/{place.name}/{number}"))
+                if number % 2:
+                    await echoes(wire, bytes(1000))
+            await kill_worker(edge, 1 + wave % 2)
+        async with trio.open_nursery() as nursery:
+            for number in range(100):
+                nursery.start_soon(one, 100 * wave + number)
+    await at_rest(edge)
+    await until(lambda: files(edge, edge.pid) == before)
+    await until(lambda: len(forgotten(edge)) <= stray)
+    for slot, pid in worker_pids(edge.pid).items():
+        await has_no_more(edge, pid, serving[slot] | Counter(socket=serving[slot]["socket"] + 1))
+
+
+async def has_no_more(edge: Edge, pid: int, allowed: Counter[str]) -> None:
+    await until(lambda: files(edge, pid) <= allowed)
