@@ -95,6 +95,8 @@ class Worker:
         self._listeners: list[socket.socket] = []
         self._log: Logger | None = None
         self._orphaned = False
+        self._reloading = False
+        self._wanted: list[int] | None = None  # what a reload that waits has come with
 
     async def run(self) -> None:
         """Do what the supervisor says, until it says stop."""
@@ -147,7 +149,7 @@ class Worker:
             case "serve":
                 self._serve(words, fds)
             case "reload":
-                self._nursery.start_soon(self._reload, fds)
+                self._reload_soon(fds)
             case "drain":
                 self._house.draining = True
                 self._publish()
@@ -334,6 +336,22 @@ class Worker:
 
     # ---- the rules ----
 
+    # One at a time, and the newest wins: what was asked for later must never be overtaken.
+    def _reload_soon(self, fds: list[int]) -> None:
+        for fd in self._wanted or ():
+            os.close(fd)
+        self._wanted = fds
+        if not self._reloading:
+            self._reloading = True
+            self._nursery.start_soon(self._reload_all)
+
+    async def _reload_all(self) -> None:
+        while self._wanted is not None:
+            fds, self._wanted = self._wanted, None
+            await self._reload(fds)
+        self._reloading = False
+        self._supervisor.tell("reloaded")
+
     # In a thread: a large file must not hold up the frames.
     async def _reload(self, fds: list[int]) -> None:
         try:
@@ -347,7 +365,6 @@ class Worker:
             self._log_error("reload_failed", file=str(self._path), kept="the old routes", error=error.detail)
         except Exception as error:  # noqa: BLE001 - all calls live beside this task
             self._log_error("reload_failed", file=str(self._path), kept="the old routes", error=repr(error))
-        self._supervisor.tell("reloaded")
 
     def _rules(self, config: Config, table: RouteTable) -> Rules:
         return Rules(

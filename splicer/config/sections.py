@@ -14,7 +14,7 @@ from splicer.config.values import duration, size_from, unless
 SERVER = Reader(
     ServerSettings,
     listen=listen_addresses,
-    workers=unless("auto", "auto", integer_from(1)),
+    workers=unless("auto", "auto", integer_from(1, 128)),
     admin=unless("off", None, listen_address),
     metrics=unless("off", None, listen_address),
     trusted_proxies=list_of(network),

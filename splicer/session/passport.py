@@ -23,8 +23,8 @@ _FORMAT = 2  # of marshal: every Python since 2.5 reads it, and writing it takes
 _LONGEST = 1024  # characters of a text that came from outside: a log line has no more
 _MOST_ATTEMPTS = 4
 _TCP_INFO_BYTES = 216
-# tcpi_state, tcpi_last_data_sent, tcpi_last_data_recv, tcpi_last_ack_recv (ms), tcpi_notsent_bytes, tcpi_bytes_sent,
-# tcpi_bytes_retrans: <linux/tcp.h>, Linux 4.19
+# Of struct tcp_info in <linux/tcp.h> (Linux 4.19): state; last_data_sent, last_data_recv and last_ack_recv in ms;
+# notsent_bytes, bytes_sent, bytes_retrans.
 _FACTS = struct.Struct("=B43xI4xII84xI52xQQ")
 _ESTABLISHED, _CLOSED = 1, 7
 _SHUT = frozenset({4, 5})  # FIN_WAIT1, FIN_WAIT2: we have sent an end of stream, and the peer has not
@@ -72,7 +72,8 @@ class Passport:
         """Where the tunnel stands now, seen from its sockets.
 
         A leg that is closed for both directions while its peer has sent no end of stream was reset, and the worker
-        that was told so is dead. A leg to which we have sent an end of stream got it from its peer, when it acknowledged it.
+        that was told so is dead. A leg to which we have sent an end of stream got its peer's, about when it last
+        acknowledged something.
         """
         one, other = look(client), look(pod)
         broken = None

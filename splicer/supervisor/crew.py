@@ -70,7 +70,7 @@ class Crew(Owner):
             self._place(worker, slot)
         coming = sum(worker.state in _COMING for worker in self.all.values())
         missing = max(0, len(vacant) - len(ready)) + self.spares - coming
-        longest = _LONGEST_PAUSE_WITH_CALLS if self._waiting() or self.serving else _LONGEST_PAUSE
+        longest = _LONGEST_PAUSE_WITH_CALLS if self.serving or self._waiting() else _LONGEST_PAUSE
         if missing > 0 and self.backoff.is_over(longest):
             for _ in range(missing):
                 self._start()
@@ -157,8 +157,11 @@ class Crew(Owner):
             )
 
     def _start(self) -> None:
-        arguments, fds = self._equip()
-        worker = self._fleet.start(self, "splicer.run", arguments, fds)
+        try:
+            worker = self._fleet.start(self, "splicer.run", *self._equip())
+        except OSError as error:
+            self._say("process_not_started", level="error", module="splicer.run", error=error.strerror)
+            worker = None
         if worker is None:
             self.backoff.failed()
         else:

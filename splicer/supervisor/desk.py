@@ -59,6 +59,8 @@ class Desk:
     def bind(self, facts: Facts) -> list[str]:
         """Listen where the configuration says, and nowhere else; the faults."""
         self.vault.recover(self.listeners)
+        if self.vault.refusal is not None:
+            return [self.vault.refusal]
         faults = self.listeners.listen(tuple(address) for address in facts["listen"])
         self.vault.keep(self.listeners)
         faults_of_admin = self.attendant.listeners.listen([tuple(facts["admin"])] if facts["admin"] else [])

@@ -26,7 +26,7 @@ class Ending:
     def drain(self) -> None:
         """SIGTERM: what is under way may finish, in all workers; nothing new begins. A second one stops."""
         desk = self._desk
-        if desk.stopping or desk.draining is not None or not desk.crew.serving:
+        if desk.stopping or desk.draining is not None or not desk.facts:
             self.stop()
             return
         seconds = desk.facts["drain"]
@@ -69,7 +69,7 @@ class Ending:
         desk = self._desk
         if desk.stopping or desk.draining is None:
             return True
-        if not any(desk.load().values()) and desk.crew.complete:
+        if not any(desk.load().values()):
             self.stop()
             return True
         if time.monotonic() < desk.draining:

@@ -57,17 +57,20 @@ class Fleet:
             fds: descriptors that it gets; they are closed here.
         """
         taken = {process.row for process in self.all.values()}
-        row = next(number for number in range(1, ROWS) if number not in taken)
-        ours, its = channel()
-        arguments = {**arguments, "control": its.fileno(), "board": self.board.fd, "row": row}
+        row = min(set(range(1, ROWS)) - taken)
+        ends = None
         try:
+            ends = ours, its = channel()
+            arguments = {**arguments, "control": its.fileno(), "board": self.board.fd, "row": row}
             pid = launch.spawn(module, arguments, [its.fileno(), self.board.fd, *fds])
         except OSError as error:
-            ours.close()
+            if ends is not None:
+                ends[0].close()
             self._say("process_not_started", level="error", module=module, error=error.strerror)
             return None
         finally:
-            its.close()
+            if ends is not None:
+                ends[1].close()
             for fd in fds:
                 os.close(fd)
         process = Process(pid, row, ours)
@@ -90,8 +93,10 @@ class Fleet:
         process.sock.close()
         why = "stuck" if process.missed > _STUCK else reason(status)
         failed = process.state not in (State.LEAVING, State.GONE) or status != 0
-        self._owners.pop(pid).bury(process, why, failed=failed)
-        self.board.clear(process.row)
+        try:
+            self._owners.pop(pid).bury(process, why, failed=failed)
+        finally:
+            self.board.clear(process.row)
 
     def tick(self) -> None:
         """Once a second: kill those whose loop is stuck."""
@@ -105,17 +110,24 @@ class Fleet:
     def _hear(self, owner: Owner, process: Process, _: int) -> None:
         if process.pid not in self.all:  # it was buried earlier in this batch of events
             return
-        try:
-            while (heard := wire.hear(process.sock)) is not None:
-                word = str(heard[0].get("is"))
-                process.version = heard[0]["version"]
-                process.owed.discard(word)
-                owner.heed(process, word)
-        except BlockingIOError:
-            return
-        except (ValueError, OSError) as error:
-            self._say("process_unheard", level="error", pid=process.pid, error=str(error))
-        self._selector.unregister(process.sock)  # it says no more: it is dead, or about to be
+        while True:
+            try:
+                heard = wire.hear(process.sock)
+            except BlockingIOError:
+                return
+            except (ValueError, OSError) as error:
+                self._say("process_unheard", level="error", pid=process.pid, error=str(error))
+                heard = None
+            if heard is None:
+                self._selector.unregister(process.sock)  # it says no more: it is dead, or about to be
+                return
+            words, fds = heard
+            for fd in fds:
+                os.close(fd)
+            word = str(words.get("is"))
+            process.version = words["version"]
+            process.owed.discard(word)
+            owner.heed(process, word)
 
 
 class Backoff:

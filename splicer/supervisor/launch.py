@@ -61,6 +61,11 @@ def become(module: str, arguments: dict[str, Any], fds: Sequence[int] = ()) -> N
     Raises:
         OSError: it could not be; all is as it was.
     """
+    for fd in (0, 1, 2):  # one that is closed would be given to a socket next, and hear our log
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     line = command(module, json.dumps(arguments))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     for fd in fds:

@@ -56,9 +56,13 @@ class Process:
         return process
 
     def say(self, word: str, fds: tuple[int, ...] = (), **more: Any) -> None:
-        """Tell it something; one that does not listen is found out by its heart."""
-        with suppress(OSError):
+        """Tell it something. One that can't be told would go on without knowing: another takes its place."""
+        try:
             wire.say(self.sock, {"do": word, **more}, fds, self.version)
+        except ConnectionError:
+            return  # it is dead already
+        except OSError:
+            self.kill()
 
     def kill(self) -> None:
         """SIGKILL."""

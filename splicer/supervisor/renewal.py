@@ -59,7 +59,7 @@ class Renewal:
     def upgrade(self) -> None:
         """Go on with the code and the configuration now on disk."""
         desk = self._desk
-        if desk.stopping or not desk.crew.serving:
+        if desk.stopping or not desk.facts:
             self._refuse(["the edge is starting or stopping"])
             return
         self._asked = desk.asked
@@ -67,10 +67,12 @@ class Renewal:
         self._rehearsal.ask("splicer.supervisor.rehearse", desk.path, self._exec, text=state)
 
     def _exec(self, facts: Facts) -> None:
+        desk = self._desk
+        if desk.stopping:
+            return
         if "faults" in facts:
             self._refuse(facts["faults"])
             return
-        desk = self._desk
         if faults := desk.bind_more(facts):
             self._refuse(faults)
             return

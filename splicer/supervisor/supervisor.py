@@ -24,6 +24,7 @@ from splicer.supervisor.renewal import Renewal
 from splicer.supervisor.state import SupervisorState
 
 _TICK = 1.0  # seconds
+_TIDY = 0.1  # seconds between two looks at what the vault has to do unasked
 _BUSY_TICK = 0.02  # seconds, while something is awaited that no descriptor tells of
 _HOPELESS = 5  # workers in a row that fail before one has ever served
 
@@ -62,16 +63,19 @@ class Supervisor:
             self._reap()
             if reread:
                 self._reload.read()
-        due = time.monotonic()
+        due = untidy = time.monotonic()
         while desk.code is None:
             if time.monotonic() >= due:
                 due = time.monotonic() + _TICK
                 self._guarded(desk.fleet.tick)
-            for call in (desk.vault.tidy, desk.crew.fill, desk.attendant.fill, self._renewal.go_on, self._look):
+            if time.monotonic() >= untidy:
+                untidy = time.monotonic() + _TIDY
+                self._guarded(desk.vault.tidy)
+            for call in (desk.crew.fill, desk.attendant.fill, self._renewal.go_on, self._look):
                 self._guarded(call)
             desk.steps = [step for step in desk.steps if not self._guarded(step)]
             busy = desk.steps or not desk.crew.complete
-            for key, events in desk.selector.select(_BUSY_TICK if busy else max(0.0, due - time.monotonic())):
+            for key, events in desk.selector.select(_BUSY_TICK if busy else max(0.0, untidy - time.monotonic())):
                 self._guarded(key.data, events)
         self._reload.close()
         self._renewal.close()

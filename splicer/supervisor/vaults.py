@@ -6,6 +6,7 @@ import json
 import select
 import selectors
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from splicer.vault.handover import dump
 from splicer.vault.holder import Holder
 from splicer.vault.protocol import Kind, Message, ProtocolError, channel, pack, receive, send
 
+_BETWEEN = 0.1  # seconds between two questions for the count
 _ANSWER = 2.0  # seconds that a vault has for an answer when all begins
 
 
@@ -25,6 +27,11 @@ class Vault(Protocol):
     @property
     def path(self) -> str | None:
         """Its socket's, if it is a process of its own."""
+        ...
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it must not be used at all."""
         ...
 
     @property
@@ -64,6 +71,7 @@ class OwnVault:
     """
 
     path = None
+    refusal = None
     lack = "its own vault would end with it: run it with --vault"
 
     def __init__(self, selector: selectors.BaseSelector, say: Say) -> None:
@@ -114,6 +122,8 @@ class RemoteVault:
         self._kept: Listeners = Listeners()
         self._count = 0
         self._asked = False
+        self._asked_at = 0.0
+        self.refusal: str | None = None
         self._reach()
         if self._sock is None:
             say("vault_lost", level="error", socket=str(path), role="supervisor")
@@ -126,8 +136,9 @@ class RemoteVault:
     @property
     def tunnels(self) -> int:
         """See `Vault`: the newest answer; another question goes out with each look."""
-        if self._sock is not None and not self._asked:
-            self._asked = True
+        now = time.monotonic()
+        if self._sock is not None and not self._asked and now - self._asked_at > _BETWEEN:
+            self._asked, self._asked_at = True, now
             self._send(pack(Kind.COUNT))
         return self._count
 
@@ -149,7 +160,7 @@ class RemoteVault:
             return
         self._send(pack(Kind.ASK))
         with suppress(OSError, ProtocolError, ValueError):
-            while select.select([self._sock], [], [], _ANSWER)[0]:
+            while self._sock is not None and self._is_readable(self._sock):
                 message = receive(self._sock)
                 if message is None:
                     return
@@ -158,6 +169,11 @@ class RemoteVault:
                         listeners.sockets[host, port] = socket.socket(fileno=fd)
                     return
                 self._heed(message)
+
+    def _is_readable(self, sock: socket.socket) -> bool:
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(_ANSWER * 1000))
 
     def keep(self, listeners: Listeners) -> None:
         """See `Vault`."""
@@ -203,6 +219,8 @@ class RemoteVault:
         if message.kind == Kind.COUNT and message.understood:
             self._count, self._asked = message.quantity, False
         elif message.kind == Kind.REFUSED or not message.understood:
+            if message.flags:
+                self.refusal = f"another splicer run uses the vault at {self.path}"
             self._lost("vault_refused")
 
     def _lost(self, event: str) -> None:

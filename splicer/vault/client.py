@@ -6,6 +6,8 @@ before the first byte goes into it, a tunnel before its peers see a byte.
 
 from __future__ import annotations
 
+import errno
+import math
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolErr
 
 _AGAIN = 0.25  # seconds between two attempts to reach a vault that is away
 _PAUSE = 0.002  # seconds
+_FULL = 1.0  # seconds in which a vault that has refused a tunnel is not asked again
 _GATHER = 0.005  # seconds that releases wait for others
 _MOST_RELEASED = 256  # in one message
 _BURST = 16  # adoptions in a row before other tasks have their turn
@@ -88,6 +91,7 @@ class VaultLink:
         self._pipes: dict[int, int] = {}
         self._tunnels: dict[int, _Known] = {}
         self._outbox: deque[tuple[Kind, int, bytes]] = deque()
+        self._full_until = -math.inf
         self._released: list[int] = []  # of those that are over, and the vault has not been told
         self._queued = trio.Event()
 
@@ -168,11 +172,16 @@ class VaultLink:
             client: its socket.
             pod: its socket.
             adoptions: how often it has changed its worker.
+
+        Raises:
+            OSError: the vault has no room left.
         """
         if self._path is not None:
             self._tunnels[key] = _Known(passport, client, pod, adoptions)
         data = protocol.pack(Kind.TUNNEL, key, passport, quantity=adoptions)
         fds = client.fileno(), pod.fileno()
+        if trio.current_time() < self._full_until:
+            raise OSError(errno.EMFILE, "the vault has no descriptor left")
         while (sock := self._sock) is not None:
             if not self._outbox and self._try_send(sock, data, fds):
                 return
@@ -372,6 +381,8 @@ class VaultLink:
                 await trio.lowlevel.checkpoint()
 
     def _handle(self, message: Message) -> None:
+        if message.kind == Kind.RETURN:
+            self._full_until = trio.current_time() + _FULL
         if message.kind != Kind.TUNNEL or len(message.fds) < 2:
             message.close()
             return

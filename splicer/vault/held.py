@@ -56,16 +56,26 @@ class Held:
 class Channel:
     """The vault's end of a connection to a worker or to a supervisor."""
 
-    __slots__ = ("journal", "keys", "outbox", "pipes", "slot", "sock", "version")
+    __slots__ = ("journal", "keys", "outbox", "pipes", "slot", "sock", "supervises", "version")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self.supervises = False
         self.version = protocol.VERSION  # that it speaks
         self.slot = 0  # that it serves; 0: none
         self.journal: Journal | None = None
         self.pipes: dict[int, int] = {}  # place in the journal → read end
         self.keys: dict[int, None] = {}  # of the tunnels that it owns, in the order in which it got them
         self.outbox: deque[Held | tuple[bytes, tuple[int, ...]]] = deque()
+
+    def is_gone(self) -> bool:
+        """Whether the other side has closed, and all that it said has been read."""
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
 
 def unread(pipe: int) -> int:

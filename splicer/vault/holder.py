@@ -30,6 +30,7 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolErr
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SHARE = 64  # messages of one channel in a row
 _GRACE = 0.5  # seconds that a call waits for the next worker of its slot before it goes to any other
+_QUIET = 10.0  # seconds between two lines about the same lack
 KEEP = 600.0  # seconds that a call without a worker is kept: then nobody is coming any more
 
 Log = Callable[..., None]
@@ -58,6 +59,7 @@ class Holder:
         # pipes, without which a call that is held could not go on.
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = soft - min(1024, soft // 8)
+        self._full_logged = -_QUIET
         self._served_since = 0.0  # when the first of those began
         self.inherited: dict[int, Held] = {}  # those with pipes of a dead worker
 
@@ -126,6 +128,7 @@ class Holder:
         elif kind == Kind.PIPE and number < PLACES and stat.S_ISFIFO(os.fstat(fds[0]).st_mode):
             self._drop(channel, number, 0)
             channel.pipes[number] = fds[0]
+            self._hold_once(channel, number)
         elif kind == Kind.DROP:
             self._drop(channel, number, int.from_bytes(message.payload, "big"))
         elif kind == Kind.HELLO and channel.journal is None:
@@ -136,18 +139,33 @@ class Holder:
             channel.slot, self.slots = number, message.quantity
             self.serving[number] = channel
             self.place(list(self.orphans.values()))
+        elif kind in (Kind.ASK, Kind.LISTENERS) and self._is_supervised(channel):
+            message.close()
+            self._post(channel, protocol.pack(Kind.REFUSED, flags=1, version=channel.version))
         elif kind == Kind.COUNT:
             self._post(channel, protocol.pack(Kind.COUNT, quantity=len(self.tunnels), version=channel.version))
         elif kind == Kind.LISTENERS:
             for fd in self.listeners[1]:
                 os.close(fd)
             self.listeners = message.payload, fds
+            channel.supervises = True
         elif kind == Kind.ASK:
             listeners = protocol.pack(Kind.LISTENERS, payload=self.listeners[0], version=channel.version)
             self._post(channel, listeners, self.listeners[1])
         else:
             message.close()
             self._log("vault_message_lost", level="error", error=f"kind {kind} of number {number}")
+
+    # One that has just been replaced may be dead, and its end not read yet.
+    def _is_supervised(self, channel: Channel) -> bool:
+        return any(one.supervises and not one.is_gone() for one in self.channels if one is not channel)
+
+    def _refuse(self, channel: Channel, key: int) -> None:
+        self._post(channel, protocol.pack(Kind.RETURN, key, version=channel.version))
+        now = time.monotonic()
+        if now - self._full_logged > _QUIET:
+            self._full_logged = now
+            self._log("vault_full", level="error", tunnels=len(self.tunnels), remedy="a higher limit of open files")
 
     def _open_journal(self, channel: Channel, fd: int) -> None:
         try:
@@ -161,7 +179,7 @@ class Holder:
         if message.number in self.tunnels or max(client, pod) >= self._most:
             message.close()
             if message.number not in self.tunnels:
-                self._log("vault_full", level="error", tunnels=len(self.tunnels))
+                self._refuse(channel, message.number)
             return
         held = Held(message.number, message.payload, client, pod, channel.slot, message.quantity)
         directions = [way for way in (TO_POD, TO_CLIENT) if message.flags & protocol.parked(way)]
@@ -171,6 +189,14 @@ class Holder:
         held.owner = channel
         channel.keys[held.key] = None
         self.tunnels[held.key] = held
+
+    # An inherited pipe has become one of its new worker's own, and is in that one's journal.
+    def _hold_once(self, channel: Channel, place: int) -> None:
+        word = channel.journal.words[place] if channel.journal is not None else 0
+        held = self.tunnels.get(word & ~1)
+        older = held.pipes.get(word & 1) if held is not None and held.owner is channel else None
+        if held is not None and older is not None and os.path.sameopenfile(older, channel.pipes[place]):
+            os.close(held.pipes.pop(word & 1))
 
     # Nobody else may have a descriptor left either: whoever is asked next is asked after a little while.
     def _take_back(self, channel: Channel, key: int) -> None:

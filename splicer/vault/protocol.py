@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 VERSION = 1
 LONGEST = 64 * 1024  # bytes of a message
-_MOST_DESCRIPTORS = 64  # listeners come all in one message
+_MOST_DESCRIPTORS = 253  # SCM_MAX_FD of Linux; listeners come all in one message
 _LATER = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
 _HEADER = struct.Struct("!BBHIQ")
 _SPACE = socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)
@@ -35,11 +35,11 @@ class Kind(IntEnum):
     TUNNEL = 4  # both ways: number is its key, flags say `parked`, quantity its adoptions; [client, pod, pipes]
     RELEASE = 5  # worker → vault: number is the key of a tunnel that is over, the payload those of others
     SERVE = 6  # worker → vault: number is the slot it serves from now on, quantity how many slots there are
-    REFUSED = 7  # vault → anybody: the version is not understood
+    REFUSED = 7  # vault → anybody: the version is not understood; with flags: another supervisor is there
     COUNT = 8  # supervisor → vault, and back: quantity is how many tunnels are held
     LISTENERS = 9  # supervisor → vault: keep these [listeners] and no others; the answer to ASK
     ASK = 10  # supervisor → vault: which listeners are kept
-    RETURN = 11  # worker → vault: number is the key of a tunnel whose descriptors it could not take
+    RETURN = 11  # both ways: number is the key of a tunnel whose descriptors could not be taken
 
 
 def keys(payload: bytes) -> tuple[int, ...]:

@@ -157,7 +157,7 @@ def test_text_that_is_no_toml(text: str, fault: str) -> None:
         ("[routes]\n", ["routes: must be an array of tables; write [[routes]] above each route"]),
         ("routes = [1]\n", ["routes 1: must be a table, not 1"]),
         ('[server]\nworkers = "2"\n', ['server.workers: must be an integer, not "2"; or write "auto"']),
-        ("[server]\nworkers = 0\n", ['server.workers: must be 1 or more, not 0; or write "auto"']),
+        ("[server]\nworkers = 0\n", ['server.workers: must be between 1 and 128, not 0; or write "auto"']),
         ("[server]\nworkers = 0x" + "f" * 5000 + "\n", [
             'server.workers: must be an integer, not a number beyond 64 bits; or write "auto"']),
         ('[server]\nlisten = "127.0.0.1:80"\nadmin = "127.0.0.1:80"\n', [
@@ -222,7 +222,7 @@ def test_one_fault_never_hides_another() -> None:
         methods = ["get"]
         """
     ) == [
-        'server.workers: must be 1 or more, not 0; or write "auto"',
+        'server.workers: must be between 1 and 128, not 0; or write "auto"',
         'server.lisen: unknown key; did you mean "listen"?',
         'deadlines.idle: a duration needs a unit; write "30s"',
         'upstreams.pod.address: "{pod}" lets the URL choose the domain; '

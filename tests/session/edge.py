@@ -141,7 +141,7 @@ class FakeVault:
         if self.on_register is not None:
             await self.on_register()
 
-    def release(self, key: int) -> None:
+    def release(self, key: int, *, soon: bool) -> None:
         self.released.append(key)
 
 

@@ -51,7 +51,7 @@ class Vault:
         await wait_all_tasks_blocked()
         self.untouched.extend(peer.is_quiet() for peer in self.seen)
 
-    def release(self, key: int) -> None:
+    def release(self, key: int, *, soon: bool) -> None:
         self.released.append((key, self.client.fileno(), self.pod.fileno()))
 
 

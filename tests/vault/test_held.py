@@ -18,7 +18,7 @@ def test_its_message_brings_the_pipes_that_hold_bytes(rig: Rig, ways: list[int])
     held = _held(rig.tunnel())
     pipes = {way: rig.pipe(b"bytes" if way in ways else b"") for way in (TO_CLIENT, TO_POD)}
     held.pipes = {way: os.dup(pipe.read_fd) for way, pipe in pipes.items()}
-    data, fds = held.message()
+    data, fds = held.message(protocol.VERSION)
     assert fds == (held.client, held.pod, *[held.pipes[way] for way in sorted(ways)])
     assert int.from_bytes(data[2:4]) == sum(parked(way) for way in ways)
     held.close()
