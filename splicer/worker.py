@@ -310,6 +310,7 @@ class Worker:
             return
         self._log.error("supervisor_lost", tunnels=self._hub.tunnels)
         self._stop_listening()
+        self._link.stop_serving()
         self._house.retiring = True
         await self._until(lambda: not self._under_way() and not self._hub.tunnels)
 

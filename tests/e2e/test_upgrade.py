@@ -240,16 +240,17 @@ async def test_one_version_ahead(
         with only(edge, 2):
             await half.send(b"GET /health HTTP/1.1\r\n")
         edge.write(several(edge.site, workers))
-        with own_code.changed(dict.fromkeys(paths, ("\nVERSION = 1\n", "\nVERSION = 2\n"))):
-            edge.signal(signal.SIGUSR2)
-            await edge.line(("upgrade", "upgrade_failed"))
-            await half.send(b"Host: edge.test\r\n\r\n")
-            assert (await half.reply()).status == 200
-            assert events(await upgraded(edge)) == {"upgrade", "upgraded"}
-            await at_rest(edge, workers)
-            assert not set(before.values()) & set(worker_pids(edge.pid).values())
-            await kill_worker(edge, 1)
-            await talk.goes_on()
+        for path in paths:
+            own_code.replace(path, "\nVERSION = 1\n", "\nVERSION = 2\n")
+        edge.signal(signal.SIGUSR2)
+        await edge.line(("upgrade", "upgrade_failed"))
+        await half.send(b"Host: edge.test\r\n\r\n")
+        assert (await half.reply()).status == 200
+        assert events(await upgraded(edge)) == {"upgrade", "upgraded"}
+        await at_rest(edge, workers)
+        assert not set(before.values()) & set(worker_pids(edge.pid).values())
+        await kill_worker(edge, 1)
+        await talk.goes_on()
 
 
 async def test_changed_addresses_and_workers(nursery: trio.Nursery) -> None:
