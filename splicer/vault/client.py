@@ -92,6 +92,7 @@ class VaultLink:
         self._tunnels: dict[int, _Known] = {}
         self._outbox: deque[tuple[Kind, int, bytes]] = deque()
         self._full_until = -math.inf
+        self._returned: set[int] = set()  # tunnels that the vault could not take
         self._released: list[int] = []  # of those that are over, and the vault has not been told
         self._queued = trio.Event()
 
@@ -107,8 +108,8 @@ class VaultLink:
 
     @property
     def settled(self) -> bool:
-        """Whether the vault has been told of everything."""
-        return self._sock is not None and not self._outbox and not self._released
+        """Whether the vault has all that there is here."""
+        return self._sock is not None and not self._outbox and not self._released and not self._returned
 
     def finish(self) -> None:
         """Say what there is still to say, as far as it can be said at once."""
@@ -126,7 +127,7 @@ class VaultLink:
         """Hear what the vault says, and look for one that is away; until cancelled, or it is gone for good.
 
         Raises:
-            VersionError: this process must end, so that its tunnels go to one that understands.
+            VersionError: in a group; this process must end, so that its tunnels go to one that understands.
         """
         if self._first is not None:
             self._greet(self._first)
@@ -201,6 +202,7 @@ class VaultLink:
             soon: something of it waits for the vault's last descriptor: a reset does.
         """
         self._tunnels.pop(key, None)
+        self._returned.discard(key)
         if self._sock is not None:
             self._released.append(key)
             if soon or len(self._released) >= _MOST_RELEASED:
@@ -286,6 +288,8 @@ class VaultLink:
             self._sock = None
             self._outbox.clear()
             self._released.clear()
+            self._returned.clear()
+            self._full_until = -math.inf
             self._told(reason)
 
     def _post(self, kind: Kind, number: int, payload: bytes = b"") -> None:
@@ -368,13 +372,13 @@ class VaultLink:
             if message is None:
                 self._lost()
                 return
-            if not message.understood:
-                message.close()
-                raise VersionError(f"the vault speaks version {message.version}")
             if message.kind == Kind.REFUSED:  # it has taken nothing from here, so nothing is another's now
                 self._path = None
                 self._lost("vault_refused")
                 return
+            if not message.understood:
+                message.close()
+                raise VersionError(f"the vault speaks version {message.version}")
             self._handle(message)
             burst += 1
             if burst % _BURST == 0:
@@ -383,6 +387,7 @@ class VaultLink:
     def _handle(self, message: Message) -> None:
         if message.kind == Kind.RETURN:
             self._full_until = trio.current_time() + _FULL
+            self._returned.add(message.number)
         if message.kind != Kind.TUNNEL or len(message.fds) < 2:
             message.close()
             return

@@ -97,7 +97,7 @@ class Holder:
                 except BlockingIOError:
                     return
                 except ProtocolError as error:
-                    self._log("vault_message_lost", level="error", error=str(error), slot=channel.slot)
+                    self._miss(channel, error)
                     continue
                 except ConnectionError:
                     message = None
@@ -105,6 +105,12 @@ class Holder:
                     self._lost(channel)
                     return
                 self._handle(channel, message)
+
+    def _miss(self, channel: Channel, error: ProtocolError) -> None:
+        if error.message is not None and error.message.kind == Kind.TUNNEL:
+            self._refuse(channel, error.message.number)
+        else:
+            self._log("vault_message_lost", level="error", error=str(error), slot=channel.slot)
 
     def _handle(self, channel: Channel, message: Message) -> None:
         kind, number, fds = message.kind, message.number, message.fds

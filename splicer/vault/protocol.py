@@ -44,7 +44,8 @@ class Kind(IntEnum):
 
 def keys(payload: bytes) -> tuple[int, ...]:
     """The keys in a payload of RELEASE."""
-    return struct.unpack(f"!{len(payload) // 8}Q", payload)
+    count = len(payload) // 8
+    return struct.unpack(f"!{count}Q", payload[: count * 8])
 
 
 def pack_keys(numbers: Sequence[int]) -> bytes:

@@ -95,6 +95,12 @@ class Talker:
     def serve(self, slot: int = 1, slots: int = 1) -> None:
         self.say(Kind.SERVE, slot, quantity=slots)
 
+    def answer(self) -> Message:
+        """What the vault says next; it must say something."""
+        message = self.hear()
+        assert message is not None
+        return message
+
     def tunnel(self, tunnel: Tunnel, passport: bytes = b"passport") -> None:
         """Register it, and have it no more."""
         inner = tunnel.inner_client, tunnel.inner_pod
@@ -176,6 +182,10 @@ class Rig:
             talker.serve(slot, slots)
         self.hear()
         return talker
+
+    def own(self, sock: socket.socket) -> None:
+        """Close it at the end."""
+        self._stack.callback(sock.close)
 
     def tunnel(self, key: int = 2) -> Tunnel:
         tunnel = Tunnel(key)

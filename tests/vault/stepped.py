@@ -35,7 +35,7 @@ from splicer.session.client import ClientLeg
 from splicer.session.house import House
 from splicer.session.tunnel import OpenTunnel, run_adopted, run_tunnel
 from splicer.upstream.balance import Balancer
-from splicer.vault import protocol
+from splicer.vault import client, protocol
 from splicer.vault.client import Adopted, VaultLink
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -284,6 +284,7 @@ class _Process:
             observer=_Observer(self._crash),
             vault=self._link,
         )
+        client._GATHER = math.inf
         for owner, name in _CALLS:
             setattr(owner, name, self._fuse.around(getattr(owner, name)))
         if flaw in (LATE_WORD, USER_MEMORY):
@@ -314,7 +315,9 @@ class _Process:
         self._say(crash=error)
         os._exit(1)
 
+    # What has gathered is told with the next order, not when a clock says so: a kill between two orders comes before.
     async def _obey(self, words: Words, fds: list[int]) -> None:
+        self._link.finish()
         match words["do"]:
             case "serve":
                 self._link.serve(1, 1)
@@ -325,6 +328,8 @@ class _Process:
             case "expire":
                 self._hub.end_all(Side.PROXY, "drain")
             case "hand over":
+                while not self._link.settled:  # noqa: ASYNC110 - as a worker that retires does
+                    await trio.sleep(0.001)
                 self._hub.let_go()
                 self._link.close()
                 os._exit(0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -13,13 +14,14 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.vault import protocol
-from splicer.vault.client import Adopted, VaultLink
+from splicer.vault.client import Adopted, VaultLink, VersionError
 from splicer.vault.protocol import TO_CLIENT, Kind, Message
 from tests.descriptors import no_more_descriptors
 from tests.vault.rig import Pipe, Rig, Tunnel
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _MANY = 900  # messages: more than a channel takes
+_LONG = 0.1  # seconds: longer than anything gathers
 
 
 class Linked:
@@ -36,22 +38,38 @@ class Linked:
     def add(self, place: int, pipe: Pipe) -> None:
         self.link.add_pipe(place, pipe.read_fd, 0)
 
+    def fill(self) -> int:
+        """Say something until the channel is full: the RELEASE of 1, 2, …; how many."""
+        count = 0
+        while not self.link._outbox:
+            count += 1
+            self.link.release(count, soon=True)
+        return count
+
 
 @asynccontextmanager
 async def _linked(sock: socket.socket | None, path: Path | None = None) -> AsyncIterator[Linked]:
-    linked = Linked(sock, path)
-    async with trio.open_nursery() as nursery:
+    async with _closing(sock, path) as linked, trio.open_nursery() as nursery:
         nursery.start_soon(linked.link.run)
         await wait_all_tasks_blocked()
         yield linked
         nursery.cancel_scope.cancel()
-    linked.link.close()
-    linked.link.journal.close()
-    for adopted in linked.adopted:
-        adopted.client.close()
-        adopted.pod.close()
-        for fd in adopted.pipes.values():
-            os.close(fd)
+
+
+@asynccontextmanager
+async def _closing(sock: socket.socket | None, path: Path | None = None) -> AsyncIterator[Linked]:
+    """A link that nobody runs."""
+    linked = Linked(sock, path)
+    try:
+        yield linked
+    finally:
+        linked.link.close()
+        linked.link.journal.close()
+        for adopted in linked.adopted:
+            adopted.client.close()
+            adopted.pod.close()
+            for fd in adopted.pipes.values():
+                os.close(fd)
 
 
 class Vault:
@@ -79,7 +97,7 @@ class Vault:
     async def hear_all(self, linked: Linked) -> list[tuple[int, int]]:
         """The same, until the worker has nothing left to say."""
         messages = self.heard()
-        while linked.link._outbox:
+        while not linked.link.settled:
             await trio.sleep(0.001)
             messages += self.heard()
         return messages + self.heard()
@@ -153,15 +171,12 @@ async def _both_in(rig: Rig) -> AsyncIterator[Linked]:
 
 async def test_a_full_channel_delays_a_registration_and_nobody_else(rig: Rig) -> None:
     async with _both() as (linked, vault), trio.open_nursery() as nursery:
-        count = 0
-        while not linked.link._outbox:
-            count += 1
-            linked.link.release(count)
+        count = linked.fill()
         nursery.start_soon(linked.register, rig.tunnel(2))
         nursery.start_soon(linked.register, rig.tunnel(4))
         await trio.sleep(0.01)
         assert len(nursery.child_tasks) == 2
-        linked.link.release(0)  # the hub's side is never held up
+        linked.link.release(0, soon=True)  # the hub's side is never held up
         messages = []
         while nursery.child_tasks:
             messages += vault.heard()
@@ -173,10 +188,7 @@ async def test_a_full_channel_delays_a_registration_and_nobody_else(rig: Rig) ->
 
 async def test_a_pipe_that_cannot_be_told_is_refused_at_once(rig: Rig) -> None:
     async with _both() as (linked, vault):
-        number = 0
-        while not linked.link._outbox:
-            linked.link.release(number)
-            number += 1
+        linked.fill()
         with pytest.raises(BlockingIOError):
             linked.add(0, rig.pipe())
         await vault.hear_all(linked)
@@ -189,7 +201,7 @@ async def test_a_pipe_is_known_before_the_registration_that_follows(rig: Rig) ->
         linked.add(3, rig.pipe())
         await linked.register(rig.tunnel(2))
         linked.link.drop_pipe(3)
-        linked.link.release(2)
+        linked.link.release(2, soon=True)
         assert vault.heard() == [(Kind.PIPE, 3), (Kind.TUNNEL, 2), (Kind.DROP, 3), (Kind.RELEASE, 2)]
 
 
@@ -198,6 +210,121 @@ async def test_no_pipe_beyond_the_journal(rig: Rig) -> None:
         with pytest.raises(OSError, match="full"):
             linked.add(1 << 16, rig.pipe())
         assert vault.heard() == []
+
+
+# ---- releases ----
+
+
+async def test_releases_gather_into_one_message(autojump_clock: MockClock) -> None:
+    async with _both() as (linked, vault):
+        assert linked.link.settled
+        for key in (2, 4, 6):
+            linked.link.release(key)
+        await wait_all_tasks_blocked()
+        assert vault.heard() == []
+        assert not linked.link.settled  # nothing of it has been told
+        await trio.sleep(_LONG)
+        message = vault.hear()
+        assert (message.kind, message.number, protocol.keys(message.payload)) == (Kind.RELEASE, 2, (4, 6))
+        assert vault.heard() == []
+        assert linked.link.settled
+        linked.link.release(8)
+        await trio.sleep(_LONG)
+        assert vault.heard() == [(Kind.RELEASE, 8)]
+
+
+async def test_a_release_that_something_waits_for_takes_the_others_along() -> None:
+    async with _both() as (linked, vault):
+        linked.link.release(2)
+        linked.link.release(4, soon=True)
+        message = vault.hear()
+        assert (message.kind, message.number, protocol.keys(message.payload)) == (Kind.RELEASE, 2, (4,))
+        assert linked.link.settled
+
+
+async def test_very_many_releases_do_not_wait_for_more() -> None:
+    async with _both() as (linked, vault):
+        for key in range(1000):
+            linked.link.release(key)
+        told: list[int] = []
+        for _ in range(3):  # a message has only so much room
+            message = vault.hear()
+            told += [message.number, *protocol.keys(message.payload)]
+        assert told == list(range(768))
+        assert vault.heard() == []
+        assert not linked.link.settled
+
+
+async def test_who_finishes_says_what_has_gathered() -> None:
+    async with _both() as (linked, vault):
+        linked.link.finish()
+        assert vault.heard() == []
+        linked.link.release(2)
+        linked.link.release(4)
+        linked.link.finish()
+        message = vault.hear()
+        assert (message.number, protocol.keys(message.payload)) == (2, (4,))
+        linked.link.finish()
+        assert vault.heard() == []
+
+
+async def test_who_finishes_without_a_vault_says_nothing() -> None:
+    async with _linked(None) as linked:
+        linked.link.release(2)
+        linked.link.finish()
+        assert not linked.link._outbox
+
+
+async def test_what_has_gathered_for_a_vault_that_is_gone_is_not_told_to_the_next(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    path = tmp_path / "vault"
+    async with _listening(path) as listener, _linked(None, path) as linked:
+        vault = await _accepted(listener)
+        linked.link.release(2)
+        vault.sock.close()
+        vault = await _accepted(listener)
+        await trio.sleep(_LONG)
+        assert vault.heard() == [(Kind.HELLO, 0)]
+        assert linked.link.settled
+        vault.sock.close()
+
+
+async def test_the_holder_lets_go_of_all_that_is_released(rig: Rig) -> None:
+    async with _both_in(rig) as linked:
+        tunnels = [rig.tunnel(key) for key in (2, 4, 6, 8)]
+        for tunnel in tunnels:
+            await linked.register(tunnel)
+            tunnel.inner_client.close()
+            tunnel.inner_pod.close()
+        for tunnel in tunnels[:3]:
+            linked.link.release(tunnel.key)
+        linked.link.finish()
+        rig.hear()
+        assert [tunnel.is_held() for tunnel in tunnels] == [False, False, False, True]
+
+
+# ---- a vault that is full ----
+
+
+async def test_a_vault_that_is_full_is_asked_again_after_a_while(rig: Rig, autojump_clock: MockClock) -> None:
+    async with _both_in(rig) as linked:
+        room, rig.holder._most = rig.holder._most, 0
+        await linked.register(rig.tunnel(2))  # nobody knows yet; it goes on
+        rig.hear()
+        await wait_all_tasks_blocked()
+        rig.holder._most = room
+        for key in (4, 6):
+            with pytest.raises(OSError, match="no descriptor") as raised:
+                await linked.register(rig.tunnel(key))
+            assert raised.value.errno == errno.EMFILE
+        rig.hear()
+        assert not rig.holder.tunnels
+        assert linked.link.connected
+        await trio.sleep(1)
+        await linked.register(rig.tunnel(8))
+        rig.hear()
+        assert list(rig.holder.tunnels) == [8]
 
 
 # ---- adoption ----
@@ -267,11 +394,11 @@ async def test_a_vault_that_is_gone_is_told_and_calls_go_on(rig: Rig) -> None:
         linked.link.release(2)
 
 
-@pytest.mark.parametrize("version", [protocol.VERSION, protocol.VERSION + 1])
+@pytest.mark.parametrize("version", [protocol.VERSION + 1, protocol.VERSION, protocol.VERSION - 1])
 async def test_a_vault_that_refuses_is_left_for_good(rig: Rig, version: int, tmp_path: Path) -> None:
     async with _listening(tmp_path / "vault") as listener, _linked(None, tmp_path / "vault") as linked:
         vault = await _accepted(listener)
-        vault.sock.send(bytes([version]) + protocol.pack(Kind.REFUSED)[1:])
+        vault.sock.send(protocol.pack(Kind.REFUSED, version=version))
         await wait_all_tasks_blocked()
         assert linked.told == ["vault_connected", "vault_refused"]
         assert not linked.link.connected
@@ -281,13 +408,27 @@ async def test_a_vault_that_refuses_is_left_for_good(rig: Rig, version: int, tmp
         vault.sock.close()
 
 
+# It may have been given tunnels that it knows nothing of: they must go to one that understands.
+@pytest.mark.parametrize("kind", [Kind.TUNNEL, Kind.COUNT])
+async def test_a_vault_that_says_what_is_not_understood_ends_the_worker(rig: Rig, kind: Kind) -> None:
+    tunnel = rig.tunnel()
+    ours, its = protocol.channel()
+    fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno()
+    protocol.send(ours, protocol.pack(kind, tunnel.key, version=protocol.VERSION + 1), fds)
+    tunnel.inner_client.close()
+    tunnel.inner_pod.close()
+    with ours, pytest.RaisesGroup(VersionError, allow_unwrapped=True, flatten_subgroups=True):
+        async with _closing(its) as linked:
+            with trio.fail_after(20):
+                await linked.link.run()
+    assert not linked.adopted
+    assert not tunnel.is_held()
+
+
 async def test_a_registration_that_waits_goes_on_when_the_vault_is_gone(rig: Rig) -> None:
     ours, its = protocol.channel()
     async with _linked(its) as linked, trio.open_nursery() as nursery:
-        number = 0
-        while not linked.link._outbox:
-            linked.link.release(number)
-            number += 1
+        linked.fill()
         nursery.start_soon(linked.register, rig.tunnel())
         await trio.sleep(0.01)
         assert nursery.child_tasks
@@ -383,7 +524,7 @@ async def test_no_stale_descriptor_is_ever_sent(rig: Rig, tmp_path: Path) -> Non
             heard: dict[int, list[int]] = {}
             released = set()
             while True:
-                all_said = not linked.link._outbox
+                all_said = linked.link.settled
                 try:
                     message = vault.hear()
                 except BlockingIOError:
@@ -394,7 +535,7 @@ async def test_no_stale_descriptor_is_ever_sent(rig: Rig, tmp_path: Path) -> Non
                 if message.kind == Kind.TUNNEL:
                     heard[message.number] = [os.fstat(fd).st_ino for fd in message.fds]
                 elif message.kind == Kind.RELEASE:
-                    released.add(message.number)
+                    released |= {message.number, *protocol.keys(message.payload)}
                 message.close()
             assert all(nodes[key] == found for key, found in heard.items())
             assert set(heard) >= set(nodes) - over

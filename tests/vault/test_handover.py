@@ -172,6 +172,21 @@ def test_the_newer_server_of_a_slot_stays_the_newer(rig: Rig, newer_connected_fi
     newer.adopt().close()
 
 
+@pytest.mark.parametrize("version", [protocol.VERSION, protocol.VERSION - 1])
+def test_each_goes_on_being_told_in_its_own_version(rig: Rig, version: int) -> None:
+    worker, spare = rig.talker(1), rig.talker()
+    spare.say(Kind.SERVE, 1, quantity=1, version=version)
+    worker.tunnel(rig.tunnel())
+    rig.hear()
+    _exec(rig)
+    assert [channel.version for channel in rig.holder.channels] == [protocol.VERSION, version]
+    worker.close()
+    rig.hear()
+    adopted = spare.adopt()
+    assert adopted.version == version
+    adopted.close()
+
+
 def test_slots_and_spares_stay_what_they_were(rig: Rig) -> None:
     worker, spare = rig.talker(3, 4), rig.talker()
     worker.tunnel(rig.tunnel())

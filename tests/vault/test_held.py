@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
-from splicer.vault.held import Held, unread
-from splicer.vault.protocol import TO_CLIENT, TO_POD, parked
+from splicer.vault import protocol
+from splicer.vault.held import Channel, Held, unread
+from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, parked
 from tests.vault.rig import Rig, Tunnel
 
 
@@ -22,6 +24,49 @@ def test_its_message_brings_the_pipes_that_hold_bytes(rig: Rig, ways: list[int])
     assert fds == (held.client, held.pod, *[held.pipes[way] for way in sorted(ways)])
     assert int.from_bytes(data[2:4]) == sum(parked(way) for way in ways)
     held.close()
+
+
+@pytest.mark.parametrize("version", [protocol.VERSION, protocol.VERSION - 1])
+def test_its_message_is_in_the_version_of_its_new_owner(rig: Rig, version: int) -> None:
+    held = _held(rig.tunnel())
+    data, _ = held.message(version)
+    assert data[0] == version
+    held.close()
+
+
+# ---- whether the other side is gone ----
+
+
+def _channel(rig: Rig) -> tuple[Channel, socket.socket]:
+    ours, its = protocol.channel()
+    rig.own(ours)
+    rig.own(its)
+    return Channel(ours), its
+
+
+def test_who_says_nothing_is_there(rig: Rig) -> None:
+    channel, _ = _channel(rig)
+    assert not channel.is_gone()
+
+
+def test_who_has_closed_is_gone_when_all_has_been_read(rig: Rig) -> None:
+    channel, its = _channel(rig)
+    with socket.socket() as sock:
+        protocol.send(its, protocol.pack(Kind.LISTENERS), (sock.fileno(),))
+    its.close()
+    assert not channel.is_gone()
+    message = protocol.receive(channel.sock)  # to look at it has taken nothing
+    assert message is not None
+    assert (message.kind, len(message.fds)) == (Kind.LISTENERS, 1)
+    message.close()
+    assert channel.is_gone()
+
+
+def test_who_has_closed_without_having_read_is_gone(rig: Rig) -> None:
+    channel, its = _channel(rig)
+    protocol.send(channel.sock, protocol.pack(Kind.COUNT))
+    its.close()
+    assert channel.is_gone()
 
 
 def test_shut_ends_connections_that_others_hold_too(rig: Rig) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import socket
 
 import pytest
@@ -63,6 +64,18 @@ def test_a_release_by_another_does_nothing(rig: Rig) -> None:
     rig.hear()
     assert not rig.holder.tunnels
     assert not tunnel.is_held()
+
+
+def test_one_release_may_speak_of_many(rig: Rig) -> None:
+    worker, other = rig.talker(1, 2), rig.talker(2, 2)
+    tunnels = [rig.tunnel(key) for key in (2, 4, 6, 8, 10)]
+    for tunnel in tunnels:
+        (other if tunnel.key == 6 else worker).tunnel(tunnel)
+    rig.hear()
+    worker.say(Kind.RELEASE, 2, protocol.pack_keys([4, 6, 99, 8]))
+    rig.hear()
+    assert [tunnel.is_held() for tunnel in tunnels] == [False, False, True, False, True]
+    assert sorted(rig.holder.tunnels) == [6, 10]
 
 
 def test_a_release_of_an_orphan_by_its_former_worker_is_none_of_the_next_ones(rig: Rig) -> None:
@@ -347,6 +360,75 @@ def test_an_adopter_that_dies_with_an_inherited_pipe_drained_and_its_own_dirty(r
     _close(adopted)
 
 
+def _registered_anew(rig: Rig, tunnel: Tunnel, word: int) -> Talker:
+    """The one who adopts a tunnel registers its inherited pipe as its own, and says that the bytes are `word`'s."""
+    adopter = rig.talker(1)
+    adopted = adopter.adopt()
+    assert adopted.number == tunnel.key
+    adopter.journal.words[0] = word
+    adopter.say(Kind.PIPE, 0, fds=(adopted.fds[2],))
+    _close(adopted)
+    rig.hear()
+    return adopter
+
+
+def test_an_inherited_pipe_that_its_new_worker_registers_is_held_once(rig: Rig) -> None:
+    tunnel = _orphan_with_bytes(rig, b"bytes", TO_CLIENT)
+    held = rig.holder.tunnels[tunnel.key]
+    adopter = _registered_anew(rig, tunnel, tunnel.key | TO_CLIENT)
+    assert held.pipes == {}
+    [fd] = rig.holder.channels[-1].pipes.values()
+    rig.holder.tidy()
+    assert not rig.holder.inherited
+    adopter.close()  # its bytes are the tunnel's as before
+    rig.hear()
+    assert held.pipes == {TO_CLIENT: fd}
+    adopted = rig.talker(1).adopt()
+    assert adopted.flags == protocol.parked(TO_CLIENT)
+    assert os.read(adopted.fds[2], 9) == b"bytes"
+    _close(adopted)
+
+
+def test_an_inherited_pipe_that_is_dropped_dirty_goes_back_to_its_tunnel(rig: Rig) -> None:
+    tunnel = _orphan_with_bytes(rig, b"bytes", TO_POD)
+    adopter = _registered_anew(rig, tunnel, tunnel.key | TO_POD)
+    adopter.say(Kind.DROP, 0, (tunnel.key | TO_POD).to_bytes(8))
+    rig.hear()
+    adopter.close()
+    rig.hear()
+    adopted = rig.talker(1).adopt()
+    assert os.read(adopted.fds[2], 9) == b"bytes"
+    _close(adopted)
+
+
+@pytest.mark.parametrize("word", [0, 2 | TO_CLIENT, 4 | TO_POD])
+def test_an_inherited_pipe_stays_while_the_journal_says_otherwise(rig: Rig, word: int) -> None:
+    tunnel = _orphan_with_bytes(rig, b"bytes", TO_POD)
+    _registered_anew(rig, tunnel, word)
+    assert list(rig.holder.tunnels[tunnel.key].pipes) == [TO_POD]
+
+
+def test_an_inherited_pipe_stays_beside_another_pipe_of_its_direction(rig: Rig) -> None:
+    tunnel = _orphan_with_bytes(rig, b"first", TO_POD)
+    adopter = rig.talker(1)
+    _close(adopter.adopt())
+    adopter.journal.words[0] = tunnel.key | TO_POD
+    adopter.pipe(rig.pipe(), 0, tunnel.key | TO_POD)
+    rig.hear()
+    assert list(rig.holder.tunnels[tunnel.key].pipes) == [TO_POD]
+
+
+def test_an_inherited_pipe_stays_when_somebody_else_registers_it(rig: Rig) -> None:
+    tunnel = _orphan_with_bytes(rig, b"bytes", TO_POD)
+    adopter, other = rig.talker(1), rig.talker()
+    adopted = adopter.adopt()
+    other.journal.words[0] = tunnel.key | TO_POD
+    other.say(Kind.PIPE, 0, fds=(adopted.fds[2],))
+    _close(adopted)
+    rig.hear()
+    assert list(rig.holder.tunnels[tunnel.key].pipes) == [TO_POD]
+
+
 def test_tidy_closes_inherited_pipes_that_are_drained(rig: Rig) -> None:
     worker, tunnel, drained, dirty = rig.talker(1), rig.tunnel(), rig.pipe(b"bytes"), rig.pipe(b"bytes")
     worker.tunnel(tunnel)
@@ -485,6 +567,40 @@ def test_other_versions_are_refused_and_their_descriptors_closed(rig: Rig, versi
     assert answer.kind == Kind.REFUSED
 
 
+@pytest.mark.parametrize("version", [protocol.VERSION, protocol.VERSION - 1])
+def test_each_is_told_in_its_own_version(rig: Rig, version: int) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    worker.tunnel(tunnel)
+    worker.close()
+    rig.hear()
+    heir = rig.talker()
+    heir.say(Kind.SERVE, 1, quantity=1, version=version)
+    for kind in (Kind.COUNT, Kind.ASK):
+        heir.say(kind, version=version)
+    rig.hear()
+    heard = [heir.answer() for _ in range(3)]
+    assert [(message.kind, message.version) for message in heard] == [
+        (kind, version) for kind in (Kind.TUNNEL, Kind.COUNT, Kind.LISTENERS)
+    ]
+    _close(*heard)
+
+
+def test_the_version_that_was_heard_last_counts(rig: Rig) -> None:
+    asker = rig.talker()
+    for version in (protocol.VERSION - 1, protocol.VERSION):
+        asker.say(Kind.COUNT, version=version)
+        rig.hear()
+        assert asker.answer().version == version
+
+
+def test_what_is_not_understood_changes_no_version(rig: Rig) -> None:
+    asker = rig.talker()
+    asker.say(Kind.COUNT, version=protocol.VERSION - 1)
+    asker.say(Kind.COUNT, version=protocol.VERSION + 1)
+    rig.hear()
+    assert rig.holder.channels[0].version == protocol.VERSION - 1
+
+
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in (Kind.LISTENERS, Kind.HELLO)] + [0, 99])
 def test_descriptors_that_nobody_asked_for_are_closed(rig: Rig, kind: int) -> None:
     worker = rig.talker(1)
@@ -575,14 +691,56 @@ def test_a_registration_that_finds_no_descriptor_costs_no_other(rig: Rig) -> Non
     assert list(rig.holder.tunnels) == [good.key]
     assert not lost.is_held()
     assert good.is_held()
-    answer = worker.hear()
+    refusal, answer = worker.hear(), worker.hear()
+    assert refusal is not None
+    assert (refusal.kind, refusal.number) == (Kind.RETURN, lost.key)
     assert answer is not None
     assert answer.quantity == 1
-    assert "vault_message_lost" in rig.logged
+    assert "vault_full" in rig.logged
     later = rig.tunnel(6)
     worker.tunnel(later)
     rig.hear()
     assert sorted(rig.holder.tunnels) == [2, 6]
+
+
+@pytest.mark.parametrize("version", [protocol.VERSION, protocol.VERSION - 1])
+def test_who_registers_what_there_is_no_room_for_is_told(rig: Rig, version: int) -> None:
+    worker, good, extra = rig.talker(1), rig.tunnel(2), [rig.tunnel(4), rig.tunnel(6)]
+    worker.tunnel(good)
+    worker.say(Kind.COUNT, version=version)
+    rig.hear()
+    worker.answer()
+    room, rig.holder._most = rig.holder._most, 0
+    for tunnel in extra:
+        fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno()
+        worker.say(Kind.TUNNEL, tunnel.key, b"", fds, version=version)
+        tunnel.inner_client.close()
+        tunnel.inner_pod.close()
+    rig.hear()
+    answers = [worker.answer(), worker.answer()]
+    assert [(one.kind, one.number, one.version) for one in answers] == [
+        (Kind.RETURN, 4, version),
+        (Kind.RETURN, 6, version),
+    ]
+    assert rig.logged.count("vault_full") == 1
+    assert [tunnel.is_held() for tunnel in (good, *extra)] == [True, False, False]
+    rig.holder._most = room
+    worker.tunnel(rig.tunnel(8))
+    rig.hear()
+    assert sorted(rig.holder.tunnels) == [2, 8]
+    assert worker.hears_nothing()
+
+
+def test_what_is_held_already_is_not_returned(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno()
+    worker.say(Kind.TUNNEL, tunnel.key, b"", fds)
+    rig.hear()
+    rig.holder._most = 0
+    worker.say(Kind.TUNNEL, tunnel.key, b"", fds)
+    rig.hear()
+    assert worker.hears_nothing()
+    assert list(rig.holder.tunnels) == [tunnel.key]
 
 
 def test_a_worker_that_dies_when_no_descriptor_is_left_is_outlived(rig: Rig) -> None:
@@ -626,6 +784,72 @@ def test_listeners_are_kept_and_given_back(rig: Rig) -> None:
         client.connect(names[0])
     second.say(Kind.LISTENERS, payload=b"[]")
     rig.hear()
+
+
+def _keeps(supervisor: Talker, payload: bytes = b'["first"]') -> None:
+    with socket.socket() as sock:
+        supervisor.say(Kind.LISTENERS, payload=payload, fds=(sock.fileno(),))
+
+
+def test_a_second_supervisor_is_refused_while_the_first_is_there(rig: Rig) -> None:
+    first, second = rig.talker(), rig.talker()
+    _keeps(first)
+    rig.hear()
+    before = open_descriptors()
+    second.say(Kind.ASK, version=protocol.VERSION - 1)
+    _keeps(second, b'["second"]')
+    rig.hear()
+    answers = [second.answer(), second.answer()]
+    assert [(one.kind, one.flags, one.version) for one in answers] == [
+        (Kind.REFUSED, 1, protocol.VERSION - 1),
+        (Kind.REFUSED, 1, protocol.VERSION),
+    ]
+    assert open_descriptors() - before == set()
+    assert rig.holder.listeners[0] == b'["first"]'
+    second.say(Kind.COUNT)  # a look is free
+    first.say(Kind.ASK)
+    _keeps(first, b'["anew"]')
+    rig.hear()
+    assert second.answer().kind == Kind.COUNT
+    answer = first.answer()
+    assert (answer.kind, answer.payload) == (Kind.LISTENERS, b'["first"]')
+    answer.close()
+    assert rig.holder.listeners[0] == b'["anew"]'
+    first.say(Kind.LISTENERS, payload=b"[]")
+    rig.hear()
+
+
+def test_who_only_asks_keeps_nobody_out(rig: Rig) -> None:
+    first, second = rig.talker(), rig.talker()
+    for supervisor in (first, second):
+        supervisor.say(Kind.ASK)
+        rig.hear()
+        assert supervisor.answer().kind == Kind.LISTENERS
+
+
+def test_a_refusal_for_another_reason_is_another(rig: Rig) -> None:
+    worker = rig.talker()
+    worker.say(Kind.ASK, version=protocol.VERSION + 1)
+    rig.hear()
+    answer = worker.answer()
+    assert (answer.kind, answer.flags) == (Kind.REFUSED, 0)
+
+
+# One program follows another: the end of the first may be read after the question of the second.
+def test_a_supervisor_whose_end_has_not_been_read_yet_keeps_nobody_out(rig: Rig) -> None:
+    first, second = rig.talker(), rig.talker()
+    _keeps(first)
+    rig.hear()
+    first.close()
+    second.say(Kind.ASK)
+    hear = rig.selector.get_key(rig.holder.channels[1].sock).data
+    hear(selectors.EVENT_READ)
+    answer = second.answer()
+    assert (answer.kind, answer.payload) == (Kind.LISTENERS, b'["first"]')
+    answer.close()
+    second.say(Kind.LISTENERS, payload=b"[]")
+    rig.hear()
+    assert rig.holder.listeners == (b"[]", ())
 
 
 def test_tunnels_are_counted(rig: Rig) -> None:
