@@ -13,9 +13,11 @@ from typing import Any
 import trio
 from setproctitle import setproctitle
 
+from splicer.control import wire
 from splicer.control.board import Board
 from splicer.control.lines import LineWriter
-from splicer.control.orders import received
+from splicer.control.orders import Superior, received
+from splicer.vault import protocol
 from splicer.vault.limits import raise_descriptor_limit
 from splicer.worker import Worker
 
@@ -46,10 +48,11 @@ def _worker(arguments: dict[str, Any], lines: LineWriter) -> Worker:
     vault = arguments.get("vault")
     socket_of_vault = arguments.get("vault_path")
     return Worker(
-        control=received(arguments["control"]),
+        supervisor=Superior(received(arguments["control"]), arguments.get("version", wire.VERSION)),
         board=Board(arguments["board"]),
         row=arguments["row"],
         vault=None if vault is None else received(vault),
+        vault_version=arguments.get("vault_version", protocol.VERSION),
         vault_path=None if socket_of_vault is None else Path(socket_of_vault),
         path=Path(arguments["path"]),
         environ=os.environ,

@@ -56,10 +56,11 @@ class Worker:
     """Serves a slot when it is told to.
 
     Args:
-        control: the channel to the supervisor.
+        supervisor: gives orders.
         board: where the processes show their numbers.
         row: this one's on it.
         vault: a connection to the vault, or None.
+        vault_version: that it speaks.
         vault_path: of its socket, if it is a process of its own.
         path: the configuration's file, for messages: its text comes from the supervisor.
         environ: for its ``${NAME}``.
@@ -68,23 +69,24 @@ class Worker:
 
     def __init__(
         self,
-        control: socket.socket,
+        supervisor: Superior,
         board: Board,
         row: int,
         vault: socket.socket | None,
+        vault_version: int,
         vault_path: Path | None,
         path: Path,
         environ: Mapping[str, str],
         lines: LineWriter,
     ) -> None:
-        self._supervisor = Superior(control)
+        self._supervisor = supervisor
         self._board = board
         self._row_number = row
         self._row = board.row(row)
         self._path = path
         self._environ = environ
         self._lines = lines
-        self._link = VaultLink(vault, vault_path, self._adopt, self._hear_of_vault)
+        self._link = VaultLink(vault, vault_path, self._adopt, self._hear_of_vault, vault_version)
         self._hub = Hub(keeper=self._link)
         self._balancer = Balancer()
         self._pool = IdlePool()

@@ -11,10 +11,11 @@ import trio
 from setproctitle import setproctitle
 
 from splicer.admin.process import Admin
+from splicer.control import wire
 from splicer.control.board import Board
 from splicer.control.lines import LineWriter
 from splicer.control.log import make_logger
-from splicer.control.orders import received
+from splicer.control.orders import Superior, received
 
 # The supervisor's affairs, all of them: this process ends when it is told to, or when the supervisor is gone.
 _IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)
@@ -31,7 +32,8 @@ def main() -> None:
     lines = LineWriter(stdout)
     log = make_logger(lines, arguments["format"], colors=os.isatty(stdout))
     try:
-        trio.run(Admin(received(arguments["control"]), Board(arguments["board"]), arguments["row"], log).run)
+        supervisor = Superior(received(arguments["control"]), arguments.get("version", wire.VERSION))
+        trio.run(Admin(supervisor, Board(arguments["board"]), arguments["row"], log).run)
     finally:
         lines.close()
 

@@ -20,14 +20,14 @@ class Admin:
     """Serves when it is told to.
 
     Args:
-        control: the channel to the supervisor.
+        supervisor: gives orders.
         board: where the processes show their numbers.
         row: this one's on it.
         log: the log.
     """
 
-    def __init__(self, control: socket.socket, board: Board, row: int, log: Logger) -> None:
-        self._supervisor = Superior(control)
+    def __init__(self, supervisor: Superior, board: Board, row: int, log: Logger) -> None:
+        self._supervisor = supervisor
         self._row = board.row(row)
         self._facts: dict[str, Any] = {}
         self._web = Web(pages(board, self._facts), log)

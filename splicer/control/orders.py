@@ -17,10 +17,12 @@ class Superior:
 
     Args:
         sock: our end of it.
+        version: that it speaks.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, version: int) -> None:
         self._sock = sock
+        self._version = version
 
     async def orders(self) -> AsyncIterator[tuple[wire.Words, list[int]]]:
         """What it says, with the descriptors that come along, until it is gone.
@@ -43,7 +45,7 @@ class Superior:
     def tell(self, word: str) -> None:
         """Answer."""
         with suppress(OSError):  # its end is about to be read
-            wire.say(self._sock, {"is": word})
+            wire.say(self._sock, {"is": word}, version=self._version)
 
 
 def received(fd: int) -> socket.socket:

@@ -61,7 +61,9 @@ class Fleet:
         ends = None
         try:
             ends = ours, its = channel()
-            arguments = {**arguments, "control": its.fileno(), "board": self.board.fd, "row": row}
+            # What starts may be newer than this program, and must speak so that it is understood here.
+            own = {"control": its.fileno(), "board": self.board.fd, "row": row, "version": wire.VERSION}
+            arguments = {**arguments, **own}
             pid = launch.spawn(module, arguments, [its.fileno(), self.board.fd, *fds])
         except OSError as error:
             if ends is not None:
@@ -117,6 +119,7 @@ class Fleet:
                 return
             except (ValueError, OSError) as error:
                 self._say("process_unheard", level="error", pid=process.pid, error=str(error))
+                process.kill()
                 heard = None
             if heard is None:
                 self._selector.unregister(process.sock)  # it says no more: it is dead, or about to be

@@ -15,7 +15,7 @@ from splicer.supervisor.listeners import Listeners
 from splicer.supervisor.say import Say
 from splicer.vault.handover import dump
 from splicer.vault.holder import Holder
-from splicer.vault.protocol import Kind, Message, ProtocolError, channel, pack, receive, send
+from splicer.vault.protocol import VERSION, Kind, Message, ProtocolError, channel, pack, receive, send
 
 _BETWEEN = 0.1  # seconds between two questions for the count
 _ANSWER = 2.0  # seconds that a vault has for an answer when all begins
@@ -87,7 +87,7 @@ class OwnVault:
         ours, its = channel()
         self.holder.attach(ours)
         fd = its.detach()
-        return {"vault": fd}, [fd]
+        return {"vault": fd, "vault_version": VERSION}, [fd]
 
     def tidy(self) -> None:
         """See `Vault`."""

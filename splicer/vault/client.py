@@ -12,6 +12,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -72,6 +73,7 @@ class VaultLink:
         path: of its socket, when it is a process of its own that may go and come back; None: once gone, it is gone.
         adopt: gets each tunnel that the vault hands over; it must not block.
         told: is told "vault_connected", "vault_lost" or "vault_refused".
+        version: that the vault speaks.
     """
 
     def __init__(
@@ -80,7 +82,9 @@ class VaultLink:
         path: Path | None,
         adopt: Callable[[Adopted], None],
         told: Callable[[str], None],
+        version: int = protocol.VERSION,
     ) -> None:
+        self._pack = partial(protocol.pack, version=version)
         self.journal = Journal()
         self._sock: socket.socket | None = None
         self._first = sock
@@ -179,7 +183,7 @@ class VaultLink:
         """
         if self._path is not None:
             self._tunnels[key] = _Known(passport, client, pod, adoptions)
-        data = protocol.pack(Kind.TUNNEL, key, passport, quantity=adoptions)
+        data = self._pack(Kind.TUNNEL, key, passport, quantity=adoptions)
         fds = client.fileno(), pod.fileno()
         if trio.current_time() < self._full_until:
             raise OSError(errno.EMFILE, "the vault has no descriptor left")
@@ -235,7 +239,7 @@ class VaultLink:
         if self._outbox:
             raise BlockingIOError
         self.words[place] = word
-        if self._sock is not None and not self._try_send(self._sock, protocol.pack(Kind.PIPE, place), (fd,)):
+        if self._sock is not None and not self._try_send(self._sock, self._pack(Kind.PIPE, place), (fd,)):
             raise BlockingIOError
         self._pipes[place] = fd
 
@@ -315,21 +319,21 @@ class VaultLink:
     # Descriptors are looked up when they leave: what was closed while it waited may be another's number by now.
     def _message(self, kind: Kind, number: int, payload: bytes) -> tuple[bytes, tuple[int, ...]] | None:
         if kind == Kind.HELLO:
-            return protocol.pack(kind), (self.journal.fd,)
+            return self._pack(kind), (self.journal.fd,)
         if kind == Kind.SERVE:
-            return protocol.pack(kind, number, quantity=self._serves[1] if self._serves else 1), ()
+            return self._pack(kind, number, quantity=self._serves[1] if self._serves else 1), ()
         if kind == Kind.PIPE:
             fd = self._pipes.get(number)
-            return None if fd is None else (protocol.pack(kind, number), (fd,))
+            return None if fd is None else (self._pack(kind, number), (fd,))
         if kind == Kind.TUNNEL:
             known = self._tunnels.get(number)
             if known is None:
                 return None
-            data = protocol.pack(kind, number, known.passport, quantity=known.adoptions)
+            data = self._pack(kind, number, known.passport, quantity=known.adoptions)
             return data, (known.client.fileno(), known.pod.fileno())
         if kind == Kind.DROP:
-            return protocol.pack(kind, number, self.words[number].to_bytes(8, "big")), ()
-        return protocol.pack(kind, number, payload), ()
+            return self._pack(kind, number, self.words[number].to_bytes(8, "big")), ()
+        return self._pack(kind, number, payload), ()
 
     async def _flush_forever(self, sock: socket.socket) -> None:
         while True:

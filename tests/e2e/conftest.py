@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,14 +11,27 @@ from tests.e2e.edge import ALL, Edge, running
 from tests.e2e.guide import guide_edge
 from tests.e2e.site import Site
 
+_LONGEST = 300  # seconds that a test may take
+
+
+# Trio bears no other exception at any place: an asynchronous test fails by it, another ends the whole run.
+def _hangs(*_: object) -> None:
+    signal.raise_signal(signal.SIGINT)
+
 
 # Not async: pytest-trio runs no asynchronous fixture that a test doesn't name.
 @pytest.fixture(autouse=True)
 def _watched() -> Iterator[None]:
-    """Logs are looked at from here on; no edge crashes."""
+    """Logs are looked at from here on; no edge crashes, and no test hangs."""
     for edge in ALL:
         edge.mark()
-    yield
+    before = signal.signal(signal.SIGALRM, _hangs)
+    signal.alarm(_LONGEST)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
     for edge in ALL:
         edge.check()
 

@@ -258,6 +258,7 @@ async def test_the_idle_and_the_lifetime_deadline_go_on(edge: Edge, place: Place
     assert min(line["duration_ms"] for line in edge.find("tunnel_close")) >= seconds * 1000 - 100
 
 
+@pytest.mark.slow
 async def test_one_that_is_older_than_it_may_be_silent(edge: Edge, place: Place) -> None:
     await edge.reload(text(edge.site, deadline="3s"))
     async with tunnel_at(edge, 1, f"/idle/{place.name}/x") as call:
@@ -268,6 +269,7 @@ async def test_one_that_is_older_than_it_may_be_silent(edge: Edge, place: Place)
         await echoes(call)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", _LONG)
 async def test_the_half_closed_deadline_goes_on(edge: Edge, calls: Calls, seconds: int) -> None:
     await edge.reload(text(edge.site, deadline=f"{seconds}s"))
@@ -357,6 +359,7 @@ async def gone(edge: Edge, victim: int) -> None:
     await until(lambda: victim not in worker_pids(edge.pid).values() and 1 in worker_pids(edge.pid))
 
 
+@pytest.mark.slow
 async def test_a_close_just_before_the_death(edge: Edge, calls: Calls) -> None:
     """Its worker may have seen it or not: the call ends in order once, and is told of once at most."""
     for number in range(8):
@@ -396,7 +399,7 @@ async def at_rest(edge: Edge) -> None:
     await until(lambda: len(session_of(edge.pid)) == 4)
 
 
-@pytest.mark.parametrize("waves", [2, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("waves", [1, pytest.param(12, marks=pytest.mark.slow)])
 async def test_no_descriptor_is_left(edge: Edge, place: Place, waves: int) -> None:
     """Hundreds of tunnels, some kills: in the end supervisor and workers have what they had in the beginning."""
 

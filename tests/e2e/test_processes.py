@@ -72,6 +72,7 @@ async def test_titles(edge: Edge) -> None:
     await until(lambda: titles(edge) == all_of(edge, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("few", [True, False])
 async def test_as_many_workers_as_cpus(*, few: bool) -> None:
     allowed = os.sched_getaffinity(0)
@@ -99,6 +100,7 @@ async def test_a_spare_that_dies(edge: Edge, nursery: trio.Nursery) -> None:
         assert (line["slot"], line["reason"], line["tunnels"]) == (None, "SIGKILL", 0)
         assert await the_only(edge, "spare") != spare
         await echoes(call)
+    await edge.line("tunnel_close")
     assert worker_pids(edge.pid) == workers
 
 
@@ -113,6 +115,7 @@ async def test_an_admin_process_that_dies(edge: Edge, nursery: trio.Nursery) -> 
         assert [worker["slot"] for worker in status["workers"]] == [1, 2]
         assert await the_only(edge, "admin") != before
         await echoes(call)
+    await edge.line("tunnel_close")
 
 
 async def test_a_worker_that_dies(edge: Edge, nursery: trio.Nursery) -> None:
@@ -185,6 +188,7 @@ splicer.worker.prepare = prepare
 """
 
 
+@pytest.mark.slow
 async def test_a_reload_while_a_spare_is_being_prepared(tmp_path: Path) -> None:
     """It got the old text, and must not serve by it."""
     site, slow, begun, patch = Site(pods=1), tmp_path / "slow", tmp_path / "begun", tmp_path / "patch"

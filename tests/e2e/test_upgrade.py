@@ -13,7 +13,14 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from operator import gt
 from pathlib import Path
 from random import Random
@@ -223,10 +230,9 @@ async def test_what_is_under_way_is_finished(edge: Edge, nursery: trio.Nursery) 
         await edge.line("upgraded")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 1])
-@pytest.mark.parametrize(
-    "paths", [*(pytest.param([path], marks=pytest.mark.slow) for path in _VERSIONS), _VERSIONS], ids=[*_VERSIONS, "all"]
-)
+@pytest.mark.parametrize("paths", [*([path] for path in _VERSIONS), _VERSIONS], ids=[*_VERSIONS, "all"])
 async def test_one_version_ahead(
     own_edge: Edge, own_code: Code, nursery: trio.Nursery, paths: list[str], workers: int
 ) -> None:
@@ -253,6 +259,7 @@ async def test_one_version_ahead(
         await talk.goes_on()
 
 
+@pytest.mark.slow
 async def test_changed_addresses_and_workers(nursery: trio.Nursery) -> None:
     """A reload can't put them in force."""
     site = Site(pods=2)
@@ -291,6 +298,7 @@ async def until_answered(address: tuple[str, int], target: str) -> Message:
             await trio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_during_a_drain(own_edge: Edge, own_code: Code, nursery: trio.Nursery) -> None:
     edge = own_edge
     place = edge.site.take()
@@ -312,20 +320,26 @@ async def test_during_a_drain(own_edge: Edge, own_code: Code, nursery: trio.Nurs
 # ---- it fails, and the old goes on ----
 
 
-async def fails(edge: Edge, place: Place, *words: str) -> list[Line]:
-    """Nothing changes, and the log says why."""
+async def fails(edge: Edge, place: Place, *words: str, broken: AbstractContextManager[None] | None = None) -> None:
+    """Nothing changes, and the log says why.
+
+    Args:
+        edge: to be upgraded.
+        place: of a pod that echoes.
+        words: in what the log says.
+        broken: changes the code; not before the spare is there, which would fail, too.
+    """
     await at_rest(edge)
     before = worker_pids(edge.pid)
     async with talking(edge, place):
-        said = await upgrade(edge)
-        assert events(said) == {"upgrade_fault", "upgrade_failed"}
+        with broken or nullcontext():
+            assert events(await upgrade(edge)) == {"upgrade_fault", "upgrade_failed"}
         [failed] = edge.find("upgrade_failed")
         assert failed["kept"] == "the old code"
         faults = " ".join(line["fault"] for line in edge.find("upgrade_fault"))
         assert all(word in faults for word in words), faults
         assert worker_pids(edge.pid) == before
         assert (await ask(edge.address, "GET", "/nowhere")).body == b"404 Not Found\n"
-    return said
 
 
 async def test_a_broken_file(edge: Edge, place: Place) -> None:
@@ -337,32 +351,32 @@ async def test_a_broken_file(edge: Edge, place: Place) -> None:
 
 
 async def test_code_that_can_not_be_imported(edge: Edge, place: Place, code: Code) -> None:
-    with code.changed({"worker.py": ("\nimport gc\n", f"\nimport gc\n{_RAISES}")}):
-        await fails(edge, place, "worker")
+    broken = code.changed({"worker.py": ("\nimport gc\n", f"\nimport gc\n{_RAISES}")})
+    await fails(edge, place, "worker", broken=broken)
     assert "RuntimeError: a bug" in edge.take_stderr()
 
 
 async def test_a_worker_that_can_not_be_prepared(edge: Edge, place: Place, code: Code) -> None:
     line = "        prepared = await self._read(fd)\n        config = "
-    with code.changed({"worker.py": (line, f"        {_RAISES}{line}")}):
-        await fails(edge, place, "worker")
+    await fails(edge, place, "worker", broken=code.changed({"worker.py": (line, f"        {_RAISES}{line}")}))
     assert "RuntimeError: a bug" in edge.take_stderr()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "line"),
     [
         ("supervisor.py", "import os"),
-        pytest.param("renewal.py", "import json", marks=pytest.mark.slow),
-        pytest.param("__main__.py", "import json", marks=pytest.mark.slow),
+        ("renewal.py", "import json"),
+        ("__main__.py", "import json"),
     ],
 )
 async def test_a_supervisor_that_can_not_be_imported(
     own_edge: Edge, own_place: Place, own_code: Code, path: str, line: str
 ) -> None:
     """The exec comes later: it must not be the first one to find out."""
-    with own_code.changed({f"supervisor/{path}": (f"\n{line}\n", f"\n{line}\n{_RAISES}")}):
-        await fails(own_edge, own_place)
+    broken = own_code.changed({f"supervisor/{path}": (f"\n{line}\n", f"\n{line}\n{_RAISES}")})
+    await fails(own_edge, own_place, broken=broken)
     own_edge.take_stderr()
 
 
@@ -382,18 +396,19 @@ async def test_an_admin_process_that_can_not_be_imported(own_code: Code, nursery
 
 
 async def test_two_versions_ahead(edge: Edge, place: Place, code: Code) -> None:
-    with code.changed({"supervisor/state.py": ("\nVERSION = 1\n", "\nVERSION = 3\n")}):
-        await fails(edge, place, "version")
+    broken = code.changed({"supervisor/state.py": ("\nVERSION = 1\n", "\nVERSION = 3\n")})
+    await fails(edge, place, "version", broken=broken)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["vault/protocol.py", "control/wire.py"])
 async def test_two_versions_of_the_messages_ahead(own_edge: Edge, own_place: Place, own_code: Code, path: str) -> None:
     """The workers that live would not be understood."""
-    with own_code.changed({path: ("\nVERSION = 1\n", "\nVERSION = 3\n")}):
-        await fails(own_edge, own_place, "version")
+    broken = own_code.changed({path: ("\nVERSION = 1\n", "\nVERSION = 3\n")})
+    await fails(own_edge, own_place, "version", broken=broken)
 
 
+@pytest.mark.slow
 async def test_an_address_that_is_taken(own_edge: Edge, own_place: Place) -> None:
     """The new file listens where somebody else does: the old address must not be given up for it."""
     edge, good = own_edge, own_edge.path.read_text()
@@ -408,6 +423,7 @@ async def test_an_address_that_is_taken(own_edge: Edge, own_place: Place) -> Non
 # ---- other signals meanwhile ----
 
 
+@pytest.mark.slow
 async def test_five_in_quick_succession(edge: Edge, place: Place) -> None:
     await at_rest(edge)
     async with talking(edge, place):
@@ -434,6 +450,7 @@ async def test_signals_mixed(edge: Edge, place: Place) -> None:
     assert not edge.find(("upgrade_failed", "upgrade_fault", "reload_failed"))
 
 
+@pytest.mark.slow
 async def test_recycle_and_upgrade_mixed(edge: Edge, place: Place) -> None:
     await at_rest(edge)
     async with talking(edge, place):
@@ -452,7 +469,7 @@ def new_route(path: str) -> str:
     return f'[[routes]]\nname = "new"\npath = "{path}"\nrespond = {{ status = 200 }}\n'
 
 
-@pytest.mark.parametrize("pause", [0.0, pytest.param(0.1, marks=pytest.mark.slow), 0.5])
+@pytest.mark.parametrize("pause", [0.0, *(pytest.param(pause, marks=pytest.mark.slow) for pause in (0.1, 0.5))])
 async def test_a_reload_during_an_upgrade(edge: Edge, place: Place, pause: float) -> None:
     """The newest file is in force in the end, whoever read it first."""
     await at_rest(edge)
@@ -470,6 +487,7 @@ async def test_a_reload_during_an_upgrade(edge: Edge, place: Place, pause: float
             assert (await ask_at(edge, slot, f"/new-{pause}")).status == 200
 
 
+@pytest.mark.slow
 async def test_a_reload_while_the_new_code_is_tried(own_edge: Edge, own_code: Code) -> None:
     """The trial has read the old file already when the new one is put in force."""
     edge = own_edge
@@ -499,6 +517,7 @@ def seen_from_here(path: Path) -> str:
     return os.path.relpath(path)
 
 
+@pytest.mark.slow
 async def test_the_commands_find_the_process(edge: Edge, tmp_path: Path) -> None:
     await at_rest(edge)
     for command, event, how in (

@@ -6,6 +6,7 @@ import json
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from splicer.vault.protocol import Kind, Message
 from tests.e2e.wire import PATIENCE, until
 
 _LOOK = 0.005  # seconds
+_LISTENS = "0A"  # TCP_LISTEN, as /proc/net/tcp has it
 
 
 class Vault:
@@ -79,8 +81,16 @@ class Vault:
         """How many it holds."""
         return self._ask(Kind.COUNT).quantity
 
+    def keeps(self, address: tuple[str, int]) -> bool:
+        """Whether it has the socket that listens there (proc(5), /proc/net/tcp)."""
+        host, port = address
+        near = "{:08X}:{:04X}".format(*struct.unpack("=I", socket.inet_aton(host)), port)
+        table = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        wanted = {f"socket:[{words[9]}]" for words in table if words[1] == near and words[3] == _LISTENS}
+        return any(str(link.readlink()) in wanted for link in Path(f"/proc/{self.pid}/fd").iterdir())
+
     def listeners(self) -> list[list[object]]:
-        """The addresses of the listeners that it keeps."""
+        """The addresses of the listeners that it keeps; nobody else may ask while a supervisor is there."""
         message = self._ask(Kind.LISTENERS, Kind.ASK)
         message.close()
         kept: list[list[object]] = json.loads(message.payload)
