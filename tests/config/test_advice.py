@@ -51,6 +51,4 @@ def test_what_this_version_does_not_serve_is_said() -> None:
         """,
         environ={},
     )
-    assert warnings(config) == (
-        "server.metrics: 0.0.0.0:9902: this version serves no metrics",
-    )
+    assert warnings(config) == ("server.metrics: 0.0.0.0:9902: this version serves no metrics",)
