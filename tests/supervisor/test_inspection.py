@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,14 +45,18 @@ class Loop:
 
 @pytest.fixture
 def loop() -> Iterator[Loop]:
+    before = _children()
     with none_left_open():
         loop = Loop()
         yield loop
         loop.inspection.close()
         assert not loop.selector.get_map(), "something is still watched"
         loop.selector.close()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert _children() <= before, "a child is left"
+
+
+def _children() -> set[str]:
+    return set(Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split())
 
 
 @pytest.fixture
