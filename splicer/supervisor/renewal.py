@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from splicer.control.wire import text_file
@@ -25,10 +26,12 @@ class Renewal:
 
     Args:
         desk: the supervisor's.
+        leave_off: ends what a child does for this program, and nobody will hear of after an exec.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, leave_off: Callable[[], None]) -> None:
         self._desk = desk
+        self._leave_off = leave_off
         self._rehearsal = Inspection(desk.selector)
         self._asked = 0
         self._slots: list[int] = []  # those whose workers are still to be replaced
@@ -76,6 +79,7 @@ class Renewal:
         if faults := desk.bind_more(facts):
             self._refuse(faults)
             return
+        self._leave_off()
         desk.crew.dismiss(State.STARTING, State.IMPORTED, State.READY)
         desk.attendant.dismiss()
         state, fds = self._state()

@@ -39,7 +39,7 @@ class Supervisor:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._reload = Reload(desk)
-        self._renewal = Renewal(desk)
+        self._renewal = Renewal(desk, self._reload.close)
         self._ending = Ending(desk)
         self._was_ready = False
 
