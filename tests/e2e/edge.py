@@ -213,7 +213,8 @@ class Edge:
         assert not bad, bad
         assert not self.noise, "stdout has lines that are no JSON"
         self._stderr.seek(0)
-        assert self._stderr.read() == b"", "stderr is not empty"
+        told = self._stderr.read()
+        assert not told, f"stderr is not empty: {told[-2000:]!r}"
 
     def close(self) -> None:
         """Stop at once, as SIGINT does, or by force; all must have gone well."""
