@@ -7,6 +7,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -302,8 +303,9 @@ async def test_a_drain_is_one_of_all_workers(own_edge: Edge, nursery: trio.Nurse
 async def test_connections_that_a_dead_worker_had_accepted_are_reset(edge: Edge) -> None:
     """A request that has no answer yet is lost, and its client hears of it at once."""
     await until(lambda: set(worker_pids(edge.pid)) == {1, 2})
-    async with dial(edge.address) as wire:
+    async with AsyncExitStack() as stack:
         with only(edge, 1):
+            wire = await stack.enter_async_context(dial(edge.address))
             await wire.send(b"GET / HTTP/1.1\r\n")
             async with dial(edge.address) as other:  # which is accepted behind it
                 await other.send(b"GET /health HTTP/1.1\r\nHost: edge.test\r\n\r\n")
