@@ -129,23 +129,6 @@ class Spliced:
 
 
 @define
-class FakeVault:
-    """A vault: who was registered, and what the peers had seen by then; who was released."""
-
-    registered: list[tuple[int, bytes, End, End]] = field(factory=list)
-    released: list[int] = field(factory=list)
-    on_register: Callable[[], Awaitable[None]] | None = None
-
-    async def register(self, key: int, passport: bytes, client: Any, pod: Any) -> None:
-        self.registered.append((key, passport, client, pod))
-        if self.on_register is not None:
-            await self.on_register()
-
-    def release(self, key: int, *, soon: bool) -> None:
-        self.released.append(key)
-
-
-@define
 class Edge:
     """The room. `pods`: by address, a script, an error to raise on connecting, or None for a silent address."""
 
