@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -55,10 +56,20 @@ def only(edge: Edge, slot: int) -> Iterator[None]:
     try:
         for pid in others:
             os.kill(pid, signal.SIGSTOP)
+        while not all(_is_stopped(pid) for pid in others):
+            time.sleep(0.001)
         yield
     finally:
         for pid in others:
             os.kill(pid, signal.SIGCONT)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Or dead; it goes on for an instant after the signal, and might still accept."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TZX"
+    except FileNotFoundError:
+        return True
 
 
 @asynccontextmanager

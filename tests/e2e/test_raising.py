@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -141,9 +142,10 @@ async def test_in_the_loop_of_the_hub(edge: Edge, place: Place, bugs: Bugs, nurs
     async with (
         tunnel_at(edge, 1, f"/ws/{place.name}/one") as one,
         tunnel_at(edge, 2, f"/ws/{place.name}/two") as two,
-        dial(edge.address) as exchange,
+        AsyncExitStack() as stack,
     ):
         with only(edge, 1):
+            exchange = await stack.enter_async_context(dial(edge.address))
             await exchange.send(request("GET", f"/http/{slow.name}/"))
             await asked.wait()
         slot = slot_of(edge, one)
@@ -163,8 +165,9 @@ async def test_in_the_loop_of_the_hub(edge: Edge, place: Place, bugs: Bugs, nurs
 
 
 async def test_in_the_session(edge: Edge, place: Place) -> None:
-    async with tunnel_at(edge, 1, f"/ws/{place.name}/x") as call, dial(edge.address) as kept:
+    async with tunnel_at(edge, 1, f"/ws/{place.name}/x") as call, AsyncExitStack() as stack:
         with only(edge, 1):
+            kept = await stack.enter_async_context(dial(edge.address))
             await kept.send(request("GET", "/health"))
             assert (await kept.reply()).status == 200
             before = worker_pids(edge.pid)

@@ -242,8 +242,9 @@ async def test_one_version_ahead(
     await tunnel_pod(nursery, place.address, place.port)
     await at_rest(edge)
     before = worker_pids(edge.pid)
-    async with talking(edge, place) as talk, dial(edge.address) as half:
+    async with talking(edge, place) as talk, AsyncExitStack() as stack:
         with only(edge, 2):
+            half = await stack.enter_async_context(dial(edge.address))
             await half.send(b"GET /health HTTP/1.1\r\n")
         edge.write(several(edge.site, workers))
         for path in paths:
