@@ -308,7 +308,7 @@ class Worker:
 
     async def _finish_alone(self) -> None:
         self._orphaned = True
-        if self._log is None:
+        if self._log is None or not self._row[Column.SLOT]:  # a spare has nothing to finish
             return
         self._log.error("supervisor_lost", tunnels=self._hub.tunnels)
         self._stop_listening()
