@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from splicer import __version__
+
+if TYPE_CHECKING:
+    from splicer.ops.client import Client
 
 app = typer.Typer(
     name="splicer",
@@ -21,8 +26,19 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+tunnels = typer.Typer(
+    help="Look at the live calls, close them, drain pods and routes: through the admin address.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(tunnels, name="tunnels")
+
 ConfigFile = Annotated[Path, typer.Option("-c", "--config", metavar="FILE", help="The configuration.")]
 Pid = Annotated[int | None, typer.Option(min=1, help="Of the supervisor, if several run the same file.")]
+Admin = Annotated[
+    str | None, typer.Option("--admin", metavar="HOST:PORT", help="The admin address, if not the one that FILE names.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="The answer of the admin address as it is, for scripts.")]
 _DEFAULT = Path("routing.toml")
 _HANDOVER = 20.0  # seconds
 
@@ -61,15 +77,9 @@ def vault(
     ] = "10m",
 ) -> None:
     """Hold the calls in a process of its own, so that they outlive all of `splicer run`."""
-    from splicer.config.plain import BadValue
-    from splicer.config.values import duration
     from splicer.supervisor.launch import become
 
-    try:
-        seconds = duration(keep)
-    except BadValue as error:
-        raise typer.BadParameter(str(error), param_hint="--keep") from error
-    become("splicer.supervisor.vault", {"socket": str(socket), "keep": seconds})
+    become("splicer.supervisor.vault", {"socket": str(socket), "keep": _seconds(keep, "--keep")})
 
 
 @app.command()
@@ -133,6 +143,79 @@ def explain(
 
 
 @app.command()
+def status(config: ConfigFile = _DEFAULT, admin: Admin = None, as_json: AsJson = False) -> None:
+    """Show how a running edge does: configuration, workers, drains."""
+    from splicer.ops import commands
+
+    with _asking(config, admin) as client:
+        commands.status(client, as_json=as_json)
+
+
+@tunnels.command("list")
+def tunnels_list(
+    config: ConfigFile = _DEFAULT,
+    admin: Admin = None,
+    route: Annotated[str | None, typer.Option(metavar="NAME", help="Only those of this route.")] = None,
+    pod: Annotated[str | None, typer.Option(metavar="NAME", help="Only those of this pod.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the live tunnels."""
+    from splicer.ops import commands
+
+    with _asking(config, admin) as client:
+        commands.list_tunnels(client, route=route, pod=pod, as_json=as_json)
+
+
+@tunnels.command("close")
+def tunnels_close(
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="As `splicer tunnels list` shows them.")],
+    config: ConfigFile = _DEFAULT,
+    admin: Admin = None,
+    as_json: AsJson = False,
+) -> None:
+    """End tunnels at once. Exit code 1 if one of them isn't there."""
+    from splicer.ops import commands
+
+    with _asking(config, admin) as client:
+        commands.close(client, ids, as_json=as_json)
+
+
+@tunnels.command("drain")
+def tunnels_drain(
+    config: ConfigFile = _DEFAULT,
+    admin: Admin = None,
+    pod: Annotated[str | None, typer.Option(metavar="NAME", help="This pod alone.")] = None,
+    route: Annotated[str | None, typer.Option(metavar="NAME", help="This route alone.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Lift the drain.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Until no tunnel remains.")] = False,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="How long to wait; then exit code 1. Without it: for ever.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep new calls off a pod, a route or the whole edge; live ones finish."""
+    from splicer.ops import commands
+    from splicer.ops.drain import Scope
+
+    if pod is not None and route is not None:
+        raise typer.BadParameter("a pod or a route, not both", param_hint="--pod, --route")
+    if "" in (pod, route):
+        raise typer.BadParameter("is empty", param_hint="--pod" if route is None else "--route")
+    if undo and wait:
+        raise typer.BadParameter("there is nothing to wait for with --undo", param_hint="--wait")
+    if timeout is not None and not wait:
+        raise typer.BadParameter("goes with --wait", param_hint="--timeout")
+    scope, seconds = Scope(pod, route), _seconds(timeout or "never", "--timeout")
+    with _asking(config, admin) as client:
+        if undo:
+            commands.lift(client, scope, as_json=as_json)
+        elif wait:
+            commands.drain_and_wait(client, scope, timeout=seconds, as_json=as_json)
+        else:
+            commands.drain(client, scope, as_json=as_json)
+
+
+@app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the tour.")] = False,
     port: Annotated[
@@ -146,6 +229,31 @@ def demo(
         run_demo(once=once, port=port)
     except DemoFailed as error:
         _fail(error.detail)
+
+
+@contextmanager
+def _asking(config: Path, admin: str | None) -> Iterator[Client]:
+    from splicer.config.plain import BadValue
+    from splicer.ops.client import Client
+    from splicer.ops.failure import AdminFailed
+    from splicer.ops.where import admin_address, admin_of
+
+    try:
+        yield Client(*(admin_of(config) if admin is None else admin_address(admin)))
+    except BadValue as error:
+        raise typer.BadParameter(str(error), param_hint="--admin") from error
+    except AdminFailed as error:
+        _fail(*error.faults)
+
+
+def _seconds(value: str, option: str) -> float:
+    from splicer.config.plain import BadValue
+    from splicer.config.values import duration
+
+    try:
+        return duration(value)
+    except BadValue as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 def _signal(signum: signal.Signals, config: Path, pid: int | None) -> int:

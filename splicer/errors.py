@@ -192,6 +192,13 @@ class NoEndpoint(PodError):
     reason = "no_endpoint"
 
 
+class PodDraining(PodError):
+    """An operator wants the pod to become empty."""
+
+    status = 503
+    reason = "pod_draining"
+
+
 class AddressNotAllowed(PodError):
     """The name's addresses all lie outside the upstream's `allow` networks."""
 

@@ -248,12 +248,27 @@ class AttemptOutcome:
         endpoint: the last one dialled; None if it came to none.
         failure: None for the one that served, "abandoned" if the exchange was over first, else an error's `reason`.
         detail: one line more.
+        pod: the name of that endpoint's.
     """
 
     upstream: str
     endpoint: str | None
     failure: str | None = None
     detail: str | None = None
+    pod: str | None = None
+
+
+@frozen
+class Quality:
+    """What TCP knows of the line to a peer, over the connection's whole life.
+
+    Args:
+        rtt: the smoothed round-trip time, in seconds.
+        retransmits: segments that were sent again.
+    """
+
+    rtt: float
+    retransmits: int
 
 
 @define
@@ -269,7 +284,11 @@ class Record:
         closer: who ended it; None while it lives.
         close_reason: a stable word: "eof", "reset", "idle", "complete", an error's `reason` ...
         detail: one line more when something went wrong.
+        protocol: what the client asked to upgrade to; None: plain HTTP.
         adopted: how often a tunnel has changed its worker.
+        ended: when it was over, on the monotonic clock, seconds; None while it lives.
+        client_line: the line to the client, at the end of a tunnel.
+        pod_line: the line to the pod, at the end of a tunnel.
     """
 
     id: str
@@ -295,3 +314,6 @@ class Record:
     close_reason: str | None = None
     detail: str | None = None
     adopted: int = 0
+    ended: float | None = None
+    client_line: Quality | None = None
+    pod_line: Quality | None = None

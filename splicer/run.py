@@ -16,6 +16,7 @@ from setproctitle import setproctitle
 from splicer.control import wire
 from splicer.control.board import Board
 from splicer.control.lines import LineWriter
+from splicer.control.metrics import Metrics, keep_in
 from splicer.control.orders import Superior, received
 from splicer.vault import protocol
 from splicer.vault.limits import raise_descriptor_limit
@@ -32,10 +33,12 @@ def main() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     setproctitle("splicer: spare")
     raise_descriptor_limit()
-    lines = LineWriter(sys.stdout.fileno())
+    arguments = json.loads(sys.argv[1])
+    metrics = _metrics(arguments)
+    lines = LineWriter(sys.stdout.fileno(), lost=metrics.dropped)
     code = 0
     try:
-        trio.run(_worker(json.loads(sys.argv[1]), lines).run)
+        trio.run(_worker(arguments, lines, metrics).run)
     except BaseException as error:  # noqa: BLE001 - printed; a task that is unwound now would cut off its call
         code = 1
         if not isinstance(error, SystemExit):
@@ -44,7 +47,19 @@ def main() -> None:
     os._exit(code)
 
 
-def _worker(arguments: dict[str, Any], lines: LineWriter) -> Worker:
+# No call may fail for want of room for a count.
+def _metrics(arguments: dict[str, Any]) -> Metrics:
+    directory = arguments.get("metrics")
+    try:
+        keep_in(None if directory is None else Path(directory), arguments["row"])
+        return Metrics()
+    except OSError as error:
+        print(f"splicer: this worker's metrics are not kept: {error}", file=sys.stderr)  # noqa: T201 - no log yet
+        keep_in(None, arguments["row"])
+        return Metrics()
+
+
+def _worker(arguments: dict[str, Any], lines: LineWriter, metrics: Metrics) -> Worker:
     vault = arguments.get("vault")
     socket_of_vault = arguments.get("vault_path")
     return Worker(
@@ -57,6 +72,7 @@ def _worker(arguments: dict[str, Any], lines: LineWriter) -> Worker:
         path=Path(arguments["path"]),
         environ=os.environ,
         lines=lines,
+        metrics=metrics,
     )
 
 

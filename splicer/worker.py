@@ -18,12 +18,18 @@ from attrs import astuple
 from setproctitle import getproctitle, setproctitle
 
 from splicer.config.schema import Config, ResolverSettings
-from splicer.control import wire
+from splicer.control import live, wire
 from splicer.control.accesslog import AccessLog
 from splicer.control.board import COUNTS, Board, Column
+from splicer.control.drains import DrainOrders
+from splicer.control.endpoints import EndpointStates
 from splicer.control.lines import LineWriter
 from splicer.control.log import Logger, make_logger
-from splicer.control.orders import Superior
+from splicer.control.metrics import Metrics
+from splicer.control.observers import Observers
+from splicer.control.orders import Superior, received
+from splicer.control.progress import Progress
+from splicer.control.query import Answer, Batches, answer_queries
 from splicer.control.reload import Prepared, prepare
 from splicer.errors import ConfigError, Side, TooManyConnections
 from splicer.net.dial import dial
@@ -36,7 +42,7 @@ from splicer.routing.table import RouteTable
 from splicer.session import passport
 from splicer.session.client import ClientLeg
 from splicer.session.connection import Connection
-from splicer.session.house import Counts, House, Rules
+from splicer.session.house import Counts, Drains, House, Rules
 from splicer.session.respond import send_refusal
 from splicer.session.tunnel import run_adopted
 from splicer.session.watch import watch_clients
@@ -65,6 +71,7 @@ class Worker:
         path: the configuration's file, for messages: its text comes from the supervisor.
         environ: for its ``${NAME}``.
         lines: where log lines go.
+        metrics: what is counted.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class Worker:
         path: Path,
         environ: Mapping[str, str],
         lines: LineWriter,
+        metrics: Metrics,
     ) -> None:
         self._supervisor = supervisor
         self._board = board
@@ -86,8 +94,13 @@ class Worker:
         self._path = path
         self._environ = environ
         self._lines = lines
+        self._metrics = metrics
+        self._endpoints = EndpointStates()
         self._link = VaultLink(vault, vault_path, self._adopt, self._hear_of_vault, vault_version)
         self._hub = Hub(keeper=self._link)
+        self._drains = DrainOrders(self._drain_parts, lambda: self._config.upstreams, lambda: self._resolver_in_force)
+        self._drained = self._all_drained = False
+        self._progress = Progress(self._hub)
         self._balancer = Balancer()
         self._pool = IdlePool()
         self._accepting = trio.CancelScope()
@@ -107,7 +120,8 @@ class Worker:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 trio.lowlevel.add_instrument(Interleave(self._hub))
-                for task in (self._hub.run, self._link.run, self._pool.run, self._show, partial(self._heed, signals)):
+                tasks = (self._hub.run, self._link.run, self._pool.run, self._progress.run, self._show)
+                for task in (*tasks, partial(self._heed, signals)):
                     nursery.start_soon(self._vital, task)
                 self._supervisor.tell("imported")
                 await self._vital(self._work)
@@ -123,7 +137,7 @@ class Worker:
                 if self._hub.left:  # unwinding would log the ends of calls that go on elsewhere
                     self._exit()
                 return
-            if words.get("fds") and not fds and words["do"] != "reload":
+            if words.get("fds") and not fds and words["do"] not in ("reload", "attend"):
                 raise OSError(f"no descriptor is left for what belongs to {words['do']!r}")
             await self._obey(words, fds)
         await self._finish_alone()
@@ -147,15 +161,21 @@ class Worker:
     async def _obey(self, words: wire.Words, fds: list[int]) -> None:
         match words["do"]:
             case "prepare":
-                await self._prepare(fds[0])
+                await self._prepare(words, fds[0])
             case "serve":
                 self._serve(words, fds)
             case "reload":
                 self._reload_soon(fds)
             case "drain":
-                self._house.draining = True
+                self._drained = self._house.draining = True
                 self._publish()
                 self._supervisor.tell("draining")
+            case "drains":
+                self._nursery.start_soon(self._vital, partial(self._follow, words["drains"]))
+            case "attend":
+                for fd in fds:  # there may be none left for it: then there is nobody to answer
+                    answer = partial(answer_queries, received(fd), self._answers())
+                    self._nursery.start_soon(self._vital, answer)
             case "expire":
                 self._hub.end_all(Side.PROXY, "drain")
             case "retire":
@@ -166,11 +186,14 @@ class Worker:
     # ---- a slot ----
 
     # All that takes time is done before there is a slot to take: calls may be waiting then.
-    async def _prepare(self, fd: int) -> None:
+    async def _prepare(self, words: wire.Words, fd: int) -> None:
         prepared = await self._read(fd)
         config = self._config = prepared.config
         self._log = make_logger(self._lines, config.log.format, colors=os.isatty(sys.stdout.fileno()))
-        self._observer = AccessLog(self._log, config.log.query)
+        self._access = AccessLog(self._log, config.log.query)
+        self._observer = Observers(self._metrics, self._endpoints, self._access)
+        self._metrics.know(config.routes)
+        self._progress.every(config.log.progress, self._access.tunnel_goes_on)
         self._house = House(
             rules=self._rules(config, prepared.table),
             dial=dial,
@@ -181,14 +204,18 @@ class Worker:
             vault=self._link,
             others=self._others,
         )
-        self._nursery.start_soon(self._vital, partial(watch_clients, self._house.waiting))
+        for task in (partial(watch_clients, self._house.waiting), self._drains.run):
+            self._nursery.start_soon(self._vital, task)
+        if words.get("drains"):
+            await self._follow(words["drains"])
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         self._supervisor.tell("prepared")
 
     def _serve(self, words: wire.Words, fds: list[int]) -> None:
-        self._house.draining = words["draining"]
+        self._drained = words["draining"]
+        self._house.draining = self._drained or self._all_drained
         self._row[Column.SLOT] = words["slot"]
         self._link.serve(words["slot"], words["slots"])
         self._listeners = [socket.socket(fileno=fd) for fd in fds]
@@ -196,6 +223,32 @@ class Worker:
         setproctitle(f"splicer: worker {words['slot']}")
         self._publish()
         self._supervisor.tell("serving")
+
+    # ---- what an operator asks for ----
+
+    async def _follow(self, wanted: wire.Words) -> None:
+        self._all_drained = wanted["all"] is not None
+        self._house.draining = self._drained or self._all_drained
+        await self._drains.follow(wanted)
+        self._supervisor.tell("drains_set")
+
+    def _drain_parts(self, drains: Drains) -> None:
+        self._house.drains = drains
+
+    def _answers(self) -> Mapping[str, Answer]:
+        slot = self._row[Column.SLOT]
+        return {
+            "tunnels": lambda _: live.tunnels(self._hub, slot),
+            "gauges": lambda _: live.counts(self._hub, slot),
+            "endpoints": lambda _: self._endpoints.rows(self._config, self._resolver_in_force, self._balancer.live),
+            "close": self._close_one,
+        }
+
+    def _close_one(self, words: wire.Words) -> Batches:
+        found = live.find(self._hub, words["id"])
+        if found is not None:
+            self._hub.end(found, Side.PROXY, "operator")
+            yield [{"closed": words["id"]}]
 
     async def _read(self, fd: int) -> Prepared:
         return await trio.to_thread.run_sync(prepare, wire.read_text(fd), self._path, self._environ)
@@ -250,6 +303,7 @@ class Worker:
             self._link.release(adopted.key)
             return
         self._link.remember(adopted)
+        self._row[Column.ADOPTED] += 1
         streams = TcpStream(adopted.client), TcpStream(adopted.pod)
         self._nursery.start_soon(run_adopted, self._house, past, *streams, adopted.pipes)
 
@@ -323,7 +377,9 @@ class Worker:
             self._row[Column.BEAT] += 1
             if self._log is not None:
                 self._publish()
-            await trio.sleep(_SHOW)
+            due = trio.current_time() + _SHOW
+            await trio.sleep_until(due)
+            self._metrics.late(trio.current_time() - due)
 
     # Who asks is about to tell of our own numbers, too: these must outlive us, for no total may ever fall.
     def _others(self) -> Counts:
@@ -334,6 +390,9 @@ class Worker:
         row, house = self._row, self._house
         row[Column.TUNNELS] = self._hub.tunnels
         row[Column.EXCHANGES] = len(house.waiting)
+        pipes = self._hub.pipes
+        row[Column.PIPES_POOLED], row[Column.PIPES_PARKED] = pipes.idle, pipes.in_use
+        row[Column.VAULT] = self._link.connected
         for column, count in zip(range(*COUNTS.indices(len(row))), astuple(house.counts), strict=True):
             row[column] = count
 
@@ -362,7 +421,9 @@ class Worker:
                 raise OSError("no descriptor is left for the text")  # noqa: TRY301 - told of like any other reason
             prepared = await self._read(fds[0])
             self._house.rules = self._rules(prepared.config, prepared.table)
-            self._observer.query = prepared.config.log.query
+            self._access.query = prepared.config.log.query
+            self._metrics.know(prepared.config.routes)
+            self._progress.every(prepared.config.log.progress, self._access.tunnel_goes_on)
             self._config = prepared.config
         except ConfigError as error:
             self._log_error("reload_failed", file=str(self._path), kept="the old routes", error=error.detail)
@@ -378,10 +439,19 @@ class Worker:
             trusted_proxies=config.server.trusted_proxies,
         )
 
+    @property
+    def _resolver_in_force(self) -> Resolver:
+        assert self._resolver is not None  # noqa: S101 - whoever asks comes after the configuration
+        return self._resolver[1]
+
     # A resolver outlives a reload that doesn't concern it: its last good answers may be all there is.
     def _resolver_for(self, config: Config) -> Resolver:
         lifetime = max(route.deadlines.resolve for route in config.routes)
         wanted = (config.resolver, lifetime)
         if self._resolver is None or self._resolver[0] != wanted:
-            self._resolver = wanted, Resolver(config.resolver, nursery=self._nursery, lifetime=lifetime)
+            counters = self._metrics.resolver
+            self._resolver = (
+                wanted,
+                Resolver(config.resolver, nursery=self._nursery, lifetime=lifetime, counters=counters),
+            )
         return self._resolver[1]

@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import trio
 from setproctitle import setproctitle
 
 from splicer.admin.process import Admin
+from splicer.admin.scrape import Scrape
 from splicer.control import wire
 from splicer.control.board import Board
 from splicer.control.lines import LineWriter
@@ -31,11 +33,22 @@ def main() -> None:
     stdout = sys.stdout.fileno()
     lines = LineWriter(stdout)
     log = make_logger(lines, arguments["format"], colors=os.isatty(stdout))
+    board = Board(arguments["board"])
+    metrics = arguments.get("metrics")
+    admin = Admin(
+        supervisor=Superior(received(arguments["control"]), arguments.get("version", wire.VERSION)),
+        board=board,
+        row=arguments["row"],
+        path=Path(arguments["path"]),
+        environ=os.environ,
+        scrape=lambda workers, facts: Scrape(board, workers, facts, None if metrics is None else Path(metrics)),
+        log=log,
+    )
     try:
-        supervisor = Superior(received(arguments["control"]), arguments.get("version", wire.VERSION))
-        trio.run(Admin(supervisor, Board(arguments["board"]), arguments["row"], log).run)
+        obeyed = trio.run(admin.run)
     finally:
         lines.close()
+    sys.exit(not obeyed)
 
 
 if __name__ == "__main__":

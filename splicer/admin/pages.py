@@ -1,41 +1,136 @@
-"""What there is to read, by path."""
+"""All pages of the admin address, and those of the scraper's."""
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from splicer import __version__
+from splicer.admin.current import Current
+from splicer.admin.drains import DrainDesk, iso
+from splicer.admin.facts import Facts
+from splicer.admin.table import Asked, Handler, Page, Table, in_json
+from splicer.admin.tunnels import Tunnels
+from splicer.admin.upstreams import listed
+from splicer.admin.workers import Workers
+from splicer.config.dump import as_tables
 from splicer.control.board import ROWS, Board, Column
-from splicer.model import Header, Respond
+from splicer.control.explain import explain
+from splicer.control.wire import Words
+from splicer.errors import BadRequest
+from splicer.model import Respond
 
 _PLACES = (Column.READING, Column.WRITING, Column.WAITING)  # every open connection stands in one of these
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
+_DRAIN = frozenset({"pod", "route"})
 
-Page = Callable[[], Respond]
-
-
-def in_json(value: Any, status: int = 200, headers: tuple[Header, ...] = ()) -> Respond:
-    """An answer in JSON."""
-    return Respond(status, json.dumps(value).encode() + b"\n", "application/json", headers)
+Scraping = Callable[[], Awaitable[bytes]]
 
 
-def pages(board: Board, facts: Mapping[str, Any]) -> Mapping[str, Page]:
-    """All pages by their paths.
+class Pages:
+    """What there is to read, by path.
 
     Args:
         board: where the processes show their numbers.
-        facts: what the supervisor has said last: the configuration's `generation`, whether it is `draining`. The pages
-            look into it whenever they are asked.
+        facts: what the supervisor has said last.
+        workers: are asked.
+        current: the configuration.
+        drains: the desk for drains.
+        scrape: gives the text for Prometheus.
     """
-    started = _start_of(os.getppid())
-    return {
-        "/healthz": lambda: Respond(200, b"ok\n"),
-        "/status": lambda: in_json(_status(board, facts, started)),
-    }
+
+    def __init__(
+        self, board: Board, facts: Facts, workers: Workers, current: Current, drains: DrainDesk, scrape: Scraping
+    ) -> None:
+        self._board = board
+        self._facts = facts
+        self._workers = workers
+        self._current = current
+        self._drains = drains
+        self._scrape = scrape
+        self._tunnels = Tunnels(workers, facts)
+        self._started = _start_of(os.getppid())
+
+    @property
+    def for_operators(self) -> Table:
+        """All of them."""
+        drains, tunnels = self._drains, self._tunnels
+        return {
+            **self.for_scraper,
+            "/status": _get(self._status),
+            "/tunnels": _get(tunnels.show, "route", "pod"),
+            "/tunnels/{id}": {"DELETE": Page(tunnels.close)},
+            "/drain": {
+                "GET": Page(drains.show),
+                "POST": Page(drains.begin, body=_DRAIN),
+                "DELETE": Page(drains.lift, body=_DRAIN),
+            },
+            "/config": _get(self._config),
+            "/upstreams": _get(self._upstreams),
+            "/explain": _get(self._explain, "method", "target", "header"),
+        }
+
+    @property
+    def for_scraper(self) -> Table:
+        """Those that harm nobody, whoever reads them."""
+        return {"/healthz": _get(_healthz), "/metrics": _get(self._metrics)}
+
+    async def _metrics(self, _: Asked) -> Respond:
+        return Respond(200, await self._scrape(), _EXPOSITION)
+
+    async def _config(self, _: Asked) -> Respond:
+        return in_json(as_tables(await self._current.config()))
+
+    async def _upstreams(self, _: Asked) -> Respond:
+        config = await self._current.config()
+        answers = await self._workers.ask("endpoints")
+        return in_json({"upstreams": listed(config, answers.rows), "missing_workers": answers.missing})
+
+    async def _explain(self, asked: Asked) -> Respond:
+        target = asked.one("target")
+        if target is None:
+            raise BadRequest("the target is missing: /explain?target=/path")
+        config = await self._current.config()
+        explanation = explain(config, asked.one("method") or "GET", target, asked.query.get("header", []))
+        return in_json({"found": explanation.found, "lines": explanation.lines})
+
+    async def _status(self, _: Asked) -> Respond:
+        words, board = self._facts.words, self._board
+        reload = words["reload"]
+        status = {
+            "version": __version__,
+            "generation": words["generation"],
+            "uptime_s": round(time.clock_gettime(time.CLOCK_BOOTTIME) - self._started, 3),
+            "draining": self._facts.draining,
+            "drains": await self._drains.progress(),
+            "remaining": board.total(Column.TUNNELS),
+            "workers": sorted(_workers(board, self._workers.pids), key=lambda worker: worker["slot"]),
+            "totals": {
+                "accepted": board.total(Column.ACCEPTED),
+                "handled": board.total(Column.HANDLED),
+                "requests": board.total(Column.REQUESTS),
+                "active": sum(board.total(place) for place in _PLACES),
+                "tunnels": board.total(Column.TUNNELS),
+            },
+            "config": {
+                "last_reload": {"ok": reload["last_ok"], "at": iso(reload["last_at"])},
+                "reloads": {"ok": reload["ok"], "failed": reload["failed"]},
+            },
+            "restarts": words["restarts"],
+        }
+        return in_json(status)
+
+
+async def _healthz(_: Asked) -> Respond:
+    return Respond(200, b"ok\n")
+
+
+def _get(handle: Handler, *query: str) -> Mapping[str, Page]:
+    return {"GET": Page(handle, frozenset(query))}
 
 
 # The edge is as old as the supervisor's process: neither an upgrade nor another admin process makes it younger.
@@ -45,31 +140,18 @@ def _start_of(pid: int) -> float:
     return int(after_its_name.split()[22 - 3]) / os.sysconf("SC_CLK_TCK")
 
 
-def _status(board: Board, facts: Mapping[str, Any], started: float) -> dict[str, Any]:
-    return {
-        "version": __version__,
-        "generation": facts["generation"],
-        "uptime_s": round(time.clock_gettime(time.CLOCK_BOOTTIME) - started, 3),
-        "draining": facts["draining"],
-        "workers": sorted(_workers(board), key=lambda worker: worker["slot"]),
-        "totals": {
-            "accepted": board.total(Column.ACCEPTED),
-            "handled": board.total(Column.HANDLED),
-            "requests": board.total(Column.REQUESTS),
-            "active": sum(board.total(place) for place in _PLACES),
-            "tunnels": board.total(Column.TUNNELS),
-        },
-    }
-
-
-# The spare and this process have a row, too, but no slot.
-def _workers(board: Board) -> Iterator[dict[str, int]]:
-    for number in range(1, ROWS):
-        row = board.row(number)
-        if row[Column.SLOT]:
-            yield {
-                "slot": row[Column.SLOT],
-                "tunnels": row[Column.TUNNELS],
-                "exchanges": row[Column.EXCHANGES],
-                "connections": sum(row[place] for place in _PLACES),
-            }
+# The spare and this process have a row, too, but no slot. While a slot has two processes, no row says which is which.
+def _workers(board: Board, pids: Mapping[int, list[int]]) -> Iterator[Words]:
+    rows = [row for row in map(board.row, range(1, ROWS)) if row[Column.SLOT]]
+    of_slot = Counter(row[Column.SLOT] for row in rows)
+    for row in rows:
+        slot = row[Column.SLOT]
+        known = pids.get(slot, [])
+        pid: dict[str, Any] = {"pid": known[0]} if of_slot[slot] == len(known) == 1 else {}
+        yield {
+            "slot": slot,
+            **pid,
+            "tunnels": row[Column.TUNNELS],
+            "exchanges": row[Column.EXCHANGES],
+            "connections": sum(row[place] for place in _PLACES),
+        }

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import trio
 
-from splicer.admin.pages import pages
+from splicer.admin.current import Current
+from splicer.admin.drains import DrainDesk
+from splicer.admin.facts import Facts
+from splicer.admin.pages import Pages, Scraping
 from splicer.admin.web import Web
+from splicer.admin.workers import Workers
 from splicer.control.board import Board, Column
 from splicer.control.log import Logger
-from splicer.control.orders import Superior
+from splicer.control.orders import Superior, received
+from splicer.control.wire import Words, read_text
 
 _BEAT = 0.1  # seconds
 
@@ -23,31 +30,78 @@ class Admin:
         supervisor: gives orders.
         board: where the processes show their numbers.
         row: this one's on it.
+        path: the configuration's file, for messages: its text comes from the supervisor.
+        environ: for its ``${NAME}``.
+        scrape: makes what gives the text for Prometheus.
         log: the log.
     """
 
-    def __init__(self, supervisor: Superior, board: Board, row: int, log: Logger) -> None:
+    def __init__(
+        self,
+        supervisor: Superior,
+        board: Board,
+        row: int,
+        path: Path,
+        environ: Mapping[str, str],
+        scrape: Callable[[Workers, Facts], Scraping],
+        log: Logger,
+    ) -> None:
         self._supervisor = supervisor
+        self._board = board
         self._row = board.row(row)
-        self._facts: dict[str, Any] = {}
-        self._web = Web(pages(board, self._facts), log)
+        self._path = path
+        self._environ = environ
+        self._scrape = scrape
+        self._log = log
+        self._facts = Facts()
 
-    async def run(self) -> None:
-        """Do what the supervisor says, until it says stop or is gone."""
+    async def run(self) -> bool:
+        """Do what the supervisor says, until it says stop or is gone; False if it could not be obeyed."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
+            self._workers = Workers(nursery, self._log)
+            self._current = Current(nursery, self._path, self._environ, self._log)
+            self._nursery = nursery
             self._supervisor.tell("ready")
-            async for words, fds in self._supervisor.orders():
-                match words["do"]:
-                    case "serve":
-                        self._facts |= words
-                        nursery.start_soon(self._web.serve, [socket.socket(fileno=fd) for fd in fds])
-                        self._supervisor.tell("serving")
-                    case "facts":
-                        self._facts |= words
-                    case "stop":
-                        break
+            obeyed = await self._work()
             nursery.cancel_scope.cancel()
+        return obeyed
+
+    # Who has no descriptor left had better end: nothing of this process is worth keeping, and the next one gets all.
+    async def _work(self) -> bool:
+        async for words, fds in self._supervisor.orders():
+            if words["do"] == "stop":
+                break
+            if len(fds) != words.get("fds", 0):
+                self._log.error("no_descriptor", process="admin", order=words["do"])
+                return False
+            self._obey(words, fds)
+        return True
+
+    def _obey(self, words: Words, fds: list[int]) -> None:
+        match words["do"]:
+            case "serve":
+                self._facts.learn(words)
+                self._serve([socket.socket(fileno=fd) for fd in fds], words.get("admin_listeners", len(fds)))
+                self._supervisor.tell("serving")
+            case "facts":
+                self._facts.learn(words)
+            case "config":
+                self._current.learn(read_text(*fds))
+            case "worker":
+                self._workers.add(words["slot"], words["pid"], received(*fds))
+            case _:
+                for fd in fds:
+                    os.close(fd)
+
+    def _serve(self, listeners: list[socket.socket], of_operators: int) -> None:
+        drains = DrainDesk(self._supervisor, self._facts, self._workers, self._current, self._board)
+        scrape = self._scrape(self._workers, self._facts)
+        pages = Pages(self._board, self._facts, self._workers, self._current, drains, scrape)
+        for_operators = Web(pages.for_operators, self._log)
+        for_scraper = Web(pages.for_scraper, self._log, any_host=True)
+        self._nursery.start_soon(for_operators.serve, listeners[:of_operators])
+        self._nursery.start_soon(for_scraper.serve, listeners[of_operators:])
 
     async def _beat(self) -> None:
         while True:

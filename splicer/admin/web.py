@@ -4,53 +4,47 @@ from __future__ import annotations
 
 import socket
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from http import HTTPStatus
-from ipaddress import ip_address
 
 import trio
+from attrs import define
 
-from splicer.admin.pages import Page, in_json
+from splicer.admin.guard import check_host, check_origin
+from splicer.admin.reading import read_body, read_query
+from splicer.admin.table import Asked, Refused, Table, allowed, find, in_json
 from splicer.control.log import Logger
-from splicer.errors import (
-    BodyTooLarge,
-    ClientGone,
-    Forbidden,
-    MethodNotAllowed,
-    NotFound,
-    SplicerError,
-    TooManyConnections,
-)
-from splicer.http1.request import parse_request
+from splicer.errors import ClientGone, MethodNotAllowed, SplicerError, TooManyConnections
+from splicer.http1.request import parse_request, request_line
 from splicer.http1.writer import simple_response
 from splicer.model import RequestHead, Respond
 from splicer.net.listen import accept_forever
 from splicer.net.stream import TcpStream
-from splicer.routing.hosts import host_name
 from splicer.session.client import ClientLeg
 from splicer.session.respond import refusal, send_answer
 
 _HEAD_SECONDS = 10.0
+_HANDLER_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 75.0
 _HEAD_BYTES = 16 * 1024
+_PIECE_BYTES = 64 * 1024  # of an answer: a slow line is no reader that has stopped
 _MOST_CONNECTIONS = 64
-_METHODS = ("GET", "HEAD")
 _QUIET = 10.0  # seconds between two lines about the same exhaustion
-_OWN_NAMES = frozenset({"localhost", host_name(socket.gethostname())})
 
 
 class Web:
     """Serves pages.
 
     Args:
-        pages: by path.
+        table: of the pages.
         log: is told what goes wrong here.
+        any_host: by whatever name a client calls this address.
     """
 
-    def __init__(self, pages: Mapping[str, Page], log: Logger) -> None:
-        self._pages = pages
+    def __init__(self, table: Table, log: Logger, *, any_host: bool = False) -> None:
+        self._table = table
         self._log = log
+        self._any_host = any_host
         self._connections = 0
         self._exhausted_logged = -_QUIET
 
@@ -90,37 +84,49 @@ class Web:
 
     # Whether another request may follow: only if the next byte is surely its first.
     async def _take_request(self, client: ClientLeg) -> bool:
-        head = None
+        raw, exchange = b"", _Exchange()
         try:
-            raw = await client.read_head(_HEAD_SECONDS, _HEAD_BYTES)
-            if raw is None:
+            heard = await client.read_head(_HEAD_SECONDS, _HEAD_BYTES)
+            if heard is None:
                 return False
-            head, _ = parse_request(raw, limit=_HEAD_BYTES)
-            answer = self._page(head)()
+            raw = heard
+            answer = await self._answer(client, raw, exchange)
         except ClientGone:
             raise
+        except MethodNotAllowed:
+            line = request_line(raw)  # the parser refuses some methods on any path: there may be no head
+            allow = ", ".join(allowed(self._table, line[1] if line else ""))
+            answer = in_json({"error": f"allowed are: {allow}"}, 405, ((b"Allow", allow.encode()),))
         except SplicerError as error:
-            answer = _refused(error)
-        more = head is not None and _persists(head)
-        head_only = head is not None and head.method == "HEAD"
+            answer = in_json({"error": error.detail}, error.status)
+        head_only = exchange.head is not None and exchange.head.method == "HEAD"
+        more = exchange.persists
         data = simple_response(
             answer.status, answer.body, answer.content_type, answer.headers, head_only=head_only, close=not more
         )
-        await send_answer(client, data)
+        for start in range(0, len(data), _PIECE_BYTES):
+            await send_answer(client, data[start : start + _PIECE_BYTES])
+            await trio.lowlevel.checkpoint()
         if not more:
             await client.linger()
         return more
 
-    def _page(self, head: RequestHead) -> Page:
-        if not _is_ours(head.host):
-            raise Forbidden(f"Host {head.host!r}")
-        if head.path not in self._pages:
-            raise NotFound(head.path)
-        if head.method not in _METHODS:
-            raise MethodNotAllowed(_METHODS)
-        if head.has_body:
-            raise BodyTooLarge("a body where none is wanted")
-        return self._pages[head.path]
+    async def _answer(self, client: ClientLeg, raw: bytes, exchange: _Exchange) -> Respond:
+        head, server = parse_request(raw, limit=_HEAD_BYTES)
+        exchange.head, exchange.unread = head, head.has_body
+        if not self._any_host:
+            check_host(head)
+        page, part = find(self._table, head.method, head.path)
+        check_origin(head)
+        query = read_query(head, page)
+        body = await read_body(client, head, server, page)
+        exchange.unread = False
+        with trio.move_on_after(_HANDLER_SECONDS):
+            try:
+                return await page.handle(Asked(query, body, part))
+            except Refused as error:
+                return in_json({"error": str(error)}, error.status)
+        return in_json({"error": f"no answer within {_HANDLER_SECONDS:g} s"}, 504)
 
     def _exhausted(self, error: OSError) -> None:
         now = trio.current_time()
@@ -129,28 +135,19 @@ class Web:
             self._log.error("accept_backs_off", error=error.strerror)
 
 
-# A web page can have its own name resolve to this address, and its scripts may then read what comes from here (DNS
-# rebinding). But their browser sends that name as Host, and an address can't be made to resolve elsewhere.
-def _is_ours(host: str) -> bool:
-    name = host_name(host)
-    if name in _OWN_NAMES:
-        return True
-    try:
-        ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True
+@define
+class _Exchange:
+    """What the answer must know of its request."""
 
+    head: RequestHead | None = None
+    unread: bool = False  # bytes of its body may still come
 
-def _refused(error: SplicerError) -> Respond:
-    allow = ((b"Allow", ", ".join(_METHODS).encode()),) if isinstance(error, MethodNotAllowed) else ()
-    return in_json({"error": HTTPStatus(error.status).phrase.lower()}, error.status, allow)
-
-
-def _persists(head: RequestHead) -> bool:
-    if head.version != "1.1" or head.has_body:
-        return False
-    return not any(b"close" in value.lower() for value in head.values(b"connection"))
+    @property
+    def persists(self) -> bool:
+        head = self.head
+        if head is None or head.version != "1.1" or self.unread:
+            return False
+        return not any(b"close" in value.lower() for value in head.values(b"connection"))
 
 
 # The answer fits into the empty buffer of a new connection, and whoever has sent a request already may lose it.

@@ -14,7 +14,7 @@ from splicer.routing.shadow import shadowed
 
 def warnings(config: Config) -> tuple[str, ...]:
     """One line for each oddity, with its route and key; a configuration without any gets none."""
-    return (*_shadows(config), *_hurry(config), *_idle_upstreams(config), *_in_vain(config), *_not_served(config))
+    return (*_shadows(config), *_hurry(config), *_idle_upstreams(config), *_in_vain(config), *_hidden(config))
 
 
 def _place(route: Route) -> str:
@@ -62,7 +62,7 @@ def _in_vain(config: Config) -> Iterator[str]:
             yield f"{_place(route)}: deadlines.drain: is the whole edge's; only the one in [deadlines] counts"
 
 
-def _not_served(config: Config) -> Iterator[str]:
-    """What the format has and this version doesn't act on."""
-    if config.server.metrics is not None:
-        yield f"server.metrics: {config.server.metrics}: this version serves no metrics"
+def _hidden(config: Config) -> Iterator[str]:
+    metrics = config.server.metrics
+    if metrics is not None and not metrics.port:
+        yield f"server.metrics: {metrics}: port 0 takes any free one, which no scraper knows"

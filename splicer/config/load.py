@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from attrs import Factory, define
@@ -43,8 +43,7 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
         raise ConfigError((_line(name, str(error)),)) from None
     loading = _Loading(document)
     loading.check_sections()
-    server = loading.section("server", SERVER)
-    loading.tell("server", clashes(server))
+    server = loading.section("server", SERVER, clashes)
     deadlines = loading.section("deadlines", DEADLINES)
     limits = loading.section("limits", LIMITS)
     log = loading.section("log", LOG)
@@ -105,11 +104,16 @@ class _Loading:
             if key not in _SECTIONS:
                 self.faults.append(f"{toml_key(key)}: unknown section{suggest(key, _SECTIONS)}")
 
-    def section(self, key: str, reader: Reader[T]) -> T:
-        """One table, with the defaults where it has faults."""
+    def section(
+        self, key: str, reader: Reader[T], rules: Callable[[T, frozenset[str]], Iterable[Fault]] | None = None
+    ) -> T:
+        """One table, with the defaults where it has faults; `rules` tells those that no key has on its own."""
         reading = reader.read(self.document.get(key, {}))
         self.tell(key, reading.faults)
-        return reader({}) if reading.value is None else reading.value
+        value = reader({}) if reading.value is None else reading.value
+        if rules is not None:
+            self.tell(key, rules(value, reading.broken))
+        return value
 
     def upstreams(self) -> dict[str, Upstream | None] | None:
         """All upstreams, None for one with faults; None altogether if there is no telling which there are."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from splicer.config.addresses import fixed_hosts, listen_address, listen_addresses, nameserver, network
 from splicer.config.plain import boolean, choice, integer_from, list_of
-from splicer.config.schema import Limits, LogSettings, ResolverSettings, ServerSettings
+from splicer.config.schema import Limits, ListenAddress, LogSettings, ResolverSettings, ServerSettings
 from splicer.config.structure import Fault, Reader
 from splicer.config.values import duration, size_from, unless
 
@@ -43,12 +44,31 @@ RESOLVER = Reader(
 )
 
 
-def clashes(server: ServerSettings) -> Iterator[Fault]:
-    """Addresses that two of the server's keys claim."""
-    taken = dict.fromkeys(server.listen, "listen")
-    for key, address in (("admin", server.admin), ("metrics", server.metrics)):
-        if address is None or not address.port:
+def clashes(server: ServerSettings, broken: frozenset[str]) -> Iterator[Fault]:
+    """Addresses that two of the server's listeners claim: the second couldn't listen there (bind(2), EADDRINUSE).
+
+    Invariant: a key that has a fault of its own causes no other fault.
+
+    Args:
+        server: with the defaults for the broken keys.
+        broken: the keys that have a fault.
+    """
+    claims = [*(("listen", address) for address in server.listen), ("admin", server.admin), ("metrics", server.metrics)]
+    taken: list[tuple[str, ListenAddress]] = []
+    for key, address in claims:
+        if key in broken or address is None:
             continue
-        if address in taken:
-            yield Fault((key,), f"{address} is taken by server.{taken[address]}")
-        taken[address] = key
+        for holder, other in taken:
+            if _overlap(address, other):
+                by = f"server.{holder}" if address == other else f"{other} of server.{holder}"
+                yield Fault((key,), f"{address} is taken by {by}")
+                break
+        taken.append((key, address))
+
+
+def _overlap(one: ListenAddress, other: ListenAddress) -> bool:
+    """Whether only one of two can be had: "0.0.0.0" is all of IPv4, "::" all of IPv6 alone, port 0 any free one."""
+    if not one.port or one.port != other.port:
+        return False
+    first, second = ip_address(one.host), ip_address(other.host)
+    return first.version == second.version and (first == second or first.is_unspecified or second.is_unspecified)

@@ -1,4 +1,4 @@
-"""The access log: a line when a tunnel opens, and one when it or an exchange ends."""
+"""The access log: a line when a tunnel opens, now and then while it lives, and one when it or an exchange ends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any
 import trio
 from attrs import define
 
+from splicer.control.live import line
 from splicer.control.log import Logger
 from splicer.errors import SplicerError
 from splicer.model import AttemptOutcome, Record
+from splicer.net.tcpinfo import quality
+from splicer.relay.leg import Tunnel
 
 _MOST_CHARACTERS = 1024  # of one text: a log line has 4 KiB at most
 
@@ -36,7 +39,25 @@ class AccessLog:
         """See `session.house.Observer`."""
         if record.logged:
             fields = self._request(record) | _handshake(record) | _end(record)
-            self.log.info("tunnel_close", **fields, adopted=record.adopted)
+            lines = line(record.client_line, "client") | line(record.pod_line, "pod")
+            self.log.info("tunnel_close", **fields, adopted=record.adopted, **lines)
+
+    def tunnel_goes_on(self, tunnel: Tunnel, record: Record) -> None:
+        """It has been open for another `log.progress`."""
+        if record.logged:
+            now = trio.current_time()
+            lines = line(quality(tunnel.client.sock), "client") | line(quality(tunnel.pod.sock), "pod")
+            self.log.info(
+                "tunnel_progress",
+                **self._request(record),
+                pod=record.endpoint.pod if record.endpoint else None,
+                bytes_to_pod=tunnel.client.total,
+                bytes_to_client=max(0, tunnel.pod.total),
+                duration_ms=_ms(now - record.started),
+                idle_ms=_ms(max(0.0, now - tunnel.last)),
+                adopted=record.adopted,
+                **lines,
+            )
 
     def exchange_ended(self, record: Record) -> None:
         """See `session.house.Observer`."""
@@ -96,7 +117,7 @@ def _end(record: Record) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "bytes_to_pod": record.to_pod,
         "bytes_to_client": record.to_client,
-        "duration_ms": _ms(trio.current_time() - record.started),
+        "duration_ms": _ms((record.ended or trio.current_time()) - record.started),
         "closed_by": record.closer,
         "reason": record.close_reason,
     }

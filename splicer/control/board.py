@@ -27,10 +27,16 @@ class Column(IntEnum):
     WRITING = 7
     WAITING = 8
     SLOT = 9  # that a worker serves; 0: none
+    ADOPTED = 10  # tunnels that were another worker's
+    PIPES_POOLED = 11
+    PIPES_PARKED = 12
+    VAULT = 13  # 1: calls are protected
+    SEEN_TO_POD = 14  # in row 0 alone: the most bytes that a scrape has told of
+    SEEN_TO_CLIENT = 15
 
 
 COUNTS = slice(Column.ACCEPTED, Column.WAITING + 1)
-_KEPT = (Column.ACCEPTED, Column.HANDLED, Column.REQUESTS)  # totals: a dead process's are not forgotten
+_KEPT = (Column.ACCEPTED, Column.HANDLED, Column.REQUESTS, Column.ADOPTED)  # totals: a dead process's are not forgotten
 
 
 class Board:

@@ -8,7 +8,7 @@ from attrs import asdict, frozen
 
 from splicer.config.schema import Config
 from splicer.config.values import format_duration
-from splicer.errors import SplicerError
+from splicer.errors import BadRequest, SplicerError
 from splicer.http1.request import parse_request
 from splicer.model import Match, RequestHead, Respond, Route
 from splicer.routing.rewrite import target_path
@@ -21,7 +21,7 @@ class Explanation:
     """What there is to say.
 
     Args:
-        lines: for a person.
+        lines: for a person; printable, whatever was asked.
         found: whether a route serves the request.
     """
 
@@ -37,14 +37,16 @@ def explain(config: Config, method: str, target: str, headers: Sequence[str]) ->
         method: the request's.
         target: the request target: a path, with or without a query.
         headers: "Name: value" each; without a Host, "localhost" stands in.
+
+    Returns:
+        An explanation of any text; what can be no request is told as the fault that the edge answers.
     """
     if not any(header.lower().startswith("host:") for header in headers):
         headers = ("Host: localhost", *headers)
     lines = [f"{method} {target}", *(f"  {header}" for header in headers), ""]
-    raw = "\r\n".join((f"{method} {target} HTTP/1.1", *headers, "", "")).encode("utf-8", "replace")
     table = RouteTable(config.routes)
     try:
-        head, _ = parse_request(raw, limit=config.limits.head_bytes)
+        head, _ = parse_request(_raw_head(method, target, headers), limit=config.limits.head_bytes)
         lines += [
             f"  {route.index} {route.name}: {why}" for route, why in table.explain(head.method, head.host, head.path)
         ]
@@ -53,8 +55,33 @@ def explain(config: Config, method: str, target: str, headers: Sequence[str]) ->
         for line in _serving(match, head):  # one at a time: what is known before a fault is told
             lines.append(line)
     except SplicerError as error:
-        return Explanation((*lines, "", f"{error.status}: {error.detail}"), found=False)
-    return Explanation(tuple(lines), found=True)
+        return _explanation((*lines, "", f"{error.status}: {error.detail}"), found=False)
+    return _explanation(lines, found=True)
+
+
+def _raw_head(method: str, target: str, headers: Sequence[str]) -> bytes:
+    """The head as it would come.
+
+    Invariant: each part stays in its own line, so that none can bring along a header that nobody gave.
+    """
+    for kind, parts in (("the method", [method]), ("the target", [target]), ("a header", headers)):
+        if any("\r" in part or "\n" in part for part in parts):
+            raise BadRequest(f"line break in {kind}")
+    if "" in headers:
+        raise BadRequest("field line without a colon")
+    # A lone surrogate is a byte of the command line that is no UTF-8 (PEP 383), or nonsense: never a "?".
+    return "\r\n".join((f"{method} {target} HTTP/1.1", *headers, "", "")).encode("utf-8", "surrogatepass")
+
+
+def _explanation(lines: Sequence[str], *, found: bool) -> Explanation:
+    """Each line stays one, and blinds no terminal: what a person gave, or a regex of the file, may hold anything."""
+    return Explanation(tuple(map(_printable, lines)), found)
+
+
+def _printable(line: str) -> str:
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in line
+    )
 
 
 def _serving(match: Match, head: RequestHead) -> Iterator[str]:

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 _CAPACITY = 10_000  # lines
 _GATHER = 0.02  # seconds: under load the thread wakes once for many lines
@@ -21,9 +22,11 @@ class LineWriter:
     Args:
         fd: the descriptor; it stays open.
         capacity: how many lines may wait.
+        lost: is told how many lines are dropped, in whatever thread.
     """
 
-    def __init__(self, fd: int, capacity: int = _CAPACITY) -> None:
+    def __init__(self, fd: int, capacity: int = _CAPACITY, lost: Callable[[int], None] = lambda _: None) -> None:
+        self._lost = lost
         self.dropped = 0
         self._fd = fd
         self._capacity = capacity
@@ -36,7 +39,7 @@ class LineWriter:
     def write(self, line: str) -> None:
         """Queue one line, without its newline."""
         if len(self._lines) >= self._capacity:
-            self.dropped += 1
+            self._drop(1)
             return
         self._lines.append(line.encode("utf-8", "replace")[: LONGEST - 1] + b"\n")
         if not self._wake.is_set():
@@ -75,5 +78,9 @@ class LineWriter:
             except BlockingIOError:  # somebody made the descriptor non-blocking
                 time.sleep(_GATHER)
             except OSError:  # nobody reads any more
-                self.dropped += lines.count(b"\n")
+                self._drop(lines.count(b"\n"))
                 return
+
+    def _drop(self, count: int) -> None:
+        self.dropped += count
+        self._lost(count)

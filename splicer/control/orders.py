@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import trio
 
@@ -42,10 +43,10 @@ class Superior:
                 return
             yield order
 
-    def tell(self, word: str) -> None:
+    def tell(self, word: str, **more: Any) -> None:
         """Answer."""
         with suppress(OSError):  # its end is about to be read
-            wire.say(self._sock, {"is": word}, version=self._version)
+            wire.say(self._sock, {"is": word, **more}, version=self._version)
 
 
 def received(fd: int) -> socket.socket:

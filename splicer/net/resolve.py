@@ -47,13 +47,17 @@ class ResolverStats:
         queries: lookups put to the name servers (A and AAAA together are one).
         failures: those of them that no name server answered usably.
         cache_hits: answers given from the cache within their time.
-        stale: answers given although the name servers had failed.
+        stale_answers: answers given although the name servers had failed.
     """
 
     queries: int = 0
     failures: int = 0
     cache_hits: int = 0
-    stale: int = 0
+    stale_answers: int = 0
+
+    def count(self, word: str) -> None:
+        """One more of these."""
+        setattr(self, word, getattr(self, word) + 1)
 
 
 class ResolverOptions(Protocol):
@@ -100,12 +104,19 @@ class Resolver:
         nursery: where lookups run.
         lifetime: seconds that a lookup may take (`deadlines.resolve`).
         ask: puts one question to the name servers; None: over the network.
+        counters: are told what happens; None: new ones.
     """
 
     def __init__(
-        self, settings: ResolverOptions, *, nursery: trio.Nursery, lifetime: float, ask: Ask | None = None
+        self,
+        settings: ResolverOptions,
+        *,
+        nursery: trio.Nursery,
+        lifetime: float,
+        ask: Ask | None = None,
+        counters: ResolverStats | None = None,
     ) -> None:
-        self.counters = ResolverStats()
+        self.counters = counters or ResolverStats()
         self._nursery = nursery
         self._lifetime = min(lifetime, _LONGEST_LOOKUP)
         self._ask = ask or NameServers(settings.nameservers or system_nameservers(), self._lifetime).ask
@@ -118,6 +129,12 @@ class Resolver:
     def cached(self, name: str) -> Answer | None:
         """The answer that is at hand; None: `resolve` must be awaited."""
         return self._at_hand(_absolute(name), refresh=False)
+
+    def known(self, name: str) -> tuple[str, ...]:
+        """The addresses that `cached` would give, or would have given before they grew old; it is not counted."""
+        name = _absolute(name)
+        answer = self._fixed(name) or self._cache.good(name)
+        return () if answer is None else answer.addresses
 
     async def resolve(self, name: str, *, refresh: bool = False) -> Answer:
         """The answer at hand, or that of the name servers; there is no checkpoint if there is nothing to wait for.
@@ -151,7 +168,7 @@ class Resolver:
         if not isinstance(outcome, Answer):
             raise _again(outcome)
         if not outcome.fresh:
-            self.counters.stale += 1
+            self.counters.count("stale_answers")
         return outcome
 
     def _at_hand(self, name: str, *, refresh: bool) -> Answer | None:
@@ -165,9 +182,9 @@ class Resolver:
         if refresh and (name in self._flights or now >= known.refresh_after):
             return None
         if known.stale:
-            self.counters.stale += 1
+            self.counters.count("stale_answers")
         else:
-            self.counters.cache_hits += 1
+            self.counters.count("cache_hits")
         return Answer(known.addresses, fresh=refresh and not known.stale)
 
     def _fixed(self, name: str) -> Answer | None:
@@ -188,7 +205,7 @@ class Resolver:
 
     # Whatever happens in here, the waiters wake, and the nursery sees no exception but its own cancellation.
     async def _look_up(self, name: str, flight: _Flight) -> None:
-        self.counters.queries += 1
+        self.counters.count("queries")
         try:
             with trio.fail_after(self._lifetime):
                 records = await ask_families(name, self._kinds, self._ask)
@@ -213,7 +230,7 @@ class Resolver:
         return error
 
     def _failed(self, name: str, error: ResolveFailed) -> Answer | ResolveFailed:
-        self.counters.failures += 1
+        self.counters.count("failures")
         self._cache.failed(name, error, trio.current_time())
         known = self._cache.good(name)
         return error if known is None else Answer(known.addresses, fresh=False)

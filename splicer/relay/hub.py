@@ -107,8 +107,10 @@ class Hub:
         *,
         to_client: bytes = b"",
         to_pod: bytes = b"",
+        uncounted: int = 0,
         tally: list[int] | None = None,
         key: int = 0,
+        owner: object = None,
         register: Callable[[], Awaitable[None]] | None = None,
         past: Past | None = None,
     ) -> TunnelEnd:
@@ -123,8 +125,10 @@ class Hub:
             limits: the deadlines.
             to_client: bytes that go to the client before any other (the 101, and what came with it).
             to_pod: bytes that the client sent early.
+            uncounted: how many of the first bytes to the client are no bytes of the tunnel: the 101.
             tally: gets the two counts, [to_pod, to_client] in bytes, whatever the end.
             key: the tunnel's in the journal; even.
+            owner: goes with the tunnel wherever it is shown (`live`).
             register: makes the tunnel known to the vault; awaited when all that came early is in pipes, and before a
                 byte of it leaves.
             past: what it did with another worker.
@@ -132,7 +136,8 @@ class Hub:
         Raises:
             OSError: no descriptor is left for a pipe (EMFILE, ENFILE); nothing has been sent then.
         """
-        tunnel = Tunnel(Leg(client, Side.CLIENT), Leg(pod, Side.POD), limits, trio.current_time(), key)
+        tunnel = Tunnel(Leg(client, Side.CLIENT), Leg(pod, Side.POD), limits, trio.current_time(), key, owner)
+        tunnel.pod.total = -uncounted
         try:
             if past is not None:
                 resume(self._pipes, tunnel, past)
@@ -155,7 +160,7 @@ class Hub:
             self._forget(tunnel)
             self._close_doomed()
             if tally is not None:
-                tally[:] = tunnel.client.total, tunnel.pod.total
+                tally[:] = tunnel.client.total, max(0, tunnel.pod.total)
 
     async def _load(self, leg: Leg, data: bytes) -> None:
         while data:
@@ -199,9 +204,19 @@ class Hub:
             except Exception as error:  # noqa: BLE001 - `run` raises it: Trio would only print it here
                 self._failure = error
 
+    @property
+    def live(self) -> list[Tunnel]:
+        """Those that are alive, oldest first."""
+        return list(self._tunnels)
+
+    def end(self, tunnel: Tunnel, closer: Side, reason: str) -> None:
+        """End a tunnel, if it is still alive."""
+        if tunnel in self._tunnels:
+            self._end(tunnel, TunnelEnd(closer, reason))
+
     def end_all(self, closer: Side, reason: str) -> None:
         """End every tunnel, as a drain does whose time is up."""
-        for tunnel in list(self._tunnels):
+        for tunnel in self.live:
             self._end(tunnel, TunnelEnd(closer, reason))
 
     # Their tasks sleep on: this process is about to end, and may do nothing to the connections any more. The same holds

@@ -98,14 +98,29 @@ class Tunnel:
     `last` (when a byte last moved) and `expires` are on Trio's clock, seconds.
     """
 
-    __slots__ = ("client", "closer", "error", "expires", "half_closed", "idle", "last", "pod", "result", "task")
+    __slots__ = (
+        "client",
+        "closer",
+        "error",
+        "expires",
+        "half_closed",
+        "idle",
+        "last",
+        "owner",
+        "pod",
+        "result",
+        "task",
+    )
 
-    def __init__(self, client: Leg, pod: Leg, limits: TunnelLimits, now: float, key: int = 0) -> None:
+    def __init__(
+        self, client: Leg, pod: Leg, limits: TunnelLimits, now: float, key: int = 0, owner: object = None
+    ) -> None:
         self.client = client
         self.pod = pod
         client.peer, pod.peer = pod, client
         client.tunnel = pod.tunnel = self
         client.word, pod.word = key, key | 1
+        self.owner = owner  # what the caller of `splice` knows it by
         self.idle = limits.idle
         self.half_closed = limits.half_closed
         self.last = now

@@ -19,6 +19,7 @@ from splicer.errors import (
     HandshakeTimeout,
     NoEndpoint,
     PodClosed,
+    PodDraining,
     PodError,
     PodReset,
     ResolveTimeout,
@@ -92,6 +93,7 @@ class Attempts:
         record.upstream = upstream.name
         try:
             host = self._host(upstream)
+            self._refuse_drained(upstream, host)
             record.target = authority(host, upstream.port) + self._target.partition("?")[0]
             leg, answer = await self._converse(upstream, host, extra, last=last)
         except SplicerError as failure:
@@ -102,13 +104,14 @@ class Attempts:
         except trio.Cancelled:
             self._note(upstream, "abandoned")
             raise
-        record.attempts.append(AttemptOutcome(upstream.name, str(leg.endpoint)))
+        record.attempts.append(AttemptOutcome(upstream.name, str(leg.endpoint), pod=leg.endpoint.pod))
         record.endpoint = leg.endpoint
         return leg, answer
 
     def _note(self, upstream: Upstream, failure: str, detail: str | None = None) -> None:
-        where = None if self._endpoint is None else str(self._endpoint)
-        self._exchange.record.attempts.append(AttemptOutcome(upstream.name, where, failure, detail))
+        endpoint = self._endpoint
+        where, pod = (None, None) if endpoint is None else (str(endpoint), endpoint.pod)
+        self._exchange.record.attempts.append(AttemptOutcome(upstream.name, where, failure, detail, pod))
 
     def _host(self, upstream: Upstream) -> str:
         return render_host(upstream.host, self._exchange.match.captures)
@@ -154,16 +157,29 @@ class Attempts:
 
     async def _choose(self, upstream: Upstream, host: str, *, refresh: bool = False) -> Choice:
         endpoints = self._exchange.rules.endpoints
-        if not refresh and (at_hand := endpoints.at_hand(upstream, host, frozenset(self._failed))) is not None:
+        exclude = self._left_out(upstream)
+        if not refresh and (at_hand := endpoints.at_hand(upstream, host, exclude)) is not None:
             return at_hand
         parts = self._exchange.record.parts
         started = trio.current_time()
         try:
             with self._stage(self._route.deadlines.resolve, ResolveTimeout, lambda: host):
-                choice = await endpoints.choose(upstream, host, exclude=frozenset(self._failed), refresh=refresh)
+                choice = await endpoints.choose(upstream, host, exclude=exclude, refresh=refresh)
         finally:
             parts.resolve += trio.current_time() - started
         return choice
+
+    # A drained pod gets no new call. Plain HTTP that names it still goes there: the calls that it has may need that.
+    def _refuse_drained(self, upstream: Upstream, host: str) -> None:
+        pods = self._exchange.house.drains.pods
+        if pods and self._protocol is not None and pod_name(upstream, host) in pods:
+            raise PodDraining(f"{pod_name(upstream, host)} is being drained")
+
+    def _left_out(self, upstream: Upstream) -> frozenset[tuple[str, int]]:
+        drained = self._exchange.house.drains.endpoints
+        if not drained or (upstream.host.captures and self._protocol is None):
+            return frozenset(self._failed)
+        return drained | self._failed
 
     async def _dial(self, endpoints: tuple[Endpoint, ...], *, reusable: bool) -> PodLeg:
         exchange, parts = self._exchange, self._exchange.record.parts

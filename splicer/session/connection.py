@@ -100,6 +100,7 @@ class Connection:
                 self._exchange.finish()
                 record.to_pod = self._exchange.body.sent
         if outcome is not None and not isinstance(outcome, OpenTunnel):
+            record.ended = trio.current_time()
             self._house.observer.exchange_ended(record)
         return outcome or Then.CLOSE
 
@@ -122,7 +123,7 @@ class Connection:
     def _shut_down(self, record: Record) -> None:
         if self._place is Place.WRITING or self._client.buffer:
             self._cut()
-            record.closer, record.close_reason = Side.PROXY, "shutdown"
+            record.closer, record.close_reason, record.ended = Side.PROXY, "shutdown", trio.current_time()
             self._house.observer.exchange_ended(record)
 
     async def _handle(self, rules: Rules, raw: bytes, record: Record) -> OpenTunnel | Then:
@@ -141,12 +142,15 @@ class Connection:
             return await self._respond(match, head, record)
         if self._house.draining:
             raise Draining("new work is refused during a drain")
+        if route.name in self._house.drains.routes:
+            raise Draining(f"route {route.name} is being drained")
         protocol = wanted_upgrade(head, route.upgrade) if route.upgrade else None
         if protocol is None and route.upgrade_only:
             raise UpgradeRequired(route.upgrade)
         limit = rules.limits.body_bytes
         if limit is not None and (head.content_length or 0) > limit:
             raise BodyTooLarge(f"{head.content_length} bytes announced, {limit} allowed")
+        record.protocol = protocol
         body = RequestBody(self._client, head, server, limit)
         exchange = self._exchange = Exchange(
             self._house, rules, self._client, head, match, origin, record, server, body, protocol

@@ -103,8 +103,10 @@ class Splice(Protocol):
         *,
         to_client: bytes = b"",
         to_pod: bytes = b"",
+        uncounted: int = 0,
         tally: list[int],
         key: int = 0,
+        owner: object = None,
         register: Callable[[], Awaitable[None]] | None = None,
         past: Past | None = None,
     ) -> Awaitable[TunnelEnd]:
@@ -118,8 +120,8 @@ class Vault(Protocol):
     async def register(self, key: int, passport: bytes, client: socket.socket, pod: socket.socket) -> None:
         """Keep a tunnel."""
 
-    def release(self, key: int, *, soon: bool) -> None:
-        """Keep it no longer; `soon`: a reset waits for the last descriptor."""
+    def release(self, key: int, *, soon: bool, then: Callable[[], None]) -> None:
+        """Keep it no longer; `soon`: a reset waits for the last descriptor; `then` is called when that was said."""
 
 
 class Waiting(Protocol):
@@ -134,12 +136,27 @@ class Waiting(Protocol):
         ...
 
 
+@frozen
+class Drains:
+    """What an operator wants to become empty: new calls avoid it, live ones finish.
+
+    Args:
+        pods: by name.
+        routes: by name.
+        endpoints: addresses and ports of these pods.
+    """
+
+    pods: frozenset[str] = frozenset()
+    routes: frozenset[str] = frozenset()
+    endpoints: frozenset[tuple[str, int]] = frozenset()
+
+
 @define
 class House:
     """One worker's rooms.
 
-    `rules` is replaced whole by a reload; `draining` and `retiring` (another worker has taken this one's place) are set
-    once and stay.
+    `rules` and `drains` are replaced whole by a reload or an order; `draining` is that of the whole edge; `retiring`
+    (another worker has taken this one's place) is set once and stays.
     """
 
     rules: Rules
@@ -152,5 +169,6 @@ class House:
     waiting: set[Waiting] = field(factory=set)
     vault: Vault | None = None
     others: Callable[[], Counts] = Counts  # the numbers of all other workers together
+    drains: Drains = Drains()
     draining: bool = False
     retiring: bool = False

@@ -89,7 +89,7 @@ class Passport:
         return Past(
             pipes=(pipes.get(0), pipes.get(1)),
             to_pod=max(0, other.taken - self.pod),
-            to_client=max(0, one.taken - self.client),
+            to_client=max(0, one.taken - self.client) - self.head,
             silent=silent,
             age=max(0.0, time.monotonic() - self.opened),
             broken=broken,

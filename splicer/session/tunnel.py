@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+import trio
 from attrs import frozen
 
 from splicer.errors import NoDescriptor, Side
 from splicer.http1.upgrade import serialize_101
 from splicer.model import Record
 from splicer.net.stream import ByteStream
+from splicer.net.tcpinfo import quality
 from splicer.relay.leg import TunnelEnd, TunnelLimits
 from splicer.session import passport
 from splicer.session.attempt import Attempts
@@ -20,6 +23,8 @@ from splicer.session.house import House, Place
 from splicer.session.passport import Passport
 from splicer.session.respond import send_refusal
 from splicer.upstream.balance import Hold
+
+_SWITCHING = 101  # the status of what was opened
 
 Splicing = Callable[[list[int]], Awaitable[TunnelEnd]]
 
@@ -50,8 +55,6 @@ async def shake_hands(exchange: Exchange) -> OpenTunnel | bool:
     if answer.status != 101:
         return await relay_in_time(exchange, leg, answer)
     deadlines = exchange.match.route.deadlines
-    exchange.record.status = 101
-    exchange.record.protocol = exchange.protocol
     early = bytes(exchange.client.buffer)
     exchange.client.buffer.clear()
     return OpenTunnel(
@@ -72,21 +75,24 @@ async def run_tunnel(house: House, client: ClientLeg, tunnel: OpenTunnel) -> Non
     sockets = client.stream.sock, tunnel.pod.sock
     key = _key(record)
 
+    # Who is killed after the one and before the other has opened a tunnel that nobody has counted: nothing in between.
     async def register() -> None:
         if house.vault is not None:
             await house.vault.register(key, passport.write(record, limits, len(head), *sockets), *sockets)
+        record.status = _SWITCHING
+        house.observer.tunnel_opened(record)
 
     async def splice(tally: list[int]) -> TunnelEnd:
-        house.observer.tunnel_opened(record)
-        to_client = head + tunnel.to_client
         try:
             return await house.splice(
                 *sockets,
                 limits,
-                to_client=to_client,
+                to_client=head + tunnel.to_client,
                 to_pod=tunnel.to_pod,
+                uncounted=len(head),
                 tally=tally,
                 key=key,
+                owner=record,
                 register=register,
             )
         except OSError as error:
@@ -95,7 +101,7 @@ async def run_tunnel(house: House, client: ClientLeg, tunnel: OpenTunnel) -> Non
             await send_refusal(client, NoDescriptor())
             return TunnelEnd(Side.PROXY, NoDescriptor.reason)
 
-    await _run(house, record, (client.stream, tunnel.pod), tunnel.hold, len(head), splice)
+    await _run(house, record, (client.stream, tunnel.pod), tunnel.hold, splice)
 
 
 async def run_adopted(house: House, past: Passport, client: ByteStream, pod: ByteStream, pipes: dict[int, int]) -> None:
@@ -115,11 +121,13 @@ async def run_adopted(house: House, past: Passport, client: ByteStream, pod: Byt
 
     async def splice(tally: list[int]) -> TunnelEnd:
         now = past.past(client.sock, pod.sock, pipes)
-        return await house.splice(client.sock, pod.sock, past.limits, tally=tally, key=_key(record), past=now)
+        return await house.splice(
+            client.sock, pod.sock, past.limits, tally=tally, key=_key(record), owner=record, past=now
+        )
 
     house.counts.enter(Place.WRITING)
     try:
-        await _run(house, record, (client, pod), hold, past.head, splice)
+        await _run(house, record, (client, pod), hold, splice)
     except Exception as error:  # noqa: BLE001 - a bug must not end the other calls; the observer logs it
         house.observer.crashed(record.client, record, error)
     finally:
@@ -131,7 +139,6 @@ async def _run(
     record: Record,
     streams: tuple[ByteStream, ByteStream],
     hold: Hold | None,
-    head: int,
     splice: Splicing,
 ) -> None:
     tally = [0, 0]
@@ -144,12 +151,22 @@ async def _run(
     finally:
         if hold is not None:
             hold.__exit__()
-        _close(end, *streams)
-        if house.vault is not None:
-            house.vault.release(_key(record), soon=end.reset)
-        record.to_pod, record.to_client = tally[0], max(0, tally[1] - head)
+        record.ended = trio.current_time()
+        record.to_pod, record.to_client = tally
         record.closer, record.close_reason = end.closer, end.reason
-        house.observer.tunnel_closed(record)
+        record.client_line, record.pod_line = (quality(stream.sock) for stream in streams)
+        _close(end, *streams)
+        _tell_of_end(house, record, end)
+
+
+# A worker that is killed before the vault knows of the end leaves the tunnel to the next one, which tells of it too: so
+# nobody is told before the vault is. What got a refusal was never a tunnel.
+def _tell_of_end(house: House, record: Record, end: TunnelEnd) -> None:
+    tell = house.observer.tunnel_closed if record.status == _SWITCHING else house.observer.exchange_ended
+    if house.vault is None:
+        tell(record)
+    else:
+        house.vault.release(_key(record), soon=end.reset, then=partial(tell, record))
 
 
 # A tunnel's key in the vault: even, for the journal's lowest bit is a direction; random, so that none comes twice.

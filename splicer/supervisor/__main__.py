@@ -13,6 +13,7 @@ from setproctitle import setproctitle
 
 from splicer.control.board import Board
 from splicer.control.wire import read_text
+from splicer.supervisor.countsdir import CountsDirectory
 from splicer.supervisor.desk import Desk
 from splicer.supervisor.launch import SIGNALS
 from splicer.supervisor.listeners import Listeners
@@ -36,15 +37,16 @@ def main() -> int:
             path, remote = Path(arguments["path"]), arguments["vault"]
             vault = OwnVault(selector, say) if remote is None else RemoteVault(Path(remote), selector, say)
             if "state" not in arguments:
-                return Supervisor(Desk(path, say, vault, selector, Board(), Listeners())).run()
+                counts = CountsDirectory.make()
+                return Supervisor(Desk(path, say, vault, selector, Board(), Listeners(), counts)).run()
             state = _state(arguments["state"])
             if isinstance(vault, OwnVault) and state.holder is not None:
                 restore(vault.holder, state.holder)
             listeners = Listeners()
             listeners.restore(state.listeners)
-            return Supervisor(Desk(path, say, vault, selector, Board(state.board), listeners)).run(
-                state, reread=arguments["reread"]
-            )
+            counts = CountsDirectory(*state.counts) if state.counts is not None else CountsDirectory.make()
+            desk = Desk(path, say, vault, selector, Board(state.board), listeners, counts)
+            return Supervisor(desk).run(state, reread=arguments["reread"])
     finally:
         say.close()
 

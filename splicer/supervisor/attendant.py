@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from splicer.supervisor.fleet import Backoff, Fleet, Owner
 from splicer.supervisor.listeners import Listeners
 from splicer.supervisor.processes import Process, State
 from splicer.supervisor.say import Say
+from splicer.vault.protocol import channel
 
 _LONGEST_PAUSE = 30.0  # seconds between two attempts to start it
 
@@ -21,18 +23,32 @@ class Attendant(Owner):
         say: the log.
         arguments: what it is started with.
         facts: what it is told: how things stand.
+        config: a file with the text in force, which is closed here.
+        heard: gets what it asks for.
+        began: is told when it serves.
     """
 
     def __init__(
-        self, fleet: Fleet, say: Say, arguments: Callable[[], dict[str, Any]], facts: Callable[[], dict[str, Any]]
+        self,
+        fleet: Fleet,
+        say: Say,
+        arguments: Callable[[], dict[str, Any]],
+        facts: Callable[[], dict[str, Any]],
+        config: Callable[[], int | None],
+        heard: Callable[[dict[str, Any]], None],
+        began: Callable[[], None],
     ) -> None:
         self._fleet = fleet
         self._say = say
         self._arguments = arguments
         self._facts = facts
+        self._config = config
+        self._heard = heard
+        self._began = began
         self._process: Process | None = None
         self._backoff = Backoff()
-        self.listeners = Listeners()
+        self.listeners = Listeners()  # of the admin address
+        self.metrics = Listeners()  # for the scraper
         self.wanted = False
 
     def fill(self) -> None:
@@ -42,10 +58,37 @@ class Attendant(Owner):
             if self._process is None:
                 self._backoff.failed()
 
+    @property
+    def serves(self) -> bool:
+        """Whether it is there."""
+        return self._process is not None and self._process.state is State.SERVING
+
     def tell(self) -> None:
         """Tell it how things stand now."""
-        if self._process is not None and self._process.state is State.SERVING:
+        if self._process is not None and self.serves:
             self._process.say("facts", (), **self._facts())
+
+    def tell_config(self) -> None:
+        """Tell it the configuration in force."""
+        config = self._config()
+        if config is not None:
+            if self._process is not None and self.serves:
+                self._process.say("config", (config,))
+            os.close(config)
+
+    # Neither end stays here: who outlives the other sees its end, and nobody reads what was meant for another.
+    def introduce(self, worker: Process) -> None:
+        """Give it and a worker a channel of their own."""
+        if self._process is None or not self.serves:
+            return
+        try:
+            ours, its = channel()
+        except OSError as error:
+            self._say("worker_not_introduced", level="error", pid=worker.pid, error=error.strerror)
+            return
+        with ours, its:
+            worker.say("attend", (its.fileno(),))
+            self._process.say("worker", (ours.fileno(),), slot=worker.slot, pid=worker.pid)
 
     def dismiss(self) -> None:
         """Stop it; another one follows only if it is still `wanted`."""
@@ -53,16 +96,21 @@ class Attendant(Owner):
             self._process.state = State.GONE
             self._process.say("stop")
 
-    def heed(self, process: Process, word: str) -> None:
+    def heed(self, process: Process, words: dict[str, Any]) -> None:
         """See `Owner`."""
-        match word, process.state:
+        match words.get("is"), process.state:
             case "ready", State.STARTING:
                 process.state = State.PLACED
-                process.say("serve", self.listeners.fds, **self._facts())
+                fds = (*self.listeners.fds, *self.metrics.fds)
+                process.say("serve", fds, admin_listeners=len(self.listeners.fds), **self._facts())
             case "serving", State.PLACED:
                 process.state = State.SERVING
                 self._backoff.reset()
                 self.tell()
+                self.tell_config()
+                self._began()
+            case _, State.SERVING:
+                self._heard(words)
 
     def bury(self, process: Process, why: str, *, failed: bool) -> None:
         """See `Owner`."""

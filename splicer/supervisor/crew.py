@@ -29,6 +29,7 @@ class Crew(Owner):
         config: a file with the text in force, or None while there is none; the crew closes it.
         orders: what a worker is told when it gets a slot: fields, and the descriptors to pass.
         waiting: whether tunnels wait for a worker.
+        placed: is told of each worker that got a slot.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Crew(Owner):
         config: Callable[[], int | None],
         orders: Callable[[], tuple[dict[str, Any], tuple[int, ...]]],
         waiting: Callable[[], bool],
+        placed: Callable[[Process], None],
     ) -> None:
         self._fleet = fleet
         self._say = say
@@ -46,6 +48,8 @@ class Crew(Owner):
         self._config = config
         self._orders = orders
         self._waiting = waiting
+        self._placed = placed
+        self.restarts = 0  # workers that died with a slot
         self.slots = 0  # how many workers there should be; 0: not known yet
         self.spares = 1
         self.all: dict[int, Process] = {}
@@ -123,9 +127,9 @@ class Crew(Owner):
         if worker.slot and worker.state in (State.PLACED, State.SERVING):
             self.serving[worker.slot] = worker
 
-    def heed(self, process: Process, word: str) -> None:
+    def heed(self, process: Process, words: dict[str, Any]) -> None:
         """See `Owner`."""
-        match word, process.state:
+        match words.get("is"), process.state:
             case "imported", State.STARTING:
                 process.state = State.IMPORTED
             case "prepared", State.IMPORTED:
@@ -146,6 +150,7 @@ class Crew(Owner):
         if process.state in (State.STARTING, State.IMPORTED, State.PLACED):
             self.backoff.failed()
         if failed:
+            self.restarts += bool(process.slot)
             self._say(
                 "worker_died",
                 level="error",
@@ -171,7 +176,7 @@ class Crew(Owner):
         config = self._config()
         if config is not None:
             worker.owed.add("prepared")
-            worker.say("prepare", (config,))
+            worker.say("prepare", (config,), **self._orders()[0])
             os.close(config)
 
     def _place(self, worker: Process, slot: int) -> None:
@@ -179,6 +184,7 @@ class Crew(Owner):
         worker.slot, worker.state = slot, State.PLACED
         self.serving[slot] = worker
         worker.say("serve", fds, slot=slot, slots=self.slots, **fields)
+        self._placed(worker)
 
     def _retire(self, worker: Process, **how: float) -> None:
         worker.state = State.LEAVING

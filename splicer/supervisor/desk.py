@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import selectors
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from splicer.control.board import Board, Column
 from splicer.control.wire import text_file
 from splicer.supervisor.attendant import Attendant
+from splicer.supervisor.countsdir import CountsDirectory
 from splicer.supervisor.crew import Crew
 from splicer.supervisor.fleet import Fleet
 from splicer.supervisor.inspection import Facts
 from splicer.supervisor.listeners import Listeners
+from splicer.supervisor.processes import State
 from splicer.supervisor.say import Say
 from splicer.supervisor.vaults import Vault
+
+
+@dataclass
+class Reloads:
+    """How reloads went: how many did and did not, how the last one, and when (seconds since the epoch)."""
+
+    ok: int = 0
+    failed: int = 0
+    last_ok: bool = True
+    last_at: float = field(default_factory=time.time)
+
+    def note(self, *, ok: bool) -> None:
+        """Another one."""
+        self.ok += ok
+        self.failed += not ok
+        self.last_ok, self.last_at = ok, time.time()
 
 
 class Desk:
@@ -28,6 +48,7 @@ class Desk:
         selector: the loop's.
         board: where the processes show their numbers.
         listeners: those that are there already.
+        counts: where the processes count; None: each for itself.
     """
 
     def __init__(
@@ -38,6 +59,7 @@ class Desk:
         selector: selectors.BaseSelector,
         board: Board,
         listeners: Listeners,
+        counts: CountsDirectory | None,
     ) -> None:
         self.path = path
         self.say = say
@@ -46,11 +68,30 @@ class Desk:
         self.board = board
         self.listeners = listeners
         self.fleet = Fleet(selector, board, say)
-        self.crew = Crew(self.fleet, say, self._equip, self._config, self._orders, lambda: bool(vault.tunnels))
-        self.attendant = Attendant(self.fleet, say, self._admin_arguments, self._admin_facts)
+        self.counts = counts
+        self.attendant = Attendant(
+            self.fleet,
+            say,
+            self._admin_arguments,
+            self._admin_facts,
+            self._config,
+            self._hear_admin,
+            self._introduce_all,
+        )
+        self.crew = Crew(
+            self.fleet,
+            say,
+            self._equip,
+            self._config,
+            self._orders,
+            lambda: bool(vault.tunnels),
+            self.attendant.introduce,
+        )
         self.facts: Facts = {}  # what a child said of the configuration in force
         self.generation = 0
         self.asked = 0  # how often a reload was asked for
+        self.reloads = Reloads()
+        self.drains: dict[str, Any] = {"all": None, "pods": {}, "routes": {}}  # what an operator wants to become empty
         self.draining: float | None = None  # until when, on the monotonic clock
         self.stopping = False
         self.code: int | None = None  # the exit code, once all is over
@@ -63,17 +104,25 @@ class Desk:
             return [self.vault.refusal]
         faults = self.listeners.listen(tuple(address) for address in facts["listen"])
         self.vault.keep(self.listeners)
-        faults_of_admin = self.attendant.listeners.listen([tuple(facts["admin"])] if facts["admin"] else [])
+        faults_of_admin = self.attendant.listeners.listen(_wanted(facts, "admin"))
+        faults_of_metrics = self.attendant.metrics.listen(_wanted(facts, "metrics"))
         return [
             *(f"{self.path}: server.listen: {fault}" for fault in faults),
             *(f"{self.path}: server.admin: {fault}" for fault in faults_of_admin),
+            *(f"{self.path}: server.metrics: {fault}" for fault in faults_of_metrics),
         ]
 
     def bind_more(self, facts: Facts) -> list[str]:
         """Listen where another configuration says, too; the faults, if it can't be done: then all is as it was."""
-        admin = [tuple(facts["admin"])] if facts["admin"] else []
-        faults = [f"{self.path}: server.listen: {fault}" for fault in self.listeners.add(map(tuple, facts["listen"]))]
-        return faults or [f"{self.path}: server.admin: {fault}" for fault in self.attendant.listeners.add(admin)]
+        places = (
+            ("listen", self.listeners, [tuple(address) for address in facts["listen"]]),
+            ("admin", self.attendant.listeners, _wanted(facts, "admin")),
+            ("metrics", self.attendant.metrics, _wanted(facts, "metrics")),
+        )
+        for key, listeners, wanted in places:
+            if faults := listeners.add(wanted):
+                return [f"{self.path}: server.{key}: {fault}" for fault in faults]
+        return []
 
     def put_in_force(self, facts: Facts) -> None:
         """Work by a configuration from now on."""
@@ -81,7 +130,7 @@ class Desk:
         self.say.style = facts["format"]
         self.warn(facts)
         self.crew.slots = facts["workers"]
-        self.attendant.wanted = bool(self.attendant.listeners.sockets)
+        self.attendant.wanted = bool(self.attendant.listeners.sockets or self.attendant.metrics.sockets)
 
     def warn(self, facts: Facts) -> None:
         """Log what the writer of a configuration hardly meant."""
@@ -97,25 +146,60 @@ class Desk:
         """End now; whoever is left is killed."""
         for process in self.fleet.all.values():
             process.kill()
+        if self.counts is not None:
+            self.counts.remove()
+            self.counts = None
         self.code = code
 
     def _equip(self) -> tuple[dict[str, Any], list[int]]:
         arguments, fds = self.vault.equip()
-        return {**arguments, "path": str(self.path)}, fds
+        return {**arguments, "path": str(self.path), "metrics": self._counts_path}, fds
 
     def _config(self) -> int | None:
         return text_file(self.facts["text"]) if self.facts else None
 
     def _orders(self) -> tuple[dict[str, Any], tuple[int, ...]]:
-        return {"draining": self.draining is not None}, self.listeners.fds
+        return {"draining": self.draining is not None, "drains": self.drains}, self.listeners.fds
+
+    @property
+    def _counts_path(self) -> str | None:
+        return None if self.counts is None else self.counts.path
+
+    def _introduce_all(self) -> None:
+        for worker in self.crew.all.values():
+            if worker.slot and worker.state is not State.GONE:
+                self.attendant.introduce(worker)
+
+    # It is kept here because it must outlive whoever asked for it, and all workers who follow it.
+    def _hear_admin(self, words: dict[str, Any]) -> None:
+        if words.get("is") != "drains":
+            return
+        self.drains = words["drains"]
+        self.crew.tell("drains", "drains_set", drains=self.drains)
+
+        def followed() -> bool:
+            if self.crew.owes("drains_set"):
+                return False
+            self.say("drains", drains=self.drains)
+            self.attendant.tell()
+            return True
+
+        self.steps.append(followed)
 
     def _admin_arguments(self) -> dict[str, Any]:
-        return {"path": str(self.path), "format": self.facts["format"]}
+        return {"path": str(self.path), "format": self.facts["format"], "metrics": self._counts_path}
 
     def _admin_facts(self) -> dict[str, Any]:
         return {
             "generation": self.generation,
             "workers": self.crew.slots,
             "draining": self.draining is not None,
+            "drains": self.drains,
+            "reload": vars(self.reloads),
+            "restarts": self.crew.restarts,
             "listen": self.attendant.listeners.names,
         }
+
+
+def _wanted(facts: Facts, key: str) -> list[tuple[str, int]]:
+    return [tuple(facts[key])] if facts[key] else []

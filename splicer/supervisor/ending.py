@@ -100,6 +100,7 @@ class Ending:
                 return False
             desk.listeners.close()
             desk.attendant.listeners.close()
+            desk.attendant.metrics.close()
             desk.say("stopped")
             desk.finish(0)
             return True

@@ -24,8 +24,8 @@ _FIRST_PAUSE = 0.1  # seconds before another process is started after one that n
 class Owner:
     """Who a process works for."""
 
-    def heed(self, process: Process, word: str) -> None:
-        """It has said something."""
+    def heed(self, process: Process, words: dict[str, Any]) -> None:
+        """It has said something: `is`, and perhaps more."""
 
     def bury(self, process: Process, why: str, *, failed: bool) -> None:
         """It is dead; `failed`: nobody had told it to end."""
@@ -130,7 +130,7 @@ class Fleet:
             word = str(words.get("is"))
             process.version = words["version"]
             process.owed.discard(word)
-            owner.heed(process, word)
+            owner.heed(process, words)
 
 
 class Backoff:

@@ -48,6 +48,8 @@ class Reload:
             for fault in facts["faults"]:
                 say("reload_fault", level="error", fault=fault)
             say("reload_failed", level="error", file=str(desk.path), kept="the old routes")
+            desk.reloads.note(ok=False)
+            desk.attendant.tell()
             return
         desk.generation += 1
         desk.facts = {**facts, **{key: desk.facts[key] for key in _FIXED}}
@@ -62,7 +64,9 @@ class Reload:
             if desk.crew.owes("reloaded"):
                 return False
             say("reload", file=str(desk.path), changes=facts["changes"] or ["nothing"])
+            desk.reloads.note(ok=True)
             desk.attendant.tell()
+            desk.attendant.tell_config()
             return True
 
         desk.steps.append(applied)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from splicer.control.wire import text_file
-from splicer.supervisor.desk import Desk
+from splicer.supervisor.desk import Desk, Reloads
 from splicer.supervisor.inspection import Facts, Inspection
 from splicer.supervisor.launch import become
 from splicer.supervisor.processes import Process, State
@@ -106,8 +106,26 @@ class Renewal:
         processes = list(desk.fleet.all.values())
         listeners, admin = desk.listeners.by_address, desk.attendant.listeners.by_address
         holder, held = desk.vault.state()
-        state = fields(desk.facts, desk.generation, desk.draining, desk.board.fd, listeners, admin, processes, holder)
-        fds = [*listeners.values(), *admin.values(), *(process.sock.fileno() for process in processes), *held]
+        metrics, counts = desk.attendant.metrics.by_address, desk.counts
+        state = fields(
+            desk.facts,
+            desk.generation,
+            desk.draining,
+            desk.board.fd,
+            listeners,
+            admin,
+            metrics,
+            processes,
+            holder,
+            None if counts is None else (counts.path, counts.fd),
+            desk.drains,
+            vars(desk.reloads),
+            desk.crew.restarts,
+        )
+        sockets = (*listeners.values(), *admin.values(), *metrics.values())
+        fds = [*sockets, *(process.sock.fileno() for process in processes), *held]
+        if counts is not None:
+            fds.append(counts.fd)
         return state, [desk.board.fd, *fds]
 
     def resume(self, state: SupervisorState) -> None:
@@ -115,7 +133,11 @@ class Renewal:
         desk = self._desk
         desk.generation = state.generation + 1
         desk.draining = state.draining
+        desk.drains = state.drains or desk.drains
+        desk.reloads = Reloads(**state.reloads) if state.reloads else desk.reloads
+        desk.crew.restarts = state.restarts
         desk.attendant.listeners.restore(state.admin)
+        desk.attendant.metrics.restore(state.metrics)
         for one in state.crew:
             desk.crew.adopt(Process.restore(one.pid, one.row, one.fd, one.state, one.slot, one.version))
         for fault in desk.bind(state.facts):

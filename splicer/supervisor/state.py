@@ -42,6 +42,11 @@ class SupervisorState:
         board: the descriptor of the board.
         listeners: address → descriptor.
         admin: the same for the admin process.
+        metrics: the same for the scraper.
+        counts: the directory in which the processes count, and the descriptor with its lock; None: there is none.
+        drains: what an operator wants to become empty; None: nothing.
+        reloads: how reloads went (`desk.Reloads`); None: not known.
+        restarts: workers that died with a slot.
         crew: the workers.
         holder: the vault's state, if it is in this process.
     """
@@ -52,8 +57,13 @@ class SupervisorState:
     board: int
     listeners: dict[Address, int]
     admin: dict[Address, int]
+    metrics: dict[Address, int]
     crew: list[ProcessState]
     holder: HolderState | None
+    counts: tuple[str, int] | None
+    drains: dict[str, Any] | None
+    reloads: dict[str, Any] | None
+    restarts: int
 
 
 def fields(
@@ -63,8 +73,13 @@ def fields(
     board: int,
     listeners: dict[Address, int],
     admin: dict[Address, int],
+    metrics: dict[Address, int],
     crew: list[Process],
     holder: dict[str, Any] | None,
+    counts: tuple[str, int] | None,
+    drains: dict[str, Any],
+    reloads: dict[str, Any],
+    restarts: int,
 ) -> dict[str, Any]:
     """A state, fit for JSON; see `SupervisorState`, and `vault.handover.dump` for `holder`."""
     processes = [ProcessState.of(process) for process in crew]
@@ -76,13 +91,18 @@ def fields(
         "board": board,
         "listeners": [[*address, fd] for address, fd in listeners.items()],
         "admin": [[*address, fd] for address, fd in admin.items()],
+        "metrics": [[*address, fd] for address, fd in metrics.items()],
         "crew": [[one.pid, one.row, one.fd, one.state.value, one.slot, one.version] for one in processes],
         "holder": holder,
+        "counts": counts,
+        "drains": drains,
+        "reloads": reloads,
+        "restarts": restarts,
     }
 
 
 def read(raw: dict[str, Any]) -> SupervisorState:
-    """Read what `fields` wrote; no descriptor is touched.
+    """Read what `fields` wrote; no descriptor is touched. What came into this version later may be missing.
 
     Raises:
         ValueError: it is of a version that this program doesn't understand: only its own and the one before.
@@ -98,9 +118,14 @@ def read(raw: dict[str, Any]) -> SupervisorState:
         board=raw["board"],
         listeners={(host, port): fd for host, port, fd in raw["listeners"]},
         admin={(host, port): fd for host, port, fd in raw["admin"]},
+        metrics={(host, port): fd for host, port, fd in raw.get("metrics", ())},
         crew=[
             ProcessState(pid, row, fd, State(state), slot, version)
             for pid, row, fd, state, slot, version in raw["crew"]
         ],
         holder=None if raw["holder"] is None else decode(raw["holder"]),
+        counts=None if raw.get("counts") is None else tuple(raw["counts"]),
+        drains=raw.get("drains"),
+        reloads=raw.get("reloads"),
+        restarts=raw.get("restarts", 0),
     )

@@ -83,7 +83,7 @@ class Endpoints:
             return await self.choose(upstream, host, exclude=exclude, refresh=True)
         if choice is None:
             left_out = ", ".join(answer.addresses)
-            raise NoEndpoint(f"{host}: no address left but what has just failed: {left_out}")
+            raise NoEndpoint(f"{host}: no address left but what has just failed, or is being drained: {left_out}")
         return choice
 
     def at_hand(self, upstream: Upstream, host: str, exclude: frozenset[tuple[str, int]]) -> Choice | None:

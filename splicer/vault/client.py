@@ -30,6 +30,10 @@ _MOST_RELEASED = 256  # in one message
 _BURST = 16  # adoptions in a row before other tasks have their turn
 
 
+def _nothing() -> None:
+    """Who releases a tunnel wants to do nothing more."""
+
+
 @frozen
 class Adopted:
     """A tunnel that another worker had.
@@ -97,7 +101,7 @@ class VaultLink:
         self._outbox: deque[tuple[Kind, int, bytes]] = deque()
         self._full_until = -math.inf
         self._returned: set[int] = set()  # tunnels that the vault could not take
-        self._released: list[int] = []  # of those that are over, and the vault has not been told
+        self._released: list[tuple[int, Callable[[], None]]] = []  # what is over, and the vault has not been told
         self._queued = trio.Event()
 
     @property
@@ -198,27 +202,29 @@ class VaultLink:
             self._tunnels[adopted.key] = _Known(adopted.passport, adopted.client, adopted.pod, adopted.adoptions)
 
     # Each message wakes the vault, which costs a handshake more than the message does: what can wait goes with others.
-    def release(self, key: int, *, soon: bool = False) -> None:
+    def release(self, key: int, *, soon: bool = False, then: Callable[[], None] = _nothing) -> None:
         """A tunnel is over, and its sockets are closed.
 
         Args:
             key: the tunnel's.
             soon: something of it waits for the vault's last descriptor: a reset does.
+            then: is called as soon as the vault has been told, or there is none.
         """
         self._tunnels.pop(key, None)
         self._returned.discard(key)
-        if self._sock is not None:
-            self._released.append(key)
-            if soon or len(self._released) >= _MOST_RELEASED:
-                self._post_released()
-            elif len(self._released) == 1:
-                self._queued.set()
+        self._released.append((key, then))
+        if soon or self._sock is None or len(self._released) >= _MOST_RELEASED:
+            self._post_released()
+        elif len(self._released) == 1:
+            self._queued.set()
 
     def _post_released(self) -> None:
         if self._released:
-            first, *others = self._released
-            self._released = []
+            released, self._released = self._released, []
+            first, *others = (key for key, _ in released)
             self._post(Kind.RELEASE, first, protocol.pack_keys(others))
+            for _, then in released:
+                then()
 
     # The word stands in the journal before the vault knows the pipe, which may hold bytes of another worker's; and not
     # before what was said of the place earlier has left, for that goes by the old word.
@@ -291,7 +297,7 @@ class VaultLink:
             self._sock.close()
             self._sock = None
             self._outbox.clear()
-            self._released.clear()
+            self._post_released()
             self._returned.clear()
             self._full_until = -math.inf
             self._told(reason)

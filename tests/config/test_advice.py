@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from splicer.config.advice import warnings
 from splicer.config.load import load
 
@@ -39,16 +41,16 @@ def test_an_upstream_that_no_route_uses() -> None:
     assert told(UPSTREAM + other + route("a", "/", 'upstream = "api"\nfallback = "other"')) == ()
 
 
-def test_what_this_version_does_not_serve_is_said() -> None:
-    config = load(
-        """
-        [server]
-        metrics = "0.0.0.0:9902"
-        [[routes]]
-        name = "a"
-        path = "/"
-        respond = { status = 200 }
-        """,
-        environ={},
-    )
-    assert warnings(config) == ("server.metrics: 0.0.0.0:9902: this version serves no metrics",)
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (
+            'metrics = "127.0.0.1:0"',
+            ("server.metrics: 127.0.0.1:0: port 0 takes any free one, which no scraper knows",),
+        ),
+        ('metrics = "0.0.0.0:9902"', ()),
+        ('admin = "127.0.0.1:0"', ()),
+    ],
+)
+def test_metrics_that_no_scraper_finds(keys: str, expected: tuple[str, ...]) -> None:
+    assert told(f"[server]\n{keys}\n" + UPSTREAM + route("a", "/")) == expected

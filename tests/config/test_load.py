@@ -189,6 +189,35 @@ def test_faults_of_sections(text: str, expected: list[str]) -> None:
     assert faults(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ('metrics = "0.0.0.0:9901"', ["metrics: 0.0.0.0:9901 is taken by 127.0.0.1:9901 of server.admin"]),
+        ('admin = "127.0.0.1:8080"', ["admin: 127.0.0.1:8080 is taken by 0.0.0.0:8080 of server.listen"]),
+        ('listen = ["127.0.0.1:80", "0.0.0.0:80"]', ["listen: 0.0.0.0:80 is taken by 127.0.0.1:80 of server.listen"]),
+        ('listen = "[::1]:80"\nmetrics = "[::]:80"', ["metrics: [::]:80 is taken by [::1]:80 of server.listen"]),
+        ('listen = ["127.0.0.1:80", "127.0.0.2:80"]\nmetrics = "127.0.0.2:80"', [
+            "metrics: 127.0.0.2:80 is taken by server.listen"]),
+        ('listen = "127.0.0.1:80"\nadmin = "127.0.0.1:80"\nmetrics = "127.0.0.1:80"', [
+            "admin: 127.0.0.1:80 is taken by server.listen", "metrics: 127.0.0.1:80 is taken by server.listen"]),
+        ('listen = ["[::]:80", "0.0.0.0:80"]\nmetrics = "127.0.0.1:81"', []),
+        ('listen = ["127.0.0.1:80", "127.0.0.2:80"]', []),
+        ('listen = ["0.0.0.0:0", "127.0.0.1:0"]\nmetrics = "0.0.0.0:0"', []),
+    ],
+    ids=range(9),
+)  # fmt: skip
+def test_two_listeners_on_one_address(keys: str, expected: list[str]) -> None:
+    assert faults(f"[server]\n{keys}\n") == [f"server.{fault}" for fault in expected]
+
+
+def test_a_broken_address_takes_none() -> None:
+    assert faults('[server]\nlisten = "x:1"\nadmin = "127.0.0.1:8080"\nmetrics = "127.0.0.1:8080"\n') == [
+        'server.listen: "x" is no IP address; write for example "0.0.0.0:8080" or "[::]:8080"',
+        "server.metrics: 127.0.0.1:8080 is taken by server.admin",
+    ]
+    assert len(faults('[server]\nadmin = "x"\nmetrics = "127.0.0.1:9901"\n')) == 1
+
+
 def test_a_file_without_anything() -> None:
     with pytest.raises(ConfigError) as refused:
         load("", environ={})

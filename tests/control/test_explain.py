@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from splicer.config.load import load
 from splicer.control.explain import Explanation, explain
@@ -109,3 +111,71 @@ def test_what_is_no_request_is_one_line(target: str, headers: tuple[str, ...]) -
     explanation, _ = asked(target, *headers)
     assert not explanation.found
     assert explanation.lines[-1].startswith("400: ")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers", "fault"),
+    [
+        ("GET /health HTTP/1.1\r\nX:", "/x", (), "400: line break in the method"),
+        ("GET", "/health HTTP/1.1\r\nHost: admin.test\r\nX: y", (), "400: line break in the target"),
+        ("GET", "/health", ("X: y\r\nHost: admin.test",), "400: line break in a header"),
+        ("GET", "/health", ("Host: a\nX: y",), "400: line break in a header"),
+        ("GET", "/health", ("X: y\r",), "400: line break in a header"),
+        ("GET", "/health", ("",), "400: field line without a colon"),
+        ("GET", "/health", (" X: y",), "400: obsolete line folding in the head"),
+        ("GET", "/health", ("X: \0",), "400: NUL in the head"),
+        ("GET", "/health", ("Host: a", "host: b"), "400: 2 Host fields"),
+        ("GET /health", "HTTP/1.1", (), "400: malformed request line"),
+        ("\ud800", "/health", (), "400: malformed request line"),
+        ("GET", "/health\udcff", (), "400: request target is not visible ASCII"),
+        ("", "/health", (), "400: malformed request line"),
+        ("CONNECT", "/health", (), "405: allowed: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        ("GET", "/" + "a" * 40000, (), "431: request head over 32768 bytes"),
+    ],
+)
+def test_no_part_brings_another_along(method: str, target: str, headers: tuple[str, ...], fault: str) -> None:
+    explanation, _ = asked(target, *headers, method=method)
+    assert not explanation.found
+    assert explanation.lines[-1] == fault
+    assert all(line.isprintable() for line in explanation.lines)
+
+
+def test_a_header_value_may_be_any_text() -> None:
+    explanation, text = asked("/health", "X: é\udcff\u2028")
+    assert explanation.found
+    assert "  X: é\\udcff\\u2028" in text
+
+
+def test_a_regex_of_several_lines_is_one() -> None:
+    config = load('[[routes]]\nname = \'a\'\nregex = """^/\n(?<a>.)"""\nrespond = \'status\'\n', environ={})
+    assert "  1 a: regex ^/\\n(?<a>.) does not match" in explain(config, "GET", "/x", []).lines
+
+
+PIECES = [
+    "GET",
+    "/ws/a/",
+    "/health",
+    " ",
+    ":",
+    "Host:",
+    "http://a",
+    "?",
+    "*",
+    "..",
+    "%",
+    "\r\n",
+    "\0",
+    "\ud800",
+    "\xe9",
+]
+TEXTS = st.text(st.characters(exclude_categories=())) | st.lists(st.sampled_from(PIECES), max_size=5).map("".join)
+
+
+@settings(deadline=None)
+@given(TEXTS | st.sampled_from(["GET", "OPTIONS"]), TEXTS, st.lists(TEXTS | TEXTS.map("Host: {}".format), max_size=3))
+def test_any_text_is_explained_or_refused_in_lines(method: str, target: str, headers: list[str]) -> None:
+    explanation = explain(CONFIG, method, target, headers)
+    assert all(line.isprintable() for line in explanation.lines)
+    assert explanation.found or explanation.lines[-1][:5] in {"400: ", "404: ", "405: ", "431: "}
+    if any(mark in text for text in (method, target, *headers) for mark in "\r\n"):
+        assert explanation.lines[-1].startswith("400: line break in ")

@@ -130,7 +130,7 @@ async def test_the_last_good_answer_when_the_servers_decline(
     assert resolver.cached(POD) == Answer(("127.0.0.10",), fresh=False)
     assert await resolver.resolve(POD, refresh=True) == Answer(("127.0.0.10",), fresh=False)
     assert server.count(POD, "A") == 2
-    assert (resolver.counters.failures, resolver.counters.stale) == (1, 3)
+    assert (resolver.counters.failures, resolver.counters.stale_answers) == (1, 3)
     with pytest.raises(ResolveFailed, match=rcode):
         await resolver.resolve("other.example")
 

@@ -172,7 +172,7 @@ async def test_servers_that_fail_are_left_alone_for_a_while(
     await trio.sleep(MOMENT)
     assert await resolver.resolve(POD) == fresh("10.0.0.2")
     assert (resolver.counters.queries, resolver.counters.failures) == (3, 1)
-    assert (resolver.counters.stale, resolver.counters.cache_hits) == (3, 0)
+    assert (resolver.counters.stale_answers, resolver.counters.cache_hits) == (3, 0)
 
 
 async def test_with_an_older_answer_the_caller_is_served_before_its_deadline(

@@ -1,0 +1,48 @@
+"""Whom the admin address serves: operators, and no page that happens to be open in their browsers."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_address
+
+from splicer.errors import Forbidden
+from splicer.model import RequestHead
+from splicer.routing.hosts import host_name
+
+_OWN_NAMES = frozenset({"localhost", host_name(socket.gethostname())})
+_HARMLESS = frozenset({"GET", "HEAD"})
+_OWN_SITES = frozenset({b"same-origin", b"none"})  # Sec-Fetch-Site (W3C Fetch Metadata §2.4)
+
+
+# A web page can have its own name resolve to this address, and its scripts may then read what comes from here (DNS
+# rebinding). But their browser sends that name as Host, and an address can't be made to resolve elsewhere.
+def check_host(head: RequestHead) -> None:
+    """Refuse a name that others can give.
+
+    Raises:
+        Forbidden: the Host is neither an address nor this machine's own name.
+    """
+    name = host_name(head.host)
+    if name in _OWN_NAMES:
+        return
+    try:
+        ip_address(name.strip("[]"))
+    except ValueError:
+        raise Forbidden(f"the Host {head.host!r} is neither an address nor this machine's own name") from None
+
+
+# A page of another site can't read what it gets from here, but it can have a request sent: that alone could end a call.
+def check_origin(head: RequestHead) -> None:
+    """Refuse a request that changes something and comes from another site's page (RFC 6454 §7).
+
+    Raises:
+        Forbidden: its Origin is not this address.
+    """
+    if head.method in _HARMLESS:
+        return
+    host = head.host.lower().encode()
+    own = (b"http://" + host, b"https://" + host)
+    if any(origin.lower() not in own for origin in head.values(b"origin")):
+        raise Forbidden("the Origin is another one than this address")
+    if any(site not in _OWN_SITES for site in head.values(b"sec-fetch-site")):
+        raise Forbidden("the request comes from another site's page")

@@ -1,0 +1,202 @@
+"""The text for Prometheus: what all processes have counted, and what is so right now.
+
+Counters and histograms come from the files of all rows, the dead ones' too; gauges are made from what the workers
+answer and the board shows, for a gauge that is counted up and down goes wrong when a worker is killed in between.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import trio
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from splicer import __version__
+from splicer.admin.age import uptime
+from splicer.admin.facts import Facts
+from splicer.admin.workers import Answers, Workers
+from splicer.control.board import ROWS, Board, Column
+from splicer.control.wire import Words
+
+_PATIENCE = 1.0  # seconds for the workers' answers; a scraper waits for ten
+_PLACES = (Column.READING, Column.WRITING, Column.WAITING)
+_STATES = ("up", "down", "unknown")
+
+
+class Scrape:
+    """Makes the text.
+
+    Args:
+        board: where the processes show their numbers.
+        workers: are asked what is live.
+        facts: what the supervisor has said last.
+        directory: of the files; None: the processes count for themselves.
+    """
+
+    def __init__(self, board: Board, workers: Workers, facts: Facts, directory: Path | None) -> None:
+        self._board = board
+        self._workers = workers
+        self._facts = facts
+        self._directory = directory
+        self._started = time.time() - uptime()
+
+    async def __call__(self) -> bytes:
+        """The text of one scrape."""
+        adopted = self._board.total(Column.ADOPTED)
+        counted = self._counted()
+        answers: dict[str, Answers] = {}
+
+        async def ask(what: str) -> None:
+            answers[what] = await self._workers.ask(what, _PATIENCE)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, "gauges")
+            nursery.start_soon(ask, "endpoints")
+        gauges = answers["gauges"].rows
+        if "splicer_tunnel_bytes" in counted:
+            moved = adopted == self._board.total(Column.ADOPTED)
+            self._count_live_bytes(counted["splicer_tunnel_bytes"], gauges if moved else [])
+        registry = CollectorRegistry()
+        registry.register(
+            _Given(
+                [
+                    *counted.values(),
+                    *self._connections(),
+                    *self._tunnels(counted, gauges),
+                    *self._endpoints(counted, answers["endpoints"].rows),
+                    *self._processes(),
+                    *self._supervisor(),
+                    *self._drains(gauges),
+                ]
+            )
+        )
+        return generate_latest(registry)
+
+    def _counted(self) -> dict[str, Metric]:
+        if self._directory is None:
+            return {}
+        # One that is just being made has nothing yet.
+        files = [str(file) for file in self._directory.glob("*.db") if file.stat().st_size]
+        merged = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # the library doesn't say
+        return {metric.name: metric for metric in merged}
+
+    # Bytes are counted when a tunnel is over, and an hour is long: those of live tunnels are added here. Closed ones
+    # are read first, so that none counts twice; and while tunnels are between two workers the last sum is told again,
+    # for a counter that falls is taken for one that began anew.
+    def _count_live_bytes(self, metric: Metric, gauges: list[Words]) -> None:
+        most = self._board.row(0)
+        for direction, column in (("to_pod", Column.SEEN_TO_POD), ("to_client", Column.SEEN_TO_CLIENT)):
+            closed = sum(sample.value for sample in metric.samples if sample.labels["direction"] == direction)
+            most[column] = max(most[column], int(closed) + sum(row[direction] for row in gauges))
+        metric.samples = [
+            Sample("splicer_tunnel_bytes_total", {"direction": "to_pod"}, most[Column.SEEN_TO_POD]),
+            Sample("splicer_tunnel_bytes_total", {"direction": "to_client"}, most[Column.SEEN_TO_CLIENT]),
+        ]
+
+    def _connections(self) -> Iterator[Metric]:
+        board = self._board
+        yield _gauge("connections_active", "Client connections.", sum(board.total(place) for place in _PLACES))
+        yield _counter("connections", "Client connections accepted.", board.total(Column.ACCEPTED))
+        yield _counter("tunnels_adopted", "Tunnels that changed their worker.", board.total(Column.ADOPTED))
+
+    # Also zeros, for every pod that ever had one: a series that vanishes looks like one that stays as it was.
+    def _tunnels(self, counted: dict[str, Metric], gauges: list[Words]) -> Iterator[Metric]:
+        active: Counter[tuple[str, str]] = Counter()
+        for sample in _samples(counted, "splicer_tunnels"):
+            active[sample.labels["route"], sample.labels["pod"]] = 0
+        for row in gauges:
+            for route, pod, count in row["tunnels"]:
+                active[route, pod if (route, pod) in active else "other"] += count
+        family = GaugeMetricFamily("splicer_tunnels_active", "Tunnels that are open.", labels=("route", "pod"))
+        for labels, count in active.items():
+            family.add_metric(labels, count)
+        yield family
+
+    def _endpoints(self, counted: dict[str, Metric], rows: list[Words]) -> Iterator[Metric]:
+        upstreams = {sample.labels["upstream"] for sample in _samples(counted, "splicer_attempts")}
+        states: dict[tuple[str, str, int], str] = {}
+        for row in rows:
+            place = row["upstream"], row["address"], row["port"]
+            states[place] = min(states.get(place, row["state"]), row["state"], key=("down", "up", "unknown").index)
+        counts = Counter((upstream, state) for (upstream, _, _), state in states.items())
+        upstreams |= {upstream for upstream, _ in counts}
+        family = GaugeMetricFamily("splicer_endpoints", "Endpoints, by the last attempt.", labels=("upstream", "state"))
+        for upstream in sorted(upstreams):
+            for state in _STATES:
+                family.add_metric((upstream, state), counts[upstream, state])
+        yield family
+
+    def _processes(self) -> Iterator[Metric]:
+        rows = [row for row in map(self._board.row, range(1, ROWS)) if row[Column.SLOT]]
+        wanted = self._facts.words["workers"]
+        connected = {str(slot): 0 for slot in range(1, wanted + 1)}
+        for row in rows:
+            slot = str(row[Column.SLOT])
+            connected[slot] = max(connected.get(slot, 0), row[Column.VAULT])
+        yield _gauge("workers_wanted", "Workers that there should be.", wanted)
+        yield _gauge("workers_serving", "Workers that there are.", len({row[Column.SLOT] for row in rows}))
+        vault = GaugeMetricFamily("splicer_vault_connected", "Whether calls are protected.", labels=("worker",))
+        for worker, value in connected.items():
+            vault.add_metric((worker,), value)
+        yield vault
+        pipes = GaugeMetricFamily("splicer_pipes", "Pipes of the relay.", labels=("state",))
+        pipes.add_metric(("pooled",), self._board.total(Column.PIPES_POOLED))
+        pipes.add_metric(("parked",), self._board.total(Column.PIPES_PARKED))
+        yield pipes
+
+    def _supervisor(self) -> Iterator[Metric]:
+        words = self._facts.words
+        reload = words["reload"]
+        yield _counter("worker_restarts", "Workers that died.", words["restarts"])
+        yield _gauge("config_generation", "How often the configuration has changed.", words["generation"])
+        yield _gauge("config_last_reload_success", "Whether the last reload succeeded.", reload["last_ok"])
+        yield _gauge("config_last_reload_timestamp_seconds", "When it was.", reload["last_at"] or 0)
+        reloads = CounterMetricFamily("splicer_config_reloads", "Reloads.", labels=("result",))
+        for result in ("ok", "failed"):
+            reloads.add_metric((result,), reload[result])
+        yield reloads
+        yield _gauge("start_time_seconds", "When the edge was started.", self._started)
+        info = GaugeMetricFamily("splicer_build_info", "The program.", labels=("version",))
+        info.add_metric((__version__,), 1)
+        yield info
+
+    def _drains(self, gauges: list[Words]) -> Iterator[Metric]:
+        live = [group for row in gauges for group in row["tunnels"]]
+        draining, drains = self._facts.draining, self._facts.drains
+        yield _gauge("draining", "Whether the whole edge is being drained.", draining)
+        family = GaugeMetricFamily(
+            "splicer_drain_remaining_tunnels", "Tunnels that a drain waits for.", labels=("scope", "name")
+        )
+        family.add_metric(("all", ""), self._board.total(Column.TUNNELS) if draining else 0)
+        for name in drains["pods"]:
+            family.add_metric(("pod", name), sum(count for _, pod, count in live if pod == name))
+        for name in drains["routes"]:
+            family.add_metric(("route", name), sum(count for route, _, count in live if route == name))
+        yield family
+
+
+class _Given(Collector):
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def _samples(counted: dict[str, Metric], name: str) -> list[Sample]:
+    return counted[name].samples if name in counted else []
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"splicer_{name}", text, value=float(value))
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"splicer_{name}", text, value=float(value))

@@ -1,0 +1,45 @@
+"""The upstreams, and what the workers know of their endpoints."""
+
+from __future__ import annotations
+
+from splicer.config.schema import Config
+from splicer.control.wire import Words
+from splicer.model import Upstream
+
+
+def listed(config: Config, rows: list[Words]) -> list[Words]:
+    """All upstreams, each with its endpoints.
+
+    Args:
+        config: the one in force.
+        rows: what the workers answered to "endpoints".
+    """
+    merged: dict[str, dict[tuple[str, str, int], Words]] = {name: {} for name in config.upstreams}
+    for row in rows:
+        endpoints = merged.get(row["upstream"])
+        if endpoints is not None:
+            key = row["pod"], row["address"], row["port"]
+            endpoints[key] = _merged(endpoints[key], row) if key in endpoints else row
+    return [_upstream(upstream, merged[name]) for name, upstream in config.upstreams.items()]
+
+
+# Each worker knows only its own attempts: the one that learned last knows best.
+def _merged(one: Words, other: Words) -> Words:
+    newer = one if _age(one) <= _age(other) else other
+    return {**newer, "tunnels": one["tunnels"] + other["tunnels"]}
+
+
+def _age(row: Words) -> float:
+    return float("inf") if row["state"] == "unknown" or row["since_s"] is None else row["since_s"]
+
+
+def _upstream(upstream: Upstream, endpoints: dict[tuple[str, str, int], Words]) -> Words:
+    return {
+        "name": upstream.name,
+        "address": upstream.text,
+        "balance": upstream.balance,
+        "allow": None if upstream.allow is None else [str(network) for network in upstream.allow],
+        "endpoints": [
+            {key: value for key, value in endpoints[place].items() if key != "upstream"} for place in sorted(endpoints)
+        ],
+    }

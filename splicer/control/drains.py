@@ -1,0 +1,90 @@
+"""What an operator wants to become empty, followed by one worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+
+import trio
+from attrs import evolve
+
+from splicer.control.wire import Words
+from splicer.errors import SplicerError
+from splicer.model import Upstream
+from splicer.net.resolve import Resolver
+from splicer.routing.template import render_host
+from splicer.session.house import Drains
+
+_AGAIN = 2.0  # seconds: a drained pod that is recreated elsewhere is drained there, too
+_PATIENCE = 2.0  # seconds for its name
+
+
+class DrainOrders:
+    """Knows the drains, and the addresses of drained pods: they also stand behind names that no URL chooses.
+
+    Args:
+        tell: gets the drains whenever they are others.
+        upstreams: those in force.
+        resolver: the worker's.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[Drains], None],
+        upstreams: Callable[[], Mapping[str, Upstream]],
+        resolver: Callable[[], Resolver],
+    ) -> None:
+        self._tell = tell
+        self._upstreams = upstreams
+        self._resolver = resolver
+        self._now = Drains()
+        self._addresses: dict[str, frozenset[str]] = {}  # by pod
+
+    async def follow(self, wanted: Words) -> None:
+        """Let nothing new go where the operator doesn't want it; done when the addresses are known, or can't be.
+
+        Args:
+            wanted: names of pods and of routes, each with the time from which on.
+        """
+        self._set(Drains(frozenset(wanted["pods"]), frozenset(wanted["routes"]), self._now.endpoints))
+        self._addresses = {pod: known for pod, known in self._addresses.items() if pod in self._now.pods}
+        await self._look_up()
+
+    async def run(self) -> None:
+        """Follow the pods' addresses until cancelled."""
+        while True:
+            await trio.sleep(_AGAIN)
+            await self._look_up()
+
+    async def _look_up(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for pod in self._now.pods:
+                nursery.start_soon(self._find, pod)
+        ports = {upstream.port for upstream in self._upstreams().values()}
+        known = [address for pod in self._now.pods for address in self._addresses.get(pod, ())]
+        self._set(evolve(self._now, endpoints=frozenset((address, port) for address in known for port in ports)))
+
+    async def _find(self, pod: str) -> None:
+        found: set[str] = set()
+        try:
+            found.add(str(ip_address(pod)))
+        except ValueError:
+            for upstream in self._upstreams().values():
+                if len(upstream.host.captures) == 1:
+                    found |= await self._resolved(upstream, pod)
+        if found:
+            self._addresses[pod] = frozenset(found)
+
+    async def _resolved(self, upstream: Upstream, pod: str) -> frozenset[str]:
+        [capture] = upstream.host.captures
+        try:
+            with trio.fail_after(_PATIENCE):
+                answer = await self._resolver().resolve(render_host(upstream.host, {capture: pod}))
+        except (SplicerError, trio.TooSlowError):
+            return frozenset()
+        return frozenset(answer.addresses)
+
+    def _set(self, drains: Drains) -> None:
+        if drains != self._now:
+            self._now = drains
+            self._tell(drains)

@@ -1,0 +1,65 @@
+"""What a worker answers on its private channel: the admin process asks.
+
+One packet may not hold all rows, and frames must not wait for them: rows go in batches, other tasks in between.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Mapping
+
+import trio
+
+from splicer.control import wire
+from splicer.control.wire import Words
+
+Batches = Iterator[list[Words]]
+Answer = Callable[[Words], Batches]
+
+
+async def answer_queries(sock: socket.socket, answers: Mapping[str, Answer]) -> None:
+    """Answer until the other side is gone; the channel is closed then.
+
+    Args:
+        sock: one end of a private channel, non-blocking.
+        answers: what there is to ask; each gives its rows in batches that fit into a packet. An empty one is a pause.
+    """
+    try:
+        while (words := await _hear(sock)) is not None:
+            answer = answers.get(words.get("ask", ""), _unknown)
+            for rows in answer(words):
+                if rows:
+                    await _say(sock, {"n": words.get("n"), "rows": rows, "more": True})
+                await trio.lowlevel.checkpoint()
+            await _say(sock, {"n": words.get("n"), "rows": [], "more": False})
+    except OSError:
+        return  # it is gone
+    finally:
+        trio.lowlevel.notify_closing(sock)
+        sock.close()
+
+
+def _unknown(_: Words) -> Batches:
+    yield []
+
+
+async def _hear(sock: socket.socket) -> Words | None:
+    while True:
+        try:
+            heard = wire.hear(sock)
+        except BlockingIOError:
+            await trio.lowlevel.wait_readable(sock)
+            continue
+        except ValueError:
+            return None
+        return None if heard is None else heard[0]
+
+
+async def _say(sock: socket.socket, words: Words) -> None:
+    while True:
+        try:
+            wire.say(sock, words)
+        except BlockingIOError:
+            await trio.lowlevel.wait_writable(sock)
+            continue
+        return

@@ -1,0 +1,35 @@
+"""What the admin address answers, taken with care: it may be of another version, or another service altogether."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from splicer.ops.failure import AdminFailed
+
+JsonObject = dict[str, Any]
+
+
+def rows(answer: JsonObject, key: str) -> list[JsonObject]:
+    """The objects of a list that every answer of this kind has.
+
+    Raises:
+        AdminFailed: this one has none.
+    """
+    found = answer.get(key)
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise AdminFailed(f'the answer has no list of "{key}": is this the admin address of a splicer?')
+    return found
+
+
+def part(answer: JsonObject, key: str) -> JsonObject:
+    """An object within an object; an empty one if it isn't there."""
+    found = answer.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+# Names come out of URLs that anybody may send, and a terminal obeys what it is sent.
+def printable(text: str) -> str:
+    """One line that no terminal takes for a command: all else than letters, signs and blanks is escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )

@@ -1,0 +1,100 @@
+"""Draining: new calls go elsewhere, live ones finish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from attrs import frozen
+
+from splicer.ops.answer import JsonObject, printable, rows
+from splicer.ops.client import Client
+from splicer.ops.failure import AdminFailed
+
+_POLL = 0.5  # seconds between two looks
+_PATIENCE = 15.0  # seconds: the admin process may be killed at any time, and another one takes its place
+_LONGEST_LOOK = 5.0  # seconds
+_SHORTEST_LOOK = 1.0
+
+
+@frozen
+class Scope:
+    """What is drained: a pod, a route, or with neither the whole."""
+
+    pod: str | None = None
+    route: str | None = None
+
+    def __str__(self) -> str:
+        return "everything" if self == Scope() else printable(" ".join(self._key))
+
+    @property
+    def body(self) -> JsonObject:
+        """What POST and DELETE /drain take."""
+        return {} if self == Scope() else dict([self._key])
+
+    def remaining(self, answer: JsonObject) -> int | None:
+        """How many of its tunnels live, by an answer of /drain; None if it isn't drained.
+
+        Raises:
+            AdminFailed: the answer doesn't tell.
+        """
+        for row in rows(answer, "drains"):
+            if (row.get("scope"), row.get("name") or "") == self._key:
+                if not isinstance(count := row.get("remaining"), int):
+                    raise AdminFailed(f"{self}: the answer doesn't say how many tunnels remain")
+                return count
+        return None
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        if self.pod is not None:
+            return "pod", self.pod
+        return ("all", "") if self.route is None else ("route", self.route)
+
+
+def remain(count: int) -> str:
+    """As a person says it."""
+    return f"{count} tunnel remains" if count == 1 else f"{count} tunnels remain"
+
+
+def wait(client: Client, scope: Scope, answer: JsonObject, timeout: float, show: Callable[[int], None]) -> JsonObject:
+    """Look until no tunnel remains, or the time is over.
+
+    Args:
+        client: whom to ask.
+        scope: that is drained.
+        answer: of POST /drain.
+        timeout: seconds.
+        show: is told at each look how many remain.
+
+    Returns:
+        The last answer of GET /drain.
+
+    Raises:
+        AdminFailed: the drain was lifted, or there is no answer for long.
+    """
+    until = time.monotonic() + timeout
+    while True:
+        count = scope.remaining(answer)
+        if count is None:
+            raise AdminFailed(f"{scope}: is not drained any more")
+        show(count)
+        if not count:
+            return answer
+        later = _look_again(client, until)
+        if later is None:
+            return answer
+        answer = later
+
+
+def _look_again(client: Client, until: float) -> JsonObject | None:
+    patience = time.monotonic() + _PATIENCE
+    while (rest := until - time.monotonic()) > 0:
+        time.sleep(min(_POLL, rest))
+        seconds = min(_LONGEST_LOOK, max(_SHORTEST_LOOK, until - time.monotonic()))
+        try:
+            return client.ask("GET", "/drain", seconds=seconds)
+        except AdminFailed:
+            if time.monotonic() > patience:
+                raise
+    return None

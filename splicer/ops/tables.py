@@ -1,0 +1,147 @@
+"""Answers as tables for a person, as wide as they need to be: an id that was cut can't be pasted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from io import StringIO
+from typing import Any
+
+from attrs import frozen
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from splicer.config.values import format_duration
+from splicer.ops.answer import JsonObject, part, printable, rows
+
+_NOTHING = "-"
+_WIDEST = 1_000_000  # characters: more than any table has
+_ENDLESS = 1e18  # nothing that is counted or measured here comes to it
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def tunnels(answer: JsonObject, *, colors: bool) -> str:
+    """The live tunnels: one line each."""
+    return _drawn(_table(_TUNNEL, rows(answer, "tunnels")), colors=colors)
+
+
+def status(answer: JsonObject, *, colors: bool) -> str:
+    """How all of it does: facts, workers, and what is drained."""
+    parts: list[RenderableType] = [_facts(answer), "", _table(_WORKER, rows(answer, "workers"))]
+    if drains := rows(answer, "drains"):
+        parts += ["", _table(_DRAIN, drains)]
+    return _drawn(*parts, colors=colors)
+
+
+def _facts(answer: JsonObject) -> Table:
+    config = part(answer, "config")
+    facts = {
+        "version": _text(answer.get("version")),
+        "generation": _text(answer.get("generation")),
+        "uptime": _seconds(answer.get("uptime_s")),
+        "draining": _text(answer.get("draining")),
+        "tunnels": _text(answer.get("remaining")),
+        "last reload": _reload(part(config, "last_reload"), part(config, "reloads")),
+        "worker restarts": _text(answer.get("restarts")),
+    }
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for fact in facts.items():
+        table.add_row(*map(Text, fact))
+    return table
+
+
+def _reload(last: JsonObject, counts: JsonObject) -> str:
+    if last.get("at") is None:
+        return "none yet"
+    outcome = "ok" if last.get("ok") else "failed"
+    return f"{outcome}, {_text(last['at'])} ({_text(counts.get('ok'))} ok, {_text(counts.get('failed'))} failed)"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _NOTHING if value is None else printable(str(value)) or _NOTHING
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and 0 <= value < _ENDLESS else None
+
+
+def _seconds(value: Any) -> str:
+    seconds = _number(value)
+    return _NOTHING if seconds is None else format_duration(math.floor(seconds))
+
+
+def _milliseconds(value: Any) -> str:
+    milliseconds = _number(value)
+    return _NOTHING if milliseconds is None else f"{milliseconds:.1f}ms"
+
+
+def _bytes(value: Any) -> str:
+    count = _number(value)
+    if count is None:
+        return _NOTHING
+    exponent = 0
+    while count >= 1000 and exponent < len(_UNITS) - 1:
+        count, exponent = count / 1000, exponent + 1
+    return f"{count:.1f}{_UNITS[exponent]}" if exponent else f"{count:.0f}B"
+
+
+@frozen
+class _Column:
+    """A heading, the key of the values below it, and how they are shown. A heading is one word: for awk and sort."""
+
+    heading: str
+    key: str
+    show: Callable[[Any], str] = _text
+    right: bool = True
+
+
+_TUNNEL = (
+    _Column("id", "id", right=False),
+    _Column("route", "route", right=False),
+    _Column("pod", "pod", right=False),
+    _Column("client", "client", right=False),
+    _Column("age", "age_s", _seconds),
+    _Column("idle", "idle_s", _seconds),
+    _Column("to-pod", "bytes_to_pod", _bytes),
+    _Column("to-client", "bytes_to_client", _bytes),
+    _Column("worker", "worker"),
+    _Column("adopted", "adopted"),
+    _Column("rtt-client", "client_rtt_ms", _milliseconds),
+    _Column("rtt-pod", "pod_rtt_ms", _milliseconds),
+    _Column("resent-client", "client_retransmits"),
+    _Column("resent-pod", "pod_retransmits"),
+)
+_WORKER = (
+    _Column("worker", "slot"),
+    _Column("pid", "pid"),
+    _Column("tunnels", "tunnels"),
+    _Column("exchanges", "exchanges"),
+    _Column("connections", "connections"),
+)
+_DRAIN = (
+    _Column("drain", "scope", right=False),
+    _Column("name", "name", right=False),
+    _Column("since", "since", right=False),
+    _Column("remaining", "remaining"),
+)
+
+
+# Cells are Text, never str: rich takes "[red]" and ":smile:" in a str for its own.
+def _table(columns: Sequence[_Column], lines: Iterable[JsonObject]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column.heading, justify="right" if column.right else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*(Text(column.show(line.get(column.key))) for column in columns))
+    return table
+
+
+def _drawn(*parts: RenderableType, colors: bool) -> str:
+    sheet = StringIO()
+    console = Console(file=sheet, width=_WIDEST, force_terminal=colors)
+    for each in parts:
+        console.print(each)
+    return "\n".join(line.rstrip() for line in sheet.getvalue().split("\n")).removesuffix("\n")

@@ -1,0 +1,66 @@
+"""The directory of the files in which the processes count: it lives as long as the edge, not as its processes.
+
+In shared memory where that can be had: the files are mapped, and writing to one must never wait for a disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+_PREFIX = "splicer-metrics-"
+_PLACES = ("/dev/shm", tempfile.gettempdir())  # noqa: S108 - mkdtemp(3) makes it ours alone
+
+
+class CountsDirectory:
+    """One directory. Its lock says that it is in use: one that nobody has locked was left by an edge that was killed.
+
+    Args:
+        path: of the directory.
+        fd: of the same, with the lock (flock(2)).
+    """
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self.fd = fd
+
+    @classmethod
+    def make(cls, places: Sequence[str] = _PLACES) -> CountsDirectory | None:
+        """A new one in the first place that takes it; None: there is none."""
+        for place in places:
+            with suppress(OSError):
+                _tidy(Path(place))
+                path = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
+                fd = _locked(path)
+                if fd is not None:
+                    return cls(path, fd)
+        return None
+
+    def remove(self) -> None:
+        """Nobody counts any more."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self.fd)
+
+
+def _locked(path: str) -> int | None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        return None
+    return fd
+
+
+# Only our own: in /tmp anybody may put a directory of that name.
+def _tidy(place: Path) -> None:
+    for left in place.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if left.lstat().st_uid == os.geteuid() and (fd := _locked(str(left))) is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(fd)

@@ -1,0 +1,239 @@
+"""The rooms of the admin process within this one, with a supervisor and workers of the test's own.
+
+async with rig() as admin:
+    worker = admin.worker(1, tunnels=[tunnel("a")])
+    answer = await admin.ask("GET", "/tunnels")
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from splicer.admin.current import Current
+from splicer.admin.drains import DrainDesk
+from splicer.admin.facts import Facts
+from splicer.admin.pages import Pages
+from splicer.admin.web import Web
+from splicer.admin.workers import Workers
+from splicer.control import wire
+from splicer.control.board import Board
+from splicer.control.lines import LineWriter
+from splicer.control.log import make_logger
+from splicer.control.orders import Superior
+from splicer.control.wire import Words
+from splicer.net.bind import bind
+from splicer.vault.protocol import channel
+
+CONFIG = """
+[resolver.hosts]
+"pod-1.pods.test" = "127.0.0.11"
+"pod-2.pods.test" = "127.0.0.12"
+"pods.test" = ["127.0.0.11", "127.0.0.12"]
+
+[upstreams.pod]
+address = "{pod}.pods.test:8000"
+allow = ["127.0.0.0/8"]
+
+[upstreams.any-pod]
+address = "pods.test:8000"
+
+[[routes]]
+name = "health"
+path = "/health"
+respond = { status = 200, body = "healthy\\n" }
+
+[[routes]]
+name = "call"
+regex = '^/ws/pod/(?<pod>[^/]+)(?<rest>/.*)$'
+upgrade = ["websocket"]
+upstream = "pod"
+rewrite = "{rest}"
+fallback = "any-pod"
+"""
+
+
+def tunnel(id: str, pod: str = "pod-1", address: str = "127.0.0.11", **more: Any) -> Words:  # noqa: A002 - its name
+    """A worker's row for a tunnel."""
+    return {
+        "id": id,
+        "route": "call",
+        "pod": pod,
+        "upstream": "pod",
+        "endpoint": f"{address}:8000",
+        "client": "127.0.0.1",
+        "path": "/ws/pod/pod-1/x",
+        "protocol": "websocket",
+        "age_s": 1.0,
+        "idle_s": 0.0,
+        "bytes_to_pod": 0,
+        "bytes_to_client": 0,
+        "worker": 1,
+        "adopted": 0,
+        "client_rtt_ms": 0.1,
+        "client_retransmits": 0,
+        "pod_rtt_ms": 0.1,
+        "pod_retransmits": 0,
+        **more,
+    }
+
+
+def endpoint(pod: str, address: str, state: str = "up", since_s: float | None = 1.0, **more: Any) -> Words:
+    """A worker's row for an endpoint."""
+    known = {"upstream": "pod", "pod": pod, "address": address, "port": 8000, "source": "dns", "tunnels": 0}
+    return {**known, "state": state, "failure": None, "since_s": since_s, **more}
+
+
+@define(eq=False)
+class FakeWorker:
+    """Answers on its channel as the contract says, or as `answer` does; `mute`: not at all."""
+
+    sock: socket.socket
+    rows: dict[str, list[Words]]
+    mute: bool = False
+    heard: list[Words] = field(factory=list)
+    answer: Callable[[FakeWorker, Words], None] | None = None
+    _life: trio.CancelScope = field(factory=trio.CancelScope)
+
+    async def run(self) -> None:
+        with self.sock, self._life:
+            while True:
+                await trio.lowlevel.wait_readable(self.sock)
+                question = wire.hear(self.sock)
+                if question is None:
+                    return
+                self.heard.append(question[0])
+                if self.answer is not None:
+                    self.answer(self, question[0])
+                elif not self.mute:
+                    self.reply(question[0])
+
+    def reply(self, question: Words) -> None:
+        """A row a packet."""
+        rows = self._close(question) if question["ask"] == "close" else self.rows.get(question["ask"], [])
+        for row in rows:
+            self.say(question["n"], [row], more=True)
+        self.say(question["n"], [], more=False)
+
+    def say(self, number: int, rows: list[Words], *, more: bool) -> None:
+        wire.say(self.sock, {"n": number, "rows": rows, "more": more})
+
+    def die(self) -> None:
+        self._life.cancel()
+
+    def _close(self, question: Words) -> list[Words]:
+        tunnels = self.rows.get("tunnels", [])
+        kept = [row for row in tunnels if row["id"] != question["id"]]
+        if len(kept) == len(tunnels):
+            return []
+        self.rows["tunnels"] = kept
+        return [{"closed": question["id"]}]
+
+
+@define(eq=False)
+class Rig:
+    """See the module."""
+
+    nursery: trio.Nursery
+    facts: Facts
+    workers: Workers
+    current: Current
+    board: Board
+    supervisor: socket.socket
+    address: tuple[str, int]
+    lines: LineWriter
+    log: int
+    drains_told: list[Words] = field(factory=list)
+    _pid: int = 1000
+
+    def worker(self, slot: int, answer: Callable[[FakeWorker, Words], None] | None = None, **rows: Any) -> FakeWorker:
+        """A worker that the admin process knows."""
+        ours, its = channel()
+        self._pid += 1
+        self.workers.add(slot, self._pid, ours)
+        worker = FakeWorker(its, rows, answer=answer)
+        self.nursery.start_soon(worker.run)
+        return worker
+
+    async def confirm_drains(self) -> None:
+        """Be a supervisor that does as it is told."""
+        while True:
+            await trio.lowlevel.wait_readable(self.supervisor)
+            heard = wire.hear(self.supervisor)
+            assert heard is not None
+            self.drains_told.append(heard[0]["drains"])
+            self.facts.learn({"drains": heard[0]["drains"]})
+
+    async def ask(self, method: str, target: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """One request on a connection of its own: the status, and what the JSON says."""
+        data = b"" if body is None else json.dumps(body).encode()
+        fields = {"Host": "localhost", "Connection": "close", **headers}
+        if data:
+            fields["Content-Length"] = str(len(data))
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        answer = await self.exchange(f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + data)
+        head_of_answer, _, content = answer.partition(b"\r\n\r\n")
+        is_json = b"\r\nContent-Type: application/json\r\n" in head_of_answer + b"\r\n"
+        return int(answer.split(b" ")[1]), json.loads(content) if is_json else content
+
+    async def exchange(self, request: bytes) -> bytes:
+        """All that is answered until the connection ends."""
+        async with await trio.open_tcp_stream(*self.address) as stream:
+            await stream.send_all(request)
+            data = b""
+            while part := await stream.receive_some():
+                data += part
+            return data
+
+    def wait_for_a_line(self) -> None:
+        """Until something is logged."""
+        assert select.select([self.log], [], [], 20)[0]
+
+    def logged(self) -> list[Words]:
+        """All that was logged; no more can be."""
+        self.lines.close()
+        os.set_blocking(self.log, False)
+        try:
+            return [json.loads(line) for line in os.read(self.log, 1 << 16).splitlines()]
+        except BlockingIOError:
+            return []
+
+
+@asynccontextmanager
+async def rig(config: str | None = CONFIG, *, wanted: int = 0) -> AsyncIterator[Rig]:
+    """A rig; `config` is in force, `wanted` is how many slots there should be."""
+    read, write = os.pipe()
+    lines = LineWriter(write)
+    log = make_logger(lines, "json")
+    ours, its = channel()
+    board = Board()
+    with bind("127.0.0.1", 0) as listener, ours, its:
+        async with trio.open_nursery() as nursery:
+            facts = Facts()
+            facts.learn({"workers": wanted})
+            workers = Workers(nursery, log)
+            current = Current(nursery, Path("routing.toml"), {}, log)
+            drains = DrainDesk(Superior(its, wire.VERSION), facts, workers, current, board)
+            pages = Pages(board, facts, workers, current, drains, _scrape)
+            nursery.start_soon(Web(pages.for_operators, log).serve, [listener])
+            if config is not None:
+                current.learn(config)
+                await current.config()
+            yield Rig(nursery, facts, workers, current, board, ours, listener.getsockname(), lines, read)
+            nursery.cancel_scope.cancel()
+    lines.close()
+    for fd in (read, write, board.fd):
+        os.close(fd)
+
+
+async def _scrape() -> bytes:
+    return b"splicer_up 1\n"

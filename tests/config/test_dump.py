@@ -1,0 +1,264 @@
+"""The law: the tables, written as TOML, load as the same configuration."""
+
+from __future__ import annotations
+
+import json
+import math
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from splicer.config.dump import as_tables
+from splicer.config.load import load
+from splicer.config.schema import Config, Limits, ListenAddress, LogSettings, ResolverSettings, ServerSettings
+from splicer.model import Deadlines, Network, PathPattern, Respond, Route, StatusPage, Upstream
+from splicer.routing.pattern import PrefixPath, compile_pattern
+from splicer.routing.template import parse_template
+
+ROOT = Path(__file__).parents[2]
+
+
+def written(value: Any) -> str:
+    """A value as TOML writes it inline."""
+    match value:
+        case dict():
+            return f"{{{', '.join(f'{written(key)} = {written(item)}' for key, item in value.items())}}}"
+        case list():
+            return f"[{', '.join(map(written, value))}]"
+        case _:
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def loaded(tables: dict[str, Any]) -> Config:
+    return load("\n".join(f"{key} = {written(table)}" for key, table in tables.items()), environ={})
+
+
+def check(config: Config) -> None:
+    tables = as_tables(config)
+    assert loaded(tables) == config
+    assert json.loads(json.dumps(tables)) == tables
+
+
+ODD = ["${A}", "$${", "$", "{", "a b", '"', "'", "\\n", "é", "#", "]"]
+addresses = st.ip_addresses().map(str)
+seconds = st.just(math.inf) | st.sampled_from([0.001, 90.0, 3600.0]) | st.integers(1, 10**15).map(lambda ms: ms / 1000)
+deadlines = st.builds(Deadlines, **dict.fromkeys(attrs.fields_dict(Deadlines), seconds))
+sizes = st.sampled_from([1, 2**10, 2**20, 2**30]).flatmap(
+    lambda unit: st.integers(1, (2**63 - 1) // unit).map(lambda count: count * unit)
+)
+names = st.lists(st.sampled_from([*ODD, "x", "y"]), min_size=1, max_size=4).map("".join)
+
+
+def network(address: IPv4Address | IPv6Address, bits: int) -> Network:
+    return ip_network((address, min(bits, address.max_prefixlen)), strict=False)
+
+
+networks = st.lists(st.builds(network, st.ip_addresses(), st.integers(0, 128)), max_size=3).map(tuple)
+networks_if_any = st.none() | networks.filter(len)
+
+
+@st.composite
+def servers(draw: st.DrawFn) -> ServerSettings:
+    ports = draw(st.lists(st.integers(1, 65535), min_size=3, max_size=5, unique=True))
+    admin, metrics, *listen = (ListenAddress(draw(addresses), port) for port in ports)
+    return ServerSettings(
+        tuple(listen),
+        draw(st.integers(1, 128)) if draw(st.booleans()) else "auto",
+        draw(st.sampled_from([None, admin])),
+        draw(st.sampled_from([None, metrics])),
+        draw(networks),
+    )
+
+
+field_values = st.lists(st.sampled_from(["a", "${B}", "~;\t"]), min_size=1, max_size=3).map(
+    lambda parts: "".join(parts) + "."
+)
+headers = st.dictionaries(st.sampled_from(["X-A", "x-a", "$$|`"]), field_values).map(
+    lambda table: tuple((name.encode(), value.encode()) for name, value in table.items())
+)
+
+
+def responds(draining: st.SearchStrategy[Respond | None]) -> st.SearchStrategy[Respond]:
+    bodies = st.text() | st.lists(st.sampled_from(ODD)).map("".join)
+    full = st.builds(Respond, st.sampled_from([200, 404, 599]), bodies.map(str.encode), field_values, headers, draining)
+    return full | st.builds(Respond, st.sampled_from([204, 304]), headers=headers, draining=draining)
+
+
+PATTERNS: list[PathPattern] = [
+    *(compile_pattern("path", path) for path in ("/", "/${A:-b}", "/a'\"$${\\")),
+    *(compile_pattern("prefix", path) for path in ("/", "/api/", "/%20${")),
+    *(compile_pattern("regex", regex) for regex in ("", r"^/a\\${2}\x{41}$", "/ \n\x00\x7fé\u2028'''\"\"\"", "^/${1}")),
+]
+POD = compile_pattern("regex", "^/ws/pod/(?<pod>[^/]+)(?<rest>/.*)$")
+HOSTS = ["api", "127.0.0.1", "::1", "a.test."]
+upstreams = st.dictionaries(
+    names,
+    st.builds(
+        Upstream,
+        st.just(""),
+        st.sampled_from([*HOSTS, "{pod}.pods.test", "x-{pod}.pods.test"]).map(parse_template),
+        st.integers(1, 65535),
+        networks_if_any,
+        st.sampled_from(["least-tunnels", "round-robin", "random"]),
+    ),
+    max_size=4,
+).map(lambda table: {name: attrs.evolve(upstream, name=name) for name, upstream in table.items()})
+
+
+@st.composite
+def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: Deadlines) -> Route:
+    pattern = draw(st.just(POD) | st.sampled_from(PATTERNS))
+    usable = [upstream for upstream in known.values() if upstream.host.captures <= pattern.captures]
+    route = Route(
+        index,
+        f"{index} {draw(names)}",
+        pattern,
+        inherited,
+        hosts=tuple(draw(st.lists(st.sampled_from(["a.test", "*.a.test", "[::1]"])))),
+        methods=tuple(draw(st.lists(st.sampled_from(["GET", "M-SEARCH"])))),
+        clients=draw(networks_if_any),
+        log=draw(st.booleans()),
+    )
+    if not usable or draw(st.booleans()):
+        answers = st.just(StatusPage.STUB_STATUS) | responds(st.none() | responds(st.none()))
+        return attrs.evolve(route, respond=draw(answers))
+    fallback = draw(st.none() | st.sampled_from(usable))
+    upgrade = draw(st.sampled_from([(), ("websocket",), ("h2c", "x/$")]))
+    targets = ["/", "/x?y=$", "/{{a}}/$${{b"] + ["{rest}", "/${rest}"] * bool(pattern.captures)
+    rewrite = draw(st.none() | st.sampled_from(targets).map(parse_template))
+    stripped = rewrite is None and isinstance(pattern, PrefixPath) and draw(st.booleans())
+    return attrs.evolve(
+        route,
+        deadlines=draw(deadlines),
+        upstream=draw(st.sampled_from(usable)),
+        fallback=fallback,
+        fallback_on=draw(st.frozensets(st.integers(500, 599))) if fallback else route.fallback_on,
+        upgrade=upgrade,
+        upgrade_only=bool(upgrade) and draw(st.booleans()),
+        rewrite=rewrite,
+        strip_prefix=pattern.prefix if stripped and isinstance(pattern, PrefixPath) else None,
+    )
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> Config:
+    known, inherited = draw(upstreams), draw(deadlines)
+    nameservers = st.lists(st.tuples(addresses, st.integers(1, 65535))).map(tuple)
+    fixed = st.dictionaries(st.sampled_from(["a", "a.b", "_x.test"]), st.lists(addresses, min_size=1).map(tuple))
+    return Config(
+        draw(servers()),
+        inherited,
+        Limits(draw(st.integers(1, 2**63 - 1)), draw(st.integers(1024, 65536)), draw(st.none() | sizes)),
+        LogSettings(draw(st.sampled_from(["json", "console"])), draw(seconds), draw(st.booleans())),
+        ResolverSettings(draw(nameservers), draw(seconds), draw(st.booleans()), draw(fixed)),
+        known,
+        tuple(draw(routes(index, known, inherited)) for index in range(1, draw(st.integers(2, 4)))),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(configs())
+def test_any_configuration_survives(config: Config) -> None:
+    check(config)
+
+
+@pytest.mark.parametrize("path", ["routing.toml", "splicer/demo/routing.toml"])
+def test_the_real_files_survive(path: str) -> None:
+    check(load((ROOT / path).read_text(encoding="utf-8"), environ={}))
+
+
+def test_every_default_is_filled_in_and_nothing_else() -> None:
+    text = """
+        upstreams.pod.address = "{pod}.pods.test:80"
+        [[routes]]
+        name = "call"
+        regex = '^/(?<pod>.+)$'
+        upstream = "pod"
+        [[routes]]
+        name = "ready"
+        path = "/ready"
+        clients = ["10.0.0.0/8"]
+        respond = { status = 200, draining = { status = 503, headers = { X-A = "b" } } }
+        [[routes]]
+        name = "status"
+        prefix = "/"
+        respond = "status"
+    """
+    inherited = {
+        "head": "10s",
+        "resolve": "2s",
+        "connect": "3s",
+        "handshake": "10s",
+        "attempts": "15s",
+        "response": "30s",
+        "idle": "1h",
+        "half_closed": "30s",
+        "lifetime": "never",
+        "keepalive": "1m15s",
+        "drain": "1h",
+    }
+    plain = {"body": "", "content_type": "text/plain; charset=utf-8"}
+    assert as_tables(load(text, environ={})) == {
+        "server": {
+            "listen": ["0.0.0.0:8080"],
+            "workers": 1,
+            "admin": "127.0.0.1:9901",
+            "metrics": "off",
+            "trusted_proxies": [],
+        },
+        "deadlines": inherited,
+        "limits": {"connections": 20000, "head_bytes": "32KiB", "body_bytes": "10MiB"},
+        "log": {"format": "json", "progress": "5m", "query": False},
+        "resolver": {"nameservers": [], "max_ttl": "10s", "ipv6": True, "hosts": {}},
+        "upstreams": {"pod": {"address": "{pod}.pods.test:80", "balance": "least-tunnels"}},
+        "routes": [
+            {
+                "name": "call",
+                "regex": "^/(?<pod>.+)$",
+                "log": True,
+                "upstream": "pod",
+                "strip_prefix": False,
+                "upgrade_only": False,
+                "deadlines": inherited,
+            },
+            {
+                "name": "ready",
+                "path": "/ready",
+                "clients": ["10.0.0.0/8"],
+                "log": True,
+                "respond": {"status": 200, **plain, "headers": {}}
+                | {"draining": {"status": 503, **plain, "headers": {"X-A": "b"}}},
+            },
+            {"name": "status", "prefix": "/", "log": True, "respond": "status"},
+        ],
+    }
+
+
+def test_what_is_off_has_its_own_word() -> None:
+    text = """
+        server = { admin = "off" }
+        limits = { head_bytes = 1025, body_bytes = "unlimited" }
+        log = { progress = "never" }
+        deadlines = { idle = "never" }
+        routes = [{ name = "a", path = "/", respond = "status" }]
+    """
+    tables = as_tables(load(text, environ={}))
+    assert (tables["server"]["admin"], tables["log"]["progress"], tables["deadlines"]["idle"]) == (
+        "off",
+        "off",
+        "never",
+    )
+    assert (tables["limits"]["head_bytes"], tables["limits"]["body_bytes"]) == (1025, "unlimited")
+
+
+def test_no_key_of_a_section_is_forgotten() -> None:
+    config = load((ROOT / "routing.toml").read_text(encoding="utf-8"), environ={})
+    tables = as_tables(config)
+    assert list(tables) == list(attrs.fields_dict(Config))
+    for section in ("server", "deadlines", "limits", "log", "resolver"):
+        assert list(tables[section]) == list(attrs.fields_dict(type(getattr(config, section))))

@@ -1,0 +1,63 @@
+"""What /metrics shows: each family's kind and labels; a label's values only where they are few."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Family(NamedTuple):
+    """A metric family; a counter's name is that of its samples, with `_total`."""
+
+    kind: Kind
+    labels: Mapping[str, frozenset[str]]
+
+
+def _family(kind: Kind, **labels: str) -> Family:
+    return Family(kind, {label: frozenset(values.split()) for label, values in labels.items()})
+
+
+FAMILIES: Mapping[str, Family] = {
+    f"splicer_{name}": family
+    for name, family in {
+        "connections_active": _family("gauge"),
+        "connections_total": _family("counter"),
+        "connections_refused_total": _family("counter", reason=""),
+        "requests_total": _family("counter", route="", method="", status="1xx 2xx 3xx 4xx 5xx none"),
+        "request_duration_seconds": _family("histogram", route=""),
+        "handshake_duration_seconds": _family(
+            "histogram", part="resolve connect handshake", outcome="opened refused failed"
+        ),
+        "attempts_total": _family("counter", route="", upstream="", outcome=""),
+        "fallbacks_total": _family("counter", route="", reason=""),
+        "tunnels_active": _family("gauge", route="", pod=""),
+        "tunnels_total": _family("counter", route="", pod=""),
+        "tunnel_duration_seconds": _family("histogram", route=""),
+        "tunnel_bytes_total": _family("counter", direction="to_pod to_client"),
+        "tunnel_closes_total": _family("counter", closer="client pod proxy", reason=""),
+        "tunnels_adopted_total": _family("counter"),
+        "endpoints": _family("gauge", upstream="", state="up down unknown"),
+        "resolver_queries_total": _family("counter"),
+        "resolver_failures_total": _family("counter"),
+        "resolver_cache_hits_total": _family("counter"),
+        "resolver_stale_answers_total": _family("counter"),
+        "config_generation": _family("gauge"),
+        "config_last_reload_success": _family("gauge"),
+        "config_last_reload_timestamp_seconds": _family("gauge"),
+        "config_reloads_total": _family("counter", result="ok failed"),
+        "workers_wanted": _family("gauge"),
+        "workers_serving": _family("gauge"),
+        "worker_restarts_total": _family("counter"),
+        "vault_connected": _family("gauge", worker=""),
+        "pipes": _family("gauge", state="pooled parked"),
+        "event_loop_lag_seconds": _family("histogram"),
+        "log_lines_dropped_total": _family("counter"),
+        "crashes_total": _family("counter"),
+        "draining": _family("gauge"),
+        "drain_remaining_tunnels": _family("gauge", scope="all pod route", name=""),
+        "start_time_seconds": _family("gauge"),
+        "build_info": _family("gauge", version=""),
+    }.items()
+}

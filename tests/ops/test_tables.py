@@ -1,0 +1,115 @@
+"""What a person reads."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splicer.ops import tables
+from splicer.ops.failure import AdminFailed
+from tests.ops.admin import SINCE, Admin, tunnel
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.integers(min_value=10**300) | st.floats() | st.text(),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
+    max_leaves=5,
+)
+
+
+def drawn(*rows: dict[str, Any]) -> list[str]:
+    return tables.tunnels({"tunnels": list(rows)}, colors=False).splitlines()
+
+
+def test_a_tunnel_is_a_line() -> None:
+    heading, line = drawn(tunnel("a1"))
+    assert dict(zip(heading.split(), line.split(), strict=True)) == {
+        "id": "a1",
+        "route": "pod-websocket",
+        "pod": "voice-agent-3",
+        "client": "198.51.100.7",
+        "age": "1h2m5s",
+        "idle": "0s",
+        "to-pod": "29.8MB",
+        "to-client": "999B",
+        "worker": "1",
+        "adopted": "2",
+        "rtt-client": "48.2ms",
+        "rtt-pod": "-",
+        "resent-client": "17",
+        "resent-pod": "0",
+    }
+
+
+def test_no_tunnels_are_a_heading() -> None:
+    assert len(drawn()) == 1
+
+
+def test_nothing_is_cut_or_wrapped_whatever_the_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    names = ["x" * 5000, "two words " * 100]
+    lines = drawn(*(tunnel(name, pod=name) for name in names))
+    assert len(lines) == 3
+    assert all(line.count(name) == 2 for name, line in zip(names, lines[1:], strict=True))
+
+
+def test_colors_are_for_terminals_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b" not in tables.tunnels({"tunnels": [tunnel("a1")]}, colors=False)
+    assert "\x1b[1m" in tables.tunnels({"tunnels": [tunnel("a1")]}, colors=True)
+
+
+def test_names_are_shown_and_never_obeyed() -> None:
+    _, line = drawn(tunnel("[red]a1[/red] :smile:", pod="\x1b]0;x\x07\n\u202e\x9b", client="https://x.example"))
+    assert "[red]a1[/red] :smile:" in line
+    assert r"\x1b]0;x\x07\n\u202e\x9b" in line
+
+
+@given(row=st.dictionaries(st.sampled_from(sorted(tunnel(""))), JSON))
+def test_any_row_is_one_printable_line(row: dict[str, Any]) -> None:
+    lines = drawn(row)
+    assert len(lines) == 2
+    assert all(line.isprintable() for line in lines)
+
+
+def test_status() -> None:
+    facts, workers, drains = tables.status(Admin().status, colors=False).split("\n\n")
+    assert [re.split(" {2,}", line) for line in facts.splitlines()] == [
+        ["version", "1.2.3"],
+        ["generation", "4"],
+        ["uptime", "1d1h1m1s"],
+        ["draining", "no"],
+        ["tunnels", "2"],
+        ["last reload", f"failed, {SINCE} (3 ok, 1 failed)"],
+        ["worker restarts", "7"],
+    ]
+    assert [line.split() for line in workers.splitlines()] == [
+        ["worker", "pid", "tunnels", "exchanges", "connections"],
+        ["1", "4711", "1", "0", "3"],
+        ["2", "-", "1", "5", "6"],
+    ]
+    assert [line.split() for line in drains.splitlines()] == [
+        ["drain", "name", "since", "remaining"],
+        ["pod", "voice-agent-3", SINCE, "1"],
+    ]
+
+
+def test_status_without_drains_or_reloads() -> None:
+    status = Admin().status | {"drains": [], "draining": True, "config": {"last_reload": None}}
+    facts, workers = tables.status(status, colors=False).split("\n\n")
+    assert "none yet" in facts
+    assert "draining         yes" in facts
+    assert workers.count("\n") == 2
+
+
+@pytest.mark.parametrize("answer", [{}, {"tunnels": None}, {"tunnels": {}}, {"tunnels": [1]}])
+def test_an_answer_of_somebody_else(answer: dict[str, Any]) -> None:
+    with pytest.raises(AdminFailed, match='no list of "tunnels"'):
+        tables.tunnels(answer, colors=False)
+    with pytest.raises(AdminFailed, match='no list of "workers"'):
+        tables.status(answer, colors=False)
