@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from splicer import __version__
+from splicer.admin.age import uptime
 from splicer.admin.current import Current
 from splicer.admin.drains import DrainDesk, iso
 from splicer.admin.facts import Facts
@@ -53,7 +51,6 @@ class Pages:
         self._drains = drains
         self._scrape = scrape
         self._tunnels = Tunnels(workers, facts)
-        self._started = _start_of(os.getppid())
 
     @property
     def for_operators(self) -> Table:
@@ -104,7 +101,7 @@ class Pages:
         status = {
             "version": __version__,
             "generation": words["generation"],
-            "uptime_s": round(time.clock_gettime(time.CLOCK_BOOTTIME) - self._started, 3),
+            "uptime_s": round(uptime(), 3),
             "draining": self._facts.draining,
             "drains": await self._drains.progress(),
             "remaining": board.total(Column.TUNNELS),
@@ -131,13 +128,6 @@ async def _healthz(_: Asked) -> Respond:
 
 def _get(handle: Handler, *query: str) -> Mapping[str, Page]:
     return {"GET": Page(handle, frozenset(query))}
-
-
-# The edge is as old as the supervisor's process: neither an upgrade nor another admin process makes it younger.
-def _start_of(pid: int) -> float:
-    """When a process was started, in seconds since the machine was (proc_pid_stat(5), field 22)."""
-    _, _, after_its_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")
-    return int(after_its_name.split()[22 - 3]) / os.sysconf("SC_CLK_TCK")
 
 
 # The spare and this process have a row, too, but no slot. While a slot has two processes, no row says which is which.

@@ -35,8 +35,8 @@ def read_query(head: RequestHead, page: Page) -> dict[str, list[str]]:
     return query
 
 
-async def read_body(client: ClientLeg, head: RequestHead, server: h11.Connection, page: Page) -> dict[str, Any] | None:
-    """The JSON object; None if there is no body, or an empty one.
+async def read_body(client: ClientLeg, head: RequestHead, server: h11.Connection, page: Page) -> bytes:
+    """The whole body; b"" if there is none.
 
     Args:
         client: what it is read from.
@@ -47,24 +47,30 @@ async def read_body(client: ClientLeg, head: RequestHead, server: h11.Connection
     Raises:
         BodyTooLarge: it is longer than 64 KiB, or none is wanted.
         BodyTimeout: it does not come in time.
-        BadRequest: it is no JSON object, or has keys that the page doesn't know.
+        BadRequest: it is framed wrongly.
         ClientGone: the client closed in the middle.
     """
     if not head.has_body:
-        return None
+        return b""
     if page.body is None:
         raise BodyTooLarge("a body where none is wanted")
     if (head.content_length or 0) > _MOST_BYTES:
         raise _too_large()
-    data = None
     with trio.move_on_after(_SECONDS):
-        data = await _read(client, server)
-    if data is None:
-        raise BodyTimeout(f"the body did not come within {_SECONDS:g} s")
+        return await _read(client, server)
+    raise BodyTimeout(f"the body did not come within {_SECONDS:g} s")
+
+
+def parse_body(data: bytes, page: Page) -> dict[str, Any] | None:
+    """The JSON object; None if there is nothing.
+
+    Raises:
+        BadRequest: it is no JSON object, or has keys that the page doesn't know.
+    """
     if not data.strip():
         return None
     body = _object(data)
-    _refuse_unknown(body, page.body, "key")
+    _refuse_unknown(body, page.body or frozenset(), "key")
     return body
 
 

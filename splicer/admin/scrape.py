@@ -21,6 +21,7 @@ from prometheus_client.samples import Sample
 from splicer import __version__
 from splicer.admin.age import uptime
 from splicer.admin.facts import Facts
+from splicer.admin.upstreams import newer
 from splicer.admin.workers import Answers, Workers
 from splicer.control.board import ROWS, Board, Column
 from splicer.control.wire import Words
@@ -121,11 +122,11 @@ class Scrape:
 
     def _endpoints(self, counted: dict[str, Metric], rows: list[Words]) -> Iterator[Metric]:
         upstreams = {sample.labels["upstream"] for sample in _samples(counted, "splicer_attempts")}
-        states: dict[tuple[str, str, int], str] = {}
+        newest: dict[tuple[str, str, int], Words] = {}
         for row in rows:
             place = row["upstream"], row["address"], row["port"]
-            states[place] = min(states.get(place, row["state"]), row["state"], key=("down", "up", "unknown").index)
-        counts = Counter((upstream, state) for (upstream, _, _), state in states.items())
+            newest[place] = row if place not in newest else newer(newest[place], row)
+        counts = Counter((row["upstream"], row["state"]) for row in newest.values())
         upstreams |= {upstream for upstream, _ in counts}
         family = GaugeMetricFamily("splicer_endpoints", "Endpoints, by the last attempt.", labels=("upstream", "state"))
         for upstream in sorted(upstreams):
@@ -136,10 +137,10 @@ class Scrape:
     def _processes(self) -> Iterator[Metric]:
         rows = [row for row in map(self._board.row, range(1, ROWS)) if row[Column.SLOT]]
         wanted = self._facts.words["workers"]
-        connected = {str(slot): 0 for slot in range(1, wanted + 1)}
+        connected = {str(row[Column.SLOT]): 0 for row in rows} or {"1": 0}
         for row in rows:
             slot = str(row[Column.SLOT])
-            connected[slot] = max(connected.get(slot, 0), row[Column.VAULT])
+            connected[slot] = max(connected[slot], row[Column.VAULT])
         yield _gauge("workers_wanted", "Workers that there should be.", wanted)
         yield _gauge("workers_serving", "Workers that there are.", len({row[Column.SLOT] for row in rows}))
         vault = GaugeMetricFamily("splicer_vault_connected", "Whether calls are protected.", labels=("worker",))

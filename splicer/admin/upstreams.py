@@ -23,10 +23,13 @@ def listed(config: Config, rows: list[Words]) -> list[Words]:
     return [_upstream(upstream, merged[name]) for name, upstream in config.upstreams.items()]
 
 
-# Each worker knows only its own attempts: the one that learned last knows best.
+def newer(one: Words, other: Words) -> Words:
+    """What two workers know of an endpoint: each knows only its own attempts, and who learned last knows best."""
+    return one if _age(one) <= _age(other) else other
+
+
 def _merged(one: Words, other: Words) -> Words:
-    newer = one if _age(one) <= _age(other) else other
-    return {**newer, "tunnels": one["tunnels"] + other["tunnels"]}
+    return {**newer(one, other), "tunnels": one["tunnels"] + other["tunnels"]}
 
 
 def _age(row: Words) -> float:

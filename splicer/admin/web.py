@@ -11,7 +11,7 @@ import trio
 from attrs import define
 
 from splicer.admin.guard import check_host, check_origin
-from splicer.admin.reading import read_body, read_query
+from splicer.admin.reading import parse_body, read_body, read_query
 from splicer.admin.table import Asked, Refused, Table, allowed, find, in_json
 from splicer.control.log import Logger
 from splicer.errors import ClientGone, MethodNotAllowed, SplicerError, TooManyConnections
@@ -119,8 +119,9 @@ class Web:
         page, part = find(self._table, head.method, head.path)
         check_origin(head)
         query = read_query(head, page)
-        body = await read_body(client, head, server, page)
+        data = await read_body(client, head, server, page)
         exchange.unread = False
+        body = parse_body(data, page)
         with trio.move_on_after(_HANDLER_SECONDS):
             try:
                 return await page.handle(Asked(query, body, part))

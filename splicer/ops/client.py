@@ -13,7 +13,7 @@ from splicer.model import authority
 from splicer.ops.answer import JsonObject, printable
 from splicer.ops.failure import AdminFailed, Refused
 
-_SECONDS = 10.0
+_SECONDS = 15.0  # an order waits until all workers go by it
 
 
 @frozen

@@ -67,7 +67,8 @@ def close(client: Client, ids: Iterable[str], *, as_json: bool) -> None:
 
 def drain(client: Client, scope: Scope, *, as_json: bool) -> None:
     """Have new calls go elsewhere."""
-    answer, count = _drained(client, scope)
+    answer = client.ask("POST", "/drain", scope.body)
+    count = scope.remaining(answer)
     if as_json:
         _say_json(answer)
     else:
@@ -86,14 +87,14 @@ def drain_and_wait(client: Client, scope: Scope, *, timeout: float, as_json: boo
     Raises:
         AdminFailed: they aren't over in time. The drain goes on.
     """
-    answer, _ = _drained(client, scope)
+    answer = client.ask("POST", "/drain", scope.body)
     if as_json:
         answer = wait(client, scope, answer, timeout, lambda _: None)
         _say_json(answer)
     else:
         with progress() as show:
             answer = wait(client, scope, answer, timeout, lambda count: show(f"{scope}: draining, {remain(count)}"))
-    if count := scope.remaining(answer):
+    if (count := scope.remaining(answer)) != 0:
         raise AdminFailed(f"{scope}: {remain(count)} after {format_duration(timeout)}; the drain goes on")
     if not as_json:
         say(f"{scope}: drained")
@@ -106,14 +107,6 @@ def lift(client: Client, scope: Scope, *, as_json: bool) -> None:
         _say_json(answer)
     else:
         say(f"{scope}: no longer drained")
-
-
-def _drained(client: Client, scope: Scope) -> tuple[JsonObject, int]:
-    answer = client.ask("POST", "/drain", scope.body)
-    count = scope.remaining(answer)
-    if count is None:
-        raise AdminFailed(f"{scope}: {client} took the order, but doesn't drain it")
-    return answer, count
 
 
 # In ASCII: a name within a string can't reach the terminal as anything but text.

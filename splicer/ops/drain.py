@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from attrs import frozen
 
@@ -33,17 +34,17 @@ class Scope:
         return {} if self == Scope() else dict([self._key])
 
     def remaining(self, answer: JsonObject) -> int | None:
-        """How many of its tunnels live, by an answer of /drain; None if it isn't drained.
+        """How many of its tunnels live, by an answer of /drain; None if that isn't known at the moment.
 
         Raises:
-            AdminFailed: the answer doesn't tell.
+            AdminFailed: it isn't drained.
         """
+        kind, name = self._key
         for row in rows(answer, "drains"):
-            if (row.get("scope"), row.get("name") or "") == self._key:
-                if not isinstance(count := row.get("remaining"), int):
-                    raise AdminFailed(f"{self}: the answer doesn't say how many tunnels remain")
-                return count
-        return None
+            if (row.get("scope"), row.get("name") or "") == (kind, _as_listed(name) if kind == "pod" else name):
+                count = row.get("remaining")
+                return count if isinstance(count, int) else None
+        raise AdminFailed(f"{self}: is not drained")
 
     @property
     def _key(self) -> tuple[str, str]:
@@ -52,12 +53,25 @@ class Scope:
         return ("all", "") if self.route is None else ("route", self.route)
 
 
-def remain(count: int) -> str:
+def _as_listed(pod: str) -> str:
+    """A pod's name as the admin address lists it, however it was given."""
+    name = pod.lower().removesuffix(".")
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return name
+
+
+def remain(count: int | None) -> str:
     """As a person says it."""
+    if count is None:
+        return "it is not known how many tunnels remain"
     return f"{count} tunnel remains" if count == 1 else f"{count} tunnels remain"
 
 
-def wait(client: Client, scope: Scope, answer: JsonObject, timeout: float, show: Callable[[int], None]) -> JsonObject:
+def wait(
+    client: Client, scope: Scope, answer: JsonObject, timeout: float, show: Callable[[int | None], None]
+) -> JsonObject:
     """Look until no tunnel remains, or the time is over.
 
     Args:
@@ -71,15 +85,13 @@ def wait(client: Client, scope: Scope, answer: JsonObject, timeout: float, show:
         The last answer of GET /drain.
 
     Raises:
-        AdminFailed: the drain was lifted, or there is no answer for long.
+        AdminFailed: it isn't drained any more, or there is no answer for long.
     """
     until = time.monotonic() + timeout
     while True:
         count = scope.remaining(answer)
-        if count is None:
-            raise AdminFailed(f"{scope}: is not drained any more")
         show(count)
-        if not count:
+        if count == 0:
             return answer
         later = _look_again(client, until)
         if later is None:

@@ -1,4 +1,4 @@
-"""The admin process as its supervisor has it: a board, a channel, a listener, and orders."""
+"""The admin process as its supervisor has it: a board, a channel, listeners, and orders."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Admin:
         self.started = time.monotonic()
         self.listener = bind("127.0.0.1", 0)
         self.address: tuple[str, int] = self.listener.getsockname()
+        self.for_scraper = bind("127.0.0.1", 0)
         self.control, its = channel()
         arguments = {
             "control": its.fileno(),
@@ -40,6 +41,7 @@ class Admin:
             "row": OWN,
             "path": "routing.toml",
             "format": "json",
+            "metrics": None,
         }
         self.pid = launch.spawn("splicer.admin", arguments, [its.fileno(), self.board.fd])
         its.close()
@@ -55,11 +57,24 @@ class Admin:
         return None if heard is None else heard[0]
 
     def serve(self, **facts: Any) -> None:
-        words = {"generation": 0, "workers": 2, "draining": False, **facts}
-        self.tell("serve", (self.listener.fileno(),), **words)
+        words = {"generation": 0, "workers": 2, "draining": False, "admin_listeners": 1, **facts}
+        self.tell("serve", (self.listener.fileno(), self.for_scraper.fileno()), **words)
         heard = self.hear()
         assert heard is not None
         assert heard["is"] == "serving"
+
+    def configure(self, text: str) -> None:
+        """Put a configuration in force."""
+        fd = wire.text_file(text)
+        self.tell("config", (fd,))
+        os.close(fd)
+
+    def introduce(self, slot: int, pid: int) -> socket.socket:
+        """Our end of a worker's channel."""
+        ours, its = channel()
+        self.tell("worker", (its.fileno(),), slot=slot, pid=pid)
+        its.close()
+        return ours
 
     def wait(self) -> int:
         """Its exit code, once it has ended."""
@@ -82,14 +97,17 @@ class Admin:
                 os.kill(self.pid, signal.SIGKILL)
                 self.wait()
             self.listener.close()
+            self.for_scraper.close()
             os.close(self.board.fd)
 
     def connect(self) -> socket.socket:
         return socket.create_connection(self.address, timeout=PATIENCE)
 
-    def ask(self, method: str, target: str, **headers: str) -> tuple[HTTPResponse, bytes]:
+    def ask(
+        self, method: str, target: str, *, of: tuple[str, int] | None = None, **headers: str
+    ) -> tuple[HTTPResponse, bytes]:
         """One request on a connection of its own; `Host=` takes the place of the address."""
-        connection = HTTPConnection(*self.address, timeout=PATIENCE)
+        connection = HTTPConnection(*(of or self.address), timeout=PATIENCE)
         try:
             connection.request(method, target, headers=headers)
             answer = connection.getresponse()
@@ -99,8 +117,8 @@ class Admin:
 
 
 @contextmanager
-def _running() -> Iterator[Admin]:
-    """One that is ready, and must have nothing to say in its log nor on stderr."""
+def running(*, logs: str = "") -> Iterator[Admin]:
+    """One that is ready, and must have nothing to say in its log nor on stderr but one line that holds `logs`."""
     with tempfile.TemporaryFile() as noise:
         with _instead_of_ours(noise.fileno()):
             admin = Admin()
@@ -110,7 +128,9 @@ def _running() -> Iterator[Admin]:
         finally:
             admin.close()
         noise.seek(0)
-        assert noise.read() == b""
+        said = noise.read().decode()
+        assert logs in said
+        assert said.count("\n") == bool(logs)
 
 
 # posix_spawn hands on what this process has.
@@ -130,7 +150,7 @@ def _instead_of_ours(fd: int) -> Iterator[None]:
 @pytest.fixture
 def admin() -> Iterator[Admin]:
     """One that awaits its orders."""
-    with _running() as admin:
+    with running() as admin:
         yield admin
 
 
@@ -144,6 +164,6 @@ def serving(admin: Admin) -> Admin:
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Admin]:
     """One that serves several tests: no request may leave a trace in it."""
-    with _running() as admin:
+    with running() as admin:
         admin.serve()
         yield admin

@@ -43,7 +43,8 @@ async def test_all_is_drained_and_lifted() -> None:
     async with _obedient() as admin:
         admin.board.row(3)[Column.TUNNELS] = 4
         before = time.time()
-        for body in (None, {}):
+        nothing: tuple[Any, ...] = (None, {})
+        for body in nothing:
             status, answer = await admin.ask("POST", "/drain", body)
             assert (status, _named(answer)) == (200, [("all", "", 4)])
             since = datetime.fromisoformat(answer["drains"][0]["since"]).timestamp()

@@ -125,7 +125,7 @@ async def test_the_newest_configuration_wins_and_one_that_can_not_be_read_change
 
 async def _until_its_port_is(admin: Rig, port: str) -> None:
     with trio.fail_after(20):
-        while not (await admin.current.config()).upstreams["any-pod"].text.endswith(port):
+        while not (await admin.current.config()).upstreams["any-pod"].text.endswith(port):  # noqa: ASYNC110 - a test
             await trio.sleep(0.01)
 
 

@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from splicer import __version__
+from splicer.control import wire
 from splicer.control.board import COUNTS, Board, Column
 from splicer.supervisor.launch import SIGNALS
-from tests.admin.conftest import OWN, PATIENCE, Admin
+from tests.admin.conftest import OWN, PATIENCE, Admin, running
+from tests.admin.rig import CONFIG, tunnel
 
 
 def _beat_goes_on(admin: Admin) -> None:
@@ -91,27 +93,13 @@ def test_another_takes_the_place_of_a_killed_one(serving: Admin) -> None:
             other.close()
 
 
-def test_status(admin: Admin) -> None:
-    admin.serve(generation=3)
-    _write(admin.board, 0, ACCEPTED=1000, HANDLED=999, REQUESTS=5000)  # of the dead
-    _write(admin.board, 1, SLOT=2, TUNNELS=2, EXCHANGES=3, ACCEPTED=10, HANDLED=9, REQUESTS=50)
-    _write(admin.board, 1, READING=4, WRITING=5, WAITING=6)
-    _write(admin.board, 2, BEAT=7)  # the spare
-    _write(admin.board, 255, SLOT=1, TUNNELS=7, ACCEPTED=1, WAITING=1)
-    answer, body = admin.ask("GET", "/status")
+def test_the_board_is_shown(serving: Admin) -> None:
+    _write(serving.board, 255, SLOT=1, TUNNELS=7, ACCEPTED=1, WAITING=1)
+    answer, body = serving.ask("GET", "/status")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
     status = json.loads(body)
-    del status["uptime_s"]
-    assert status == {
-        "version": __version__,
-        "generation": 3,
-        "draining": False,
-        "workers": [
-            {"slot": 1, "tunnels": 7, "exchanges": 0, "connections": 1},
-            {"slot": 2, "tunnels": 2, "exchanges": 3, "connections": 15},
-        ],
-        "totals": {"accepted": 1011, "handled": 1008, "requests": 5050, "active": 16, "tunnels": 9},
-    }
+    assert (status["remaining"], status["totals"]["accepted"]) == (7, 1)
+    assert status["workers"] == [{"slot": 1, "tunnels": 7, "exchanges": 0, "connections": 1}]
 
 
 # The supervisor is this process here: older than what it has started, younger than the machine.
@@ -136,3 +124,77 @@ def test_its_own_row_is_no_workers(serving: Admin) -> None:
     _beat_goes_on(serving)
     assert json.loads(serving.ask("GET", "/status")[1])["workers"] == []
     assert not any(serving.board.row(OWN)[COUNTS])
+
+
+def test_the_configuration_that_it_is_given(serving: Admin) -> None:
+    serving.configure(CONFIG)
+    config = json.loads(serving.ask("GET", "/config")[1])
+    assert config["upstreams"]["pod"]["address"] == "{pod}.pods.test:8000"
+    serving.configure(CONFIG.replace("pods.test", "others.test"))
+    end = time.monotonic() + PATIENCE
+    while (config := json.loads(serving.ask("GET", "/config")[1]))["upstreams"]["pod"]["address"].count("pods"):
+        assert time.monotonic() < end, "the new one is not put in force"
+    assert config["upstreams"]["pod"]["address"] == "{pod}.others.test:8000"
+
+
+def test_the_workers_that_it_is_introduced_to(serving: Admin) -> None:
+    _write(serving.board, 3, SLOT=2)
+    with serving.introduce(2, 4711) as channel, serving.connect() as client:
+        client.sendall(b"GET /tunnels HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert select.select([channel], [], [], PATIENCE)[0]
+        heard = wire.hear(channel)
+        assert heard is not None
+        assert heard[0]["ask"] == "tunnels"
+        wire.say(channel, {"n": heard[0]["n"], "rows": [tunnel("a")], "more": False})
+        _, _, body = b"".join(iter(lambda: client.recv(65536), b"")).partition(b"\r\n\r\n")
+        assert json.loads(body) == {"tunnels": [tunnel("a")], "missing_workers": []}
+        assert json.loads(serving.ask("GET", "/status")[1])["workers"][0]["pid"] == 4711
+
+
+def test_the_supervisor_is_told_what_to_drain(serving: Admin) -> None:
+    with serving.connect() as client:
+        client.sendall(b"POST /drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        heard = serving.hear()
+        assert heard is not None
+        assert heard["is"] == "drains"
+        serving.tell("facts", drains=heard["drains"])
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+    status = json.loads(serving.ask("GET", "/status")[1])
+    assert (status["draining"], [drain["scope"] for drain in status["drains"]]) == (True, ["all"])
+
+
+def test_the_scrapers_address_has_two_pages_for_whoever_asks(serving: Admin) -> None:
+    def status(method: str, path: str) -> int:
+        return serving.ask(method, path, of=serving.for_scraper.getsockname(), Host="metrics.example")[0].status
+
+    assert [status("GET", path) for path in ("/metrics", "/healthz")] == [200, 200]
+    for path in ("/", "/status", "/tunnels", "/tunnels/a", "/drain", "/config", "/upstreams", "/explain"):
+        assert [status(method, path) for method in ("GET", "POST", "DELETE")] == [404] * 3, path
+    assert status("POST", "/metrics") == 405
+    text = serving.ask("GET", "/metrics")[1].decode()
+    assert "splicer_connections_active 0.0\n" in text
+
+
+# Nothing of it is worth keeping, and the supervisor sends all anew to the next one.
+@pytest.mark.parametrize("order", ["serve", "config", "worker"])
+def test_it_ends_when_a_descriptor_gets_lost(order: str) -> None:
+    with running(logs='"event": "no_descriptor"') as admin:
+        if order != "serve":
+            admin.serve()
+        wire.say(admin.control, {"do": order, "fds": 1, "slot": 1, "pid": 1})
+        assert admin.wait() == 1
+
+
+def test_an_order_that_it_does_not_know_is_ignored(serving: Admin) -> None:
+    open_before = _descriptors(serving)
+    for _ in range(20):
+        serving.tell("dance", (serving.control.fileno(),))
+    serving.tell("facts", generation=7)
+    end = time.monotonic() + PATIENCE
+    while json.loads(serving.ask("GET", "/status")[1])["generation"] != 7:
+        assert time.monotonic() < end, "it does not go on"
+    assert _descriptors(serving) < open_before + 20
+
+
+def _descriptors(admin: Admin) -> int:
+    return len(list(Path(f"/proc/{admin.pid}/fd").iterdir()))

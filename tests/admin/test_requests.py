@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import socket
 from contextlib import ExitStack
 from http.client import HTTPConnection
+from typing import Any
 
 import pytest
 
@@ -33,14 +35,32 @@ def test_healthz(shared: Admin) -> None:
 
 
 def test_other_paths_are_not_found(shared: Admin) -> None:
-    for target in ("/", "/metrics", "/status/", "/healthz/x", "/STATUS"):
+    for target in ("/", "/metric", "/status/", "/healthz/x", "/STATUS", "/tunnels/", "/tunnels/a/b"):
         answer, body = shared.ask("GET", target)
-        assert (answer.status, body) == (404, b'{"error": "not found"}\n'), target
+        assert answer.status == 404, target
+        assert json.loads(body)["error"].startswith(f"there is no {target} here, but /healthz, /metrics, /status, ")
         assert answer.headers["Content-Type"] == "application/json"
 
 
 def test_a_query_is_no_part_of_the_path(shared: Admin) -> None:
-    assert shared.ask("GET", "/healthz?verbose")[1] == b"ok\n"
+    assert shared.ask("GET", "/healthz?")[1] == b"ok\n"
+    assert json.loads(shared.ask("GET", "/tunnels?pod=")[1])["tunnels"] == []
+
+
+@pytest.mark.parametrize(
+    ("target", "error"),
+    [
+        ("/healthz?verbose", "unknown parameter 'verbose'; known are: none"),
+        ("/tunnels?pod=a&colour=red&b=", "unknown parameter 'colour', 'b'; known are: pod, route"),
+        ("/tunnels?pod=a&pod=b", "pod is there 2 times"),
+        ("/tunnels?pod=%ff", "the query can't be read: 'utf-8' codec can't decode byte 0xff"),
+        ("/tunnels?" + "a&" * 300, "the query can't be read: Max number of fields exceeded"),
+    ],
+)
+def test_a_query_that_is_not_understood_is_refused(shared: Admin, target: str, error: str) -> None:
+    answer, body = shared.ask("GET", target)
+    assert answer.status == 400
+    assert json.loads(body)["error"].startswith(error)
 
 
 def test_head_is_get_without_the_body(shared: Admin) -> None:
@@ -54,10 +74,15 @@ def test_head_is_get_without_the_body(shared: Admin) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW", "TRACE"])
-def test_other_methods_are_not_allowed(shared: Admin, method: str) -> None:
-    answer, body = shared.ask(method, "/status")
-    assert (answer.status, body) == (405, b'{"error": "method not allowed"}\n')
-    assert answer.headers["Allow"] == "GET, HEAD"
+@pytest.mark.parametrize(
+    ("path", "allow"), [("/status", "GET, HEAD"), ("/tunnels/a", "DELETE"), ("/drain", "GET, HEAD, POST, DELETE")]
+)
+def test_other_methods_are_not_allowed(shared: Admin, method: str, path: str, allow: str) -> None:
+    if method in allow:
+        return
+    answer, body = shared.ask(method, path)
+    assert (answer.status, json.loads(body)) == (405, {"error": f"allowed are: {allow}"})
+    assert answer.headers["Allow"] == allow
 
 
 def test_a_connection_serves_many_requests(shared: Admin) -> None:
@@ -130,7 +155,7 @@ def test_what_is_no_proper_request_is_refused_and_the_connection_closed(
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert b"\r\nConnection: close\r\n" in answer
     if status == 405:
-        assert b"\r\nAllow: GET, HEAD\r\n" in answer
+        assert b"\r\nAllow: GET, HEAD, DELETE, POST\r\n" in answer
     assert shared.ask("GET", "/healthz")[1] == b"ok\n"
 
 
@@ -152,7 +177,35 @@ def test_the_machines_own_name_is_served(shared: Admin) -> None:
 @pytest.mark.parametrize("path", ["/healthz", "/nothing"])
 def test_a_name_that_others_can_give_is_refused(shared: Admin, host: str, path: str) -> None:
     answer, body = shared.ask("GET", path, Host=host)
-    assert (answer.status, body) == (403, b'{"error": "forbidden"}\n')
+    error = f"the Host {host!r} is neither an address nor this machine's own name"
+    assert (answer.status, json.loads(body)) == (403, {"error": error})
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 400),
+        ({"Origin": "http://127.0.0.1:9901"}, 400),
+        ({"Origin": "HTTP://127.0.0.1:9901", "Sec-Fetch-Site": "same-origin"}, 400),
+        ({"Origin": "https://127.0.0.1:9901"}, 400),
+        ({"Sec-Fetch-Site": "none"}, 400),
+        ({"Origin": "http://127.0.0.1"}, 403),
+        ({"Origin": "http://127.0.0.1:80"}, 403),
+        ({"Origin": "http://127.0.0.1:9901.evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://127.0.0.1:9901", "Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_no_page_of_another_site_can_change_anything(shared: Admin, headers: dict[str, Any], status: int) -> None:
+    for method in ("POST", "DELETE"):
+        assert shared.ask(method, "/drain?x", Host="127.0.0.1:9901", **headers)[0].status == status
+    assert shared.ask("DELETE", "/tunnels/a?x", Host="127.0.0.1:9901", **headers)[0].status == status
+    for method in ("GET", "HEAD"):
+        assert shared.ask(method, "/drain", Host="127.0.0.1:9901", **headers)[0].status == 200
 
 
 def test_an_absolute_target_is_judged_by_its_own_host(shared: Admin) -> None:

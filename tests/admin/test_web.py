@@ -3,89 +3,42 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from splicer.admin.pages import Page
-from splicer.admin.web import Web
-from splicer.control.lines import LineWriter
-from splicer.control.log import make_logger
-from splicer.errors import SplicerError
+from splicer.admin.table import Asked, Handler, Page, Refused, Table
+from splicer.errors import BadRequest, SplicerError
 from splicer.model import Respond
-from splicer.net.bind import bind
+from tests.admin.served import serving, to_the_end
 from tests.descriptors import no_more_descriptors, none_left_open
 
 _JUMP = 0.05  # real seconds in which nothing happens, after which the clock jumps
 ASK = b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-class Served:
-    """A `Web` that is serving, and what it logs."""
-
-    def __init__(self, address: tuple[str, int], lines: LineWriter, read: int) -> None:
-        self.address = address
-        self._lines = lines
-        self._read = read
-
-    async def connect(self) -> trio.SocketStream:
-        return await trio.open_tcp_stream(*self.address)
-
-    def logged(self) -> list[dict[str, Any]]:
-        """All that was logged; no more can be."""
-        self._lines.close()
-        os.set_blocking(self._read, False)
-        try:
-            return [json.loads(line) for line in os.read(self._read, 1 << 16).splitlines()]
-        except BlockingIOError:
-            return []
-
-
-@asynccontextmanager
-async def _serving(pages: Mapping[str, Page]) -> AsyncIterator[Served]:
-    read, write = os.pipe()
-    lines = LineWriter(write)
-    try:
-        with bind("127.0.0.1", 0) as listener:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(Web(pages, make_logger(lines, "json")).serve, [listener])
-                yield Served(listener.getsockname(), lines, read)
-                nursery.cancel_scope.cancel()
-    finally:
-        lines.close()
-        os.close(read)
-        os.close(write)
-
-
-def _fine() -> Respond:
+async def _fine(_: Asked) -> Respond:
     return Respond(200, b"fine\n")
 
 
-async def _to_the_end(stream: trio.SocketStream) -> bytes:
-    data = b""
-    while part := await stream.receive_some():
-        data += part
-    return data
+def _page(handle: Handler) -> Table:
+    return {"/page": {"GET": Page(handle)}}
 
 
 async def test_a_bug_ends_one_connection_and_is_logged_once() -> None:
-    def broken() -> Respond:
+    async def broken(_: Asked) -> Respond:
         raise ZeroDivisionError("a bug")
 
     with none_left_open():
-        async with _serving({"/page": _fine, "/broken": broken}) as served:
+        async with serving({**_page(_fine), "/broken": {"GET": Page(broken)}}) as served:
             async with await served.connect() as other, await served.connect() as stream:
                 await other.send_all(ASK)
                 assert (await other.receive_some()).endswith(b"\r\nfine\n")
                 await stream.send_all(ASK.replace(b"/page", b"/broken"))
-                assert await _to_the_end(stream) == b""
+                assert await to_the_end(stream) == b""
                 await other.send_all(ASK)
                 assert (await other.receive_some()).endswith(b"\r\nfine\n")
             (line,) = served.logged()
@@ -97,14 +50,77 @@ async def test_a_bug_ends_one_connection_and_is_logged_once() -> None:
             assert "Traceback" in line["traceback"]
 
 
-async def test_what_a_page_refuses_is_told() -> None:
-    def refusing() -> Respond:
-        raise SplicerError
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (SplicerError(), 500, "error"),
+        (BadRequest("no such thing"), 400, "no such thing"),
+        (Refused(409, "not now"), 409, "not now"),
+    ],
+)
+async def test_what_a_page_refuses_is_told(error: Exception, status: int, told: str) -> None:
+    async def refusing(_: Asked) -> Respond:
+        raise error
 
-    async with _serving({"/page": refusing}) as served, await served.connect() as stream:
-        await stream.send_all(ASK)
-        assert (await stream.receive_some()).endswith(b'\r\n\r\n{"error": "internal server error"}\n')
+    async with serving(_page(refusing)) as served, await served.connect() as stream:
+        for _ in range(2):  # on the same connection
+            await stream.send_all(ASK)
+            answer = await stream.receive_some()
+            assert answer.startswith(b"HTTP/1.1 %d " % status)
+            assert answer.endswith(b'\r\n\r\n{"error": "%s"}\n' % told.encode())
         assert served.logged() == []
+
+
+async def test_no_request_hangs(mock_clock: MockClock) -> None:
+    mock_clock.autojump_threshold = _JUMP
+
+    async def hanging(_: Asked) -> Respond:
+        await trio.sleep_forever()
+        return Respond(200)
+
+    async with serving(_page(hanging)) as served, await served.connect() as stream:
+        await stream.send_all(ASK)
+        answer = await stream.receive_some()
+        assert trio.current_time() == pytest.approx(10)
+        assert answer.startswith(b"HTTP/1.1 504 ")
+        assert answer.endswith(b'\r\n\r\n{"error": "no answer within 10 s"}\n')
+        assert served.logged() == []
+
+
+async def test_one_that_takes_its_time_delays_no_other() -> None:
+    may_go_on = trio.Event()
+
+    async def slow(_: Asked) -> Respond:
+        await may_go_on.wait()
+        return Respond(200, b"slow\n")
+
+    async with (
+        serving({**_page(slow), "/fine": {"GET": Page(_fine)}}) as served,
+        await served.connect() as first,
+        await served.connect() as second,
+    ):
+        await first.send_all(ASK)
+        await second.send_all(ASK.replace(b"/page", b"/fine"))
+        assert (await second.receive_some()).endswith(b"\r\nfine\n")
+        may_go_on.set()
+        assert (await first.receive_some()).endswith(b"\r\nslow\n")
+
+
+async def test_a_slow_reader_gets_all_of_a_large_answer(mock_clock: MockClock) -> None:
+    mock_clock.autojump_threshold = _JUMP
+    large = b"x" * (16 << 20)
+
+    async def page(_: Asked) -> Respond:
+        return Respond(200, large)
+
+    async with serving(_page(page)) as served, await served.connect() as stream:
+        await stream.send_all(ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        data = b""
+        while part := await stream.receive_some(4 << 20):
+            data += part
+            await trio.sleep(1)
+        assert data.endswith(large)
+        assert trio.current_time() > 5
 
 
 @pytest.mark.parametrize(
@@ -121,37 +137,41 @@ async def test_who_says_nothing_more_is_let_go(
     begun: bytes, closed_after: float, answer: bytes, mock_clock: MockClock
 ) -> None:
     mock_clock.autojump_threshold = _JUMP
-    async with _serving({"/page": _fine}) as served, await served.connect() as stream:
+    async with serving(_page(_fine)) as served, await served.connect() as stream:
         await stream.send_all(begun)
-        assert (await _to_the_end(stream))[:13] == answer
+        assert (await to_the_end(stream))[:13] == answer
         assert trio.current_time() == pytest.approx(closed_after)
         assert served.logged() == []
 
 
 async def test_a_head_that_trickles_in_has_no_more_time(mock_clock: MockClock) -> None:
     mock_clock.autojump_threshold = _JUMP
-    async with _serving({"/page": _fine}) as served, await served.connect() as stream:
+    async with serving(_page(_fine)) as served, await served.connect() as stream:
         for byte in ASK[:9]:
             await stream.send_all(bytes([byte]))
             await trio.sleep(1)
-        assert (await _to_the_end(stream)).startswith(b"HTTP/1.1 408 ")
+        assert (await to_the_end(stream)).startswith(b"HTTP/1.1 408 ")
         assert trio.current_time() == pytest.approx(10)
 
 
 async def test_who_does_not_read_its_answer_is_let_go(mock_clock: MockClock) -> None:
     mock_clock.autojump_threshold = _JUMP
     large = b"x" * (64 << 20)  # more than any socket buffer
-    async with _serving({"/page": lambda: Respond(200, large)}) as served, await served.connect() as stream:
+
+    async def page(_: Asked) -> Respond:
+        return Respond(200, large)
+
+    async with serving(_page(page)) as served, await served.connect() as stream:
         await stream.send_all(ASK)
         await trio.sleep(6)
-        assert 0 < len(await _to_the_end(stream)) < len(large)
+        assert 0 < len(await to_the_end(stream)) < len(large)
         assert trio.current_time() == pytest.approx(6)
         assert served.logged() == []
 
 
 async def test_without_descriptors_it_waits_and_says_so_once(mock_clock: MockClock) -> None:
     mock_clock.autojump_threshold = _JUMP
-    async with _serving({"/page": _fine}) as served, await served.connect() as first:
+    async with serving(_page(_fine)) as served, await served.connect() as first:
         await first.send_all(ASK)  # so that it is accepted
         await first.receive_some()
         second = socket.socket()

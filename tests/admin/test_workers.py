@@ -161,8 +161,11 @@ async def test_a_process_has_one_channel() -> None:
 
 @pytest.mark.parametrize("packet", [b"no JSON", b'{"version": 1, "rows": []}', b'{"version": 99, "n": 1}'])
 async def test_one_that_can_not_be_understood_is_told_of_and_let_go(packet: bytes) -> None:
+    def babble(worker: FakeWorker, _: Words) -> None:
+        worker.sock.send(packet)
+
     async with rig() as admin:
-        admin.worker(1, lambda worker, _: worker.sock.send(packet) and None)
+        admin.worker(1, babble)
         assert (await admin.workers.ask("tunnels", 1e6)).missing == [1]
         assert [(line["event"], line["slot"]) for line in admin.logged()] == [("worker_unheard", 1)]
 

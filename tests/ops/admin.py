@@ -49,8 +49,8 @@ class Admin:
         self.hosts: list[str | None] = []
         self.tunnels = [tunnel("a1"), tunnel("b2", pod="voice-agent-4", worker=2)]
         self.missing: list[int] = []
-        self.drains: dict[tuple[str, str], Iterator[int]] = {}
-        self.remaining: Callable[[], Iterator[int]] = lambda: iter([2, 2, 1, 0])
+        self.drains: dict[tuple[str, str], Iterator[int | None]] = {}
+        self.remaining: Callable[[], Iterator[int | None]] = lambda: iter([2, 2, 1, 0])
         self.instead: Callable[[str, str], Answer | bytes | None] = lambda method, target: None
         self.status: dict[str, Any] = {
             "version": "1.2.3",

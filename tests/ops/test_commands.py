@@ -14,6 +14,8 @@ import pytest
 from tests.ops.admin import Admin, tunnel
 
 DEADLINE = 30.0  # seconds: for a machine that is busy with other things
+# What stdout holds back decides how its end is met.
+ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
 
 def command(admin: Admin, *arguments: str) -> list[str]:
@@ -21,7 +23,7 @@ def command(admin: Admin, *arguments: str) -> list[str]:
 
 
 def splicer(*command: str, **environ: str) -> tuple[int, str, str]:
-    done = subprocess.run(command, capture_output=True, timeout=DEADLINE, env={**os.environ, **environ}, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=DEADLINE, env={**ENVIRON, **environ}, check=False)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -90,7 +92,7 @@ def test_drain(admin: Admin) -> None:
 def on_terminal(*command: str) -> str:
     """What a person sees whose terminal is narrow."""
     master, slave = pty.openpty()
-    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "20"}
+    environ = {**ENVIRON, "TERM": "xterm", "COLUMNS": "20"}
     with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environ) as process:
         os.close(slave)
         seen = b""
@@ -124,7 +126,7 @@ def test_a_terminal_gets_a_live_line(admin: Admin) -> None:
 def test_a_reader_who_leaves_is_no_failure_to_tell(admin: Admin, more: list[str]) -> None:
     admin.remaining = lambda: iter([2, 1, 0])
     pipe = subprocess.PIPE
-    with subprocess.Popen(command(admin, "tunnels", *more), stdout=pipe, stderr=pipe) as process:
+    with subprocess.Popen(command(admin, "tunnels", *more), stdout=pipe, stderr=pipe, env=ENVIRON) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
@@ -136,9 +138,9 @@ def test_a_reader_who_leaves_is_no_failure_to_tell(admin: Admin, more: list[str]
 
 def test_a_full_disk_gets_one_line(admin: Admin) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            command(admin, "status"), stdout=full, stderr=subprocess.PIPE, timeout=DEADLINE, check=False
-        )
+        pipe = subprocess.PIPE
+        words = command(admin, "status")
+        done = subprocess.run(words, stdout=full, stderr=pipe, timeout=DEADLINE, env=ENVIRON, check=False)
     assert (done.returncode, done.stderr) == (1, b"splicer: stdout: No space left on device\n")
 
 

@@ -14,7 +14,7 @@ from splicer.ops.failure import AdminFailed
 from tests.ops.admin import SINCE, Admin, tunnel
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.integers(min_value=10**300) | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.integers(min_value=10**400) | st.floats() | st.text(),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
     max_leaves=5,
 )

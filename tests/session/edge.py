@@ -126,6 +126,8 @@ class Spliced:
     tally: list[int]
     key: int
     past: Past | None
+    uncounted: int
+    owner: object
 
 
 @define
@@ -140,6 +142,7 @@ class Edge:
     dialled: list[str] = field(factory=list)
     spliced: list[Spliced] = field(factory=list)
     on_splice: Callable[[Spliced], Awaitable[TunnelEnd]] | None = None
+    starved: OSError | None = None  # no pipe can be had
     capacity: int = 1 << 16
     streams: list[End] = field(factory=list)  # what connections were given
     pod_peers: list[Peer] = field(factory=list)
@@ -217,16 +220,24 @@ class Edge:
         *,
         to_client: bytes = b"",
         to_pod: bytes = b"",
+        uncounted: int = 0,
         tally: list[int],
         key: int = 0,
+        owner: object = None,
         register: Callable[[], Awaitable[None]] | None = None,
         past: Past | None = None,
     ) -> TunnelEnd:
-        call = Spliced(cast("End", client), cast("End", pod), limits, to_client, to_pod, tally, key, past)
+        call = Spliced(
+            cast("End", client), cast("End", pod), limits, to_client, to_pod, tally, key, past, uncounted, owner
+        )
         self.spliced.append(call)
+        if self.starved is not None:
+            raise self.starved
         if register is not None:
             await register()
-        return await (self.on_splice or relay)(call)
+        end = await (self.on_splice or relay)(call)
+        tally[1] -= uncounted
+        return end
 
     def check_clean(self) -> None:
         """What must hold when all connections are over, however they went."""

@@ -51,8 +51,9 @@ class Vault:
         await wait_all_tasks_blocked()
         self.untouched.extend(peer.is_quiet() for peer in self.seen)
 
-    def release(self, key: int, *, soon: bool) -> None:
+    def release(self, key: int, *, soon: bool, then: Callable[[], None]) -> None:
         self.released.append((key, self.client.fileno(), self.pod.fileno()))
+        then()
 
 
 @define

@@ -9,6 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
+from splicer.model import Record
 from splicer.relay.leg import TunnelEnd
 from tests.session.edge import APP, SPARE, Edge, Script, Spliced, answering, fallback_route, route
 from tests.session.message import GET, OK, SWITCHING, UPGRADE, Message, answer, read_answer, read_head
@@ -266,29 +267,25 @@ async def test_both_legs_end_as_the_tunnel_did(edge: Edge, end: TunnelEnd, clien
     assert (closed.to_pod, closed.to_client) == (5, 7)
 
 
-async def test_a_tunnel_that_was_cut_in_its_101_has_sent_the_client_nothing(edge: Edge) -> None:
-    async def ending(call: Spliced) -> TunnelEnd:
-        call.tally[:] = [0, 10]
-        return TunnelEnd(Side.CLIENT, "reset", reset=True)
-
-    edge.on_splice = ending
+async def test_the_101_does_not_count_and_the_hub_shows_the_record(edge: Edge) -> None:
     edge.pods[APP] = answering(SWITCHING)
-    await edge.ask(UPGRADE)
+    (await edge.ask(UPGRADE)).end.close()
     await edge.idle()
-    assert edge.told.closed[0].to_client == 0
+    [call] = edge.spliced
+    assert call.uncounted == len(call.to_client) > 60
+    assert isinstance(call.owner, Record)
+    assert call.owner.id == edge.told.closed[0].id
 
 
 async def test_no_descriptor_for_a_pipe(edge: Edge) -> None:
-    async def starved(call: Spliced) -> TunnelEnd:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    edge.on_splice = starved
+    edge.starved = OSError(errno.EMFILE, "Too many open files")
     edge.pods[APP] = answering(SWITCHING)
     told = await read_answer(await edge.ask(UPGRADE))
     assert (told.status, told.get("Retry-After") is not None, told.get("Connection")) == (503, True, "close")
-    [closed] = edge.told.closed
-    assert (closed.status, closed.closer, closed.close_reason) == (503, "proxy", "no_descriptor")
-    assert "Too many open files" in (closed.detail or "")
+    assert (edge.told.opened, edge.told.closed) == ([], []), "it was never a tunnel"
+    ended = edge.record
+    assert (ended.status, ended.closer, ended.close_reason) == (503, "proxy", "no_descriptor")
+    assert "Too many open files" in (ended.detail or "")
 
 
 async def test_a_crash_in_a_tunnel_is_told_with_its_id(edge: Edge) -> None:

@@ -66,6 +66,9 @@ class End:
     def sock(self) -> socket.socket:
         return cast("socket.socket", self)  # for a splice that knows
 
+    def getsockopt(self, *_: object) -> bytes:
+        raise OSError("none of the kernel's")
+
     async def receive_some(self, max_bytes: int) -> bytes:
         incoming = self._incoming
         if self.ended:

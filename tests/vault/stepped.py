@@ -230,8 +230,10 @@ class _RegistersLate(Hub):
         *,
         to_client: bytes = b"",
         to_pod: bytes = b"",
+        uncounted: int = 0,
         tally: list[int] | None = None,
         key: int = 0,
+        owner: object = None,
         register: Callable[[], Awaitable[None]] | None = None,
         past: Past | None = None,
     ) -> TunnelEnd:
@@ -239,7 +241,16 @@ class _RegistersLate(Hub):
             if register is not None:
                 nursery.start_soon(register)
             return await super().splice(
-                client, pod, limits, to_client=to_client, to_pod=to_pod, tally=tally, key=key, past=past
+                client,
+                pod,
+                limits,
+                to_client=to_client,
+                to_pod=to_pod,
+                uncounted=uncounted,
+                tally=tally,
+                key=key,
+                owner=owner,
+                past=past,
             )
 
 
