@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import trio
-from attrs import astuple
 from setproctitle import getproctitle, setproctitle
 
-from splicer.config.schema import Config, ResolverSettings
 from splicer.control import live, wire
 from splicer.control.accesslog import AccessLog
-from splicer.control.board import COUNTS, Board, Column
+from splicer.control.board import Board, Column
 from splicer.control.drains import DrainOrders
 from splicer.control.endpoints import EndpointStates
 from splicer.control.lines import LineWriter
@@ -31,29 +29,28 @@ from splicer.control.orders import Superior, received
 from splicer.control.progress import Progress
 from splicer.control.query import Answer, Batches, answer_queries
 from splicer.control.reload import Prepared, prepare
+from splicer.control.rulebook import RuleBook
+from splicer.control.showing import Showing
 from splicer.errors import ConfigError, Side, TooManyConnections
 from splicer.net.dial import dial
 from splicer.net.listen import accept_forever
-from splicer.net.resolve import Resolver
 from splicer.net.stream import TcpStream
 from splicer.relay.hub import Hub
 from splicer.relay.interleave import Interleave
-from splicer.routing.table import RouteTable
 from splicer.session import passport
 from splicer.session.client import ClientLeg
 from splicer.session.connection import Connection
-from splicer.session.house import Counts, Drains, House, Rules
+from splicer.session.house import Drains, House
 from splicer.session.respond import send_refusal
 from splicer.session.tunnel import run_adopted
 from splicer.session.watch import watch_clients
 from splicer.upstream.balance import Balancer
-from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pool import IdlePool
 from splicer.vault.client import Adopted, VaultLink
 
 _TURNED_AWAY_AT_ONCE = 256  # connections over the limit that still get an answer; the rest is closed
 _QUIET = 10.0  # seconds between two lines about the same exhaustion
-_SHOW = 0.1  # seconds between two looks of others at our numbers, and between two looks of ours at a drain
+_LOOK = 0.025  # seconds between two looks at what has to end
 _RETIRE = 15.0  # seconds for handshakes under way before the tunnels are handed over
 _GC_THRESHOLDS = (20_000, 50, 1000)  # a full collection walks every tunnel's objects, and all frames wait for it
 
@@ -88,9 +85,6 @@ class Worker:
         metrics: Metrics,
     ) -> None:
         self._supervisor = supervisor
-        self._board = board
-        self._row_number = row
-        self._row = board.row(row)
         self._path = path
         self._environ = environ
         self._lines = lines
@@ -98,13 +92,15 @@ class Worker:
         self._endpoints = EndpointStates()
         self._link = VaultLink(vault, vault_path, self._adopt, self._hear_of_vault, vault_version)
         self._hub = Hub(keeper=self._link)
-        self._drains = DrainOrders(self._drain_parts, lambda: self._config.upstreams, lambda: self._resolver_in_force)
+        self._showing = Showing(board, row, self._hub, self._link, metrics)
+        self._row = self._showing.row
+        self._drains = DrainOrders(self._avoid, lambda: self._config.upstreams, lambda: self._rules.resolver)
         self._drained = self._all_drained = False
         self._progress = Progress(self._hub)
         self._balancer = Balancer()
+        self._rules = RuleBook(self._balancer, metrics.resolver)
         self._pool = IdlePool()
         self._accepting = trio.CancelScope()
-        self._resolver: tuple[tuple[ResolverSettings, float], Resolver] | None = None
         self._turned_away = 0
         self._exhausted_logged = -_QUIET
         self._listeners: list[socket.socket] = []
@@ -120,7 +116,7 @@ class Worker:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 trio.lowlevel.add_instrument(Interleave(self._hub))
-                tasks = (self._hub.run, self._link.run, self._pool.run, self._progress.run, self._show)
+                tasks = (self._hub.run, self._link.run, self._pool.run, self._progress.run, self._showing.run)
                 for task in (*tasks, partial(self._heed, signals)):
                     nursery.start_soon(self._vital, task)
                 self._supervisor.tell("imported")
@@ -168,14 +164,13 @@ class Worker:
                 self._reload_soon(fds)
             case "drain":
                 self._drained = self._house.draining = True
-                self._publish()
+                self._showing.publish()
                 self._supervisor.tell("draining")
             case "drains":
                 self._nursery.start_soon(self._vital, partial(self._follow, words["drains"]))
             case "attend":
                 for fd in fds:  # there may be none left for it: then there is nobody to answer
-                    answer = partial(answer_queries, received(fd), self._answers())
-                    self._nursery.start_soon(self._vital, answer)
+                    self._nursery.start_soon(self._answer, received(fd))
             case "expire":
                 self._hub.end_all(Side.PROXY, "drain")
             case "retire":
@@ -194,15 +189,15 @@ class Worker:
         self._observer = Observers(self._metrics, self._endpoints, self._access)
         self._metrics.know(config.routes)
         self._progress.every(config.log.progress, self._access.tunnel_goes_on)
-        self._house = House(
-            rules=self._rules(config, prepared.table),
+        self._house = self._showing.house = House(
+            rules=self._rules.make(config, prepared.table, self._nursery),
             dial=dial,
             pool=self._pool,
             balancer=self._balancer,
             splice=self._hub.splice,
             observer=self._observer,
             vault=self._link,
-            others=self._others,
+            others=self._showing.others,
         )
         for task in (partial(watch_clients, self._house.waiting), self._drains.run):
             self._nursery.start_soon(self._vital, task)
@@ -221,7 +216,7 @@ class Worker:
         self._listeners = [socket.socket(fileno=fd) for fd in fds]
         self._nursery.start_soon(self._vital, self._accept_all)
         setproctitle(f"splicer: worker {words['slot']}")
-        self._publish()
+        self._showing.publish()
         self._supervisor.tell("serving")
 
     # ---- what an operator asks for ----
@@ -232,15 +227,22 @@ class Worker:
         await self._drains.follow(wanted)
         self._supervisor.tell("drains_set")
 
-    def _drain_parts(self, drains: Drains) -> None:
+    def _avoid(self, drains: Drains) -> None:
         self._house.drains = drains
+
+    # A bug in an answer ends the channel, and no call.
+    async def _answer(self, sock: socket.socket) -> None:
+        try:
+            await answer_queries(sock, self._answers())
+        except Exception as error:  # noqa: BLE001 - it is told of
+            self._log_error("query_failed", error=repr(error))
 
     def _answers(self) -> Mapping[str, Answer]:
         slot = self._row[Column.SLOT]
         return {
             "tunnels": lambda _: live.tunnels(self._hub, slot),
             "gauges": lambda _: live.counts(self._hub, slot),
-            "endpoints": lambda _: self._endpoints.rows(self._config, self._resolver_in_force, self._balancer.live),
+            "endpoints": lambda _: self._endpoints.rows(self._config, self._rules.resolver, self._balancer.live),
             "close": self._close_one,
         }
 
@@ -272,7 +274,7 @@ class Worker:
             return
         counts.handled += 1
         self._nursery.start_soon(Connection(self._house, stream, peer).serve)
-        self._publish()
+        self._showing.publish()
 
     async def _turn_away(self, client: ClientLeg) -> None:
         self._turned_away += 1
@@ -351,7 +353,7 @@ class Worker:
 
     async def _until(self, true: Callable[[], bool]) -> None:
         while not true():  # noqa: ASYNC110 - an event would cost every exchange, this is rare
-            await trio.sleep(_SHOW / 4)
+            await trio.sleep(_LOOK)
 
     # ---- the supervisor is gone ----
 
@@ -369,32 +371,6 @@ class Worker:
         self._link.stop_serving()
         self._house.retiring = True
         await self._until(lambda: not self._under_way() and not self._hub.tunnels)
-
-    # ---- what others see ----
-
-    async def _show(self) -> None:
-        while True:
-            self._row[Column.BEAT] += 1
-            if self._log is not None:
-                self._publish()
-            due = trio.current_time() + _SHOW
-            await trio.sleep_until(due)
-            self._metrics.late(trio.current_time() - due)
-
-    # Who asks is about to tell of our own numbers, too: these must outlive us, for no total may ever fall.
-    def _others(self) -> Counts:
-        self._publish()
-        return Counts(*self._board.others(self._row_number))
-
-    def _publish(self) -> None:
-        row, house = self._row, self._house
-        row[Column.TUNNELS] = self._hub.tunnels
-        row[Column.EXCHANGES] = len(house.waiting)
-        pipes = self._hub.pipes
-        row[Column.PIPES_POOLED], row[Column.PIPES_PARKED] = pipes.idle, pipes.in_use
-        row[Column.VAULT] = self._link.connected
-        for column, count in zip(range(*COUNTS.indices(len(row))), astuple(house.counts), strict=True):
-            row[column] = count
 
     # ---- the rules ----
 
@@ -420,7 +396,7 @@ class Worker:
             if not fds:
                 raise OSError("no descriptor is left for the text")  # noqa: TRY301 - told of like any other reason
             prepared = await self._read(fds[0])
-            self._house.rules = self._rules(prepared.config, prepared.table)
+            self._house.rules = self._rules.make(prepared.config, prepared.table, self._nursery)
             self._access.query = prepared.config.log.query
             self._metrics.know(prepared.config.routes)
             self._progress.every(prepared.config.log.progress, self._access.tunnel_goes_on)
@@ -429,29 +405,3 @@ class Worker:
             self._log_error("reload_failed", file=str(self._path), kept="the old routes", error=error.detail)
         except Exception as error:  # noqa: BLE001 - all calls live beside this task
             self._log_error("reload_failed", file=str(self._path), kept="the old routes", error=repr(error))
-
-    def _rules(self, config: Config, table: RouteTable) -> Rules:
-        return Rules(
-            table=table,
-            endpoints=Endpoints(self._resolver_for(config), self._balancer),
-            deadlines=config.deadlines,
-            limits=config.limits,
-            trusted_proxies=config.server.trusted_proxies,
-        )
-
-    @property
-    def _resolver_in_force(self) -> Resolver:
-        assert self._resolver is not None  # noqa: S101 - whoever asks comes after the configuration
-        return self._resolver[1]
-
-    # A resolver outlives a reload that doesn't concern it: its last good answers may be all there is.
-    def _resolver_for(self, config: Config) -> Resolver:
-        lifetime = max(route.deadlines.resolve for route in config.routes)
-        wanted = (config.resolver, lifetime)
-        if self._resolver is None or self._resolver[0] != wanted:
-            counters = self._metrics.resolver
-            self._resolver = (
-                wanted,
-                Resolver(config.resolver, nursery=self._nursery, lifetime=lifetime, counters=counters),
-            )
-        return self._resolver[1]

@@ -158,7 +158,7 @@ class Workers:
         for fd in fds:
             os.close(fd)
         question = self._questions.get(words["n"])
-        if question is not None and worker in question.waiting:  # else it is late
+        if question is not None:  # else it is late
             question.rows += words["rows"]
             if not words["more"]:
                 question.finish(worker, whole=True)

@@ -72,7 +72,7 @@ def _row(one: Tunnel, slot: int, now: float) -> Words:
         "route": record.route,
         "pod": _pod(record),
         "upstream": record.upstream,
-        "endpoint": str(record.endpoint),
+        "endpoint": None if record.endpoint is None else str(record.endpoint),
         "client": record.client,
         "path": path if len(path) <= _LONGEST else path[:_LONGEST] + "…",
         "protocol": record.protocol,

@@ -82,7 +82,10 @@ def _has_room() -> bool:
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if directory is None:
         return True
-    space = os.statvfs(directory)
+    try:
+        space = os.statvfs(directory)
+    except OSError:  # whoever tidied up took it for a dead edge's: this process has lost its supervisor
+        return False
     return space.f_bavail * space.f_frsize >= _ROOM
 
 

@@ -1,0 +1,51 @@
+"""From a configuration to the rules that a session works by."""
+
+from __future__ import annotations
+
+import trio
+
+from splicer.config.schema import Config, ResolverSettings
+from splicer.net.resolve import Resolver, ResolverStats
+from splicer.routing.table import RouteTable
+from splicer.session.house import Rules
+from splicer.upstream.balance import Balancer
+from splicer.upstream.endpoints import Endpoints
+
+
+class RuleBook:
+    """Makes rules, and has what outlives them.
+
+    Args:
+        balancer: the worker's.
+        counters: are told what happens in the resolver.
+    """
+
+    def __init__(self, balancer: Balancer, counters: ResolverStats) -> None:
+        self._balancer = balancer
+        self._counters = counters
+        self._resolver: tuple[tuple[ResolverSettings, float], Resolver] | None = None
+
+    @property
+    def resolver(self) -> Resolver:
+        """That of the rules made last."""
+        assert self._resolver is not None  # noqa: S101 - whoever asks comes after the first rules
+        return self._resolver[1]
+
+    def make(self, config: Config, table: RouteTable, nursery: trio.Nursery) -> Rules:
+        """The rules of a configuration; `nursery` is where names are looked up."""
+        return Rules(
+            table=table,
+            endpoints=Endpoints(self._resolver_for(config, nursery), self._balancer),
+            deadlines=config.deadlines,
+            limits=config.limits,
+            trusted_proxies=config.server.trusted_proxies,
+        )
+
+    # A resolver outlives a reload that doesn't concern it: its last good answers may be all there is.
+    def _resolver_for(self, config: Config, nursery: trio.Nursery) -> Resolver:
+        lifetime = max(route.deadlines.resolve for route in config.routes)
+        wanted = (config.resolver, lifetime)
+        if self._resolver is None or self._resolver[0] != wanted:
+            resolver = Resolver(config.resolver, nursery=nursery, lifetime=lifetime, counters=self._counters)
+            self._resolver = wanted, resolver
+        return self._resolver[1]

@@ -1,0 +1,15 @@
+"""A supervisor's desk for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.supervisor.office import Office, office
+
+
+@pytest.fixture
+def room() -> Iterator[Office]:
+    with office() as opened:
+        yield opened

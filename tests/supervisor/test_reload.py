@@ -1,0 +1,116 @@
+"""A reload, with the real child that reads the file: how it went is kept, and the admin process is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from splicer.control import wire
+from splicer.supervisor.reload import Reload
+from tests.supervisor.office import Far, Office, office
+
+_FILE = """
+[server]
+listen = "127.0.0.1:0"
+admin = "127.0.0.1:0"
+
+[[routes]]
+name = "health"
+path = "/health"
+respond = {{ status = 200, body = "{0}" }}
+"""
+_PATIENCE = 30.0  # seconds
+
+
+class Edge:
+    """One worker and an admin process that serve by a file, and have heard nothing yet."""
+
+    def __init__(self, room: Office, path: Path) -> None:
+        self.room = room
+        self.path = path
+        self._reload = Reload(room.desk)
+        room.desk.crew.spares = 0
+        self.read("healthy")
+        self.worker, self.admin = room.worker(), room.admin()
+        self.worker.pending()
+        self.admin.pending()
+
+    def read(self, text: str) -> None:
+        """Read another file, and do what follows from it."""
+        self.path.write_text(_FILE.format(text))
+        self._reload.read()
+        while self._reload._inspection._child is not None:
+            for key, events in self.room.selector.select(_PATIENCE):
+                key.data(events)
+        self.room.turn()
+
+    def close(self) -> None:
+        self._reload.close()
+
+
+@pytest.fixture
+def edge(tmp_path: Path) -> Iterator[Edge]:
+    path = tmp_path / "routing.toml"
+    with office(path) as room:
+        opened = Edge(room, path)
+        yield opened
+        opened.close()
+
+
+def _text(far: Far, word: str) -> str:
+    _, [fd] = far.hear(word)
+    return wire.read_text(os.dup(fd))
+
+
+def test_the_first_reading_is_none(edge: Edge) -> None:
+    reloads = edge.room.desk.reloads
+    assert (reloads.ok, reloads.failed, reloads.last_ok) == (0, 0, True)
+    assert edge.room.desk.generation == 0
+
+
+def test_one_that_succeeds_is_told_when_the_workers_go_by_it(edge: Edge) -> None:
+    edge.room.desk.reloads.last_at = 5.0
+    edge.read("well")
+    assert "well" in _text(edge.worker, "reload")
+    assert edge.admin.pending() == []
+    assert edge.room.desk.reloads.ok == 0
+    edge.worker.say("reloaded")
+    facts, _ = edge.admin.hear("facts")
+    assert facts["generation"] == 1
+    assert facts["reload"].items() >= {"ok": 1, "failed": 0, "last_ok": True}.items()
+    assert facts["reload"]["last_at"] > 1e9
+    assert "well" in _text(edge.admin, "config")
+    assert edge.admin.pending() == []
+
+
+def test_one_that_fails_is_told_at_once_and_the_old_text_stays(edge: Edge) -> None:
+    edge.room.desk.reloads.last_at = 5.0
+    edge.read('" bad')
+    facts, _ = edge.admin.hear("facts")
+    assert facts["generation"] == 0
+    assert facts["reload"].items() >= {"ok": 0, "failed": 1, "last_ok": False}.items()
+    assert facts["reload"]["last_at"] > 1e9
+    assert edge.admin.pending() == edge.worker.pending() == []
+    assert "healthy" in edge.room.desk.facts["text"]
+
+
+def test_one_that_succeeds_after_one_that_failed(edge: Edge) -> None:
+    edge.read('" bad')
+    edge.read("well")
+    edge.worker.say("reloaded")
+    assert edge.admin.hear("facts")[0]["reload"]["last_ok"] is False
+    reload = edge.admin.hear("facts")[0]["reload"]
+    assert (reload["ok"], reload["failed"], reload["last_ok"]) == (1, 1, True)
+
+
+def test_an_admin_process_that_comes_later_gets_the_text_in_force(edge: Edge) -> None:
+    edge.read("well")
+    edge.worker.say("reloaded")
+    edge.admin.die()
+    another = edge.room.admin()
+    assert another.hear("serve")[0]["reload"]["ok"] == 1
+    another.hear("facts")
+    assert "well" in _text(another, "config")
