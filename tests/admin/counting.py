@@ -120,7 +120,7 @@ def _count(words: wire.Words, sock: socket.socket) -> None:
 def _take_in(metrics: Metrics, *, do: str, version: int, **more: Any) -> None:
     match do:
         case "know":
-            metrics.know(load(more["config"], Path("routing.toml"), {}).routes)
+            metrics.know(load(more["config"], environ={}).routes)
         case "opened":
             metrics.tunnel_opened(_record(**more))
         case "closed":

@@ -1,0 +1,532 @@
+"""The text for Prometheus: real files of real processes, a real board, workers that answer on real channels."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter as Tally
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from trio.testing import MockClock
+
+from splicer import __version__
+from splicer.admin.scrape import Scrape
+from splicer.control.board import Column
+from splicer.control.wire import Words
+from tests.admin.counting import Counter, Start, counters
+from tests.admin.rig import CONFIG, FakeWorker, Rig, endpoint, rig
+from tests.deploy.families import FAMILIES
+
+_JUMP = 0.05  # real seconds in which nothing happens, after which the clock jumps
+_PARTS_OF_HISTOGRAMS = ("_bucket", "_count", "_sum")
+Both = tuple[int, int]  # bytes to the pod, and to the client
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    """Starts processes that count."""
+    with counters() as begin:
+        yield begin
+
+
+class Page:
+    """One scrape, parsed."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.text = raw.decode()
+        self.families: dict[str, Metric] = {}
+        for family in text_string_to_metric_families(self.text):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            assert name not in self.families, f"{name} comes twice"
+            self.families[name] = family
+
+    def __getitem__(self, series: str) -> float:
+        """The value of a series, written `name` or `name value value` (of its labels, in order)."""
+        name, *values = series.split()
+        found = self.all(name)
+        return found[tuple(value.strip('"') for value in values)]
+
+    def all(self, name: str) -> dict[tuple[str, ...], float]:
+        """All series of a family by the values of their labels, in the order of the list."""
+        labels = FAMILIES[f"splicer_{name}"].labels
+        samples = self.families[f"splicer_{name}"].samples
+        found = {tuple(sample.labels[label] for label in labels): sample.value for sample in samples}
+        assert len(found) == len(samples), f"{name} has a series twice"
+        return found
+
+    @property
+    def bytes(self) -> Both:
+        return int(self["tunnel_bytes_total to_pod"]), int(self["tunnel_bytes_total to_client"])
+
+
+def _scrape(admin: Rig, directory: Path | None) -> Scrape:
+    return Scrape(admin.board, admin.workers, admin.facts, directory)
+
+
+async def _page(admin: Rig, directory: Path | None) -> Page:
+    return Page(await _scrape(admin, directory)())
+
+
+def _gauges(*tunnels: tuple[str, str, int], to_pod: int = 0, to_client: int = 0) -> list[Words]:
+    """What a worker answers: in parts, which add up."""
+    rows: list[Words] = [{"tunnels": [], "to_pod": to_pod, "to_client": to_client, "slot": 1}]
+    return rows + [{"tunnels": [list(group)], "to_pod": 0, "to_client": 0, "slot": 1} for group in tunnels]
+
+
+# ---- the families ----
+
+
+def _check_against_the_list(page: Page) -> None:
+    """Every family is as the list of them says, and none is missing on either side."""
+    assert page.families.keys() == FAMILIES.keys()
+    for name, family in page.families.items():
+        kind, labels = FAMILIES[name]
+        assert family.type == kind, name
+        assert family.documentation, name
+        assert family.samples, f"{name} has no sample"
+        for sample in family.samples:
+            own = sample.labels.keys() - ({"le"} if sample.name.endswith("_bucket") else set())
+            assert own == labels.keys(), sample
+            for label, allowed in labels.items():
+                assert not allowed or sample.labels[label] in allowed, sample
+        names = {sample.name for sample in family.samples}
+        assert names == ({name + part for part in _PARTS_OF_HISTOGRAMS} if kind == "histogram" else {name})
+
+
+async def test_at_the_first_scrape_every_family_has_a_sample(tmp_path: Path, start: Start) -> None:
+    start(tmp_path, 2).tell("know", config=CONFIG)
+    async with rig() as admin:
+        admin.board.row(2)[Column.SLOT] = 1
+        admin.worker(1, gauges=_gauges(), endpoints=[])
+        _check_against_the_list(await _page(admin, tmp_path))
+
+
+async def test_and_when_all_have_happened(tmp_path: Path, start: Start) -> None:
+    process = start(tmp_path, 2)
+    process.tell("know", config=CONFIG)
+    process.tell("opened")
+    process.tell("closed", to_pod=3, to_client=4)
+    async with rig() as admin:
+        admin.board.row(2)[Column.SLOT] = 1
+        drains = {"all": 1.0, "pods": {"pod-1": 2.0}, "routes": {"call": 3.0}}
+        admin.facts.learn({"drains": drains, "generation": 1})
+        admin.worker(1, gauges=_gauges(("call", "pod-1", 1)), endpoints=[endpoint("pod-1", "127.0.0.11")])
+        _check_against_the_list(await _page(admin, tmp_path))
+
+
+@pytest.mark.parametrize("where", ["no directory", "no file", "a process without routes"])
+async def test_without_any_worker_every_family_is_there(tmp_path: Path, start: Start, where: str) -> None:
+    if where == "a process without routes":
+        start(tmp_path, 2)
+    async with rig() as admin:
+        page = await _page(admin, None if where == "no directory" else tmp_path)
+        missing = FAMILIES.keys() - {name for name, family in page.families.items() if family.samples}
+        assert sorted(missing) == []
+
+
+async def test_help_and_type_come_once_each(tmp_path: Path, start: Start) -> None:
+    for row in (2, 3):
+        start(tmp_path, row).tell("know", config=CONFIG)
+    async with rig() as admin:
+        page = await _page(admin, tmp_path)
+    for word in ("HELP", "TYPE"):
+        told = Tally(line.split()[2] for line in page.text.splitlines() if line.startswith(f"# {word} "))
+        assert told.keys() == page.families.keys()
+        assert set(told.values()) == {1}
+    assert "_created" not in page.text
+
+
+# ---- what was counted ----
+
+
+async def test_counts_of_all_rows_are_added_the_dead_ones_too(tmp_path: Path, start: Start) -> None:
+    first, second = start(tmp_path, 2), start(tmp_path, 3)
+    for process in (first, second):
+        for _ in range(2):
+            process.tell("opened")
+    first.kill()
+    again = start(tmp_path, 2)
+    again.tell("opened", pod="pod-2")
+    again.tell("late", seconds=0.003)
+    async with rig() as admin:
+        page = await _page(admin, tmp_path)
+    assert page.all("tunnels_total") == {("call", "pod-1"): 4, ("call", "pod-2"): 1}
+    assert page["requests_total call GET 1xx"] == 5
+    lag = {sample.labels.get("le"): sample.value for sample in page.families["splicer_event_loop_lag_seconds"].samples}
+    assert (lag["0.0025"], lag["0.005"], lag["+Inf"]) == (0, 1, 1)
+
+
+async def test_a_file_that_is_just_being_made_says_nothing_yet(tmp_path: Path, start: Start) -> None:
+    start(tmp_path, 2).tell("opened")
+    (tmp_path / "counter_3.db").touch()
+    (tmp_path / "histogram_3.db").write_bytes(bytes(1 << 16))  # it has its room, and no entry
+    (tmp_path / "notes").write_text("not a file of counts")
+    async with rig() as admin:
+        assert (await _page(admin, tmp_path))["tunnels_total call pod-1"] == 1
+
+
+async def test_without_a_directory_there_is_all_that_nobody_counts() -> None:
+    async with rig(wanted=2) as admin:
+        page = await _page(admin, None)
+    assert page["workers_wanted"] == 2
+    assert page.all("endpoints") == {}
+
+
+# ---- what is so right now ----
+
+
+async def test_the_board_tells_of_connections_adoptions_and_pipes(tmp_path: Path) -> None:
+    async with rig() as admin:
+        for number, (accepted, reading, writing, waiting, adopted, pooled, parked) in {
+            0: (100, 0, 0, 0, 10, 0, 0),  # the dead
+            2: (1, 2, 4, 8, 1, 5, 6),
+            3: (2, 16, 32, 64, 2, 7, 8),
+        }.items():
+            row = admin.board.row(number)
+            row[Column.ACCEPTED], row[Column.ADOPTED] = accepted, adopted
+            row[Column.READING], row[Column.WRITING], row[Column.WAITING] = reading, writing, waiting
+            row[Column.PIPES_POOLED], row[Column.PIPES_PARKED] = pooled, parked
+        page = await _page(admin, tmp_path)
+    assert page["connections_total"] == 103
+    assert page["connections_active"] == 126
+    assert page["tunnels_adopted_total"] == 13
+    assert page.all("pipes") == {("pooled",): 12, ("parked",): 14}
+
+
+async def test_a_slot_is_served_once_and_protected_if_one_on_it_is(tmp_path: Path) -> None:
+    async with rig(wanted=3) as admin:
+        for number, (slot, vault) in {2: (1, 1), 3: (1, 0), 4: (2, 0), 5: (0, 1)}.items():
+            row = admin.board.row(number)
+            row[Column.SLOT], row[Column.VAULT] = slot, vault
+        page = await _page(admin, tmp_path)
+    assert (page["workers_wanted"], page["workers_serving"]) == (3, 2)
+    assert page.all("vault_connected") == {("1",): 1, ("2",): 0}
+
+
+async def test_tunnels_of_all_workers_are_added_and_those_that_are_over_are_zero(tmp_path: Path, start: Start) -> None:
+    process = start(tmp_path, 2)
+    for pod in ("pod-1", "pod-2", "pod-3"):
+        process.tell("opened", pod=pod)
+    async with rig() as admin:
+        admin.worker(1, gauges=_gauges(("call", "pod-1", 2), ("call", "pod-2", 1)))
+        admin.worker(2, gauges=_gauges(("call", "pod-1", 3)))
+        page = await _page(admin, tmp_path)
+    assert page.all("tunnels_active") == {("call", "pod-1"): 5, ("call", "pod-2"): 1, ("call", "pod-3"): 0}
+
+
+async def test_pods_that_were_too_many_to_count_are_others_here_too(tmp_path: Path, start: Start) -> None:
+    start(tmp_path, 2).tell("opened")
+    async with rig() as admin:
+        admin.worker(1, gauges=_gauges(("call", "pod-1", 1), ("call", "pod-8", 2), ("call", "pod-9", 3)))
+        page = await _page(admin, tmp_path)
+    assert page.all("tunnels_active") == {("call", "pod-1"): 1, ("call", "other"): 5}
+
+
+async def test_an_endpoint_is_as_whoever_learned_last_says(tmp_path: Path, start: Start) -> None:
+    start(tmp_path, 2).tell("know", config=CONFIG)
+    known = [
+        [
+            endpoint("pod-1", "127.0.0.11", "down", since_s=1.0),
+            endpoint("pod-2", "127.0.0.12", "up", since_s=9.0),
+            endpoint("pod-3", "127.0.0.13", "unknown", since_s=None),
+            endpoint("pods", "127.0.0.11", "up", since_s=1.0, upstream="new"),
+        ],
+        [
+            endpoint("pod-1", "127.0.0.11", "up", since_s=5.0),
+            endpoint("pod-2", "127.0.0.12", "down", since_s=2.0),
+            endpoint("pod-3", "127.0.0.13", "unknown", since_s=None),
+        ],
+    ]
+    for order in (known, known[::-1]):
+        async with rig() as admin:
+            for slot, rows in enumerate(order, start=1):
+                admin.worker(slot, endpoints=rows)
+            page = await _page(admin, tmp_path)
+        found = page.all("endpoints")
+        assert {key: value for key, value in found.items() if value} == {
+            ("pod", "down"): 2,
+            ("pod", "unknown"): 1,
+            ("new", "up"): 1,
+        }
+        assert found.keys() == {
+            (name, state) for name in ("any-pod", "new", "pod") for state in ("up", "down", "unknown")
+        }
+
+
+async def test_the_supervisors_facts_are_told(tmp_path: Path) -> None:
+    async with rig() as admin:
+        fresh = await _page(admin, tmp_path)
+        assert (fresh["config_last_reload_success"], fresh["config_last_reload_timestamp_seconds"]) == (1, 0)
+        reload = {"ok": 3, "failed": 2, "last_ok": False, "last_at": 1700000000.5}
+        admin.facts.learn({"generation": 4, "restarts": 5, "reload": reload, "workers": 6})
+        page = await _page(admin, tmp_path)
+    assert page["config_generation"] == 4
+    assert page["worker_restarts_total"] == 5
+    assert page["workers_wanted"] == 6
+    assert (page["config_last_reload_success"], page["config_last_reload_timestamp_seconds"]) == (0, 1700000000.5)
+    assert page.all("config_reloads_total") == {("ok",): 3, ("failed",): 2}
+    assert page.all("build_info") == {(__version__,): 1}
+    assert page["start_time_seconds"] == pytest.approx(fresh["start_time_seconds"], abs=60)
+    assert page["start_time_seconds"] > 1e9
+
+
+async def test_a_drain_tells_how_many_tunnels_it_waits_for(tmp_path: Path) -> None:
+    drains: dict[str, Any] = {"all": None, "pods": {"pod-1": 1.0, "pod-9": 1.0}, "routes": {"call": 1.0}}
+    async with rig() as admin:
+        admin.board.row(2)[Column.TUNNELS] = 9
+        admin.worker(1, gauges=_gauges(("call", "pod-1", 2), ("call", "pod-2", 1), ("other", "pod-1", 4)))
+        calm = await _page(admin, tmp_path)
+        assert (calm["draining"], calm.all("drain_remaining_tunnels")) == (0, {("all", ""): 0})
+        admin.facts.learn({"drains": drains})
+        page = await _page(admin, tmp_path)
+        assert page["draining"] == 0
+        parts = {("all", ""): 0, ("pod", "pod-1"): 6, ("pod", "pod-9"): 0, ("route", "call"): 3}
+        assert page.all("drain_remaining_tunnels") == parts
+        for facts in ({"draining": True}, {"draining": False, "drains": {**drains, "all": 1.0}}):
+            admin.facts.learn(facts)
+            page = await _page(admin, tmp_path)
+            assert page["draining"] == 1
+            assert page.all("drain_remaining_tunnels") == {**parts, ("all", ""): 9}
+
+
+# ---- bytes ----
+
+
+class Edge:
+    """Two slots whose workers may be killed, and what is true of their tunnels.
+
+    A worker is a process that counts, and a channel on which its live tunnels are told of.
+    """
+
+    def __init__(self, admin: Rig, directory: Path, start: Start) -> None:
+        self._admin = admin
+        self._directory = directory
+        self._start = start
+        self.scrape = _scrape(admin, directory)
+        self._processes: dict[int, Counter] = {}
+        self._channels: dict[int, FakeWorker] = {}
+        self.live: dict[int, dict[int, Both]] = {1: {}, 2: {}}  # by slot, by tunnel
+        self.between: dict[int, Both] = {}  # a dead worker's, that nobody has adopted yet
+        self._closed = (0, 0)
+        self.seen = (0, 0)
+        self.meanwhile: dict[int, list[Any]] = {1: [], 2: []}  # what happens before, and after, a worker answers
+        for slot in (1, 2):
+            self._revive(slot)
+
+    @property
+    def true(self) -> Both:
+        every = [self._closed, *self.live[1].values(), *self.live[2].values(), *self.between.values()]
+        return sum(one[0] for one in every), sum(one[1] for one in every)
+
+    def _revive(self, slot: int) -> None:
+        self._processes[slot] = self._start(self._directory, slot + 1)
+        self._channels[slot] = self._admin.worker(slot, self._answer)
+
+    def _answer(self, worker: FakeWorker, question: Words) -> None:
+        slot = next(slot for slot, one in self._channels.items() if one is worker)
+        if question["ask"] == "gauges":
+            before, after = self.meanwhile[slot] or (None, None)
+            self.meanwhile[slot] = []
+            if before is not None:
+                before()
+            moved = self.live[slot].values()
+            worker.rows["gauges"] = _gauges(
+                ("call", "pod-1", len(moved)),
+                to_pod=sum(one[0] for one in moved),
+                to_client=sum(one[1] for one in moved),
+            )
+            worker.reply(question)
+            if after is not None:
+                after()
+        else:
+            worker.reply(question)
+
+    def open(self, slot: int, tunnel: int) -> None:
+        self.live[slot][tunnel] = (0, 0)
+        self._processes[slot].tell("opened")
+
+    def move(self, slot: int, tunnel: int, more: Both) -> None:
+        before = self.live[slot][tunnel]
+        self.live[slot][tunnel] = before[0] + more[0], before[1] + more[1]
+
+    def close(self, slot: int, tunnel: int) -> None:
+        moved = self.live[slot].pop(tunnel)
+        self._closed = self._closed[0] + moved[0], self._closed[1] + moved[1]
+        self._processes[slot].tell("closed", to_pod=moved[0], to_client=moved[1])
+
+    def kill(self, slot: int) -> None:
+        self._processes[slot].kill()
+        self._channels[slot].die()
+        self.between |= self.live[slot]
+        self.live[slot] = {}
+        self._admin.board.clear(slot + 1)
+        self._revive(slot)
+
+    def adopt(self, slot: int) -> None:
+        self._admin.board.row(slot + 1)[Column.ADOPTED] += len(self.between)
+        self.live[slot] |= self.between
+        self.between = {}
+
+    # The slot that is asked later has, by then, what the other has told of already.
+    def hand_over(self, slot: int) -> None:
+        self.between = self.live[slot]
+        self.live[slot] = {}
+        self.adopt(3 - slot)
+
+    async def look(self, *, whole: bool = True) -> None:
+        """A scrape tells no more than what is true, never less than before, and all if nothing was under way."""
+        shown = Page(await self.scrape()).bytes
+        whole = whole and not self.between
+        for index in (0, 1):
+            assert self.seen[index] <= shown[index] <= self.true[index]
+            assert not whole or shown[index] == self.true[index]
+        self.seen = shown
+
+
+async def test_bytes_are_those_of_closed_and_of_live_tunnels(tmp_path: Path, start: Start) -> None:
+    async with rig(None) as admin:
+        edge = Edge(admin, tmp_path, start)
+        edge.open(1, 1)
+        edge.move(1, 1, (160, 320))
+        edge.open(2, 2)
+        edge.move(2, 2, (1, 2))
+        assert Page(await edge.scrape()).bytes == (161, 322)
+        edge.close(1, 1)
+        edge.move(2, 2, (10, 20))
+        assert Page(await edge.scrape()).bytes == (171, 342)
+        edge.close(2, 2)
+        assert Page(await edge.scrape()).bytes == (171, 342)
+
+
+async def test_bytes_do_not_fall_while_tunnels_are_between_two_workers(tmp_path: Path, start: Start) -> None:
+    async with rig(None) as admin:
+        edge = Edge(admin, tmp_path, start)
+        edge.open(1, 1)
+        edge.move(1, 1, (100, 200))
+        assert Page(await edge.scrape()).bytes == (100, 200)
+        edge.kill(1)
+        assert Page(await edge.scrape()).bytes == (100, 200)
+        edge.open(2, 2)
+        edge.move(2, 2, (30, 300))
+        assert Page(await edge.scrape()).bytes == (100, 300)
+        edge.adopt(2)
+        assert Page(await edge.scrape()).bytes == (130, 500)
+
+
+async def test_another_admin_process_tells_no_less(tmp_path: Path, start: Start) -> None:
+    async with rig(None) as admin:
+        edge = Edge(admin, tmp_path, start)
+        edge.open(1, 1)
+        edge.move(1, 1, (100, 200))
+        await edge.scrape()
+        edge.kill(1)
+        edge.scrape = _scrape(admin, tmp_path)
+        assert Page(await edge.scrape()).bytes == (100, 200)
+
+
+async def test_a_tunnel_that_is_told_of_by_two_workers_is_not_counted_twice(tmp_path: Path, start: Start) -> None:
+    async with rig(None) as admin:
+        edge = Edge(admin, tmp_path, start)
+        edge.open(1, 1)
+        edge.move(1, 1, (100, 200))
+        edge.meanwhile[1] = [None, lambda: edge.hand_over(1)]
+        await edge.look(whole=False)
+        await edge.look()
+
+
+async def test_a_worker_that_does_not_answer_takes_nothing_away(
+    tmp_path: Path, start: Start, mock_clock: MockClock
+) -> None:
+    mock_clock.autojump_threshold = _JUMP
+    start(tmp_path, 2).tell("opened")
+    async with rig() as admin:
+        scrape = _scrape(admin, tmp_path)
+        silent = admin.worker(1, gauges=_gauges(("call", "pod-1", 1), to_pod=100), endpoints=[])
+        admin.worker(2, gauges=_gauges(("call", "pod-1", 2), to_pod=10), endpoints=[endpoint("pod-1", "127.0.0.11")])
+        assert Page(await scrape()).bytes == (110, 0)
+        silent.mute = True
+        before = trio.current_time()
+        page = Page(await scrape())
+        assert trio.current_time() == pytest.approx(before + 1), "both questions are asked at once"
+        assert page.bytes == (110, 0)
+        assert page["tunnels_active call pod-1"] == 2
+        assert page["endpoints pod up"] == 1
+        silent.mute = False
+        assert Page(await scrape())["tunnels_active call pod-1"] == 3
+
+
+_some = st.integers(0, 1 << 40)
+_step = st.one_of(
+    st.tuples(st.just("open"), st.integers(1, 2)),
+    st.tuples(st.just("move"), st.tuples(_some, _some)),
+    st.tuples(st.just("close"), st.none()),
+    st.tuples(st.just("kill"), st.integers(1, 2)),
+    st.tuples(st.just("adopt"), st.integers(1, 2)),
+    st.tuples(st.just("look"), st.none()),
+    st.tuples(st.just("look while one closes"), st.none()),
+    st.tuples(st.just("look while all change their worker"), st.integers(1, 2)),
+    st.tuples(st.just("look while one dies"), st.integers(1, 2)),
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(_step, max_size=16), st.data())
+def test_bytes_never_fall_never_exceed_the_truth_and_are_exact_in_the_end(
+    start: Start, steps: list[tuple[str, Any]], data: st.DataObject
+) -> None:
+    async def run() -> None:
+        with TemporaryDirectory() as directory:
+            async with rig(None) as admin:
+                edge = Edge(admin, Path(directory), start)
+                for number, (what, argument) in enumerate(steps):
+                    await _take(edge, number, what, argument)
+                edge.adopt(1)
+                await edge.look()
+                for slot in (1, 2):
+                    for tunnel in list(edge.live[slot]):
+                        edge.close(slot, tunnel)
+                await edge.look()
+
+    async def _take(edge: Edge, number: int, what: str, argument: Any) -> None:
+        tunnels = [(slot, tunnel) for slot in (1, 2) for tunnel in edge.live[slot]]
+        slot, tunnel = data.draw(st.sampled_from(tunnels)) if tunnels else (0, 0)
+        match what:
+            case "open":
+                edge.open(argument, number)
+            case "move" if tunnels:
+                edge.move(slot, tunnel, argument)
+            case "close" if tunnels:
+                edge.close(slot, tunnel)
+            case "kill":
+                edge.kill(argument)
+            case "adopt":
+                edge.adopt(argument)
+            case "look":
+                await edge.look()
+            case "look while one closes" if tunnels:
+                edge.meanwhile[slot] = [lambda: edge.close(slot, tunnel), None]
+                await edge.look(whole=False)
+            case "look while all change their worker" if not edge.between:
+                edge.meanwhile[argument] = [None, lambda: edge.hand_over(argument)]
+                await edge.look(whole=False)
+            case "look while one dies":
+                edge.meanwhile[argument] = [lambda: edge.kill(argument), None]
+                await edge.look(whole=False)
+
+    trio.run(run)
+
+
+async def test_a_number_is_written_so_that_it_can_be_read_again(tmp_path: Path, start: Start) -> None:
+    start(tmp_path, 2).tell("closed", to_pod=(1 << 53) - 1, to_client=1)
+    async with rig() as admin:
+        page = await _page(admin, tmp_path)
+    assert page.bytes == ((1 << 53) - 1, 1)
+    assert all(math.isfinite(sample.value) for family in page.families.values() for sample in family.samples)
