@@ -9,7 +9,7 @@ if "splicer.run" in sys.orig_argv:
     def _nothing(*_: object) -> None:
         pass
 
-    for _name in ("tunnel_opened", "tunnel_closed", "exchange_ended", "connection_refused", "crashed"):
+    for _name in ("tunnel_opened", "tunnel_over", "exchange_ended", "connection_refused", "crashed"):
         assert hasattr(metrics.Metrics, _name), _name  # noqa: S101 - a measurement of nothing is worse
         setattr(metrics.Metrics, _name, _nothing)
     for _counting, _name in ((EndpointStates, "learn"), (metrics._ResolverCounts, "count")):

@@ -15,6 +15,7 @@ from splicer.admin.facts import Facts
 from splicer.admin.pages import Pages, Scraping
 from splicer.admin.web import Web
 from splicer.admin.workers import Workers
+from splicer.control import wire
 from splicer.control.board import Board, Column
 from splicer.control.log import Logger
 from splicer.control.orders import Superior, received
@@ -89,7 +90,7 @@ class Admin:
             case "config":
                 self._current.learn(read_text(*fds))
             case "worker":
-                self._workers.add(words["slot"], words["pid"], received(*fds))
+                self._workers.add(words["slot"], words["pid"], received(*fds), words.get("speaks", wire.VERSION))
             case _:
                 for fd in fds:
                     os.close(fd)

@@ -36,6 +36,7 @@ class _Worker:
     slot: int
     pid: int
     sock: socket.socket
+    version: int
     reading: trio.CancelScope = field(factory=trio.CancelScope)
 
 
@@ -76,18 +77,19 @@ class Workers:
         self._numbers = count(1)
         self._changed = trio.current_time()
 
-    def add(self, slot: int, pid: int, sock: socket.socket) -> None:
+    def add(self, slot: int, pid: int, sock: socket.socket, version: int = wire.VERSION) -> None:
         """Ask this one, too; a process that is known already has a new channel.
 
         Args:
             slot: that it serves.
             pid: of the process.
             sock: the channel, non-blocking (`control.wire`). It is owned from now on.
+            version: that it speaks.
         """
         before = self._workers.get(pid)
         if before is not None:
             self._forget(before)
-        worker = self._workers[pid] = _Worker(slot, pid, sock)
+        worker = self._workers[pid] = _Worker(slot, pid, sock, version)
         self._changed = trio.current_time()
         self._nursery.start_soon(self._listen, worker)
 
@@ -122,7 +124,7 @@ class Workers:
         try:
             for worker in list(question.waiting):
                 try:
-                    wire.say(worker.sock, {"ask": what, "n": number, **more})
+                    wire.say(worker.sock, {"ask": what, "n": number, **more}, version=worker.version)
                 except OSError:  # it reads no more, or is gone
                     question.finish(worker, whole=False)
             with trio.move_on_after(seconds):

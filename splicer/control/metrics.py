@@ -52,10 +52,13 @@ class _Children(dict[tuple[str, ...], Any]):
         self._family = kind(f"splicer_{name}", text, labels, registry=None, **more)
 
     def __missing__(self, labels: tuple[str, ...]) -> Any:
-        if not _has_room():
-            return _Nowhere()
-        child = self[labels] = self._family.labels(*labels)
-        return child
+        try:
+            if _has_room():
+                child = self[labels] = self._family.labels(*labels)
+                return child
+        except OSError:  # somebody has removed the directory
+            pass
+        return _Nowhere()
 
 
 def keep_in(directory: Path | None, row: int) -> None:
@@ -182,7 +185,7 @@ class Metrics:
         self._tried(route, record)
         self._shaken(record, "opened")
 
-    def tunnel_closed(self, record: Record) -> None:
+    def tunnel_over(self, record: Record) -> None:
         """See `session.house.Observer`."""
         self._bytes["to_pod",].inc(record.to_pod)
         self._bytes["to_client",].inc(record.to_client)

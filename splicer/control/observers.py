@@ -25,9 +25,12 @@ class Observers:
         self.endpoints.learn(record)
         self.log.tunnel_opened(record)
 
+    def tunnel_over(self, record: Record) -> None:
+        """See `session.house.Observer`."""
+        self.metrics.tunnel_over(record)
+
     def tunnel_closed(self, record: Record) -> None:
         """See `session.house.Observer`."""
-        self.metrics.tunnel_closed(record)
         self.log.tunnel_closed(record)
 
     def exchange_ended(self, record: Record) -> None:

@@ -53,16 +53,18 @@ class Progress:
                 continue
             await self._look()
 
-    # A tunnel that is seen for the first time has had its lines: here, or where it was before.
+    # A tunnel that is seen for the first time has had its lines: here, or where it was before. The interval may change
+    # in the middle.
     async def _look(self) -> None:
-        before, self._told = self._told, {}
+        before, told, interval = self._told, dict[Tunnel, int](), self._interval
+        self._told = told
         live = self._hub.live
         for start in range(0, len(live), _SLICE):
             now = trio.current_time()
             for tunnel in live[start : start + _SLICE]:
                 if tunnel.result is None and isinstance(tunnel.owner, Record):
-                    over = int((now - tunnel.owner.started) / self._interval)
+                    over = int((now - tunnel.owner.started) / interval)
                     if over > before.get(tunnel, over):
                         self._tell(tunnel, tunnel.owner)
-                    self._told[tunnel] = over
+                    told[tunnel] = over
             await trio.lowlevel.checkpoint()

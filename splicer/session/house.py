@@ -79,8 +79,11 @@ class Observer(Protocol):
     def tunnel_opened(self, record: Record) -> None:
         """The 101 is on its way to the client."""
 
+    def tunnel_over(self, record: Record) -> None:
+        """A tunnel is over, and the vault knows it: to be counted at once, for one that is killed now never will."""
+
     def tunnel_closed(self, record: Record) -> None:
-        """A tunnel is over."""
+        """The same tunnel, when there is time for it."""
 
     def exchange_ended(self, record: Record) -> None:
         """A request was answered without a tunnel, refused, or given up."""
@@ -120,8 +123,11 @@ class Vault(Protocol):
     async def register(self, key: int, passport: bytes, client: socket.socket, pod: socket.socket) -> None:
         """Keep a tunnel."""
 
-    def release(self, key: int, *, soon: bool, then: Callable[[], None]) -> None:
-        """Keep it no longer; `soon`: a reset waits for the last descriptor; `then` is called when that was said."""
+    def release(self, key: int, *, soon: bool, then: Callable[[], None], after: Callable[[], None]) -> None:
+        """Keep it no longer; `soon`: a reset waits for the last descriptor.
+
+        When that was said, `then` is called for all that are released together, and then `after`.
+        """
 
 
 class Waiting(Protocol):

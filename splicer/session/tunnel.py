@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import trio
 from attrs import frozen
@@ -162,11 +161,21 @@ async def _run(
 # A worker that is killed before the vault knows of the end leaves the tunnel to the next one, which tells of it too: so
 # nobody is told before the vault is. What got a refusal was never a tunnel.
 def _tell_of_end(house: House, record: Record, end: TunnelEnd) -> None:
-    tell = house.observer.tunnel_closed if record.status == _SWITCHING else house.observer.exchange_ended
+    def count() -> None:
+        if record.status == _SWITCHING:
+            house.observer.tunnel_over(record)
+
+    def tell() -> None:
+        if record.status == _SWITCHING:
+            house.observer.tunnel_closed(record)
+        else:
+            house.observer.exchange_ended(record)
+
     if house.vault is None:
-        tell(record)
+        count()
+        tell()
     else:
-        house.vault.release(_key(record), soon=end.reset, then=partial(tell, record))
+        house.vault.release(_key(record), soon=end.reset, then=count, after=tell)
 
 
 # A tunnel's key in the vault: even, for the journal's lowest bit is a direction; random, so that none comes twice.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from splicer.control import wire
 from splicer.supervisor.fleet import Backoff, Fleet, Owner
 from splicer.supervisor.listeners import Listeners
 from splicer.supervisor.processes import Process, State
@@ -86,9 +88,10 @@ class Attendant(Owner):
         except OSError as error:
             self._say("worker_not_introduced", level="error", pid=worker.pid, error=error.strerror)
             return
-        with ours, its:
-            worker.say("attend", (its.fileno(),))
-            self._process.say("worker", (ours.fileno(),), slot=worker.slot, pid=worker.pid)
+        with ours, its, suppress(OSError):  # who can't be told now won't be seen; that is no reason to kill it
+            wire.say(worker.sock, {"do": "attend"}, (its.fileno(),), worker.version)
+            who = {"slot": worker.slot, "pid": worker.pid, "speaks": worker.version}
+            self._process.say("worker", (ours.fileno(),), **who)
 
     def dismiss(self) -> None:
         """Stop it; another one follows only if it is still `wanted`."""

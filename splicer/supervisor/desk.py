@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from splicer.control.board import Board, Column
 from splicer.control.wire import text_file
@@ -92,6 +92,7 @@ class Desk:
         self.asked = 0  # how often a reload was asked for
         self.reloads = Reloads()
         self.drains: dict[str, Any] = {"all": None, "pods": {}, "routes": {}}  # what an operator wants to become empty
+        self.followed = self.drains  # ... and all workers go by
         self.draining: float | None = None  # until when, on the monotonic clock
         self.stopping = False
         self.code: int | None = None  # the exit code, once all is over
@@ -172,15 +173,17 @@ class Desk:
 
     # It is kept here because it must outlive whoever asked for it, and all workers who follow it.
     def _hear_admin(self, words: dict[str, Any]) -> None:
-        if words.get("is") != "drains":
+        drains = words.get("drains")
+        if words.get("is") != "drains" or not _are_drains(drains):
             return
-        self.drains = words["drains"]
+        self.drains = drains
         self.crew.tell("drains", "drains_set", drains=self.drains)
 
         def followed() -> bool:
             if self.crew.owes("drains_set"):
                 return False
-            self.say("drains", drains=self.drains)
+            self.followed = drains
+            self.say("drains", drains=drains)
             self.attendant.tell()
             return True
 
@@ -194,11 +197,20 @@ class Desk:
             "generation": self.generation,
             "workers": self.crew.slots,
             "draining": self.draining is not None,
-            "drains": self.drains,
+            "drains": self.followed,
             "reload": vars(self.reloads),
             "restarts": self.crew.restarts,
             "listen": self.attendant.listeners.names,
         }
+
+
+def _are_drains(drains: Any) -> TypeGuard[dict[str, Any]]:
+    return (
+        isinstance(drains, dict)
+        and "all" in drains
+        and isinstance(drains.get("pods"), dict)
+        and isinstance(drains.get("routes"), dict)
+    )
 
 
 def _wanted(facts: Facts, key: str) -> list[tuple[str, int]]:

@@ -133,7 +133,7 @@ class Renewal:
         desk = self._desk
         desk.generation = state.generation + 1
         desk.draining = state.draining
-        desk.drains = state.drains or desk.drains
+        desk.drains = desk.followed = state.drains or desk.drains
         desk.reloads = Reloads(**state.reloads) if state.reloads else desk.reloads
         desk.crew.restarts = state.restarts
         desk.attendant.listeners.restore(state.admin)

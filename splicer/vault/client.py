@@ -65,6 +65,9 @@ class _Known:
     adoptions: int
 
 
+_Released = tuple[int, Callable[[], None], Callable[[], None]]
+
+
 class VersionError(Exception):
     """The vault speaks a version that this program doesn't understand, and may have given it tunnels."""
 
@@ -101,7 +104,7 @@ class VaultLink:
         self._outbox: deque[tuple[Kind, int, bytes]] = deque()
         self._full_until = -math.inf
         self._returned: set[int] = set()  # tunnels that the vault could not take
-        self._released: list[tuple[int, Callable[[], None]]] = []  # what is over, and the vault has not been told
+        self._released: list[_Released] = []  # what is over, and the vault has not been told
         self._queued = trio.Event()
 
     @property
@@ -202,17 +205,20 @@ class VaultLink:
             self._tunnels[adopted.key] = _Known(adopted.passport, adopted.client, adopted.pod, adopted.adoptions)
 
     # Each message wakes the vault, which costs a handshake more than the message does: what can wait goes with others.
-    def release(self, key: int, *, soon: bool = False, then: Callable[[], None] = _nothing) -> None:
+    def release(
+        self, key: int, *, soon: bool = False, then: Callable[[], None] = _nothing, after: Callable[[], None] = _nothing
+    ) -> None:
         """A tunnel is over, and its sockets are closed.
 
         Args:
             key: the tunnel's.
             soon: something of it waits for the vault's last descriptor: a reset does.
             then: is called as soon as the vault has been told, or there is none.
+            after: is called when `then` was, for all that were released together.
         """
         self._tunnels.pop(key, None)
         self._returned.discard(key)
-        self._released.append((key, then))
+        self._released.append((key, then, after))
         if soon or self._sock is None or len(self._released) >= _MOST_RELEASED:
             self._post_released()
         elif len(self._released) == 1:
@@ -221,10 +227,12 @@ class VaultLink:
     def _post_released(self) -> None:
         if self._released:
             released, self._released = self._released, []
-            first, *others = (key for key, _ in released)
+            first, *others = (key for key, _, _ in released)
             self._post(Kind.RELEASE, first, protocol.pack_keys(others))
-            for _, then in released:
+            for _, then, _ in released:
                 then()
+            for _, _, after in released:
+                after()
 
     # The word stands in the journal before the vault knows the pipe, which may hold bytes of another worker's; and not
     # before what was said of the place earlier has left, for that goes by the old word.

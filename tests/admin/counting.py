@@ -124,7 +124,7 @@ def _take_in(metrics: Metrics, *, do: str, version: int, **more: Any) -> None:
         case "opened":
             metrics.tunnel_opened(_record(**more))
         case "closed":
-            metrics.tunnel_closed(_record(**more))
+            metrics.tunnel_over(_record(**more))
         case "late":
             metrics.late(more["seconds"])
 

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -9,6 +13,7 @@ from splicer.config.dump import as_tables
 from splicer.config.load import load
 from splicer.control.board import Column
 from splicer.control.explain import explain
+from splicer.control.reload import Prepared, prepare
 from tests.admin.rig import CONFIG, Rig, rig
 
 _JUMP = 0.05  # real seconds in which nothing happens, after which the clock jumps
@@ -121,6 +126,27 @@ async def test_the_newest_configuration_wins_and_one_that_can_not_be_read_change
         [line] = admin.logged()
         assert (line["event"], line["file"]) == ("config_unread", "routing.toml")
         assert "listen" in line["error"]
+
+
+# Two at a time could overtake each other.
+async def test_one_configuration_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading: list[str] = []
+    together: list[int] = []
+
+    def slowly(text: str, path: Path, environ: Mapping[str, str]) -> Prepared:
+        reading.append(text)
+        time.sleep(0.02)
+        together.append(len(reading))
+        reading.remove(text)
+        return prepare(text, path, environ)
+
+    monkeypatch.setattr("splicer.admin.current.prepare", slowly)
+    async with rig() as admin:
+        for port in (9001, 9002, 9003):
+            admin.current.learn(CONFIG.replace('"pods.test:8000', f'"pods.test:{port}'))
+            await trio.sleep(0.01)
+        await _until_its_port_is(admin, "9003")
+        assert set(together) == {1}
 
 
 async def _until_its_port_is(admin: Rig, port: str) -> None:

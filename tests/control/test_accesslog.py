@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from trio.testing import MockClock
 from splicer.control.accesslog import AccessLog
 from splicer.control.log import make_logger
 from splicer.errors import Side, TooManyConnections
-from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record
+from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Quality, Record
+from tests.control.still import still
 from tests.control.test_log import LONGEST, Lines
+from tests.relay.harness import Edge
 
 EXCHANGE = Record(
     id="0123456789abcdef",
@@ -170,3 +173,93 @@ def test_no_line_is_too_long_or_broken(nasties: tuple[tuple[str, int], ...]) -> 
     )
     [line] = told("exchange_ended", record, query=True)
     assert (line["id"], line["closed_by"], line["status"], len(line["attempts"])) == (record.id, "pod", 201, 2)
+
+
+# ---- what TCP says, and calls that go on ----
+
+
+def test_a_tunnels_last_line_tells_of_both_lines() -> None:
+    [closed] = told("tunnel_closed", evolve(EXCHANGE, client_line=Quality(0.0421, 7), pod_line=Quality(0.0001234, 0)))
+    assert {key: value for key, value in closed.items() if key.endswith(("_rtt_ms", "_retransmits"))} == {
+        "client_rtt_ms": 42.1,
+        "client_retransmits": 7,
+        "pod_rtt_ms": 0.123,
+        "pod_retransmits": 0,
+    }
+
+
+def test_where_tcp_says_nothing_the_fields_are_there_all_the_same() -> None:
+    [closed] = told("tunnel_closed", EXCHANGE)
+    assert closed["client_rtt_ms"] is closed["client_retransmits"] is None
+    assert closed["pod_rtt_ms"] is closed["pod_retransmits"] is None
+    [opened] = told("tunnel_opened", EXCHANGE)
+    [ended] = told("exchange_ended", EXCHANGE)
+    assert not [key for key in (*opened, *ended) if key.endswith(("_rtt_ms", "_retransmits"))]
+
+
+def test_a_duration_ends_when_the_call_did_not_when_it_is_told() -> None:
+    for what in ("tunnel_closed", "exchange_ended"):
+        assert told(what, evolve(EXCHANGE, ended=2.5), now=60.0)[0]["duration_ms"] == 1500
+
+
+def going_on(record: Record, to_pod: int = 300, to_client: int = 5000, *, query: bool = False) -> list[dict[str, Any]]:
+    """The lines about a tunnel that was opened at 1, moved a byte at 3, and is told of at 3.25."""
+
+    async def main() -> None:
+        tunnel = still(record)
+        tunnel.client.total, tunnel.pod.total, tunnel.last = to_pod, to_client, 3.0
+        found.extend(await trio.to_thread.run_sync(partial(told, "tunnel_goes_on", tunnel, record, query=query)))
+
+    found: list[dict[str, Any]] = []
+    trio.run(main)
+    return found
+
+
+def test_a_call_that_goes_on_is_told_of() -> None:
+    [line] = going_on(evolve(EXCHANGE, protocol="websocket", status=101, adopted=2))
+    assert line.pop("time")
+    assert line == {
+        "event": "tunnel_progress",
+        "level": "info",
+        "id": "0123456789abcdef",
+        "route": "things",
+        "client": "192.0.2.7",
+        "method": "PUT",
+        "host": "edge.test:80",
+        "path": "/a/%20x",
+        "pod": "spare.test",
+        "bytes_to_pod": 300,
+        "bytes_to_client": 5000,
+        "duration_ms": 2250.0,
+        "idle_ms": 250.0,
+        "adopted": 2,
+        "client_rtt_ms": None,
+        "client_retransmits": None,
+        "pod_rtt_ms": None,
+        "pod_retransmits": None,
+    }
+
+
+def test_a_call_that_goes_on_may_have_told_its_client_nothing_yet() -> None:
+    [line] = going_on(evolve(EXCHANGE, endpoint=None), to_client=-129)
+    assert (line["bytes_to_client"], line["pod"]) == (0, None)
+
+
+def test_a_call_that_goes_on_tells_what_it_told_before() -> None:
+    assert "secret" not in json.dumps(going_on(EXCHANGE))
+    assert going_on(EXCHANGE, query=True)[0]["query"] == "token=secret"
+    assert going_on(evolve(EXCHANGE, logged=False)) == []
+
+
+async def test_a_call_that_goes_on_tells_of_both_lines(edge: Edge) -> None:
+    record = evolve(EXCHANGE, started=trio.current_time())
+    call = await edge.call(owner=record)
+    await call.client.send(b"hello")
+    assert await call.pod.read(5) == b"hello"
+    lines = Lines()
+    AccessLog(make_logger(lines, "json")).tunnel_goes_on(edge.hub.live[0], record)  # type: ignore[arg-type]  # see Lines
+    line = json.loads(lines.lines[0])
+    assert line["bytes_to_pod"] == 5
+    for side in ("client", "pod"):
+        assert 0 < line[f"{side}_rtt_ms"] < 10_000
+        assert line[f"{side}_retransmits"] >= 0

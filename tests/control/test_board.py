@@ -81,3 +81,27 @@ def test_a_row_that_was_never_used_may_be_cleared(board: Board, number: int) -> 
     if number:
         board.clear(number)
     assert not any(board.total(column) for column in Column)
+
+
+def test_every_column_has_its_place_within_a_row(board: Board) -> None:
+    assert sorted(Column) == list(range(16)) == list(range(len(board.row(0))))
+    for column in Column:
+        board.row(5)[column] = 100 + column
+    assert [board.total(column) for column in Column] == [100 + column for column in Column]
+
+
+def test_of_the_dead_adoptions_are_a_total_and_what_was_so_then_is_not(board: Board) -> None:
+    for column in (Column.SLOT, Column.ADOPTED, Column.PIPES_POOLED, Column.PIPES_PARKED, Column.VAULT):
+        board.row(4)[column] = 3
+    board.row(6)[Column.ADOPTED] = 4
+    board.clear(4)
+    assert board.total(Column.ADOPTED) == 7
+    for column in (Column.SLOT, Column.PIPES_POOLED, Column.PIPES_PARKED, Column.VAULT):
+        assert board.total(column) == 0
+
+
+def test_what_scrapes_have_told_outlives_every_process(board: Board) -> None:
+    board.row(0)[Column.SEEN_TO_POD], board.row(0)[Column.SEEN_TO_CLIENT] = 1 << 60, 7
+    for number in range(1, ROWS):
+        board.clear(number)
+    assert (board.total(Column.SEEN_TO_POD), board.total(Column.SEEN_TO_CLIENT)) == (1 << 60, 7)

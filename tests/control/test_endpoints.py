@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 import trio
 from dns.rdatatype import RdataType
@@ -80,9 +78,9 @@ class Known:
 
 
 @pytest.fixture
-async def known(nursery: trio.Nursery, mock_clock: MockClock) -> AsyncIterator[Known]:
+async def known(nursery: trio.Nursery, mock_clock: MockClock) -> Known:
     mock_clock.jump(1000)
-    yield Known(load(_CONFIG, environ={}), nursery)
+    return Known(load(_CONFIG, environ={}), nursery)
 
 
 async def test_who_served_is_up_and_who_failed_is_down(known: Known, mock_clock: MockClock) -> None:
@@ -133,7 +131,7 @@ async def test_a_state_is_as_old_as_its_last_change(known: Known, mock_clock: Mo
     ]
 
 
-async def test_all_attempts_of_a_request_count(known: Known) -> None:
+async def test_all_attempts_of_a_request_count(known: Known, mock_clock: MockClock) -> None:
     first = AttemptOutcome("pod", "10.0.0.1:8000", "connect_refused", pod="pod-1")
     known.states.learn(record(attempts=[first, AttemptOutcome("any-pod", "10.0.0.2:8000", pod="pods.test")]))
     assert [row["state"] for row in known.rows()] == ["down"]
@@ -159,7 +157,7 @@ async def test_what_says_nothing_about_an_endpoint_is_not_learnt(known: Known, f
     assert [row["state"] for row in known.rows()] == ["up"]
 
 
-async def test_an_attempt_that_came_to_no_endpoint_says_nothing(known: Known) -> None:
+async def test_an_attempt_that_came_to_no_endpoint_says_nothing(known: Known, mock_clock: MockClock) -> None:
     known.tried(None, "name_not_found")
     assert known.rows() == []
 
@@ -188,14 +186,14 @@ async def test_only_so_many_are_remembered(known: Known, monkeypatch: pytest.Mon
     assert [row["address"] for row in known.rows()] == ["10.0.0.2", "10.0.0.3", "10.0.0.4"]
 
 
-async def test_an_upstream_that_is_gone_is_not_shown(known: Known) -> None:
+async def test_an_upstream_that_is_gone_is_not_shown(known: Known, mock_clock: MockClock) -> None:
     known.tried("10.0.0.1:8000")
     known.tried("10.0.0.5:8000", upstream="was-there-before")
     shown = {row["upstream"] for rows in known.batches() for row in rows}
     assert shown == {"pod", "any-pod", "fixed"}
 
 
-async def test_rows_come_in_batches(known: Known) -> None:
+async def test_rows_come_in_batches(known: Known, mock_clock: MockClock) -> None:
     for number in range(150):
         known.tried(f"10.1.0.{number}:8000")
     sizes = [len(rows) for rows in known.batches()]
@@ -205,7 +203,9 @@ async def test_rows_come_in_batches(known: Known) -> None:
 # ---- those that nobody has tried ----
 
 
-async def test_endpoints_that_no_url_chooses_are_there_before_anybody_tries_them(known: Known) -> None:
+async def test_endpoints_that_no_url_chooses_are_there_before_anybody_tries_them(
+    known: Known, mock_clock: MockClock
+) -> None:
     def untried() -> list[tuple[str, str, str, int, str]]:
         rows = [row for rows in known.batches() for row in rows]
         assert all((row["state"], row["failure"], row["since_s"]) == ("unknown", None, None) for row in rows)
@@ -221,7 +221,7 @@ async def test_endpoints_that_no_url_chooses_are_there_before_anybody_tries_them
     assert untried() == [*hosts, ("smart-router", "router.dns.test", "10.9.0.1", 80, "dns"), literal]
 
 
-async def test_an_endpoint_that_was_tried_is_shown_once(known: Known) -> None:
+async def test_an_endpoint_that_was_tried_is_shown_once(known: Known, mock_clock: MockClock) -> None:
     known.live["[fd00::9]:9000"] = 7
     known.tried("[fd00::9]:9000", "connect_deadline", "fixed", "fd00::9")
     [row] = known.rows("fixed")
@@ -229,7 +229,7 @@ async def test_an_endpoint_that_was_tried_is_shown_once(known: Known) -> None:
     assert (row["state"], row["tunnels"]) == ("down", 7)
 
 
-async def test_one_address_may_be_of_two_upstreams(known: Known) -> None:
+async def test_one_address_may_be_of_two_upstreams(known: Known, mock_clock: MockClock) -> None:
     known.tried("10.0.0.1:8000", "pod_reset")
     assert [row["state"] for row in known.rows("any-pod")] == ["unknown", "unknown"]
     assert Endpoint("pod-1", "10.0.0.1", 8000).pod == known.rows()[0]["pod"]

@@ -153,3 +153,29 @@ def test_no_line_is_longer_than_a_pipe_writes_at_once(pipe: tuple[int, int]) -> 
     assert len(first) + 1 == 4096
     assert second == b"? is no character"
     lines.close()
+
+
+def test_who_wants_to_know_is_told_of_each_line_that_is_lost(pipe: tuple[int, int]) -> None:
+    fill(pipe[1])
+    lost: list[int] = []
+    lines = LineWriter(pipe[1], capacity=10, lost=lost.append)
+    for number in range(100):
+        lines.write(str(number))
+    assert sum(lost) == lines.dropped
+    assert 88 <= lines.dropped <= 90
+    lines.close(0.01)
+    os.read(pipe[0], 1 << 20)
+    lines._thread.join(10)
+
+
+def test_lines_that_nobody_reads_are_lost_in_the_writers_thread_and_told_too() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    lost: list[tuple[int, str]] = []
+    lines = LineWriter(writer, lost=lambda count: lost.append((count, threading.current_thread().name)))
+    for _ in range(5):
+        lines.write("nobody hears this")
+    lines.close(10)
+    assert sum(count for count, _ in lost) == lines.dropped == 5
+    assert {name for _, name in lost} == {"log"}
+    os.close(writer)

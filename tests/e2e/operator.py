@@ -114,7 +114,7 @@ class Scrape:
                 values[series] = sample.value
         return cls(families, values)
 
-    def total(self, name: str, **labels: str) -> float:
+    def total(self, name: str, /, **labels: str) -> float:
         """The sum of all samples of this name (without its prefix) that have these labels."""
         name = f"splicer_{name}"
         assert any(name == its for its, _ in self.values), f"there is no {name}"
@@ -156,7 +156,7 @@ class Growth:
     before: Scrape
     after: Scrape
 
-    def __call__(self, name: str, **labels: str) -> float:
+    def __call__(self, name: str, /, **labels: str) -> float:
         return self.after.total(name, **labels) - self.before.total(name, **labels)
 
 

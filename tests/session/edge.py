@@ -96,11 +96,16 @@ class Told:
     times: list[float] = field(factory=list)
     refused: list[tuple[str, SplicerError]] = field(factory=list)
     crashes: list[tuple[str, Record | None, Exception]] = field(factory=list)
+    counted: int = 0  # tunnels that are over
 
     def tunnel_opened(self, record: Record) -> None:
         self.opened.append(deepcopy(record))
 
+    def tunnel_over(self, record: Record) -> None:
+        self.counted += 1
+
     def tunnel_closed(self, record: Record) -> None:
+        assert self.counted > len(self.closed), "it is counted first"
         self.closed.append(deepcopy(record))
 
     def exchange_ended(self, record: Record) -> None:

@@ -51,9 +51,10 @@ class Vault:
         await wait_all_tasks_blocked()
         self.untouched.extend(peer.is_quiet() for peer in self.seen)
 
-    def release(self, key: int, *, soon: bool, then: Callable[[], None]) -> None:
+    def release(self, key: int, *, soon: bool, then: Callable[[], None], after: Callable[[], None]) -> None:
         self.released.append((key, self.client.fileno(), self.pod.fileno()))
         then()
+        after()
 
 
 @define

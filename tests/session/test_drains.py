@@ -116,6 +116,14 @@ async def test_without_a_fallback_it_is_refused(edge: Edge, heard: list[Message]
     assert record.ended == record.started
 
 
+async def test_an_upgrade_that_names_its_address_in_another_way_avoids_it_too(edge: Edge, heard: list[Message]) -> None:
+    edge.names.served["alias-1.pods.test"] = (ONE,)
+    edge.house.drains = POD_1
+    await opened(edge, "/ws/alias-1/x")
+    assert edge.dialled == [TWO]
+    assert edge.told.opened[0].attempts[0].failure == "no_endpoint"
+
+
 async def test_plain_http_that_names_it_still_gets_there(edge: Edge, heard: list[Message]) -> None:
     edge.house.drains = POD_1
     answer = await read_answer(await edge.ask(get("/ws/pod-1/callback")))
@@ -134,8 +142,13 @@ async def test_plain_http_that_names_it_falls_back_to_another(edge: Edge, heard:
     assert edge.dialled[1:] == [ONE, TWO]
 
 
+@pytest.mark.parametrize("cached", [True, False])
 @pytest.mark.parametrize(("raw", "status"), [(upgrade("/shared/x"), 101), (get("/shared/x"), 200)])
-async def test_a_shared_name_leads_to_its_other_pods(edge: Edge, heard: list[Message], raw: bytes, status: int) -> None:
+async def test_a_shared_name_leads_to_its_other_pods(
+    edge: Edge, heard: list[Message], raw: bytes, status: int, cached: bool
+) -> None:
+    if cached:
+        edge.names.known = {"pods.test": (ONE, TWO)}
     edge.house.drains = POD_1
     for _ in range(4):  # whose turn ever it is
         assert (await read_answer(await edge.ask(raw))).status == status
@@ -151,6 +164,7 @@ async def test_a_connection_that_idles_at_a_drained_pod_is_not_used(edge: Edge, 
     for _ in range(2):
         assert (await read_answer(await edge.ask(get("/shared/x")))).status == 200
     assert edge.dialled == [ONE, TWO]
+    assert [peer.heard.count(b"GET ") for peer in edge.pod_peers] == [1, 2]
 
 
 @pytest.mark.parametrize("path", ["/shared/x", "/ws/pod-1/x"])

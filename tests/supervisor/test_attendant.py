@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from splicer.control import wire
+from splicer.supervisor.processes import Process
 from tests.descriptors import no_more_descriptors, none_left_open
 from tests.supervisor.office import ANY, Far, Office, office
 
@@ -220,6 +221,27 @@ def test_what_it_says_before_it_serves_is_not_heard(room: Office) -> None:
         admin.say(word)
     admin.say("drains", drains=asked)
     assert room.desk.drains == asked
+
+
+def test_a_worker_that_reads_nothing_is_not_introduced_and_not_killed(
+    room: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.open(workers=1)
+    admin, worker = room.admin(), room.worker()
+    admin.pending()
+    [process] = room.desk.crew.all.values()
+    while True:
+        try:
+            wire.say(process.sock, {"do": "more"})
+        except BlockingIOError:
+            break
+    killed: list[Process] = []
+    monkeypatch.setattr(Process, "kill", killed.append)
+    with none_left_open():
+        room.desk.attendant.introduce(process)
+    assert killed == []
+    assert worker.pending().count("attend") == 1, "the first one, of before"
+    assert admin.pending() == []
 
 
 def test_no_descriptor_stays_open() -> None:

@@ -181,9 +181,21 @@ def _all_facts(admin: Far) -> list[Words]:
             found.append(words)
 
 
-def test_what_is_no_drain_changes_nothing(room: Office, staff: tuple[Far, list[Far]]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"is": "tired", "drains": POD_3},
+        {"is": "drains"},
+        {"is": "drains", "drains": None},
+        {"is": "drains", "drains": []},
+        {"is": "drains", "drains": {"pods": {}, "routes": {}}},
+        {"is": "drains", "drains": {"all": None, "routes": {}}},
+        {"is": "drains", "drains": {"all": None, "pods": {}, "routes": ["call"]}},
+    ],
+)
+def test_what_is_no_drain_changes_nothing(room: Office, staff: tuple[Far, list[Far]], words: dict[str, Any]) -> None:
     admin, workers = staff
-    admin.say("tired", drains=POD_3)
+    admin.say(words.pop("is"), **words)
     assert room.desk.drains == NOTHING
     assert admin.pending() == workers[0].pending() == []
 

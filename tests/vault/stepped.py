@@ -261,6 +261,9 @@ class _Observer:
     def tunnel_opened(self, record: Record) -> None:
         pass
 
+    def tunnel_over(self, record: Record) -> None:
+        pass
+
     def tunnel_closed(self, record: Record) -> None:
         pass
 

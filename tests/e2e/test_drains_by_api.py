@@ -1,0 +1,371 @@
+"""What an operator drains gets nothing new, and what lives there goes on: whoever is killed or renewed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+import trio
+
+from tests.e2e.calls import handshake, tunnel
+from tests.e2e.edge import Edge, running
+from tests.e2e.fleet import echoes, kill_worker, only, tunnel_at
+from tests.e2e.operator import ask_admin, kill_admin, observed, scrape, see, see_until
+from tests.e2e.pods import http_pod, raw_pod, tunnel_pod
+from tests.e2e.site import Place, Site
+from tests.e2e.wire import Message, ask, dial, until
+from tests.fire.kills import worker_pids
+
+_SHARED = 6  # pods behind one name, of which no URL chooses one
+_ROUTES = """
+[upstreams.shared]
+address = "shared.test:%d"
+allow = ["127.0.0.0/8"]
+[[routes]]
+name = "shared"
+regex = '^/shared/(?<pod>[^/]+)(?<rest>/.*)$'
+upgrade = ["websocket"]
+upstream = "pod"
+rewrite = "{rest}"
+fallback = "shared"
+[[routes]]
+name = "any"
+prefix = "/any/"
+upgrade = ["websocket"]
+upstream = "shared"
+"""
+
+
+def text(site: Site) -> str:
+    """Besides the general routes /shared/{pod}/ with the shared name as its fallback, and /any/ for that alone."""
+    shared = [f"{site.net}.{number}" for number in range(1, _SHARED + 1)]
+    whole = observed(site, routes=_ROUTES % site.port)
+    return whole.replace("[resolver.hosts]", f'[resolver.hosts]\n"shared.test" = {json.dumps(shared)}', 1)
+
+
+@pytest.fixture(scope="module")
+def one_for_all() -> Iterator[Edge]:
+    site = Site()
+    with running(text(site), site) as edge:
+        for _ in range(_SHARED):
+            site.take()
+        yield edge
+
+
+@pytest.fixture
+async def edge(one_for_all: Edge) -> AsyncIterator[Edge]:
+    """Nothing is drained afterwards."""
+    edge = one_for_all
+    yield edge
+    for drain in (await see(edge, "/drain"))["drains"]:
+        await lift(edge, {} if drain["scope"] == "all" else {drain["scope"]: drain["name"]})
+
+
+@pytest.fixture
+def own_edge() -> Iterator[Edge]:
+    """For those who end it."""
+    site = Site()
+    with running(text(site), site) as edge:
+        yield edge
+
+
+@pytest.fixture
+async def place(edge: Edge, nursery: trio.Nursery) -> Place:
+    """A pod that echoes."""
+    place = edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    return place
+
+
+async def drain(edge: Edge, body: dict[str, str] | None) -> list[dict[str, Any]]:
+    reply = await ask_admin(edge, "POST", "/drain", body)
+    assert reply.status == 200, reply
+    drains: list[dict[str, Any]] = json.loads(reply.body)["drains"]
+    return drains
+
+
+async def lift(edge: Edge, body: dict[str, str] | None) -> list[dict[str, Any]]:
+    reply = await ask_admin(edge, "DELETE", "/drain", body)
+    assert reply.status == 200, reply
+    drains: list[dict[str, Any]] = json.loads(reply.body)["drains"]
+    return drains
+
+
+async def ring(edge: Edge, target: str) -> Message:
+    """A handshake, and its answer."""
+    async with dial(edge.address) as wire:
+        await wire.send(handshake(target))
+        return await wire.reply()
+
+
+async def ring_at_each(edge: Edge, target: str) -> list[Message]:
+    """One at each worker."""
+    await until(lambda: set(worker_pids(edge.pid)) == {1, 2})
+    replies = []
+    for slot in (1, 2):
+        with only(edge, slot):
+            replies.append(await ring(edge, target))
+    return replies
+
+
+async def reloaded(edge: Edge) -> None:
+    assert (await edge.reload(edge.path.read_text() + "\n"))["event"] == "reload"
+
+
+async def signalled(edge: Edge, signum: signal.Signals, event: str) -> None:
+    edge.mark()
+    edge.signal(signum)
+    await edge.line(event)
+
+
+async def killed(edge: Edge, slot: int) -> None:
+    await kill_worker(edge, slot)
+
+
+_EVENTS: tuple[Callable[[Edge], Awaitable[object]], ...] = (
+    lambda edge: killed(edge, 1),
+    reloaded,
+    kill_admin,
+    lambda edge: signalled(edge, signal.SIGUSR1, "recycled"),
+    lambda edge: signalled(edge, signal.SIGUSR2, "upgraded"),
+    lambda edge: killed(edge, 2),
+    kill_admin,
+)
+
+
+async def through_all(edge: Edge, holds: Callable[[], Awaitable[None]]) -> None:
+    """It holds now, and after every kind of change of processes, code and configuration."""
+    await holds()
+    for happens in _EVENTS:
+        await happens(edge)
+        await holds()
+
+
+# ---- a pod ----
+
+
+async def test_a_drained_pod_gets_no_new_call(edge: Edge, place: Place, nursery: trio.Nursery) -> None:
+    path = f"/ws1/{place.name}/x"
+    async with tunnel_at(edge, 1, path) as call:
+        [told] = await drain(edge, {"pod": place.name})
+        assert (told["scope"], told["name"], told["remaining"]) == ("pod", place.name, 1)
+
+        async def holds() -> None:
+            for reply in await ring_at_each(edge, path):
+                assert reply.status == 503
+                assert len(reply.values("Retry-After")) == 1
+            [shown] = (await see_until(edge, "/drain", lambda said: said["drains"][0]["remaining"] == 1))["drains"]
+            assert (shown["name"], shown["since"]) == (place.name, told["since"])
+            await echoes(call)
+            assert (await scrape(edge)).total("drain_remaining_tunnels", scope="pod", name=place.name) == 1
+            assert (await ask(edge.address, "GET", "/ready")).status == 200
+
+        await through_all(edge, holds)
+        refused = await edge.line("exchange", path=path)
+        assert refused["attempts"][0]["failure"] == refused["reason"] == "pod_draining"
+    await edge.line("tunnel_close", path=path)
+    await see_until(edge, "/drain", lambda said: said["drains"][0]["remaining"] == 0)
+    assert await lift(edge, {"pod": place.name}) == []
+    for slot in (1, 2):
+        async with tunnel_at(edge, slot, path) as call:
+            await echoes(call)
+
+
+async def test_its_live_calls_may_still_ask_it(edge: Edge, nursery: trio.Nursery) -> None:
+    """Plain HTTP that names a drained pod still reaches it."""
+    place = edge.site.take()
+    await http_pod(nursery, place.address, place.port)
+    await drain(edge, {"pod": place.name})
+    for target in (f"/http/{place.name}/x", f"/ws/{place.name}/x"):
+        assert (await ask(edge.address, "GET", target)).body == place.address.encode()
+
+
+async def test_a_fallback_avoids_the_drained_pod(edge: Edge, nursery: trio.Nursery) -> None:
+    """It stands behind the shared name, too."""
+    addresses = [f"{edge.site.net}.{number}" for number in range(1, _SHARED + 1)]
+    pods = {address: await tunnel_pod(nursery, address, edge.site.port) for address in addresses}
+    victim = "agent-2"
+    drained = pods[f"{edge.site.net}.2"]
+    await drain(edge, {"pod": victim})
+    for target in (f"/shared/{victim}/x", "/any/x"):
+        for slot in (1, 2) * (2 * _SHARED):
+            async with tunnel_at(edge, slot, target):
+                pass
+    assert drained.connections == 0
+    others = [pod for pod in pods.values() if pod is not drained]
+    assert all(pod.connections for pod in others)
+    told = [head.values("X-Splicer-Fallback-From") for pod in others for head in pod.seen]
+    assert told.count([victim.encode()]) == 4 * _SHARED
+    assert told.count([]) == 4 * _SHARED
+    await lift(edge, {"pod": victim})
+    async with tunnel(edge, f"/shared/{victim}/x"):
+        assert drained.connections == 1
+
+
+async def test_a_pod_may_be_drained_before_anybody_called_it(edge: Edge, nursery: trio.Nursery) -> None:
+    place = edge.site.take()
+    pod = await tunnel_pod(nursery, place.address, place.port)
+    [told] = await drain(edge, {"pod": place.name})
+    assert told["remaining"] == 0
+    assert [reply.status for reply in await ring_at_each(edge, f"/ws1/{place.name}/x")] == [503, 503]
+    assert pod.connections == 0
+
+
+# ---- a route ----
+
+
+async def test_a_drained_route_takes_nothing_new(edge: Edge, place: Place) -> None:
+    path = f"/ws1/{place.name}/x"
+    async with tunnel_at(edge, 2, path) as call:
+        [told] = await drain(edge, {"route": "ws1"})
+        assert (told["scope"], told["name"], told["remaining"]) == ("route", "ws1", 1)
+
+        async def holds() -> None:
+            for reply in await ring_at_each(edge, path):
+                assert reply.status == 503
+                assert len(reply.values("Retry-After")) == 1
+            assert (await ask(edge.address, "GET", path)).status == 503
+            async with tunnel(edge, f"/ws/{place.name}/x") as another:
+                await echoes(another)
+            await echoes(call)
+            shown = (await see_until(edge, "/drain", lambda said: said["drains"][0]["remaining"] == 1))["drains"]
+            assert shown == [{**told, "remaining": 1}]
+            assert (await scrape(edge)).total("drain_remaining_tunnels", scope="route", name="ws1") == 1
+
+        await through_all(edge, holds)
+    await see_until(edge, "/drain", lambda said: said["drains"][0]["remaining"] == 0)
+    assert await lift(edge, {"route": "ws1"}) == []
+    assert (await ring(edge, path)).status == 101
+
+
+# ---- all ----
+
+
+@pytest.mark.parametrize("body", [None, {}])
+async def test_the_whole_edge_is_drained(edge: Edge, place: Place, body: dict[str, str] | None) -> None:
+    path = f"/ws/{place.name}/x"
+    async with tunnel_at(edge, 1, path) as call:
+        [told] = await drain(edge, body)
+        assert (told["scope"], told["remaining"]) == ("all", 1)
+
+        async def holds() -> None:
+            assert [reply.status for reply in await ring_at_each(edge, path)] == [503, 503]
+            ready = await ask(edge.address, "GET", "/ready")
+            assert (ready.status, ready.body) == (503, b"draining\n")
+            assert (await ask(edge.address, "GET", "/health")).status == 200
+            said = await see_until(edge, "/status", lambda said: said["remaining"] == 1)
+            assert said["draining"] is True
+            assert [drain["since"] for drain in said["drains"]] == [told["since"]]
+            now = await scrape(edge)
+            assert now.total("draining") == now.total("drain_remaining_tunnels", scope="all") == 1
+            await echoes(call)
+
+        await (holds() if body is None else through_all(edge, holds))
+    await edge.line("tunnel_close", path=path)
+    await see_until(edge, "/drain", lambda said: said["drains"][0]["remaining"] == 0)
+    assert [reply.status for reply in await ring_at_each(edge, path)] == [503, 503]
+    assert edge.process.poll() is None
+    assert await lift(edge, body) == []
+    assert (await ask(edge.address, "GET", "/ready")).body == b"ready\n"
+    assert [reply.status for reply in await ring_at_each(edge, path)] == [101, 101]
+    assert (await see(edge, "/status"))["draining"] is False
+    assert (await scrape(edge)).total("draining") == 0
+
+
+async def test_several_drains_at_once(edge: Edge, place: Place) -> None:
+    other = edge.site.take()
+    await drain(edge, {"pod": place.name})
+    await drain(edge, {"pod": other.name})
+    await drain(edge, None)
+    drains = await drain(edge, {"route": "http"})
+    assert {(one["scope"], one["name"]) for one in drains} == {
+        ("all", ""),
+        ("pod", place.name),
+        ("pod", other.name),
+        ("route", "http"),
+    }
+    assert await drain(edge, {"pod": place.name.upper() + "."}) == drains  # the same once more
+    left = await lift(edge, None)
+    assert {one["scope"] for one in left} == {"pod", "route"}
+    assert (await ring(edge, f"/ws1/{place.name}/x")).status == 503
+    await lift(edge, {"pod": place.name})
+    assert (await ring(edge, f"/ws1/{place.name}/x")).status == 101
+    assert (await ring(edge, f"/ws1/{other.name}/x")).status == 503
+
+
+async def test_many_orders_at_once(edge: Edge, place: Place) -> None:
+    """None of them is lost."""
+    names = [edge.site.take().name for _ in range(8)]
+
+    async with trio.open_nursery() as nursery:
+        for name in names:
+            nursery.start_soon(drain, edge, {"pod": name})
+    assert {one["name"] for one in (await see(edge, "/drain"))["drains"]} == set(names)
+    async with trio.open_nursery() as nursery:
+        for name in names:
+            nursery.start_soon(lift, edge, {"pod": name})
+    assert await see(edge, "/drain") == {"drains": []}
+
+
+# ---- and a SIGTERM ----
+
+
+async def test_a_sigterm_after_a_drain_lets_calls_finish(own_edge: Edge, nursery: trio.Nursery) -> None:
+    """It is the first of its kind: it does not stop at once."""
+    edge, place = own_edge, own_edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    async with tunnel(edge, f"/ws/{place.name}/x") as call:
+        await drain(edge, None)
+        edge.signal(signal.SIGTERM)
+        assert (await edge.line("drain"))["tunnels"] == 1
+        await echoes(call)
+        said = await see_until(edge, "/status", lambda said: said["draining"])
+        assert said["remaining"] == 1
+        reply = await ask_admin(edge, "DELETE", "/drain", None)
+        assert reply.status == 409
+        assert (await ask(edge.address, "GET", "/ready")).status == 503
+        await kill_worker(edge, 1)
+        await kill_admin(edge)
+        await echoes(call)
+        assert edge.process.poll() is None
+        assert (await see(edge, "/status"))["draining"] is True
+    assert await edge.exit_code() == 0
+    line = await edge.line("tunnel_close")
+    assert (line["closed_by"], line["reason"]) == ("client", "eof")
+
+
+async def test_a_sigterm_after_a_drain_that_was_lifted(own_edge: Edge, nursery: trio.Nursery) -> None:
+    """It drains as ever."""
+    edge, place = own_edge, own_edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    async with tunnel(edge, f"/ws/{place.name}/x") as call:
+        await drain(edge, None)
+        await lift(edge, None)
+        edge.signal(signal.SIGTERM)
+        await edge.line("drain")
+        assert (await ring(edge, f"/ws/{place.name}/x")).status == 503
+        await echoes(call)
+    assert await edge.exit_code() == 0
+
+
+async def test_a_handshake_under_way_is_completed(edge: Edge, nursery: trio.Nursery) -> None:
+    """It began before the drain."""
+    place, go_on = edge.site.take(), trio.Event()
+
+    async def slow(wire: Any) -> None:
+        await wire.head()
+        await go_on.wait()
+        await wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+
+    pod = await raw_pod(nursery, place.address, place.port, slow)
+    async with dial(edge.address) as wire:
+        await wire.send(handshake(f"/ws1/{place.name}/x"))
+        await until(lambda: pod.connections)
+        await drain(edge, {"pod": place.name})
+        await drain(edge, {"route": "ws1"})
+        await drain(edge, None)
+        go_on.set()
+        assert (await wire.reply()).body == b"done"
