@@ -13,15 +13,12 @@ From the checkout, with what its tests need installed; a minute, on a machine th
 from __future__ import annotations
 
 import inspect
-import json
-import os
 import socket
-import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -29,32 +26,23 @@ from typing import Any
 
 import trio
 import trio.testing
-from attrs import frozen
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench.edges import ROUTE, Round, in_turns, load, pods, started, tell
 from splicer.relay import hub as hub_module
 from splicer.relay.hub import Hub
 from splicer.relay.leg import TunnelLimits
 from splicer.relay.pipes import Nobody
 from splicer.vault.journal import Journal
-from tests.e2e.edge import Edge, running
-from tests.e2e.site import Place, Site
+from tests.e2e.edge import Edge
+from tests.e2e.site import Site
 
 _ROUNDS = 8
 _SECONDS = 1.5  # of a round of load
 _STORE = "self._words[pipe.place] = leg.word\n"
 _FRAME = bytes(160)
-_ROUTE = r"""
-[[routes]]
-name = "bench"
-regex = '^/bench/(?<pod>[^/]+)(?<rest>/.*)$'
-upgrade = ["websocket"]
-upstream = "pod"
-rewrite = "{rest}"
-log = false
-"""
 
 
 # ---- the journal ----
@@ -123,91 +111,38 @@ def _connected(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
 # ---- whole edges ----
 
 
-@frozen
-class Round:
-    """What clients got of an edge, and what it took."""
-
-    rate: float  # a second
-    worker: float  # CPU seconds for each
-    supervisor: float  # CPU seconds for each
-
-
-@contextmanager
-def _pods(place: Place) -> Iterator[None]:
-    command = [sys.executable, "-m", "bench.load", "pods", place.address, str(place.port)]
-    with subprocess.Popen(command, cwd=ROOT) as process:  # noqa: S603 - our own
-        yield
-        process.kill()
-
-
-def _edge(stack: ExitStack, site: Site, *path: Path) -> Edge:
-    environ = {"PYTHONPATH": os.pathsep.join(map(str, [*path, ROOT]))}
-    text = site.toml(_ROUTE)
-    return stack.enter_context(running(text, site, environ=environ, code=ROOT))
-
-
-def _load(mode: str, clients: int, place: Place, edge: Edge) -> Round:
-    host, port = edge.address
-    asked = "--target", f"/bench/{place.name}/call", "--clients", str(clients), "--seconds", str(_SECONDS)
-    before = edge.cpu_seconds(), edge.cpu_seconds(edge.pid)
-    told = subprocess.run(  # noqa: S603 - our own
-        [sys.executable, "-m", "bench.load", mode, host, str(port), *asked],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.PIPE,
-    )
-    result = json.loads(told.stdout)
-    count = result["count"]
-    return Round(
-        count / result["seconds"],
-        (edge.cpu_seconds() - before[0]) / count,
-        (edge.cpu_seconds(edge.pid) - before[1]) / count,
-    )
-
-
 def _compare(name: str, run: Callable[[Edge], Round], with_vault: Edge, without: Edge) -> None:
-    """The two in turns, each first as often as the other; medians, and the median of the ratios of neighbours."""
-    edges = [with_vault, without]
-    pairs = []
-    for number in range(_ROUNDS + 1):
-        results = {edge.pid: run(edge) for edge in edges}
-        if number:  # the first one warms up
-            pairs.append((results[with_vault.pid], results[without.pid]))
-        edges.reverse()
+    """Medians, and the median of the ratios of neighbours."""
+    pairs = in_turns(run, with_vault, without, _ROUNDS)
     for label, rounds in zip(("with", "without"), zip(*pairs, strict=True), strict=True):
-        _tell(
+        tell(
             f"  {label:8}{median(r.rate for r in rounds):9,.0f} {name}/s; CPU of each: "
             f"worker {median(r.worker for r in rounds) * 1e6:.1f} us, "
             f"supervisor {median(r.supervisor for r in rounds) * 1e6:.1f} us"
         )
     cost = 1 - median(one.rate / other.rate for one, other in pairs)
     more = median(one.worker / other.worker for one, other in pairs) - 1
-    _tell(f"  cost of the vault: {cost:.1%} of the rate; {more:.1%} more CPU of the worker")
-
-
-def _tell(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    tell(f"  cost of the vault: {cost:.1%} of the rate; {more:.1%} more CPU of the worker")
 
 
 def main() -> None:
     """See above."""
     stored, bare = trio.run(_hub_times)
-    _tell("journal: hub time of a frame")
-    _tell(f"  with    {stored * 1e6:9.2f} us\n  without {bare * 1e6:9.2f} us")
-    _tell(f"  cost of the store: {stored / bare - 1:.1%}")
+    tell("journal: hub time of a frame")
+    tell(f"  with    {stored * 1e6:9.2f} us\n  without {bare * 1e6:9.2f} us")
+    tell(f"  cost of the store: {stored / bare - 1:.1%}")
     site = Site(pods=2)
     place = site.take()
     with ExitStack() as stack:
-        stack.enter_context(_pods(place))
-        with_vault = _edge(stack, site)
-        without = _edge(stack, site, Path(__file__).parent / "unvaulted")
+        stack.enter_context(pods(place))
+        with_vault = started(stack, site, site.toml(ROUTE))
+        without = started(stack, site, site.toml(ROUTE), Path(__file__).parent / "unvaulted")
         for title, mode, clients in (
             ("registration", "handshakes", 32),
             ("frames, 100 connections", "frames", 100),
         ):
-            _tell(f"{title}: medians of {_ROUNDS} rounds of {_SECONDS:g} s")
-            _compare(mode, partial(_load, mode, clients, place), with_vault, without)
+            tell(f"{title}: medians of {_ROUNDS} rounds of {_SECONDS:g} s")
+            _compare(mode, partial(load, mode, clients, _SECONDS, place), with_vault, without)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ class Worker:
         self._hub = Hub(keeper=self._link)
         self._showing = Showing(board, row, self._hub, self._link, metrics)
         self._row = self._showing.row
-        self._drains = DrainOrders(self._avoid, lambda: self._config.upstreams, lambda: self._rules.resolver)
+        self._drains = DrainOrders(self._go_by, lambda: self._config.upstreams, lambda: self._rules.resolver)
         self._drained = self._all_drained = False
         self._progress = Progress(self._hub)
         self._balancer = Balancer()
@@ -202,7 +202,7 @@ class Worker:
         for task in (partial(watch_clients, self._house.waiting), self._drains.run):
             self._nursery.start_soon(self._vital, task)
         if words.get("drains"):
-            await self._follow(words["drains"])
+            await self._avoid(words["drains"])
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
@@ -222,12 +222,15 @@ class Worker:
     # ---- what an operator asks for ----
 
     async def _follow(self, wanted: wire.Words) -> None:
+        await self._avoid(wanted)
+        self._supervisor.tell("drains_set")
+
+    async def _avoid(self, wanted: wire.Words) -> None:
         self._all_drained = wanted["all"] is not None
         self._house.draining = self._drained or self._all_drained
         await self._drains.follow(wanted)
-        self._supervisor.tell("drains_set")
 
-    def _avoid(self, drains: Drains) -> None:
+    def _go_by(self, drains: Drains) -> None:
         self._house.drains = drains
 
     # A bug in an answer ends the channel, and no call.

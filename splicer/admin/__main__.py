@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -41,7 +42,7 @@ def main() -> None:
         row=arguments["row"],
         path=Path(arguments["path"]),
         environ=os.environ,
-        scrape=lambda workers, facts: Scrape(board, workers, facts, None if metrics is None else Path(metrics)),
+        scrape=partial(Scrape, board, directory=None if metrics is None else Path(metrics)),
         log=log,
     )
     try:

@@ -49,8 +49,13 @@ class Current:
             self._reading = True
             self._nursery.start_soon(self._read)
 
+    @property
+    def now(self) -> Config | None:
+        """The configuration; None: none has been read yet."""
+        return self._config
+
     async def config(self) -> Config:
-        """The configuration.
+        """The configuration, once there is one.
 
         Raises:
             Refused: none has been read yet.

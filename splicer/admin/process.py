@@ -44,7 +44,7 @@ class Admin:
         row: int,
         path: Path,
         environ: Mapping[str, str],
-        scrape: Callable[[Workers, Facts], Scraping],
+        scrape: Callable[[Workers, Facts, Current], Scraping],
         log: Logger,
     ) -> None:
         self._supervisor = supervisor
@@ -97,7 +97,7 @@ class Admin:
 
     def _serve(self, listeners: list[socket.socket], of_operators: int) -> None:
         drains = DrainDesk(self._supervisor, self._facts, self._workers, self._current, self._board)
-        scrape = self._scrape(self._workers, self._facts)
+        scrape = self._scrape(self._workers, self._facts, self._current)
         pages = Pages(self._board, self._facts, self._workers, self._current, drains, scrape)
         for_operators = Web(pages.for_operators, self._log)
         for_scraper = Web(pages.for_scraper, self._log, any_host=True)

@@ -20,10 +20,12 @@ from prometheus_client.samples import Sample
 
 from splicer import __version__
 from splicer.admin.age import uptime
+from splicer.admin.current import Current
 from splicer.admin.facts import Facts
 from splicer.admin.upstreams import newer
 from splicer.admin.workers import Answers, Workers
 from splicer.control.board import ROWS, Board, Column
+from splicer.control.metrics import Metrics
 from splicer.control.wire import Words
 
 _PATIENCE = 1.0  # seconds for the workers' answers; a scraper waits for ten
@@ -38,18 +40,24 @@ class Scrape:
         board: where the processes show their numbers.
         workers: are asked what is live.
         facts: what the supervisor has said last.
+        current: the configuration: its routes have series from the start.
         directory: of the files; None: the processes count for themselves.
     """
 
-    def __init__(self, board: Board, workers: Workers, facts: Facts, directory: Path | None) -> None:
+    def __init__(self, board: Board, workers: Workers, facts: Facts, current: Current, directory: Path | None) -> None:
         self._board = board
         self._workers = workers
         self._facts = facts
+        self._current = current
+        self._totals: Counter[Column] = Counter()
+        self._nothing = Metrics()  # this process counts nothing, and has all series
         self._directory = directory
         self._started = time.time() - uptime()
 
     async def __call__(self) -> bytes:
         """The text of one scrape."""
+        if (config := self._current.now) is not None:
+            self._nothing.know(config.routes)
         adopted = self._board.total(Column.ADOPTED)
         counted = self._counted()
         answers: dict[str, Answers] = {}
@@ -61,9 +69,8 @@ class Scrape:
             nursery.start_soon(ask, "gauges")
             nursery.start_soon(ask, "endpoints")
         gauges = answers["gauges"].rows
-        if "splicer_tunnel_bytes" in counted:
-            moved = adopted == self._board.total(Column.ADOPTED)
-            self._count_live_bytes(counted["splicer_tunnel_bytes"], gauges if moved else [])
+        settled = adopted == self._board.total(Column.ADOPTED)
+        self._count_live_bytes(counted["splicer_tunnel_bytes"], gauges if settled else [])
         registry = CollectorRegistry()
         registry.register(
             _Given(
@@ -81,12 +88,18 @@ class Scrape:
         return generate_latest(registry)
 
     def _counted(self) -> dict[str, Metric]:
-        if self._directory is None:
-            return {}
-        # One that is just being made has nothing yet.
-        files = [str(file) for file in self._directory.glob("*.db") if file.stat().st_size]
-        merged = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # the library doesn't say
-        return {metric.name: metric for metric in merged}
+        counted = {}
+        if self._directory is not None:
+            # One that is just being made has nothing yet.
+            files = [str(file) for file in self._directory.glob("*.db") if file.stat().st_size]
+            merged = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # the library doesn't say
+            counted = {metric.name: metric for metric in merged}
+        for metric in self._nothing.collect():
+            known = counted.setdefault(metric.name, metric)
+            if known is not metric:
+                there = {_key(sample) for sample in known.samples}
+                known.samples += [sample for sample in metric.samples if _key(sample) not in there]
+        return counted
 
     # Bytes are counted when a tunnel is over, and an hour is long: those of live tunnels are added here. Closed ones
     # are read first, so that none counts twice; and while tunnels are between two workers the last sum is told again,
@@ -104,13 +117,18 @@ class Scrape:
     def _connections(self) -> Iterator[Metric]:
         board = self._board
         yield _gauge("connections_active", "Client connections.", sum(board.total(place) for place in _PLACES))
-        yield _counter("connections", "Client connections accepted.", board.total(Column.ACCEPTED))
-        yield _counter("tunnels_adopted", "Tunnels that changed their worker.", board.total(Column.ADOPTED))
+        yield _counter("connections", "Client connections accepted.", self._most(Column.ACCEPTED))
+        yield _counter("tunnels_adopted", "Tunnels that changed their worker.", self._most(Column.ADOPTED))
+
+    # While the supervisor carries a dead worker's totals over, they are nowhere for an instant.
+    def _most(self, column: Column) -> int:
+        self._totals[column] = max(self._totals[column], self._board.total(column))
+        return self._totals[column]
 
     # Also zeros, for every pod that ever had one: a series that vanishes looks like one that stays as it was.
     def _tunnels(self, counted: dict[str, Metric], gauges: list[Words]) -> Iterator[Metric]:
         active: Counter[tuple[str, str]] = Counter()
-        for sample in _samples(counted, "splicer_tunnels"):
+        for sample in counted["splicer_tunnels"].samples:
             active[sample.labels["route"], sample.labels["pod"]] = 0
         for row in gauges:
             for route, pod, count in row["tunnels"]:
@@ -121,13 +139,13 @@ class Scrape:
         yield family
 
     def _endpoints(self, counted: dict[str, Metric], rows: list[Words]) -> Iterator[Metric]:
-        upstreams = {sample.labels["upstream"] for sample in _samples(counted, "splicer_attempts")}
+        upstreams = {sample.labels["upstream"] for sample in counted["splicer_attempts"].samples}
         newest: dict[tuple[str, str, int], Words] = {}
         for row in rows:
             place = row["upstream"], row["address"], row["port"]
             newest[place] = row if place not in newest else newer(newest[place], row)
         counts = Counter((row["upstream"], row["state"]) for row in newest.values())
-        upstreams |= {upstream for upstream, _ in counts}
+        upstreams = (upstreams | {upstream for upstream, _ in counts}) - {""} or {""}
         family = GaugeMetricFamily("splicer_endpoints", "Endpoints, by the last attempt.", labels=("upstream", "state"))
         for upstream in sorted(upstreams):
             for state in _STATES:
@@ -191,8 +209,8 @@ class _Given(Collector):
         return self._metrics
 
 
-def _samples(counted: dict[str, Metric], name: str) -> list[Sample]:
-    return counted[name].samples if name in counted else []
+def _key(sample: Sample) -> tuple[str, frozenset[tuple[str, str]]]:
+    return sample.name, frozenset(sample.labels.items())
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

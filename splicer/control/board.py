@@ -68,7 +68,8 @@ class Board:
     def clear(self, number: int) -> None:
         """Its process is dead: only its totals stay, in row 0."""
         row, dead = self.row(number), self.row(0)
-        for kept in _KEPT:
-            dead[kept] += row[kept]
+        for kept in _KEPT:  # between these two the sum is too low, never too high: what is told later must not fall
+            count, row[kept] = row[kept], 0
+            dead[kept] += count
         for column in range(_COLUMNS):
             row[column] = 0

@@ -10,12 +10,16 @@ Series are bounded: every label comes from the configuration, from the code, or 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from prometheus_client import Counter, Histogram, values
+from prometheus_client.metrics_core import Metric
 
+from splicer.control.cells import cells_in, series
 from splicer.errors import SplicerError
 from splicer.model import Record, Route
 from splicer.net.resolve import ResolverStats
@@ -45,16 +49,14 @@ class _Nowhere:
 class _Children(dict[tuple[str, ...], Any]):
     """A family's series by their labels: a plain look-up, for a handshake makes a dozen."""
 
-    def __init__(
-        self, kind: type[Counter | Histogram], name: str, text: str, labels: tuple[str, ...], **more: Any
-    ) -> None:
+    def __init__(self, family: Counter | Histogram) -> None:
         super().__init__()
-        self._family = kind(f"splicer_{name}", text, labels, registry=None, **more)
+        self.family = family
 
     def __missing__(self, labels: tuple[str, ...]) -> Any:
         try:
             if _has_room():
-                child = self[labels] = self._family.labels(*labels)
+                child = self[labels] = series(self.family, *labels)
                 return child
         except OSError:  # somebody has removed the directory
             pass
@@ -78,35 +80,24 @@ def keep_in(directory: Path | None, row: int) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
     if not _has_room():
         raise OSError(f"{directory} has no room")
-    values.ValueClass = values.MultiProcessValue(lambda: row)  # type: ignore[no-untyped-call]  # the library doesn't say
+    values.ValueClass = cells_in(directory, row)
 
 
 def _has_room() -> bool:
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if directory is None:
         return True
-    try:
-        space = os.statvfs(directory)
-    except OSError:  # whoever tidied up took it for a dead edge's: this process has lost its supervisor
-        return False
+    space = os.statvfs(directory)
     return space.f_bavail * space.f_frsize >= _ROOM
 
 
 class _ResolverCounts(ResolverStats):
-    def __init__(self) -> None:
+    def __init__(self, series: dict[str, Any]) -> None:
         super().__init__()
-        self._series = {
-            word: Counter(f"splicer_resolver_{word}", text, registry=None)
-            for word, text in (
-                ("queries", "Names asked of the name servers."),
-                ("failures", "Questions without a usable answer."),
-                ("cache_hits", "Answers from the cache."),
-                ("stale_answers", "Old answers given while the name servers fail."),
-            )
-        }
+        self._series = series
 
     def count(self, word: str) -> None:
-        self._series[word].inc()
+        self._series[word].inc(1)
 
 
 class Metrics:
@@ -116,34 +107,50 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self._requests = _Children(Counter, "requests", "Requests answered.", ("route", "method", "status"))
-        self._durations = _Children(
-            Histogram, "request_duration_seconds", "Plain HTTP: head read to answer sent.", ("route",), buckets=_REQUEST
+        self._families: list[_Children] = []
+        count, measure = partial(self._family, Counter), partial(self._family, Histogram)
+        self._requests = count("requests", "Requests answered.", "route", "method", "status")
+        self._durations = measure(
+            "request_duration_seconds", "Plain HTTP: head read to answer sent.", "route", buckets=_REQUEST
         )
-        self._handshakes = _Children(
-            Histogram,
+        self._handshakes = measure(
             "handshake_duration_seconds",
             "The parts of a handshake, over all its attempts.",
-            ("part", "outcome"),
+            "part",
+            "outcome",
             buckets=_FAST,
         )
-        self._attempts = _Children(Counter, "attempts", "Attempts at pods.", ("route", "upstream", "outcome"))
-        self._fallbacks = _Children(Counter, "fallbacks", "Second attempts, by why.", ("route", "reason"))
-        self._tunnels = _Children(Counter, "tunnels", "Tunnels opened.", ("route", "pod"))
-        self._lives = _Children(
-            Histogram, "tunnel_duration_seconds", "Tunnels: head read to end.", ("route",), buckets=_CALL
-        )
-        self._bytes = _Children(Counter, "tunnel_bytes", "Bytes that tunnels moved.", ("direction",))
-        self._closes = _Children(Counter, "tunnel_closes", "Tunnels over, by who and why.", ("closer", "reason"))
-        self._refused = _Children(Counter, "connections_refused", "Connections turned away.", ("reason",))
-        self.resolver = _ResolverCounts()
-        self._dropped = Counter("splicer_log_lines_dropped", "Log lines that nobody took in time.", registry=None)
-        self._crashes = Counter("splicer_crashes", "Connections ended by a bug.", registry=None)
-        self._lag = Histogram(
-            "splicer_event_loop_lag_seconds", "How late a timer of 100 ms was.", registry=None, buckets=_LAG
-        )
+        self._attempts = count("attempts", "Attempts at pods.", "route", "upstream", "outcome")
+        self._fallbacks = count("fallbacks", "Second attempts, by why.", "route", "reason")
+        self._tunnels = count("tunnels", "Tunnels opened.", "route", "pod")
+        self._lives = measure("tunnel_duration_seconds", "Tunnels: head read to end.", "route", buckets=_CALL)
+        self._bytes = count("tunnel_bytes", "Bytes that tunnels moved.", "direction")
+        self._closes = count("tunnel_closes", "Tunnels over, by who and why.", "closer", "reason")
+        self._refused = count("connections_refused", "Connections turned away.", "reason")
+        resolver = {
+            "queries": "Names asked of the name servers.",
+            "failures": "Questions without a usable answer.",
+            "cache_hits": "Answers from the cache.",
+            "stale_answers": "Old answers given while the name servers fail.",
+        }
+        self.resolver = _ResolverCounts({word: count(f"resolver_{word}", text)[()] for word, text in resolver.items()})
+        self._dropped = count("log_lines_dropped", "Log lines that nobody took in time.")[()]
+        self._dropping = Lock()
+        self._crashes = count("crashes", "Connections ended by a bug.")[()]
+        self._lag = measure("event_loop_lag_seconds", "How late a timer of 100 ms was.", buckets=_LAG)[()]
         self._pods: set[tuple[str, str]] = set()
         self._begin()
+
+    def _family(self, kind: type[Counter | Histogram], name: str, text: str, *labels: str, **more: Any) -> _Children:
+        self._families.append(_Children(kind(f"splicer_{name}", text, labels, registry=None, **more)))
+        return self._families[-1]
+
+    def collect(self) -> Iterator[Metric]:
+        """All series of this process; when each was made is left out, as in files."""
+        for children in self._families:
+            for metric in children.family.collect():
+                metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+                yield metric
 
     # A counter that isn't there until its first event hides that event from rate().
     def _begin(self) -> None:
@@ -156,6 +163,11 @@ class Metrics:
             self._closes[closer, "eof"]
         self._refused["too_many_connections",]
         self._requests["", "GET", "4xx"]
+        self._attempts["", "", "ok"]
+        self._fallbacks["", ""]
+        self._tunnels["", ""]
+        for family in (self._durations, self._lives):
+            family["",]
 
     def know(self, routes: Iterable[Route]) -> None:
         """Have the series of these routes from the start."""
@@ -180,8 +192,8 @@ class Metrics:
     def tunnel_opened(self, record: Record) -> None:
         """See `session.house.Observer`."""
         route = record.route or ""
-        self._tunnels[route, self._pod(route, record)].inc()
-        self._requests[route, "GET", "1xx"].inc()
+        self._tunnels[route, self._pod(route, record)].inc(1)
+        self._requests[route, "GET", "1xx"].inc(1)
         self._tried(route, record)
         self._shaken(record, "opened")
 
@@ -189,7 +201,7 @@ class Metrics:
         """See `session.house.Observer`."""
         self._bytes["to_pod",].inc(record.to_pod)
         self._bytes["to_client",].inc(record.to_client)
-        self._closes[record.closer or "", record.close_reason or ""].inc()
+        self._closes[record.closer or "", record.close_reason or ""].inc(1)
         self._lives[record.route or "",].observe((record.ended or record.started) - record.started)
 
     def exchange_ended(self, record: Record) -> None:
@@ -197,7 +209,7 @@ class Metrics:
         route, method = record.route or "", record.method or ""
         if method and method not in _METHODS:
             method = "other"
-        self._requests[route, method, _CLASSES.get(record.status, "none")].inc()
+        self._requests[route, method, _CLASSES.get(record.status, "none")].inc(1)
         self._tried(route, record)
         if record.protocol is None:
             self._durations[route,].observe((record.ended or record.started) - record.started)
@@ -206,11 +218,11 @@ class Metrics:
 
     def connection_refused(self, client: str, error: SplicerError) -> None:
         """See `session.house.Observer`."""
-        self._refused[error.reason,].inc()
+        self._refused[error.reason,].inc(1)
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """See `session.house.Observer`."""
-        self._crashes.inc()
+        self._crashes.inc(1)
 
     def _pod(self, route: str, record: Record) -> str:
         pod = record.endpoint.pod if record.endpoint is not None else ""
@@ -223,9 +235,9 @@ class Metrics:
     def _tried(self, route: str, record: Record) -> None:
         attempts = record.attempts
         for attempt in attempts:
-            self._attempts[route, attempt.upstream, attempt.failure or "ok"].inc()
+            self._attempts[route, attempt.upstream, attempt.failure or "ok"].inc(1)
         if len(attempts) > 1:
-            self._fallbacks[route, attempts[0].failure or ""].inc()
+            self._fallbacks[route, attempts[0].failure or ""].inc(1)
 
     def _shaken(self, record: Record, outcome: str) -> None:
         parts = record.parts
@@ -236,8 +248,9 @@ class Metrics:
     # ---- the rest of the process ----
 
     def dropped(self, lines: int) -> None:
-        """Log lines are lost."""
-        self._dropped.inc(lines)
+        """Log lines are lost, in whatever thread."""
+        with self._dropping:
+            self._dropped.inc(lines)
 
     def late(self, seconds: float) -> None:
         """A timer of the event loop was so late."""

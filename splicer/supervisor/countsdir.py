@@ -54,6 +54,9 @@ def _locked(path: str) -> int | None:
     except OSError:
         os.close(fd)
         return None
+    if not os.fstat(fd).st_nlink:  # somebody who tidied up was faster
+        os.close(fd)
+        return None
     return fd
 
 

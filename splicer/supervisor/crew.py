@@ -30,6 +30,7 @@ class Crew(Owner):
         orders: what a worker is told when it gets a slot: fields, and the descriptors to pass.
         waiting: whether tunnels wait for a worker.
         placed: is told of each worker that got a slot.
+        died: is told when one that had a slot has died.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Crew(Owner):
         orders: Callable[[], tuple[dict[str, Any], tuple[int, ...]]],
         waiting: Callable[[], bool],
         placed: Callable[[Process], None],
+        died: Callable[[], None],
     ) -> None:
         self._fleet = fleet
         self._say = say
@@ -49,6 +51,7 @@ class Crew(Owner):
         self._orders = orders
         self._waiting = waiting
         self._placed = placed
+        self._died = died
         self.restarts = 0  # workers that died with a slot
         self.slots = 0  # how many workers there should be; 0: not known yet
         self.spares = 1
@@ -160,6 +163,7 @@ class Crew(Owner):
                 reason=why,
                 tunnels=self._fleet.board.row(process.row)[Column.TUNNELS],
             )
+            self._died()
 
     def _start(self) -> None:
         try:

@@ -86,6 +86,7 @@ class Desk:
             self._orders,
             lambda: bool(vault.tunnels),
             self.attendant.introduce,
+            self.attendant.tell,
         )
         self.facts: Facts = {}  # what a child said of the configuration in force
         self.generation = 0
@@ -120,8 +121,11 @@ class Desk:
             ("admin", self.attendant.listeners, _wanted(facts, "admin")),
             ("metrics", self.attendant.metrics, _wanted(facts, "metrics")),
         )
+        before = [list(listeners.sockets) for _, listeners, _ in places]
         for key, listeners, wanted in places:
             if faults := listeners.add(wanted):
+                for (_, changed, _), addresses in zip(places, before, strict=True):
+                    changed.listen(addresses)
                 return [f"{self.path}: server.{key}: {fault}" for fault in faults]
         return []
 
@@ -176,8 +180,15 @@ class Desk:
         drains = words.get("drains")
         if words.get("is") != "drains" or not _are_drains(drains):
             return
+        underway = self.drains is not self.followed
         self.drains = drains
-        self.crew.tell("drains", "drains_set", drains=self.drains)
+        if not underway:
+            self._have_drains_followed()
+
+    # One at a time, and the newest wins: an answer doesn't say to which order.
+    def _have_drains_followed(self) -> None:
+        drains = self.drains
+        self.crew.tell("drains", "drains_set", drains=drains)
 
         def followed() -> bool:
             if self.crew.owes("drains_set"):
@@ -185,6 +196,8 @@ class Desk:
             self.followed = drains
             self.say("drains", drains=drains)
             self.attendant.tell()
+            if self.drains is not drains:
+                self._have_drains_followed()
             return True
 
         self.steps.append(followed)

@@ -92,9 +92,9 @@ async def test_a_drained_pod_is_known_by_its_name_and_all_its_addresses(followin
 async def test_each_order_says_all_that_there_is(following: Following) -> None:
     await following.follow("pod-1")
     both = await following.follow("pod-1", "pod-2")
-    assert (both.pods, both.endpoints) == ({"pod-1", "pod-2"}, _at("10.0.0.1", "10.1.0.1", "10.2.0.1", "10.0.0.2"))
+    assert both == Drains(frozenset({"pod-1", "pod-2"}), endpoints=_at("10.0.0.1", "10.1.0.1", "10.2.0.1", "10.0.0.2"))
     one = await following.follow("pod-2")
-    assert (one.pods, one.endpoints) == ({"pod-2"}, _at("10.0.0.2"))
+    assert one == Drains(frozenset({"pod-2"}), endpoints=_at("10.0.0.2"))
     assert await following.follow(routes=("call",)) == Drains(routes=frozenset({"call"}))
     assert await following.follow() == Drains()
 
@@ -157,7 +157,7 @@ async def test_a_silent_name_server_delays_an_order_only_so_long(
     began = trio.current_time()
     drains = await following.follow("pod-2", "pod-5")
     assert trio.current_time() - began == pytest.approx(4.0, abs=0.1), "two names, two seconds each"
-    assert (drains.pods, drains.endpoints) == ({"pod-2", "pod-5"}, _at("10.0.0.2"))
+    assert drains == Drains(frozenset({"pod-2", "pod-5"}), endpoints=_at("10.0.0.2"))
     assert following.told[0].pods == drains.pods
 
 

@@ -141,7 +141,7 @@ async def scrape_until(edge: Edge, done: Callable[[Scrape], bool]) -> Scrape:
         while not done(now := await scrape(edge)):  # noqa: ASYNC110 - see `until`
             await trio.sleep(_PAUSE)
         return now
-    raise AssertionError(f"still {now.values}")
+    raise AssertionError("no scrape is the one")
 
 
 async def no_tunnel_is_left(edge: Edge) -> Scrape:

@@ -281,6 +281,7 @@ async def test_what_is_known_of_the_pods(edge: Edge, place: Place) -> None:
     for slot in (1, 2):  # both learn of it
         async with tunnel_at(edge, slot, f"/ws1/{place.name}/x"):
             assert await state("pod", place.name) == ("up", None, 1)
+        await edge.wait_lines(slot, "tunnel_close", path=f"/ws1/{place.name}/x")
     assert (await ask(edge.address, "GET", f"/http/{nowhere.name}/x")).status == 502
     await edge.line("exchange", path=f"/http/{nowhere.name}/x")
     assert await state("pod", nowhere.name) == ("down", "connect_refused", 0)
@@ -457,11 +458,19 @@ async def test_a_worker_that_does_nothing_keeps_nobody_waiting(edge: Edge, place
             said = await see(edge, "/tunnels")
             assert said["missing_workers"] == [1]
             assert [row["path"] for row in said["tunnels"]] == [f"/ws/{place.name}/2"]
-            await scrape(edge)
-            assert (await ask_admin(edge, "DELETE", "/tunnels/" + "0" * 32)).status == 503
         await echoes(one)
         assert len(await listed(edge)) == 2
     await edge.wait_lines(2, "tunnel_close")
+
+
+@pytest.mark.slow
+async def test_one_that_a_silent_worker_may_have(edge: Edge, place: Place) -> None:
+    """Nobody says that there is none."""
+    async with tunnel_at(edge, 1, f"/ws/{place.name}/1") as one:
+        row = (await listed(edge))[f"/ws/{place.name}/1"]
+        async with the_gap(edge, one):
+            assert (await ask_admin(edge, "DELETE", f"/tunnels/{row['id']}")).status == 503
+    await edge.line("tunnel_close")
 
 
 async def test_a_pod_that_is_deaf_can_be_closed(edge: Edge, nursery: trio.Nursery) -> None:

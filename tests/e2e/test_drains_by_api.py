@@ -16,7 +16,7 @@ from tests.e2e.fleet import echoes, kill_worker, only, tunnel_at
 from tests.e2e.operator import ask_admin, kill_admin, observed, scrape, see, see_until
 from tests.e2e.pods import http_pod, raw_pod, tunnel_pod
 from tests.e2e.site import Place, Site
-from tests.e2e.wire import Message, ask, dial, until
+from tests.e2e.wire import Message, Wire, ask, dial, until
 from tests.fire.kills import worker_pids
 
 _SHARED = 6  # pods behind one name, of which no URL chooses one
@@ -125,7 +125,8 @@ async def killed(edge: Edge, slot: int) -> None:
     await kill_worker(edge, slot)
 
 
-_EVENTS: tuple[Callable[[Edge], Awaitable[object]], ...] = (
+_Events = tuple[Callable[[Edge], Awaitable[object]], ...]
+_EVENTS: _Events = (
     lambda edge: killed(edge, 1),
     reloaded,
     kill_admin,
@@ -136,18 +137,47 @@ _EVENTS: tuple[Callable[[Edge], Awaitable[object]], ...] = (
 )
 
 
-async def through_all(edge: Edge, holds: Callable[[], Awaitable[None]]) -> None:
-    """It holds now, and after every kind of change of processes, code and configuration."""
+_LONG = pytest.mark.parametrize("events", [(), pytest.param(_EVENTS, id="all", marks=pytest.mark.slow)])
+
+
+async def through(edge: Edge, events: _Events, holds: Callable[[], Awaitable[None]]) -> None:
+    """It holds now, and after each of these."""
     await holds()
-    for happens in _EVENTS:
+    for happens in events:
         await happens(edge)
         await holds()
+
+
+async def test_drains_outlive_all_processes(edge: Edge, place: Place) -> None:
+    """A pod's, a route's and that of the whole: after each process's death, a reload and an upgrade."""
+    other = edge.site.take()
+    path = f"/ws/{place.name}/x"
+    async with tunnel_at(edge, 1, path) as call:
+        for body in ({"pod": other.name}, {"route": "ws1"}, {}):
+            told = await drain(edge, body)
+        since = [(one["scope"], one["name"], one["since"]) for one in told]
+        assert len(since) == 3
+
+        async def holds() -> None:
+            assert [reply.status for reply in await ring_at_each(edge, path)] == [503, 503]
+            now = (await see(edge, "/drain"))["drains"]
+            assert [(one["scope"], one["name"], one["since"]) for one in now] == since
+            await echoes(call)
+
+        await through(edge, _EVENTS, holds)
+        await lift(edge, {})
+        assert [reply.status for reply in await ring_at_each(edge, path)] == [101, 101]
+        for target in (f"/ws1/{place.name}/x", f"/ws/{other.name}/x"):
+            for reply in await ring_at_each(edge, target):
+                assert reply.status == 503
+        await echoes(call)
 
 
 # ---- a pod ----
 
 
-async def test_a_drained_pod_gets_no_new_call(edge: Edge, place: Place, nursery: trio.Nursery) -> None:
+@_LONG
+async def test_a_drained_pod_gets_no_new_call(edge: Edge, place: Place, events: _Events) -> None:
     path = f"/ws1/{place.name}/x"
     async with tunnel_at(edge, 1, path) as call:
         [told] = await drain(edge, {"pod": place.name})
@@ -163,7 +193,7 @@ async def test_a_drained_pod_gets_no_new_call(edge: Edge, place: Place, nursery:
             assert (await scrape(edge)).total("drain_remaining_tunnels", scope="pod", name=place.name) == 1
             assert (await ask(edge.address, "GET", "/ready")).status == 200
 
-        await through_all(edge, holds)
+        await through(edge, events, holds)
         refused = await edge.line("exchange", path=path)
         assert refused["attempts"][0]["failure"] == refused["reason"] == "pod_draining"
     await edge.line("tunnel_close", path=path)
@@ -217,7 +247,8 @@ async def test_a_pod_may_be_drained_before_anybody_called_it(edge: Edge, nursery
 # ---- a route ----
 
 
-async def test_a_drained_route_takes_nothing_new(edge: Edge, place: Place) -> None:
+@_LONG
+async def test_a_drained_route_takes_nothing_new(edge: Edge, place: Place, events: _Events) -> None:
     path = f"/ws1/{place.name}/x"
     async with tunnel_at(edge, 2, path) as call:
         [told] = await drain(edge, {"route": "ws1"})
@@ -235,7 +266,7 @@ async def test_a_drained_route_takes_nothing_new(edge: Edge, place: Place) -> No
             assert shown == [{**told, "remaining": 1}]
             assert (await scrape(edge)).total("drain_remaining_tunnels", scope="route", name="ws1") == 1
 
-        await through_all(edge, holds)
+        await through(edge, events, holds)
     await see_until(edge, "/drain", lambda said: said["drains"][0]["remaining"] == 0)
     assert await lift(edge, {"route": "ws1"}) == []
     assert (await ring(edge, path)).status == 101
@@ -244,8 +275,11 @@ async def test_a_drained_route_takes_nothing_new(edge: Edge, place: Place) -> No
 # ---- all ----
 
 
+@_LONG
 @pytest.mark.parametrize("body", [None, {}])
-async def test_the_whole_edge_is_drained(edge: Edge, place: Place, body: dict[str, str] | None) -> None:
+async def test_the_whole_edge_is_drained(
+    edge: Edge, place: Place, events: _Events, body: dict[str, str] | None
+) -> None:
     path = f"/ws/{place.name}/x"
     async with tunnel_at(edge, 1, path) as call:
         [told] = await drain(edge, body)
@@ -263,7 +297,7 @@ async def test_the_whole_edge_is_drained(edge: Edge, place: Place, body: dict[st
             assert now.total("draining") == now.total("drain_remaining_tunnels", scope="all") == 1
             await echoes(call)
 
-        await (holds() if body is None else through_all(edge, holds))
+        await through(edge, events, holds)
     await edge.line("tunnel_close", path=path)
     await see_until(edge, "/drain", lambda said: said["drains"][0]["remaining"] == 0)
     assert [reply.status for reply in await ring_at_each(edge, path)] == [503, 503]
@@ -337,6 +371,7 @@ async def test_a_sigterm_after_a_drain_lets_calls_finish(own_edge: Edge, nursery
     assert (line["closed_by"], line["reason"]) == ("client", "eof")
 
 
+@pytest.mark.slow
 async def test_a_sigterm_after_a_drain_that_was_lifted(own_edge: Edge, nursery: trio.Nursery) -> None:
     """It drains as ever."""
     edge, place = own_edge, own_edge.site.take()
@@ -355,7 +390,7 @@ async def test_a_handshake_under_way_is_completed(edge: Edge, nursery: trio.Nurs
     """It began before the drain."""
     place, go_on = edge.site.take(), trio.Event()
 
-    async def slow(wire: Any) -> None:
+    async def slow(wire: Wire) -> None:
         await wire.head()
         await go_on.wait()
         await wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 import trio
@@ -186,8 +187,9 @@ async def test_what_can_not_be_asked(edge: Edge) -> None:
     assert (await ask(edge.address, "GET", "/ready")).status == 200
 
 
-async def test_an_edge_without_an_admin_address() -> None:
-    site = Site(pods=1)
-    with running(several(site, 1), site) as edge:
-        result = await told(edge, "status", code=1)
-        assert 'admin = "off"' in result.err
+async def test_a_file_without_an_admin_address(tmp_path: Path) -> None:
+    file = tmp_path / "routing.toml"
+    file.write_text(several(Site(pods=1), 1))
+    result = await splicer("status", "-c", file)
+    assert result.code == 1
+    assert 'admin = "off"' in result.err

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 import trio
+import trio.lowlevel
 import trio.testing
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from splicer.errors import NameNotFound, ResolveFailed, ResolveTimeout
 from splicer.net import resolve as module
@@ -227,3 +228,42 @@ async def test_names_that_only_look_so_are_asked_for(server: DnsServer, nursery:
     with pytest.raises(NameNotFound):
         await resolver.resolve(name)
     assert server.count(name, "A") == 1
+
+
+async def test_what_is_known_needs_no_question_and_is_not_counted(server: DnsServer, nursery: trio.Nursery) -> None:
+    options = Options(((server.host, server.port),), hosts={"pod-0.example": ("127.0.0.10", "127.0.0.11")})
+    resolver = Resolver(options, nursery=nursery, lifetime=LIFETIME)
+    server.set(POD, "127.0.0.20", "::1")
+    assert resolver.known(POD) == ()
+    assert server.count() == 0
+    await resolver.resolve(POD)
+    counters = evolve(resolver.counters)
+    assert resolver.known(POD.upper() + ".") == ("127.0.0.20", "::1")
+    assert resolver.known("Pod-0.Example.") == ("127.0.0.10", "127.0.0.11")
+    assert resolver.known("10.1.2.3") == ("10.1.2.3",)
+    assert resolver.known("localhost") == ("127.0.0.1", "::1")
+    assert resolver.known("other.example") == ()
+    assert (resolver.counters, server.count("other.example")) == (counters, 0)
+
+
+async def test_what_was_known_is_known_until_the_name_is_gone(server: DnsServer, nursery: trio.Nursery) -> None:
+    server.set(POD, "127.0.0.20", ttl=0)
+    resolver = resolver_at(server, nursery=nursery)
+    await resolver.resolve(POD)
+    assert resolver.cached(POD) is None
+    assert resolver.known(POD) == ("127.0.0.20",), "old, but better than nothing"
+    server.remove(POD)
+    with pytest.raises(NameNotFound):
+        await resolver.resolve(POD)
+    assert resolver.known(POD) == ()
+
+
+async def test_what_was_known_is_known_while_the_servers_fail(server: DnsServer, nursery: trio.Nursery) -> None:
+    server.set(POD, "127.0.0.20", ttl=0)
+    resolver = resolver_at(server, nursery=nursery)
+    await resolver.resolve(POD)
+    server.misbehave(rcode="SERVFAIL")
+    await resolver.resolve(POD)
+    stale = resolver.counters.stale_answers
+    assert resolver.known(POD) == ("127.0.0.20",)
+    assert resolver.counters.stale_answers == stale

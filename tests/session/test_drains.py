@@ -214,6 +214,7 @@ async def test_live_calls_go_on(edge: Edge, heard: list[Message], drains: Drains
     client = await edge.ask(upgrade("/ws/pod-1/x"))
     assert (await read_answer(client)).status == 101
     edge.house.drains = drains
+    await trio.sleep(60)
     await client.send(b"hello")
     assert await client.exactly(5) == b"HELLO"
     assert edge.told.closed == edge.told.ended == []

@@ -304,6 +304,155 @@ async def test_the_holder_lets_go_of_all_that_is_released(rig: Rig) -> None:
         assert [tunnel.is_held() for tunnel in tunnels] == [False, False, False, True]
 
 
+# ---- who wants to know that it was told ----
+
+
+class Notes:
+    """Who was called back, in order."""
+
+    def __init__(self, link: VaultLink) -> None:
+        self.calls: list[str] = []
+        self._link = link
+
+    def release(self, key: int, *, soon: bool = False) -> None:
+        self._link.release(
+            key,
+            soon=soon,
+            then=lambda: self.calls.append(f"then {key}"),
+            after=lambda: self.calls.append(f"after {key}"),
+        )
+
+
+async def test_who_releases_is_called_back_when_the_message_has_left(autojump_clock: MockClock) -> None:
+    async with _both() as (linked, vault):
+        notes = Notes(linked.link)
+        for key in (2, 4):
+            notes.release(key)
+        await wait_all_tasks_blocked()
+        assert (vault.heard(), notes.calls) == ([], [])
+        await trio.sleep(_LONG)
+        assert vault.heard() == [(Kind.RELEASE, 2)]
+        assert notes.calls == ["then 2", "then 4", "after 2", "after 4"]
+        await trio.sleep(_LONG)
+        linked.link.finish()
+    assert len(notes.calls) == 4, "and never again"
+
+
+async def test_a_release_that_something_waits_for_calls_all_back_at_once() -> None:
+    async with _both() as (linked, vault):
+        notes = Notes(linked.link)
+        notes.release(2)
+        notes.release(4, soon=True)
+        assert notes.calls == ["then 2", "then 4", "after 2", "after 4"]
+        assert vault.heard() == [(Kind.RELEASE, 2)]
+
+
+async def test_very_many_releases_are_called_back_message_by_message() -> None:
+    async with _both() as (linked, _):
+        notes = Notes(linked.link)
+        for key in range(300):
+            notes.release(key)
+        assert notes.calls == [*(f"then {key}" for key in range(256)), *(f"after {key}" for key in range(256))]
+
+
+# Until the message is in the channel a worker that is killed leaves the tunnel to the next, which tells of its end too.
+async def test_with_a_full_channel_nobody_is_called_back_before_the_message_has_left() -> None:
+    async with _both() as (linked, vault):
+        linked.fill()
+        notes = Notes(linked.link)
+        notes.release(10_000, soon=True)
+        notes.release(10_002)
+        await trio.sleep(_LONG)
+        assert notes.calls == []
+        keys = await vault.hear_all(linked)
+        assert (Kind.RELEASE, 10_000) in keys
+        assert sorted(notes.calls) == ["after 10000", "after 10002", "then 10000", "then 10002"]
+
+
+async def test_a_full_channel_whose_vault_is_lost_calls_back_once(rig: Rig) -> None:
+    ours, its = protocol.channel()
+    async with _linked(its) as linked:
+        linked.fill()
+        notes = Notes(linked.link)
+        notes.release(10_000, soon=True)
+        notes.release(10_002)
+        ours.close()
+        await trio.sleep(_LONG)
+        assert linked.told[-1] == "vault_lost"
+        assert sorted(notes.calls) == ["after 10000", "after 10002", "then 10000", "then 10002"]
+
+
+async def test_without_a_vault_one_is_called_back_at_once() -> None:
+    async with _linked(None) as linked:
+        notes = Notes(linked.link)
+        notes.release(2)
+        assert notes.calls == ["then 2", "after 2"]
+        notes.release(4, soon=True)
+        linked.link.finish()
+        assert notes.calls == ["then 2", "after 2", "then 4", "after 4"]
+
+
+@pytest.mark.parametrize("how", ["gone", "refused"])
+async def test_one_is_called_back_when_the_vault_is_lost(how: str, autojump_clock: MockClock) -> None:
+    ours, its = protocol.channel()
+    async with _linked(its) as linked:
+        notes = Notes(linked.link)
+        notes.release(2)
+        notes.release(4)
+        if how == "refused":
+            ours.send(protocol.pack(Kind.REFUSED))
+        else:
+            ours.close()
+        await wait_all_tasks_blocked()
+        assert notes.calls == ["then 2", "then 4", "after 2", "after 4"]
+        await trio.sleep(_LONG)
+        assert len(notes.calls) == 4
+        notes.release(6)
+        assert notes.calls[4:] == ["then 6", "after 6"]
+    ours.close()
+
+
+async def test_a_vault_that_comes_back_calls_nobody_back_again(tmp_path: Path, autojump_clock: MockClock) -> None:
+    path = tmp_path / "vault"
+    async with _listening(path) as listener, _linked(None, path) as linked:
+        vault = await _accepted(listener)
+        notes = Notes(linked.link)
+        notes.release(2)
+        vault.sock.close()
+        vault = await _accepted(listener)
+        notes.release(4)
+        await trio.sleep(_LONG)
+        assert notes.calls == ["then 2", "after 2", "then 4", "after 4"]
+        vault.sock.close()
+
+
+async def test_who_finishes_calls_back_once() -> None:
+    async with _both() as (linked, vault):
+        notes = Notes(linked.link)
+        notes.release(2)
+        notes.release(4)
+        for _ in range(2):
+            linked.link.finish()
+            assert notes.calls == ["then 2", "then 4", "after 2", "after 4"]
+        assert vault.heard() == [(Kind.RELEASE, 2)]
+
+
+async def test_one_who_is_called_back_may_release_another() -> None:
+    async with _both() as (linked, vault):
+        calls: list[int] = []
+
+        def then() -> None:
+            calls.append(2)
+            linked.link.release(4, then=lambda: calls.append(4))
+
+        linked.link.release(2, then=then)
+        linked.link.finish()
+        assert calls == [2]
+        linked.link.finish()
+        assert calls == [2, 4]
+        assert vault.heard() == [(Kind.RELEASE, 2), (Kind.RELEASE, 4)]
+
+
 # ---- a vault that is full ----
 
 
