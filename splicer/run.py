@@ -51,8 +51,7 @@ def main() -> None:
 def _metrics(arguments: dict[str, Any]) -> Metrics:
     directory = arguments.get("metrics")
     try:
-        keep_in(None if directory is None else Path(directory), arguments["row"])
-        return Metrics()
+        return Metrics(keep_in(None if directory is None else Path(directory), arguments["row"]))
     except OSError as error:
         print(f"splicer: this worker's metrics are not kept: {error}", file=sys.stderr)  # noqa: T201 - no log yet
         keep_in(None, arguments["row"])

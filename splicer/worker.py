@@ -96,6 +96,7 @@ class Worker:
         self._row = self._showing.row
         self._drains = DrainOrders(self._go_by, lambda: self._config.upstreams, lambda: self._rules.resolver)
         self._drained = self._all_drained = False
+        self._ordered: wire.Words | None = None  # drains that are not followed yet
         self._progress = Progress(self._hub)
         self._balancer = Balancer()
         self._rules = RuleBook(self._balancer, metrics.resolver)
@@ -167,10 +168,11 @@ class Worker:
                 self._showing.publish()
                 self._supervisor.tell("draining")
             case "drains":
-                self._nursery.start_soon(self._vital, partial(self._follow, words["drains"]))
+                self._follow_soon(words["drains"])
             case "attend":
                 for fd in fds:  # there may be none left for it: then there is nobody to answer
-                    self._nursery.start_soon(self._answer, received(fd))
+                    answer = partial(answer_queries, received(fd), self._answers(), self._answer_failed)
+                    self._nursery.start_soon(self._vital, answer)
             case "expire":
                 self._hub.end_all(Side.PROXY, "drain")
             case "retire":
@@ -221,24 +223,36 @@ class Worker:
 
     # ---- what an operator asks for ----
 
-    async def _follow(self, wanted: wire.Words) -> None:
-        await self._avoid(wanted)
+    # One at a time, and the newest wins.
+    def _follow_soon(self, wanted: wire.Words) -> None:
+        following, self._ordered = self._ordered is not None, wanted
+        if not following:
+            self._nursery.start_soon(self._vital, self._follow)
+
+    async def _follow(self) -> None:
+        done = None
+        while self._ordered is not done:
+            done = self._ordered
+            assert done is not None  # noqa: S101 - it has been ordered
+            await self._avoid(done)
+        self._ordered = None
+        self._showing.publish()  # whoever asks what remains does so next
         self._supervisor.tell("drains_set")
 
+    # What the supervisor keeps comes to every worker that will ever start: it may not end one.
     async def _avoid(self, wanted: wire.Words) -> None:
-        self._all_drained = wanted["all"] is not None
-        self._house.draining = self._drained or self._all_drained
-        await self._drains.follow(wanted)
+        try:
+            self._all_drained = wanted["all"] is not None
+            self._house.draining = self._drained or self._all_drained
+            await self._drains.follow(wanted)
+        except Exception as error:  # noqa: BLE001 - it is told of
+            self._log_error("drains_not_followed", error=repr(error))
+
+    def _answer_failed(self, error: Exception) -> None:
+        self._log_error("query_failed", error=repr(error))
 
     def _go_by(self, drains: Drains) -> None:
         self._house.drains = drains
-
-    # A bug in an answer ends the channel, and no call.
-    async def _answer(self, sock: socket.socket) -> None:
-        try:
-            await answer_queries(sock, self._answers())
-        except Exception as error:  # noqa: BLE001 - it is told of
-            self._log_error("query_failed", error=repr(error))
 
     def _answers(self) -> Mapping[str, Answer]:
         slot = self._row[Column.SLOT]

@@ -129,12 +129,16 @@ class DrainDesk:
         return entries
 
     # A pod or a whole edge may be taken away when nothing remains: 0 is never said while somebody may have tunnels.
-    def _is_whole(self, answers: Answers | None = None) -> bool:
-        all_there = len(self._workers.pids) >= self._facts.words["workers"]
-        return all_there and (answers is None or not answers.missing)
+    # Those on their way to another worker are the vault's alone.
+    def _is_whole(self, answers: Answers, listed: int) -> bool:
+        wanted = self._facts.words["workers"]
+        if answers.missing or len(self._workers.pids) < wanted:
+            return False
+        return self._workers.settled(wanted) or listed >= vaulted(self._board)
 
     def _everywhere(self) -> int | None:
-        return self._board.total(Column.TUNNELS) if self._is_whole() else None
+        all_there = len(self._workers.pids) >= self._facts.words["workers"]
+        return remaining(self._board) if all_there else None
 
     async def _on_routes(self) -> Counter[str] | None:
         answers = await self._workers.ask("gauges")
@@ -142,12 +146,12 @@ class DrainDesk:
         for row in answers.rows:
             for route, _, count in row["tunnels"]:
                 counts[route] += count
-        return counts if self._is_whole(answers) else None
+        return counts if self._is_whole(answers, counts.total()) else None
 
     # A pod has tunnels under other names, too: of a service before it, say. It may go when these are over as well.
     async def _on_pods(self, pods: Words) -> dict[str, int | None]:
         answers = await self._workers.ask("tunnels")
-        if not self._is_whole(answers):
+        if not self._is_whole(answers, len(answers.rows)):
             return dict.fromkeys(pods)
         addresses: dict[str, frozenset[str]] = {}
 
@@ -162,6 +166,16 @@ class DrainDesk:
             pod: sum(count for place, count in places.items() if pod in place or place[1] in addresses[pod])
             for pod in pods
         }
+
+
+def vaulted(board: Board) -> int:
+    """How many tunnels the vault holds: by the supervisor, who hears of them before anybody sees them."""
+    return board.row(0)[Column.VAULT]
+
+
+def remaining(board: Board) -> int:
+    """How many tunnels there are, those included that no worker has at the moment."""
+    return max(board.total(Column.TUNNELS), vaulted(board))
 
 
 def _entry(scope: str, name: str, since: float | None, remaining: int | None) -> Words:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -14,7 +15,7 @@ from splicer.admin.drains import DrainDesk
 from splicer.admin.facts import Facts
 from splicer.admin.pages import Pages, Scraping
 from splicer.admin.web import Web
-from splicer.admin.workers import Workers
+from splicer.admin.workers import Workers, slots
 from splicer.control import wire
 from splicer.control.board import Board, Column
 from splicer.control.log import Logger
@@ -22,6 +23,7 @@ from splicer.control.orders import Superior, received
 from splicer.control.wire import Words, read_text
 
 _BEAT = 0.1  # seconds
+_LOOK = 1.0  # seconds between two looks whether all workers can be asked
 
 
 class Admin:
@@ -44,7 +46,7 @@ class Admin:
         row: int,
         path: Path,
         environ: Mapping[str, str],
-        scrape: Callable[[Workers, Facts, Current], Scraping],
+        scrape: Callable[[Workers, Facts, Current, DrainDesk], Scraping],
         log: Logger,
     ) -> None:
         self._supervisor = supervisor
@@ -55,12 +57,13 @@ class Admin:
         self._scrape = scrape
         self._log = log
         self._facts = Facts()
+        self._absent: set[int] = set()  # slots whose workers could not be asked at the last look
 
     async def run(self) -> bool:
         """Do what the supervisor says, until it says stop or is gone; False if it could not be obeyed."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
-            self._workers = Workers(nursery, self._log)
+            self._workers = Workers(nursery, self._log, partial(slots, self._board))
             self._current = Current(nursery, self._path, self._environ, self._log)
             self._nursery = nursery
             self._supervisor.tell("ready")
@@ -97,7 +100,7 @@ class Admin:
 
     def _serve(self, listeners: list[socket.socket], of_operators: int) -> None:
         drains = DrainDesk(self._supervisor, self._facts, self._workers, self._current, self._board)
-        scrape = self._scrape(self._workers, self._facts, self._current)
+        scrape = self._scrape(self._workers, self._facts, self._current, drains)
         pages = Pages(self._board, self._facts, self._workers, self._current, drains, scrape)
         for_operators = Web(pages.for_operators, self._log)
         for_scraper = Web(pages.for_scraper, self._log, any_host=True)
@@ -105,6 +108,17 @@ class Admin:
         self._nursery.start_soon(for_scraper.serve, listeners[of_operators:])
 
     async def _beat(self) -> None:
+        due = trio.current_time() + _LOOK
         while True:
             self._row[Column.BEAT] += 1
             await trio.sleep(_BEAT)
+            if trio.current_time() >= due:
+                due = trio.current_time() + _LOOK
+                self._look_for_workers()
+
+    # A channel may get lost: for want of descriptors, say.
+    def _look_for_workers(self) -> None:
+        absent = slots(self._board) - self._workers.pids.keys()
+        if absent and absent == self._absent:
+            self._supervisor.tell("absent", slots=sorted(absent))
+        self._absent = absent

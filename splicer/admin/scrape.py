@@ -21,6 +21,7 @@ from prometheus_client.samples import Sample
 from splicer import __version__
 from splicer.admin.age import uptime
 from splicer.admin.current import Current
+from splicer.admin.drains import DrainDesk
 from splicer.admin.facts import Facts
 from splicer.admin.upstreams import newer
 from splicer.admin.workers import Answers, Workers
@@ -41,14 +42,18 @@ class Scrape:
         workers: are asked what is live.
         facts: what the supervisor has said last.
         current: the configuration: its routes have series from the start.
+        drains: know what remains.
         directory: of the files; None: the processes count for themselves.
     """
 
-    def __init__(self, board: Board, workers: Workers, facts: Facts, current: Current, directory: Path | None) -> None:
+    def __init__(
+        self, board: Board, workers: Workers, facts: Facts, current: Current, drains: DrainDesk, directory: Path | None
+    ) -> None:
         self._board = board
         self._workers = workers
         self._facts = facts
         self._current = current
+        self._drains = drains
         self._totals: Counter[Column] = Counter()
         self._nothing = Metrics()  # this process counts nothing, and has all series
         self._directory = directory
@@ -81,7 +86,7 @@ class Scrape:
                     *self._endpoints(counted, answers["endpoints"].rows),
                     *self._processes(),
                     *self._supervisor(),
-                    *self._drains(gauges),
+                    *await self._draining(),
                 ]
             )
         )
@@ -186,19 +191,17 @@ class Scrape:
         info.add_metric((__version__,), 1)
         yield info
 
-    def _drains(self, gauges: list[Words]) -> Iterator[Metric]:
-        live = [group for row in gauges for group in row["tunnels"]]
-        draining, drains = self._facts.draining, self._facts.drains
-        yield _gauge("draining", "Whether the whole edge is being drained.", draining)
+    # What is not known is left out: 0 would say that it is over.
+    async def _draining(self) -> list[Metric]:
         family = GaugeMetricFamily(
             "splicer_drain_remaining_tunnels", "Tunnels that a drain waits for.", labels=("scope", "name")
         )
-        family.add_metric(("all", ""), self._board.total(Column.TUNNELS) if draining else 0)
-        for name in drains["pods"]:
-            family.add_metric(("pod", name), sum(count for _, pod, count in live if pod == name))
-        for name in drains["routes"]:
-            family.add_metric(("route", name), sum(count for route, _, count in live if route == name))
-        yield family
+        if not self._facts.draining:
+            family.add_metric(("all", ""), 0)
+        for entry in await self._drains.progress():
+            if entry["remaining"] is not None:
+                family.add_metric((entry["scope"], entry["name"]), entry["remaining"])
+        return [_gauge("draining", "Whether the whole edge is being drained.", self._facts.draining), family]
 
 
 class _Given(Collector):

@@ -64,7 +64,7 @@ class Tunnels:
 
 def address_of(row: Words) -> str:
     """The address that a tunnel leads to."""
-    endpoint: str = row["endpoint"]
+    endpoint: str = row["endpoint"] or ""
     return endpoint.rpartition(":")[0].strip("[]")
 
 

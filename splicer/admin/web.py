@@ -46,6 +46,7 @@ class Web:
         self._log = log
         self._any_host = any_host
         self._connections = 0
+        self._silent: dict[ClientLeg, trio.CancelScope] = {}  # those of whom no whole request is there
         self._exhausted_logged = -_QUIET
 
     async def serve(self, listeners: Sequence[socket.socket]) -> None:
@@ -58,7 +59,7 @@ class Web:
 
             def accept(sock: socket.socket, peer: str) -> None:
                 client = ClientLeg(TcpStream(sock), peer)
-                if self._connections < _MOST_CONNECTIONS:
+                if self._connections < _MOST_CONNECTIONS or self._make_room():
                     self._connections += 1
                     nursery.start_soon(self._converse, client)
                 else:
@@ -67,18 +68,29 @@ class Web:
             for listener in listeners:
                 nursery.start_soon(accept_forever, listener, accept, self._exhausted)
 
+    # Who has asked nothing for longest leaves: connections that ask nothing must not keep the scraper out.
+    def _make_room(self) -> bool:
+        if not self._silent:
+            return False
+        self._silent.pop(next(iter(self._silent))).cancel()
+        return True
+
     async def _converse(self, client: ClientLeg) -> None:
         try:
-            while await self._take_request(client):
-                await trio.lowlevel.checkpoint()  # requests that are all there already make nobody else wait
-                if not await client.wait_request(_KEEPALIVE_SECONDS):
-                    return
+            with trio.CancelScope() as scope:
+                self._silent[client] = scope
+                while await self._take_request(client):
+                    self._silent[client] = scope
+                    await trio.lowlevel.checkpoint()  # requests that are all there already make nobody else wait
+                    if not await client.wait_request(_KEEPALIVE_SECONDS):
+                        return
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001 - a bug must not end the other connections
             text = "".join(traceback.format_exception(error))[-2000:]
             self._log.error("crash", process="admin", client=client.peer, error=repr(error), traceback=text)
         finally:
+            self._silent.pop(client, None)
             self._connections -= 1
             client.stream.close()
 
@@ -89,6 +101,7 @@ class Web:
             heard = await client.read_head(_HEAD_SECONDS, _HEAD_BYTES)
             if heard is None:
                 return False
+            self._silent.pop(client, None)
             raw = heard
             answer = await self._answer(client, raw, exchange)
         except ClientGone:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
@@ -12,6 +12,7 @@ import trio
 from attrs import define, field, frozen
 
 from splicer.control import wire
+from splicer.control.board import ROWS, Board, Column
 from splicer.control.log import Logger
 from splicer.control.wire import Words
 
@@ -67,9 +68,11 @@ class Workers:
     Args:
         nursery: where channels are read.
         log: is told of a worker that can't be understood.
+        expected: slots that somebody serves: who is not known here is missing in every answer.
     """
 
-    def __init__(self, nursery: trio.Nursery, log: Logger) -> None:
+    def __init__(self, nursery: trio.Nursery, log: Logger, expected: Callable[[], set[int]] = set) -> None:
+        self._expected = expected
         self._nursery = nursery
         self._log = log
         self._workers: dict[int, _Worker] = {}  # by pid
@@ -133,6 +136,7 @@ class Workers:
         finally:
             del self._questions[number]
         missing = question.missing | {worker.slot for worker in question.waiting}
+        missing |= self._expected() - self.pids.keys()
         return Answers(_without_twins(question.rows), sorted(missing))
 
     async def _listen(self, worker: _Worker) -> None:
@@ -173,6 +177,11 @@ class Workers:
             del self._workers[worker.pid]
         for question in self._questions.values():
             question.finish(worker, whole=False)
+
+
+def slots(board: Board) -> set[int]:
+    """Those that a process on the board serves."""
+    return {board.row(number)[Column.SLOT] for number in range(1, ROWS)} - {0}
 
 
 # A tunnel on its way from one worker to another may be listed by both.

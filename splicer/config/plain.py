@@ -17,6 +17,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 _INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
+_LONGEST_NAME = 100
 _SHOWN = 60  # characters of a value in a fault
 
 
@@ -85,6 +86,8 @@ def name(value: object) -> str:
     word = text(value)
     if not word.strip() or not word.isprintable():
         raise BadValue("a name is one line of printable characters, and not empty")
+    if len(word) > _LONGEST_NAME:
+        raise BadValue(f"a name has at most {_LONGEST_NAME} characters, not {len(word)}")
     return word
 
 

@@ -30,7 +30,7 @@ class Column(IntEnum):
     ADOPTED = 10  # tunnels that were another worker's
     PIPES_POOLED = 11
     PIPES_PARKED = 12
-    VAULT = 13  # 1: calls are protected
+    VAULT = 13  # 1: calls are protected; in row 0: how many tunnels the vault holds
     SEEN_TO_POD = 14  # in row 0 alone: the most bytes that a scrape has told of
     SEEN_TO_CLIENT = 15
 

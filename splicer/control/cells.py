@@ -6,18 +6,23 @@ step costs here, and a handshake makes a dozen. Ours is one aligned store of eig
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import Counter, Histogram, values
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
+_MOST = 4 << 20  # bytes of one file: pods of a Deployment have ever new names, and a file outlives its writer
+
 
 def cells_in(directory: Path, row: int) -> type[Any]:
     """What `prometheus_client.values.ValueClass` may be: its values are kept in files of this directory.
 
-    A value that stands in the file already goes on. A step is not atomic: one thread counts.
+    A value that stands in the file already goes on. A step is not atomic: one thread counts. Making a value raises
+    OSError when its file is full.
 
     Args:
         directory: of the files.
@@ -35,6 +40,8 @@ def cells_in(directory: Path, row: int) -> type[Any]:
             if typ not in files:
                 files[typ] = MmapedDict(str(directory / f"{typ}_{row}.db"))  # type: ignore[no-untyped-call]
             file, key = files[typ], mmap_key(metric_name, name, labelnames, labelvalues, help_text)
+            if file._used > _MOST and key not in file._positions:
+                raise OSError(f"{file._fname} is full")
             file.read_value(key)  # makes it, if it isn't there
             self._at = file._positions[key] // 8
             self._view = memoryview(file._m).cast("d")  # a file that grows is mapped anew, over the same pages
@@ -56,6 +63,16 @@ def cells_in(directory: Path, row: int) -> type[Any]:
 
     values._multi_process_cleanups.append(close)  # as the library's own: for `close_all_multiprocess_files`
     return Cell
+
+
+def recorded(directory: Path, row: int, counter: str) -> Iterator[dict[str, str]]:
+    """The labels of a counter's series that stand in the file."""
+    file = directory / f"counter_{row}.db"
+    if file.exists() and file.stat().st_size:
+        for key, *_ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
+            metric, _, labels, _ = json.loads(key)
+            if metric == counter:
+                yield labels
 
 
 class Distribution:

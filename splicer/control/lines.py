@@ -50,6 +50,8 @@ class LineWriter:
         self._closing = True
         self._wake.set()
         self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._drop(len(self._lines))
 
     def _run(self) -> None:
         while True:

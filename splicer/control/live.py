@@ -15,7 +15,7 @@ from splicer.relay.leg import Tunnel
 
 _ROWS = 16  # tunnels in a packet (control.wire)
 _SLICE = 256  # tunnels that are counted in one go
-_GROUPS = 128  # (route, pod) pairs in a packet
+_GROUPS = 64  # (route, pod) pairs in a packet
 _LONGEST = 256  # characters of a path
 
 

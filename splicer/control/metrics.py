@@ -19,12 +19,12 @@ from typing import Any
 from prometheus_client import Counter, Histogram, values
 from prometheus_client.metrics_core import Metric
 
-from splicer.control.cells import cells_in, series
+from splicer.control.cells import cells_in, recorded, series
 from splicer.errors import SplicerError
 from splicer.model import Record, Route
 from splicer.net.resolve import ResolverStats
 
-_MOST_PODS = 4000  # series of one process; pods of a Deployment have ever new names
+_MOST_PODS = 4000  # series of one file; pods of a Deployment have ever new names
 _ROOM = 4 << 20  # bytes: a page that the file system has no room for would kill its writer (SIGBUS, mmap(2))
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _CLASSES = {None: "none"} | {status: f"{status // 100}xx" for status in range(100, 600)}
@@ -63,8 +63,10 @@ class _Children(dict[tuple[str, ...], Any]):
         return _Nowhere()
 
 
-def keep_in(directory: Path | None, row: int) -> None:
+def keep_in(directory: Path | None, row: int) -> list[tuple[str, str]]:
     """Count in files from now on, or, without a directory, for this process alone.
+
+    Returns routes and pods that the row's dead owners have counted.
 
     Args:
         directory: where all processes of one edge have theirs.
@@ -76,11 +78,13 @@ def keep_in(directory: Path | None, row: int) -> None:
     if directory is None:
         values.ValueClass = values.MutexValue
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
-        return
+        return []
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
     if not _has_room():
         raise OSError(f"{directory} has no room")
+    known = [(labels["route"], labels["pod"]) for labels in recorded(directory, row, "splicer_tunnels")]
     values.ValueClass = cells_in(directory, row)
+    return known
 
 
 def _has_room() -> bool:
@@ -104,9 +108,12 @@ class Metrics:
     """An observer of the session that counts; `keep_in` says where.
 
     What a handshake passes through is written down: no label is computed twice, no series looked up by the library.
+
+    Args:
+        pods: by route, of which the file has series already.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pods: Iterable[tuple[str, str]] = ()) -> None:
         self._families: list[_Children] = []
         count, measure = partial(self._family, Counter), partial(self._family, Histogram)
         self._requests = count("requests", "Requests answered.", "route", "method", "status")
@@ -138,7 +145,7 @@ class Metrics:
         self._dropping = Lock()
         self._crashes = count("crashes", "Connections ended by a bug.")[()]
         self._lag = measure("event_loop_lag_seconds", "How late a timer of 100 ms was.", buckets=_LAG)[()]
-        self._pods: set[tuple[str, str]] = set()
+        self._pods = set(pods)
         self._begin()
 
     def _family(self, kind: type[Counter | Histogram], name: str, text: str, *labels: str, **more: Any) -> _Children:

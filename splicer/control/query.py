@@ -17,20 +17,27 @@ Batches = Iterator[list[Words]]
 Answer = Callable[[Words], Batches]
 
 
-async def answer_queries(sock: socket.socket, answers: Mapping[str, Answer]) -> None:
+async def answer_queries(
+    sock: socket.socket, answers: Mapping[str, Answer], failed: Callable[[Exception], None]
+) -> None:
     """Answer until the other side is gone; the channel is closed then.
 
     Args:
         sock: one end of a private channel, non-blocking.
         answers: what there is to ask; each gives its rows in batches that fit into a packet. An empty one is a pause.
+        failed: is told of a bug in an answer.
     """
     try:
         while (words := await _hear(sock)) is not None:
-            answer = answers.get(words.get("ask", ""), _unknown)
-            for rows in answer(words):
-                if rows:
-                    await _say(sock, {"n": words.get("n"), "rows": rows, "more": True})
-                await trio.lowlevel.checkpoint()
+            try:
+                for rows in answers.get(str(words.get("ask")), _unknown)(words):
+                    if rows:
+                        await _say(sock, {"n": words.get("n"), "rows": rows, "more": True})
+                    await trio.lowlevel.checkpoint()
+            except OSError:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is told of, and the next question may go well
+                failed(error)
             await _say(sock, {"n": words.get("n"), "rows": [], "more": False})
     except OSError:
         return  # it is gone

@@ -73,7 +73,7 @@ def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
 def _understood(data: bytes) -> Words | None:
     try:
         words = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     known = isinstance(words, dict) and words.get("version") in (VERSION, VERSION - 1)
     return words if known else None

@@ -175,9 +175,16 @@ class Desk:
             if worker.slot and worker.state is not State.GONE:
                 self.attendant.introduce(worker)
 
+    def _introduce_again(self, slots: Any) -> None:
+        for slot, worker in self.crew.serving.items():
+            if isinstance(slots, list) and slot in slots:
+                self.attendant.introduce(worker)
+
     # It is kept here because it must outlive whoever asked for it, and all workers who follow it.
     def _hear_admin(self, words: dict[str, Any]) -> None:
         drains = words.get("drains")
+        if words.get("is") == "absent":
+            self._introduce_again(words.get("slots"))
         if words.get("is") != "drains" or not _are_drains(drains):
             return
         underway = self.drains is not self.followed

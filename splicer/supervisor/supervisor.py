@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from splicer.control.board import Column
 from splicer.supervisor.desk import Desk
 from splicer.supervisor.ending import Ending
 from splicer.supervisor.launch import SIGNALS
@@ -74,6 +75,7 @@ class Supervisor:
             for call in (desk.crew.fill, desk.attendant.fill, self._renewal.go_on, self._look):
                 self._guarded(call)
             desk.steps = [step for step in desk.steps if not self._guarded(step)]
+            desk.board.row(0)[Column.VAULT] = desk.vault.tunnels
             busy = desk.steps or not desk.crew.complete
             for key, events in desk.selector.select(_BUSY_TICK if busy else max(0.0, untidy - time.monotonic())):
                 self._guarded(key.data, events)

@@ -105,6 +105,7 @@ class VaultLink:
         self._full_until = -math.inf
         self._returned: set[int] = set()  # tunnels that the vault could not take
         self._released: list[_Released] = []  # what is over, and the vault has not been told
+        self._unsent: deque[list[_Released]] = deque()  # those of each message that waits in the outbox
         self._queued = trio.Event()
 
     @property
@@ -132,7 +133,7 @@ class VaultLink:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
         self._sock = self._path = None
-        self._outbox.clear()
+        self._clear()
 
     async def run(self) -> None:
         """Hear what the vault says, and look for one that is away; until cancelled, or it is gone for good.
@@ -228,11 +229,24 @@ class VaultLink:
         if self._released:
             released, self._released = self._released, []
             first, *others = (key for key, _, _ in released)
-            self._post(Kind.RELEASE, first, protocol.pack_keys(others))
-            for _, then, _ in released:
-                then()
-            for _, _, after in released:
-                after()
+            self._unsent.append(released)
+            if self._sock is None:
+                self._clear()
+            else:
+                self._post(Kind.RELEASE, first, protocol.pack_keys(others))
+
+    def _told_of_release(self) -> None:
+        released = self._unsent.popleft()
+        for _, then, _ in released:
+            then()
+        for _, _, after in released:
+            after()
+
+    # What nobody will hear of any more need not be waited for.
+    def _clear(self) -> None:
+        self._outbox.clear()
+        while self._unsent:
+            self._told_of_release()
 
     # The word stands in the journal before the vault knows the pipe, which may hold bytes of another worker's; and not
     # before what was said of the place earlier has left, for that goes by the old word.
@@ -304,7 +318,7 @@ class VaultLink:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
             self._sock = None
-            self._outbox.clear()
+            self._clear()
             self._post_released()
             self._returned.clear()
             self._full_until = -math.inf
@@ -324,11 +338,12 @@ class VaultLink:
                 message = self._message(*self._outbox[0])
                 if message is not None:
                     protocol.send(sock, *message)
-                self._outbox.popleft()
+                if self._outbox.popleft()[0] == Kind.RELEASE:
+                    self._told_of_release()
         except BlockingIOError:
             return
         except OSError:
-            self._outbox.clear()  # its end is about to be read
+            self._clear()  # its end is about to be read
 
     # Descriptors are looked up when they leave: what was closed while it waited may be another's number by now.
     def _message(self, kind: Kind, number: int, payload: bytes) -> tuple[bytes, tuple[int, ...]] | None:

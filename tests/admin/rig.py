@@ -147,6 +147,7 @@ class Rig:
     facts: Facts
     workers: Workers
     current: Current
+    drains: DrainDesk
     board: Board
     supervisor: socket.socket
     address: tuple[str, int]
@@ -228,7 +229,7 @@ async def rig(config: str | None = CONFIG, *, wanted: int = 0) -> AsyncIterator[
             if config is not None:
                 current.learn(config)
                 await current.config()
-            yield Rig(nursery, facts, workers, current, board, ours, listener.getsockname(), lines, read)
+            yield Rig(nursery, facts, workers, current, drains, board, ours, listener.getsockname(), lines, read)
             nursery.cancel_scope.cancel()
     lines.close()
     for fd in (read, write, board.fd):

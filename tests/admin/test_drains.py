@@ -121,6 +121,20 @@ async def test_what_remains_is_not_known_while_a_slot_has_no_worker() -> None:
         assert _named((await admin.ask("GET", "/drain"))[1]) == [(*name, 0) for name in names]
 
 
+# The vault has them before anybody lists them: whoever reads 0 meanwhile takes the pod away.
+@pytest.mark.parametrize("listed", [0, 2, 3])
+async def test_what_remains_is_not_known_while_tunnels_change_their_worker(listed: int) -> None:
+    async with rig(wanted=1) as admin:
+        admin.board.row(0)[Column.VAULT] = 3
+        rows = [{"tunnels": [["call", "pod-1", listed]], "to_pod": 0, "to_client": 0, "slot": 1}]
+        admin.worker(1, gauges=rows, tunnels=[tunnel(str(number)) for number in range(listed)])
+        admin.facts.learn({"drains": EVERY})
+        part = listed if listed == 3 else None
+        remaining = [("all", "", 3), ("pod", "pod-1", part), ("route", "call", part)]
+        assert _named((await admin.ask("GET", "/drain"))[1]) == remaining
+        assert (await admin.ask("GET", "/status"))[1]["remaining"] == 3
+
+
 async def test_what_remains_is_told_before_there_is_a_configuration() -> None:
     async with rig(None) as admin:
         admin.worker(1, tunnels=[tunnel("a")])

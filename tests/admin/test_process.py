@@ -198,3 +198,8 @@ def test_an_order_that_it_does_not_know_is_ignored(serving: Admin) -> None:
 
 def _descriptors(admin: Admin) -> int:
     return len(list(Path(f"/proc/{admin.pid}/fd").iterdir()))
+
+
+def test_it_asks_for_the_channel_of_a_worker_that_has_none(serving: Admin) -> None:
+    serving.board.row(3)[Column.SLOT] = 2
+    assert serving.hear() == {"version": wire.VERSION, "is": "absent", "slots": [2]}

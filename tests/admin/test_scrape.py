@@ -22,7 +22,7 @@ from splicer.admin.scrape import Scrape
 from splicer.control.board import Column
 from splicer.control.wire import Words
 from tests.admin.counting import Counter, Start, counters
-from tests.admin.rig import CONFIG, FakeWorker, Rig, endpoint, rig
+from tests.admin.rig import CONFIG, FakeWorker, Rig, endpoint, rig, tunnel
 from tests.deploy.families import FAMILIES
 
 _JUMP = 0.05  # real seconds in which nothing happens, after which the clock jumps
@@ -68,7 +68,7 @@ class Page:
 
 
 def _scrape(admin: Rig, directory: Path | None) -> Scrape:
-    return Scrape(admin.board, admin.workers, admin.facts, admin.current, directory)
+    return Scrape(admin.board, admin.workers, admin.facts, admin.current, admin.drains, directory)
 
 
 async def _page(admin: Rig, directory: Path | None) -> Page:
@@ -293,7 +293,9 @@ async def test_a_drain_tells_how_many_tunnels_it_waits_for(tmp_path: Path) -> No
     drains: dict[str, Any] = {"all": None, "pods": {"pod-1": 1.0, "pod-9": 1.0}, "routes": {"call": 1.0}}
     async with rig() as admin:
         admin.board.row(2)[Column.TUNNELS] = 9
-        admin.worker(1, gauges=_gauges(("call", "pod-1", 2), ("call", "pod-2", 1), ("other", "pod-1", 4)))
+        listed = [*(tunnel(str(number)) for number in range(6)), tunnel("else", pod="pod-2", address="127.0.0.12")]
+        gauges = _gauges(("call", "pod-1", 2), ("call", "pod-2", 1), ("other", "pod-1", 4))
+        admin.worker(1, gauges=gauges, tunnels=listed)
         calm = await _page(admin, tmp_path)
         assert (calm["draining"], calm.all("drain_remaining_tunnels")) == (0, {("all", ""): 0})
         admin.facts.learn({"drains": drains})

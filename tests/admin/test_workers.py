@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from splicer.admin.workers import Answers
+from splicer.admin.workers import Answers, Workers
 from splicer.control import wire
+from splicer.control.lines import LineWriter
+from splicer.control.log import make_logger
 from splicer.control.wire import Words
 from splicer.vault.protocol import channel
 from tests.admin.rig import FakeWorker, rig, tunnel
@@ -47,6 +49,12 @@ async def test_all_are_asked_at_once() -> None:
         answers = await admin.workers.ask("tunnels", 20, colour="red")
         assert (_ids(answers), answers.missing) == (["a", "b", "c"], [])
         assert [question["colour"] for _, question in asked] == ["red", "red"]
+
+
+async def test_one_that_serves_and_has_no_channel_is_missing() -> None:
+    async with trio.open_nursery() as nursery:
+        workers = Workers(nursery, make_logger(LineWriter(2), "json"), lambda: {1, 3})
+        assert await workers.ask("tunnels") == Answers([], [1, 3])
 
 
 async def test_one_that_does_not_answer_in_time_is_missing(mock_clock: MockClock) -> None:

@@ -197,7 +197,7 @@ async def test_rows_come_in_batches(known: Known, mock_clock: MockClock) -> None
     for number in range(150):
         known.tried(f"10.1.0.{number}:8000")
     sizes = [len(rows) for rows in known.batches()]
-    assert sizes == [64, 64, 150 - 128 + 2 + 1]
+    assert sizes == [32, 32, 32, 32, 150 - 128 + 2 + 1]
 
 
 # ---- those that nobody has tried ----

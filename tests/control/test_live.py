@@ -174,7 +174,7 @@ async def test_many_are_counted_with_pauses_and_told_in_parts() -> None:
     groups, to_pod, _, batches = _added(StillHub(*many))
     assert (len(groups), to_pod) == (600, 600)
     assert [len(rows) for rows in batches[:3]] == [0, 0, 0], "256 at a time"
-    assert max(len(row["tunnels"]) for rows in batches for row in rows) == 128
+    assert max(len(row["tunnels"]) for rows in batches for row in rows) == 64
 
 
 # ---- one of them ----

@@ -325,3 +325,15 @@ def test_workers_and_the_admin_process_count_in_one_directory_that_goes_at_the_e
 def test_without_a_directory_each_counts_for_itself(room: Office) -> None:
     room.open(workers=1)
     assert [far.arguments["metrics"] for far in room.all] == [None] * 2
+
+
+def test_a_worker_whose_channel_is_lost_gets_another(staff: tuple[Far, list[Far]]) -> None:
+    admin, workers = staff
+    admin.pending()
+    for nonsense in ("2", [7], None, 2):
+        admin.say("absent", slots=nonsense)
+    assert admin.pending() == []
+    admin.say("absent", slots=[2])
+    assert admin.hear("worker")[0]["slot"] == 2
+    assert admin.pending() == []
+    assert len([word for one in workers for word in one.pending() if word == "attend"]) == 1

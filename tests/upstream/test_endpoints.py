@@ -118,7 +118,9 @@ async def test_what_has_just_failed_is_left_out() -> None:
 
 async def test_nothing_left() -> None:
     names = Names(zone={SERVICE: ("10.0.0.1",)})
-    with pytest.raises(NoEndpoint, match=rf"{SERVICE}: no address left but what has just failed, or is being drained: 10.0.0.1"):
+    with pytest.raises(
+        NoEndpoint, match=rf"{SERVICE}: no address left but what has just failed, or is being drained: 10.0.0.1"
+    ):
         await choose_from(names).choose(ANY_POD, SERVICE, exclude=frozenset({("10.0.0.1", 8000)}))
     assert names.resolved == [(SERVICE, False)]
 
