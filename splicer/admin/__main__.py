@@ -18,6 +18,7 @@ from splicer.control import wire
 from splicer.control.board import Board
 from splicer.control.lines import LineWriter
 from splicer.control.log import make_logger
+from splicer.control.metrics import keep_in
 from splicer.control.orders import Superior, received
 
 # The supervisor's affairs, all of them: this process ends when it is told to, or when the supervisor is gone.
@@ -31,6 +32,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     setproctitle("splicer: admin")
     arguments = json.loads(sys.argv[1])
+    keep_in(None, arguments["row"])  # whatever the environment says: what is counted is read here, not written
     stdout = sys.stdout.fileno()
     lines = LineWriter(stdout)
     log = make_logger(lines, arguments["format"], colors=os.isatty(stdout))

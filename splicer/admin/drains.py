@@ -22,7 +22,7 @@ from splicer.control.orders import Superior
 from splicer.control.wire import Words
 from splicer.model import Respond
 
-_CONFIRM_SECONDS = 8.0  # for all workers to go by it
+_CONFIRM_SECONDS = 5.0  # for all workers to go by it; a page may take ten, and some go by before
 _MOST_BYTES = 32 * 1024  # of all drains together, as JSON: they must fit into a packet (control.wire)
 
 

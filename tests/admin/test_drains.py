@@ -243,7 +243,7 @@ async def test_a_drain_for_a_sigterm_is_shown_and_can_not_be_lifted() -> None:
 async def test_it_holds_when_the_facts_show_it(mock_clock: MockClock) -> None:
     mock_clock.autojump_threshold = _JUMP
     async with rig() as admin:
-        late = "not all workers have confirmed it within 8 s; they still may"
+        late = "not all workers have confirmed it within 5 s; they still may"
         assert await admin.ask("POST", "/drain", {"pod": "pod-1"}) == (504, {"error": late})
         assert await admin.ask("GET", "/drain") == (200, {"drains": []})
 

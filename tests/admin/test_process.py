@@ -203,3 +203,10 @@ def _descriptors(admin: Admin) -> int:
 def test_it_asks_for_the_channel_of_a_worker_that_has_none(serving: Admin) -> None:
     serving.board.row(3)[Column.SLOT] = 2
     assert serving.hear() == {"version": wire.VERSION, "is": "absent", "slots": [2]}
+
+
+def test_it_counts_nothing_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "nowhere"))
+    with running() as admin:
+        admin.serve()
+        assert admin.ask("GET", "/metrics")[0].status == 200
