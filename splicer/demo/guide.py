@@ -6,7 +6,7 @@ import shlex
 import sys
 
 from splicer.demo.edge import Edge
-from splicer.demo.places import POD_PORT, PODS, ROUTER, ROUTER_HOST, ROUTER_PORT
+from splicer.demo.places import ADMIN, POD_PORT, PODS, ROUTER, ROUTER_HOST, ROUTER_PORT
 from splicer.demo.story import Story
 
 
@@ -39,6 +39,8 @@ def show_by_hand(story: Story, edge: Edge, stopped: str) -> None:
     story.line(f"curl '{http}/{pod}/what/the%20pod?gets=to&see'")
     story.line(f"{caller} {ws}/{pod}/hello 10  # a call of 10 seconds; wscat does too")
     story.line(f"{caller} {ws}/{stopped}/hello 10  # one that falls back")
+    story.line(f"{shlex.quote(sys.executable)} -m splicer tunnels list -c {shlex.quote(str(edge.file))}  # meanwhile")
+    story.line(f"curl http://{ADMIN}/metrics")
     story.title(f"The edge is process {edge.pid}, its file {edge.file}")
     story.line(f"kill -HUP {edge.pid}   # reloads the file: calls go on")
     story.line(f"kill -TERM {edge.pid}  # drains: calls go on to their end, what is new gets 503")

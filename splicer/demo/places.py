@@ -10,3 +10,4 @@ ROUTER: Final = "smart-router"
 ROUTER_HOST: Final = "127.0.0.20"
 ROUTER_PORT: Final = 8080
 EDGE_HOST: Final = "127.0.0.1"
+ADMIN: Final = "127.0.0.20:9901"
