@@ -95,6 +95,8 @@ async def run_tunnel(house: House, client: ClientLeg, tunnel: OpenTunnel) -> Non
                 register=register,
             )
         except OSError as error:
+            if record.status == _SWITCHING:  # the client may have its 101: no other answer can follow
+                raise
             record.status = NoDescriptor.status
             record.detail = f"no pipe: {error.strerror or error}"
             await send_refusal(client, NoDescriptor())

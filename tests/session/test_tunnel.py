@@ -288,6 +288,20 @@ async def test_no_descriptor_for_a_pipe(edge: Edge) -> None:
     assert "Too many open files" in (ended.detail or "")
 
 
+async def test_no_other_answer_follows_a_101(edge: Edge) -> None:
+    async def failing(call: Spliced) -> TunnelEnd:
+        raise OSError(errno.ENOSPC, "No space left on device")  # by the epoll, say
+
+    edge.on_splice = failing
+    edge.expect_crash = True
+    edge.pods[APP] = answering(SWITCHING)
+    client = await edge.ask(UPGRADE)
+    assert await client.rest() == b""
+    [closed] = edge.told.closed
+    assert (closed.status, closed.close_reason, edge.told.ended) == (101, "crash", [])
+    assert len(edge.told.opened) == len(edge.told.crashes) == 1
+
+
 async def test_a_crash_in_a_tunnel_is_told_with_its_id(edge: Edge) -> None:
     async def crashing(call: Spliced) -> TunnelEnd:
         raise ZeroDivisionError
