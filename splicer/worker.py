@@ -179,6 +179,9 @@ class Worker:
                 self._nursery.start_soon(
                     self._vital, partial(self._retire, words.get("seconds", _RETIRE), words.get("linger"))
                 )
+            case _:  # of a supervisor that knows more
+                for fd in fds:
+                    os.close(fd)
 
     # ---- a slot ----
 

@@ -17,7 +17,7 @@ from splicer.admin.facts import Drains, Facts
 from splicer.admin.table import Asked, Refused, in_json
 from splicer.admin.tunnels import address_of
 from splicer.admin.workers import Answers, Workers
-from splicer.control.board import Board, Column
+from splicer.control.board import Board
 from splicer.control.orders import Superior
 from splicer.control.wire import Words
 from splicer.model import Respond
@@ -134,11 +134,11 @@ class DrainDesk:
         wanted = self._facts.words["workers"]
         if answers.missing or len(self._workers.pids) < wanted:
             return False
-        return self._workers.settled(wanted) or listed >= vaulted(self._board)
+        return self._workers.settled(wanted) or listed >= self._board.vaulted
 
     def _everywhere(self) -> int | None:
         all_there = len(self._workers.pids) >= self._facts.words["workers"]
-        return remaining(self._board) if all_there else None
+        return self._board.remaining if all_there else None
 
     async def _on_routes(self) -> Counter[str] | None:
         answers = await self._workers.ask("gauges")
@@ -166,16 +166,6 @@ class DrainDesk:
             pod: sum(count for place, count in places.items() if pod in place or place[1] in addresses[pod])
             for pod in pods
         }
-
-
-def vaulted(board: Board) -> int:
-    """How many tunnels the vault holds: by the supervisor, who hears of them before anybody sees them."""
-    return board.row(0)[Column.VAULT]
-
-
-def remaining(board: Board) -> int:
-    """How many tunnels there are, those included that no worker has at the moment."""
-    return max(board.total(Column.TUNNELS), vaulted(board))
 
 
 def _entry(scope: str, name: str, since: float | None, remaining: int | None) -> Words:

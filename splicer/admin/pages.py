@@ -9,7 +9,7 @@ from typing import Any
 from splicer import __version__
 from splicer.admin.age import uptime
 from splicer.admin.current import Current
-from splicer.admin.drains import DrainDesk, iso, remaining
+from splicer.admin.drains import DrainDesk, iso
 from splicer.admin.facts import Facts
 from splicer.admin.table import Asked, Handler, Page, Table, in_json
 from splicer.admin.tunnels import Tunnels
@@ -104,13 +104,13 @@ class Pages:
             "uptime_s": round(uptime(), 3),
             "draining": self._facts.draining,
             "drains": await self._drains.progress(),
-            "remaining": remaining(board),
+            "remaining": board.remaining,
             "workers": sorted(_workers(board, self._workers.pids), key=lambda worker: worker["slot"]),
             "totals": {
                 "accepted": board.total(Column.ACCEPTED),
                 "handled": board.total(Column.HANDLED),
                 "requests": board.total(Column.REQUESTS),
-                "active": sum(board.total(place) for place in _PLACES),
+                "active": board.connections,
                 "tunnels": board.total(Column.TUNNELS),
             },
             "config": {

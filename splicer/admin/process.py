@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 import trio
@@ -15,7 +14,7 @@ from splicer.admin.drains import DrainDesk
 from splicer.admin.facts import Facts
 from splicer.admin.pages import Pages, Scraping
 from splicer.admin.web import Web
-from splicer.admin.workers import Workers, slots
+from splicer.admin.workers import Workers
 from splicer.control import wire
 from splicer.control.board import Board, Column
 from splicer.control.log import Logger
@@ -63,7 +62,7 @@ class Admin:
         """Do what the supervisor says, until it says stop or is gone; False if it could not be obeyed."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
-            self._workers = Workers(nursery, self._log, partial(slots, self._board))
+            self._workers = Workers(nursery, self._log, lambda: self._board.slots)
             self._current = Current(nursery, self._path, self._environ, self._log)
             self._nursery = nursery
             self._supervisor.tell("ready")
@@ -118,7 +117,7 @@ class Admin:
 
     # A channel may get lost: for want of descriptors, say.
     def _look_for_workers(self) -> None:
-        absent = slots(self._board) - self._workers.pids.keys()
+        absent = self._board.slots - self._workers.pids.keys()
         if absent and absent == self._absent:
             self._supervisor.tell("absent", slots=sorted(absent))
         self._absent = absent

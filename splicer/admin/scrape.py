@@ -30,7 +30,6 @@ from splicer.control.metrics import Metrics
 from splicer.control.wire import Words
 
 _PATIENCE = 1.0  # seconds for the workers' answers; a scraper waits for ten
-_PLACES = (Column.READING, Column.WRITING, Column.WAITING)
 _STATES = ("up", "down", "unknown")
 
 
@@ -121,7 +120,7 @@ class Scrape:
 
     def _connections(self) -> Iterator[Metric]:
         board = self._board
-        yield _gauge("connections_active", "Client connections.", sum(board.total(place) for place in _PLACES))
+        yield _gauge("connections_active", "Client connections.", board.connections)
         yield _counter("connections", "Client connections accepted.", self._most(Column.ACCEPTED))
         yield _counter("tunnels_adopted", "Tunnels that changed their worker.", self._most(Column.ADOPTED))
 

@@ -12,7 +12,6 @@ import trio
 from attrs import define, field, frozen
 
 from splicer.control import wire
-from splicer.control.board import ROWS, Board, Column
 from splicer.control.log import Logger
 from splicer.control.wire import Words
 
@@ -177,11 +176,6 @@ class Workers:
             del self._workers[worker.pid]
         for question in self._questions.values():
             question.finish(worker, whole=False)
-
-
-def slots(board: Board) -> set[int]:
-    """Those that a process on the board serves."""
-    return {board.row(number)[Column.SLOT] for number in range(1, ROWS)} - {0}
 
 
 # A tunnel on its way from one worker to another may be listed by both.

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from attrs import Factory, define
 
 from splicer.config.environment import Unresolved, expand_all
-from splicer.config.plain import show, suggest
+from splicer.config.plain import printable, show, suggest
 from splicer.config.routekeys import DEADLINES
 from splicer.config.routes import read_route
 from splicer.config.schema import Config
@@ -40,7 +40,7 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     try:
         document = expand_all(_parse(text), environ)
     except ValueError as error:
-        raise ConfigError((_line(name, str(error)),)) from None
+        raise ConfigError((printable(f"{name}: {error}"),)) from None
     loading = _Loading(document)
     loading.check_sections()
     server = loading.section("server", SERVER, clashes)
@@ -51,17 +51,9 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     upstreams = loading.upstreams()
     routes = loading.routes(upstreams, deadlines)
     if loading.faults:
-        raise ConfigError(tuple(_line(name, fault) for fault in dict.fromkeys(loading.faults)))
+        raise ConfigError(tuple(printable(f"{name}: {fault}") for fault in dict.fromkeys(loading.faults)))
     sound = {key: upstream for key, upstream in (upstreams or {}).items() if upstream is not None}
     return Config(server, deadlines, limits, log, resolver, sound, routes)
-
-
-def _line(name: str, fault: str) -> str:
-    """One line, whatever the file holds: what would break it or blind a terminal is escaped."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in f"{name}: {fault}"
-    )
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -91,6 +91,13 @@ def name(value: object) -> str:
     return word
 
 
+def printable(text: str) -> str:
+    """One line that no terminal takes for a command: all else than letters, signs and blanks is escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 def boolean(value: object) -> bool:
     """True or false; the environment may say it in words."""
     value = resolved(value)

@@ -61,6 +61,26 @@ class Board:
         """The sum of a column over all rows."""
         return sum(self._words[column::_COLUMNS])
 
+    @property
+    def connections(self) -> int:
+        """Client connections that are open: each stands in one of three places."""
+        return sum(map(self.total, (Column.READING, Column.WRITING, Column.WAITING)))
+
+    @property
+    def slots(self) -> set[int]:
+        """Those that a process serves."""
+        return {self.row(number)[Column.SLOT] for number in range(1, ROWS)} - {0}
+
+    @property
+    def vaulted(self) -> int:
+        """How many tunnels the vault holds: by the supervisor, who hears of them before anybody sees them."""
+        return self.row(0)[Column.VAULT]
+
+    @property
+    def remaining(self) -> int:
+        """How many tunnels there are, those included that no worker has at the moment."""
+        return max(self.total(Column.TUNNELS), self.vaulted)
+
     def others(self, number: int) -> list[int]:
         """The sums of `session.house.Counts` over all rows but one."""
         return [sum(self._words[column::_COLUMNS]) - self.row(number)[column] for column in range(*COUNTS.indices(16))]

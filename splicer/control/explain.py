@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import asdict, frozen
 
+from splicer.config.plain import printable
 from splicer.config.schema import Config
 from splicer.config.values import format_duration
 from splicer.errors import BadRequest, SplicerError
@@ -75,13 +76,7 @@ def _raw_head(method: str, target: str, headers: Sequence[str]) -> bytes:
 
 def _explanation(lines: Sequence[str], *, found: bool) -> Explanation:
     """Each line stays one, and blinds no terminal: what a person gave, or a regex of the file, may hold anything."""
-    return Explanation(tuple(map(_printable, lines)), found)
-
-
-def _printable(line: str) -> str:
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in line
-    )
+    return Explanation(tuple(map(printable, lines)), found)
 
 
 def _serving(match: Match, head: RequestHead) -> Iterator[str]:

@@ -28,8 +28,3 @@ def part(answer: JsonObject, key: str) -> JsonObject:
 
 
 # Names come out of URLs that anybody may send, and a terminal obeys what it is sent.
-def printable(text: str) -> str:
-    """One line that no terminal takes for a command: all else than letters, signs and blanks is escaped."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )

@@ -9,8 +9,9 @@ from threading import Thread
 
 from attrs import frozen
 
+from splicer.config.plain import printable
 from splicer.model import authority
-from splicer.ops.answer import JsonObject, printable
+from splicer.ops.answer import JsonObject
 from splicer.ops.failure import AdminFailed, Refused
 
 _SECONDS = 15.0  # an order waits until all workers go by it

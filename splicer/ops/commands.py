@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable
 from urllib.parse import quote, urlencode
 
+from splicer.config.plain import printable
 from splicer.config.values import format_duration
-from splicer.ops.answer import JsonObject, printable
+from splicer.ops.answer import JsonObject
 from splicer.ops.client import Client
 from splicer.ops.drain import Scope, remain, wait
 from splicer.ops.failure import AdminFailed, Refused

@@ -8,7 +8,8 @@ from ipaddress import ip_address
 
 from attrs import frozen
 
-from splicer.ops.answer import JsonObject, printable, rows
+from splicer.config.plain import printable
+from splicer.ops.answer import JsonObject, rows
 from splicer.ops.client import Client
 from splicer.ops.failure import AdminFailed
 

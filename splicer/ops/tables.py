@@ -12,8 +12,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from splicer.config.plain import printable
 from splicer.config.values import format_duration
-from splicer.ops.answer import JsonObject, part, printable, rows
+from splicer.ops.answer import JsonObject, part, rows
 
 _NOTHING = "-"
 _WIDEST = 1_000_000  # characters: more than any table has

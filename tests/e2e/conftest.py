@@ -6,10 +6,12 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+import trio
 
 from tests.e2e.edge import ALL, Edge, running
 from tests.e2e.guide import guide_edge
-from tests.e2e.site import Site
+from tests.e2e.pods import tunnel_pod
+from tests.e2e.site import Place, Site
 
 _LONGEST = 300  # seconds that a test may take
 
@@ -34,6 +36,14 @@ def _watched() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
     for edge in ALL:
         edge.check()
+
+
+@pytest.fixture
+async def place(edge: Edge, nursery: trio.Nursery) -> Place:
+    """A pod that echoes, of the module's own edge."""
+    place = edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    return place
 
 
 @pytest.fixture(scope="session")

@@ -78,14 +78,6 @@ def edge() -> Iterator[Edge]:
         yield edge
 
 
-@pytest.fixture
-async def place(edge: Edge, nursery: trio.Nursery) -> Place:
-    """A pod that echoes."""
-    place = edge.site.take()
-    await tunnel_pod(nursery, place.address, place.port)
-    return place
-
-
 # ---- whom it serves, and what ----
 
 

@@ -74,14 +74,6 @@ async def calls(edge: Edge, nursery: trio.Nursery) -> Calls:
     return calls
 
 
-@pytest.fixture
-async def place(edge: Edge, nursery: trio.Nursery) -> Place:
-    """A pod that echoes."""
-    place = edge.site.take()
-    await tunnel_pod(nursery, place.address, place.port)
-    return place
-
-
 # ---- what all workers count together ----
 
 

@@ -72,14 +72,6 @@ def own_edge() -> Iterator[Edge]:
         yield edge
 
 
-@pytest.fixture
-async def place(edge: Edge, nursery: trio.Nursery) -> Place:
-    """A pod that echoes."""
-    place = edge.site.take()
-    await tunnel_pod(nursery, place.address, place.port)
-    return place
-
-
 async def drain(edge: Edge, body: dict[str, str] | None) -> list[dict[str, Any]]:
     reply = await ask_admin(edge, "POST", "/drain", body)
     assert reply.status == 200, reply

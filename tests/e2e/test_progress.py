@@ -12,7 +12,6 @@ import trio
 from tests.e2e.calls import tunnel
 from tests.e2e.edge import Edge, Line, running
 from tests.e2e.fleet import echoes, kill_worker_of, several
-from tests.e2e.pods import tunnel_pod
 from tests.e2e.site import Place, Site
 
 _INTERVAL = 200  # milliseconds
@@ -28,13 +27,6 @@ def edge() -> Iterator[Edge]:
     site = Site()
     with running(text(site), site) as edge:
         yield edge
-
-
-@pytest.fixture
-async def place(edge: Edge, nursery: trio.Nursery) -> Place:
-    place = edge.site.take()
-    await tunnel_pod(nursery, place.address, place.port)
-    return place
 
 
 def is_of_its_line(line: Line) -> None:

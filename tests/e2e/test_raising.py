@@ -13,7 +13,7 @@ from attrs import frozen
 from tests.e2e.calls import handshake
 from tests.e2e.edge import Edge, running
 from tests.e2e.fleet import echoes, kill_worker_of, only, patched, several, slot_of, tunnel_at
-from tests.e2e.pods import raw_pod, tunnel_pod
+from tests.e2e.pods import raw_pod
 from tests.e2e.site import Place, Site
 from tests.e2e.wire import EndOfStream, Wire, ask, dial, request, until
 from tests.fire.kills import worker_pids
@@ -74,14 +74,6 @@ def edge(bugs: Bugs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]
     environ = patched(tmp_path_factory.mktemp("patch"), _CODE % {"directory": bugs.directory})
     with running(several(site), site, environ=environ) as edge:
         yield edge
-
-
-@pytest.fixture
-async def place(edge: Edge, nursery: trio.Nursery) -> Place:
-    """A pod that echoes."""
-    place = edge.site.take()
-    await tunnel_pod(nursery, place.address, place.port)
-    return place
 
 
 async def crashed(edge: Edge) -> dict[str, object]:

@@ -14,7 +14,6 @@ from tests.e2e.calls import handshake, tunnel
 from tests.e2e.edge import Edge, running
 from tests.e2e.fleet import echoes, kill_worker_of, several, the_gap, tunnel_at
 from tests.e2e.operator import address_of, listed, observed, see, see_until
-from tests.e2e.pods import tunnel_pod
 from tests.e2e.site import Place, Site, free_port
 from tests.e2e.test_command_line import Result, splicer
 from tests.e2e.wire import ask, dial, until
@@ -26,13 +25,6 @@ def edge() -> Iterator[Edge]:
     site = Site()
     with running(observed(site), site) as edge:
         yield edge
-
-
-@pytest.fixture
-async def place(edge: Edge, nursery: trio.Nursery) -> Place:
-    place = edge.site.take()
-    await tunnel_pod(nursery, place.address, place.port)
-    return place
 
 
 async def told(edge: Edge, *words: str, code: int = 0, **environ: str) -> Result:

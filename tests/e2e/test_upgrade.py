@@ -107,13 +107,6 @@ async def own_place(own_edge: Edge, nursery: trio.Nursery) -> Place:
     return place
 
 
-@pytest.fixture
-async def place(edge: Edge, nursery: trio.Nursery) -> Place:
-    place = edge.site.take()
-    await tunnel_pod(nursery, place.address, place.port)
-    return place
-
-
 async def at_rest(edge: Edge, workers: int = 2, *others: str) -> None:
     """No worker leaves, and no upgrade is under way."""
     wanted = {f"splicer: worker {slot}" for slot in range(1, workers + 1)} | {"splicer: spare", *others}
