@@ -81,6 +81,7 @@ class Supervisor:
                 self._guarded(key.data, events)
         self._reload.close()
         self._renewal.close()
+        signal.set_wakeup_fd(-1)  # a child that ends after this loop would write to a socket that nobody has any more
         return desk.code
 
     # What one connection, one child or one message does wrong must not end the calls of all.
