@@ -1,0 +1,106 @@
+"""What a run of the bench measures, as values: the scenarios make them, the report and the guard read them."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from attrs import field, frozen
+
+# For each figure that has a better direction: whether more is better. What is not named is shown, and never judged.
+MORE_IS_BETTER = {
+    "frames.cpu_us": False,  # CPU microseconds of the proxy for a frame, one way
+    "frames.added_p50_us": False,
+    "frames.added_p99_us": False,
+    "frames.added_p999_us": False,
+    "saturate.rate": True,  # frames a second, one way, at full CPU
+    "saturate.per_cpu": True,  # … for each CPU second of the proxy
+    "bulk.64k_mb": True,  # 10^6 bytes a second, one way
+    "bulk.1m_mb": True,
+    "handshakes.rate": True,
+    "handshakes.per_cpu": True,
+    "storm.p99_us": False,  # of frames, there and back
+    "idle.1000_kb": False,  # 1,024 bytes for each tunnel
+    "idle.5000_kb": False,
+    "http.rate": True,
+    "http.per_cpu": True,
+    "reload.lost": False,  # calls
+    "reload.stall_ms": False,
+    "kill.lost": False,
+    "kill.stall_ms": False,
+}
+
+
+@frozen
+class Figure:
+    """One number of one peer, measured some times.
+
+    Args:
+        scenario: what was run: "frames".
+        name: what was measured: "cpu_us".
+        peer: of whom.
+        unit: "us", "1/s", "MB/s" …
+        values: one for each repetition, in their order.
+        load_bound: repetitions in which not the proxy but the load had no CPU left, so that it could have done more.
+    """
+
+    scenario: str
+    name: str
+    peer: str
+    unit: str
+    values: tuple[float, ...] = field(converter=tuple)
+    load_bound: int = 0
+
+    @property
+    def key(self) -> str:
+        """Which number it is, whoever's: "frames.cpu_us"."""
+        return f"{self.scenario}.{self.name}"
+
+    @property
+    def median(self) -> float:
+        """What is quoted."""
+        return median(self.values)
+
+
+@frozen
+class Skipped:
+    """A peer, or a scenario of it, that could not be measured, and the reason in one line."""
+
+    peer: str
+    reason: str
+    scenario: str = ""
+
+
+@frozen
+class Report:
+    """A whole run.
+
+    Args:
+        machine: what it ran on, label to text: CPU, cores, kernel, Python …
+        versions: peer to version.
+        started: ISO 8601.
+        seconds: that the run took.
+        settings: what was asked for: seconds, repeat, quick …
+        figures: in the order of the scenarios.
+        skipped: what is missing, and why.
+        notes: lines that a reader must know: the load was the bottleneck, a core was shared …
+    """
+
+    machine: dict[str, str]
+    versions: dict[str, str]
+    started: str
+    seconds: float
+    settings: dict[str, str]
+    figures: tuple[Figure, ...] = field(converter=tuple)
+    skipped: tuple[Skipped, ...] = field(converter=tuple, default=())
+    notes: tuple[str, ...] = field(converter=tuple, default=())
+
+    def figure(self, key: str, peer: str) -> Figure | None:
+        """One number of one peer."""
+        return next((one for one in self.figures if one.key == key and one.peer == peer), None)
+
+
+# A better splicer makes a greater ratio, whichever way the figure itself points.
+def ratio(mine: float, other: float, more_is_better: bool) -> float:
+    """How many times better the first is: 2.0 is twice the rate, or half the time."""
+    better, worse = (mine, other) if more_is_better else (other, mine)
+    return better / worse if worse else (1.0 if better == worse else float("inf"))
