@@ -20,11 +20,12 @@ import os
 import select
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from time import perf_counter
+from time import perf_counter, sleep
 
 import trio
 
 from splicer.errors import Side
+from splicer.relay.gather import NAP, Gathering
 from splicer.relay.leg import READ, WRITE, Leg, Past, Tunnel, TunnelEnd, TunnelLimits, load, resume
 from splicer.relay.pipes import Keeper, Nobody, Pipe, PipePool
 from splicer.relay.vigil import Vigil
@@ -58,6 +59,8 @@ class Hub:
         self._doomed: list[Pipe] = []
         self._starved: list[Leg] = []
         self._turned = 0.0  # when the last turn ended, on the clock of `perf_counter`
+        self._gathering = Gathering(perf_counter())
+        self._task: trio.lowlevel.Task | None = None  # the one that runs the hub
         self._failure: Exception | None = None
         self._letting_go = False
         self.left = 0  # tunnels that were left to the vault
@@ -91,6 +94,7 @@ class Hub:
 
     async def run(self) -> None:
         """Move bytes and keep deadlines until cancelled."""
+        self._task = trio.lowlevel.current_task()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._sweep)
             while True:
@@ -98,6 +102,7 @@ class Hub:
                 if self._failure is not None:
                     raise self._failure
                 self.turn()
+                self._gather()
 
     async def splice(
         self,
@@ -173,22 +178,10 @@ class Hub:
 
     def turn(self) -> None:
         """Handle the events that are there, for the hub's share of time at most."""
-        poll, legs = self._epoll.poll, self._legs
         now = trio.current_time()
         stop = now + _SHARE
-        while events := poll(0, _BATCH):
-            for fd, mask in events:
-                leg = legs.get(fd)
-                if leg is None:  # its tunnel ended earlier in this batch
-                    continue
-                try:
-                    if leg.peer.parked and mask != READ:
-                        self._drain(leg.peer, now)
-                    if not (leg.parked or leg.eof) and mask != WRITE and leg.tunnel.result is None:
-                        self._fill(leg, now)
-                except Exception as error:  # noqa: BLE001 - a bug ends one call, whose task raises it
-                    leg.tunnel.error = error
-                    self._end(leg.tunnel, TunnelEnd(Side.PROXY, "crash"))
+        while events := self._epoll.poll(0, _BATCH):
+            self._move(events, now)
             now = trio.current_time()
             if now >= stop:
                 break
@@ -196,9 +189,43 @@ class Hub:
             self._feed(now)
         self._turned = perf_counter()
 
-    def turn_if_due(self) -> None:
-        """Take a turn out of turn when the last one is too long ago. This runs before each step of each task."""
-        if perf_counter() - self._turned >= _PATIENCE and self._tunnels and self._failure is None:
+    def _move(self, events: list[tuple[int, int]], now: float) -> None:
+        legs = self._legs
+        self._gathering.frames += len(events)
+        for fd, mask in events:
+            leg = legs.get(fd)
+            if leg is None:  # its tunnel ended earlier in this batch
+                continue
+            try:
+                if leg.peer.parked and mask != READ:
+                    self._drain(leg.peer, now)
+                if not (leg.parked or leg.eof) and mask != WRITE and leg.tunnel.result is None:
+                    self._fill(leg, now)
+            except Exception as error:  # noqa: BLE001 - a bug ends one call, whose task raises it
+                leg.tunnel.error = error
+                self._end(leg.tunnel, TunnelEnd(Side.PROXY, "crash"))
+
+    # This blocks the whole process for a moment: while paced frames are all that it has to do. The first nap without
+    # a frame is the last one; a frame that comes when Trio waits is moved at once.
+    def _gather(self) -> None:
+        until = self._gathering.until(self._turned, len(self._tunnels))
+        while self._turned < until:
+            sleep(NAP)
+            if not (events := self._epoll.poll(0, _BATCH)):
+                break
+            self._move(events, trio.current_time())
+            self._turned = perf_counter()
+
+    def turn_if_due(self, task: trio.lowlevel.Task) -> None:
+        """Take a turn out of turn when the last one is too long ago.
+
+        Args:
+            task: this runs before each step of each task.
+        """
+        now = perf_counter()
+        if task is not self._task:
+            self._gathering.hold(now)
+        if now - self._turned >= _PATIENCE and self._tunnels and self._failure is None:
             try:
                 self.turn()
             except Exception as error:  # noqa: BLE001 - `run` raises it: Trio would only print it here

@@ -23,4 +23,4 @@ class Interleave(trio.abc.Instrument):
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Called by Trio before each step of each task."""
-        self._hub.turn_if_due()
+        self._hub.turn_if_due(task)
