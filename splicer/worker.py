@@ -285,7 +285,7 @@ class Worker:
         counts = self._house.counts
         counts.accepted += 1
         stream = TcpStream(sock)
-        if counts.active + self._house.others().active >= self._house.rules.limits.connections:
+        if self._showing.is_full(self._house.rules.limits.connections):
             self._observer.connection_refused(peer, TooManyConnections())
             if self._turned_away < _TURNED_AWAY_AT_ONCE:
                 self._nursery.start_soon(self._turn_away, ClientLeg(stream, peer))

@@ -85,6 +85,10 @@ class Board:
         """The sums of `session.house.Counts` over all rows but one."""
         return [sum(self._words[column::_COLUMNS]) - self.row(number)[column] for column in range(*COUNTS.indices(16))]
 
+    def active(self, number: int) -> int:
+        """Client connections that are open in all rows but one."""
+        return self.connections - sum(self.row(number)[Column.READING : Column.WAITING + 1])
+
     def clear(self, number: int) -> None:
         """Its process is dead: only its totals stay, in row 0."""
         row, dead = self.row(number), self.row(0)

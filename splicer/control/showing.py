@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import trio
-from attrs import astuple
+import math
 
-from splicer.control.board import COUNTS, Board, Column
+import trio
+
+from splicer.control.board import Board, Column
 from splicer.control.metrics import Metrics
 from splicer.relay.hub import Hub
 from splicer.session.house import Counts, House
 from splicer.vault.client import VaultLink
 
 _SHOW = 0.1  # seconds between two looks of others at our numbers
+_TOLD = 0.01  # seconds that a look at theirs will do for
+_NEARLY = 64  # connections: nearer to the limit, each accept looks
 
 
 class Showing:
@@ -33,6 +36,8 @@ class Showing:
         self._metrics = metrics
         self.row = board.row(number)
         self.house: House | None = None  # until there is a configuration
+        self._elsewhere = 0  # client connections of all others
+        self._asked = -math.inf  # when these were looked at
 
     async def run(self) -> None:
         """Show that the loop runs, and how things stand, until cancelled."""
@@ -49,6 +54,19 @@ class Showing:
         self.publish()
         return Counts(*self._board.others(self._number))
 
+    # Sums over all rows take longer than the rest of an accept does, and are a little old anyway.
+    def is_full(self, limit: int) -> bool:
+        """Whether the workers together have as many client connections as they may.
+
+        Args:
+            limit: the most.
+        """
+        assert self.house is not None  # noqa: S101 - there is no connection before the configuration
+        active, now = self.house.counts.active, trio.current_time()
+        if now >= self._asked + _TOLD or active + self._elsewhere + _NEARLY >= limit:
+            self._asked, self._elsewhere = now, self._board.active(self._number)
+        return active + self._elsewhere >= limit
+
     def publish(self) -> None:
         """Show how things stand now."""
         row, house, pipes = self.row, self.house, self._hub.pipes
@@ -57,5 +75,8 @@ class Showing:
         row[Column.VAULT] = self._link.connected
         if house is not None:
             row[Column.EXCHANGES] = len(house.waiting)
-            for column, count in zip(range(*COUNTS.indices(len(row))), astuple(house.counts), strict=True):
-                row[column] = count
+            counts = house.counts
+            row[Column.ACCEPTED], row[Column.HANDLED] = counts.accepted, counts.handled
+            row[Column.REQUESTS] = counts.requests
+            row[Column.READING], row[Column.WRITING] = counts.reading, counts.writing
+            row[Column.WAITING] = counts.waiting

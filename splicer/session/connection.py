@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from enum import Enum, auto
 from ipaddress import ip_address
 
@@ -20,8 +19,11 @@ from splicer.session.client import ClientLeg
 from splicer.session.exchange import Exchange
 from splicer.session.forward import forward
 from splicer.session.house import House, Place, Rules
+from splicer.session.identity import identities
 from splicer.session.respond import answer_of, refusal, send_answer
 from splicer.session.tunnel import OpenTunnel, run_tunnel, shake_hands
+
+_IDENTITIES = identities()
 
 
 class Then(Enum):
@@ -88,7 +90,7 @@ class Connection:
 
     # Every request is told of once: here, unless it becomes a tunnel or a crash.
     async def _next_request(self) -> OpenTunnel | Then:
-        record = self._record = Record(id=secrets.token_hex(8), client=self._client.peer, started=trio.current_time())
+        record = self._record = Record(id=next(_IDENTITIES), client=self._client.peer, started=trio.current_time())
         try:
             outcome = await self._take_request(record)
         except BaseException as error:

@@ -1,0 +1,67 @@
+"""A worker's numbers on the board, and the limit that all workers share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from splicer.control.board import Board, Column
+from splicer.control.showing import Showing
+from splicer.session.house import Counts
+
+LIMIT = 1000
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    board = Board()
+    yield board
+    os.close(board.fd)
+
+
+def showing(board: Board, **counts: int) -> Showing:
+    """Of a worker in row 1 that has no tunnel."""
+    pipes = SimpleNamespace(idle=3, in_use=2)
+    hub, link = SimpleNamespace(tunnels=4, pipes=pipes), SimpleNamespace(connected=True)
+    shown = Showing(board, 1, cast("Any", hub), cast("Any", link), cast("Any", None))
+    shown.house = cast("Any", SimpleNamespace(counts=Counts(**counts), waiting={1, 2}))
+    return shown
+
+
+def test_others_see_all_of_its_numbers(board: Board) -> None:
+    showing(board, accepted=1, handled=2, requests=3, reading=4, writing=5, waiting=6).publish()
+    assert board.others(2) == [1, 2, 3, 4, 5, 6]
+    assert board.total(Column.EXCHANGES) == 2
+    assert [board.total(column) for column in (Column.TUNNELS, Column.PIPES_POOLED, Column.PIPES_PARKED)] == [4, 3, 2]
+    assert board.total(Column.VAULT) == 1
+
+
+@pytest.mark.parametrize(("elsewhere", "full"), [(399, False), (400, True), (401, True)])
+async def test_the_limit_is_that_of_all_workers_together(board: Board, elsewhere: int, full: bool) -> None:
+    worker = showing(board, reading=100, writing=200, waiting=300)
+    worker.publish()
+    board.row(7)[Column.WRITING] = elsewhere
+    assert worker.is_full(LIMIT) is full
+
+
+async def test_near_the_limit_each_look_is_a_new_one(board: Board, autojump_clock: MockClock) -> None:
+    worker = showing(board, writing=990)
+    assert not worker.is_full(LIMIT)
+    board.row(7)[Column.READING] = 10
+    assert worker.is_full(LIMIT)
+    board.row(7)[Column.READING] = 9
+    assert not worker.is_full(LIMIT)
+
+
+async def test_far_from_it_an_old_look_will_do_for_a_moment(board: Board, autojump_clock: MockClock) -> None:
+    worker = showing(board, writing=100)
+    assert not worker.is_full(LIMIT)
+    board.row(7)[Column.READING] = 2000
+    await trio.sleep(0.02)
+    assert worker.is_full(LIMIT)
