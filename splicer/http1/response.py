@@ -19,12 +19,13 @@ from splicer.http1.head import (
     framing_fields,
     split_fields,
 )
-from splicer.http1.headers import forwarded_trailers
+from splicer.http1.headers import forwarded_trailers, list_members
 from splicer.model import Header, Headers, RequestHead, ResponseHead
 
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?+\r\n" + FIELD_LINES + rb"\r\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: .*)?", re.DOTALL)
 _BEGINNING = b"HTTP/1."
+BODILESS = frozenset({204, 304})  # statuses that no body follows, whatever the head says (RFC 9112 §6.3)
 _END = h11.EndOfMessage()
 
 
@@ -37,6 +38,9 @@ class EndOfBody:
     """
 
     trailers: Headers = ()
+
+
+_WITHOUT_TRAILERS = EndOfBody()
 
 
 class ResponseParser:
@@ -52,13 +56,15 @@ class ResponseParser:
         self._request = request
         self._limit = limit
         self._protocol = protocol
-        self._raw = bytearray()
+        self._raw = b""
         self._searched = 0
-        self._final = False
         self._eof = False
+        self._chunked = False  # the answer's body: h11 has all that came behind the head, else it is in `_raw`
+        self._left: int | None = None  # bytes of a body that isn't chunked; None: all until the stream ends
+        self._persistent = False
         self._end: EndOfBody | None = None
 
-    # Made when a body needs framing: a handshake that ends in a 101 never does, and it is most of the work here.
+    # Made when there are chunks to be read, or a request body to be written: nothing else here costs as much.
     @cached_property
     def _h11(self) -> h11.Connection:
         request, connection = self._request, h11.Connection(h11.CLIENT, max_incomplete_event_size=self._limit)
@@ -78,7 +84,7 @@ class ResponseParser:
 
     def feed(self, data: bytes) -> None:
         """Take what the pod sent."""
-        if not self._final:
+        if not self._chunked:
             self._raw += data
         elif data:
             self._h11.receive_data(data)
@@ -86,7 +92,7 @@ class ResponseParser:
     def feed_eof(self) -> None:
         """Take the end of the pod's stream."""
         self._eof = True
-        if self._final:
+        if self._chunked:
             self._h11.receive_data(b"")
 
     def next_head(self) -> ResponseHead | None:
@@ -103,13 +109,9 @@ class ResponseParser:
         if end < 4:
             self._check_partial()
             return None
-        raw = bytes(self._raw[:end])
-        del self._raw[:end]
+        raw, self._raw = self._raw[:end], self._raw[end:]
         self._searched = 0
-        head = self._parse(raw)
-        if head.status >= 200:
-            self._to_body(raw)
-        return head
+        return self._parse(raw)
 
     def next_body(self) -> bytes | EndOfBody | None:
         """Take the next piece of the final response's body.
@@ -122,6 +124,20 @@ class ResponseParser:
         """
         if self._end is not None:
             return self._end
+        if self._chunked:
+            return self._next_chunk()
+        if data := self._raw[: self._left]:
+            self._raw = self._raw[len(data) :]
+            if self._left is not None:
+                self._left -= len(data)
+            return data
+        if self._left == 0 or (self._left is None and self._eof):
+            self._end = _WITHOUT_TRAILERS
+        elif self._eof:
+            raise BadAnswer(f"closed {self._left} bytes before the end of the body")
+        return self._end
+
+    def _next_chunk(self) -> bytes | EndOfBody | None:
         try:
             event = self._h11.next_event()
         except h11.RemoteProtocolError as error:
@@ -135,13 +151,14 @@ class ResponseParser:
     @property
     def trailing(self) -> bytes:
         """Bytes that came behind the message; after a 101, the first ones of the tunnel."""
-        return self._h11.trailing_data[0] if self._final else bytes(self._raw)
+        return self._h11.trailing_data[0] if self._chunked else self._raw
 
     @property
     def reusable(self) -> bool:
         """Whether another request may follow on the pod's connection."""
-        both_done = self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
-        return both_done and not self._eof and not self.trailing
+        if self._end is None or not self._persistent or self._eof or self.trailing:
+            return False
+        return not self._request.has_body or self._h11.our_state is h11.DONE
 
     def _check_partial(self) -> None:
         raw = self._raw
@@ -164,20 +181,28 @@ class ResponseParser:
         if accepted is None:
             raise BadAnswer(_diagnose(raw))
         minor, status, reason = accepted.groups()
-        body_framing(framing_fields(raw), minor, BadAnswer)
+        length, chunked = body_framing(framing_fields(raw), minor, BadAnswer)
         if status == b"101" and (self._protocol is None or minor == b"0"):
             raise BadAnswer("a 101 that nobody asked for")
 
-        return ResponseHead(
+        head = ResponseHead(
             status=int(status),
             reason=reason or b"",
             version="1.1" if minor == b"1" else "1.0",
             headers=split_fields(raw),
         )
+        # Informational heads frame nothing, and a 101 is the end of HTTP here.
+        if head.status >= 200:
+            self._persistent = minor == b"1" and b"close" not in list_members(head.values(b"connection"))
+            if self._request.method == "HEAD" or head.status in BODILESS:
+                self._left = 0
+            elif chunked:
+                self._to_chunks(raw)
+            else:
+                self._left = length
+        return head
 
-    # h11 is told of the final head alone: informational ones frame nothing, and a 101 is the end of HTTP here.
-    def _to_body(self, raw: bytes) -> None:
-        self._final = True
+    def _to_chunks(self, raw: bytes) -> None:
         if not self._request.has_body:
             self._h11.send(_END)
         self._h11.receive_data(raw)
@@ -186,10 +211,11 @@ class ResponseParser:
         except h11.RemoteProtocolError as error:
             raise BadAnswer(str(error)) from error
         if self._raw:
-            self._h11.receive_data(bytes(self._raw))
-            self._raw.clear()
+            self._h11.receive_data(self._raw)
+            self._raw = b""
         if self._eof:
             self._h11.receive_data(b"")
+        self._chunked = True
 
 
 @lru_cache(maxsize=64)

@@ -8,38 +8,41 @@ from http import HTTPStatus
 import h11
 
 from splicer.errors import BadAnswer
-from splicer.http1.headers import forwarded_headers, forwarded_trailers, serialize_fields
+from splicer.http1.headers import forwarded_headers, forwarded_trailers, list_members, serialize_fields
+from splicer.http1.response import BODILESS
 from splicer.model import Header, Headers, RequestHead
 
 _PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 _LENGTH = frozenset({b"content-length"})
 _CLOSE: Header = (b"Connection", b"close")
+_READ_WHOLE = (h11.DONE, h11.MIGHT_SWITCH_PROTOCOL)  # the latter: it asked for an upgrade that nobody granted
 _CHUNKED: Header = (b"Transfer-Encoding", b"chunked")
-_BODILESS = frozenset({204, 304})
 
 
 class ResponseWriter:
     """One answer to one request.
 
     Args:
-        server: the connection that `parse_request` returned with the request; it decides the framing and
-            whether the client's connection persists.
+        server: the connection that `parse_request` returned with the request; it frames a body without a length,
+            and knows whether the request was read whole.
         request: the client's.
     """
 
     def __init__(self, server: h11.Connection, request: RequestHead) -> None:
         self._server = server
         self._request = request
+        self._left: int | None = None  # bytes of the body; None: h11 frames it
         self._chunked = False
+        self._close = request.version == "1.0" or b"close" in list_members(request.values(b"connection"))
+        self._complete = False
 
     def informational(self, status: int, reason: bytes, headers: Headers) -> bytes:
         """Write a 1xx head; b"" for an HTTP/1.0 client, which knows none (RFC 9110 §15.2)."""
         if self._request.version == "1.0":
             return b""
-        self._server.send(h11.InformationalResponse(status_code=status, headers=[]))
         return _head(status, reason, forwarded_headers(headers, drop=_LENGTH))
 
-    # The head never names a framing other than the one h11 goes on to use.
+    # The head never names a framing other than the one that `body` and `end` go on to use.
     def head(self, status: int, reason: bytes, headers: Headers, *, close: bool) -> bytes:
         """Write the final head.
 
@@ -50,15 +53,17 @@ class ResponseWriter:
             close: the connection ends after this answer.
         """
         fields = forwarded_headers(headers, drop=_LENGTH if status == HTTPStatus.NO_CONTENT else frozenset())
-        bodiless = self._request.method == "HEAD" or status in _BODILESS
-        told = [header for header in fields if header[0].lower() == b"content-length"]
-        if close:
-            told.append(_CLOSE)
-        heard = self._server.send(h11.Response(status_code=status, headers=told))
-        if not bodiless and b"\r\nTransfer-Encoding: chunked\r\n" in heard:
-            self._chunked = True
+        self._close = self._close or close
+        if self._request.method == "HEAD" or status in BODILESS:
+            self._left = 0
+        else:
+            self._left = next((int(value) for name, value in fields if name.lower() == b"content-length"), None)
+        if self._left is None:
+            self._server.send(h11.Response(status_code=status, headers=[]))
+            self._chunked = self._request.version == "1.1"
+        if self._chunked:
             fields.append(_CHUNKED)
-        if b"\r\nConnection: close\r\n" in heard:
+        if self._close:
             fields.append(_CLOSE)
         return _head(status, reason, fields)
 
@@ -68,7 +73,12 @@ class ResponseWriter:
         Raises:
             BadAnswer: it is more than the head announced.
         """
-        return self._frame(h11.Data(data=data))
+        if self._left is None:
+            return self._server.send(h11.Data(data=data))
+        self._left -= len(data)
+        if self._left < 0:
+            raise BadAnswer("the body is longer than announced")
+        return data
 
     def end(self, trailers: Iterable[Header] = ()) -> bytes:
         """Frame the end of the body; only a chunked one carries trailers.
@@ -76,18 +86,17 @@ class ResponseWriter:
         Raises:
             BadAnswer: the body is shorter than the head announced.
         """
-        return self._frame(h11.EndOfMessage(headers=forwarded_trailers(trailers) if self._chunked else []))
+        if self._left:
+            raise BadAnswer("the body is shorter than announced")
+        self._complete = True
+        if self._left is None:
+            return self._server.send(h11.EndOfMessage(headers=forwarded_trailers(trailers) if self._chunked else []))
+        return b""
 
     @property
     def persistent(self) -> bool:
         """Whether the client's connection can take another request: both messages are complete, nobody closes."""
-        return self._server.our_state is h11.DONE and self._server.their_state is h11.DONE
-
-    def _frame(self, event: h11.Data | h11.EndOfMessage) -> bytes:
-        try:
-            return self._server.send(event)
-        except h11.LocalProtocolError as error:
-            raise BadAnswer(str(error)) from error
+        return self._complete and not self._close and self._server.their_state in _READ_WHOLE
 
 
 def simple_response(
@@ -110,14 +119,14 @@ def simple_response(
         close: the connection ends after this answer.
     """
     fields: list[Header] = []
-    if status not in _BODILESS:
+    if status not in BODILESS:
         fields.append((b"Content-Type", content_type.encode("latin-1")))
         fields.append((b"Content-Length", b"%d" % len(body)))
     fields += extra
     if close:
         fields.append(_CLOSE)
     head = _head(status, _PHRASES.get(status, b""), fields)
-    return head if head_only or status in _BODILESS else head + body
+    return head if head_only or status in BODILESS else head + body
 
 
 def _head(status: int, reason: bytes, fields: Iterable[Header]) -> bytes:

@@ -1,0 +1,68 @@
+"""The name server of a run: an address for each pod, RFC 1035.
+
+with serving(job.pods, "pods.bench") as nameserver:
+    Job(..., nameserver=nameserver)
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from dnslib import QTYPE, RCODE, RR, A, DNSError, DNSRecord
+
+from bench.peers.base import Address
+
+_TTL = 10  # seconds
+_LARGEST = 4096  # bytes of a question
+
+
+@contextmanager
+def serving(pods: Iterable[tuple[str, str]], domain: str, host: str = "127.0.0.1") -> Iterator[Address]:
+    """Answer over UDP, in a thread: few questions come, for whoever asks may remember for 10 s.
+
+    Args:
+        pods: names and addresses.
+        domain: the suffix of all names.
+        host: where to listen; on any free port.
+
+    Yields:
+        where it listens.
+    """
+    addresses = {f"{name}.{domain}.".lower(): address for name, address in pods}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((host, 0))
+        thread = threading.Thread(target=_serve, args=(sock, addresses), daemon=True)
+        thread.start()
+        try:
+            yield sock.getsockname()
+        finally:
+            sock.sendto(b"", sock.getsockname())
+            thread.join()
+
+
+# Its own datagram is the word to stop: to close a socket wakes up nobody who waits for it.
+def _serve(sock: socket.socket, addresses: Mapping[str, str]) -> None:
+    ours = sock.getsockname()
+    while True:
+        wire, client = sock.recvfrom(_LARGEST)
+        if client == ours:
+            return
+        try:
+            asked = DNSRecord.parse(wire)
+        except DNSError:
+            continue
+        sock.sendto(_answer(asked, addresses), client)
+
+
+# A name that is there has no error, whatever is asked of it: RFC 2308 §2.2.
+def _answer(asked: DNSRecord, addresses: Mapping[str, str]) -> bytes:
+    reply = asked.reply()
+    address = addresses.get(str(asked.q.qname).lower())
+    if address is None:
+        reply.header.rcode = RCODE.NXDOMAIN
+    elif asked.q.qtype == QTYPE.A:
+        reply.add_answer(RR(asked.q.qname, QTYPE.A, rdata=A(address), ttl=_TTL))
+    return bytes(reply.pack())

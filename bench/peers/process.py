@@ -1,0 +1,146 @@
+"""A peer as a tree of processes: started on its processors, waited for, and ended whole."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bench.peers.base import Address, PeerFailed, Proxy
+
+_PATIENCE = 20.0  # seconds until it serves
+_LOOK = 0.01  # seconds between two looks
+_LINES = 5  # of what it said
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)  # by a scenario; the second is a master's that goes with its worker
+
+
+class Tree(Proxy):
+    """All processes of a session (setsid(2)); a context manager.
+
+    Args:
+        name: the peer's.
+        command: of its first process, which leads the session.
+        address: where it will answer GET /health.
+        home: a directory of its own; what it says goes to a file there.
+        cpus: what it may run on, with all its descendants.
+        environ: what its environment has besides ours.
+
+    Raises:
+        PeerFailed: it does not serve within 20 s; or, at the end, it had ended by itself.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        address: Address,
+        home: Path,
+        cpus: Collection[int],
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.address = address
+        self.home = home
+        self._name = name
+        self._said = home / "stderr"
+        with _confined(cpus), self._said.open("wb") as said:
+            self.leader = subprocess.Popen(  # noqa: S603 - our own
+                command,
+                env={**os.environ, **(environ or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                start_new_session=True,
+            )
+        try:
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.prlimit(self.leader.pid, resource.RLIMIT_NOFILE, (most, most))
+            self._wait()
+        except BaseException:
+            self._end()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        code = self.leader.poll()
+        self._end()
+        if kind is None and code is not None and code not in _KILLED:
+            raise self._failed(f"ended by itself ({code})")
+
+    def pids(self) -> list[int]:
+        """All of its processes that live."""
+        return [pid for pid, _ in session_of(self.leader.pid)]
+
+    def workers(self) -> list[int]:
+        """The only process, unless there are others."""
+        return [self.leader.pid] if self.leader.poll() is None else []
+
+    def _wait(self) -> None:
+        late = time.monotonic() + _PATIENCE
+        while not serves(self.address):
+            if (code := self.leader.poll()) is not None:
+                raise self._failed(f"did not start ({code})")
+            if time.monotonic() > late:
+                raise self._failed(f"did not answer within {_PATIENCE:g} s")
+            time.sleep(_LOOK)
+
+    def _failed(self, what: str) -> PeerFailed:
+        lines = self._said.read_text(errors="replace").splitlines()[-_LINES:]
+        return PeerFailed(f"{self._name} {what}: {' | '.join(lines)}")
+
+    # What is being started while others are killed is found in the next turn.
+    def _end(self) -> None:
+        while left := self.pids():
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.leader.poll()
+            time.sleep(_LOOK)
+        self.leader.wait()
+
+
+# The processors belong to a thread, and to all that it starts.
+@contextmanager
+def _confined(cpus: Collection[int]) -> Iterator[None]:
+    ours = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, ours)
+
+
+def serves(address: Address) -> bool:
+    """Whether GET /health is answered with 200 there."""
+    line = http.client.HTTPConnection(*address, timeout=1.0)
+    try:
+        line.request("GET", "/health")
+        return line.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        line.close()
+
+
+def session_of(leader: int) -> list[tuple[int, str]]:
+    """All living processes of a session, and their command lines; proc(5)."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):  # it has ended since
+                words = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                if int(words[3]) == leader and words[0] not in "ZX":
+                    title = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    found.append((int(entry.name), title.strip()))
+    return sorted(found)

@@ -1,0 +1,61 @@
+"""Where a peer's program is, and what it says of itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from attrs import frozen
+
+from bench.peers.base import PeerFailed
+
+_PLACES = (str(Path(sys.executable).parent), "/usr/sbin", "/usr/local/sbin")  # besides PATH
+
+
+@frozen
+class Program:
+    """A program that may be installed.
+
+    Args:
+        name: its file's.
+        install: how one gets it: "apt-get install nginx".
+        asked: the arguments with which it tells its version.
+        told: the version in its answer, as group 1.
+    """
+
+    name: str
+    install: str
+    asked: str
+    told: str
+
+    def missing(self) -> str | None:
+        """Why it can't be run, in one line."""
+        return None if self._found() else f"{self.name} is not installed: {self.install}"
+
+    @property
+    def path(self) -> str:
+        """Its file.
+
+        Raises:
+            PeerFailed: there is none.
+        """
+        if (found := self._found()) is None:
+            raise PeerFailed(self.missing())
+        return found
+
+    def version(self) -> str:
+        """As it tells itself."""
+        answer = subprocess.run(  # noqa: S603 - our own
+            [self.path, self.asked], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        ).stdout
+        found = re.search(self.told, answer)
+        if found is None:
+            raise PeerFailed(f"{self.name} {self.asked} says no version: {answer[:200]!r}")
+        return found[1]
+
+    def _found(self) -> str | None:
+        return shutil.which(self.name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_PLACES]))
