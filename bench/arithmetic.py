@@ -1,0 +1,247 @@
+"""How many calls an edge can carry, on paper: pure functions of costs, of the load, and of a node's limits.
+
+- A call of f frames a second each way costs 2 f frames, one way, and one handshake in its length of W seconds.
+- A connection that its own side closes first keeps its port for 60 s more, and its conntrack entry for as long as
+  ``nf_conntrack_tcp_timeout_time_wait`` says: so the ended calls of that time count as well. Where N calls live, N / W
+  end in a second (Little's law).
+"""
+
+# ruff: noqa: RUF001 - the formulas have signs that letters look like
+from __future__ import annotations
+
+import math
+
+from attrs import frozen
+
+TIME_WAIT = 60.0  # seconds; TCP_TIMEWAIT_LEN in include/net/tcp.h
+DESCRIPTORS = 2  # of a call, in its worker and again in the vault; see "have enough descriptors" in the README
+OWN_DESCRIPTORS = 64  # allowed to a process for all but calls: listeners, channels, pipes, log
+ENTRIES = 2  # of conntrack: the client's connection and the pod's
+GIB = 1024**3
+
+
+@frozen
+class Costs:
+    """What one call takes.
+
+    Args:
+        frame_us: CPU microseconds for a frame, one way.
+        handshake_us: CPU microseconds for a new call.
+        process_bytes: memory of splicer's processes for a call.
+        kernel_bytes: memory of the kernel for a call's two sockets, with nothing in their buffers.
+        base_bytes: memory of an edge without calls and workers: supervisor, spare and admin process.
+        worker_bytes: memory of a worker without calls.
+    """
+
+    frame_us: float
+    handshake_us: float
+    process_bytes: float
+    kernel_bytes: float
+    base_bytes: float
+    worker_bytes: float
+
+    @property
+    def call_bytes(self) -> float:
+        """Memory of a call."""
+        return self.process_bytes + self.kernel_bytes
+
+    def empty_bytes(self, workers: int) -> float:
+        """Memory of an edge without calls."""
+        return self.base_bytes + workers * self.worker_bytes
+
+
+@frozen
+class Load:
+    """What calls do.
+
+    Args:
+        frame_rate: frames a second, each way.
+        call_seconds: the mean length of a call.
+        core_share: how much of a core may be used in the mean; the rest is for peaks.
+        burst: new calls a second that all edges together must stand; less than what the mean brings is no burst.
+    """
+
+    frame_rate: float = 50.0
+    call_seconds: float = 180.0
+    core_share: float = 0.7
+    burst: float = 0.0
+
+    def new_calls(self, calls: int) -> float:
+        """A second, while so many calls live."""
+        return max(calls / self.call_seconds, self.burst)
+
+
+@frozen
+class Node:
+    """What one edge pod has; None: not known, or not in use, and so no limit.
+
+    Args:
+        cores: for splicer, each with a worker.
+        memory: bytes.
+        nofile: RLIMIT_NOFILE, the hard one.
+        file_max: fs.file-max.
+        ports: how many net.ipv4.ip_local_port_range has.
+        conntrack: nf_conntrack_max.
+        conntrack_time_wait: nf_conntrack_tcp_timeout_time_wait, seconds.
+        connections: ``connections`` under ``[limits]``.
+        packets: that its network takes in a second, in and out together.
+        sources: addresses from which it connects to pods.
+    """
+
+    cores: int
+    memory: int | None = None
+    nofile: int | None = None
+    file_max: int | None = None
+    ports: int | None = None
+    conntrack: int | None = None
+    conntrack_time_wait: float = 120.0
+    connections: int | None = None
+    packets: float | None = None
+    sources: int = 1
+
+
+@frozen
+class Resource:
+    """How many calls something suffices for.
+
+    Args:
+        name: what it is.
+        calls: so many.
+        formula: how that comes about, with the numbers put in.
+        remedy: what to do for more.
+    """
+
+    name: str
+    calls: int
+    formula: str
+    remedy: str
+
+
+@frozen
+class Demand:
+    """What a number of calls needs in all."""
+
+    calls: int
+    new_calls: float
+    cores: int
+    edges: int
+    memory: float
+    frames: float
+    packets: float
+
+
+def call_us(costs: Costs, load: Load) -> float:
+    """CPU microseconds of a call for each second that it lasts."""
+    return 2 * load.frame_rate * costs.frame_us + costs.handshake_us / load.call_seconds
+
+
+def calls_per_core(costs: Costs, load: Load) -> int:
+    """What one core carries."""
+    return math.floor(load.core_share * 1e6 / call_us(costs, load))
+
+
+def call_packets(load: Load) -> float:
+    """Packets a second for a call: each frame comes in and goes out, and each may have an ACK of its own."""
+    return 2 * load.frame_rate * 2 * 2
+
+
+# More calls never need fewer cores: each term grows with them.
+def cores(costs: Costs, load: Load, calls: int) -> int:
+    """How many so many calls need."""
+    used = calls * 2 * load.frame_rate * costs.frame_us + load.new_calls(calls) * costs.handshake_us
+    return math.ceil(used / 1e6 / load.core_share)
+
+
+def demand(costs: Costs, load: Load, calls: int, edge: int, workers: int) -> Demand:
+    """What a number of calls needs.
+
+    Args:
+        costs: of one.
+        load: what they do.
+        calls: how many.
+        edge: how many one edge carries.
+        workers: of one edge.
+    """
+    edges = math.ceil(calls / edge)
+    return Demand(
+        calls=calls,
+        new_calls=load.new_calls(calls),
+        cores=cores(costs, load, calls),
+        edges=edges,
+        memory=calls * costs.call_bytes + edges * costs.empty_bytes(workers),
+        frames=calls * 2 * load.frame_rate,
+        packets=calls * call_packets(load),
+    )
+
+
+def resources(costs: Costs, load: Load, node: Node, pods: int) -> list[Resource]:
+    """How many calls each resource of one edge suffices for: what ends first comes first.
+
+    Args:
+        costs: of a call.
+        load: what calls do.
+        node: what there is.
+        pods: among which the calls are spread evenly.
+    """
+    found = [_cpu(costs, load, node), *_descriptors(node), *_network(load, node, pods), *_memory(costs, node)]
+    if node.connections is not None:
+        formula = f"{node.connections:,}, client connections of all workers together"
+        remedy = "raise connections under [limits] in routing.toml"
+        found.append(Resource("splicer's own limit", node.connections, formula, remedy))
+    return sorted(found, key=lambda one: one.calls)
+
+
+def _cpu(costs: Costs, load: Load, node: Node) -> Resource:
+    each = call_us(costs, load)
+    calls = math.floor(node.cores * load.core_share * 1e6 / each)
+    formula = f"{node.cores} cores × {load.core_share:g} × 1,000,000 µs/s / {each:,.1f} µs/s"
+    return Resource("CPU", calls, formula, "more cores, or more edges")
+
+
+def _descriptors(node: Node) -> list[Resource]:
+    """A duplicate in the vault is a descriptor of its own, but the same open file."""
+    found = []
+    if node.nofile is not None:
+        each = max(0, node.nofile - OWN_DESCRIPTORS) // DESCRIPTORS
+        formula = f"({node.nofile:,} - {OWN_DESCRIPTORS}) / {DESCRIPTORS} a call"
+        remedy = "raise the hard RLIMIT_NOFILE, up to fs.nr_open, and that if need be"
+        found.append(Resource("descriptors of the vault", each, formula, remedy))
+        workers = f"{node.cores} workers × {formula}"
+        found.append(Resource("descriptors of the workers", node.cores * each, workers, remedy))
+    if node.file_max is not None:
+        formula = f"{node.file_max:,} / {DESCRIPTORS} a call"
+        found.append(Resource("open files of the node", node.file_max // DESCRIPTORS, formula, "raise fs.file-max"))
+    return found
+
+
+def _network(load: Load, node: Node, pods: int) -> list[Resource]:
+    found = []
+    if node.ports is not None:
+        calls = math.floor(pods * node.sources * node.ports / (1 + TIME_WAIT / load.call_seconds))
+        formula = (
+            f"{pods:,} pods × {node.sources} source addresses × {node.ports:,} ports "
+            f"/ (1 + {TIME_WAIT:g} s TIME_WAIT / {load.call_seconds:g} s)"
+        )
+        remedy = "widen net.ipv4.ip_local_port_range, or more pods, or more edges"
+        found.append(Resource("ports towards the pods", calls, formula, remedy))
+    if node.conntrack is not None:
+        wait = node.conntrack_time_wait
+        calls = math.floor(node.conntrack / (ENTRIES * (1 + wait / load.call_seconds)))
+        formula = f"{node.conntrack:,} / ({ENTRIES} entries × (1 + {wait:g} s / {load.call_seconds:g} s))"
+        remedy = "raise nf_conntrack_max, or exempt the edge's connections (NOTRACK)"
+        found.append(Resource("conntrack", calls, formula, remedy))
+    if node.packets is not None:
+        each = call_packets(load)
+        formula = f"{node.packets:,.0f} a second / {each:g} a call, an ACK for every frame"
+        found.append(Resource("packets", math.floor(node.packets / each), formula, "more edges, on other nodes"))
+    return found
+
+
+def _memory(costs: Costs, node: Node) -> list[Resource]:
+    if node.memory is None:
+        return []
+    empty = costs.empty_bytes(node.cores)
+    calls = max(0, math.floor((node.memory - empty) / costs.call_bytes))
+    have, each = f"{node.memory / GIB:,.1f} GiB", f"{costs.call_bytes / 1024:,.1f} KiB a call"
+    formula = f"({have} - {empty / 2**20:,.0f} MiB without calls) / {each}"
+    return [Resource("memory", calls, formula, "more memory, or more edges")]

@@ -1,0 +1,157 @@
+"""The bench's command line."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, TypeVar
+
+from bench import peers, scenarios
+from bench.progress import progress
+from bench.report.write import RESULTS, write
+from bench.run import Asked, Run
+from bench.traffic.driver import TrafficFailed
+
+T = TypeVar("T")
+
+_MINE = "splicer"
+_EVERY = "all"
+_PEERS = {peer.name: peer for peer in peers.ALL}
+_FAILED, _USAGE = 1, 2
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is asked for, and write it down.
+
+    Returns:
+        The exit code: 0; 1: splicer itself could not be measured, or no report be written; 2: wrong usage; 130:
+        interrupted, and what was measured until then is written.
+    """
+    asked, out = _asked(arguments)
+    if asked is None:
+        _list()
+        return 0
+    return _run(asked, out)
+
+
+def _run(asked: Asked, out: Path) -> int:
+    shown = progress()
+    run = Run(asked, shown)
+    code = 0
+    try:
+        with _interruptible():
+            run.execute()
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except TrafficFailed as failed:
+        sys.stderr.write(f"{failed}\n")
+        code = _FAILED
+    finally:
+        shown.end()
+    report = run.report()
+    for skipped in report.skipped:
+        where = f" in {skipped.scenario}" if skipped.scenario else ""
+        sys.stderr.write(f"skipped: {skipped.peer}{where}: {skipped.reason}\n")
+    try:
+        for path in write(report, out) if report.figures else ():
+            sys.stdout.write(f"{path}\n")
+    except OSError as error:
+        sys.stderr.write(f"the report can't be written: {error}\n")
+        return _FAILED
+    return code or (_FAILED if any(skipped.peer == _MINE for skipped in report.skipped) else 0)
+
+
+# Once: all that was started has to be ended, and nobody's impatience may prevent that.
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGINT and SIGTERM raise KeyboardInterrupt."""
+    numbers = signal.SIGINT, signal.SIGTERM
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for further in numbers:
+            signal.signal(further, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _list() -> None:
+    sys.stdout.write("scenarios:\n")
+    for scenario in scenarios.ALL.values():
+        sys.stdout.write(f"  {scenario.name:12}{scenario.about}\n")
+    sys.stdout.write("peers:\n")
+    for peer in peers.ALL:
+        sys.stdout.write(f"  {peer.name:12}{peer.missing() or peer.version()}\n")
+
+
+# ---- arguments ----
+
+
+class _Parser(argparse.ArgumentParser):
+    """What is wrong is said in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """See `argparse.ArgumentParser.error`."""
+        self.exit(_USAGE, f"{self.prog}: {message}\n")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="python -m bench", description="splicer side by side with other proxies.")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="some of --list, or all")
+    parser.add_argument("--peers", metavar="NAME,NAME", help="beside splicer, some of --list; else all")
+    parser.add_argument("--seconds", type=_seconds, help="of one load; else what each scenario thinks right")
+    parser.add_argument("--repeat", type=_repeat, help="repetitions; else 3 (--quick: 1), of some scenarios fewer")
+    parser.add_argument("--quick", action="store_true", help="under two minutes")
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where reports are: %(default)s")
+    parser.add_argument("--list", action="store_true", help="what there is to measure, and whom")
+    return parser
+
+
+def _asked(arguments: Sequence[str] | None) -> tuple[Asked | None, Path]:
+    """What is to be measured, None if it is to be listed; and where the report goes."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.list:
+        return None, given.out
+    names = [_MINE, *given.peers.split(",")] if given.peers else [_EVERY]
+    asked = Asked(
+        _chosen(parser, "scenario", given.scenarios or [_EVERY], scenarios.ALL),
+        _chosen(parser, "peer", names, _PEERS),
+        given.repeat or (1 if given.quick else None),
+        given.seconds,
+        given.quick,
+    )
+    return asked, given.out
+
+
+def _chosen(parser: _Parser, kind: str, names: Sequence[str], there: Mapping[str, T]) -> list[T]:
+    """Those of these names, each once, in the order in which a whole run has them."""
+    if unknown := [name for name in names if name not in there and name != _EVERY]:
+        parser.error(f"no {kind} {unknown[0]!r}; there is {', '.join(there)}, {_EVERY}")
+    return [one for name, one in there.items() if name in names or _EVERY in names]
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) < math.inf:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+
+
+def _repeat(text: str) -> int:
+    with suppress(ValueError):
+        if (repeat := int(text)) > 0:
+            return repeat
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")

@@ -1,0 +1,189 @@
+"""Whether splicer has fallen behind: the ratios of a run against those in expected.toml.
+
+    python -m bench.guard [RESULT.json] [--expected bench/expected.toml]
+
+The exit code is 1 if one is less than expected by more than its tolerance, 2 if a file can't be used. What was not
+measured is said to be so, and is no failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from attrs import field, frozen
+from cattrs import Converter
+
+from bench.model import MORE_IS_BETTER, Report
+from bench.report.store import NoReport, one_line, read
+from bench.report.words import MINE, against, times
+from bench.report.write import LATEST
+
+EXPECTED = Path(__file__).parent / "expected.toml"
+
+
+@frozen
+class Expect:
+    """A ratio that is expected.
+
+    Args:
+        figure: a key of `MORE_IS_BETTER`.
+        peer: whom splicer is compared with.
+        ratio: how many times better splicer is; below 1 it is worse.
+        tolerance: what part of the ratio it may lack.
+    """
+
+    figure: str
+    peer: str
+    ratio: float
+    tolerance: float
+
+    @property
+    def least(self) -> float:
+        """What is just good enough."""
+        return self.ratio * (1 - self.tolerance)
+
+
+@frozen
+class _Expected:
+    expect: tuple[Expect, ...] = field(converter=tuple)
+
+
+class BadExpected(Exception):
+    """An expected.toml that can't be used; one line."""
+
+
+class Outcome(StrEnum):
+    """What is made of a comparison; only FELL is a failure."""
+
+    HOLDS = "ok"
+    FELL = "fell"
+    LOAD_BOUND = "load-bound"
+    SKIPPED = "skipped"
+
+
+@frozen
+class Verdict:
+    """One comparison.
+
+    Args:
+        expect: what was expected.
+        measured: the ratio, if there is one.
+        outcome: what is made of it.
+        why: in one line, where the numbers don't say it.
+    """
+
+    expect: Expect
+    measured: float | None
+    outcome: Outcome
+    why: str = ""
+
+
+def expectations(path: Path) -> tuple[Expect, ...]:
+    """What a file expects.
+
+    Raises:
+        BadExpected: it can't be used.
+    """
+    try:
+        found = Converter(forbid_extra_keys=True).structure(tomllib.loads(path.read_text("utf-8")), _Expected).expect
+    except OSError as error:
+        raise BadExpected(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadExpected(f"{path} is no TOML: {error}") from None
+    except Exception as error:  # noqa: BLE001 - cattrs raises whatever a wrong value leads to
+        raise BadExpected(f"{path}: {one_line(error)}") from None
+    for number, one in enumerate(found, 1):
+        if fault := _fault(one):
+            raise BadExpected(f"{path}: expect {number}: {fault}")
+    return found
+
+
+def _fault(one: Expect) -> str:
+    if one.figure not in MORE_IS_BETTER:
+        return f"no figure {one.figure!r} is compared; those that are: {', '.join(MORE_IS_BETTER)}"
+    if one.peer == MINE:
+        return f"{MINE} is not compared with itself"
+    if not 0 < one.ratio < float("inf"):
+        return f"ratio must be above 0, not {one.ratio:g}"
+    return "" if 0 <= one.tolerance < 1 else f"tolerance must be from 0 to below 1, not {one.tolerance:g}"
+
+
+def verdicts(report: Report, expected: Iterable[Expect]) -> list[Verdict]:
+    """What is made of a run."""
+    return [_verdict(report, one) for one in expected]
+
+
+# A load at its limit makes a rate too small, never too great. Where splicer's own is bound, the true ratio is the
+# measured one or better: too little proves nothing. Where only the peer's is, the true ratio is the measured one or
+# worse: too little stands, and enough is to be taken with a grain of salt.
+def _verdict(report: Report, one: Expect) -> Verdict:
+    measured = against(report, one.figure, one.peer)
+    if measured is None:
+        return Verdict(one, None, Outcome.SKIPPED, _missing(report, one))
+    rate = MORE_IS_BETTER[one.figure]
+    mine, its = (rate and _bound(report, one.figure, peer) for peer in (MINE, one.peer))
+    if measured >= one.least:
+        return Verdict(one, measured, Outcome.HOLDS, "but the load limited the peer" if its else "")
+    if mine:
+        return Verdict(one, measured, Outcome.LOAD_BOUND, "the load limited splicer: it is not judged")
+    return Verdict(one, measured, Outcome.FELL, f"less than {times(one.least)}")
+
+
+def _bound(report: Report, key: str, peer: str) -> bool:
+    """Whether so many repetitions were limited by the load that their median was."""
+    figure = report.figure(key, peer)
+    return figure is not None and 2 * figure.load_bound >= len(figure.values)
+
+
+def _missing(report: Report, one: Expect) -> str:
+    """Why there is nothing to compare."""
+    scenario = one.figure.partition(".")[0]
+    for peer in (MINE, one.peer):
+        if report.figure(one.figure, peer) is None:
+            told = (left.reason for left in report.skipped if left.peer == peer and left.scenario in ("", scenario))
+            return f"{peer}: {' '.join(next(told, 'not in this run').split())}"
+    return "below zero: less than the noise"
+
+
+def table(found: Sequence[Verdict]) -> str:
+    """All comparisons, one a line, with a line on top."""
+    rows = [("figure", "peer", "expected", "tolerance", "measured", "verdict")]
+    for one in found:
+        measured = "-" if one.measured is None else times(one.measured)
+        verdict = f"{one.outcome}: {one.why}" if one.why else one.outcome.value
+        expect = one.expect
+        rows.append(
+            (expect.figure, expect.peer, times(expect.ratio), f"{expect.tolerance:.0%}", measured, verdict),
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See above.
+
+    Returns:
+        The exit code.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.guard", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("result", nargs="?", type=Path, default=LATEST, metavar="RESULT.json", help="%(default)s")
+    parser.add_argument("--expected", type=Path, default=EXPECTED, metavar="FILE")
+    asked = parser.parse_args(arguments)
+    try:
+        found = verdicts(read(asked.result), expectations(asked.expected))
+    except (NoReport, BadExpected) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(table(found))
+    return 1 if any(one.outcome is Outcome.FELL for one in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

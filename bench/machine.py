@@ -1,0 +1,189 @@
+"""The machine: what it is, which processors are whose, and what processes take of it.
+
+A process' CPU time is its user and system time with all its threads, those that ended too, and with the children that
+it has waited for. So over a tree of processes the sum only grows, whoever ends in between. It is read from the
+process' CPU clock (nanoseconds; clock_getcpuclockid(3)) because /proc/PID/stat counts in steps of 10 ms, which is
+a tenth of what a good proxy uses in a second.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_CPUCLOCK_SCHED = 2  # which of a process' clocks: linux/posix-timers_types.h
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD, linux/sched.h
+_FLAGS, _PARENT, _REAPED = 6, 1, slice(13, 15)  # fields of /proc/PID/stat after the name, proc_pid_stat(5)
+_MUCH = 0.05  # of the machine: what others may take before the report says so
+
+
+@frozen
+class Processors:
+    """Whose which processor is: the proxy's come first, the load has the others.
+
+    Args:
+        allowed: those that this process may use.
+    """
+
+    allowed: tuple[int, ...]
+
+    @classmethod
+    def of_this_process(cls) -> Processors:
+        """Those of its affinity mask."""
+        return cls(tuple(sorted(os.sched_getaffinity(0))))
+
+    def proxy(self, workers: int = 1) -> frozenset[int]:
+        """One for each worker."""
+        return frozenset(self.allowed[:workers])
+
+    def load(self, workers: int = 1) -> frozenset[int]:
+        """All others; the last one when none is left."""
+        return frozenset(self.allowed[workers:] or self.allowed[-1:])
+
+    def shared(self, workers: int = 1) -> bool:
+        """Whether load and proxy meet on a processor."""
+        return not self.proxy(workers).isdisjoint(self.load(workers))
+
+
+@contextmanager
+def pinned(cpus: Collection[int]) -> Iterator[None]:
+    """This process, and whatever it starts, runs on these processors only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def description(processors: Processors) -> dict[str, str]:
+    """The machine in a few lines: label to text."""
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "CPU": model[1] if model else platform.machine(),
+        "processors": f"{len(processors.allowed)} of {os.cpu_count()}",
+        "proxy on": _listed(processors.proxy()),
+        "load on": _listed(processors.load()),
+        "memory": f"{total / 2**30:.1f} GiB",
+        "kind": "virtual machine" if re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo, re.MULTILINE) else "hardware",
+        "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+    }
+
+
+def _listed(cpus: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(cpus)))
+
+
+# ---- what processes take ----
+
+
+def cpu_seconds(pids: Collection[int]) -> float:
+    """User and system time of these processes together, with the children they have waited for."""
+    return sum(map(_cpu, pids))
+
+
+def settled_cpu_seconds(pids: Collection[int], patience: float = 1.0) -> float:
+    """The same, once what is under way is done: when 50 ms have cost less than 1 ms, or after `patience` seconds."""
+    end = time.monotonic() + patience
+    used = cpu_seconds(pids)
+    while time.monotonic() < end:
+        time.sleep(0.05)
+        before, used = used, cpu_seconds(pids)
+        if used - before < 0.001:
+            break
+    return used
+
+
+def resident(pids: Collection[int]) -> int:
+    """Bytes of resident memory of these processes together.
+
+    From smaps_rollup: the count in /proc/PID/statm is off by up to 256 KiB a processor, to keep it cheap.
+    """
+    return sum(map(_resident, pids))
+
+
+def _cpu(pid: int) -> float:
+    try:
+        own = time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED)
+        reaped = sum(map(int, _stat(pid)[_REAPED]))
+    except OSError:
+        return 0.0  # it has just ended, and is in its parent's sum
+    return own + reaped / _TICKS
+
+
+def _resident(pid: int) -> int:
+    try:
+        found = re.search(r"^Rss:\s+(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(found[1]) * 1024 if found else 0
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields after the name, which may hold blanks and brackets itself."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+# ---- what others take ----
+
+
+@frozen
+class Load:
+    """A look at the whole machine.
+
+    Args:
+        when: on the monotonic clock.
+        others: CPU seconds so far of all processes but ours and the kernel's.
+        stolen: CPU seconds so far in which the host ran something else.
+    """
+
+    when: float
+    others: float
+    stolen: float
+
+    @classmethod
+    def now(cls, ours: Collection[int] = ()) -> Load:
+        """As it stands.
+
+        Args:
+            ours: what belongs to the bench; this process and its descendants do anyway.
+        """
+        stats = dict(_stats())
+        mine = {os.getpid(), *ours}
+        while more := {pid for pid, stat in stats.items() if int(stat[_PARENT]) in mine} - mine:
+            mine |= more
+        others = [pid for pid, stat in stats.items() if pid not in mine and not int(stat[_FLAGS]) & _KERNEL_THREAD]
+        stolen = int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) / _TICKS
+        return cls(time.monotonic(), cpu_seconds(others), stolen)
+
+
+def disturbance(before: Load, after: Load) -> str | None:
+    """What others took of the machine between two looks, when that was much: "other processes took 12 % …"."""
+    whole = (after.when - before.when) * (os.cpu_count() or 1)
+    for share, who in (
+        ((after.others - before.others) / whole, "other processes"),
+        ((after.stolen - before.stolen) / whole, "the machine's host"),
+    ):
+        if share > _MUCH:
+            return f"{who} took {share:.0%} of the machine"
+    return None
+
+
+def _stats() -> Iterator[tuple[int, list[str]]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                yield int(entry.name), _stat(int(entry.name))
+            except (FileNotFoundError, ProcessLookupError):
+                continue

@@ -1,0 +1,116 @@
+"""How figures and peers are called, and how numbers are written, wherever a person reads them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+from bench.model import MORE_IS_BETTER, Report, ratio
+
+MINE = "splicer"
+DIRECT = "direct"  # clients and pods without a proxy
+LOAD_BOUND = "†"
+MISSING = DASH = "–"  # noqa: RUF001 - it is one
+TIMES = "×"  # noqa: RUF001 - it is one
+
+_NAMES = {
+    "frames.cpu_us": "CPU for a frame",
+    "frames.p50_us": "latency of a frame, there and back, median",
+    "frames.p99_us": "latency of a frame, there and back, p99",
+    "frames.p999_us": "latency of a frame, there and back, p99.9",
+    "frames.added_p50_us": "added latency of a frame, median",
+    "frames.added_p99_us": "added latency of a frame, p99",
+    "frames.added_p999_us": "added latency of a frame, p99.9",
+    "saturate.rate": "frame rate at full CPU",
+    "saturate.per_cpu": "frames per CPU second",
+    "bulk.64k_mb": "throughput, messages of 64 KiB",
+    "bulk.1m_mb": "throughput, messages of 1 MiB",
+    "bulk.64k_mb_per_cpu": "throughput per CPU second, messages of 64 KiB",
+    "bulk.1m_mb_per_cpu": "throughput per CPU second, messages of 1 MiB",
+    "handshakes.rate": "rate of new calls",
+    "handshakes.per_cpu": "new calls per CPU second",
+    "handshakes.p99_us": "time to the 101, p99",
+    "storm.p99_us": "frames in a storm of new calls, p99",
+    "storm.quiet_p99_us": "frames with no storm of new calls, p99",
+    "storm.closed_p99_us": "frames beside 8 clients that dial on and on, p99",
+    "storm.handshakes": "new calls in the storm",
+    "storm.closed_handshakes": "new calls of 8 clients beside frames",
+    "idle.1000_kb": "memory for each of 1,000 idle calls",
+    "idle.5000_kb": "memory for each of 5,000 idle calls",
+    "http.rate": "rate of HTTP requests",
+    "http.per_cpu": "HTTP requests per CPU second",
+    "http.p99_us": "HTTP requests, p99",
+    "reload.lost": "calls lost by a reload",
+    "reload.stall_ms": "longest stall in a reload",
+    "kill.lost": "calls lost by a killed worker",
+    "kill.stall_ms": "longest stall by a killed worker",
+}
+_SCALE = re.compile(r"scale\.(routes|pods|workers)_(\d+)_(us|rate)")
+_TITLES = {"nginx-tuned": "nginx, tuned", "haproxy": "HAProxy", "envoy": "Envoy", "caddy": "Caddy"}
+_UNITS = {"us": "µs", "kb": "KiB", "KB": "KiB", "calls": "", "count": ""}
+
+
+def name_of(key: str) -> str:
+    """A figure's name; its key, if nobody has given it one."""
+    if found := _SCALE.fullmatch(key):
+        many = found[1].removesuffix("s") if found[2] == "1" else found[1]
+        return f"{'CPU for a new call' if found[3] == 'us' else 'rate of new calls'}, {int(found[2]):,} {many}"
+    return _NAMES.get(key, key.replace("_", " "))
+
+
+def unit_of(unit: str) -> str:
+    """A unit as it is read."""
+    return _UNITS.get(unit, unit)
+
+
+def labelled(key: str, unit: str) -> str:
+    """A figure's name, with its unit if it has one."""
+    shown = unit_of(unit)
+    return f"{name_of(key)} ({shown})" if shown else name_of(key)
+
+
+def title_of(peer: str) -> str:
+    """A peer's name as its makers write it."""
+    return _TITLES.get(peer, peer)
+
+
+def number(value: float) -> str:
+    """Three digits, or all that stand before the point."""
+    if not math.isfinite(value):
+        return MISSING if math.isnan(value) else "∞" if value > 0 else "-∞"
+    if value == 0 or abs(value) >= 100 or (value == int(value) and abs(value) < 10):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def times(value: float) -> str:
+    """A ratio, with its sign behind it."""
+    return f"{'∞' if math.isinf(value) else f'{value:.2f}' if value < 10 else f'{value:,.0f}'}{TIMES}"
+
+
+def peers_of(report: Report) -> list[str]:
+    """Who has figures: splicer first, a direct connection last, the others in the order in which they came."""
+    found = list(dict.fromkeys(figure.peer for figure in report.figures))
+    return sorted(found, key=lambda peer: (peer == DIRECT) - (peer == MINE))
+
+
+def keys_of(report: Report, wanted: Iterable[str] | None = None) -> list[str]:
+    """Which figures there are, in the report's order; or those of the wanted that there are, in theirs."""
+    there = dict.fromkeys(figure.key for figure in report.figures)
+    return list(there) if wanted is None else [key for key in wanted if key in there]
+
+
+# A better splicer makes a greater number, whichever way the figure itself points.
+def against(report: Report, key: str, peer: str) -> float | None:
+    """How many times better splicer's median is than a peer's.
+
+    None where there is nothing to compare: a figure that one of them lacks or that has no better direction, or a
+    difference that came out below zero (an added latency less than the noise).
+    """
+    mine, other = report.figure(key, MINE), report.figure(key, peer)
+    if key not in MORE_IS_BETTER or peer == MINE or mine is None or other is None:
+        return None
+    if not (mine.median >= 0 and other.median >= 0):
+        return None
+    return ratio(mine.median, other.median, MORE_IS_BETTER[key])

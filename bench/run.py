@@ -1,0 +1,174 @@
+"""A run: every scenario, some times, on each peer in turn, so that what changes on the machine changes for all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from attrs import frozen
+
+from bench.fleet import Fleet
+from bench.machine import Load, Processors, description, disturbance
+from bench.model import Figure, Report, Skipped
+from bench.peers.base import Peer, PeerFailed
+from bench.progress import Progress
+from bench.scenarios.base import Sample, Scenario, Turn
+from bench.site import Site, opened
+from bench.traffic.driver import TrafficFailed
+
+DIRECT = "direct"  # whose figures those without a proxy are
+
+
+@frozen
+class Asked:
+    """What is to be measured.
+
+    Args:
+        scenarios: in their order.
+        peers: likewise.
+        repeat: how many times; None: as often as each scenario thinks right.
+        seconds: of one load; None: what each scenario thinks right.
+        quick: short loads, and little of what takes long.
+    """
+
+    scenarios: Sequence[Scenario]
+    peers: Sequence[Peer]
+    repeat: int | None = None
+    seconds: float | None = None
+    quick: bool = False
+
+    def window(self, scenario: Scenario) -> float:
+        """Seconds of one load."""
+        return self.seconds or (scenario.quick_seconds if self.quick else scenario.seconds)
+
+    def repetitions(self, scenario: Scenario) -> int:
+        """How many times this one is measured."""
+        return self.repeat or scenario.repeat
+
+    def lasts(self, scenario: Scenario) -> float:
+        """Seconds that one turn takes, about."""
+        return scenario.lasts(self.window(scenario), self.quick)
+
+
+class Run:
+    """What has been measured so far can be had at any time: `report`.
+
+    Args:
+        asked: what is to be measured.
+        progress: who looks on.
+    """
+
+    def __init__(self, asked: Asked, progress: Progress) -> None:
+        self._asked = asked
+        self._progress = progress
+        self._machine = description(Processors.of_this_process())
+        self._started = datetime.now(UTC), time.monotonic()
+        self._versions: dict[str, str] = {}
+        self._samples: dict[tuple[str, str, str], list[Sample]] = {}
+        self._skipped: dict[tuple[str, str], str] = {}
+        self._notes: dict[str, None] = {}
+        self._site: Site | None = None
+
+    def execute(self) -> None:
+        """Measure everything; nothing runs any more when it returns, or raises.
+
+        Raises:
+            TrafficFailed: clients and pods don't work even without a proxy.
+        """
+        with opened(self._asked.quick) as site:
+            self.execute_on(site)
+
+    def execute_on(self, site: Site) -> None:
+        """Measure everything with these pods."""
+        self._site = site
+        peers = self._present()
+        turns = {one: self._asked.repetitions(one) * len(peers) for one in self._asked.scenarios}
+        self._progress.begin(sum(self._asked.lasts(one) * count for one, count in turns.items()))
+        with Fleet(site) as fleet:
+            if not all(scenario.fresh for scenario in self._asked.scenarios):
+                self._start(peers, fleet)
+            for scenario in self._asked.scenarios:
+                for repetition in range(self._asked.repetitions(scenario)):
+                    before = Load.now(fleet.pids())
+                    self._repetition(scenario, repetition, peers, site, fleet)
+                    if found := disturbance(before, Load.now(fleet.pids())):
+                        self._notes[f"{found} during {scenario.name}, repetition {repetition + 1}"] = None
+
+    def report(self) -> Report:
+        """Everything that is known by now."""
+        asked = self._asked
+        begun, clock = self._started
+        return Report(
+            machine=self._machine,
+            versions=self._versions,
+            started=begun.isoformat(timespec="seconds"),
+            seconds=time.monotonic() - clock,
+            settings={
+                "scenarios": " ".join(one.name for one in asked.scenarios),
+                "peers": " ".join(one.name for one in asked.peers),
+                "repeat": str(asked.repeat or "as each scenario has it"),
+                "seconds": f"{asked.seconds:g}" if asked.seconds else "as each scenario has it",
+                "quick": "yes" if asked.quick else "no",
+            },
+            figures=[_figure(key, samples) for key, samples in self._samples.items()],
+            skipped=[Skipped(peer, reason, scenario) for (peer, scenario), reason in self._skipped.items()],
+            notes=[*(self._site.notes if self._site else ()), *self._notes],
+        )
+
+    def _present(self) -> list[Peer]:
+        """Those that can run here."""
+        found = []
+        for peer in self._asked.peers:
+            if reason := peer.missing():
+                self._skipped[peer.name, ""] = reason
+                continue
+            try:
+                self._versions[peer.name] = peer.version()
+                found.append(peer)
+            except PeerFailed as failed:
+                self._skipped[peer.name, ""] = str(failed)
+        return found
+
+    def _start(self, peers: list[Peer], fleet: Fleet) -> None:
+        """All at once, before anything counts; one that does not start is out of the whole run."""
+        for peer in list(peers):
+            self._progress.now(f"starting {peer.name}")
+            try:
+                fleet.proxy(peer)
+            except (PeerFailed, TrafficFailed) as failed:
+                self._skipped[peer.name, ""] = str(failed)
+                peers.remove(peer)
+
+    # Every other repetition goes the other way round: whatever drifts favours nobody.
+    def _repetition(self, scenario: Scenario, repetition: int, peers: list[Peer], site: Site, fleet: Fleet) -> None:
+        what = f"{scenario.name} {repetition + 1}/{self._asked.repetitions(scenario)}"
+        seconds = self._asked.window(scenario)
+        self._progress.now(what)
+        direct = list(scenario.direct(site, seconds))
+        self._keep(scenario, DIRECT, direct)
+        values = {sample.name: sample.value for sample in direct}
+        for peer in peers if repetition % 2 == 0 else reversed(peers):
+            if (peer.name, scenario.name) not in self._skipped:
+                self._progress.now(f"{what} {peer.name}")
+                self._turn(scenario, peer, values, site, fleet)
+            self._progress.done(self._asked.lasts(scenario))
+
+    def _turn(self, scenario: Scenario, peer: Peer, direct: Mapping[str, float], site: Site, fleet: Fleet) -> None:
+        """One peer's; what it yields before it fails is kept."""
+        try:
+            shared = None if scenario.fresh else fleet.proxy(peer)
+            for sample in scenario.measure(Turn(site, peer, shared, self._asked.window(scenario), direct)):
+                self._keep(scenario, peer.name, [sample])
+        except (PeerFailed, TrafficFailed) as failed:
+            self._skipped[peer.name, scenario.name] = str(failed)
+            fleet.stop(peer.name)
+
+    def _keep(self, scenario: Scenario, peer: str, samples: Iterable[Sample]) -> None:
+        for sample in samples:
+            self._samples.setdefault((scenario.name, sample.name, peer), []).append(sample)
+
+
+def _figure(key: tuple[str, str, str], samples: list[Sample]) -> Figure:
+    values = [sample.value for sample in samples]
+    return Figure(*key, samples[0].unit, values, sum(sample.load_bound for sample in samples))

@@ -1,0 +1,206 @@
+"""What a scenario is: it puts load on one peer at a time, and yields numbers."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from attrs import frozen
+
+from bench.machine import cpu_seconds, settled_cpu_seconds
+from bench.peers.base import Peer, PeerFailed, Proxy
+from bench.site import FEW, Site
+from bench.traffic.driver import Client
+
+Result = Mapping[str, Any]  # what a client prints at its end
+
+_BUSY = 0.93  # of its processors: a proxy in a closed loop that used less was waiting for the load
+_LATE = 0.01  # of all frames: what the load may send late before the report says so
+_REFUSED = 0.01  # of all handshakes or requests: what may fail before the peer has failed
+
+
+@frozen
+class Sample:
+    """One number of one repetition.
+
+    Args:
+        name: "cpu_us".
+        unit: "us", "1/s" …
+        value: the number.
+        load_bound: the load had no CPU left, so the peer could have done more.
+    """
+
+    name: str
+    unit: str
+    value: float
+    load_bound: bool = False
+
+
+@frozen
+class Turn:
+    """One peer's turn in one repetition of a scenario.
+
+    Args:
+        site: what the run has: pods, names, processors.
+        peer: whose turn it is.
+        shared: the peer as it has run since the run began; of no use to scenarios that start their own.
+        seconds: how long one load lasts.
+        direct: the numbers of the same repetition without a proxy, by name.
+    """
+
+    site: Site
+    peer: Peer
+    shared: Proxy | None
+    seconds: float
+    direct: Mapping[str, float]
+
+    @property
+    def proxy(self) -> Proxy:
+        """The peer that runs all the time."""
+        if self.shared is None:
+            raise PeerFailed("not running")
+        return self.shared
+
+    @contextmanager
+    def fresh(self, pods: int = FEW, routes: int = 0, workers: int = 1) -> Iterator[Proxy]:
+        """The peer, started anew, that has had some calls."""
+        job = self.site.job(pods, routes, workers)
+        with self.peer.running(job, self.site.processors.proxy(workers)) as proxy:
+            self.site.warm_up(proxy.address, ["handshakes"], pods, workers)
+            settled_cpu_seconds(proxy.pids(), patience=5.0)
+            yield proxy
+
+    def client(
+        self, mode: str, proxy: Proxy, options: Mapping[str, float], *, pods: int = FEW, workers: int = 1
+    ) -> Client:
+        """Clients of this peer, as `Site.client` has them; for the turn's seconds, if the options have none."""
+        window = {"seconds": self.seconds, **options}
+        return self.site.client(mode, proxy.address, window, pods=pods, workers=workers)
+
+    def note(self, text: str) -> None:
+        """What a reader of the report must know of this peer."""
+        self.site.note(f"{self.peer.name}: {text}")
+
+
+class Scenario(abc.ABC):
+    """A kind of load.
+
+    Args:
+        name: as on the command line, and in front of its figures' names.
+        about: a line for those who choose.
+        seconds: of one load, where nobody says otherwise.
+        quick_seconds: the same with --quick.
+        repeat: repetitions, where nobody says otherwise: what hardly varies, or takes long, needs no third one.
+        fresh: peers are started for it, so none needs to be there.
+    """
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+    seconds: ClassVar[float] = 2.0
+    quick_seconds: ClassVar[float] = 1.0
+    repeat: ClassVar[int] = 3
+    fresh: ClassVar[bool] = False
+
+    def direct(self, site: Site, seconds: float) -> Iterator[Sample]:
+        """The same load without a proxy, once in each repetition."""
+        return iter(())
+
+    @abc.abstractmethod
+    def measure(self, turn: Turn) -> Iterator[Sample]:
+        """One peer's numbers.
+
+        Raises:
+            PeerFailed: it could not do it.
+        """
+
+    @abc.abstractmethod
+    def lasts(self, seconds: float, quick: bool) -> float:
+        """Seconds that one turn takes, about: for the progress bar."""
+
+
+@frozen
+class Measured:
+    """A load, and what it took of the proxy.
+
+    Args:
+        result: the client's.
+        cpu: CPU seconds of the proxy from "go" until the client had its result, before any connection is closed.
+        settled: the same until the proxy had done all that was under way.
+        workers: processors that the proxy had.
+    """
+
+    result: Result
+    cpu: float
+    settled: float
+    workers: int = 1
+
+    @property
+    def rate(self) -> float:
+        """Counted things a second."""
+        return float(self.result["count"] / self.result["seconds"])
+
+    @property
+    def per_cpu(self) -> float:
+        """Counted things for each CPU second of the proxy, with all that they left to do."""
+        return float(self.result["count"] / self.settled)
+
+    @property
+    def load_bound(self) -> bool:
+        """Whether the proxy had CPU left, in a closed loop."""
+        return bool(self.cpu < _BUSY * self.workers * self.result["seconds"])
+
+
+# The CPU clock is read when all connections stand and their making has left nothing to do, and before any is closed.
+def measured(
+    turn: Turn, proxy: Proxy, mode: str, options: Mapping[str, float], *, pods: int = FEW, workers: int = 1
+) -> Measured:
+    """Run a load on a proxy.
+
+    Args:
+        turn: whose it is.
+        proxy: which of its processes.
+        mode: of the client: "saturate".
+        options: of the client: tunnels, bytes, clients, rate, seconds.
+        pods: how many of them are called.
+        workers: processors that the proxy has.
+
+    Raises:
+        PeerFailed: bytes came back wrong, a tunnel was lost, or too many handshakes or requests failed.
+    """
+    with turn.client(mode, proxy, options, pods=pods, workers=workers) as client:
+        client.wait_ready()
+        before = settled_cpu_seconds(proxy.pids())
+        client.go()
+        result = client.result()
+        after = cpu_seconds(proxy.pids())
+        settled = settled_cpu_seconds(proxy.pids())
+        client.end()
+    checked(turn, result, lost=int(result["count"] * _REFUSED) if "clients" in options else 0)
+    if after <= before:
+        raise PeerFailed("it took no CPU: its processes have ended")
+    return Measured(result, after - before, settled - before, workers)
+
+
+def checked(turn: Turn, result: Result, lost: float = 0) -> Result:
+    """The same result, if it may be counted.
+
+    Args:
+        turn: whose it is.
+        result: of a client.
+        lost: how many errors are borne.
+
+    Raises:
+        PeerFailed: see `measured`.
+    """
+    count, why = result["count"], result["why"]
+    if wrong := result["mismatches"]:
+        raise PeerFailed(f"{wrong} answers were wrong: {why}")
+    if missing := result.get("missing"):
+        raise PeerFailed(f"{missing} frames never came back")
+    if (errors := result["errors"]) > lost:
+        raise PeerFailed(f"{errors} calls or requests failed, and {count} did not: {why}")
+    if result.get("late", 0) > _LATE * count / 2:
+        turn.note(f"the load itself was slow: {result['late']} of {count // 2} frames left over 1 ms late")
+    return result

@@ -1,0 +1,45 @@
+"""Live calls: 200 tunnels, 50 frames a second each way, as telephone audio has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.scenarios.base import Result, Sample, Scenario, Turn, measured
+from bench.site import Site
+
+CALLS = {"tunnels": 200, "rate": 50, "bytes": 320}  # 20 ms of 8 kHz, 16 bit
+
+_PERCENTILES = ("p50", "p99", "p999")
+
+
+class Frames(Scenario):
+    """CPU of the proxy for a frame, and what it adds to a frame's way there and back."""
+
+    name = "frames"
+    about = "200 paced calls: CPU for a frame, latency added to a direct connection's"
+    seconds = 3.0
+    quick_seconds = 0.8
+
+    def direct(self, site: Site, seconds: float) -> Iterator[Sample]:
+        """Clients and pods alone."""
+        with site.client("frames", site.pod, {**CALLS, "seconds": seconds}, direct=True) as client:
+            client.wait_ready()
+            client.go()
+            yield from _latencies(client.result())
+
+    def measure(self, turn: Turn) -> Iterator[Sample]:
+        """The peer's own latencies, and what is more than without it (below zero: less than the noise)."""
+        run = measured(turn, turn.proxy, "frames", CALLS)
+        yield Sample("cpu_us", "us", run.cpu / run.result["count"] * 1e6)
+        for own in _latencies(run.result):
+            yield own
+            yield Sample(f"added_{own.name}", "us", own.value - turn.direct[own.name])
+
+    def lasts(self, seconds: float, quick: bool) -> float:
+        """One load."""
+        return seconds + 0.6
+
+
+def _latencies(result: Result) -> Iterator[Sample]:
+    for percentile in _PERCENTILES:
+        yield Sample(f"{percentile}_us", "us", float(result["latency_us"][percentile]))

@@ -1,0 +1,26 @@
+"""Plain HTTP: 32 kept connections, each of which asks again when it has its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.scenarios.base import Sample, Scenario, Turn, measured
+
+
+class Http(Scenario):
+    """Requests a second for /api/v1/, and for each CPU second."""
+
+    name = "http"
+    about = "32 kept connections, closed loop of GET /api/v1/…: requests a second"
+    quick_seconds = 0.7
+
+    def measure(self, turn: Turn) -> Iterator[Sample]:
+        """Rate, price, and how long a client waits."""
+        run = measured(turn, turn.proxy, "http", {"clients": 32})
+        yield Sample("rate", "1/s", run.rate, run.load_bound)
+        yield Sample("per_cpu", "1/s", run.per_cpu)
+        yield Sample("p99_us", "us", float(run.result["latency_us"]["p99"]))
+
+    def lasts(self, seconds: float, quick: bool) -> float:
+        """One load."""
+        return seconds + 0.5

@@ -1,0 +1,71 @@
+"""What a handshake costs as routes, pods and workers become more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from bench.scenarios.base import Measured, Sample, Scenario, Turn, measured
+from bench.scenarios.handshakes import CALLERS
+from bench.site import FEW, MANY
+
+
+@frozen
+class _Point:
+    """One size of the job, the figures' names, and whether a quick run has it."""
+
+    names: tuple[str, ...]
+    pods: int = FEW
+    routes: int = 0
+    workers: int = 1
+    quick: bool = False
+
+
+_POINTS = (
+    _Point(("routes_10",), routes=10, quick=True),
+    _Point(("routes_100",), routes=100),
+    _Point(("routes_1000",), routes=1000, quick=True),
+    _Point((f"pods_{FEW}", "workers_1")),
+    _Point((f"pods_{MANY}",), pods=MANY),
+    _Point(("workers_2",), workers=2),
+)
+
+
+class Scale(Scenario):
+    """CPU microseconds of the proxy for a handshake, and what a second worker brings; a fresh start for each."""
+
+    name = "scale"
+    about = f"handshakes with 10 to 1,000 routes, {FEW} and {MANY} pods, 1 and 2 workers: CPU for each"
+    seconds = 1.5
+    quick_seconds = 0.3
+    repeat = 1
+    fresh = True
+
+    def measure(self, turn: Turn) -> Iterator[Sample]:
+        """The curve; its ends only in a quick run."""
+        for point in _points(turn.site.quick):
+            processors = turn.site.processors
+            if processors.shared(point.workers):
+                turn.site.note(
+                    f"scale: {point.workers} workers share a processor with the load "
+                    f"({len(processors.allowed)} processors): their rate is less than theirs alone"
+                )
+            with turn.fresh(point.pods, point.routes, point.workers) as proxy:
+                run = measured(turn, proxy, "handshakes", CALLERS, pods=point.pods, workers=point.workers)
+                yield from _samples(point, run)
+
+    def lasts(self, seconds: float, quick: bool) -> float:
+        """A start and a load for each point."""
+        return len(_points(quick)) * (seconds + 1.5)
+
+
+def _points(quick: bool) -> list[_Point]:
+    return [point for point in _POINTS if point.quick or not quick]
+
+
+def _samples(point: _Point, run: Measured) -> Iterator[Sample]:
+    for name in point.names:
+        yield Sample(f"{name}_us", "us", 1e6 / run.per_cpu)
+        if name.startswith("workers"):
+            yield Sample(f"{name}_rate", "1/s", run.rate, run.load_bound)

@@ -1,0 +1,107 @@
+"""``python -m bench.traffic MODE …``: pods, or clients."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+
+from bench.traffic.dial import DialFailed, all_descriptors
+from bench.traffic.load import Load
+from bench.traffic.pods import Pods, listen
+from bench.traffic.priority import before_others
+from bench.traffic.protocol import client, quiet
+from bench.traffic.wire import LEAST_FRAME
+
+_MODES = {
+    "frames": "each tunnel sends a frame every so often",
+    "saturate": "each tunnel sends its next frame when the last has come back",
+    "bulk": "long messages, one at a time through each tunnel",
+    "handshakes": "new calls, each of which hangs up at its 101",
+    "idle": "tunnels that carry one frame",
+    "http": "plain requests over kept connections",
+}
+
+
+def main() -> None:
+    """See above."""
+    asked = _arguments()
+    descriptors = all_descriptors()
+    try:
+        if asked.mode == "pods":
+            _pods(asked, descriptors)
+        else:
+            _client(asked)
+    except (OSError, DialFailed) as error:
+        sys.exit(f"{asked.mode}: {error}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.traffic", description=__doc__)
+    modes = parser.add_subparsers(dest="mode", required=True)
+    pods = modes.add_parser("pods", help="echo whatever comes through a tunnel, until standard input ends")
+    pods.add_argument("--urgent", action="store_true", help="run before others on the same processor, if allowed")
+    clients = {mode: modes.add_parser(mode, help=text) for mode, text in _MODES.items()}
+    for one in modes.choices.values():
+        one.add_argument("host")
+        one.add_argument("port", type=int)
+        one.add_argument("--processes", type=_some, default=1)
+    for one in clients.values():
+        one.add_argument("--target", dest="targets", type=lambda path: [path])
+        one.add_argument("--targets", type=lambda paths: paths.split(","), help="separated by commas, used in turn")
+        one.add_argument("--seconds", type=float, default=2.0)
+    for mode, tunnels, size in (("frames", 200, 320), ("saturate", 100, 160), ("bulk", 4, 65536), ("idle", 1000, 160)):
+        clients[mode].add_argument("--tunnels", type=_some, default=tunnels)
+        clients[mode].add_argument("--bytes", dest="size", type=_size, default=size, help="of a whole frame")
+    clients["frames"].add_argument("--rate", type=float, default=50.0, help="of each tunnel, a second")
+    clients["handshakes"].add_argument("--rate", type=float, default=0.0, help="of all calls; else in a closed loop")
+    clients["handshakes"].add_argument("--clients", type=_some, default=32)
+    clients["http"].add_argument("--clients", type=_some, default=32)
+    return parser.parse_args()
+
+
+def _some(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("1 or more")
+    return number
+
+
+def _size(text: str) -> int:
+    if (number := int(text)) < LEAST_FRAME:
+        raise argparse.ArgumentTypeError(f"{LEAST_FRAME} or more")
+    return number
+
+
+def _client(asked: argparse.Namespace) -> None:
+    load = Load(
+        address=(asked.host, asked.port),
+        targets=tuple(asked.targets or ["/api/v1/bench" if asked.mode == "http" else "/call"]),
+        seconds=asked.seconds,
+        tunnels=getattr(asked, "tunnels", 0),
+        rate=getattr(asked, "rate", 0.0),
+        size=getattr(asked, "size", 0),
+        clients=getattr(asked, "clients", 0),
+    )
+    prepare = importlib.import_module(f"bench.traffic.{asked.mode}").prepare
+    processes = min(asked.processes, load.tunnels or load.clients)
+    client(prepare, load.shares(processes), sys.stdin, sys.stdout)
+
+
+def _pods(asked: argparse.Namespace, descriptors: int) -> None:
+    listener = listen(asked.host, asked.port)
+    if asked.urgent:
+        before_others()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    for _ in range(asked.processes - 1):
+        if not os.fork():
+            break
+    quiet()
+    Pods(listener, sys.stdin.fileno(), descriptors).run()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    main()

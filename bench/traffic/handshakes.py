@@ -1,0 +1,160 @@
+"""New calls: each hangs up at its 101."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Callable
+from math import ceil
+
+from bench.traffic.dial import fresh_key, open_tunnels
+from bench.traffic.load import Load
+from bench.traffic.outcome import Outcome
+from bench.traffic.priority import punctual
+from bench.traffic.wire import HEAD_END, accept_key, fault_of_101, upgrade_head
+
+_GRACE = 1.0  # seconds that the last answers may take
+_LOOK = 0.1  # seconds between looks at the time when nothing comes
+_LONGEST_HEAD = 32768
+_HEADS = 512  # and their keys, at least: made before the run, used in turn
+
+
+def prepare(load: Load) -> Callable[[], Outcome]:
+    """See that a call comes about at all; what is returned runs the load.
+
+    Raises:
+        DialFailed: it does not.
+    """
+    for tunnel in open_tunnels(load.address, load.targets, len(load.targets)):
+        tunnel.close()
+    return Handshakes(load).run
+
+
+class _Call:
+    __slots__ = ("accept", "came", "dialled", "sock", "unsent")
+
+    def __init__(self, sock: socket.socket, dialled: float, unsent: bytes, accept: bytes) -> None:
+        self.sock = sock
+        self.dialled = dialled
+        self.unsent = unsent
+        self.accept = accept
+        self.came = b""
+
+
+class Handshakes:
+    """Calls that come and go, in a closed loop of some clients, or at a rate."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._outcome = Outcome()
+        self._poll = select.epoll()  # before any call: select(2) takes no descriptor above 1023
+        rounds = ceil(_HEADS / len(load.targets))
+        keyed = [(target, fresh_key()) for target in load.targets * rounds]
+        self._heads = [(upgrade_head(target, key), accept_key(key)) for target, key in keyed]
+        self._dialled = 0
+        self._calls: dict[int, _Call] = {}
+
+    def run(self) -> Outcome:
+        """Call, and call again, until the time is over."""
+        outcome, clock = self._outcome, time.perf_counter
+        begun, cpu = clock(), time.process_time()
+        if self._load.rate:
+            punctual()
+            self._open_loop(begun)
+        else:
+            self._closed_loop(begun + self._load.seconds)
+        outcome.seconds, outcome.cpu = clock() - begun, time.process_time() - cpu
+        if self._load.rate:
+            self._settle(clock() + _GRACE)
+            outcome.count = len(outcome.latencies)
+        else:
+            outcome.count = len(outcome.latencies)
+            self._settle(clock() + _GRACE)
+        return outcome
+
+    def _closed_loop(self, until: float) -> None:
+        clock, poll, step, dial = time.perf_counter, self._poll.poll, self._step, self._dial
+        missing = self._load.clients
+        while clock() < until:
+            while missing and dial():
+                missing -= 1
+            for fd, _ in poll(_LOOK / 10 if missing else _LOOK):
+                missing += step(fd)
+
+    def _open_loop(self, begun: float) -> None:
+        clock, poll, step, sleep = time.perf_counter, self._poll.poll, self._step, select.select
+        watched, nothing, gap = [self._poll.fileno()], (), 1 / self._load.rate
+        for number in range(round(self._load.seconds * self._load.rate)):
+            while (remaining := begun + number * gap - clock()) > 0:
+                if sleep(watched, nothing, nothing, remaining)[0]:
+                    for fd, _ in poll(0):
+                        step(fd)
+            self._dial()
+            for fd, _ in poll(0):  # also when there is no time left to sleep
+                step(fd)
+
+    def _dial(self) -> bool:
+        """Begin a call; False: it failed at once."""
+        head, accept = self._heads[self._dialled % len(self._heads)]
+        self._dialled += 1
+        begun = time.perf_counter()
+        sock = socket.socket()
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with contextlib.suppress(BlockingIOError):
+                sock.connect(self._load.address)
+            call = _Call(sock, begun, head, accept)
+            with contextlib.suppress(BlockingIOError):  # on loopback the connection mostly stands by now
+                sock.send(head)
+                call.unsent = b""
+        except OSError as error:
+            self._outcome.fail(error)
+            sock.close()
+            return False
+        self._calls[sock.fileno()] = call
+        self._poll.register(sock, select.EPOLLOUT if call.unsent else select.EPOLLIN)
+        return True
+
+    def _step(self, fd: int) -> bool:
+        """What an event leads to; True: the call is over."""
+        call = self._calls[fd]
+        try:
+            if call.unsent:
+                call.sock.send(call.unsent)
+                call.unsent = b""
+                self._poll.modify(fd, select.EPOLLIN)
+                return False
+            data = call.sock.recv(_LONGEST_HEAD)
+            if not data:
+                raise ConnectionError("a call was closed before its 101")
+        except OSError as error:
+            self._outcome.fail(error)
+        else:
+            call.came += data
+            if HEAD_END not in call.came:
+                return False
+            self._judge(call)
+        del self._calls[fd]
+        call.sock.close()
+        return True
+
+    def _judge(self, call: _Call) -> None:
+        fault = fault_of_101(call.came, call.accept)
+        if not fault and call.came.endswith(HEAD_END):
+            self._outcome.latencies.append(time.perf_counter() - call.dialled)
+        elif call.came.startswith(b"HTTP/1.1 101 "):
+            self._outcome.mismatch(fault or "bytes behind a 101")
+        else:
+            self._outcome.fail(fault)
+
+    # A call that is never answered is found out. At a rate all calls are counted, so that none is missing for being the
+    # last; in a closed loop those that were answered in the window.
+    def _settle(self, until: float) -> None:
+        while self._calls and time.perf_counter() < until:
+            for fd, _ in self._poll.poll(_LOOK):
+                self._step(fd)
+        for _ in self._calls:
+            self._outcome.fail(f"a call was not answered within {_GRACE:g} s")

@@ -1,0 +1,94 @@
+"""What a load has to tell of its run."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from math import ceil
+from typing import Any
+
+from attrs import asdict, define, field
+
+from bench.traffic.echo import Mismatch
+
+
+@define
+class Outcome:
+    """What came about in a run.
+
+    Args:
+        seconds: the measured window.
+        count: what was done and verified; of frames, those there and those back.
+        errors: calls lost, refused or never answered.
+        mismatches: calls whose bytes came back wrong.
+        cpu: seconds of user and system time that the load took in the window.
+        why: the first error or mismatch, in one line.
+        latencies: seconds, in any order; empty: this load measures none.
+        late: frames that were sent more than 1 ms after they were due.
+        missing: frames whose echo had not come 1 s after the last was sent, by tunnels that lived.
+        stall_ms: the longest silence of a tunnel beyond its pace.
+        priority: whether the load runs before others on its processor.
+        bytes: that were moved, one way.
+    """
+
+    seconds: float = 0.0
+    count: int = 0
+    errors: int = 0
+    mismatches: int = 0
+    cpu: float = 0.0
+    why: str = ""
+    latencies: array[float] = field(factory=lambda: array("d"))
+    late: int | None = None
+    missing: int | None = None
+    stall_ms: float | None = None
+    priority: bool | None = None
+    bytes: int | None = None
+
+    def fail(self, why: object) -> None:
+        """Count an error."""
+        self.errors += 1
+        self.why = self.why or str(why)
+
+    def mismatch(self, why: object) -> None:
+        """Count a mismatch."""
+        self.mismatches += 1
+        self.why = self.why or str(why)
+
+    def lost(self, error: Exception) -> None:
+        """Count what ended a tunnel."""
+        (self.mismatch if isinstance(error, Mismatch) else self.fail)(error)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the driver; what this load doesn't measure is left out."""
+        told = {name: value for name, value in asdict(self, recurse=False).items() if value is not None}
+        if latencies := sorted(told.pop("latencies")):
+            told["latency_us"] = percentiles(latencies)
+        return told
+
+
+def percentiles(ordered: list[float]) -> dict[str, float]:
+    """Microseconds of p50, p99, p99.9 (nearest rank) and the maximum.
+
+    Args:
+        ordered: seconds, ascending; one or more.
+    """
+    ranks = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
+    told = {name: ordered[ceil(len(ordered) * rank) - 1] for name, rank in ranks.items()} | {"max": ordered[-1]}
+    return {name: round(seconds * 1e6, 1) for name, seconds in told.items()}
+
+
+def merged(outcomes: Iterable[Outcome]) -> Outcome:
+    """The outcome of several processes that ran side by side."""
+    total, *others = outcomes
+    for one in others:
+        total.seconds = max(total.seconds, one.seconds)
+        total.why = total.why or one.why
+        total.latencies.extend(one.latencies)
+        for name in ("count", "errors", "mismatches", "cpu", "late", "missing", "bytes"):
+            if (value := getattr(one, name)) is not None:
+                setattr(total, name, getattr(total, name) + value)
+        if total.stall_ms is not None and one.stall_ms is not None:
+            total.stall_ms = max(total.stall_ms, one.stall_ms)
+        if total.priority is not None:
+            total.priority = total.priority and bool(one.priority)
+    return total

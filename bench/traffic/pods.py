@@ -1,0 +1,156 @@
+"""Pods that echo: one process, one epoll, bare descriptors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+
+from bench.traffic.stream import Stream
+from bench.traffic.wire import BODY, HEAD_END, accept_key
+
+_MOST = 4096  # bytes of one read; who sends more at once gets a stream
+_LONGEST_HEAD = 1 << 20  # with its body
+_EDGE = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
+_JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+_NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+_LENGTH_REQUIRED = b"HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n"
+)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The listener of all pods of one address.
+
+    Raises:
+        OSError: the address can't be had.
+    """
+    listener = socket.create_server((host, port), backlog=4096)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by what is accepted: tcp(7)
+    listener.setblocking(False)
+    return listener
+
+
+# A connection is in one of three states: it is in `heads` (a request is awaited, or has come in part), its place in
+# `echoing` is 1 (a small frame is read and written at once; nothing of it is kept), or it is in `streams`.
+class Pods:
+    """All connections of one process.
+
+    Args:
+        listener: shared with other processes, perhaps.
+        lifeline: a descriptor at whose end of file `run` returns; one that can't be waited for is left alone.
+        descriptors: none is as high as this.
+    """
+
+    def __init__(self, listener: socket.socket, lifeline: int, descriptors: int) -> None:
+        self._listener = listener
+        self._lifeline = lifeline
+        self._epoll = select.epoll()
+        self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        try:
+            self._epoll.register(lifeline, select.EPOLLIN)
+        except PermissionError:  # a file, or /dev/null: epoll_ctl(2)
+            self._lifeline = -1
+        self._heads: dict[int, bytes] = {}
+        self._echoing = bytearray(descriptors)
+        self._streams: dict[int, Stream] = {}
+
+    def run(self) -> None:
+        """Serve until the lifeline ends."""
+        wait, echoing, read, write, most = self._epoll.poll, self._echoing, os.read, os.write, _MOST
+        other = self._other
+        while True:
+            for fd, _ in wait():
+                if echoing[fd]:
+                    sent = 0
+                    try:
+                        data = read(fd, most)
+                        sent = write(fd, data)
+                    except BlockingIOError:
+                        pass
+                    except OSError:
+                        self._drop(fd)
+                        continue
+                    if not 0 < sent == len(data) < most:
+                        self._more(fd, data[sent:], ended=not data)
+                elif not other(fd):
+                    return
+
+    def _other(self, fd: int) -> bool:
+        if fd == self._listener.fileno():
+            self._accept()
+        elif fd == self._lifeline:
+            return bool(os.read(fd, _MOST))
+        else:
+            try:
+                alive = self._streams[fd].move() if fd in self._streams else self._request(fd)
+            except OSError:
+                alive = False
+            if not alive:
+                self._drop(fd)
+        return True
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError as error:
+            # Another process was faster, or the connection is gone already; without a descriptor nothing helps.
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
+            return
+        sock.setblocking(False)
+        fd = sock.detach()
+        self._heads[fd] = b""
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def _request(self, fd: int) -> bool:
+        data = os.read(fd, 16 * _MOST)
+        pending = self._heads[fd] + data
+        while data and fd in self._heads:
+            head, end, rest = pending.partition(HEAD_END)
+            if not end:
+                break
+            if head.startswith(b"GET /call") and (key := _field(head, b"sec-websocket-key")):
+                del self._heads[fd]
+                self._echoing[fd] = 1
+                answer = _SWITCHING % accept_key(key) + rest
+                return os.write(fd, answer) == len(answer)
+            length = int(_field(head, b"content-length") or b"0")
+            if _field(head, b"transfer-encoding"):
+                os.write(fd, _LENGTH_REQUIRED)
+                return False
+            if len(rest) < length:
+                break
+            api = head.startswith((b"GET /api/v1/", b"POST /api/v1/"))
+            os.write(fd, _JSON if api else _NOT_FOUND)
+            pending = rest[length:]
+        self._heads[fd] = pending
+        return bool(data) and len(pending) <= _LONGEST_HEAD
+
+    def _more(self, fd: int, rest: bytes, *, ended: bool) -> None:
+        """There is more to a call than frames: its end, or much at once."""
+        if ended:
+            self._drop(fd)
+            return
+        self._echoing[fd] = 0
+        self._streams[fd] = Stream(fd, rest)
+        self._epoll.modify(fd, _EDGE)
+
+    # The epoll forgets a descriptor when it is closed: no other process has a duplicate.
+    def _drop(self, fd: int) -> None:
+        self._echoing[fd] = 0
+        self._heads.pop(fd, None)
+        if stream := self._streams.pop(fd, None):
+            stream.close()
+        os.close(fd)
+
+
+def _field(head: bytes, name: bytes) -> bytes:
+    """The value of a field; b"" if there is none."""
+    start = head.lower().find(b"\r\n" + name + b":")
+    if start < 0:
+        return b""
+    value = head[start + len(name) + 3 :]
+    return value.partition(b"\r\n")[0].strip()

@@ -1,0 +1,78 @@
+"""What a run leaves on disk."""
+
+from __future__ import annotations
+
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import attrs
+import pytest
+
+from bench.model import Figure, Report
+from bench.report.store import read
+from bench.report.words import MINE
+from bench.report.write import write
+from tests.bench.report.sample import sample
+
+SCENARIOS = {"frames", "saturate", "bulk", "handshakes", "storm", "idle", "http", "reload", "kill", "scale"}
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No matplotlib."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
+@pytest.mark.usefixtures("plain")
+def test_without_matplotlib_the_rest_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = write(sample(), tmp_path / "results")
+    assert [path.name for path in written] == ["bench.json", "report.md"]
+    assert read(written[0]) == sample()
+    assert "![" not in written[1].read_text()
+    assert capsys.readouterr().err == "no plots: matplotlib is not installed\n"
+
+
+@pytest.mark.usefixtures("plain")
+def test_the_latest_run_is_the_last_one_written(tmp_path: Path) -> None:
+    write(sample(), tmp_path)
+    second = attrs.evolve(sample(), started="2026-11-24T08:00:00+00:00")
+    write(second, tmp_path)
+    assert read(tmp_path / "latest" / "bench.json") == second
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "2026-11-23T12-57-37+00-00",
+        "2026-11-24T08-00-00+00-00",
+        "latest",
+    ]
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_run_is_never_written_elsewhere(tmp_path: Path) -> None:
+    [data, _] = write(attrs.evolve(sample(), started="../../away"), tmp_path / "results")
+    assert data.parent.parent == tmp_path / "results"
+
+
+def test_plots_are_drawn_and_shown(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    written = write(sample(), tmp_path)
+    drawn = {path for path in written if path.suffix in (".png", ".svg")}
+    names = {"ratios", "scale-routes", *SCENARIOS}
+    assert {path.name for path in drawn} == {f"{name}{suffix}" for name in names for suffix in (".png", ".svg")}
+    for path in drawn:
+        if path.suffix == ".svg":
+            ElementTree.parse(path)
+            assert f"]({path.name})" in written[1].read_text()
+        else:
+            assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(0.0,), (-3.0, 2.0, 1.0), (1e-9, 1e12), (float("inf"),), (float("nan"),)],
+    ids=lambda values: str(values[0]),
+)
+def test_any_numbers_can_be_drawn(tmp_path: Path, values: tuple[float, ...]) -> None:
+    pytest.importorskip("matplotlib")
+    names = [("frames", "cpu_us"), ("scale", "routes_10_us")]
+    figures = [Figure(*name, peer, "us", values) for name in names for peer in (MINE, "nginx", "somebody")]
+    assert len(write(Report({}, {}, "now", 1.0, {}, tuple(figures)), tmp_path)) >= 4

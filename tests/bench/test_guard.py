@@ -1,0 +1,137 @@
+"""The guard: what fell is a failure, and nothing else is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import guard
+from bench.guard import EXPECTED, Expect, Outcome, Verdict, expectations, verdicts
+from bench.model import MORE_IS_BETTER, Figure, Report, Skipped
+from bench.report.store import dumps
+from tests.bench.report.sample import sample
+
+KEYS = sorted(MORE_IS_BETTER)
+
+
+def one(key: str, mine: float, other: float, bound: tuple[int, int] = (0, 0)) -> Report:
+    scenario, _, name = key.partition(".")
+    both = zip(("splicer", "nginx"), (mine, other), bound, strict=True)
+    figures = [Figure(scenario, name, peer, "", (value,), limited) for peer, value, limited in both]
+    return Report({}, {}, "now", 1.0, {}, tuple(figures))
+
+
+def judged(report: Report, expect: Expect) -> Verdict:
+    [found] = verdicts(report, [expect])
+    return found
+
+
+@given(st.sampled_from(KEYS), st.floats(0.1, 10), st.floats(0, 0.9), st.floats(0.01, 100))
+def test_it_fell_if_it_lacks_more_than_its_tolerance(key: str, ratio: float, tolerance: float, times: float) -> None:
+    mine, other = (times, 1.0) if MORE_IS_BETTER[key] else (1.0, times)
+    found = judged(one(key, mine, other), Expect(key, "nginx", ratio, tolerance))
+    assert found.measured == times
+    assert found.outcome is (Outcome.HOLDS if times >= ratio * (1 - tolerance) else Outcome.FELL)
+
+
+@pytest.mark.parametrize(
+    ("key", "mine", "bound", "outcome"),
+    [
+        ("saturate.rate", 0.5, (1, 0), Outcome.LOAD_BOUND),  # it could have been more
+        ("saturate.rate", 0.5, (1, 1), Outcome.LOAD_BOUND),
+        ("saturate.rate", 0.5, (0, 1), Outcome.FELL),  # the peer could have been even better
+        ("saturate.rate", 2.0, (1, 0), Outcome.HOLDS),
+        ("saturate.rate", 2.0, (0, 1), Outcome.HOLDS),
+        ("storm.p99_us", 2.0, (1, 0), Outcome.FELL),  # a load that lags makes no latency worse
+    ],
+)
+def test_a_bound_load_excuses_what_it_hurts(key: str, mine: float, bound: tuple[int, int], outcome: Outcome) -> None:
+    assert judged(one(key, mine, 1.0, bound), Expect(key, "nginx", 1.0, 0.1)).outcome is outcome
+
+
+def test_enough_against_a_peer_that_the_load_limited_is_said() -> None:
+    assert "limited the peer" in judged(one("http.rate", 2.0, 1.0, (0, 1)), Expect("http.rate", "nginx", 1.0, 0.1)).why
+
+
+def test_one_repetition_of_three_that_was_bound_excuses_nothing() -> None:
+    figures = [Figure("http", "rate", peer, "", (rate,) * 3, 1) for peer, rate in (("splicer", 1.0), ("nginx", 9.0))]
+    report = Report({}, {}, "now", 1.0, {}, tuple(figures))
+    assert judged(report, Expect("http.rate", "nginx", 1.0, 0.1)).outcome is Outcome.FELL
+
+
+def test_why_there_is_nothing_to_compare() -> None:
+    reasons = {
+        Skipped("nginx", "not installed:\napt install nginx"): "nginx: not installed: apt install nginx",
+        Skipped("nginx", "it died", "http"): "nginx: it died",
+        Skipped("nginx", "it died", "bulk"): "nginx: not in this run",
+    }
+    for skipped, why in reasons.items():
+        report = attrs.evolve(one("http.rate", 1.0, 1.0), skipped=(skipped,))
+        alone = attrs.evolve(report, figures=report.figures[:1])
+        found = judged(alone, Expect("http.rate", "nginx", 1.0, 0.1))
+        assert (found.outcome, found.why) == (Outcome.SKIPPED, why)
+
+
+def test_the_file_here_can_be_used_and_says_why_for_each() -> None:
+    found = expectations(EXPECTED)
+    assert len({(expect.figure, expect.peer) for expect in found}) == len(found)
+    lines = EXPECTED.read_text("utf-8").splitlines()
+    assert [" # " in line for line in lines if line.startswith("tolerance")] == [True] * len(found)
+
+
+def run(tmp_path: Path, report: Report, *arguments: str) -> int:
+    result = tmp_path / "bench.json"
+    result.write_text(dumps(report), encoding="utf-8")
+    return guard.main([str(result), *arguments])
+
+
+def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, sample()) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(expectations(EXPECTED)) + 1
+
+
+def test_what_fell_is_named_and_the_exit_code_is_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, one("saturate.rate", 1.0, 2.0)) == 1
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "fell" in line]
+    assert line.split()[:2] == ["saturate.rate", "nginx"]
+
+
+def test_an_empty_run_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, Report({}, {}, "now", 1.0, {}, ())) == 0
+    assert "splicer: not in this run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "expect = [",
+        "",
+        "expect = 3",
+        "expect = [3]",
+        '[[expect]]\nfigure = "http.rate"',
+        '[[expect]]\nfigure = "http.rate"\npeer = "nginx"\nratio = "much"\ntolerance = 0.1',
+        '[[expect]]\nfigure = "http.rate"\npeer = "nginx"\nratio = 1\ntolerance = 0.1\ncolour = 1',
+        '[[expect]]\nfigure = "http.speed"\npeer = "nginx"\nratio = 1\ntolerance = 0.1',
+        '[[expect]]\nfigure = "http.rate"\npeer = "splicer"\nratio = 1\ntolerance = 0.1',
+        '[[expect]]\nfigure = "http.rate"\npeer = "nginx"\nratio = 0\ntolerance = 0.1',
+        '[[expect]]\nfigure = "http.rate"\npeer = "nginx"\nratio = nan\ntolerance = 0.1',
+        '[[expect]]\nfigure = "http.rate"\npeer = "nginx"\nratio = 1\ntolerance = 1.0',
+    ],
+)
+def test_a_bad_file_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    path = tmp_path / "expected.toml"
+    path.write_text(text)
+    assert run(tmp_path, sample(), "--expected", str(path)) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(str(path))
+    assert told.err.count("\n") == 1
+
+
+def test_no_report_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guard.main([str(tmp_path / "absent.json")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
