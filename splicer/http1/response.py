@@ -59,12 +59,12 @@ class ResponseParser:
         self._raw = b""
         self._searched = 0
         self._eof = False
-        self._chunked = False  # the answer's body: h11 has all that came behind the head, else it is in `_raw`
-        self._left: int | None = None  # bytes of a body that isn't chunked; None: all until the stream ends
+        self._chunked = False  # the answer: h11 gets what comes behind its head, else that stays in `_raw`
+        self._left: int | None = None  # bytes that the body still has; None: it is chunked, or the stream's end is its
         self._persistent = False
         self._end: EndOfBody | None = None
 
-    # Made when there are chunks to be read, or a request body to be written: nothing else here costs as much.
+    # Made when there are chunks to read or a request body to write: it would be most of the work of an exchange.
     @cached_property
     def _h11(self) -> h11.Connection:
         request, connection = self._request, h11.Connection(h11.CLIENT, max_incomplete_event_size=self._limit)
@@ -126,6 +126,7 @@ class ResponseParser:
             return self._end
         if self._chunked:
             return self._next_chunk()
+        # A body that isn't chunked is a count of bytes, and what lies beyond it is never taken.
         if data := self._raw[: self._left]:
             self._raw = self._raw[len(data) :]
             if self._left is not None:
@@ -193,13 +194,11 @@ class ResponseParser:
         )
         # Informational heads frame nothing, and a 101 is the end of HTTP here.
         if head.status >= 200:
+            bodiless = self._request.method == "HEAD" or head.status in BODILESS
+            self._left = 0 if bodiless else length
             self._persistent = minor == b"1" and b"close" not in list_members(head.values(b"connection"))
-            if self._request.method == "HEAD" or head.status in BODILESS:
-                self._left = 0
-            elif chunked:
+            if chunked and not bodiless:
                 self._to_chunks(raw)
-            else:
-                self._left = length
         return head
 
     def _to_chunks(self, raw: bytes) -> None:

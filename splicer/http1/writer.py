@@ -15,8 +15,12 @@ from splicer.model import Header, Headers, RequestHead
 _PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 _LENGTH = frozenset({b"content-length"})
 _CLOSE: Header = (b"Connection", b"close")
-_READ_WHOLE = (h11.DONE, h11.MIGHT_SWITCH_PROTOCOL)  # the latter: it asked for an upgrade that nobody granted
 _CHUNKED: Header = (b"Transfer-Encoding", b"chunked")
+# A request that was read whole; the second one also asked for an upgrade, and h11 waits to hear whether it gets it.
+_READ_WHOLE = (
+    h11.DONE,
+    h11.MIGHT_SWITCH_PROTOCOL,  # type: ignore[attr-defined]  # documented, and missing in `__all__` alone
+)
 
 
 class ResponseWriter:
@@ -33,7 +37,7 @@ class ResponseWriter:
         self._request = request
         self._left: int | None = None  # bytes of the body; None: h11 frames it
         self._chunked = False
-        self._close = request.version == "1.0" or b"close" in list_members(request.values(b"connection"))
+        self._close = False
         self._complete = False
 
     def informational(self, status: int, reason: bytes, headers: Headers) -> bytes:
@@ -53,14 +57,15 @@ class ResponseWriter:
             close: the connection ends after this answer.
         """
         fields = forwarded_headers(headers, drop=_LENGTH if status == HTTPStatus.NO_CONTENT else frozenset())
-        self._close = self._close or close
-        if self._request.method == "HEAD" or status in BODILESS:
+        request = self._request
+        self._close = close or request.version == "1.0" or b"close" in list_members(request.values(b"connection"))
+        if request.method == "HEAD" or status in BODILESS:
             self._left = 0
         else:
             self._left = next((int(value) for name, value in fields if name.lower() == b"content-length"), None)
         if self._left is None:
             self._server.send(h11.Response(status_code=status, headers=[]))
-            self._chunked = self._request.version == "1.1"
+            self._chunked = request.version == "1.1"
         if self._chunked:
             fields.append(_CHUNKED)
         if self._close:

@@ -70,9 +70,10 @@ class TcpStream:
         """See `ByteStream`."""
         try:
             while True:
-                with contextlib.suppress(BlockingIOError):
+                try:
                     return self.sock.recv(max_bytes)
-                await trio.lowlevel.wait_readable(self.sock)
+                except BlockingIOError:
+                    await trio.lowlevel.wait_readable(self.sock)
         except OSError as error:
             raise trio.BrokenResourceError from error
 
