@@ -30,6 +30,7 @@ from splicer.relay.leg import READ, WRITE, Leg, Past, Tunnel, TunnelEnd, TunnelL
 from splicer.relay.pipes import Keeper, Nobody, Pipe, PipePool
 from splicer.relay.vigil import Vigil
 
+_splice = os.splice
 _FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 _BATCH = 64  # events of one epoll_wait: even if all are bulk, the share is looked at soon
 _SHARE = 0.002  # seconds that the hub may take before it yields to Trio
@@ -190,7 +191,7 @@ class Hub:
         self._turned = perf_counter()
 
     def _move(self, events: list[tuple[int, int]], now: float) -> None:
-        legs = self._legs
+        legs, clean = self._legs, self._pipes.clean
         self._gathering.frames += len(events)
         for fd, mask in events:
             leg = legs.get(fd)
@@ -200,7 +201,10 @@ class Hub:
                 if leg.peer.parked and mask != READ:
                     self._drain(leg.peer, now)
                 if not (leg.parked or leg.eof) and mask != WRITE and leg.tunnel.result is None:
-                    self._fill(leg, now)
+                    if clean and not leg.sink:
+                        self._pass(leg, clean[-1], now)
+                    else:
+                        self._fill(leg, now)
             except Exception as error:  # noqa: BLE001 - a bug ends one call, whose task raises it
                 leg.tunnel.error = error
                 self._end(leg.tunnel, TunnelEnd(Side.PROXY, "crash"))
@@ -264,6 +268,37 @@ class Hub:
         self._forget(tunnel)
         for leg in (tunnel.client, tunnel.pod):
             leg.sock.close()
+
+    # What a frame does as a rule, in one go: the pipe stays in the pool, for it is clean again at once, and nobody else
+    # runs meanwhile. It is taken out when bytes stay in it.
+    def _pass(self, leg: Leg, pipe: Pipe, now: float) -> None:
+        self._words[pipe.place] = leg.word
+        try:
+            count = _splice(leg.fd, pipe.write_fd, pipe.size, None, None, _FLAGS)
+        except BlockingIOError:
+            self._fill(leg, now)  # nothing there, or urgent data
+            return
+        except OSError as error:
+            self._read_failed(leg, error)
+            return
+        if not count:
+            self._read_eof(leg, now)
+            return
+        try:
+            sent = _splice(pipe.read_fd, leg.peer.fd, count, None, None, _FLAGS)
+        except OSError as error:
+            leg.pipe, leg.parked = self._pipes.take(), count
+            if not isinstance(error, BlockingIOError):
+                self._write_failed(leg, error, now)
+        else:
+            leg.total += sent
+            leg.tunnel.last = now
+            if sent == count:
+                return
+            leg.pipe, leg.parked = self._pipes.take(), count - sent
+        if leg.parked:
+            self._watch(leg)
+            self._watch(leg.peer)
 
     # Bytes leave the source's socket only into a pipe that is clean, and stay in it until the peer took them.
     def _fill(self, leg: Leg, now: float) -> None:

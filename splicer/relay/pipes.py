@@ -136,6 +136,11 @@ class PipePool:
         """How many clean pipes wait."""
         return len(self._idle)
 
+    @property
+    def clean(self) -> list[Pipe]:
+        """Those that wait; `take` gives the last one."""
+        return self._idle
+
     def reserve(self) -> None:
         """Put one pipe by, for when no other can be had.
 
