@@ -203,6 +203,7 @@ class Worker:
             observer=self._observer,
             vault=self._link,
             others=self._showing.others,
+            breathe=self._hub.turn_if_due,
         )
         for task in (partial(watch_clients, self._house.waiting), self._drains.run):
             self._nursery.start_soon(self._vital, task)

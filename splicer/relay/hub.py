@@ -30,11 +30,10 @@ from splicer.relay.leg import READ, WRITE, Leg, Past, Tunnel, TunnelEnd, TunnelL
 from splicer.relay.pipes import Keeper, Nobody, Pipe, PipePool
 from splicer.relay.vigil import Vigil
 
-_splice = os.splice
 _FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 _BATCH = 64  # events of one epoll_wait: even if all are bulk, the share is looked at soon
 _SHARE = 0.002  # seconds that the hub may take before it yields to Trio
-_PATIENCE = 0.001  # seconds that frames wait while Trio runs other tasks
+_PATIENCE = 0.00005  # seconds that frames wait while Trio runs other tasks
 _NAP = 1.0  # seconds at most between two sweeps
 _SHORTEST_NAP = 0.01
 _SLICE = 256  # tunnels that a sweep looks at in one go: a millisecond, if the vigil asks the kernel about each
@@ -154,6 +153,7 @@ class Hub:
             await self._load(tunnel.client, to_pod)
             if register is not None:
                 await register()
+                self.turn_if_due()
             self._admit(tunnel)
             if tunnel.result is None:
                 tunnel.task = trio.lowlevel.current_task()
@@ -167,6 +167,8 @@ class Hub:
             self._close_doomed()
             if tally is not None:
                 tally[:] = tunnel.client.total, max(0, tunnel.pod.total)
+            if tunnel.result is not None:
+                tunnel.part()
 
     async def _load(self, leg: Leg, data: bytes) -> None:
         while data:
@@ -220,11 +222,11 @@ class Hub:
             self._move(events, trio.current_time())
             self._turned = perf_counter()
 
-    def turn_if_due(self, task: trio.lowlevel.Task) -> None:
+    def turn_if_due(self, task: trio.lowlevel.Task | None = None) -> None:
         """Take a turn out of turn when the last one is too long ago.
 
         Args:
-            task: this runs before each step of each task.
+            task: whose step begins; None: another task's goes on.
         """
         now = perf_counter()
         if task is not self._task:
@@ -270,11 +272,11 @@ class Hub:
             leg.sock.close()
 
     # What a frame does as a rule, in one go: the pipe stays in the pool, for it is clean again at once, and nobody else
-    # runs meanwhile. It is taken out when bytes stay in it.
+    # runs meanwhile. Whatever leaves bytes in it takes it out.
     def _pass(self, leg: Leg, pipe: Pipe, now: float) -> None:
         self._words[pipe.place] = leg.word
         try:
-            count = _splice(leg.fd, pipe.write_fd, pipe.size, None, None, _FLAGS)
+            count = os.splice(leg.fd, pipe.write_fd, pipe.size, flags=_FLAGS)
         except BlockingIOError:
             self._fill(leg, now)  # nothing there, or urgent data
             return
@@ -285,9 +287,11 @@ class Hub:
             self._read_eof(leg, now)
             return
         try:
-            sent = _splice(pipe.read_fd, leg.peer.fd, count, None, None, _FLAGS)
-        except OSError as error:
+            sent = os.splice(pipe.read_fd, leg.peer.fd, count, flags=_FLAGS)
+        except BaseException as error:
             leg.pipe, leg.parked = self._pipes.take(), count
+            if not isinstance(error, OSError):
+                raise
             if not isinstance(error, BlockingIOError):
                 self._write_failed(leg, error, now)
         else:

@@ -197,6 +197,7 @@ class Attempts:
                         return PodLeg(idle, endpoint, parser, reused=True)
                     try:
                         with _share(scope, left):
+                            exchange.house.breathe()
                             stream = await exchange.house.dial(endpoint)
                             return PodLeg(stream, endpoint, parser, reused=False)
                         failure = ConnectTimeout(f"{endpoint}: no answer in its share of the time")
@@ -212,6 +213,7 @@ class Attempts:
         try:
             with self._stage(deadlines.handshake, HandshakeTimeout, lambda: leg.endpoint) as scope:
                 exchange.written = True
+                exchange.house.breathe()
                 await leg.send_all(
                     request_for_pod(
                         exchange.head,

@@ -130,6 +130,7 @@ class Connection:
 
     async def _handle(self, rules: Rules, raw: bytes, record: Record) -> OpenTunnel | Then:
         head, server = parse_request(raw, limit=rules.limits.head_bytes)
+        self._house.breathe()
         self._head = head
         record.method, record.path, record.query, record.host = head.method, head.path, head.query, head.host
         origin = forwarding(head, self._client.peer, rules.trusted_proxies, record.id)

@@ -157,6 +157,10 @@ class Drains:
     endpoints: frozenset[tuple[str, int]] = frozenset()
 
 
+def _nothing() -> None:
+    """Nobody waits."""
+
+
 @define
 class House:
     """One worker's rooms.
@@ -175,6 +179,7 @@ class House:
     waiting: set[Waiting] = field(factory=set)
     vault: Vault | None = None
     others: Callable[[], Counts] = Counts  # the numbers of all other workers together
+    breathe: Callable[[], None] = _nothing  # between two parts of a long step: frames may pass meanwhile
     drains: Drains = Drains()
     draining: bool = False
     retiring: bool = False

@@ -155,7 +155,8 @@ async def _run(
         record.ended = trio.current_time()
         record.to_pod, record.to_client = tally
         record.closer, record.close_reason = end.closer, end.reason
-        record.client_line, record.pod_line = (quality(stream.sock) for stream in streams)
+        if record.logged:
+            record.client_line, record.pod_line = (quality(stream.sock) for stream in streams)
         _close(end, *streams)
         _tell_of_end(house, record, end)
 

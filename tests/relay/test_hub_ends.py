@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from attrs import frozen
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay.leg import TunnelEnd
+from splicer.relay.leg import Leg, Tunnel, TunnelEnd
 from tests.relay.harness import (
     PLENTY,
     Call,
@@ -261,3 +262,17 @@ async def test_one_tunnels_end_leaves_the_others_alone(edge: Edge) -> None:
     assert await calls[0].over() == TunnelEnd(Side.CLIENT, "reset", reset=True)
     assert await calls[1].pod.read_to_end() == (b"", Ending.EOF)
     assert edge.hub.tunnels == 6
+
+
+async def test_an_ended_tunnel_leaves_nothing_for_the_collector(edge: Edge) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            call = await edge.call()
+            call.hang_up()
+            await call.over()
+        await wait_all_tasks_blocked()
+        assert not [one for one in gc.get_objects() if isinstance(one, Leg | Tunnel)]
+    finally:
+        gc.enable()

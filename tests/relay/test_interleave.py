@@ -64,3 +64,19 @@ async def test_a_frame_passes_between_the_steps_of_a_storm() -> None:
 
 async def test_without_it_the_frame_waits_for_the_whole_batch() -> None:
     assert await frames_seen_within_one_batch(interleaved=False) == 0
+
+
+async def test_a_frame_passes_in_the_middle_of_a_step_that_breathes() -> None:
+    hub = Hub()
+    client, near_client = connected()
+    pod, near_pod = connected()
+    with hub.opened(), client, near_client, pod, near_pod:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hub.run)
+            nursery.start_soon(hub.splice, near_client, near_pod, TunnelLimits(math.inf, math.inf, math.inf))
+            await trio.testing.wait_all_tasks_blocked()
+            pod.send(b"frame")
+            time.sleep(0.002)  # noqa: ASYNC251 - as above
+            hub.turn_if_due()
+            assert client.recv(5) == b"frame"
+            nursery.cancel_scope.cancel()

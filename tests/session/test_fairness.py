@@ -7,7 +7,7 @@ import trio
 
 from splicer.model import Endpoint, Respond
 from splicer.session.connection import Connection
-from tests.session.edge import Edge, route, upstream
+from tests.session.edge import APP, Edge, answering, route, upstream
 from tests.session.message import GET, POST
 from tests.session.wire import End, connection
 
@@ -151,3 +151,12 @@ async def test_hints_without_end(edge: Edge) -> None:
     edge.house.dial = dial
     assert await turns_of_others(edge, Flood(b"", b"GET / HTTP/1.0\r\n\r\n", left=0)) > 150
     assert pod.left == 0
+
+
+async def test_frames_may_pass_between_the_parts_of_an_exchange(edge: Edge) -> None:
+    breaths: list[int] = []
+    edge.house.breathe = lambda: breaths.append(len(edge.streams))
+    edge.pods[APP] = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    await edge.ask(GET)
+    before, *_, last = breaths
+    assert before < last  # before the pod was dialled, and after
