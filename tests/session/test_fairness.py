@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from splicer.model import Endpoint, Respond
 from splicer.session.connection import Connection
@@ -158,5 +159,6 @@ async def test_frames_may_pass_between_the_parts_of_an_exchange(edge: Edge) -> N
     edge.house.breathe = lambda: breaths.append(len(edge.streams))
     edge.pods[APP] = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     await edge.ask(GET)
+    await wait_all_tasks_blocked()
     before, *_, last = breaths
     assert before < last  # before the pod was dialled, and after
