@@ -4,7 +4,7 @@
 
 From the checkout, with what its tests need installed; a minute, on a machine that has nothing else to do.
 
-- The journal: the hub's time for a frame of 160 bytes, with and without the store in front of each fill.
+- The journal: the hub's time for a frame of 160 bytes, with and without the store in front of each.
 - The registration: WebSocket handshakes a second through an edge with one worker, whose clients hang up at once.
 - Frames of 160 bytes a second, back and forth, over 100 connections.
 """
@@ -56,19 +56,19 @@ class _Journalled(Nobody):
 
 
 def _without_store() -> Callable[..., None]:
-    """`Hub._fill` as it is, but for the line with the store."""
-    source = textwrap.dedent(inspect.getsource(Hub._fill))
-    assert source.count(_STORE) == 1, "Hub._fill has changed"  # noqa: S101 - a measurement of nothing is worse
+    """`Hub._pass` as it is, but for the line with the store."""
+    source = textwrap.dedent(inspect.getsource(Hub._pass))
+    assert source.count(_STORE) == 1, "Hub._pass has changed"  # noqa: S101 - a measurement of nothing is worse
     scope = dict(vars(hub_module))
     exec(source.replace(_STORE, "\n"), scope)  # noqa: S102 - splicer's own code
-    fill: Callable[..., None] = scope["_fill"]
-    return fill
+    passing: Callable[..., None] = scope["_pass"]
+    return passing
 
 
 async def _hub_times(tunnels: int = 64, batches: int = 2000) -> tuple[float, float]:
     """Seconds that the hub takes for a frame, with the store and without: medians over batches, in turns."""
     hub = Hub(keeper=_Journalled())
-    fills = Hub._fill, _without_store()
+    passes = Hub._pass, _without_store()
     times: tuple[list[float], list[float]] = [], []
     with hub.opened(), ExitStack() as stack:
         async with trio.open_nursery() as nursery:
@@ -78,9 +78,9 @@ async def _hub_times(tunnels: int = 64, batches: int = 2000) -> tuple[float, flo
             await trio.testing.wait_all_tasks_blocked()
             for batch in range(batches):
                 which = batch % 2
-                setattr(Hub, "_fill", fills[which])  # noqa: B010 - mypy rightly forbids the assignment
+                setattr(Hub, "_pass", passes[which])  # noqa: B010 - mypy rightly forbids the assignment
                 times[which].append(_batch(hub, [(near, far) for (near, _), (_, far) in pairs]) / tunnels)
-            setattr(Hub, "_fill", fills[0])  # noqa: B010
+            setattr(Hub, "_pass", passes[0])  # noqa: B010
             nursery.cancel_scope.cancel()
     return median(times[0]), median(times[1])
 
