@@ -1,19 +1,20 @@
 """Whether to let frames gather: one wake-up then serves several.
 
 A wake-up costs more than a frame: the interrupt, the scheduler, Trio's loop, and the same again at each peer that was
-asleep. At 10,000 calls' frames a second and each way the relay spends most of its time on waking up. People who talk
-send a frame every 20 ms and don't notice a tenth of a millisecond; a program that waits for an answer before it goes on
-does, so frames gather only where they are paced.
+asleep. With a few hundred calls the relay spends most of its time on waking up. People who talk send a frame every 20 ms
+and don't notice a tenth of a millisecond; a program that waits for an answer before it goes on does, so frames gather
+only where they are paced.
 """
 
 from __future__ import annotations
 
-NAP = 0.0001  # seconds that frames gather for
+NAP = 0.000125  # seconds that frames gather for
 _STRETCH = 0.001  # seconds of naps and turns, until Trio gets its turn
 _WINDOW = 0.1  # seconds over which frames are counted
 _ENOUGH = 3000  # frames a second, of all tunnels: with fewer, hardly two would meet in a nap
 _PACED = 250  # frames a second and tunnel: a call has 50 to 100 both ways; who waits for echoes has a thousand
 _HOLD = 0.005  # seconds without naps after a step of another task: handshakes take a few, and shall not wait
+LARGE = 4096  # bytes: a piece of more is no frame of speech, and counts as one for each KiB
 
 
 class Gathering:

@@ -25,7 +25,7 @@ from time import perf_counter, sleep
 import trio
 
 from splicer.errors import Side
-from splicer.relay.gather import NAP, Gathering
+from splicer.relay.gather import LARGE, NAP, Gathering
 from splicer.relay.leg import READ, WRITE, Leg, Past, Tunnel, TunnelEnd, TunnelLimits, load, resume
 from splicer.relay.pipes import Keeper, Nobody, Pipe, PipePool
 from splicer.relay.vigil import Vigil
@@ -286,6 +286,8 @@ class Hub:
         if not count:
             self._read_eof(leg, now)
             return
+        if count > LARGE:
+            self._gathering.frames += count // 1024
         try:
             sent = os.splice(pipe.read_fd, leg.peer.fd, count, flags=_FLAGS)
         except BaseException as error:

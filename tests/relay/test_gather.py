@@ -69,6 +69,28 @@ def test_there_are_no_naps_while_others_have_work_to_do() -> None:
     assert gathering.until(1.05, 100)
 
 
+async def test_a_stream_among_the_calls_is_not_kept_waiting() -> None:
+    """It counts as so many frames that the average tunnel is no longer paced."""
+    hub = Hub()
+    client, near_client = connected()
+    pod, near_pod = connected()
+    with hub.opened(), client, near_client, pod, near_pod:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hub.run)
+            nursery.start_soon(hub.splice, near_client, near_pod, _FOREVER)
+            await trio.testing.wait_all_tasks_blocked()
+            counted = []
+            for message in (bytes(10), bytes(160), bytes(32 * 1024)):
+                hub._gathering.frames = 0
+                pod.send(message)
+                await trio.lowlevel.wait_readable(client)
+                assert client.recv(1 << 20) == message
+                counted.append(hub._gathering.frames)
+            nursery.cancel_scope.cancel()
+    assert counted[:2] == [1, 1]
+    assert counted[2] >= 32
+
+
 class Willing(Gathering):
     """Always takes a nap, unless it is held."""
 
