@@ -13,6 +13,7 @@ from bench import guard
 from bench.guard import EXPECTED, Expect, Outcome, Verdict, expectations, verdicts
 from bench.model import MORE_IS_BETTER, Figure, Report, Skipped
 from bench.report.store import dumps
+from bench.report.words import against
 from tests.bench.report.sample import sample
 
 KEYS = sorted(MORE_IS_BETTER)
@@ -90,8 +91,16 @@ def run(tmp_path: Path, report: Report, *arguments: str) -> int:
 
 
 def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(tmp_path, sample()) == 0
-    assert len(capsys.readouterr().out.splitlines()) == len(expectations(EXPECTED)) + 1
+    expected = tmp_path / "expected.toml"
+    keys = [(one.figure, one.peer) for one in expectations(EXPECTED)]
+    expected.write_text(
+        "".join(
+            f'[[expect]]\nfigure = "{figure}"\npeer = "{peer}"\nratio = {against(sample(), figure, peer)}\ntolerance = 0.1\n'
+            for figure, peer in keys
+        )
+    )
+    assert run(tmp_path, sample(), "--expected", str(expected)) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(keys) + 1
 
 
 def test_what_fell_is_named_and_the_exit_code_is_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
