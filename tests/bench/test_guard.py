@@ -95,7 +95,8 @@ def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     keys = [(one.figure, one.peer) for one in expectations(EXPECTED)]
     expected.write_text(
         "".join(
-            f'[[expect]]\nfigure = "{figure}"\npeer = "{peer}"\nratio = {against(sample(), figure, peer)}\ntolerance = 0.1\n'
+            f"[[expect]]\nfigure = '{figure}'\npeer = '{peer}'\ntolerance = 0.1\n"
+            f"ratio = {against(sample(), figure, peer)}\n"
             for figure, peer in keys
         )
     )
