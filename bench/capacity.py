@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ import attrs
 from attrs import frozen
 
 from bench import node as this_node
+from bench.arguments import Parser, shown
 from bench.arithmetic import GIB, Costs, Demand, Load, Node, Resource, call_us, calls_per_core, demand, resources
 from bench.model import Report
 from bench.report.store import NoReport, read
@@ -53,7 +55,9 @@ def measured(report: Report | None) -> Measured:
     sources = dict.fromkeys(_MEANINGS, _RUN)
     found: dict[str, float] = {}
     for name, keys, cost in _FROM:
-        key = next((key for key in keys if report and (one := report.figure(key, MINE)) and one.median > 0), None)
+        key = next(
+            (key for key in keys if report and (one := report.figure(key, MINE)) and 0 < one.median < math.inf), None
+        )
         if report and key and (figure := report.figure(key, MINE)):
             found[name] = cost(figure.median)
             sources[name] = f"{key} of the run of {report.started}"
@@ -122,48 +126,61 @@ def _demand(costs: Costs, load: Load, need: Demand, edge: int, workers: int) -> 
 # ---- the command ----
 
 
-def _above(least: float, most: float = math.inf) -> Callable[[str], float]:
+_NUMBER = re.compile(r"[+-]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)?(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_MOST = 1e12  # of anything: more is a slip of the hand
+_KERNELS_MOST = 2.0**63  # what the kernel takes for "no limit"
+
+
+def _up_to(most: float) -> Callable[[str], float]:
+    """A number above 0."""
+
     def number(value: str) -> float:
         try:
-            found = float(value.replace("_", "").replace(",", ""))
+            found = float(value.replace(",", "")) if _NUMBER.fullmatch(value) else math.nan
         except ValueError:
-            raise argparse.ArgumentTypeError(f"must be a number, not {value!r}") from None
-        if not (least < found <= most and math.isfinite(found)):
-            top = f", and {most:g} at most" if math.isfinite(most) else ""
-            raise argparse.ArgumentTypeError(f"must be above {least:g}{top}, not {value}")
+            found = math.nan
+        if math.isnan(found):
+            raise argparse.ArgumentTypeError(f"must be a number, not {value!r}")
+        if not 0 < found <= most:
+            raise argparse.ArgumentTypeError(f"must be above 0, and {most:g} at most, not {value}")
         return found
 
     return number
 
 
-def _whole(value: str) -> int:
-    found = _above(0)(value)
-    if found != int(found):
-        raise argparse.ArgumentTypeError(f"must be a whole number, not {value}")
-    return int(found)
+def _whole(most: float) -> Callable[[str], int]:
+    """A whole number above 0."""
+
+    def whole(value: str) -> int:
+        found = _up_to(most)(value)
+        if found != int(found):
+            raise argparse.ArgumentTypeError(f"must be a whole number, not {value}")
+        return int(found)
+
+    return whole
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m bench.capacity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add, usual = parser.add_argument, Load()
-    add("result", nargs="?", type=Path, metavar="RESULT.json", help=f"of a run; {LATEST} if it is there")
-    add("--calls", type=_whole, action="append", help="live calls in all; may be repeated (100000 and 1000000)")
-    add("--core-share", type=_above(0, 1), default=usual.core_share, help="of a core, in the mean (%(default)s)")
-    add("--frame-rate", type=_above(0), default=usual.frame_rate, help="frames a second each way (%(default)s)")
-    add("--call-seconds", type=_above(0), default=usual.call_seconds, help="mean length of a call (%(default)s)")
-    add("--new-calls-per-s", type=_above(0), default=0.0, help="a burst that all edges together must stand")
-    add("--pods", type=_whole, default=100, help="that take the calls (%(default)s)")
-    add("--sources", type=_whole, default=1, help="addresses of an edge towards pods (%(default)s)")
-    add("--edge-cores", type=_whole, help="cores, and workers, of one edge")
-    add("--memory-gib", type=_above(0), help="memory of one edge")
-    add("--nofile", type=_whole, help="RLIMIT_NOFILE")
-    add("--file-max", type=_whole, help="fs.file-max")
-    add("--ports", type=_whole, help="width of net.ipv4.ip_local_port_range")
-    add("--conntrack", type=_whole, help="nf_conntrack_max, where conntrack is in use")
-    add("--connections", type=_whole, default=20000, help="under [limits] in routing.toml (%(default)s)")
-    add("--packets", type=_above(0), help="packets a second that the network of one edge takes")
+    add("result", nargs="?", type=Path, metavar="RESULT.json", help=f"of a run; {shown(LATEST)} if it is there")
+    add("--calls", type=_whole(_MOST), action="append", help="live calls in all; may be repeated (100000 and 1000000)")
+    add("--core-share", type=_up_to(1), default=usual.core_share, help="of a core, in the mean (%(default)s)")
+    add("--frame-rate", type=_up_to(_MOST), default=usual.frame_rate, help="frames a second each way (%(default)s)")
+    add("--call-seconds", type=_up_to(_MOST), default=usual.call_seconds, help="mean length of a call (%(default)s)")
+    add("--new-calls-per-s", type=_up_to(_MOST), default=0.0, help="a burst that all edges together must stand")
+    add("--pods", type=_whole(_MOST), default=100, help="that take the calls (%(default)s)")
+    add("--sources", type=_whole(_MOST), default=1, help="addresses of an edge towards pods (%(default)s)")
+    add("--edge-cores", type=_whole(_MOST), help="cores, and workers, of one edge")
+    add("--memory-gib", type=_up_to(_MOST), help="memory of one edge")
+    add("--nofile", type=_whole(_KERNELS_MOST), help="RLIMIT_NOFILE")
+    add("--file-max", type=_whole(_KERNELS_MOST), help="fs.file-max")
+    add("--ports", type=_whole(_MOST), help="width of net.ipv4.ip_local_port_range")
+    add("--conntrack", type=_whole(_MOST), help="nf_conntrack_max, where conntrack is in use")
+    add("--connections", type=_whole(_MOST), default=20000, help="under [limits] in routing.toml (%(default)s)")
+    add("--packets", type=_up_to(_MOST), help="packets a second that the network of one edge takes")
     add("--measure-kernel", action="store_true", help="measure here what a socket takes of the kernel's memory")
     add("--json", action="store_true", help="for scripts")
     return parser
@@ -215,13 +232,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     node = _node(asked)
-    found = resources(its.costs, load, node, asked.pods)
-    if found[0].calls < 1:
+    wanted = asked.calls or (100_000, 1_000_000)
+    try:
+        found = resources(its.costs, load, node, asked.pods)
+        edge = found[0].calls
+        needs = [demand(its.costs, load, calls, edge, node.cores) for calls in wanted] if edge else []
+    except OverflowError:
+        sys.stderr.write("these numbers are too far apart to be reckoned with\n")
+        return 2
+    if not edge:
         sys.stderr.write(f"no call fits on such an edge: {found[0].name} = {found[0].formula}\n")
         return 2
-    needs = [
-        demand(its.costs, load, calls, found[0].calls, node.cores) for calls in asked.calls or (100_000, 1_000_000)
-    ]
     if asked.json:
         parts: dict[str, object] = {"costs": attrs.asdict(its), "load": attrs.asdict(load), "node": attrs.asdict(node)}
         parts |= {"pods": asked.pods, "calls_per_core": calls_per_core(its.costs, load)}

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import NoReturn, TypeVar
 
 from bench import peers, scenarios
+from bench.model import Report
 from bench.progress import progress
 from bench.report.write import RESULTS, write
 from bench.run import Asked, Run
@@ -24,6 +25,7 @@ _MINE = "splicer"
 _EVERY = "all"
 _PEERS = {peer.name: peer for peer in peers.ALL}
 _FAILED, _USAGE = 1, 2
+_SHORTEST = 0.1  # seconds of a load
 _INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -36,26 +38,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     asked, out = _asked(arguments)
     if asked is None:
-        _list()
+        with suppress(BrokenPipeError):
+            _list()
         return 0
-    return _run(asked, out)
-
-
-def _run(asked: Asked, out: Path) -> int:
-    shown = progress()
-    run = Run(asked, shown)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.stderr.write(f"--out: {error}\n")
+        return _FAILED
+    run = Run(asked, shown := progress())
     code = 0
     try:
         with _interruptible():
             run.execute()
     except KeyboardInterrupt:
         code = _INTERRUPTED
-    except TrafficFailed as failed:
+    except (TrafficFailed, OSError) as failed:
         sys.stderr.write(f"{failed}\n")
         code = _FAILED
     finally:
         shown.end()
-    report = run.report()
+    try:
+        with _interruptible():
+            return _told(run.report(), out) or code
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _told(report: Report, out: Path) -> int:
+    """Say and write down what came about."""
     for skipped in report.skipped:
         where = f" in {skipped.scenario}" if skipped.scenario else ""
         sys.stderr.write(f"skipped: {skipped.peer}{where}: {skipped.reason}\n")
@@ -65,14 +76,16 @@ def _run(asked: Asked, out: Path) -> int:
     except OSError as error:
         sys.stderr.write(f"the report can't be written: {error}\n")
         return _FAILED
-    return code or (_FAILED if any(skipped.peer == _MINE for skipped in report.skipped) else 0)
+    return _FAILED if any(skipped.peer == _MINE for skipped in report.skipped) else 0
 
 
 # Once: all that was started has to be ended, and nobody's impatience may prevent that.
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGINT and SIGTERM raise KeyboardInterrupt."""
-    numbers = signal.SIGINT, signal.SIGTERM
+    """SIGHUP (but for nohup's sake), SIGINT and SIGTERM raise KeyboardInterrupt."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         for further in numbers:
@@ -125,7 +138,7 @@ def _asked(arguments: Sequence[str] | None) -> tuple[Asked | None, Path]:
     given = parser.parse_args(arguments)
     if given.list:
         return None, given.out
-    names = [_MINE, *given.peers.split(",")] if given.peers else [_EVERY]
+    names = [_MINE, *map(str.strip, given.peers.split(","))] if given.peers else [_EVERY]
     asked = Asked(
         _chosen(parser, "scenario", given.scenarios or [_EVERY], scenarios.ALL),
         _chosen(parser, "peer", names, _PEERS),
@@ -145,9 +158,9 @@ def _chosen(parser: _Parser, kind: str, names: Sequence[str], there: Mapping[str
 
 def _seconds(text: str) -> float:
     with suppress(ValueError):
-        if 0 < (seconds := float(text)) < math.inf:
+        if _SHORTEST <= (seconds := float(text)) < math.inf:
             return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, or less than {_SHORTEST:g}")
 
 
 def _repeat(text: str) -> int:

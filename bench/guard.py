@@ -2,13 +2,14 @@
 
     python -m bench.guard [RESULT.json] [--expected bench/expected.toml]
 
-The exit code is 1 if one is less than expected by more than its tolerance, 2 if a file can't be used. What was not
-measured is said to be so, and is no failure.
+The exit code is 1 if one is less than expected by more than its tolerance, or if splicer could not be measured; 2 if a
+file can't be used. A peer that was not measured is said to be so, and is no failure.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,8 @@ from pathlib import Path
 from attrs import field, frozen
 from cattrs import Converter
 
+from bench import peers
+from bench.arguments import Parser, shown
 from bench.model import MORE_IS_BETTER, Report
 from bench.report.store import NoReport, one_line, read
 from bench.report.words import MINE, against, times
@@ -97,6 +100,8 @@ def expectations(path: Path) -> tuple[Expect, ...]:
         raise BadExpected(f"{path} is no TOML: {error}") from None
     except Exception as error:  # noqa: BLE001 - cattrs raises whatever a wrong value leads to
         raise BadExpected(f"{path}: {one_line(error)}") from None
+    if not found:
+        raise BadExpected(f"{path}: nothing is expected")
     for number, one in enumerate(found, 1):
         if fault := _fault(one):
             raise BadExpected(f"{path}: expect {number}: {fault}")
@@ -108,6 +113,8 @@ def _fault(one: Expect) -> str:
         return f"no figure {one.figure!r} is compared; those that are: {', '.join(MORE_IS_BETTER)}"
     if one.peer == MINE:
         return f"{MINE} is not compared with itself"
+    if one.peer not in (known := [peer.name for peer in peers.ALL if peer.name != MINE]):
+        return f"no peer {one.peer!r}; there is {', '.join(known)}"
     if not 0 < one.ratio < float("inf"):
         return f"ratio must be above 0, not {one.ratio:g}"
     return "" if 0 <= one.tolerance < 1 else f"tolerance must be from 0 to below 1, not {one.tolerance:g}"
@@ -123,6 +130,8 @@ def verdicts(report: Report, expected: Iterable[Expect]) -> list[Verdict]:
 # worse: too little stands, and enough is to be taken with a grain of salt.
 def _verdict(report: Report, one: Expect) -> Verdict:
     measured = against(report, one.figure, one.peer)
+    if fault := _unmeasured(report, one.figure):
+        return Verdict(one, measured, Outcome.FELL, fault)
     if measured is None:
         return Verdict(one, None, Outcome.SKIPPED, _missing(report, one))
     rate = MORE_IS_BETTER[one.figure]
@@ -134,6 +143,26 @@ def _verdict(report: Report, one: Expect) -> Verdict:
     return Verdict(one, measured, Outcome.FELL, f"less than {times(one.least)}")
 
 
+# What splicer is held to, it has to be measured at: a crash must never look like a peer that is not installed.
+def _unmeasured(report: Report, key: str) -> str:
+    """Why there is no figure of splicer that can be judged, though there should be; "" if that is not so."""
+    told = _told(report, key, MINE)
+    if told is not None:
+        return f"{MINE} was not measured: {told}"
+    figure = report.figure(key, MINE)
+    if figure is None or all(map(math.isfinite, figure.values)):
+        return ""
+    return f"{MINE} was not measured: {', '.join(f'{value:g}' for value in figure.values)}"
+
+
+def _told(report: Report, key: str, peer: str) -> str | None:
+    """The reason in one line for which a run skipped a figure of a peer, if it did."""
+    scenario = key.partition(".")[0]
+    told = (left.reason for left in report.skipped if left.peer == peer and left.scenario in ("", scenario))
+    reason = next(told, None)
+    return None if reason is None else " ".join(reason.split())
+
+
 def _bound(report: Report, key: str, peer: str) -> bool:
     """Whether so many repetitions were limited by the load that their median was."""
     figure = report.figure(key, peer)
@@ -142,11 +171,12 @@ def _bound(report: Report, key: str, peer: str) -> bool:
 
 def _missing(report: Report, one: Expect) -> str:
     """Why there is nothing to compare."""
-    scenario = one.figure.partition(".")[0]
     for peer in (MINE, one.peer):
-        if report.figure(one.figure, peer) is None:
-            told = (left.reason for left in report.skipped if left.peer == peer and left.scenario in ("", scenario))
-            return f"{peer}: {' '.join(next(told, 'not in this run').split())}"
+        figure = report.figure(one.figure, peer)
+        if figure is None:
+            return f"{peer}: {_told(report, one.figure, peer) or 'not in this run'}"
+        if math.isnan(figure.median):
+            return f"{peer}: its median is no number"
     return "below zero: less than the noise"
 
 
@@ -170,10 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m bench.guard", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("result", nargs="?", type=Path, default=LATEST, metavar="RESULT.json", help="%(default)s")
+    parser.add_argument("result", nargs="?", type=Path, default=LATEST, metavar="RESULT.json", help=shown(LATEST))
     parser.add_argument("--expected", type=Path, default=EXPECTED, metavar="FILE")
     asked = parser.parse_args(arguments)
     try:

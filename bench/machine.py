@@ -115,17 +115,23 @@ def resident(pids: Collection[int]) -> int:
 
 def _cpu(pid: int) -> float:
     try:
-        own = time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED)
         reaped = sum(map(int, _stat(pid)[_REAPED]))
     except OSError:
         return 0.0  # it has just ended, and is in its parent's sum
-    return own + reaped / _TICKS
+    return _own(pid) + reaped / _TICKS
+
+
+def _own(pid: int) -> float:
+    try:
+        return time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED)
+    except OSError:
+        return 0.0
 
 
 def _resident(pid: int) -> int:
     try:
         found = re.search(r"^Rss:\s+(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return 0
     return int(found[1]) * 1024 if found else 0
 
@@ -144,7 +150,8 @@ class Load:
 
     Args:
         when: on the monotonic clock.
-        others: CPU seconds so far of all processes but ours and the kernel's.
+        others: CPU seconds so far of all processes but ours and the kernel's; without their children's that have
+            ended: init inherits ours.
         stolen: CPU seconds so far in which the host ran something else.
     """
 
@@ -165,7 +172,7 @@ class Load:
             mine |= more
         others = [pid for pid, stat in stats.items() if pid not in mine and not int(stat[_FLAGS]) & _KERNEL_THREAD]
         stolen = int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) / _TICKS
-        return cls(time.monotonic(), cpu_seconds(others), stolen)
+        return cls(time.monotonic(), sum(map(_own, others)), stolen)
 
 
 def disturbance(before: Load, after: Load) -> str | None:
@@ -185,5 +192,5 @@ def _stats() -> Iterator[tuple[int, list[str]]]:
         if entry.name.isdecimal():
             try:
                 yield int(entry.name), _stat(int(entry.name))
-            except (FileNotFoundError, ProcessLookupError):
+            except OSError:
                 continue

@@ -17,9 +17,12 @@ MORE_IS_BETTER = {
     "saturate.per_cpu": True,  # … for each CPU second of the proxy
     "bulk.64k_mb": True,  # 10^6 bytes a second, one way
     "bulk.1m_mb": True,
+    "bulk.64k_mb_per_cpu": True,
+    "bulk.1m_mb_per_cpu": True,
     "handshakes.rate": True,
     "handshakes.per_cpu": True,
     "storm.p99_us": False,  # of frames, there and back
+    "storm.closed_p99_us": False,
     "idle.1000_kb": False,  # 1,024 bytes for each tunnel
     "idle.5000_kb": False,
     "http.rate": True,

@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from http.client import HTTPException
 
 from attrs import frozen
 
 from bench.fleet import Fleet
 from bench.machine import Load, Processors, description, disturbance
 from bench.model import Figure, Report, Skipped
-from bench.peers.base import Peer, PeerFailed
+from bench.peers.base import Corrupt, Peer, PeerFailed
 from bench.progress import Progress
 from bench.scenarios.base import Sample, Scenario, Turn
 from bench.site import Site, opened
 from bench.traffic.driver import TrafficFailed
 
 DIRECT = "direct"  # whose figures those without a proxy are
+_FAILURES = (PeerFailed, TrafficFailed, OSError, HTTPException)  # of one peer: it is gone, or has no room, or hangs up
 
 
 @frozen
@@ -126,7 +128,7 @@ class Run:
             try:
                 self._versions[peer.name] = peer.version()
                 found.append(peer)
-            except PeerFailed as failed:
+            except _FAILURES as failed:
                 self._skipped[peer.name, ""] = str(failed)
         return found
 
@@ -136,7 +138,7 @@ class Run:
             self._progress.now(f"starting {peer.name}")
             try:
                 fleet.proxy(peer)
-            except (PeerFailed, TrafficFailed) as failed:
+            except _FAILURES as failed:
                 self._skipped[peer.name, ""] = str(failed)
                 peers.remove(peer)
 
@@ -160,9 +162,16 @@ class Run:
             shared = None if scenario.fresh else fleet.proxy(peer)
             for sample in scenario.measure(Turn(site, peer, shared, self._asked.window(scenario), direct)):
                 self._keep(scenario, peer.name, [sample])
-        except (PeerFailed, TrafficFailed) as failed:
+        except _FAILURES as failed:
             self._skipped[peer.name, scenario.name] = str(failed)
+            if isinstance(failed, Corrupt):
+                self._forget(scenario, peer.name)
             fleet.stop(peer.name)
+
+    # Who changes bytes, be it once, has no figures: there is nothing to compare.
+    def _forget(self, scenario: Scenario, peer: str) -> None:
+        for key in [key for key in self._samples if (key[0], key[2]) == (scenario.name, peer)]:
+            del self._samples[key]
 
     def _keep(self, scenario: Scenario, peer: str, samples: Iterable[Sample]) -> None:
         for sample in samples:

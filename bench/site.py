@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from attrs import Factory, define
 
-from bench.machine import Processors, pinned
+from bench.machine import Processors, cpu_seconds, pinned
 from bench.names import serving
 from bench.peers.base import Address, Job
+from bench.peers.process import session_of
 from bench.traffic.driver import Client, pods
 
 FEW, MANY = 5, 500  # pods: as a small system has them, and a large one
@@ -20,6 +21,7 @@ _ROUTE = "/ws/pod/{pod}/call"
 _DIRECT = "/call"
 _HTTP = "/api/v1/voice/allocate"
 _GREEDY = ("saturate", "bulk", "handshakes", "http")  # with more processors, they and the pods take half each
+_BUSY = 0.93  # of its processors: a load that used more was late by itself
 _WARM, _QUICK_WARM = 0.4, 0.2  # seconds of each load that a peer has before it counts …
 _WARM_POD = 0.002  # … and more for each pod, whose name has to be looked up
 
@@ -34,6 +36,7 @@ class Site:
         nameserver: that knows all pods.
         quick: the run is a short one.
         route: the path to a pod through a proxy.
+        pods_cpu: CPU seconds of all pods so far.
     """
 
     processors: Processors
@@ -41,6 +44,7 @@ class Site:
     nameserver: Address
     quick: bool = False
     route: str = _ROUTE
+    pods_cpu: Callable[[], float] = float
     _notes: dict[str, None] = Factory(dict)
 
     @property
@@ -56,6 +60,15 @@ class Site:
     def note(self, text: str) -> None:
         """A line that a reader of the report must know."""
         self._notes[text] = None
+
+    def is_crowded(self, share: float, workers: int = 1) -> bool:
+        """Whether clients and pods had no CPU left.
+
+        Args:
+            share: CPU seconds that they used in a second.
+            workers: processors that the proxy had.
+        """
+        return share >= _BUSY * len(self.processors.load(workers))
 
     def job(self, pods: int = FEW, routes: int = 0, workers: int = 1) -> Job:
         """What a peer has to do."""
@@ -117,9 +130,15 @@ def opened(quick: bool) -> Iterator[Site]:
     cpus = processors.load()
     with pinned(cpus), ExitStack() as stack:
         port = _free_port()
-        stack.enter_context(pods(port, cpus, max(1, len(cpus) // 2)))
+        calls = stack.enter_context(pods(port, cpus, max(1, len(cpus) // 2)))
         nameserver = stack.enter_context(serving(_pods(MANY), _DOMAIN))
-        site = Site(processors, port, nameserver, quick)
+        site = Site(
+            processors,
+            port,
+            nameserver,
+            quick,
+            pods_cpu=lambda: cpu_seconds([pid for pid, _ in session_of(calls.pid)]),
+        )
         if processors.shared():
             site.note("one processor for proxy and load: the figures mean little")
         yield site

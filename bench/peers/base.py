@@ -85,3 +85,7 @@ class Peer(abc.ABC):
 
 class PeerFailed(Exception):
     """A peer did not do as it should; one line."""
+
+
+class Corrupt(PeerFailed):
+    """What came back through it was not what was sent."""

@@ -19,6 +19,7 @@ from bench.peers.base import Address, PeerFailed, Proxy
 _PATIENCE = 20.0  # seconds until it serves
 _LOOK = 0.01  # seconds between two looks
 _LINES = 5  # of what it said
+_IMPATIENT = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)  # by a scenario; the second is a master's that goes with its worker
 
 
@@ -99,15 +100,19 @@ class Tree(Proxy):
         lines = self._said.read_text(errors="replace").splitlines()[-_LINES:]
         return PeerFailed(f"{self._name} {what}: {' | '.join(lines)}")
 
-    # What is being started while others are killed is found in the next turn.
+    # What is being started while others are killed is found in the next turn. Nobody's impatience may cut this short.
     def _end(self) -> None:
-        while left := self.pids():
-            for pid in left:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            self.leader.poll()
-            time.sleep(_LOOK)
-        self.leader.wait()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _IMPATIENT)
+        try:
+            while left := self.pids():
+                for pid in left:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                self.leader.poll()
+                time.sleep(_LOOK)
+            self.leader.wait()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # The processors belong to a thread, and to all that it starts.

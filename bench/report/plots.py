@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING
 
 from bench.model import Figure, Report
 from bench.report.markdown import README_KEYS
-from bench.report.words import DIRECT, LOAD_BOUND, MINE, against, keys_of, labelled, name_of, number, peers_of, times
+from bench.report.words import (
+    DIRECT,
+    LOAD_BOUND,
+    MINE,
+    TIMES,
+    against,
+    keys_of,
+    labelled,
+    name_of,
+    number,
+    peers_of,
+    times,
+)
 from bench.report.words import title_of as title
 
 if TYPE_CHECKING:
@@ -36,7 +48,12 @@ _OTHER = "#333333"
 _WIDEST = 32.0  # a ratio beyond it gets a bar of this length, and its number
 _TICKS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32)
 _CURVE = re.compile(r"scale\.routes_(\d+)_us")
-_DAGGER = f"{LOAD_BOUND} the load was at its limit, not the proxy"
+_DAGGER = f"{LOAD_BOUND} the load was at its limit, not the proxy, which could have done more"
+_RATIO_DAGGER = (
+    f"{_DAGGER}: the true ratio is lower for splicer\nwhere a peer's bar bears it, and higher where the figure's name "
+    "does, for splicer itself"
+)
+_CUT = f"bars are cut at {_WIDEST:g}{TIMES} and 1/{_WIDEST:g}{TIMES}"
 
 
 def draw(report: Report, directory: Path) -> list[Path]:
@@ -94,9 +111,9 @@ def _ratios(report: Report) -> Sheet | None:
     axes = sheet.subplots()
     for place, peer in enumerate(peers):
         _ratio_bars(axes, report, keys, peer, (place + 0.5) / len(peers) - 0.5, 0.8 / len(peers))
-    _ratio_axes(axes, [name_of(key) for key in keys])
-    if any(_bound(report, key, peer) for key in keys for peer in peers):
-        sheet.supxlabel(_DAGGER, fontsize=8)
+    _ratio_axes(axes, [name_of(key) + _mark(report, key, MINE) for key in keys])
+    marked = any(_mark(report, key, peer) for key in keys for peer in (MINE, *peers))
+    sheet.supxlabel(f"{_RATIO_DAGGER}\n{_CUT}" if marked else _CUT, fontsize=8)
     sheet.legend(loc="outside upper center", ncols=len(peers), frameon=False)
     return sheet
 
@@ -120,8 +137,7 @@ def _ratio_bars(axes: Axes, report: Report, keys: Sequence[str], peer: str, shif
         label=title(peer),
     )
     for row, shown in rows:
-        mark = f" {LOAD_BOUND}" if _bound(report, keys[row], peer) else ""
-        text = times(against(report, keys[row], peer) or 0.0) + mark
+        text = times(against(report, keys[row], peer) or 0.0) + _mark(report, keys[row], peer)
         right = shown >= 1
         axes.annotate(
             text,
@@ -134,9 +150,10 @@ def _ratio_bars(axes: Axes, report: Report, keys: Sequence[str], peer: str, shif
         )
 
 
-def _bound(report: Report, key: str, peer: str) -> bool:
-    """Whether the load was the limit of one of the two that are compared."""
-    return any(figure.load_bound for one in (MINE, peer) if (figure := report.figure(key, one)))
+def _mark(report: Report, key: str, peer: str) -> str:
+    """The dagger behind what the load limited."""
+    figure = report.figure(key, peer)
+    return f" {LOAD_BOUND}" if figure and figure.load_bound else ""
 
 
 def _ratio_axes(axes: Axes, names: Sequence[str]) -> None:

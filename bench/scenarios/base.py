@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from attrs import frozen
 
 from bench.machine import cpu_seconds, settled_cpu_seconds
-from bench.peers.base import Peer, PeerFailed, Proxy
+from bench.peers.base import Corrupt, Peer, PeerFailed, Proxy
 from bench.site import FEW, Site
 from bench.traffic.driver import Client
 
@@ -129,12 +129,14 @@ class Measured:
         cpu: CPU seconds of the proxy from "go" until the client had its result, before any connection is closed.
         settled: the same until the proxy had done all that was under way.
         workers: processors that the proxy had.
+        crowded: the load's own processors were full, so that clients and pods were late as well.
     """
 
     result: Result
     cpu: float
     settled: float
     workers: int = 1
+    crowded: bool = False
 
     @property
     def rate(self) -> float:
@@ -171,16 +173,17 @@ def measured(
     """
     with turn.client(mode, proxy, options, pods=pods, workers=workers) as client:
         client.wait_ready()
-        before = settled_cpu_seconds(proxy.pids())
+        before, busy = settled_cpu_seconds(proxy.pids()), turn.site.pods_cpu()
         client.go()
         result = client.result()
-        after = cpu_seconds(proxy.pids())
+        after, busy = cpu_seconds(proxy.pids()), turn.site.pods_cpu() - busy
         settled = settled_cpu_seconds(proxy.pids())
         client.end()
     checked(turn, result, lost=int(result["count"] * _REFUSED) if "clients" in options else 0)
     if after <= before:
         raise PeerFailed("it took no CPU: its processes have ended")
-    return Measured(result, after - before, settled - before, workers)
+    crowded = turn.site.is_crowded((busy + result["cpu"]) / result["seconds"])
+    return Measured(result, after - before, settled - before, workers, crowded)
 
 
 def checked(turn: Turn, result: Result, lost: float = 0) -> Result:
@@ -196,9 +199,9 @@ def checked(turn: Turn, result: Result, lost: float = 0) -> Result:
     """
     count, why = result["count"], result["why"]
     if wrong := result["mismatches"]:
-        raise PeerFailed(f"{wrong} answers were wrong: {why}")
+        raise Corrupt(f"{wrong} answers were wrong: {why}")
     if missing := result.get("missing"):
-        raise PeerFailed(f"{missing} frames never came back")
+        raise Corrupt(f"{missing} frames never came back")
     if (errors := result["errors"]) > lost:
         raise PeerFailed(f"{errors} calls or requests failed, and {count} did not: {why}")
     if result.get("late", 0) > _LATE * count / 2:

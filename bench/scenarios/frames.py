@@ -25,21 +25,21 @@ class Frames(Scenario):
         with site.client("frames", site.pod, {**CALLS, "seconds": seconds}, direct=True) as client:
             client.wait_ready()
             client.go()
-            yield from _latencies(client.result())
+            yield from _latencies(client.result(), crowded=False)
 
     def measure(self, turn: Turn) -> Iterator[Sample]:
         """The peer's own latencies, and what is more than without it (below zero: less than the noise)."""
         run = measured(turn, turn.proxy, "frames", CALLS)
         yield Sample("cpu_us", "us", run.cpu / run.result["count"] * 1e6)
-        for own in _latencies(run.result):
+        for own in _latencies(run.result, crowded=run.crowded):
             yield own
-            yield Sample(f"added_{own.name}", "us", own.value - turn.direct[own.name])
+            yield Sample(f"added_{own.name}", "us", own.value - turn.direct[own.name], run.crowded)
 
     def lasts(self, seconds: float, quick: bool) -> float:
         """One load."""
         return seconds + 0.6
 
 
-def _latencies(result: Result) -> Iterator[Sample]:
+def _latencies(result: Result, *, crowded: bool) -> Iterator[Sample]:
     for percentile in _PERCENTILES:
-        yield Sample(f"{percentile}_us", "us", float(result["latency_us"][percentile]))
+        yield Sample(f"{percentile}_us", "us", float(result["latency_us"][percentile]), crowded)

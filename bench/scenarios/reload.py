@@ -43,7 +43,13 @@ class Kill(Reload):
 
     def measure(self, turn: Turn) -> Iterator[Sample]:
         """With one worker, all calls are in the one that dies."""
-        return _interrupted(turn, lambda proxy: os.kill(proxy.workers()[0], signal.SIGKILL))
+        return _interrupted(turn, _kill)
+
+
+def _kill(proxy: Proxy) -> None:
+    if not (workers := proxy.workers()):
+        raise PeerFailed("it has no worker any more")
+    os.kill(workers[0], signal.SIGKILL)
 
 
 def _interrupted(turn: Turn, happens: Callable[[Proxy], None]) -> Iterator[Sample]:

@@ -11,7 +11,6 @@ import sys
 from bench.traffic.dial import DialFailed, all_descriptors
 from bench.traffic.load import Load
 from bench.traffic.pods import Pods, listen
-from bench.traffic.priority import before_others
 from bench.traffic.protocol import client, quiet
 from bench.traffic.wire import LEAST_FRAME
 
@@ -41,8 +40,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.traffic", description=__doc__)
     modes = parser.add_subparsers(dest="mode", required=True)
-    pods = modes.add_parser("pods", help="echo whatever comes through a tunnel, until standard input ends")
-    pods.add_argument("--urgent", action="store_true", help="run before others on the same processor, if allowed")
+    modes.add_parser("pods", help="echo whatever comes through a tunnel, until standard input ends")
     clients = {mode: modes.add_parser(mode, help=text) for mode, text in _MODES.items()}
     for one in modes.choices.values():
         one.add_argument("host")
@@ -91,8 +89,6 @@ def _client(asked: argparse.Namespace) -> None:
 
 def _pods(asked: argparse.Namespace, descriptors: int) -> None:
     listener = listen(asked.host, asked.port)
-    if asked.urgent:
-        before_others()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for _ in range(asked.processes - 1):

@@ -16,6 +16,7 @@ from bench.traffic.wire import frame_parts
 _GRACE = 1.0  # seconds that the last messages may take
 _LOOK = 0.1  # seconds between looks at the time when nothing comes
 _SAMPLE = 64  # bytes at either end of a message: its head, its numbers
+_WHOLE = 16  # of so many messages one is compared whole
 
 
 def prepare(load: Load) -> Callable[[], Outcome]:
@@ -70,7 +71,7 @@ class _Tunnel:
             self._came += count
         message, echo = self._message, self._echo
         same = echo[:_SAMPLE] == message[:_SAMPLE] and echo[-_SAMPLE:] == message[-_SAMPLE:]
-        if not same or (not self._done and echo != message):
+        if not same or (not self._done % _WHOLE and echo != message):
             raise Mismatch("a message came back changed")
         return True
 

@@ -180,7 +180,6 @@ def pods(
     processes: int = 1,
     *,
     host: str = "0.0.0.0",  # noqa: S104 - all of 127.0.0.0/8 are pods
-    urgent: bool = False,
 ) -> Iterator[Child]:
     """Pods that serve when the context is entered, and are gone when it is left.
 
@@ -189,12 +188,11 @@ def pods(
         cpus: processors that they may use.
         processes: that share the listener.
         host: one address, or all.
-        urgent: they run before others on their processor, where that is allowed: for paced frames beside other load.
 
     Raises:
         TrafficFailed: they don't serve, with what they said.
     """
-    arguments = ["pods", host, str(port), "--processes", str(processes), *(["--urgent"] if urgent else [])]
+    arguments = ["pods", host, str(port), "--processes", str(processes)]
     with Child(arguments, cpus) as child:
         child.wait_ready()
         yield child

@@ -14,7 +14,7 @@ from splicer.vault.client import VaultLink
 
 _SHOW = 0.1  # seconds between two looks of others at our numbers
 _TOLD = 0.01  # seconds that a look at theirs will do for
-_NEARLY = 64  # connections: nearer to the limit, each accept looks
+_NEARLY = 64  # connections, or a sixteenth of the limit: nearer to it, each accept looks
 
 
 class Showing:
@@ -63,7 +63,7 @@ class Showing:
         """
         assert self.house is not None  # noqa: S101 - there is no connection before the configuration
         active, now = self.house.counts.active, trio.current_time()
-        if now >= self._asked + _TOLD or active + self._elsewhere + _NEARLY >= limit:
+        if now >= self._asked + _TOLD or active + self._elsewhere + max(_NEARLY, limit // 16) >= limit:
             self._asked, self._elsewhere = now, self._board.active(self._number)
         return active + self._elsewhere >= limit
 

@@ -1,9 +1,9 @@
 """Whether to let frames gather: one wake-up then serves several.
 
 A wake-up costs more than a frame: the interrupt, the scheduler, Trio's loop, and the same again at each peer that was
-asleep. With a few hundred calls the relay spends most of its time on waking up. People who talk send a frame every 20 ms
-and don't notice a tenth of a millisecond; a program that waits for an answer before it goes on does, so frames gather
-only where they are paced.
+asleep. With a few hundred calls the relay spends most of its time on waking up. People who talk send a frame every
+20 ms and don't notice a tenth of a millisecond; a program that waits for an answer before it goes on does, so frames
+gather only where they are paced.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Gathering:
 
         Args:
             now: the time.
-            tunnels: how many are alive.
+            tunnels: how many there are that have moved a byte lately; the silent ones of a thousand say nothing.
         """
         passed = now - self._since
         if passed >= _WINDOW:

@@ -60,6 +60,7 @@ class Hub:
         self._starved: list[Leg] = []
         self._turned = 0.0  # when the last turn ended, on the clock of `perf_counter`
         self._gathering = Gathering(perf_counter())
+        self._lively = 0  # tunnels that had moved a byte lately, when the last sweep saw them
         self._task: trio.lowlevel.Task | None = None  # the one that runs the hub
         self._failure: Exception | None = None
         self._letting_go = False
@@ -211,19 +212,31 @@ class Hub:
                 leg.tunnel.error = error
                 self._end(leg.tunnel, TunnelEnd(Side.PROXY, "crash"))
 
-    # This blocks the whole process for a moment: while paced frames are all that it has to do. The first nap without
-    # a frame is the last one; a frame that comes when Trio waits is moved at once.
+    # This blocks the whole process for a moment, when paced frames have been all that it had to do. The first nap
+    # without a frame is the last one; a frame that comes when Trio waits is moved at once.
     def _gather(self) -> None:
-        until = self._gathering.until(self._turned, len(self._tunnels))
+        until = self._gathering.until(self._turned, self._lively)
+        full = False
         while self._turned < until:
-            sleep(NAP)
-            if not (events := self._epoll.poll(0, _BATCH)):
+            if not full:
+                sleep(NAP)
+            events = self._batch()
+            if not events:
                 break
-            self._move(events, trio.current_time())
-            self._turned = perf_counter()
+            full = events == _BATCH
+
+    def _batch(self) -> int:
+        """Handle a batch of the events that are there; how many there were."""
+        now = trio.current_time()
+        events = self._epoll.poll(0, _BATCH)
+        self._move(events, now)
+        if self._starved:
+            self._feed(now)
+        self._turned = perf_counter()
+        return len(events)
 
     def turn_if_due(self, task: trio.lowlevel.Task | None = None) -> None:
-        """Take a turn out of turn when the last one is too long ago.
+        """Handle one batch out of turn when the last one is too long ago: more could be a stream's, without end.
 
         Args:
             task: whose step begins; None: another task's goes on.
@@ -233,7 +246,7 @@ class Hub:
             self._gathering.hold(now)
         if now - self._turned >= _PATIENCE and self._tunnels and self._failure is None:
             try:
-                self.turn()
+                self._batch()
             except Exception as error:  # noqa: BLE001 - `run` raises it: Trio would only print it here
                 self._failure = error
 
@@ -492,18 +505,20 @@ class Hub:
 
     # In slices, for frames wait meanwhile; a tunnel may be over by the time that its slice comes.
     async def _look_at_all(self, vigil: Vigil | None) -> None:
-        tunnels = list(self._tunnels)
+        tunnels, lively = list(self._tunnels), 0
         for start in range(0, len(tunnels), _SLICE):
             now = trio.current_time()
             for tunnel in tunnels[start : start + _SLICE]:
                 if tunnel not in self._tunnels:
                     continue
+                lively += now - tunnel.last < _NAP
                 end = tunnel.overdue(now) or (vigil.look(tunnel) if vigil else None)
                 if end is not None:
                     self._end(tunnel, end)
                 else:
                     self._expect(tunnel)
             await trio.lowlevel.checkpoint()
+        self._lively = lively
 
 
 # splice(2) stops in front of urgent data (RFC 6093) for ever, though the socket stays readable; recv(2) goes on. Only

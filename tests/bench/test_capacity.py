@@ -105,16 +105,41 @@ def test_the_kernels_memory_can_be_measured(
         "--frame-rate=nan",
         "--pods=-1",
         "--memory-gib=inf",
+        "--memory-gib=1e300",
+        "--calls=1e308",
+        "--calls=1e400",
+        "--new-calls-per-s=1e308",
+        "--call-seconds=2,5",
+        "--calls=1,0000",
+        "--calls=1_000",
+        "--calls=,100",
+        "--calls=",
+        "--calls=1\n",
     ],
 )
 def test_a_bad_number_is_refused(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         capacity.main([argument])
     assert caught.value.code == 2
-    assert f"argument {argument.partition('=')[0]}: must be" in capsys.readouterr().err.splitlines()[-1]
+    told = capsys.readouterr().err
+    assert told.startswith(f"python -m bench.capacity: argument {argument.partition('=')[0]}: must be")
+    assert told.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["no/such.json"], ["--nofile=60"]])
+def test_thousands_may_be_set_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--calls=1,000,000", "--call-seconds=1,200.5", "--file-max=9223372036854775807", "--json"]
+    assert capacity.main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["demand"][0]["calls"] == 1_000_000
+    assert found["load"]["call_seconds"] == 1200.5
+
+
+def test_a_cost_that_is_no_number_is_built_in() -> None:
+    figures = [attrs.evolve(one, values=(float("inf"),)) for one in sample().figures if one.key == "frames.cpu_us"]
+    assert measured(attrs.evolve(sample(), figures=figures)).costs == BUILT_IN
+
+
+@pytest.mark.parametrize("arguments", [["no/such.json"], ["--nofile=60"], ["--frame-rate=1e-320", "--packets=1e12"]])
 def test_what_cannot_be_answered_is_one_clear_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert capacity.main(arguments) == 2
     told = capsys.readouterr()

@@ -52,8 +52,8 @@ def names(asked: Asked) -> tuple[list[str], list[str]]:
     [
         (["storms"], "no scenario 'storms'; there is frames, saturate, bulk, "),
         (["--peers", "nginx,apache"], "no peer 'apache'; there is splicer, nginx, "),
-        (["--seconds", "0"], "argument --seconds: '0' is no number of seconds above 0"),
-        (["--seconds", "nan"], "argument --seconds: 'nan' is no number of seconds above 0"),
+        (["--seconds", "0"], "argument --seconds: '0' is no number of seconds, or less than 0.1"),
+        (["--seconds", "nan"], "argument --seconds: 'nan' is no number of seconds, or less than 0.1"),
         (["--repeat", "none"], "argument --repeat: 'none' is no whole number above 0"),
     ],
 )
@@ -97,7 +97,7 @@ def test_the_report_is_written_and_its_files_are_named(
     assert all(Path(path).is_file() for path in told)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_writes_what_it_has(
     number: int, fake: type[FakeRun], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,4 +122,6 @@ def test_a_report_that_cannot_be_written_is_told_in_one_line(
 ) -> None:
     (tmp_path / "file").touch()
     assert command.main(["--out", str(tmp_path / "file")]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("the report can't be written: ")
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("--out: ")
+    assert not hasattr(fake, "asked")  # nothing was measured in vain

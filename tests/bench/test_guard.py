@@ -1,7 +1,8 @@
-"""The guard: what fell is a failure, and nothing else is."""
+"""The guard: what fell is a failure, and so is a splicer that was not measured; nothing else is."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import attrs
@@ -77,6 +78,43 @@ def test_why_there_is_nothing_to_compare() -> None:
         assert (found.outcome, found.why) == (Outcome.SKIPPED, why)
 
 
+@pytest.mark.parametrize("scenario", ["", "http"])
+@pytest.mark.parametrize("there", [0, 1, 2], ids=["no figure", "splicer's figure", "both figures"])
+def test_a_splicer_that_could_not_be_measured_fell(tmp_path: Path, scenario: str, there: int) -> None:
+    both = one("http.rate", 1.0, 1.0)
+    report = attrs.evolve(both, figures=both.figures[:there], skipped=(Skipped("splicer", "it\ndied", scenario),))
+    found = judged(report, Expect("http.rate", "nginx", 1.0, 0.1))
+    assert (found.outcome, found.why) == (Outcome.FELL, "splicer was not measured: it died")
+    assert run(tmp_path, report) == 1
+
+
+def test_what_splicer_lacks_elsewhere_is_no_failure_here() -> None:
+    report = attrs.evolve(one("http.rate", 1.0, 1.0), skipped=(Skipped("splicer", "it died", "bulk"),))
+    assert judged(report, Expect("http.rate", "nginx", 1.0, 0.1)).outcome is Outcome.HOLDS
+
+
+@pytest.mark.parametrize("key", ["http.rate", "kill.stall_ms", "frames.cpu_us"])
+@pytest.mark.parametrize("values", [(math.inf,), (math.nan,), (1.0, math.nan, 2.0)], ids=str)
+def test_a_figure_of_splicer_that_is_no_number_fell(key: str, values: tuple[float, ...]) -> None:
+    report = one(key, 1.0, 1.0, (1, 1))
+    broken = attrs.evolve(report.figures[0], values=values)
+    found = judged(attrs.evolve(report, figures=(broken, report.figures[1])), Expect(key, "nginx", 1.0, 0.1))
+    assert found.outcome is Outcome.FELL
+    assert found.why.startswith("splicer was not measured: ")
+
+
+def test_infinitely_better_is_better() -> None:
+    assert judged(one("kill.lost", 0.0, 9.0), Expect("kill.lost", "nginx", 5.0, 0.1)).outcome is Outcome.HOLDS
+    assert (
+        judged(one("kill.stall_ms", 9.0, math.inf), Expect("kill.stall_ms", "nginx", 5.0, 0.1)).outcome is Outcome.HOLDS
+    )
+
+
+def test_a_peers_figure_that_is_no_number_is_said_to_be_so() -> None:
+    found = judged(one("http.rate", 1.0, math.nan), Expect("http.rate", "nginx", 1.0, 0.1))
+    assert (found.outcome, found.why) == (Outcome.SKIPPED, "nginx: its median is no number")
+
+
 def test_the_file_here_can_be_used_and_says_why_for_each() -> None:
     found = expectations(EXPECTED)
     assert len({(expect.figure, expect.peer) for expect in found}) == len(found)
@@ -120,6 +158,7 @@ def test_an_empty_run_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         "expect = [",
         "",
+        "expect = []",
         "expect = 3",
         "expect = [3]",
         '[[expect]]\nfigure = "http.rate"',
@@ -127,6 +166,7 @@ def test_an_empty_run_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixtur
         '[[expect]]\nfigure = "http.rate"\npeer = "nginx"\nratio = 1\ntolerance = 0.1\ncolour = 1',
         '[[expect]]\nfigure = "http.speed"\npeer = "nginx"\nratio = 1\ntolerance = 0.1',
         '[[expect]]\nfigure = "http.rate"\npeer = "splicer"\nratio = 1\ntolerance = 0.1',
+        '[[expect]]\nfigure = "http.rate"\npeer = "ngnix"\nratio = 1\ntolerance = 0.1',
         '[[expect]]\nfigure = "http.rate"\npeer = "nginx"\nratio = 0\ntolerance = 0.1',
         '[[expect]]\nfigure = "http.rate"\npeer = "nginx"\nratio = nan\ntolerance = 0.1',
         '[[expect]]\nfigure = "http.rate"\npeer = "nginx"\nratio = 1\ntolerance = 1.0',
@@ -145,3 +185,17 @@ def test_a_bad_file_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_no_report_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert guard.main([str(tmp_path / "absent.json")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_wrong_argument_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        guard.main(["--no-such\nargument"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "python -m bench.guard: unrecognized arguments: --no-such argument\n"
+
+
+def test_the_default_file_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(EXPECTED.parents[1])
+    with pytest.raises(SystemExit):
+        guard.main(["--help"])
+    assert " bench/results/latest/bench.json" in capsys.readouterr().out

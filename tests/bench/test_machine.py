@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from bench import machine
 from bench.machine import (
     Load,
     Processors,
@@ -101,6 +102,14 @@ def test_others_are_those_that_we_did_not_start() -> None:
         assert Load.now().others - before.others >= 0.3
         assert Load.now([pid]).others < Load.now().others
         os.kill(pid, 9)
+
+
+def test_what_a_process_has_reaped_is_its_own_in_the_sum_and_not_among_others() -> None:
+    """Whom a peer leaves behind is reaped by init: that is no time of others."""
+    reaper = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BURN!r}])"
+    with program(reaper) as (pid, _):
+        assert cpu_seconds([pid]) >= 0.3
+        assert machine._own(pid) < 0.3
 
 
 def test_much_is_a_twentieth_of_the_machine() -> None:

@@ -1,11 +1,12 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 
 import pytest
 
 from bench.machine import Processors
 from bench.model import Figure, Skipped
-from bench.peers.base import Address, Job, Peer, PeerFailed, Proxy
+from bench.peers.base import Address, Corrupt, Job, Peer, PeerFailed, Proxy
 from bench.run import Asked, Run
 from bench.scenarios.base import Sample, Scenario, Turn
 from bench.site import FEW, Site
@@ -144,6 +145,35 @@ def test_who_fails_is_left_out_of_the_scenario_and_started_anew_for_the_next() -
     assert [peer.starts for peer in peers] == [1, 2]
     assert report.skipped == (Skipped("b", "gone", "failing"),)
     assert report.figure("failing.before", "b") == Figure("failing", "before", "b", "us", (1,))
+
+
+def test_who_changes_bytes_has_no_figures_at_all() -> None:
+    class Corrupting(Recorded):
+        name = "corrupting"
+
+        def measure(self, turn: Turn) -> Iterator[Sample]:
+            yield from super().measure(turn)
+            if turn.peer.name == "b" and len(self.turns) > 5:
+                raise Corrupt("3 answers were wrong")
+
+    report = run([Corrupting()], [FakePeer("a"), FakePeer("b")]).report()
+    assert report.skipped == (Skipped("b", "3 answers were wrong", "corrupting"),)
+    assert {figure.peer for figure in report.figures} == {"direct", "a"}
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError("gone"), OSError(28, "no space"), HTTPException("half")])
+def test_a_peer_that_is_gone_ends_its_turn_and_not_the_run(error: Exception) -> None:
+    class Gone(Recorded):
+        name = "gone"
+
+        def measure(self, turn: Turn) -> Iterator[Sample]:
+            yield from super().measure(turn)
+            if turn.peer.name == "b":
+                raise error
+
+    report = run([Gone(), Recorded()], [FakePeer("a"), FakePeer("b")]).report()
+    assert report.skipped == (Skipped("b", str(error), "gone"),)
+    assert report.figure("recorded.base", "b")
 
 
 def test_who_is_missing_or_does_not_start_is_left_out() -> None:

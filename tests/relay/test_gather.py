@@ -91,6 +91,24 @@ async def test_a_stream_among_the_calls_is_not_kept_waiting() -> None:
     assert counted[2] >= 32
 
 
+async def test_silent_tunnels_do_not_make_the_others_look_paced() -> None:
+    hub = Hub()
+    pairs = [(connected(), connected()) for _ in range(3)]
+    with hub.opened():
+        async with trio.open_nursery() as nursery:
+            for (_, client), (_, pod) in pairs:
+                nursery.start_soon(hub.splice, client, pod, _FOREVER)
+            await trio.testing.wait_all_tasks_blocked()
+            for tunnel in hub.live[1:]:
+                tunnel.last -= 60.0
+            await hub._look_at_all(None)
+            assert hub._lively == 1
+            nursery.cancel_scope.cancel()
+    for pair in pairs:
+        for sock in (*pair[0], *pair[1]):
+            sock.close()
+
+
 class Willing(Gathering):
     """Always takes a nap, unless it is held."""
 

@@ -80,3 +80,18 @@ async def test_a_frame_passes_in_the_middle_of_a_step_that_breathes() -> None:
             hub.turn_if_due()
             assert client.recv(5) == b"frame"
             nursery.cancel_scope.cancel()
+
+
+async def test_a_look_out_of_turn_is_one_batch_however_much_a_stream_has() -> None:
+    hub = Hub()
+    client, near_client = connected()
+    pod, near_pod = connected()
+    with hub.opened(), client, near_client, pod, near_pod:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hub.splice, near_client, near_pod, TunnelLimits(math.inf, math.inf, math.inf))
+            await trio.testing.wait_all_tasks_blocked()
+            sent = pod.send(bytes(1 << 20))
+            time.sleep(0.002)  # noqa: ASYNC251 - as above
+            hub.turn_if_due()
+            assert 0 < len(client.recv(1 << 20)) <= 1 << 16 < sent
+            nursery.cancel_scope.cancel()

@@ -37,6 +37,8 @@ def test_what_the_load_limited_is_marked_and_explained() -> None:
     row = next(row for row in rows(page) if row[0].startswith("frame rate"))
     assert [cell.endswith("†") for cell in row] == [False, False, False, False, True, False, False]
     assert "saturate.rate of HAProxy (2 of 3)" in page
+    for text in (page, readme_table(sample())):
+        assert "where a peer bears it, the true ratio is lower for splicer; where splicer bears it, higher." in text
     plain = attrs.evolve(sample(), figures=[one for one in sample().figures if not one.load_bound])
     assert "†" not in markdown(plain) + readme_table(plain)
 
@@ -63,6 +65,8 @@ def test_machine_versions_and_settings_are_there_and_plots_shown() -> None:
 
 def test_the_readme_gets_twelve_rows_at_most() -> None:
     assert len(README_KEYS) <= 12
+    assert README_KEYS.index("frames.added_p50_us") + 1 == README_KEYS.index("frames.added_p99_us")
+    assert "reload.lost" not in README_KEYS
     table = rows(readme_table(sample()))
     assert len(table) == len(README_KEYS) + 2
     assert table[2][:3] == ["CPU for a frame (µs)", "9.40", table[2][2]]

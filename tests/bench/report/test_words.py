@@ -46,6 +46,11 @@ def test_none_lost_against_some_is_beyond_measure() -> None:
     assert against(two("kill.lost", 0.0, 0.0), "kill.lost", "nginx") == 1.0
 
 
+def test_what_a_scenario_measures_beside_its_main_figure_is_compared() -> None:
+    for key, better in [("bulk.64k_mb_per_cpu", 2.0), ("bulk.1m_mb_per_cpu", 2.0), ("storm.closed_p99_us", 0.5)]:
+        assert against(two(key, 2.0, 1.0), key, "nginx") == better
+
+
 def test_every_figure_that_is_compared_has_a_name() -> None:
     assert not [key for key in MORE_IS_BETTER if name_of(key) == key.replace("_", " ")]
 
