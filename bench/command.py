@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from bench import peers, scenarios
+from bench.arguments import Parser, shown
 from bench.model import Report
 from bench.progress import progress
 from bench.report.write import RESULTS, write
@@ -24,7 +25,7 @@ T = TypeVar("T")
 _MINE = "splicer"
 _EVERY = "all"
 _PEERS = {peer.name: peer for peer in peers.ALL}
-_FAILED, _USAGE = 1, 2
+_FAILED = 1
 _SHORTEST = 0.1  # seconds of a load
 _INTERRUPTED = 128 + signal.SIGINT
 
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         sys.stderr.write(f"--out: {error}\n")
         return _FAILED
-    run = Run(asked, shown := progress())
+    run = Run(asked, bar := progress())
     code = 0
     try:
         with _interruptible():
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{failed}\n")
         code = _FAILED
     finally:
-        shown.end()
+        bar.end()
     try:
         with _interruptible():
             return _told(run.report(), out) or code
@@ -112,22 +113,14 @@ def _list() -> None:
 # ---- arguments ----
 
 
-class _Parser(argparse.ArgumentParser):
-    """What is wrong is said in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """See `argparse.ArgumentParser.error`."""
-        self.exit(_USAGE, f"{self.prog}: {message}\n")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(prog="python -m bench", description="splicer side by side with other proxies.")
+def _parser() -> Parser:
+    parser = Parser(prog="python -m bench", description="splicer side by side with other proxies.")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="some of --list, or all")
     parser.add_argument("--peers", metavar="NAME,NAME", help="beside splicer, some of --list; else all")
     parser.add_argument("--seconds", type=_seconds, help="of one load; else what each scenario thinks right")
     parser.add_argument("--repeat", type=_repeat, help="repetitions; else 3 (--quick: 1), of some scenarios fewer")
     parser.add_argument("--quick", action="store_true", help="under two minutes")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where reports are: %(default)s")
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help=f"where reports are: {shown(RESULTS)}")
     parser.add_argument("--list", action="store_true", help="what there is to measure, and whom")
     return parser
 
@@ -149,7 +142,7 @@ def _asked(arguments: Sequence[str] | None) -> tuple[Asked | None, Path]:
     return asked, given.out
 
 
-def _chosen(parser: _Parser, kind: str, names: Sequence[str], there: Mapping[str, T]) -> list[T]:
+def _chosen(parser: Parser, kind: str, names: Sequence[str], there: Mapping[str, T]) -> list[T]:
     """Those of these names, each once, in the order in which a whole run has them."""
     if unknown := [name for name in names if name not in there and name != _EVERY]:
         parser.error(f"no {kind} {unknown[0]!r}; there is {', '.join(there)}, {_EVERY}")

@@ -164,7 +164,7 @@ def _ratio_axes(axes: Axes, names: Sequence[str]) -> None:
     axes.minorticks_off()
     axes.axvline(1.0, color="black", linewidth=1.0)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
-    axes.set_yticks(range(len(names)), labels=[fill(name, 30) for name in names])
+    axes.set_yticks(range(len(names)), labels=[fill(name, 32) for name in names])
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.set_xlabel("← the peer is better        splicer is better →")
     for side in ("top", "right", "left"):
