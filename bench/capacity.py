@@ -31,7 +31,7 @@ from bench.report.write import LATEST
 _RUN = "built in: a run of 2026-11-23 on two cores of an AMD EPYC, Linux 6.18, Python 3.11"
 # Slab growth for each socket, 8,000 of them; see `bench.node.socket_bytes`. A call has two.
 _KERNEL_BYTES = 2 * 4040.0
-BUILT_IN = Costs(17.6, 513.0, 8.57 * 1024, _KERNEL_BYTES, 117e6, 49.5e6)
+BUILT_IN = Costs(17.9, 427.5, 8.52 * 1024, _KERNEL_BYTES, 117e6, 49.5e6)
 _MEANINGS = {
     "frame_us": "µs of CPU for a frame, one way",
     "handshake_us": "µs of CPU for a new call",
