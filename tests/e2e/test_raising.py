@@ -25,13 +25,15 @@ import splicer.relay.hub as hub
 import splicer.session.connection as connection
 import splicer.worker as worker
 
-def fill(self, leg, now, fill=hub.Hub._fill):
-    try:
-        if leg.sock.recv(4, socket.MSG_PEEK) == {_BUG!r}:
-            raise RuntimeError("a bug")
-    except OSError:
-        pass
-    fill(self, leg, now)
+def touchy(moves):
+    def move(self, leg, *more):
+        try:
+            if leg.sock.recv(4, socket.MSG_PEEK) == {_BUG!r}:
+                raise RuntimeError("a bug")
+        except OSError:
+            pass
+        moves(self, leg, *more)
+    return move
 
 def turn(self, turn=hub.Hub.turn):
     turn(self)
@@ -46,7 +48,8 @@ def accept(self, sock, peer, accept=worker.Worker._accept):
     once("%(directory)s/accept")
     accept(self, sock, peer)
 
-hub.Hub._fill, hub.Hub.turn, connection.parse_request, worker.Worker._accept = fill, turn, parse_request, accept
+hub.Hub._fill, hub.Hub._pass = touchy(hub.Hub._fill), touchy(hub.Hub._pass)
+hub.Hub.turn, connection.parse_request, worker.Worker._accept = turn, parse_request, accept
 """
 
 
