@@ -26,7 +26,6 @@ from splicer.supervisor.state import SupervisorState
 
 _TICK = 1.0  # seconds
 _TIDY = 0.1  # seconds between two looks at what the vault has to do unasked
-_GATHER = 0.0005  # seconds: a round costs more than a message of a worker does, so some are heard together
 _BUSY_TICK = 0.02  # seconds, while something is awaited that no descriptor tells of
 _HOPELESS = 5  # workers in a row that fail before one has ever served
 
@@ -80,7 +79,6 @@ class Supervisor:
             busy = desk.steps or not desk.crew.complete
             for key, events in desk.selector.select(_BUSY_TICK if busy else max(0.0, untidy - time.monotonic())):
                 self._guarded(key.data, events)
-            time.sleep(_GATHER)
         self._reload.close()
         self._renewal.close()
         signal.set_wakeup_fd(-1)  # a child that ends after this loop would write to a socket that nobody has any more
