@@ -325,7 +325,7 @@ async def test_the_command_for_a_handover_that_is_refused(site: Site) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=False, reason="an open bug: one time in six a call ends when its worker dies right at the drain")
+@pytest.mark.xfail(strict=False, reason="open bug: 1 time in 6 a call ends when its worker dies at a drain")
 async def test_a_drain_leaves_nothing(vault: Vault, edge: Edge, place: Place) -> None:
     assert vault.keeps(edge.address)
     async with tunnel(edge, f"/ws/{place.name}/x") as call, tunnel(edge, f"/ws/{place.name}/y") as other:
