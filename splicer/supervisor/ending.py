@@ -37,6 +37,7 @@ class Ending:
             if desk.crew.owes("draining"):
                 return False
             desk.say("drain", **desk.load(), seconds=seconds)
+            desk.vault.doubt()
             desk.attendant.tell()
             self.go_on_draining()
             return True
@@ -69,7 +70,9 @@ class Ending:
         desk = self._desk
         if desk.stopping or desk.draining is None:
             return True
-        if not any(desk.load().values()):
+        if any(desk.load().values()):
+            desk.vault.doubt()
+        elif desk.vault.found_empty():
             self.stop()
             return True
         if time.monotonic() < desk.draining:

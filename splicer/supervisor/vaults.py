@@ -19,6 +19,9 @@ from splicer.vault.protocol import VERSION, Kind, Message, ProtocolError, channe
 
 _BETWEEN = 0.1  # seconds between two questions for the count
 _ANSWER = 2.0  # seconds that a vault has for an answer when all begins
+# A dead worker's channel holds 278 messages at most (net.core.wmem_default), and a holder reads 64 of them before it
+# turns to another channel: after so many rounds it has read them all. One answer more may have been under way.
+_ROUNDS = 6
 
 
 class Vault(Protocol):
@@ -42,6 +45,13 @@ class Vault(Protocol):
     @property
     def lack(self) -> str | None:
         """Why the tunnels would not stay if this process ended now; None: they would."""
+        ...
+
+    def doubt(self) -> None:
+        """A worker has tunnels: if it dies now, the vault may have yet to hear of them."""
+
+    def found_empty(self) -> bool:
+        """Whether it holds none, and has heard all that was said until the last `doubt`; to be asked again and again."""
         ...
 
     def equip(self) -> tuple[dict[str, Any], list[int]]:
@@ -76,11 +86,21 @@ class OwnVault:
 
     def __init__(self, selector: selectors.BaseSelector, say: Say) -> None:
         self.holder = Holder(selector, say)
+        self._rounds = 0
 
     @property
     def tunnels(self) -> int:
         """See `Vault`."""
         return len(self.holder.tunnels)
+
+    def doubt(self) -> None:
+        """See `Vault`."""
+        self._rounds = 0
+
+    def found_empty(self) -> bool:
+        """See `Vault`: between two questions the loop goes round."""
+        self._rounds += 1
+        return self._rounds > _ROUNDS and not self.tunnels
 
     def equip(self) -> tuple[dict[str, Any], list[int]]:
         """See `Vault`."""
@@ -123,6 +143,7 @@ class RemoteVault:
         self._count = 0
         self._asked = False
         self._asked_at = 0.0
+        self._answers = 0  # since the last doubt
         self.refusal: str | None = None
         self._reach()
         if self._sock is None:
@@ -141,6 +162,14 @@ class RemoteVault:
             self._asked, self._asked_at = True, now
             self._send(pack(Kind.COUNT))
         return self._count
+
+    def doubt(self) -> None:
+        """See `Vault`."""
+        self._answers = 0
+
+    def found_empty(self) -> bool:
+        """See `Vault`. One that is away holds none."""
+        return not self.tunnels and (self._sock is None or self._answers > _ROUNDS)
 
     def equip(self) -> tuple[dict[str, Any], list[int]]:
         """See `Vault`: workers find it themselves, and again when it was away."""
@@ -193,7 +222,7 @@ class RemoteVault:
             sock.close()
             return
         self._sock = sock
-        self._asked = False
+        self._asked, self._answers = False, 0
         self._selector.register(sock, selectors.EVENT_READ, self._listen)
 
     def _send(self, data: bytes, fds: tuple[int, ...] = ()) -> None:
@@ -218,6 +247,7 @@ class RemoteVault:
         message.close()
         if message.kind == Kind.COUNT and message.understood:
             self._count, self._asked = message.quantity, False
+            self._answers += 1
         elif message.kind == Kind.REFUSED or not message.understood:
             if message.flags:
                 self.refusal = f"another splicer run uses the vault at {self.path}"

@@ -196,7 +196,7 @@ async def test_what_waits_in_a_pipe_is_counted_once(edge: Edge, calls: Calls) ->
     """The client reads nothing while three workers come and go."""
     async with tunnel_at(edge, 1, f"/ws/{calls.place.name}/x") as client:
         pod = await calls.wire()
-        size = 16 << 20
+        size = 64 << 20  # more than all buffers of the kernel together
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pod.send, bytes(size))
             for _ in range(3):

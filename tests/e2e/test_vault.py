@@ -157,7 +157,7 @@ async def test_a_vault_that_is_killed_and_comes_back(tmp_path: Path, site: Site,
 @pytest.mark.slow
 async def test_what_is_parked_when_the_vault_comes_back(tmp_path: Path, site: Site, nursery: trio.Nursery) -> None:
     """Bytes in a pipe are known to the new vault before anything else happens to them."""
-    bulk, size, pour = site.take(), 8 << 20, trio.Event()
+    bulk, size, pour = site.take(), 64 << 20, trio.Event()  # more than all buffers of the kernel together
 
     async def pod(wire: Wire) -> None:
         await wire.send(bytes(range(256)) * (size // 256))
@@ -325,7 +325,6 @@ async def test_the_command_for_a_handover_that_is_refused(site: Site) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=False, reason="open bug: 1 time in 6 a call ends when its worker dies at a drain")
 async def test_a_drain_leaves_nothing(vault: Vault, edge: Edge, place: Place) -> None:
     assert vault.keeps(edge.address)
     async with tunnel(edge, f"/ws/{place.name}/x") as call, tunnel(edge, f"/ws/{place.name}/y") as other:
