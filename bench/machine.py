@@ -55,7 +55,7 @@ class Processors:
 
 @contextmanager
 def pinned(cpus: Collection[int]) -> Iterator[None]:
-    """This process, and whatever it starts, runs on these processors only."""
+    """This thread, and whatever it starts, runs on these processors only; sched_setaffinity(2)."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cpus)
     try:

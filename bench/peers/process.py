@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import abc
 import http.client
 import os
 import resource
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
-from bench.peers.base import Address, PeerFailed, Proxy
+from bench.machine import pinned
+from bench.peers.base import Address, Job, PeerFailed, Proxy
+from bench.peers.program import Software
+from bench.peers.template import fill, free_address
 
 _PATIENCE = 20.0  # seconds until it serves
 _LOOK = 0.01  # seconds between two looks
@@ -28,33 +32,27 @@ class Tree(Proxy):
 
     Args:
         name: the peer's.
-        command: of its first process, which leads the session.
-        address: where it will answer GET /health.
-        home: a directory of its own; what it says goes to a file there.
+        job: what it has to do.
+        home: a directory of its own; its configuration is there, and what it says goes to a file there.
         cpus: what it may run on, with all its descendants.
-        environ: what its environment has besides ours.
 
     Raises:
         PeerFailed: it does not serve within 20 s; or, at the end, it had ended by itself.
     """
 
-    def __init__(
-        self,
-        name: str,
-        command: Sequence[str],
-        address: Address,
-        home: Path,
-        cpus: Collection[int],
-        environ: Mapping[str, str] | None = None,
-    ) -> None:
-        self.address = address
+    software: ClassVar[Software]
+
+    def __init__(self, name: str, job: Job, home: Path, cpus: Collection[int]) -> None:
+        self.address = free_address()
+        self.name = name
+        self.job = job
         self.home = home
-        self._name = name
         self._said = home / "stderr"
-        with _confined(cpus), self._said.open("wb") as said:
+        arguments = self.configure()
+        with pinned(cpus), self._said.open("wb") as said:
             self.leader = subprocess.Popen(  # noqa: S603 - our own
-                command,
-                env={**os.environ, **(environ or {})},
+                [self.software.path, *arguments],
+                env={**os.environ, **self.environ()},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
@@ -79,6 +77,24 @@ class Tree(Proxy):
         if kind is None and code is not None and code not in _KILLED:
             raise self._failed(f"ended by itself ({code})")
 
+    @abc.abstractmethod
+    def configure(self) -> Sequence[str]:
+        """Write down the job in its language; the arguments with which it is started then, to answer GET /health."""
+
+    def environ(self) -> Mapping[str, str]:
+        """What its environment has besides ours."""
+        return {}
+
+    def write(self, file: str, template: str, **values: str) -> str:
+        """Make a file in its home of a template; see `fill`.
+
+        Returns:
+            The file's whole path.
+        """
+        path = self.home / file
+        path.write_text(fill(template, self.job, self.address, self.home, **values), encoding="utf-8")
+        return str(path)
+
     def pids(self) -> list[int]:
         """All of its processes that live."""
         return [pid for pid, _ in session_of(self.leader.pid)]
@@ -98,7 +114,7 @@ class Tree(Proxy):
 
     def _failed(self, what: str) -> PeerFailed:
         lines = self._said.read_text(errors="replace").splitlines()[-_LINES:]
-        return PeerFailed(f"{self._name} {what}: {' | '.join(lines)}")
+        return PeerFailed(f"{self.name} {what}: {' | '.join(lines)}")
 
     # What is being started while others are killed is found in the next turn. Nobody's impatience may cut this short.
     def _end(self) -> None:
@@ -113,17 +129,6 @@ class Tree(Proxy):
             self.leader.wait()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-# The processors belong to a thread, and to all that it starts.
-@contextmanager
-def _confined(cpus: Collection[int]) -> Iterator[None]:
-    ours = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cpus)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, ours)
 
 
 def serves(address: Address) -> bool:

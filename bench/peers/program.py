@@ -8,12 +8,27 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Protocol
 
 from attrs import frozen
 
 from bench.peers.base import PeerFailed
 
 _PLACES = (str(Path(sys.executable).parent), "/usr/sbin", "/usr/local/sbin")  # besides PATH
+
+
+class Software(Protocol):
+    """What is run."""
+
+    @property
+    def path(self) -> str:
+        """Its program's file."""
+
+    def missing(self) -> str | None:
+        """Why it can't be run, in one line."""
+
+    def version(self) -> str:
+        """As it tells itself."""
 
 
 @frozen

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.peers.base import Job, Peer
 from bench.peers.process import Tree, session_of
-from bench.peers.template import at, fill, free_address, home_of, routes
+from bench.peers.template import at, free_address, routes
 
 _ROOT = Path(__file__).resolve().parents[2]
+_FILE = "routing.toml"
 _ROUTE = """
 [[routes]]
 name = "other-NUMBER"
@@ -23,11 +22,8 @@ log = false
 """
 
 
-class Splicer(Peer):
-    """With its vault, its gate and its admin process, as always."""
-
-    name = "splicer"
-    title = "splicer"
+class _Checkout:
+    path = sys.executable
 
     def missing(self) -> str | None:
         """Nothing: it is here."""
@@ -39,20 +35,21 @@ class Splicer(Peer):
 
         return f"{__version__}, Python {sys.version.split()[0]}"
 
-    @contextmanager
-    def running(self, job: Job, cpus: Collection[int]) -> Iterator[Tree]:
-        """Run it; see `Peer.running`."""
-        with home_of(self.name) as home:
-            address = free_address()
-            text = fill("routing.toml", job, address, home, admin=at(free_address()), routes=routes(job, _ROUTE))
-            config = home / "routing.toml"
-            config.write_text(text, encoding="utf-8")
-            command = [sys.executable, "-m", "splicer", "run", "-c", str(config)]
-            with _Running(self.name, command, address, home, cpus, {"PYTHONPATH": str(_ROOT)}) as proxy:
-                yield proxy
 
+class Splicer(Tree):
+    """With its vault, its gate and its admin process, as always."""
 
-class _Running(Tree):
+    software = _Checkout()
+
+    def configure(self) -> Sequence[str]:
+        """One file for all."""
+        config = self.write(_FILE, _FILE, admin=at(free_address()), routes=routes(self.job, _ROUTE))
+        return ["-m", "splicer", "run", "-c", config]
+
+    def environ(self) -> Mapping[str, str]:
+        """Where the package is."""
+        return {"PYTHONPATH": str(_ROOT)}
+
     def workers(self) -> list[int]:
         """In the order of their slots."""
         titles = {pid: re.fullmatch(r"splicer: worker (\d+)", title) for pid, title in session_of(self.leader.pid)}

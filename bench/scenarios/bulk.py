@@ -27,4 +27,4 @@ class Bulk(Scenario):
 
     def lasts(self, seconds: float, quick: bool) -> float:
         """One load for each size."""
-        return len(_SIZES) * (seconds + 0.5)
+        return len(_SIZES) * super().lasts(seconds, quick)

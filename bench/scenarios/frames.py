@@ -35,10 +35,6 @@ class Frames(Scenario):
             yield own
             yield Sample(f"added_{own.name}", "us", own.value - turn.direct[own.name], run.crowded)
 
-    def lasts(self, seconds: float, quick: bool) -> float:
-        """One load."""
-        return seconds + 0.6
-
 
 def _latencies(result: Result, *, crowded: bool) -> Iterator[Sample]:
     for percentile in _PERCENTILES:

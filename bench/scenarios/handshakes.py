@@ -26,7 +26,3 @@ class Handshakes(Scenario):
         yield Sample("rate", "1/s", run.rate, run.load_bound)
         yield Sample("per_cpu", "1/s", run.per_cpu)
         yield Sample("p99_us", "us", float(run.result["latency_us"]["p99"]))
-
-    def lasts(self, seconds: float, quick: bool) -> float:
-        """One load."""
-        return seconds + 0.6

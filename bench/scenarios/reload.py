@@ -12,7 +12,6 @@ from bench.scenarios.base import Result, Sample, Scenario, Turn, checked
 from bench.scenarios.frames import CALLS
 
 _TUNNELS = 100
-_BEFORE, _QUICK_BEFORE = 1.0, 0.3  # seconds of calls before it happens; the turn's seconds follow
 
 
 class Reload(Scenario):
@@ -21,7 +20,6 @@ class Reload(Scenario):
     name = "reload"
     about = f"{_TUNNELS} paced calls and a reload: calls lost, longest silence"
     seconds = 3.0
-    quick_seconds = 1.0
     repeat = 2
     fresh = True
 
@@ -30,8 +28,8 @@ class Reload(Scenario):
         return _interrupted(turn, lambda proxy: proxy.reload())
 
     def lasts(self, seconds: float, quick: bool) -> float:
-        """One load, and a start."""
-        return (_QUICK_BEFORE if quick else _BEFORE) + seconds + 1.2
+        """A load that begins earlier."""
+        return _before(quick) + super().lasts(seconds, quick)
 
 
 class Kill(Reload):
@@ -46,6 +44,11 @@ class Kill(Reload):
         return _interrupted(turn, _kill)
 
 
+def _before(quick: bool) -> float:
+    """Seconds of calls before it happens; the turn's seconds follow."""
+    return 0.3 if quick else 1.0
+
+
 def _kill(proxy: Proxy) -> None:
     if not (workers := proxy.workers()):
         raise PeerFailed("it has no worker any more")
@@ -56,7 +59,7 @@ def _interrupted(turn: Turn, happens: Callable[[Proxy], None]) -> Iterator[Sampl
     result: Result | None = None
     try:
         with turn.fresh() as proxy:
-            before = _QUICK_BEFORE if turn.site.quick else _BEFORE
+            before = _before(turn.site.quick)
             options = {**CALLS, "tunnels": _TUNNELS, "seconds": before + turn.seconds}
             with turn.client("frames", proxy, options) as client:
                 client.wait_ready()

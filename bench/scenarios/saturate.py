@@ -19,7 +19,3 @@ class Saturate(Scenario):
         run = measured(turn, turn.proxy, "saturate", {"tunnels": 100, "bytes": 160})
         yield Sample("rate", "1/s", run.rate, run.load_bound)
         yield Sample("per_cpu", "1/s", run.per_cpu)
-
-    def lasts(self, seconds: float, quick: bool) -> float:
-        """One load."""
-        return seconds + 0.5

@@ -57,7 +57,7 @@ class Scale(Scenario):
 
     def lasts(self, seconds: float, quick: bool) -> float:
         """A start and a load for each point."""
-        return len(_points(quick)) * (seconds + 1.5)
+        return len(_points(quick)) * super().lasts(seconds, quick)
 
 
 def _points(quick: bool) -> list[_Point]:

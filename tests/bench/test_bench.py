@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.peers import named
+from bench.peers.nginx import Nginx
 from bench.report.store import read
 from bench.report.write import JSON
 
@@ -45,7 +45,7 @@ def test_splicer_is_measured(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_splicer_and_nginx_are_measured_side_by_side(tmp_path: Path) -> None:
-    if reason := named(["nginx"])[0].missing():
+    if reason := Nginx.software.missing():
         pytest.skip(reason)
     code, _, err = bench("frames", "handshakes", "--peers", "nginx", "--quick", "--out", str(tmp_path))
     assert code == 0, err

@@ -16,7 +16,7 @@ import socket
 import struct
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -289,6 +289,19 @@ class Edge:
         """Close every outer end that is still open."""
         for call in self._calls:
             call.hang_up()
+
+
+@contextlib.asynccontextmanager
+async def running(hub: CountingHub) -> AsyncIterator[Edge]:
+    """An edge for as long as this hub runs; afterwards nothing of it is left."""
+    with hub.opened():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hub.run)
+            edge = Edge(hub, nursery)
+            yield edge
+            nursery.cancel_scope.cancel()
+        edge.hang_up()
+    assert (hub.tunnels, hub.pipes.in_use, hub.pipes.idle) == (0, 0, 0)
 
 
 def resident_bytes() -> int:

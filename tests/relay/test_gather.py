@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-import socket
+import select
 
 import pytest
 import trio
-import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer.relay import hub as hub_module
 from splicer.relay.gather import Gathering
-from splicer.relay.hub import Hub
 from splicer.relay.interleave import Interleave
-from splicer.relay.leg import TunnelLimits
-from tests.relay.test_interleave import connected
-
-_FOREVER = TunnelLimits(math.inf, math.inf, math.inf)
+from tests.relay.harness import Call, Edge
 
 
 def judged(rate: float, tunnels: int, seconds: float = 0.5) -> bool:
@@ -69,48 +64,33 @@ def test_there_are_no_naps_while_others_have_work_to_do() -> None:
     assert gathering.until(1.05, 100)
 
 
-async def test_a_stream_among_the_calls_is_not_kept_waiting() -> None:
+async def test_a_stream_among_the_calls_is_not_kept_waiting(edge: Edge) -> None:
     """It counts as so many frames that the average tunnel is no longer paced."""
-    hub = Hub()
-    client, near_client = connected()
-    pod, near_pod = connected()
-    with hub.opened(), client, near_client, pod, near_pod:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(hub.run)
-            nursery.start_soon(hub.splice, near_client, near_pod, _FOREVER)
-            await trio.testing.wait_all_tasks_blocked()
-            counted = []
-            for message in (bytes(10), bytes(160), bytes(32 * 1024)):
-                hub._gathering.frames = 0
-                pod.send(message)
-                await trio.lowlevel.wait_readable(client)
-                assert client.recv(1 << 20) == message
-                counted.append(hub._gathering.frames)
-            nursery.cancel_scope.cancel()
+    call = await edge.call()
+    counted = []
+    for message in (bytes(10), bytes(160), bytes(32 * 1024)):
+        edge.hub._gathering = Gathering(math.inf)  # a window that never ends
+        await call.pod.send(message)
+        assert await call.client.read(len(message)) == message
+        counted.append(edge.hub._gathering.frames)
     assert counted[:2] == [1, 1]
     assert counted[2] >= 32
 
 
-async def test_silent_tunnels_do_not_make_the_others_look_paced() -> None:
-    hub = Hub()
-    pairs = [(connected(), connected()) for _ in range(3)]
-    with hub.opened():
-        async with trio.open_nursery() as nursery:
-            for (_, client), (_, pod) in pairs:
-                nursery.start_soon(hub.splice, client, pod, _FOREVER)
-            await trio.testing.wait_all_tasks_blocked()
-            for tunnel in hub.live[1:]:
-                tunnel.last -= 60.0
-            await hub._look_at_all(None)
-            assert hub._lively == 1
-            nursery.cancel_scope.cancel()
-    for pair in pairs:
-        for sock in (*pair[0], *pair[1]):
-            sock.close()
+async def test_silent_tunnels_do_not_make_the_others_look_paced(edge: Edge) -> None:
+    for _ in range(3):
+        await edge.call()
+    for tunnel in edge.hub.live[1:]:
+        tunnel.last -= 60.0
+    await edge.hub._look_at_all(None)
+    assert edge.hub._lively == 1
 
 
 class Willing(Gathering):
-    """Always takes a nap, unless it is held."""
+    """Always takes a nap, unless it was ever held."""
+
+    def hold(self, now: float) -> None:
+        self._held = math.inf
 
     def until(self, now: float, tunnels: int) -> float:
         return 0.0 if now < self._held else now + 60.0
@@ -119,45 +99,38 @@ class Willing(Gathering):
 class Naps:
     """In place of `sleep`: at the first nap a frame comes."""
 
-    def __init__(self, sender: socket.socket) -> None:
+    def __init__(self, call: Call) -> None:
         self.taken = 0
-        self._sender = sender
+        self._call = call
 
     def __call__(self, seconds: float) -> None:
         self.taken += 1
         if self.taken == 1:
-            self._sender.send(b"second")
+            self._call.pod.offer(b"second")
+            assert select.select([self._call.inner[1]], [], [], 10.0)[0]
 
 
-async def naps_of_a_frame(monkeypatch: pytest.MonkeyPatch, *, others: bool) -> tuple[int, bytes]:
-    """How many naps follow one frame, and what has arrived before any other task had a turn."""
-    hub = Hub()
-    hub._gathering = Willing(0.0)
-    instrument = Interleave(hub)
-    client, near_client = connected()
-    pod, near_pod = connected()
-    naps = Naps(pod)
+async def naps_of_a_frame(edge: Edge, monkeypatch: pytest.MonkeyPatch, *, others: bool) -> tuple[int, int]:
+    """How many naps follow one frame, and how many bytes have gone on before any other task had a turn."""
+    call = await edge.call()
+    edge.hub._gathering = Willing(0.0)
+    naps = Naps(call)
     monkeypatch.setattr(hub_module, "sleep", naps)
-    with hub.opened(), client, near_client, pod, near_pod:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(hub.run)
-            nursery.start_soon(hub.splice, near_client, near_pod, _FOREVER)
-            await trio.testing.wait_all_tasks_blocked()
-            if others:
-                trio.lowlevel.add_instrument(instrument)
-                await trio.lowlevel.checkpoint()
-            pod.send(b"first")
-            await trio.lowlevel.wait_readable(client)
-            got = client.recv(100)
-            nursery.cancel_scope.cancel()
+    instrument = Interleave(edge.hub)
+    if others:
+        trio.lowlevel.add_instrument(instrument)
+        await trio.lowlevel.checkpoint()
+    call.pod.offer(b"first")
+    await call.client.receive()
+    [tunnel] = edge.hub.live
     if others:
         trio.lowlevel.remove_instrument(instrument)
-    return naps.taken, got
+    return naps.taken, tunnel.pod.total
 
 
-async def test_a_frame_that_comes_in_a_nap_goes_in_the_same_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert await naps_of_a_frame(monkeypatch, others=False) == (2, b"firstsecond")
+async def test_a_frame_that_comes_in_a_nap_goes_in_the_same_turn(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await naps_of_a_frame(edge, monkeypatch, others=False) == (2, len(b"firstsecond"))
 
 
-async def test_no_nap_after_the_step_of_another_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert await naps_of_a_frame(monkeypatch, others=True) == (0, b"first")
+async def test_no_nap_after_the_step_of_another_task(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await naps_of_a_frame(edge, monkeypatch, others=True) == (0, len(b"first"))

@@ -16,7 +16,7 @@ from splicer.errors import Side
 from splicer.relay.leg import Past, TunnelEnd, TunnelLimits
 from splicer.relay.pipes import Pipe
 from tests.descriptors import no_more_descriptors
-from tests.relay.harness import PLENTY, Call, CountingHub, Edge, small_tcp_pair, tcp_pair, until
+from tests.relay.harness import PLENTY, Call, CountingHub, Edge, running, small_tcp_pair, tcp_pair, until
 from tests.relay.keeper import FakeVault
 
 KEY = 0x1234_5678_9ABC_DEF0
@@ -30,15 +30,8 @@ def vault() -> FakeVault:
 @pytest.fixture
 async def kept(vault: FakeVault) -> AsyncIterator[Edge]:
     """An edge whose pipes are kept."""
-    hub = CountingHub(keeper=vault)
-    with hub.opened():
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(hub.run)
-            edge = Edge(hub, nursery)
-            yield edge
-            nursery.cancel_scope.cancel()
-        edge.hang_up()
-    assert (hub.tunnels, hub.pipes.in_use) == (0, 0)
+    async with running(CountingHub(keeper=vault)) as edge:
+        yield edge
     vault.close()
 
 
@@ -313,18 +306,13 @@ async def test_tunnels_that_are_let_go_lose_nothing(kept: Edge, vault: FakeVault
     assert [sock.fileno() for sock in call.inner] == [-1, -1]
 
     heir = Call((call.client.sock, inner[0]), (call.pod.sock, inner[1]))
-    next_hub = CountingHub()
-    with next_hub.opened():
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(next_hub.run)
-            past = Past((vault.find(KEY), vault.find(KEY | 1)))
-            await Edge(next_hub, nursery).take(heir, past=past)
-            call.client.half_close()
-            call.pod.half_close()
-            for peer, sent in ((call.pod, up[: call.client.sent]), (call.client, down[: call.pod.sent])):
-                assert await peer.read_to_end() == (sent, "eof")
-            assert await heir.over() == TunnelEnd(Side.CLIENT, "eof")
-            nursery.cancel_scope.cancel()
+    async with running(CountingHub()) as next_edge:
+        await next_edge.take(heir, past=Past((vault.find(KEY), vault.find(KEY | 1))))
+        call.client.half_close()
+        call.pod.half_close()
+        for peer, sent in ((call.pod, up[: call.client.sent]), (call.client, down[: call.pod.sent])):
+            assert await peer.read_to_end() == (sent, "eof")
+        assert await heir.over() == TunnelEnd(Side.CLIENT, "eof")
 
 
 async def test_what_comes_to_a_hub_that_has_let_go_is_left_alone_too(kept: Edge) -> None:

@@ -18,6 +18,7 @@ from tests.relay.harness import (
     PLENTY,
     CountingHub,
     Edge,
+    running,
     small_tcp_pair,
     unix_pair,
     until,
@@ -164,14 +165,8 @@ def _user_timeout(sock: socket.socket) -> int:
 async def watchful(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Edge]:
     """An edge whose vigil looks twenty times a second."""
     monkeypatch.setattr(hub_module, "_NAP", 0.05)
-    hub = CountingHub(Vigil(every=0.05))
-    with hub.opened():
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(hub.run)
-            edge = Edge(hub, nursery)
-            yield edge
-            nursery.cancel_scope.cancel()
-        edge.hang_up()
+    async with running(CountingHub(Vigil(every=0.05))) as edge:
+        yield edge
 
 
 async def test_a_paused_reader_is_not_cut_while_it_acknowledges(watchful: Edge) -> None:

@@ -13,7 +13,7 @@ import pytest
 from attrs import frozen
 
 from bench.names import serving
-from bench.peers import ALL, named
+from bench.peers import ALL
 from bench.peers.base import Job, Peer, Proxy
 from bench.peers.process import session_of
 from bench.peers.template import free_address
@@ -168,12 +168,3 @@ def test_it_tells_its_version(peer: Peer) -> None:
     if reason := peer.missing():
         pytest.skip(reason)
     assert peer.version()[0].isdecimal()
-
-
-def test_the_named_in_their_order() -> None:
-    assert [peer.name for peer in named(["envoy", "splicer"])] == ["envoy", "splicer"]
-
-
-def test_an_unknown_name_is_told() -> None:
-    with pytest.raises(ValueError, match=r"^no peer is called 'apache'; there are splicer, nginx, [^\n]*$"):
-        named(["nginx", "apache"])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from bench.peers.base import PeerFailed
+from bench.peers.base import Job, PeerFailed
 from bench.peers.process import Tree, session_of
-from bench.peers.template import free_address
+from bench.peers.program import Program
 
 CPUS = os.sched_getaffinity(0)
 SERVER = """
@@ -28,14 +29,27 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Healthy).serve_forever()
 """
 
 
-class Simple(Tree):
+class Server(Tree):
+    software = Program(sys.executable, "", "", "")
+    code = SERVER
+
+    def configure(self) -> Sequence[str]:
+        return ["-c", self.code, str(self.address[1])]
+
     def reload(self) -> None:
         raise NotImplementedError
 
 
-def server(home: Path) -> Simple:
-    address = free_address()
-    return Simple("server", [sys.executable, "-c", SERVER, str(address[1])], address, home, CPUS)
+class Refusing(Server):
+    code = "raise SystemExit('bad port')"
+
+
+class Mute(Server):
+    code = "import signal; signal.pause()"
+
+
+def server(home: Path, kind: type[Server] = Server) -> Server:
+    return kind("one", Job((), 0, ("127.0.0.1", 0)), home, CPUS)
 
 
 def test_children_are_of_it_and_end_with_it(tmp_path: Path) -> None:
@@ -54,8 +68,8 @@ def test_the_processors_are_the_trees_alone(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_one_that_ends_at_the_start_is_told_with_its_words(tmp_path: Path) -> None:
-    with pytest.raises(PeerFailed, match=r"^no did not start \(1\): bad port$"):
-        Simple("no", [sys.executable, "-c", "raise SystemExit('bad port')"], free_address(), tmp_path, CPUS)
+    with pytest.raises(PeerFailed, match=r"^one did not start \(1\): bad port$"):
+        server(tmp_path, Refusing)
 
 
 def test_one_that_ends_later_is_told_with_its_words(tmp_path: Path) -> None:
@@ -76,7 +90,7 @@ def test_one_that_was_killed_is_no_failure(tmp_path: Path) -> None:
 def test_one_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.peers.process._PATIENCE", 0.2)
     with pytest.raises(PeerFailed, match="did not answer within"):
-        Simple("mute", [sys.executable, "-c", "import signal; signal.pause()"], free_address(), tmp_path, CPUS)
+        server(tmp_path, Mute)
 
 
 def test_the_error_of_the_caller_goes_first(tmp_path: Path) -> None:
