@@ -33,7 +33,8 @@ tunnels = typer.Typer(
 )
 app.add_typer(tunnels, name="tunnels")
 
-ConfigFile = Annotated[Path, typer.Option("-c", "--config", metavar="FILE", help="The configuration.")]
+# Who reads it says why that fails: in one line, as of everything else that is wrong with it.
+ConfigFile = Annotated[Path, typer.Option("-c", "--config", metavar="FILE", help="The configuration.", readable=False)]
 Pid = Annotated[int | None, typer.Option(min=1, help="Of the supervisor, if several run the same file.")]
 Admin = Annotated[
     str | None, typer.Option("--admin", metavar="HOST:PORT", help="The admin address, if not the one that FILE names.")
@@ -62,11 +63,15 @@ def run(
         Path | None,
         typer.Option(metavar="SOCKET", help="Of a `splicer vault`, which keeps the calls if all of this ends."),
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Reload when FILE changes: an editor's, or a mounted ConfigMap's.")
+    ] = False,
 ) -> None:
     """Run the edge. SIGHUP reloads, SIGTERM drains, SIGINT stops, SIGUSR2 upgrades, SIGUSR1 renews the workers."""
     from splicer.supervisor.launch import become
 
-    become("splicer.supervisor", {"path": str(config), "vault": None if vault is None else str(vault)})
+    arguments = {"path": str(config), "vault": None if vault is None else str(vault), "watch": watch}
+    become("splicer.supervisor", arguments)
 
 
 @app.command()

@@ -190,7 +190,7 @@ def load(pool: PipePool, leg: Leg, data: bytes) -> None:
     """
     if not data:
         return
-    pipe = leg.pipe = pool.take()
+    pipe = leg.pipe = pool.take(len(data))
     pool.keeper.words[pipe.place] = leg.word
     leg.parked = os.write(pipe.write_fd, data)
     if leg.parked < len(data):

@@ -16,7 +16,9 @@ from typing import Any, Protocol
 from attrs import define, field
 
 # Pipes keep the kernel's default of 64 KiB: larger ones moved bulk data no faster, and count against a user's
-# pipe-user-pages-soft. Past that a new pipe holds two pages, or one before Linux 5.14 (pipe(7)): no pipe to keep.
+# pipe-user-pages-soft, which all processes of a user share, those of other containers on the same node too. Past that a
+# new pipe holds two pages, or one before Linux 5.14 (pipe(7)): one to keep only if there is no other, for a pipe made
+# for each frame, and told to the vault, costs more than three times as much.
 _SMALLEST = 8192
 _PLACES = 1 << 16
 
@@ -149,14 +151,17 @@ class PipePool:
         """
         self._last = self._make()
 
-    def take(self) -> Pipe:
+    def take(self, least: int = 0) -> Pipe:
         """A clean pipe.
+
+        Args:
+            least: bytes that should fit, if a pipe of that size can be had.
 
         Raises:
             BlockingIOError: the keeper can't be told of a new one now.
             OSError: EMFILE or ENFILE, when no descriptor is left for a new one (pipe(2)).
         """
-        pipe = self._idle.pop() if self._idle else self._make()
+        pipe = self._idle.pop() if self._idle and self._idle[-1].size >= least else self._make()
         self.in_use += 1
         return pipe
 
@@ -173,7 +178,7 @@ class PipePool:
         self.in_use -= 1
         if self._lent and pipe.write_fd >= 0:
             self._last, self._lent = pipe, False
-        elif len(self._idle) < self.keep and pipe.size > _SMALLEST:
+        elif pipe.write_fd >= 0 and len(self._idle) < (self.keep if pipe.size > _SMALLEST else 1):
             self._idle.append(pipe)
         else:
             self._close(pipe)

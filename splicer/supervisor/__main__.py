@@ -17,7 +17,9 @@ from splicer.supervisor.countsdir import CountsDirectory
 from splicer.supervisor.desk import Desk
 from splicer.supervisor.launch import SIGNALS
 from splicer.supervisor.listeners import Listeners
+from splicer.supervisor.notify import Notify
 from splicer.supervisor.say import Say
+from splicer.supervisor.socketplace import fault_of
 from splicer.supervisor.state import SupervisorState, read
 from splicer.supervisor.supervisor import Supervisor
 from splicer.supervisor.vaults import OwnVault, RemoteVault
@@ -32,23 +34,37 @@ def main() -> int:
     setproctitle(f"splicer: supervisor {arguments['path']}")
     raise_descriptor_limit()
     say = Say()
+    notify = Notify(os.environ, say)
     try:
         with selectors.DefaultSelector() as selector:
-            path, remote = Path(arguments["path"]), arguments["vault"]
+            path, remote, watch = Path(arguments["path"]), arguments["vault"], arguments.get("watch", False)
+            if remote is not None and "state" not in arguments and (fault := fault_of(Path(remote))):
+                say.fail([f"--vault: {fault}"])
+                return 1
             vault = OwnVault(selector, say) if remote is None else RemoteVault(Path(remote), selector, say)
             if "state" not in arguments:
-                counts = CountsDirectory.make()
-                return Supervisor(Desk(path, say, vault, selector, Board(), Listeners(), counts)).run()
+                desk = Desk(path, say, vault, selector, Board(), Listeners(), _counts(say), watch=watch, notify=notify)
+                return Supervisor(desk).run()
             state = _state(arguments["state"])
             if isinstance(vault, OwnVault) and state.holder is not None:
                 restore(vault.holder, state.holder)
             listeners = Listeners()
             listeners.restore(state.listeners)
-            counts = CountsDirectory(*state.counts) if state.counts is not None else CountsDirectory.make()
-            desk = Desk(path, say, vault, selector, Board(state.board), listeners, counts)
-            return Supervisor(desk).run(state, reread=arguments["reread"])
+            counts = CountsDirectory(*state.counts) if state.counts is not None else _counts(say)
+            desk = Desk(path, say, vault, selector, Board(state.board), listeners, counts, watch=watch, notify=notify)
+            read = arguments.get("read")
+            return Supervisor(desk).run(state, reread=arguments["reread"], read=read and tuple(read))
     finally:
+        notify.close()
         say.close()
+
+
+def _counts(say: Say) -> CountsDirectory | None:
+    counts = CountsDirectory.make()
+    if counts is None:
+        reason = "neither /dev/shm nor $TMPDIR nor /tmp can be written to: mount one"
+        say("metrics_not_kept", level="error", reason=reason)
+    return counts
 
 
 def _state(fd: int) -> SupervisorState:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _PREFIX = "splicer-metrics-"
-_PLACES = ("/dev/shm", tempfile.gettempdir())  # noqa: S108 - mkdtemp(3) makes it ours alone
+_SHARED_MEMORY = "/dev/shm"
 
 
 class CountsDirectory:
@@ -30,9 +30,13 @@ class CountsDirectory:
         self.fd = fd
 
     @classmethod
-    def make(cls, places: Sequence[str] = _PLACES) -> CountsDirectory | None:
-        """A new one in the first place that takes it; None: there is none."""
-        for place in places:
+    def make(cls, places: Sequence[str] | None = None) -> CountsDirectory | None:
+        """A new one in the first place that takes it; None: there is none.
+
+        Args:
+            places: None: shared memory, then $TMPDIR or the like.
+        """
+        for place in _places() if places is None else places:
             with suppress(OSError):
                 _tidy(Path(place))
                 path = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
@@ -45,6 +49,14 @@ class CountsDirectory:
         """Nobody counts any more."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self.fd)
+
+
+# A container with a read-only root has no directory for temporary files, and tempfile says so by an exception.
+def _places() -> list[str]:
+    try:
+        return [_SHARED_MEMORY, tempfile.gettempdir()]
+    except FileNotFoundError:
+        return [_SHARED_MEMORY]
 
 
 def _locked(path: str) -> int | None:

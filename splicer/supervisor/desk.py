@@ -17,9 +17,11 @@ from splicer.supervisor.crew import Crew
 from splicer.supervisor.fleet import Fleet
 from splicer.supervisor.inspection import Facts
 from splicer.supervisor.listeners import Listeners
+from splicer.supervisor.notify import Notify
 from splicer.supervisor.processes import State
 from splicer.supervisor.say import Say
 from splicer.supervisor.vaults import Vault
+from splicer.supervisor.watch import Watch
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Desk:
         board: where the processes show their numbers.
         listeners: those that are there already.
         counts: where the processes count; None: each for itself.
+        watch: whether the file is read when it has changed.
+        notify: the service manager; None: there is none.
     """
 
     def __init__(
@@ -60,6 +64,9 @@ class Desk:
         board: Board,
         listeners: Listeners,
         counts: CountsDirectory | None,
+        *,
+        watch: bool = False,
+        notify: Notify | None = None,
     ) -> None:
         self.path = path
         self.say = say
@@ -67,6 +74,8 @@ class Desk:
         self.selector = selector
         self.board = board
         self.listeners = listeners
+        self.watch = Watch(path, on=watch)
+        self.notify = notify or Notify({}, say)
         self.fleet = Fleet(selector, board, say)
         self.counts = counts
         self.attendant = Attendant(

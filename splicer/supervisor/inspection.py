@@ -31,6 +31,11 @@ class Inspection:
         self._child: subprocess.Popen[bytes] | None = None
         self._answer = b""
 
+    @property
+    def underway(self) -> bool:
+        """Whether a question is open."""
+        return self._child is not None
+
     def ask(self, module: str, path: Path, then: Callable[[Facts], None], *, text: str | None = None) -> None:
         """Start a child, and go on.
 

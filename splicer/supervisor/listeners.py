@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterable
 
 from splicer.net.bind import bind
 
 Address = tuple[str, int]
+_REMEDIES = {
+    errno.EADDRINUSE: "another process listens there",
+    errno.EADDRNOTAVAIL: "no interface here has this address",
+    errno.EACCES: "take a port above 1023",
+}
 
 
 class Listeners:
@@ -46,7 +52,8 @@ class Listeners:
                 try:
                     kept[address] = bind(*address)
                 except OSError as error:
-                    faults.append(f"{_name(*address)}: {error.strerror}")
+                    remedy = _REMEDIES.get(error.errno or 0)
+                    faults.append(f"{_name(*address)}: {error.strerror}{f'; {remedy}' if remedy else ''}")
         self.close()
         self.sockets = kept
         return faults

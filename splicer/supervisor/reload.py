@@ -22,6 +22,11 @@ class Reload:
         self._desk = desk
         self._inspection = Inspection(desk.selector)
 
+    @property
+    def underway(self) -> bool:
+        """Whether one is not over yet."""
+        return self._inspection.underway or self._desk.crew.owes("reloaded")
+
     def close(self) -> None:
         """Forget a reload that is under way."""
         self._inspection.close()
@@ -30,8 +35,10 @@ class Reload:
         """Read the file: for the first time, or anew."""
         desk = self._desk
         desk.asked += 1
+        signature = desk.watch.signature()
         then = self._apply if desk.facts else self._begin
         self._inspection.ask("splicer.control.inspect", desk.path, then, text=desk.facts.get("text"))
+        desk.watch.note(signature)
 
     def _begin(self, facts: Facts) -> None:
         desk = self._desk

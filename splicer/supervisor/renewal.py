@@ -17,6 +17,7 @@ from splicer.supervisor.inspection import Facts, Inspection
 from splicer.supervisor.launch import become
 from splicer.supervisor.processes import Process, State
 from splicer.supervisor.state import SupervisorState, fields
+from splicer.supervisor.watch import Signature
 
 _FLUSH = 0.2  # seconds for the log before an exec
 
@@ -34,8 +35,14 @@ class Renewal:
         self._leave_off = leave_off
         self._rehearsal = Inspection(desk.selector)
         self._asked = 0
+        self._signature: Signature | None = None  # of the file that is read for an upgrade
         self._slots: list[int] = []  # those whose workers are still to be replaced
         self._word = ""  # what the log says when all are
+
+    @property
+    def underway(self) -> bool:
+        """Whether anything is still the old one."""
+        return self._rehearsal.underway or bool(self._word)
 
     def close(self) -> None:
         """Forget what is under way."""
@@ -66,6 +73,7 @@ class Renewal:
             self._refuse(["the edge is starting or stopping"])
             return
         self._asked = desk.asked
+        self._signature = desk.watch.signature()
         state = json.dumps(self._state()[0])
         self._rehearsal.ask("splicer.supervisor.rehearse", desk.path, self._exec, text=state)
 
@@ -88,8 +96,16 @@ class Renewal:
         desk.say.close(_FLUSH)
         try:
             reread = desk.asked != self._asked  # a reload has been asked for since the file was read for this
-            arguments = {"path": str(desk.path), "vault": desk.vault.path, "state": paper, "reread": reread}
-            become("splicer.supervisor", arguments, [paper, *fds])
+            arguments = {
+                "path": str(desk.path),
+                "vault": desk.vault.path,
+                "state": paper,
+                "reread": reread,
+                "watch": desk.watch.on,
+                "read": self._signature,
+            }
+            with desk.notify.exported():
+                become("splicer.supervisor", arguments, [paper, *fds])
         except OSError as error:
             desk.say.reopen()
             self._refuse([f"{error.filename}: {error.strerror}"])
@@ -135,6 +151,7 @@ class Renewal:
         desk.draining = state.draining
         desk.drains = desk.followed = state.drains or desk.drains
         desk.reloads = Reloads(**state.reloads) if state.reloads else desk.reloads
+        desk.reloads.last_ok = True  # the file was read for this, and is in force
         desk.crew.restarts = state.restarts
         desk.attendant.listeners.restore(state.admin)
         desk.attendant.metrics.restore(state.metrics)

@@ -22,7 +22,9 @@ from splicer.supervisor.ending import Ending
 from splicer.supervisor.launch import SIGNALS
 from splicer.supervisor.reload import Reload
 from splicer.supervisor.renewal import Renewal
+from splicer.supervisor.standing import Standing
 from splicer.supervisor.state import SupervisorState
+from splicer.supervisor.watch import Signature
 
 _TICK = 1.0  # seconds
 _TIDY = 0.1  # seconds between two looks at what the vault has to do unasked
@@ -42,14 +44,16 @@ class Supervisor:
         self._reload = Reload(desk)
         self._renewal = Renewal(desk, self._reload.close)
         self._ending = Ending(desk)
+        self._standing = Standing(desk)
         self._was_ready = False
 
-    def run(self, state: SupervisorState | None = None, *, reread: bool = False) -> int:
+    def run(self, state: SupervisorState | None = None, *, reread: bool = False, read: Signature | None = None) -> int:
         """Serve until all is over; the exit code.
 
         Args:
             state: what this process was before an upgrade; None: it begins.
             reread: the file may have changed since then.
+            read: what the file was when it was last read.
         """
         desk = self._desk
         wake = _wake_up_on_signals()
@@ -59,6 +63,7 @@ class Supervisor:
             self._reload.read()  # while a child reads the file, the first worker is started
         else:
             self._was_ready = True
+            desk.watch.note(read)
             self._renewal.resume(state)
             self._ending.go_on_draining()
             self._reap()
@@ -69,6 +74,7 @@ class Supervisor:
             if time.monotonic() >= due:
                 due = time.monotonic() + _TICK
                 self._guarded(desk.fleet.tick)
+                self._guarded(self._watch)
             if time.monotonic() >= untidy:
                 untidy = time.monotonic() + _TIDY
                 self._guarded(desk.vault.tidy)
@@ -76,6 +82,7 @@ class Supervisor:
                 self._guarded(call)
             desk.steps = [step for step in desk.steps if not self._guarded(step)]
             desk.board.row(0)[Column.VAULT] = desk.vault.tunnels
+            self._guarded(self._tell)
             busy = desk.steps or not desk.crew.complete
             for key, events in desk.selector.select(_BUSY_TICK if busy else max(0.0, untidy - time.monotonic())):
                 self._guarded(key.data, events)
@@ -119,6 +126,14 @@ class Supervisor:
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 self._desk.fleet.died(*ended)
+
+    def _watch(self) -> None:
+        if self._desk.watch.look() and not self._desk.stopping:
+            self._reload.read()
+
+    def _tell(self) -> None:
+        reloading = self._reload.underway or self._renewal.underway
+        self._standing.tell(ready=self._was_ready, reloading=reloading)
 
     def _look(self) -> None:
         desk, crew = self._desk, self._desk.crew

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 
 from setproctitle import setproctitle
 
+from splicer.supervisor.notify import Notify
 from splicer.supervisor.say import Say
+from splicer.supervisor.socketplace import fault_of
 from splicer.vault.limits import raise_descriptor_limit
 from splicer.vault.server import serve
 
@@ -20,14 +24,28 @@ def main() -> int:
     setproctitle(f"splicer: vault {path}")
     raise_descriptor_limit()
     say = Say()
+    notify = Notify(os.environ, say)
     try:
-        serve(path, say, arguments["keep"])
+        if fault := fault_of(path):
+            say.fail([fault])
+            return 1
+        serve(path, say, arguments["keep"], notify.send, notify.beat)
     except OSError as error:
-        print(f"splicer: {path}: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - to whoever has typed the command
+        say.fail([f"{path}: {error.strerror or error}{_remedy(error.errno)}"])
         return 1
     finally:
+        notify.close()
         say.close()
     return 0
+
+
+def _remedy(code: int | None) -> str:
+    match code:
+        case errno.EADDRINUSE:
+            return ": another vault serves it"
+        case errno.EACCES | errno.EROFS:
+            return f"; its directory must be writable, and the user is {os.geteuid()}"
+    return ""
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolErr
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SHARE = 64  # messages of one channel in a row
 _GRACE = 0.5  # seconds that a call waits for the next worker of its slot before it goes to any other
+_GATHERING = 3.0  # seconds after the first worker of an edge in which its others begin
 _QUIET = 10.0  # seconds between two lines about the same lack
 KEEP = 600.0  # seconds that a call without a worker is kept: then nobody is coming any more
 
@@ -80,7 +81,7 @@ class Holder:
             if not held.pipes:
                 del self.inherited[key]
         now = time.monotonic()
-        if self.serving and now - self._served_since > _GRACE:
+        if self.serving and now - self._served_since > (_GATHERING if len(self.serving) < self.slots else _GRACE):
             self._spread([held for held in self.orphans.values() if held.orphaned < now - _GRACE])
         for held in [held for held in self.orphans.values() if held.orphaned < now - self._keep]:
             self._log("tunnel_abandoned", level="error", kept=self._keep, slot=held.slot)
@@ -277,7 +278,8 @@ class Holder:
                 self._give(held, channel)
         self._flush_all()
 
-    # Their own slot's next worker may take a second to begin: better an uneven load than a silent call.
+    # Their own slot's next worker may take a second to begin: better an uneven load than a silent call. But when a whole
+    # edge begins, the first worker would get the calls of all that are a moment behind it, and keep them.
     def _spread(self, orphans: list[Held]) -> None:
         for held in orphans:
             channel = min(self.serving.values(), key=lambda one: len(one.keys))

@@ -24,13 +24,21 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred, unix(7)
 Log = Callable[..., None]
 
 
-def serve(path: Path, log: Log, keep: float = KEEP) -> None:
+def serve(
+    path: Path,
+    log: Log,
+    keep: float = KEEP,
+    notify: Callable[[str], object] = lambda _: None,
+    beat: Callable[[], None] = lambda: None,
+) -> None:
     """Hold tunnels until SIGTERM or SIGINT; they end with it.
 
     Args:
         path: of the socket, mode 0600; only processes of the same user (or root) are heard.
         log: told what happened.
         keep: seconds that a tunnel without a worker is kept.
+        notify: told ``READY=1`` and ``STOPPING=1``, as sd_notify(3) has it.
+        beat: called again and again, as long as all goes round.
 
     Raises:
         OSError: the socket can't be had; EADDRINUSE: another vault serves it.
@@ -40,7 +48,9 @@ def serve(path: Path, log: Log, keep: float = KEEP) -> None:
         holder = Holder(selector, log, keep)
         selector.register(stop, selectors.EVENT_READ)
         log("vault_ready", socket=str(path))
-        _loop(selector, holder, partial(_accept, listener, holder, log), listener, log)
+        notify("READY=1")
+        _loop(selector, holder, partial(_accept, listener, holder, log), listener, log, beat)
+        notify("STOPPING=1")
         path.unlink(missing_ok=True)
     log("vault_stopped", tunnels=len(holder.tunnels))
 
@@ -52,6 +62,7 @@ def _loop(
     accept: Callable[[], bool],
     listener: socket.socket,
     log: Log,
+    beat: Callable[[], None],
 ) -> None:
     due, listening = 0.0, False
     while True:
@@ -71,6 +82,7 @@ def _loop(
                 selector.register(listener, selectors.EVENT_READ, accept)
                 listening = True
             _guarded(log, holder.tidy)
+            beat()
 
 
 # What one message does wrong must not end the calls of all.

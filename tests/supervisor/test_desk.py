@@ -281,7 +281,7 @@ def test_how_they_went_is_a_fact(room: Office, staff: tuple[Far, list[Far]]) -> 
 def test_an_address_for_the_scraper_that_is_taken_is_a_fault(room: Office) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        fault = f"127.0.0.1:{port}: Address already in use"
+        fault = f"127.0.0.1:{port}: Address already in use; another process listens there"
         assert room.desk.bind(facts_of(metrics=("127.0.0.1", port))) == [f"routing.toml: server.metrics: {fault}"]
         assert room.desk.bind(facts_of(admin=("127.0.0.1", port))) == [f"routing.toml: server.admin: {fault}"]
         assert room.desk.bind_more(facts_of(metrics=("127.0.0.1", port))) == [f"routing.toml: server.metrics: {fault}"]

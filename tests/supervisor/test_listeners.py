@@ -62,8 +62,8 @@ def test_every_address_that_can_not_be_had_is_a_fault_of_one_line(listeners: Lis
         port = taken.getsockname()[1]
         faults = listeners.listen([("127.0.0.1", port), ANY, ("192.0.2.1", 8080), ("2001:db8::1", 8080)])
     assert faults[:2] == [
-        f"127.0.0.1:{port}: Address already in use",
-        "192.0.2.1:8080: Cannot assign requested address",
+        f"127.0.0.1:{port}: Address already in use; another process listens there",
+        "192.0.2.1:8080: Cannot assign requested address; no interface here has this address",
     ]
     assert faults[2].startswith("[2001:db8::1]:8080: ")
     assert len(listeners.fds) == 1
