@@ -44,12 +44,15 @@ bench: $(VENV)/bench-ready  ## splicer beside nginx, Envoy, HAProxy and Caddy: a
 bench-quick: $(VENV)/bench-ready  ## The same in two minutes, and rougher
 	$(BIN)/python -m bench all --quick
 
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+
+# The image installs runtime.lock, and builds splicer's wheel with build.lock: of the tested versions, what each needs.
 lock: $(VENV)/ready  ## Renew the locks in .ci/ from pyproject.toml
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--group dev pyproject.toml --output-file .ci/requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--group dev --group bench --constraints .ci/requirements.lock pyproject.toml --output-file .ci/bench.lock
+	$(COMPILE) --group dev pyproject.toml --output-file .ci/requirements.lock
+	$(COMPILE) --group dev --group bench --constraints .ci/requirements.lock pyproject.toml --output-file .ci/bench.lock
+	$(COMPILE) --constraints .ci/requirements.lock pyproject.toml --output-file .ci/runtime.lock
+	echo hatchling | $(COMPILE) --constraints .ci/requirements.lock - --output-file .ci/build.lock
 
 clean:  ## Remove what was made here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

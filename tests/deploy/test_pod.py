@@ -1,0 +1,180 @@
+"""The pod: one vault and one edge that find each other, end in time, and may do nothing else."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from splicer.cli import app
+from splicer.model import Respond
+from tests.deploy.manifests import (
+    ALL,
+    DEPLOYED,
+    Manifest,
+    config,
+    edge,
+    one,
+    pod,
+    port_named,
+    rendered,
+    vault,
+)
+
+_MARGIN = 30  # seconds for what a drain closes at its end, and for the vault after it
+_SICK = 5  # seconds at most for one that is killed
+
+pytestmark = pytest.mark.parametrize("name", ALL)
+
+
+def _option(container: Manifest, name: str) -> str:
+    """The value that follows an option among a container's arguments."""
+    args: list[str] = container["args"]
+    return args[args.index(name) + 1]
+
+
+def _mounted(container: Manifest, name: str) -> PurePosixPath:
+    """Where a container sees a volume."""
+    (path,) = (mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == name)
+    return PurePosixPath(path)
+
+
+def _volume(name: str, source: str) -> Manifest:
+    (found,) = (volume for volume in pod(rendered(name))["volumes"] if source in volume)
+    return dict(found)
+
+
+def test_the_program_takes_the_arguments(name: str) -> None:
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperGroup)
+    for container in (edge(rendered(name)), vault(rendered(name))):
+        with command.make_context("splicer", list(container["args"])) as outer:
+            name_of, found, rest = command.resolve_command(outer, list(container["args"]))
+            assert found is not None
+            found.make_context(name_of, rest, parent=outer).close()
+    assert edge(rendered(name))["args"][0] == "run"
+    assert vault(rendered(name))["args"][0] == "vault"
+
+
+def test_both_speak_of_one_socket_in_one_volume(name: str) -> None:
+    socket = PurePosixPath(_option(edge(rendered(name)), "--vault"))
+    assert socket == PurePosixPath(_option(vault(rendered(name)), "--socket"))
+    shared = _volume(name, "emptyDir")
+    assert shared["emptyDir"]["medium"] == "Memory"
+    assert shared["emptyDir"]["sizeLimit"]
+    for container in (edge(rendered(name)), vault(rendered(name))):
+        assert _mounted(container, shared["name"]) == socket.parent
+
+
+def test_the_edge_watches_a_file_that_changes(name: str) -> None:
+    container = edge(rendered(name))
+    path = PurePosixPath(_option(container, "-c"))
+    volume = _volume(name, "configMap")
+    assert path.parent == _mounted(container, volume["name"])
+    assert path.name in one(rendered(name), "ConfigMap")["data"]
+    assert "items" not in volume["configMap"]
+    assert "--watch" in container["args"]
+    for mount in container["volumeMounts"] + vault(rendered(name))["volumeMounts"]:
+        assert not {"subPath", "subPathExpr"} & mount.keys()
+
+
+def test_the_vault_is_a_sidecar_that_is_there_first(name: str) -> None:
+    container = vault(rendered(name))
+    assert container["restartPolicy"] == "Always"
+    assert container["startupProbe"]["exec"]["command"] == ["test", "-S", _option(container, "--socket")]
+
+
+def test_both_are_the_same_image(name: str) -> None:
+    assert edge(rendered(name))["image"] == vault(rendered(name))["image"]
+    if name.partition("+")[0] != "base":  # an overlay's; the base knows no registry
+        tag = edge(rendered(name))["image"].rpartition(":")[2]
+        assert tag not in ("", "latest", "splicer")
+
+
+def test_its_ports_are_those_of_routing_toml(name: str) -> None:
+    container, server = edge(rendered(name)), config(rendered(name)).server
+    assert [port["name"] for port in container["ports"]] == ["http", "metrics"]
+    (listen,) = server.listen
+    assert server.metrics is not None
+    assert (listen.host, listen.port) == ("0.0.0.0", port_named(container, "http"))
+    assert (server.metrics.host, server.metrics.port) == ("0.0.0.0", port_named(container, "metrics"))
+    assert server.admin is not None
+    assert server.admin.host == "127.0.0.1"
+
+
+def test_the_probes_ask_what_is_answered(name: str) -> None:
+    container = edge(rendered(name))
+    for probe, draining in (("startupProbe", 503), ("readinessProbe", 503)):
+        asked = container[probe]["httpGet"]
+        assert asked["port"] == "http"
+        assert (answer := _answer(name, asked["path"])).status == 200
+        assert answer.draining is not None
+        assert answer.draining.status == draining
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+
+
+def _answer(name: str, path: str) -> Respond:
+    """Of the route that any host may ask."""
+    (route,) = (
+        route for route in config(rendered(name)).routes if route.pattern.text == f"path {path}" and not route.hosts
+    )
+    assert isinstance(route.respond, Respond)
+    return route.respond
+
+
+def test_a_sick_edge_is_not_drained(name: str) -> None:
+    assert edge(rendered(name))["livenessProbe"]["terminationGracePeriodSeconds"] <= _SICK
+
+
+def test_calls_have_their_time_when_the_pod_ends(name: str) -> None:
+    program, seconds = edge(rendered(name))["lifecycle"]["preStop"]["exec"]["command"]
+    assert program == "sleep"
+    grace = pod(rendered(name))["terminationGracePeriodSeconds"]
+    if name in DEPLOYED:
+        assert int(seconds) >= 15
+        assert grace >= int(seconds) + config(rendered(name)).deadlines.drain + _MARGIN
+    else:
+        assert int(seconds) < grace <= 60
+
+
+def test_neither_may_do_anything_that_it_need_not(name: str) -> None:
+    spec = pod(rendered(name))
+    for container in (edge(rendered(name)), vault(rendered(name))):
+        effective = spec["securityContext"] | container["securityContext"]
+        assert effective == {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    assert spec["enableServiceLinks"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"} & spec.keys()
+
+
+# A CPU limit would throttle: every call stutters.
+def test_both_have_resources(name: str) -> None:
+    for container in (edge(rendered(name)), vault(rendered(name))):
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert container["resources"]["limits"].keys() == {"memory"}
+
+
+def test_it_is_not_moved_about(name: str) -> None:
+    template = one(rendered(name), "Deployment")["spec"]["template"]
+    assert template["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+    if name in DEPLOYED:
+        assert template["spec"]["priorityClassName"] == one(rendered(name), "PriorityClass")["metadata"]["name"]
+        spread = {rule["topologyKey"]: rule for rule in template["spec"]["topologySpreadConstraints"]}
+        assert spread.keys() == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    else:
+        assert not {"priorityClassName", "topologySpreadConstraints"} & template["spec"].keys()
+
+
+def test_a_rollout_adds_before_it_takes_away(name: str) -> None:
+    strategy = one(rendered(name), "Deployment")["spec"]["strategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
