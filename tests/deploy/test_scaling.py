@@ -23,14 +23,18 @@ def _scaled_object(name: str) -> Manifest:
     return dict(one(rendered(name), "ScaledObject")["spec"])
 
 
-# A number of replicas in the Deployment undoes the autoscaler's with every `kubectl apply`.
 @deployed
-def test_one_and_only_one_says_how_many(name: str) -> None:
+def test_there_is_one_autoscaler(name: str) -> None:
     scalers = each(rendered(name), "HorizontalPodAutoscaler") + each(rendered(name), "ScaledObject")
     (scaler,) = scalers
-    deployment = one(rendered(name), "Deployment")
-    assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
-    assert "replicas" not in deployment["spec"]
+    assert scaler["spec"]["scaleTargetRef"]["name"] == one(rendered(name), "Deployment")["metadata"]["name"]
+
+
+# A number of replicas in the Deployment undoes the autoscaler's with every `kubectl apply`.
+def test_on_gke_only_the_autoscaler_says_how_many() -> None:
+    assert one(rendered("base"), "Deployment")["spec"]["replicas"] == 2
+    for name in ("gke", "gke+keda"):
+        assert "replicas" not in one(rendered(name), "Deployment")["spec"]
 
 
 def test_at_home_there_is_one() -> None:

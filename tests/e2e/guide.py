@@ -32,6 +32,7 @@ def guide_edge() -> Iterator[Edge]:
     for old, new in (
         (r"^listen = .*$", 'listen = "127.0.0.1:0"'),
         (r"^admin = .*$", 'admin = "off"'),
+        (r"^metrics = .*$", 'metrics = "off"'),
         (r"^allow = .*\n", ""),
         (r'^(address = ".*):\d+"(.*)$', rf'\1:{site.port}"\2\nallow = ["127.0.0.0/8"]'),
     ):

@@ -1,0 +1,55 @@
+"""The custom resources by the operators' own definitions, which npm has: `npm ci --prefix tests/deploy/upstream`."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deploy.manifests import ALL, Manifest, one, rendered
+
+_HERE = Path(__file__).parent / "upstream"
+_CUSTOM = ("BackendConfig", "PodMonitor", "ScaledObject")
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("node") is None or not (_HERE / "node_modules").exists(),
+    reason="needs node, and `npm ci --prefix tests/deploy/upstream`",
+)
+
+
+def _faults(manifests: list[Manifest]) -> list[str]:
+    command = ["node", str(_HERE / "validate.mjs")]
+    ran = subprocess.run(command, input=json.dumps(manifests), capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_operators_take_it(name: str) -> None:
+    assert _faults([manifest for manifest in rendered(name) if manifest["kind"] in _CUSTOM]) == []
+
+
+def test_these_are_judged() -> None:
+    assert {one(rendered("gke+keda"), kind)["kind"] for kind in _CUSTOM} == set(_CUSTOM)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoil", "word"),
+    [
+        ("BackendConfig", lambda spec: spec.update(timeoutSec="1d"), "timeoutSec"),
+        ("PodMonitor", lambda spec: spec["podMetricsEndpoints"][0].update(honorLabels="yes"), "honorLabels"),
+        ("PodMonitor", lambda spec: spec.pop("selector"), "selector"),
+        ("ScaledObject", lambda spec: spec["scaleTargetRef"].pop("name"), "name"),
+    ],
+)
+def test_what_is_wrong_does_not_pass(kind: str, spoil: Callable[[Any], object], word: str) -> None:
+    wrong = copy.deepcopy(one(rendered("gke+keda"), kind))
+    spoil(wrong["spec"])
+    (fault,) = _faults([wrong])
+    assert word in fault
