@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from splicer import __version__
+from splicer.supervisor.launch import SIGNALS
 
 if TYPE_CHECKING:
     from splicer.ops.client import Client
@@ -49,8 +50,13 @@ def main() -> None:
     app(prog_name="splicer")
 
 
+# Signals were blocked when this process began: these two become programs that let them in.
 @app.callback(invoke_without_command=True)
-def _options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _options(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    if context.invoked_subcommand not in ("run", "vault"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     if version:
         print(f"splicer {__version__}")  # noqa: T201 - the command's output
         raise typer.Exit

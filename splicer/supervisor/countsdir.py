@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _PREFIX = "splicer-metrics-"
-_SHARED_MEMORY = "/dev/shm"
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - mkdtemp(3) makes it ours alone
 
 
 class CountsDirectory:

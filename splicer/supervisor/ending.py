@@ -22,13 +22,26 @@ class Ending:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._asked = False
 
     def drain(self) -> None:
         """SIGTERM: what is under way may finish, in all workers; nothing new begins. A second one stops."""
         desk = self._desk
-        if desk.stopping or desk.draining is not None or not desk.facts:
+        if self._asked or desk.stopping or desk.draining is not None:
             self.stop()
             return
+        self._asked = True
+        if not self._begin():
+            desk.steps.append(self._begin)
+
+    # While the file is being read nobody knows how long a drain may take; and a vault may have calls already, which
+    # only a worker can carry on.
+    def _begin(self) -> bool:
+        desk = self._desk
+        if desk.stopping:
+            return True
+        if not desk.facts:
+            return False
         seconds = desk.facts["drain"]
         desk.draining = time.monotonic() + seconds
         desk.crew.tell("drain", "draining")
@@ -43,6 +56,7 @@ class Ending:
             return True
 
         desk.steps.append(begun)
+        return True
 
     def go_on_draining(self) -> None:
         """Wait for the end of a drain that has begun, if one has."""

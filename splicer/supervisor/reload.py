@@ -42,6 +42,8 @@ class Reload:
 
     def _begin(self, facts: Facts) -> None:
         desk = self._desk
+        if desk.stopping:
+            return
         faults = facts.get("faults") or desk.bind(facts)
         if faults:
             desk.say.fail(faults)

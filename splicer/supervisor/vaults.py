@@ -51,7 +51,7 @@ class Vault(Protocol):
         """A worker has tunnels: if it dies now, the vault may have yet to hear of them."""
 
     def found_empty(self) -> bool:
-        """Whether it holds none, and has heard all that was said until the last `doubt`; to be asked again and again."""
+        """Whether it holds none, and has heard all that was said until the last `doubt`; ask it again and again."""
         ...
 
     def equip(self) -> tuple[dict[str, Any], list[int]]:

@@ -278,8 +278,8 @@ class Holder:
                 self._give(held, channel)
         self._flush_all()
 
-    # Their own slot's next worker may take a second to begin: better an uneven load than a silent call. But when a whole
-    # edge begins, the first worker would get the calls of all that are a moment behind it, and keep them.
+    # Their own slot's next worker may take a second to begin: better an uneven load than a silent call. But when a
+    # whole edge begins, the first worker would get the calls of all that are a moment behind it, and keep them.
     def _spread(self, orphans: list[Held]) -> None:
         for held in orphans:
             channel = min(self.serving.values(), key=lambda one: len(one.keys))

@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,3 +196,16 @@ def test_one_that_was_tidied_before_it_was_locked_is_not_used(tmp_path: Path, mo
     monkeypatch.setattr(fcntl, "flock", late)
     made = CountsDirectory.make([str(tmp_path)])
     assert made is None or Path(made.path).is_dir()
+
+
+def test_without_a_directory_for_temporary_files_there_is_still_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read-only root has none."""
+
+    def none() -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    counts = CountsDirectory.make()
+    assert counts is not None
+    assert Path(counts.path).parent == Path("/dev/shm")
+    counts.remove()

@@ -87,6 +87,28 @@ def test_a_worker_dies_at_a_drain_before_the_vault_has_heard_of_its_tunnel(
     assert not room.desk.stopping
 
 
+def test_a_drain_before_the_file_has_been_read_begins_when_it_has(room: Office) -> None:
+    Ending(room.desk).drain()
+    _rounds(room)
+    assert not room.desk.stopping
+    room.open(workers=1)
+    worker = room.worker()
+    assert room.desk.draining is not None
+    assert worker.next()[0]["draining"]
+    assert room.said.of("drain")
+    _rounds(room)
+    assert room.desk.stopping
+
+
+def test_a_second_drain_before_the_file_has_been_read_stops(room: Office) -> None:
+    ending = Ending(room.desk)
+    ending.drain()
+    ending.drain()
+    assert room.desk.stopping
+    _rounds(room)
+    assert room.said.of("stopped")
+
+
 def test_a_second_drain_stops(room: Office, worker: Far) -> None:
     room.desk.board.row(worker.arguments["row"])[Column.TUNNELS] = 1
     ending = Ending(room.desk)

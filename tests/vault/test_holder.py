@@ -296,6 +296,7 @@ def test_a_tunnel_whose_slot_stays_vacant_goes_to_whoever_has_least(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, grace: float
 ) -> None:
     monkeypatch.setattr("splicer.vault.holder._GRACE", grace)
+    monkeypatch.setattr("splicer.vault.holder._GATHERING", grace)
     worker, busy, idle = rig.talker(3, 3), rig.talker(1, 3), rig.talker(2, 3)
     busy.tunnel(rig.tunnel(4))
     worker.tunnel(rig.tunnel(2))
@@ -307,6 +308,20 @@ def test_a_tunnel_whose_slot_stays_vacant_goes_to_whoever_has_least(
         assert idle.hears_nothing()
     else:
         idle.adopt().close()
+
+
+def test_an_edge_that_begins_gives_its_first_worker_none_of_the_others_tunnels(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("splicer.vault.holder._GRACE", -1.0)
+    worker = rig.talker(2, 2)
+    worker.tunnel(rig.tunnel())
+    worker.close()
+    rig.hear()
+    first = rig.talker(1, 2)
+    rig.holder.tidy()
+    assert first.hears_nothing()
+    rig.talker(2, 2).adopt().close()
 
 
 # ---- adopters die as well ----
