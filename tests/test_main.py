@@ -29,7 +29,7 @@ def test_signals_are_blocked_before_the_rest_is_imported() -> None:
 def test_a_command_that_runs_no_edge_is_ended_by_them(tmp_path: Path) -> None:
     config = tmp_path / "routing.toml"
     os.mkfifo(config)
-    with subprocess.Popen([sys.executable, "-m", "splicer", "check", "-c", str(config)]) as process:
-        with config.open("w"):  # as soon as it reads
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == -signal.SIGTERM
+    command = [sys.executable, "-m", "splicer", "check", "-c", str(config)]
+    with subprocess.Popen(command) as process, config.open("w"):  # it is open as soon as it is read
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == -signal.SIGTERM
