@@ -25,6 +25,7 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolErr
 _AGAIN = 0.25  # seconds between two attempts to reach a vault that is away
 _PAUSE = 0.002  # seconds
 _FULL = 1.0  # seconds in which a vault that has refused a tunnel is not asked again
+_OFFERS = 16  # tunnels that a vault has refused and is asked for once more, at a time
 _GATHER = 0.005  # seconds that releases wait for others
 _MOST_RELEASED = 256  # in one message
 _BURST = 16  # adoptions in a row before other tasks have their turn
@@ -155,6 +156,7 @@ class VaultLink:
             assert self._sock is not None  # noqa: S101 - it has just been reached
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._flush_forever, self._sock)
+                nursery.start_soon(self._offer_again)
                 await self._listen(self._sock)
                 nursery.cancel_scope.cancel()
             if self._path is not None:
@@ -375,6 +377,14 @@ class VaultLink:
             if self._outbox:
                 await self._writable(sock)
                 self._flush(sock)
+
+    # A vault that was full when their calls opened may have room by now.
+    async def _offer_again(self) -> None:
+        while True:
+            await trio.sleep(_FULL)
+            for key in [key for key in self._returned if key in self._tunnels][:_OFFERS]:
+                self._returned.discard(key)
+                self._post(Kind.TUNNEL, key)
 
     # Somebody else may be waiting for the same socket already, and Trio allows one; or it is not the socket's own
     # buffer that is full (ETOOMANYREFS).

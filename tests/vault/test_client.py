@@ -476,6 +476,32 @@ async def test_a_vault_that_is_full_is_asked_again_after_a_while(rig: Rig, autoj
         assert list(rig.holder.tunnels) == [8]
 
 
+async def test_what_a_full_vault_has_refused_is_offered_again(
+    rig: Rig, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    ours, its = protocol.channel()
+    rig.holder.attach(ours)
+    async with _linked(its, tmp_path / "vault") as linked:
+        room, rig.holder._most = rig.holder._most, 0
+        for key in range(2, 82, 2):
+            await linked.register(rig.tunnel(key))
+        rig.hear()
+        await wait_all_tasks_blocked()
+        linked.link.release(2)
+        assert not linked.link.settled
+        await trio.sleep(1.5)
+        rig.hear()
+        await wait_all_tasks_blocked()
+        assert not rig.holder.tunnels
+        rig.holder._most = room
+        for _ in range(3):
+            await trio.sleep(1)
+            rig.hear()
+        await wait_all_tasks_blocked()
+        assert sorted(rig.holder.tunnels) == list(range(4, 82, 2))
+        assert linked.link.settled
+
+
 # ---- adoption ----
 
 
