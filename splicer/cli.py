@@ -72,12 +72,27 @@ def run(
     watch: Annotated[
         bool, typer.Option("--watch", help="Reload when FILE changes: an editor's, or a mounted ConfigMap's.")
     ] = False,
+    last_good: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Keep each accepted configuration here; begin with it if the other is broken."
+        ),
+    ] = None,
 ) -> None:
     """Run the edge. SIGHUP reloads, SIGTERM drains, SIGINT stops, SIGUSR2 upgrades, SIGUSR1 renews the workers."""
     from splicer.supervisor.launch import become
 
-    arguments = {"path": str(config), "vault": None if vault is None else str(vault), "watch": watch}
-    become("splicer.supervisor", arguments)
+    if last_good is not None and last_good.resolve() == config.resolve():
+        _fail(f"--last-good: {last_good}: this is the configuration itself; name another file")
+    become(
+        "splicer.supervisor",
+        {
+            "path": str(config),
+            "vault": None if vault is None else str(vault),
+            "watch": watch,
+            "last_good": None if last_good is None else str(last_good),
+        },
+    )
 
 
 @app.command()

@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from setproctitle import setproctitle
@@ -37,26 +38,32 @@ def main() -> int:
     notify = Notify(os.environ, say)
     try:
         with selectors.DefaultSelector() as selector:
-            path, remote, watch = Path(arguments["path"]), arguments["vault"], arguments.get("watch", False)
-            if remote is not None and "state" not in arguments and (fault := fault_of(Path(remote))):
+            path, remote, last_good = (_path(arguments.get(name)) for name in ("path", "vault", "last_good"))
+            assert path is not None  # noqa: S101 - the command line has a default
+            watch = arguments.get("watch", False)
+            if remote is not None and "state" not in arguments and (fault := fault_of(remote)):
                 say.fail([f"--vault: {fault}"])
                 return 1
-            vault = OwnVault(selector, say) if remote is None else RemoteVault(Path(remote), selector, say)
+            vault = OwnVault(selector, say) if remote is None else RemoteVault(remote, selector, say)
+            desk_with = partial(Desk, path, say, vault, selector, watch=watch, last_good=last_good, notify=notify)
             if "state" not in arguments:
-                desk = Desk(path, say, vault, selector, Board(), Listeners(), _counts(say), watch=watch, notify=notify)
-                return Supervisor(desk).run()
+                return Supervisor(desk_with(Board(), Listeners(), _counts(say))).run()
             state = _state(arguments["state"])
             if isinstance(vault, OwnVault) and state.holder is not None:
                 restore(vault.holder, state.holder)
             listeners = Listeners()
             listeners.restore(state.listeners)
             counts = CountsDirectory(*state.counts) if state.counts is not None else _counts(say)
-            desk = Desk(path, say, vault, selector, Board(state.board), listeners, counts, watch=watch, notify=notify)
+            desk = desk_with(Board(state.board), listeners, counts)
             read = arguments.get("read")
             return Supervisor(desk).run(state, reread=arguments["reread"], read=read and tuple(read))
     finally:
         notify.close()
         say.close()
+
+
+def _path(argument: str | None) -> Path | None:
+    return None if argument is None else Path(argument)
 
 
 def _counts(say: Say) -> CountsDirectory | None:

@@ -16,6 +16,7 @@ from splicer.supervisor.countsdir import CountsDirectory
 from splicer.supervisor.crew import Crew
 from splicer.supervisor.fleet import Fleet
 from splicer.supervisor.inspection import Facts
+from splicer.supervisor.lastgood import LastGood
 from splicer.supervisor.listeners import Listeners
 from splicer.supervisor.notify import Notify
 from splicer.supervisor.processes import State
@@ -52,6 +53,7 @@ class Desk:
         listeners: those that are there already.
         counts: where the processes count; None: each for itself.
         watch: whether the file is read when it has changed.
+        last_good: where a configuration that was accepted is kept; None: nowhere.
         notify: the service manager; None: there is none.
     """
 
@@ -66,6 +68,7 @@ class Desk:
         counts: CountsDirectory | None,
         *,
         watch: bool = False,
+        last_good: Path | None = None,
         notify: Notify | None = None,
     ) -> None:
         self.path = path
@@ -75,6 +78,7 @@ class Desk:
         self.board = board
         self.listeners = listeners
         self.watch = Watch(path, on=watch)
+        self.last_good = LastGood(last_good, say)
         self.notify = notify or Notify({}, say)
         self.fleet = Fleet(selector, board, say)
         self.counts = counts
@@ -141,6 +145,7 @@ class Desk:
     def put_in_force(self, facts: Facts) -> None:
         """Work by a configuration from now on."""
         self.facts = facts
+        self.last_good.keep(facts["text"])
         self.say.style = facts["format"]
         self.warn(facts)
         self.crew.slots = facts["workers"]

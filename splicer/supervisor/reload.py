@@ -41,6 +41,14 @@ class Reload:
         desk.watch.note(signature)
 
     def _begin(self, facts: Facts) -> None:
+        last_good = self._desk.last_good
+        if "faults" in facts and last_good.path is not None and last_good.is_there:
+            self._refuse(facts["faults"], kept=f"the last good one, {last_good.path}")
+            self._inspection.ask("splicer.control.inspect", last_good.path, self._start)
+        else:
+            self._start(facts)
+
+    def _start(self, facts: Facts) -> None:
         desk = self._desk
         if desk.stopping:
             return
@@ -54,12 +62,9 @@ class Reload:
     def _apply(self, facts: Facts) -> None:
         desk, say = self._desk, self._desk.say
         if "faults" in facts:
-            for fault in facts["faults"]:
-                say("reload_fault", level="error", fault=fault)
-            say("reload_failed", level="error", file=str(desk.path), kept="the old routes")
-            desk.reloads.note(ok=False)
-            desk.attendant.tell()
+            self._refuse(facts["faults"], kept="the old routes")
             return
+        desk.last_good.keep(facts["text"])
         desk.generation += 1
         desk.facts = {**facts, **{key: desk.facts[key] for key in _FIXED}}
         desk.warn(facts)
@@ -79,3 +84,11 @@ class Reload:
             return True
 
         desk.steps.append(applied)
+
+    def _refuse(self, faults: list[str], kept: str) -> None:
+        desk = self._desk
+        for fault in faults:
+            desk.say("reload_fault", level="error", fault=fault)
+        desk.say("reload_failed", level="error", file=str(desk.path), kept=kept)
+        desk.reloads.note(ok=False)
+        desk.attendant.tell()

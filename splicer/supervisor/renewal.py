@@ -102,6 +102,7 @@ class Renewal:
                 "state": paper,
                 "reread": reread,
                 "watch": desk.watch.on,
+                "last_good": None if desk.last_good.path is None else str(desk.last_good.path),
                 "read": self._signature,
             }
             with desk.notify.exported():
