@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from splicer.config.advice import warnings
 from splicer.config.load import load
@@ -22,7 +23,9 @@ DOMAINS = ["clairvoyance.breezelabs.app", "buddy.breezelabs.app"]
 SMART_ROUTER = "smart-router.voice-system.svc.cluster.local:8080"
 VOICE_AGENT = "voice-agent.voice-system.svc.cluster.local:8000"
 CLAIRVOYANCE = "clairvoyance.default.svc.cluster.local:80"
-HALF_MINUTE = Deadlines(connect=5.0, handshake=30.0, attempts=30.0, response=30.0)
+# Google's load balancers take an idle connection again for 600 s, and a pod's end takes an hour at most.
+GOOGLES = Deadlines(keepalive=620.0, drain=3480.0)
+HALF_MINUTE = evolve(GOOGLES, connect=5.0, handshake=30.0, attempts=30.0, response=30.0)
 
 
 def match(path: str, host: str = DOMAINS[0]) -> Match:
@@ -91,7 +94,7 @@ def test_any_other_domain_is_unknown(path: str, host: str) -> None:
         ("/agent/voice/breeze-buddy/allocate", SMART_ROUTER, "/api/v1/allocate", HALF_MINUTE),
         ("/voice-agent-3/health", f"voice-agent-3.{VOICE_AGENT}", "/health", HALF_MINUTE),
         ("/voice-agent-0/a%2Fb%20c", f"voice-agent-0.{VOICE_AGENT}", "/a%2Fb%20c", HALF_MINUTE),
-        ("/ws/pod/voice-agent-17/a%2Fb", f"voice-agent-17.{VOICE_AGENT}", "/a%2Fb", Deadlines()),
+        ("/ws/pod/voice-agent-17/a%2Fb", f"voice-agent-17.{VOICE_AGENT}", "/a%2Fb", GOOGLES),
         ("/", CLAIRVOYANCE, "/", None),
         ("/voice-agent-x/y", CLAIRVOYANCE, "/voice-agent-x/y", None),
         ("/agent/voice/breeze-buddy/other", CLAIRVOYANCE, "/agent/voice/breeze-buddy/other", None),
@@ -135,4 +138,7 @@ def test_the_application_may_take_an_hour_and_web_sockets() -> None:
 
 
 def test_only_the_load_balancers_are_believed() -> None:
-    assert [str(network) for network in CONFIG.server.trusted_proxies] == ["35.191.0.0/16", "130.211.0.0/22"]
+    googles = ["35.191.0.0/16", "130.211.0.0/22"]
+    assert [str(network) for network in CONFIG.server.trusted_proxies] == [*googles, "192.0.2.1/32"]
+    there = load(TEXT, environ={"LB_ADDRESS": "203.0.113.7"}).server.trusted_proxies
+    assert [str(network) for network in there] == [*googles, "203.0.113.7/32"]

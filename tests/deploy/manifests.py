@@ -107,6 +107,13 @@ def vault(manifests: Manifests) -> Manifest:
     return dict(container)
 
 
+def pre_stop(manifests: Manifests) -> int:
+    """Seconds for which the edge goes on as if nothing were when its pod is told to end."""
+    program, seconds = edge(manifests)["lifecycle"]["preStop"]["exec"]["command"]
+    assert program == "sleep"
+    return int(seconds)
+
+
 def port_named(container: Manifest, name: str) -> int:
     """A container's port."""
     (port,) = (port["containerPort"] for port in container["ports"] if port["name"] == name)

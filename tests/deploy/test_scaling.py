@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -12,6 +16,7 @@ _METRIC = "splicer_tunnels_active"
 _KEDA = [name for name in DEPLOYED if "keda" in name]
 _PLAIN = [name for name in DEPLOYED if "keda" not in name]
 
+promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (of Prometheus) is not installed")
 deployed = pytest.mark.parametrize("name", DEPLOYED)
 
 
@@ -72,6 +77,46 @@ def test_its_query_is_sound(name: str) -> None:
     query = _scaled_object(name)["triggers"][0]["metadata"]["query"]
     assert _METRIC in query
     assert faults(query) == []
+
+
+_QUIET = {"splicer_start_time_seconds": 1e9}
+_BUSY = {**_QUIET, 'splicer_tunnels_active{route="r", pod="p"}': 40, 'splicer_tunnels_active{route="r", pod="q"}': 2}
+
+
+# An edge that drains keeps its calls, and wants no help with them. None that could be asked is no 0: pods would go.
+@promtool
+@pytest.mark.parametrize("name", _KEDA)
+@pytest.mark.parametrize(
+    ("edges", "calls"),
+    [
+        ([_QUIET, _QUIET], 0),
+        ([_BUSY, _QUIET], 42),
+        ([_BUSY, {**_BUSY, "splicer_draining": 0}], 84),
+        ([_BUSY, {**_BUSY, "splicer_draining": 1}], 42),
+        ([{**_BUSY, "splicer_draining": 1}], 0),
+        ([], None),
+    ],
+)
+def test_what_its_query_counts(name: str, edges: list[dict[str, float]], calls: int | None, tmp_path: Path) -> None:
+    trigger = _scaled_object(name)["triggers"][0]["metadata"]
+    series = [
+        {"series": _on(f"edge-{number}", metric), "values": str(value)}
+        for number, its in enumerate(edges)
+        for metric, value in its.items()
+    ]
+    expected = [] if calls is None else [{"labels": "{}", "value": calls}]
+    asked = {"expr": trigger["query"], "eval_time": "0m", "exp_samples": expected}
+    file = tmp_path / "test.yml"
+    file.write_text(yaml.safe_dump({"tests": [{"input_series": series, "promql_expr_test": [asked]}]}))
+    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert trigger["ignoreNullValues"] == "false"
+
+
+def _on(instance: str, metric: str) -> str:
+    """A metric's series at one edge."""
+    name, _, labels = metric.rstrip("}").partition("{")
+    return f'{name}{{job="splicer", instance="{instance}"{", " if labels else ""}{labels}}}'
 
 
 # Templates of prometheus-adapter: docs/config.md there.

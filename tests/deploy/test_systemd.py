@@ -72,6 +72,15 @@ def test_the_edge_finds_its_vault_and_its_file() -> None:
     assert Path("/run") / directory == vault["socket"].parent
 
 
+# Who edits the file says when it is to be read: no half of an edit is ever tried.
+def test_the_edge_keeps_what_was_good_and_waits_for_a_reload() -> None:
+    edge = command(EDGE)
+    [directory] = EDGE["StateDirectory"]
+    assert edge["last_good"].parent == Path("/var/lib") / directory
+    assert EDGE["StateDirectoryMode"] == ["0700"]
+    assert edge["watch"] is False
+
+
 def test_only_the_vault_has_the_directory() -> None:
     """A unit that names it, too, gets a mount of it, which still shows the old one when there is another."""
     for key in ("RuntimeDirectory", "ReadWritePaths", "BindPaths"):

@@ -9,6 +9,9 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from splicer.http1.forwarded import forwarding
+from splicer.model import RequestHead, Respond
+from splicer.routing.table import RouteTable
 from tests.deploy.manifests import (
     ALL,
     Manifest,
@@ -19,12 +22,13 @@ from tests.deploy.manifests import (
     one,
     pod,
     port_named,
+    pre_stop,
     rendered,
 )
 
 # https://cloud.google.com/load-balancing/docs/health-checks#firewall_rules: also where requests come from
 _GOOGLES = {ip_network("35.191.0.0/16"), ip_network("130.211.0.0/22")}
-_LONGEST_DRAIN = 3600  # seconds that Google's load balancers grant
+_REUSE = 600  # seconds for which Google's load balancers take an idle connection to us again; not to be changed
 _GKE = ["gke", "gke+keda"]
 _LABEL = {"app.kubernetes.io/name": "splicer"}
 
@@ -132,7 +136,55 @@ def test_only_who_has_business_gets_in(name: str) -> None:
 
 @everywhere
 def test_only_googles_load_balancers_are_believed(name: str) -> None:
-    assert set(config(rendered(name)).server.trusted_proxies) == _GOOGLES
+    its_own = ip_network(environment(rendered(name)).get("LB_ADDRESS", "192.0.2.1"))
+    assert its_own.num_addresses == 1
+    assert set(config(rendered(name)).server.trusted_proxies) == _GOOGLES | {its_own}
+
+
+# Google appends the caller's address and its own: "<what the caller wrote>, <caller>, <load balancer>".
+# https://cloud.google.com/load-balancing/docs/https#x-forwarded-for_header
+@on_gke
+@pytest.mark.parametrize("written", ["", "9.9.9.9, ", "9.9.9.9, 203.0.113.7, "])
+def test_a_caller_is_known_by_its_own_address(name: str, written: str) -> None:
+    came_for = f"{written}1.2.3.4, {environment(rendered(name))['LB_ADDRESS']}"
+    headers = ((b"Host", b"a"), (b"X-Forwarded-For", came_for.encode()))
+    head = RequestHead("GET", "/", "/", None, "a", "1.1", headers)
+    trusted = config(rendered(name)).server.trusted_proxies
+    assert forwarding(head, "35.191.0.1", trusted, "id").client == "1.2.3.4"
+    assert forwarding(head, "8.8.8.8", trusted, "id").client == "8.8.8.8"
+
+
+# Whoever closes first, while the other sends a request, has cost somebody a webhook.
+@on_gke
+def test_google_ends_an_idle_connection_and_not_the_edge(name: str) -> None:
+    assert config(rendered(name)).deadlines.keepalive > _REUSE
+
+
+@on_gke
+def test_google_keeps_no_log_of_whole_urls(name: str) -> None:
+    assert one(rendered(name), "BackendConfig")["spec"]["logging"] == {"enable": False}
+    assert config(rendered(name)).log.query is False
+
+
+def _asked_of_the_edge(name: str) -> set[str]:
+    """The paths by which the kubelet and the load balancer judge the pod, on the port for calls."""
+    probes = [value["httpGet"] for key, value in edge(rendered(name)).items() if key.endswith("Probe")]
+    paths = {probe["path"] for probe in probes if probe["port"] == "http"}
+    return paths | {backend["spec"]["healthCheck"]["requestPath"] for backend in each(rendered(name), "BackendConfig")}
+
+
+# The host of a probe is an address, and nobody's promise: so for any, those of the callers too.
+@everywhere
+@pytest.mark.parametrize("host", ["", "10.1.2.3:8080", "clairvoyance.breezelabs.app", "buddy.breezelabs.app", "a.test"])
+def test_the_edge_itself_says_whether_it_is_ready(name: str, host: str) -> None:
+    table = RouteTable(config(rendered(name)).routes)
+    assert _asked_of_the_edge(name)
+    for path in _asked_of_the_edge(name):
+        answer = table.match("GET", host, path).route.respond
+        assert isinstance(answer, Respond)
+        assert answer.status == 200
+        assert answer.draining is not None
+        assert answer.draining.status == 503
 
 
 @everywhere
@@ -151,7 +203,7 @@ def test_the_load_balancer_outlasts_every_call(name: str) -> None:
     longest = [seconds for its in calls for seconds in (its.idle, its.lifetime) if seconds < math.inf]
     assert spec["timeoutSec"] > max(longest)
     drain = config(rendered(name)).deadlines.drain
-    assert spec["connectionDraining"]["drainingTimeoutSec"] >= min(drain, _LONGEST_DRAIN)
+    assert spec["connectionDraining"]["drainingTimeoutSec"] >= pre_stop(rendered(name)) + drain
 
 
 @on_gke
