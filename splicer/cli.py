@@ -42,6 +42,7 @@ Admin = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The answer of the admin address as it is, for scripts.")]
 _DEFAULT = Path("routing.toml")
+_HEARD = 3.0  # seconds until a supervisor has heard a signal
 _HANDOVER = 20.0  # seconds
 
 
@@ -79,7 +80,10 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Run the edge. SIGHUP reloads, SIGTERM drains, SIGINT stops, SIGUSR2 upgrades, SIGUSR1 renews the workers."""
+    """Run the edge.
+
+    SIGHUP reloads, SIGTERM drains, SIGINT stops, SIGQUIT hands over, SIGUSR2 upgrades, SIGUSR1 renews the workers.
+    """
     from splicer.supervisor.launch import become
 
     if last_good is not None and last_good.resolve() == config.resolve():
@@ -122,12 +126,14 @@ def recycle(config: ConfigFile = _DEFAULT, pid: Pid = None) -> None:
 
 @app.command()
 def handover(config: ConfigFile = _DEFAULT, pid: Pid = None) -> None:
-    """End `splicer run`, and leave its calls in the vault of their own container. For a container's preStop."""
-    from splicer.supervisor.find import has_ended
+    """End `splicer run`, and leave its calls in the vault of their own container, for the next one."""
+    from splicer.supervisor.find import hands_over, has_ended
 
     found = _signal(signal.SIGQUIT, config, pid)
+    if not hands_over(found, _HEARD):
+        _fail(f"process {found} refuses, and goes on: handover_refused in its log says why")
     if not has_ended(found, _HANDOVER):
-        _fail(f"process {found} goes on; its log says why")
+        _fail(f"process {found} has not ended yet; its log says why")
 
 
 @app.command()

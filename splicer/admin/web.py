@@ -117,9 +117,11 @@ class Web:
         data = simple_response(
             answer.status, answer.body, answer.content_type, answer.headers, head_only=head_only, close=not more
         )
+        # None behind the last piece: whoever has the whole answer is one that is silent, before anybody else comes.
         for start in range(0, len(data), _PIECE_BYTES):
+            if start:
+                await trio.lowlevel.checkpoint()
             await send_answer(client, data[start : start + _PIECE_BYTES])
-            await trio.lowlevel.checkpoint()
         if not more:
             await client.linger()
         return more

@@ -18,7 +18,8 @@ from splicer.config.diff import diff, needs_restart
 from splicer.config.load import load
 from splicer.config.schema import Config, ListenAddress
 from splicer.control.cpus import usable_cpus
-from splicer.control.reload import read_text_of
+from splicer.control.reload import read_file
+from splicer.control.signature import Signature, signature_of
 from splicer.control.wire import read_text
 from splicer.errors import ConfigError
 
@@ -30,12 +31,20 @@ def inspect(path: Path, old: str | None) -> dict[str, Any]:
         path: the routing.toml.
         old: the text in force, to tell what has changed.
     """
+    signature = _signature(path)
     try:
-        text = read_text_of(path)
+        text, signature = read_file(path)
         config = load(text, name=str(path), environ=os.environ)
     except ConfigError as error:
-        return {"faults": list(error.faults)}
-    return {"text": text, **_facts(config), **_changes(path, old, config)}
+        return {"faults": list(error.faults), "read": signature}
+    return {"text": text, "read": signature, **_facts(config), **_changes(path, old, config)}
+
+
+def _signature(path: Path) -> Signature | None:
+    try:
+        return signature_of(path.stat())
+    except OSError:
+        return None
 
 
 def _facts(config: Config) -> dict[str, Any]:

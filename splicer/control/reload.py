@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +12,11 @@ from attrs import frozen
 
 from splicer.config.load import load
 from splicer.config.schema import Config
+from splicer.control.signature import Signature, signature_of
 from splicer.errors import ConfigError
 from splicer.routing.table import RouteTable
+
+_MOST = 16 << 20  # bytes of a file
 
 
 def read_text_of(path: Path) -> str:
@@ -23,6 +29,29 @@ def read_text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError((f"{path}: {error.strerror}",)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError((f"{path}: not UTF-8 at byte {error.start}",)) from error
+
+
+# Of the kind that ends: a pipe whose writer says nothing, or a device, would be read for ever.
+def read_file(path: Path) -> tuple[str, Signature]:
+    """The text of a routing.toml that may be read again later, and which file it was: others may take its place.
+
+    Raises:
+        ConfigError: it can't be read, is no file, or is too large.
+    """
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            status = os.fstat(file.fileno())  # before the text: what is changed meanwhile must look changed
+            if not stat.S_ISREG(status.st_mode):
+                raise ConfigError((f"{path}: not a regular file",))
+            data = file.read(_MOST + 1)
+    except OSError as error:
+        raise ConfigError((f"{path}: {error.strerror}",)) from error
+    if len(data) > _MOST:
+        raise ConfigError((f"{path}: more than {_MOST >> 20} MiB",))
+    try:
+        return io.StringIO(data.decode(), newline=None).read(), signature_of(status)
     except UnicodeDecodeError as error:
         raise ConfigError((f"{path}: not UTF-8 at byte {error.start}",)) from error
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 
+from setproctitle import setproctitle
+
 from splicer.supervisor.desk import Desk
 from splicer.supervisor.listeners import Listeners
 from splicer.supervisor.processes import State
 
 _STOP = 3.0  # seconds for the workers to close everything
+_UNREAD = 10.0  # seconds for the file to be read when a drain is asked for before
 _GRACE = 1.0  # seconds for tunnels that a drain's deadline ends
 _HANDOVER = 5.0  # seconds for exchanges under way when all is handed over
 
@@ -22,26 +25,28 @@ class Ending:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._asked = False
+        self._asked: float | None = None  # when a drain was, on the monotonic clock
 
     def drain(self) -> None:
         """SIGTERM: what is under way may finish, in all workers; nothing new begins. A second one stops."""
         desk = self._desk
-        if self._asked or desk.stopping or desk.draining is not None:
+        if self._asked is not None or desk.stopping or desk.draining is not None:
             self.stop()
             return
-        self._asked = True
-        if not self._begin():
-            desk.steps.append(self._begin)
+        asked = self._asked = time.monotonic()
+        if not self._begin(asked):
+            desk.steps.append(lambda: self._begin(asked))
 
     # While the file is being read nobody knows how long a drain may take; and a vault may have calls already, which
     # only a worker can carry on.
-    def _begin(self) -> bool:
+    def _begin(self, asked: float) -> bool:
         desk = self._desk
         if desk.stopping:
             return True
         if not desk.facts:
-            return False
+            if too_late := time.monotonic() > asked + _UNREAD:
+                self.stop()
+            return too_late
         seconds = desk.facts["drain"]
         desk.draining = time.monotonic() + seconds
         desk.crew.tell("drain", "draining")
@@ -76,6 +81,7 @@ class Ending:
             desk.say("handover_refused", level="error", reason=lack)
         elif not desk.stopping:
             desk.say("handover", **desk.load())
+            setproctitle(f"splicer: handing over {desk.path}")  # who has asked for it sees that it was not refused
             desk.crew.leave(_HANDOVER)
             self._dismiss(_HANDOVER + _STOP, State.STARTING, State.IMPORTED, State.READY)
 

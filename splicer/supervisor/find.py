@@ -32,6 +32,16 @@ def is_supervisor(pid: int) -> bool:
         return False
 
 
+def hands_over(pid: int, seconds: float) -> bool:
+    """Wait, so long, until a supervisor says by its title that it does as it was told; whether it has."""
+    late = time.monotonic() + seconds
+    while is_supervisor(pid):
+        if time.monotonic() >= late:
+            return False
+        time.sleep(_LOOK)
+    return True
+
+
 def has_ended(pid: int, seconds: float) -> bool:
     """Wait for a process to end, so long; whether it has."""
     late = time.monotonic() + seconds

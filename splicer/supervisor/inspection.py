@@ -89,8 +89,8 @@ class Inspection:
     def _end(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdout is not None  # noqa: S101
         self._selector.unregister(child.stdout)
-        child.stdout.close()
         with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)  # with all that it has started
+            os.killpg(child.pid, signal.SIGKILL)  # with all that it has started, before it notices that nobody reads
+        child.stdout.close()
         child.wait()
         self._child = None

@@ -41,6 +41,7 @@ class Reload:
         desk.watch.note(signature)
 
     def _begin(self, facts: Facts) -> None:
+        self._desk.watch.note_read(facts)
         last_good = self._desk.last_good
         if "faults" in facts and last_good.path is not None and last_good.is_there:
             self._refuse(facts["faults"], kept=f"the last good one, {last_good.path}")
@@ -61,6 +62,7 @@ class Reload:
 
     def _apply(self, facts: Facts) -> None:
         desk, say = self._desk, self._desk.say
+        desk.watch.note_read(facts)
         if "faults" in facts:
             self._refuse(facts["faults"], kept="the old routes")
             return

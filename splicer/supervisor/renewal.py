@@ -17,7 +17,6 @@ from splicer.supervisor.inspection import Facts, Inspection
 from splicer.supervisor.launch import become
 from splicer.supervisor.processes import Process, State
 from splicer.supervisor.state import SupervisorState, fields
-from splicer.supervisor.watch import Signature
 
 _FLUSH = 0.2  # seconds for the log before an exec
 
@@ -35,7 +34,6 @@ class Renewal:
         self._leave_off = leave_off
         self._rehearsal = Inspection(desk.selector)
         self._asked = 0
-        self._signature: Signature | None = None  # of the file that is read for an upgrade
         self._slots: list[int] = []  # those whose workers are still to be replaced
         self._word = ""  # what the log says when all are
 
@@ -73,7 +71,6 @@ class Renewal:
             self._refuse(["the edge is starting or stopping"])
             return
         self._asked = desk.asked
-        self._signature = desk.watch.signature()
         state = json.dumps(self._state()[0])
         self._rehearsal.ask("splicer.supervisor.rehearse", desk.path, self._exec, text=state)
 
@@ -103,7 +100,7 @@ class Renewal:
                 "reread": reread,
                 "watch": desk.watch.on,
                 "last_good": None if desk.last_good.path is None else str(desk.last_good.path),
-                "read": self._signature,
+                "read": facts.get("read"),
             }
             with desk.notify.exported():
                 become("splicer.supervisor", arguments, [paper, *fds])

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from splicer.control.board import Column
+from splicer.control.signature import Signature
 from splicer.supervisor.desk import Desk
 from splicer.supervisor.ending import Ending
 from splicer.supervisor.launch import SIGNALS
@@ -24,7 +25,6 @@ from splicer.supervisor.reload import Reload
 from splicer.supervisor.renewal import Renewal
 from splicer.supervisor.standing import Standing
 from splicer.supervisor.state import SupervisorState
-from splicer.supervisor.watch import Signature
 
 _TICK = 1.0  # seconds
 _TIDY = 0.1  # seconds between two looks at what the vault has to do unasked

@@ -22,6 +22,8 @@ _ANSWER = 2.0  # seconds that a vault has for an answer when all begins
 # A dead worker's channel holds 278 messages at most (net.core.wmem_default), and a holder reads 64 of them before it
 # turns to another channel: after so many rounds it has read them all. One answer more may have been under way.
 _ROUNDS = 6
+_AWAY = 1.0  # seconds in which a vault that comes back is told of the calls that there are
+_HUNG = 10.0  # seconds without an answer after which a vault is not waited for
 
 
 class Vault(Protocol):
@@ -144,6 +146,7 @@ class RemoteVault:
         self._asked = False
         self._asked_at = 0.0
         self._answers = 0  # since the last doubt
+        self._doubted = time.monotonic()
         self.refusal: str | None = None
         self._reach()
         if self._sock is None:
@@ -165,11 +168,15 @@ class RemoteVault:
 
     def doubt(self) -> None:
         """See `Vault`."""
-        self._answers = 0
+        self._answers, self._doubted = 0, time.monotonic()
 
     def found_empty(self) -> bool:
-        """See `Vault`. One that is away holds none."""
-        return not self.tunnels and (self._sock is None or self._answers > _ROUNDS)
+        """See `Vault`. One that stays away, or says nothing for long, holds none."""
+        if self.tunnels:
+            return False
+        if self._sock is not None and self._answers > _ROUNDS:
+            return True
+        return time.monotonic() - self._doubted > (_AWAY if self._sock is None else _HUNG)
 
     def equip(self) -> tuple[dict[str, Any], list[int]]:
         """See `Vault`: workers find it themselves, and again when it was away."""

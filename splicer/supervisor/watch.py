@@ -8,8 +8,9 @@ nothing of what others do to an overlay's or a network's file system.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-Signature = tuple[int, ...]
+from splicer.control.signature import Signature, signature_of
 
 
 class Watch:
@@ -26,7 +27,6 @@ class Watch:
         self._read: Signature | None = None
         self._seen: Signature | None = None
 
-    # Not the time of the inode's change: a kubelet sets owner and mode of a volume's files again and again.
     def signature(self) -> Signature | None:
         """What tells the file from another one, or from itself after a change; None: it is gone, or nobody watches.
 
@@ -35,14 +35,18 @@ class Watch:
         if not self.on:
             return None
         try:
-            status = self._path.stat()
+            return signature_of(self._path.stat())
         except OSError:
             return None
-        return status.st_dev, status.st_ino, status.st_mode, status.st_mtime_ns, status.st_size
 
     def note(self, signature: Signature | None) -> None:
-        """The file has been read, whatever came of it; `signature` is from before."""
+        """The file has been read, whatever came of it; or is about to be, and `signature` is from before."""
         self._read = self._seen = signature
+
+    def note_read(self, facts: dict[str, Any]) -> None:
+        """Which file it was that a child has read: by then it may have been another one than before."""
+        if self.on and "read" in facts:
+            self.note(None if facts["read"] is None else tuple(facts["read"]))
 
     # An editor writes in pieces, and between two renames there may be no file at all: what is there for an instant
     # is not what is meant.

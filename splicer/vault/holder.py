@@ -81,8 +81,8 @@ class Holder:
             if not held.pipes:
                 del self.inherited[key]
         now = time.monotonic()
-        if self.serving and now - self._served_since > (_GATHERING if len(self.serving) < self.slots else _GRACE):
-            self._spread([held for held in self.orphans.values() if held.orphaned < now - _GRACE])
+        if self.serving:
+            self._spread([held for held in self.orphans.values() if now - self._waits_since(held) > self._grace(held)])
         for held in [held for held in self.orphans.values() if held.orphaned < now - self._keep]:
             self._log("tunnel_abandoned", level="error", kept=self._keep, slot=held.slot)
             held.shut()
@@ -278,8 +278,16 @@ class Holder:
                 self._give(held, channel)
         self._flush_all()
 
-    # Their own slot's next worker may take a second to begin: better an uneven load than a silent call. But when a
-    # whole edge begins, the first worker would get the calls of all that are a moment behind it, and keep them.
+    def _waits_since(self, held: Held) -> float:
+        return max(held.orphaned, self._served_since)
+
+    # Its own slot's next worker may take a second to begin: better an uneven load than a silent call. But if it had
+    # nobody at all for a while, a whole edge begins: the first worker would get the calls of all that are a moment
+    # behind it, and keep them.
+    def _grace(self, held: Held) -> float:
+        begins = self._served_since - held.orphaned > _GRACE and len(self.serving) < self.slots
+        return _GATHERING if begins else _GRACE
+
     def _spread(self, orphans: list[Held]) -> None:
         for held in orphans:
             channel = min(self.serving.values(), key=lambda one: len(one.keys))

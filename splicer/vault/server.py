@@ -52,6 +52,10 @@ def serve(
         _loop(selector, holder, partial(_accept, listener, holder, log), listener, log, beat)
         notify("STOPPING=1")
         path.unlink(missing_ok=True)
+    # Another signal would be written to a socket that nobody has any more, and end the process with another exit code.
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
     log("vault_stopped", tunnels=len(holder.tunnels))
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from splicer.control import inspect as module
 from splicer.control.inspect import inspect
+from splicer.control.signature import signature_of
 from splicer.control.wire import text_file
 
 TEXT = """
@@ -41,6 +42,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_all_that_the_supervisor_needs(path: Path) -> None:
     facts = inspect(path, None)
+    assert facts.pop("read") == signature_of(path.stat())
     assert facts == {
         "text": TEXT,
         "listen": [("127.0.0.1", 8080), ("::1", 8081)],
@@ -94,13 +96,15 @@ def test_what_has_changed_against_the_text_in_force(
 def test_faults_are_all_there_is_to_say(path: Path) -> None:
     path.write_text(TEXT.replace("90s", "soon") + "[srver]\n")
     facts = inspect(path, TEXT)
-    assert facts.keys() == {"faults"}
+    assert facts.keys() == {"faults", "read"}
+    assert facts["read"] == signature_of(path.stat())
     assert len(facts["faults"]) == 2
     assert all(str(path) in fault for fault in facts["faults"])
 
 
 def test_a_file_that_is_gone_is_a_fault(tmp_path: Path) -> None:
-    assert inspect(tmp_path / "none", None) == {"faults": [f"{tmp_path / 'none'}: No such file or directory"]}
+    fault = f"{tmp_path / 'none'}: No such file or directory"
+    assert inspect(tmp_path / "none", None) == {"faults": [fault], "read": None}
 
 
 # ---- the child ----

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from splicer.control.reload import prepare, read_config, read_text_of
+from splicer.control.reload import prepare, read_config, read_file, read_text_of
+from splicer.control.signature import signature_of
 from splicer.errors import ConfigError
 from splicer.model import Respond
 
@@ -36,6 +38,31 @@ def path(tmp_path: Path) -> Path:
 def test_a_good_file(path: Path) -> None:
     assert read_text_of(path) == GOOD.format(size="1KiB")
     assert read_config(path, ENVIRON).limits.body_bytes == 1024
+
+
+def test_a_file_and_which_it_was(path: Path) -> None:
+    path.write_bytes(b"one\r\ntwo\r")
+    assert read_file(path) == ("one\ntwo\n", signature_of(path.stat()))
+    assert read_text_of(path) == "one\ntwo\n"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "device"])
+def test_what_would_be_read_for_ever_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "routing.toml"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match=r"directory|not a regular file"):
+        read_file(path)
+
+
+def test_a_file_without_measure_is_refused(path: Path) -> None:
+    os.truncate(path, 1 << 30)
+    with pytest.raises(ConfigError, match="more than 16 MiB"):
+        read_file(path)
 
 
 def test_a_text_is_prepared_without_its_file(path: Path) -> None:

@@ -97,10 +97,12 @@ class BadRelay:
                 data = await source.some()
             except trio.BrokenResourceError:
                 data, act = b"", Act.RESET
+            except trio.ClosedResourceError:  # the other direction has reset both
+                return
             passed, wanted = self.spoil(course, data)
             act = wanted if wanted is not Act.NOTHING else act
             course.offset += len(data)
-            with suppress(trio.BrokenResourceError):
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await sink.send(passed)
         await self._end(act, source, sink, both)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from splicer.control.board import Column
+from splicer.supervisor import ending
 from splicer.supervisor.ending import Ending
 from splicer.vault.protocol import channel
 from tests.supervisor.office import Far, Office
@@ -100,10 +101,21 @@ def test_a_drain_before_the_file_has_been_read_begins_when_it_has(room: Office) 
     assert room.desk.stopping
 
 
+def test_a_drain_does_not_wait_for_ever_for_a_file_that_is_never_read(
+    room: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Ending(room.desk).drain()
+    room.turn()
+    assert not room.desk.stopping
+    monkeypatch.setattr(ending, "_UNREAD", -1.0)
+    room.turn()
+    assert room.desk.stopping
+
+
 def test_a_second_drain_before_the_file_has_been_read_stops(room: Office) -> None:
-    ending = Ending(room.desk)
-    ending.drain()
-    ending.drain()
+    ends = Ending(room.desk)
+    ends.drain()
+    ends.drain()
     assert room.desk.stopping
     _rounds(room)
     assert room.said.of("stopped")
@@ -111,9 +123,9 @@ def test_a_second_drain_before_the_file_has_been_read_stops(room: Office) -> Non
 
 def test_a_second_drain_stops(room: Office, worker: Far) -> None:
     room.desk.board.row(worker.arguments["row"])[Column.TUNNELS] = 1
-    ending = Ending(room.desk)
-    ending.drain()
-    ending.drain()
+    ends = Ending(room.desk)
+    ends.drain()
+    ends.drain()
     assert room.desk.stopping
     assert worker.pending() == ["drain", "stop"]
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -322,6 +323,27 @@ def test_an_edge_that_begins_gives_its_first_worker_none_of_the_others_tunnels(
     rig.holder.tidy()
     assert first.hears_nothing()
     rig.talker(2, 2).adopt().close()
+
+
+@pytest.mark.parametrize(("alone", "waits"), [(0.1, 0.6), (2.0, 3.1)])
+def test_how_long_a_vacant_slots_tunnel_waits_for_its_own_worker(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, alone: float, waits: float
+) -> None:
+    """A spare that is there at once takes it soon; an edge that begins has all its workers a little later."""
+    now = [100.0]
+    monkeypatch.setattr("splicer.vault.holder.time", SimpleNamespace(monotonic=lambda: now[0]))
+    worker = rig.talker(2, 2)
+    worker.tunnel(rig.tunnel())
+    worker.close()
+    rig.hear()
+    now[0] += alone
+    first = rig.talker(1, 2)
+    now[0] += waits - 0.2
+    rig.holder.tidy()
+    assert first.hears_nothing()
+    now[0] += 0.2
+    rig.holder.tidy()
+    first.adopt().close()
 
 
 # ---- adopters die as well ----
