@@ -11,6 +11,9 @@ from splicer.http1.head import check_partial, find_head_end
 from splicer.net.stream import ByteStream
 
 READ_BYTES = 32 * 1024  # what one read takes at most
+# ... while a head is awaited: what comes behind the head of a call must fit into one pipe, and of those there may be
+# none left that hold more than 8 KiB (pipe(7), pipe-user-pages-soft).
+HEAD_READ_BYTES = 4096
 _LINGER_SECONDS = 5.0
 
 
@@ -115,7 +118,7 @@ class ClientLeg:
 
     async def _read(self) -> bool:
         try:
-            data = await self.stream.receive_some(READ_BYTES)
+            data = await self.stream.receive_some(HEAD_READ_BYTES)
         except trio.BrokenResourceError:
             return False
         self.buffer += data

@@ -8,7 +8,7 @@ from splicer.errors import PodReset
 from splicer.http1.response import ResponseParser
 from splicer.model import Endpoint, ResponseHead
 from splicer.net.stream import ByteStream
-from splicer.session.client import READ_BYTES
+from splicer.session.client import HEAD_READ_BYTES, READ_BYTES
 
 
 class PodLeg:
@@ -50,21 +50,24 @@ class PodLeg:
             BadAnswer: it is no acceptable HTTP/1.1 response.
         """
         while (head := self.parser.next_head()) is None:
-            await self.read_more()
+            await self.read_more(HEAD_READ_BYTES)
         return head
 
     def close(self) -> None:
         """Close the connection."""
         self.stream.close()
 
-    async def read_more(self) -> None:
+    async def read_more(self, most: int = READ_BYTES) -> None:
         """Read once, for the parser.
+
+        Args:
+            most: bytes.
 
         Raises:
             PodReset: the connection is broken.
         """
         try:
-            data = await self.stream.receive_some(READ_BYTES)
+            data = await self.stream.receive_some(most)
         except trio.BrokenResourceError as error:
             raise PodReset(f"{self.endpoint}: {error.__cause__ or 'reset'}") from error
         if data:

@@ -52,6 +52,13 @@ async def test_what_follows_a_head_stays() -> None:
     assert client.buffer == b""
 
 
+async def test_no_more_follows_a_head_than_the_smallest_pipe_holds() -> None:
+    client, peer = leg()
+    await peer.send(HEADS[0] + bytes(60_000))
+    assert await client.read_head(1, 1000) == HEADS[0]
+    assert 0 < len(client.buffer) < 8192
+
+
 async def test_a_head_may_have_as_many_bytes_as_the_limit() -> None:
     client, peer = leg()
     await peer.send(HEADS[0][:-1])
