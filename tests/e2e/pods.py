@@ -104,6 +104,13 @@ async def echo(wire: Wire) -> None:
     await wire.send_eof()
 
 
+async def patient_echo(wire: Wire) -> None:
+    """However long its client is silent, while a proxy is away."""
+    while data := await wire.stream.receive_some(65536):
+        await wire.stream.send_all(data)
+    await wire.send_eof()
+
+
 async def tunnel_pod(nursery: trio.Nursery, address: str, port: int, handle: Handler = echo) -> Pod:
     """A pod that takes any WebSocket handshake, and then does what `handle` does with the raw bytes."""
     pod = Pod()

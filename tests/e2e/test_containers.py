@@ -21,7 +21,7 @@ import trio
 from tests.e2e.calls import handshake
 from tests.e2e.containers import Container, PodOfContainers, pod_of_containers, refusal
 from tests.e2e.fleet import several
-from tests.e2e.pods import tunnel_pod
+from tests.e2e.pods import patient_echo, tunnel_pod
 from tests.e2e.site import Place, Site, free_port
 from tests.e2e.wire import Wire, dial, until
 from tests.fire.kills import kill_and_see, worker_pids
@@ -73,13 +73,6 @@ class Call:
 def _speech(place: int, count: int) -> bytes:
     place %= len(_SPEECH)
     return (_SPEECH[place : place + count] + _SPEECH[: max(0, place + count - len(_SPEECH))])[:count]
-
-
-async def patient_echo(wire: Wire) -> None:
-    """However long it takes until the next container is there."""
-    while data := await wire.stream.receive_some(65536):
-        await wire.stream.send_all(data)
-    await wire.send_eof()
 
 
 @pytest.fixture(scope="module", autouse=True)

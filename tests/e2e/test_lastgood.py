@@ -11,11 +11,11 @@ import trio
 from tests.e2e.calls import tunnel
 from tests.e2e.edge import Edge, running
 from tests.e2e.fleet import echoes, several
-from tests.e2e.pods import tunnel_pod
+from tests.e2e.pods import patient_echo, tunnel_pod
 from tests.e2e.site import Site
 from tests.e2e.test_command_line import splicer
 from tests.e2e.vaults import vault_at
-from tests.e2e.wire import Wire, ask, until
+from tests.e2e.wire import ask, until
 
 _BROKEN = "[[routes]\n"
 
@@ -29,16 +29,10 @@ async def _which(edge: Edge) -> bytes:
     return (await ask(edge.address, "GET", "/which")).body
 
 
-async def _patient_echo(wire: Wire) -> None:
-    while data := await wire.stream.receive_some(65536):
-        await wire.send(data)
-    await wire.send_eof()
-
-
 async def test_calls_go_on_though_the_file_is_broken_at_the_restart(tmp_path: Path, nursery: trio.Nursery) -> None:
     site, kept = Site(pods=2), tmp_path / "kept"
     place = site.take()
-    await tunnel_pod(nursery, place.address, place.port, _patient_echo)
+    await tunnel_pod(nursery, place.address, place.port, patient_echo)
     with vault_at(tmp_path / "vault") as vault:
         options = ("--vault", str(vault.path), "--last-good", str(kept), "--watch")
         with running(_text(site, "first"), site, options=options) as edge:

@@ -12,9 +12,8 @@ import trio
 from tests.e2e.calls import tunnel
 from tests.e2e.edge import running
 from tests.e2e.fleet import echoes
-from tests.e2e.pods import tunnel_pod
+from tests.e2e.pods import patient_echo, tunnel_pod
 from tests.e2e.site import Site
-from tests.e2e.test_vault import patient_echo
 from tests.e2e.vaults import vault_at
 from tests.e2e.wire import ask, until
 from tests.supervisor.manager import Manager, manager_at

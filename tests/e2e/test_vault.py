@@ -17,7 +17,7 @@ import trio
 from tests.e2e.calls import tunnel
 from tests.e2e.edge import Edge, Line, running
 from tests.e2e.fleet import echoes, kill_worker, kill_worker_of, several, tunnel_at
-from tests.e2e.pods import raw_pod, tunnel_pod
+from tests.e2e.pods import patient_echo, raw_pod, tunnel_pod
 from tests.e2e.site import Place, Site
 from tests.e2e.test_command_line import splicer
 from tests.e2e.vaults import Vault, vault_at
@@ -47,13 +47,6 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
 @pytest.fixture
 def site() -> Site:
     return Site(pods=2)
-
-
-async def patient_echo(wire: Wire) -> None:
-    """However long it takes until the next `splicer run` is there."""
-    while data := await wire.stream.receive_some(65536):
-        await wire.send(data)
-    await wire.send_eof()
 
 
 @pytest.fixture
