@@ -26,6 +26,8 @@ from tests.e2e.site import Place, Site, free_port
 from tests.e2e.wire import Wire, dial, until
 from tests.fire.kills import kill_and_see, worker_pids
 
+pytestmark = pytest.mark.slow
+
 _FRAME = 160  # bytes
 _PACE = 0.02  # seconds
 _SPEECH = random.Random("containers").randbytes(1 << 20)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import trio
 
 from tests.e2e.edge import running
 from tests.e2e.fleet import several
 from tests.e2e.site import Site
 from tests.e2e.wire import ask_until, until
+
+pytestmark = pytest.mark.slow
 
 ROUTE = '[[routes]]\nname = "{0}"\npath = "/{0}"\nrespond = {{ status = 200, body = "{0}\\n" }}\n'
 

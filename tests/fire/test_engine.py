@@ -19,6 +19,8 @@ from tests.fire.plans import BEHAVIOURS, Ending, Part, Plan, draw, paced
 from tests.fire.report import Kind, Report
 from tests.fire.storm import storming
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[[bytes], tuple[bytes, Act]]
 _WHERE = 5000  # offset of what is spoiled
 

@@ -19,6 +19,8 @@ from bench.peers.process import session_of
 from bench.peers.template import free_address
 from tests.bench.peers.tinypod import ACCEPT, UPGRADE, TinyPod, head_of, tiny_pod
 
+pytestmark = pytest.mark.slow
+
 POD = "127.0.77.1"
 PATIENCE = 10.0
 

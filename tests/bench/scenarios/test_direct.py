@@ -15,6 +15,8 @@ from bench.scenarios import ALL
 from bench.scenarios.base import Scenario, Turn, checked
 from bench.site import Site, opened
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 0.2
 
 

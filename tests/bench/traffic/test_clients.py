@@ -15,6 +15,8 @@ from bench.traffic.dial import Address
 from bench.traffic.driver import Client, TrafficFailed
 from bench.traffic.wire import BODY
 
+pytestmark = pytest.mark.slow
+
 Answer = Callable[[socket.socket, bytes], None]
 Serve = Callable[[Answer], Address]
 Load = dict[str, Any]
