@@ -169,6 +169,7 @@ async def test_who_does_not_read_its_answer_is_let_go(mock_clock: MockClock) -> 
         assert served.logged() == []
 
 
+@pytest.mark.slow
 async def test_without_descriptors_it_waits_and_says_so_once(mock_clock: MockClock) -> None:
     mock_clock.autojump_threshold = _JUMP
     async with serving(_page(_fine)) as served, await served.connect() as first:

@@ -140,6 +140,7 @@ async def through(edge: Edge, events: _Events, holds: Callable[[], Awaitable[Non
         await holds()
 
 
+@pytest.mark.slow
 async def test_drains_outlive_all_processes(edge: Edge, place: Place) -> None:
     """A pod's, a route's and that of the whole: after each process's death, a reload and an upgrade."""
     other = edge.site.take()

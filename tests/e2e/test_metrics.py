@@ -297,6 +297,7 @@ async def test_no_file_is_left_by_the_dead(edge: Edge) -> None:
     assert len(files_of(edge)) == len(before)
 
 
+@pytest.mark.slow
 async def test_counts_go_on_with_new_processes_and_new_code(edge: Edge, place: Place) -> None:
     clients, path = Clients(), f"/ws/{place.name}/x"
     before = await no_tunnel_is_left(edge)
@@ -411,6 +412,7 @@ async def knock(edge: Edge, chance: Random, count: int) -> None:
             assert (await wire.reply()).status >= 400
 
 
+@pytest.mark.slow
 async def test_no_client_can_make_a_series(edge: Edge, plain: Place, nursery: trio.Nursery) -> None:
     await DnsServer.start(nursery, f"{edge.site.net}.250", edge.site.port)  # it knows no name
     chance = Random(6)
@@ -434,6 +436,7 @@ async def test_no_client_can_make_a_series(edge: Edge, plain: Place, nursery: tr
 # ---- a reader of the log who stops ----
 
 
+@pytest.mark.slow
 async def test_a_stopped_reader_of_the_log_stalls_no_call(nursery: trio.Nursery) -> None:
     """And what he has missed is counted, line by line."""
     site = Site(pods=1)

@@ -145,6 +145,7 @@ async def test_keys_that_need_a_restart_are_named(edge: Edge) -> None:
     assert {line["key"] for line in edge.find("reload_needs_restart")} <= {"server.listen", "server.workers"}
 
 
+@pytest.mark.slow
 async def test_many_reloads_under_load_lose_nothing(edge: Edge, nursery: trio.Nursery) -> None:
     place, other = edge.site.take(), edge.site.take()
     await tunnel_pod(nursery, place.address, place.port)

@@ -35,6 +35,7 @@ async def ready(manager: Manager, times: int) -> None:
     assert set(between.split()) == ({"RELOADING=1"} if times > 1 else set())
 
 
+@pytest.mark.slow
 async def test_a_whole_life(tmp_path: Path, nursery: trio.Nursery) -> None:
     site = Site(pods=1)
     place = site.take()
@@ -83,6 +84,7 @@ async def test_a_whole_life(tmp_path: Path, nursery: trio.Nursery) -> None:
         assert manager.pids == {edge.pid}  # a worker that spoke would be taken for an intruder
 
 
+@pytest.mark.slow
 async def test_it_beats_after_an_upgrade_too_until_it_is_stopped(manager: Manager) -> None:
     site = Site(pods=1)
     environ = {"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": _WATCHDOG}

@@ -336,6 +336,7 @@ async def fails(edge: Edge, place: Place, *words: str, broken: AbstractContextMa
         assert (await ask(edge.address, "GET", "/nowhere")).body == b"404 Not Found\n"
 
 
+@pytest.mark.slow
 async def test_a_broken_file(edge: Edge, place: Place) -> None:
     good = edge.path.read_text()
     edge.write(good.replace("workers", "workrs"))

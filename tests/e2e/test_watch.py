@@ -128,6 +128,7 @@ async def test_a_file_that_is_renamed_over(edge: Edge, text: str) -> None:
     assert await has(edge, "renamed")
 
 
+@pytest.mark.slow
 async def test_keys_that_need_a_restart_are_named(edge: Edge, text: str) -> None:
     edge.write(text.replace("workers = 1", "workers = 2"))
     await edge.line("reload_needs_restart", key="server.workers")
@@ -136,6 +137,7 @@ async def test_keys_that_need_a_restart_are_named(edge: Edge, text: str) -> None
 
 
 # Looks come once a second: while the file of the edge that watches is read twice, the other one would be read too.
+@pytest.mark.slow
 async def test_without_the_option_a_change_does_nothing(edge: Edge, text: str) -> None:
     with running(edge.site.toml(), edge.site) as other:
         other.write(edge.site.toml(ROUTE.format("unseen")))

@@ -169,6 +169,7 @@ async def watchful(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Edge]:
         yield edge
 
 
+@pytest.mark.slow
 async def test_a_paused_reader_is_not_cut_while_it_acknowledges(watchful: Edge) -> None:
     data = os.urandom(PLENTY)
     call = await watchful.call(pair=small_tcp_pair)

@@ -89,6 +89,7 @@ def test_a_run_is_never_written_elsewhere(tmp_path: Path) -> None:
     assert data.parent.parent == tmp_path / "results"
 
 
+@pytest.mark.slow
 def test_plots_are_drawn_and_shown(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     written = write(sample(), tmp_path)
@@ -120,6 +121,7 @@ def words(path: Path) -> str:
     return " ".join(line.strip() for line in path.read_text().splitlines() if line.strip().startswith("<!--"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("peer", "bars", "names"), [("haproxy", 1, 0), ("splicer", 0, 1)])
 def test_the_plot_of_ratios_says_whom_the_load_limited(tmp_path: Path, peer: str, bars: int, names: int) -> None:
     pytest.importorskip("matplotlib")
