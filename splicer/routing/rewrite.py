@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from splicer.errors import BadRequest
 from splicer.model import Match
-
-_DOT_SEGMENT = re.compile(r"(?:/|%2f)(?:\.|%2e){1,2}(?=/|%2f|\Z)", re.IGNORECASE)
 
 
 def target_path(match: Match, path: str, query: str | None) -> str:
@@ -42,4 +38,5 @@ def target_path(match: Match, path: str, query: str | None) -> str:
 
 def climbs(target: str) -> bool:
     """Whether the path of a target has a dot segment, with %2e and %2f decoded."""
-    return _DOT_SEGMENT.search(target.partition("?")[0]) is not None
+    path = target.partition("?")[0].lower().replace("%2f", "/").replace("%2e", ".") + "/"
+    return "/./" in path or "/../" in path

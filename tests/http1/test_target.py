@@ -30,6 +30,8 @@ from splicer.http1.target import check_path, is_authority, parse_target
         ("http://b.example?q", "/", "q", "b.example"),
         ("HTTPS://b.example:8443/p?q", "/p", "q", "b.example:8443"),
         ("http://[::1]:80/", "/", None, "[::1]:80"),
+        ("ws://b.example/p?q", "/p", "q", "b.example"),
+        ("WSS://b.example", "/", None, "b.example"),
     ],
 )
 def test_a_target_is_taken_apart_and_nothing_is_decoded(
@@ -55,7 +57,7 @@ def test_options_may_ask_for_the_whole_server() -> None:
         "/a?b#c",
         "http://a/#",
         "ftp://a/",
-        "ws://a/",
+        "wsx://a/",
         "http:/a",
         "http:a",
         "http://",
@@ -119,6 +121,19 @@ def test_a_path_is_refused_exactly_when_decoding_makes_a_dot_segment(rest: str) 
     segments = re.split("/", unquote(path, encoding="latin-1"))
     if "." in segments or ".." in segments:
         with pytest.raises(BadRequest, match="dot segment"):
+            check_path(path)
+    else:
+        check_path(path)
+
+
+@given(
+    st.lists(st.sampled_from(["/", "a", "%", "%4", "4", "%41", "%5C", "5c", "%7F", "%1f", "%Zz", "\\"])).map("".join)
+)
+def test_a_path_is_refused_for_what_it_decodes_to_or_cannot(rest: str) -> None:
+    path = "/" + rest
+    escaped = re.fullmatch("(?:[^%]|%[0-9A-Fa-f]{2})*", path)
+    if escaped is None or re.search(r"[\x00-\x1f\x7f\\]", unquote(path, encoding="latin-1")):
+        with pytest.raises(BadRequest):
             check_path(path)
     else:
         check_path(path)
