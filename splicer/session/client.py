@@ -32,13 +32,14 @@ class ClientLeg:
         self.peer = peer
         self.buffer = bytearray()
 
+    async def wait_byte(self) -> bool:
+        """Wait for the first byte of a request; False when the client closed."""
+        return bool(self.buffer) or await self._read()
+
     async def wait_request(self, keepalive: float) -> bool:
-        """Wait for the first byte of another request; False when the client closed or `keepalive` seconds passed."""
+        """The same; False also when `keepalive` seconds passed."""
         with trio.move_on_after(keepalive):
-            while not self.buffer:
-                if not await self._read():
-                    return False
-            return True
+            return await self.wait_byte()
         return False
 
     async def read_head(self, seconds: float, limit: int) -> bytes | None:

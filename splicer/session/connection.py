@@ -24,6 +24,7 @@ from splicer.session.respond import answer_of, refusal, send_answer
 from splicer.session.tunnel import OpenTunnel, run_tunnel, shake_hands
 
 _IDENTITIES = identities()
+_ROUND_TRIP = 1.0  # seconds, at most: a first request comes with its connection, or so much later
 
 
 class Then(Enum):
@@ -68,6 +69,8 @@ class Connection:
             self._client.stream.close()
 
     async def _serve(self) -> None:
+        if not await self._asks():
+            return None
         while True:
             outcome = await self._next_request()
             if isinstance(outcome, OpenTunnel):
@@ -80,10 +83,17 @@ class Connection:
                 return await self._linger()
             # Pipelined requests may never make us wait for anything, and all calls would wait for this connection.
             await trio.lowlevel.checkpoint()
-            if not await self._client.wait_request(self._keepalive):
+            if not await self._house.idle.wait(self._client, self._keepalive):
                 return None
             self._forget_request()
             self._move(Place.READING)
+
+    # Who has said nothing for longer than a request is on its way is as idle as who waits between two.
+    async def _asks(self) -> bool:
+        head = self._house.rules.deadlines.head
+        with trio.move_on_after(min(head, _ROUND_TRIP)):
+            return await self._client.wait_byte()
+        return await self._house.idle.wait(self._client, max(0.0, head - _ROUND_TRIP))
 
     def _move(self, place: Place) -> None:
         self._place = self._house.counts.move(self._place, place)

@@ -15,6 +15,7 @@ from splicer.model import Deadlines, Endpoint, Network, Record
 from splicer.net.stream import ByteStream
 from splicer.relay.leg import Past, TunnelEnd, TunnelLimits
 from splicer.routing.table import RouteTable
+from splicer.session.idle import IdleClients
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pool import IdlePool
@@ -177,6 +178,7 @@ class House:
     observer: Observer
     counts: Counts = field(factory=Counts)
     waiting: set[Waiting] = field(factory=set)
+    idle: IdleClients = field(factory=IdleClients)
     vault: Vault | None = None
     others: Callable[[], Counts] = Counts  # the numbers of all other workers together
     breathe: Callable[[], None] = _nothing  # between two parts of a long step: frames may pass meanwhile
