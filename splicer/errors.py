@@ -118,6 +118,13 @@ class BodyTooLarge(ClientError):
     reason = "body_too_large"
 
 
+class RequestLineTooLong(ClientError):
+    """The request line is longer than any URL that means well (RFC 9112 §3, RFC 9110 §15.5.15)."""
+
+    status = 414
+    reason = "request_line_too_long"
+
+
 class UpgradeRequired(ClientError):
     """A route with `upgrade_only` got a request that is no upgrade (RFC 9110 §15.5.22).
 

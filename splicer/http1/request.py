@@ -14,6 +14,7 @@ from splicer.http1.head import (
     FramingFields,
     body_framing,
     check_field_count,
+    check_line_length,
     field_fault,
     find_head_end,
     forbidden_byte,
@@ -31,6 +32,7 @@ _NOT_VISIBLE = re.compile(rb"[^\x21-\x7e]")
 _VERSION = re.compile(rb"HTTP/1\.[01]")
 _METHOD = re.compile(TOKEN)
 _ALLOWED = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_MOST_LOGGED = 1024  # bytes
 _REFUSED = frozenset({b"CONNECT", b"TRACE"})
 
 
@@ -46,10 +48,12 @@ def parse_request(raw: bytes | bytearray, *, limit: int) -> tuple[RequestHead, h
         those of the body, ending with `h11.EndOfMessage` even when there is none.
 
     Raises:
+        RequestLineTooLong: its first line is over `LONGEST_LINE`.
         HeadTooLarge: it is over the limit, or has more than `MOST_FIELDS` fields.
         MethodNotAllowed: CONNECT or TRACE.
         BadRequest: anything else that is not one unambiguous HTTP/1.x head.
     """
+    check_line_length(raw)
     if len(raw) > limit:
         raise HeadTooLarge(f"request head over {limit} bytes")
     check_field_count(raw, HeadTooLarge)
@@ -88,13 +92,13 @@ def request_line(raw: bytes | bytearray) -> tuple[str, str] | None:
         raw: the head, or as much of it as came.
 
     Returns:
-        The method, and the target as it came but without its query (which may hold secrets), bytes that are no
-        visible ASCII as ``\xNN``; None when there is no whole request line.
+        The method, and the target's first KiB as it came but without its query (which may hold secrets), bytes that
+        are no visible ASCII as ``\xNN``; None when there is no whole request line.
     """
     line = _REQUEST_LINE.match(raw)
     if line is None:
         return None
-    path, *_ = line[2].partition(b"?")
+    path = line[2].partition(b"?")[0][:_MOST_LOGGED]
     return line[1].decode("ascii"), _NOT_VISIBLE.sub(lambda byte: b"\\x%02x" % ord(byte[0]), path).decode("ascii")
 
 

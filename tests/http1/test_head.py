@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splicer.errors import BadRequest, ClientError, HeadTooLarge
-from splicer.http1.head import check_partial, find_head_end
+from splicer.errors import BadRequest, ClientError, HeadTooLarge, RequestLineTooLong
+from splicer.http1.head import LONGEST_LINE, check_partial, find_head_end, forbidden_byte
 from splicer.http1.request import parse_request
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: some text\r\n\r\n"
@@ -83,6 +85,25 @@ def test_a_head_over_the_limit_is_refused_before_it_is_complete() -> None:
     check_partial(b"G" * 100, 100)
     with pytest.raises(HeadTooLarge):
         check_partial(b"G" * 101, 100)
+
+
+def test_a_request_line_may_be_so_long_before_its_end_is_there() -> None:
+    longest = b"\r\n" * 8 + b"G" * LONGEST_LINE
+    check_partial(longest, LIMIT)
+    check_partial(longest + b"\r", LIMIT)
+    check_partial(longest + b"\r\nHost", LIMIT)
+    with pytest.raises(RequestLineTooLong, match="8192"):
+        check_partial(longest + b"GG", LIMIT)
+    with pytest.raises(HeadTooLarge):
+        check_partial(longest, LONGEST_LINE)
+
+
+FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n|\Z)|\r\n[\t ]")
+
+
+@given(st.binary() | st.lists(st.sampled_from([b"\r", b"\n", b" ", b"\t", b"\0", b"\x7f", b"a\xff"])).map(b"".join))
+def test_a_fault_is_what_a_head_may_not_hold(head: bytes) -> None:
+    assert bool(forbidden_byte(head)) == bool(FORBIDDEN.search(head))
 
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b" ", b"\t", b"\0", b"a", b":", b"GET / HTTP/1.1\r\n"])).map(b"".join))

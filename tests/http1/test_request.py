@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from splicer.errors import BadRequest, ClientError, HeadTooLarge, MethodNotAllowed
-from splicer.http1.head import MOST_FIELDS
+from splicer.errors import BadRequest, ClientError, HeadTooLarge, MethodNotAllowed, RequestLineTooLong
+from splicer.http1.head import LONGEST_LINE, MOST_FIELDS
 from splicer.http1.request import parse_request, request_line
 from splicer.model import RequestHead
 
@@ -239,6 +239,14 @@ def test_a_head_past_the_limit_is_refused_though_it_came_whole() -> None:
         parse(raw, limit=len(raw) - 1)
 
 
+def test_a_request_line_of_so_many_bytes_passes_and_no_longer_one() -> None:
+    line = b"GET /" + b"x" * (LONGEST_LINE - len(b"GET / HTTP/1.1")) + b" HTTP/1.1"
+    assert len(line) == 8192
+    assert parse(b"\r\n" + head(start=line)).method == "GET"
+    with pytest.raises(RequestLineTooLong):
+        parse(b"\r\n" + head(start=b"X" + line))
+
+
 def events(connection: h11.Connection) -> list[h11.Event]:
     found: list[h11.Event] = []
     while True:
@@ -291,6 +299,7 @@ def test_a_head_may_have_so_many_fields_and_no_more(leading: bytes) -> None:
         (head(start=b"GET /a/../b?secret=1?2 HTTP/1.1"), ("GET", "/a/../b")),
         (head(start=b"GET http://b/x?y HTTP/1.1"), ("GET", "http://b/x")),
         (head(start=b"GET ?y HTTP/1.1"), ("GET", "")),
+        (head(start=b"GET " + b"\x80" * 4000 + b" HTTP/1.1"), ("GET", "\\x80" * 1024)),
         (b"\r\n\r\n" + head(), ("POST", "/p")),
         (bytearray(head()), ("POST", "/p")),
         (b"GET /a HTTP/1.1\r\nHo", ("GET", "/a")),

@@ -137,7 +137,8 @@ MALFORMED = [
     (b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405),
     (b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405),
     (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 40_000 + b"\r\n\r\n", 431),
-    (b"GET /" + b"x" * 40_000, 431),
+    (b"GET /" + b"x" * 40_000, 414),
+    (b"GET /" + b"x" * 9_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
     (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a:\r\n" * 8_000 + b"\r\n", 431),
     (b"\r\n" * 20 + GET, 400),
 ]
