@@ -18,6 +18,7 @@ Header = tuple[bytes, bytes]
 Headers = tuple[Header, ...]
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+Span = tuple[int, int]  # from where to where in a path, as a slice has it; (-1, -1): nowhere
 
 
 def authority(host: str, port: int) -> str:
@@ -98,7 +99,7 @@ class PathPattern(Protocol):
 
     @property
     def text(self) -> str:
-        """The pattern as the file has it, with its kind: ``prefix /api/``."""
+        """The pattern as a file would have it, with its kind: ``prefix /api/``."""
         ...
 
     @property
@@ -106,8 +107,8 @@ class PathPattern(Protocol):
         """The names that a match yields."""
         ...
 
-    def match(self, path: str) -> Mapping[str, str] | None:
-        """The captures (raw, percent-encoding untouched) when the path matches, else None."""
+    def match(self, path: str) -> Mapping[str, Span] | None:
+        """Where the captures are when the path, given in its normal form, matches; else None."""
         ...
 
 
@@ -201,7 +202,8 @@ class Route:
     """One ``[[routes]]`` table, compiled.
 
     Exactly one of `respond` and `upstream` is set. `hosts` are in lower case without a port ("*.suffix"
-    matches any name below it); `methods` and `hosts` empty mean any; `clients` None means any.
+    matches any name below it); `methods` and `hosts` empty mean any; `clients` None means any. `encoded_slash` is
+    "refuse" or "forward"; `strip_prefix` is in normal form.
     """
 
     index: int
@@ -211,6 +213,7 @@ class Route:
     hosts: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     clients: tuple[Network, ...] | None = None
+    encoded_slash: str = "forward"
     log: bool = True
     respond: Respond | StatusPage | None = None
     upstream: Upstream | None = None

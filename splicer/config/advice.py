@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 from splicer.config.plain import show
 from splicer.config.schema import Config
 from splicer.config.values import format_duration
 from splicer.model import Deadlines, Route
+from splicer.routing.normal import decoded_form, normal_form
 from splicer.routing.shadow import shadowed
+
+_IN_REGEX = re.compile(r"//(?![*?{])|%[0-9A-Fa-f]{2}(?![*?{])")
 
 
 def warnings(config: Config) -> tuple[str, ...]:
     """One line for each oddity, with its route and key; a configuration without any gets none."""
-    return (*_shadows(config), *_hurry(config), *_idle_upstreams(config), *_in_vain(config), *_hidden(config))
+    return (
+        *_shadows(config),
+        *_spellings(config),
+        *_hurry(config),
+        *_idle_upstreams(config),
+        *_in_vain(config),
+        *_hidden(config),
+    )
 
 
 def _place(route: Route) -> str:
@@ -24,6 +35,18 @@ def _place(route: Route) -> str:
 def _shadows(config: Config) -> Iterator[str]:
     for route, taker in shadowed(config.routes):
         yield f"{_place(route)}: can never match: {_place(taker)} takes all that it would"
+
+
+def _spellings(config: Config) -> Iterator[str]:
+    """Patterns for what no path has in its normal form, or for half of what a pod takes for the same."""
+    for route in config.routes:
+        kind, _, pattern = route.pattern.text.partition(" ")
+        if kind == "regex":
+            for odd in dict.fromkeys(_IN_REGEX.findall(pattern)):
+                if (usual := normal_form(odd)) != odd and "(?i" not in pattern:
+                    yield f"{_place(route)}: regex: {show(odd)} is in no path that it looks at; write {show(usual)}"
+        elif route.clients is not None and (plain := decoded_form(pattern)) != pattern:
+            yield f"{_place(route)}: {kind}: does not match {show(plain)}, the same to most pods; write that"
 
 
 def _hurry(config: Config) -> Iterator[str]:

@@ -92,7 +92,7 @@ def _route(route: Route) -> dict[str, Any]:
     for key, values in (("hosts", route.hosts), ("methods", route.methods), ("clients", route.clients)):
         if values:
             table[key] = _texts(values)
-    table["log"] = route.log
+    table |= {"encoded_slash": route.encoded_slash, "log": route.log}
     if route.respond is not None:
         return table | {"respond": _respond(route.respond)}
     return table | _forwarding(route)

@@ -7,11 +7,12 @@ import re
 import attrs
 
 from splicer.config.addresses import is_host_name, is_ip
-from splicer.config.plain import BadValue, integer, show, text
+from splicer.config.plain import BadValue, choice, integer, show, text
 from splicer.config.structure import Reader
 from splicer.config.values import duration
 from splicer.model import Deadlines, PathPattern
 from splicer.routing.hosts import host_name
+from splicer.routing.normal import normal_form
 from splicer.routing.pattern import compile_pattern
 from splicer.routing.rewrite import climbs
 from splicer.routing.template import CaptureTemplate, parse_template
@@ -27,6 +28,9 @@ def deadlines(value: object) -> dict[str, float]:
     """The deadlines that a route overrides, in seconds."""
     given = DEADLINES(value)
     return {name: getattr(given, name) for name in value} if isinstance(value, dict) else {}
+
+
+encoded_slash = choice("refuse", "forward")
 
 
 def path(value: object) -> PathPattern:
@@ -51,6 +55,10 @@ def _literal_path(value: object) -> str:
     if "?" in word:
         raise BadValue(f"{show(word)} has a query, which no path has; the query takes no part in matching")
     _check_characters(word)
+    if "//" in word:
+        raise BadValue(
+            f"{show(word)} has an empty segment, and slashes are merged first; write {show(normal_form(word))}"
+        )
     return word
 
 

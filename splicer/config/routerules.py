@@ -34,6 +34,7 @@ class RouteSpec:
     hosts: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     clients: tuple[Network, ...] | None = None
+    encoded_slash: str | None = None
     log: bool = True
     respond: Respond | StatusPage | None = None
     upstream: str | None = None
@@ -44,6 +45,11 @@ class RouteSpec:
     rewrite: Template | None = None
     strip_prefix: bool = False
     deadlines: Mapping[str, float] = Factory(dict)
+
+    @property
+    def encoded_slash_in_force(self) -> str:
+        """A route that judges who may come refuses what a pod could read as another path."""
+        return self.encoded_slash or ("forward" if self.clients is None else "refuse")
 
 
 def broken_rules(
@@ -64,6 +70,7 @@ def broken_rules(
     yield from _exactly_one(_PATTERNS, given)
     yield from _exactly_one(_ANSWERS, given)
     yield from _companions(spec, given)
+    yield from _unreachable(spec, reading)
     yield from _captures("rewrite", spec.rewrite, spec, reading)
     for key, name in (("upstream", spec.upstream), ("fallback", spec.fallback)):
         if name is None or upstreams is None:
@@ -95,6 +102,14 @@ def _companions(spec: RouteSpec, given: frozenset[str]) -> Iterator[Fault]:
         yield Fault(("upgrade_only",), 'needs upgrade; write upgrade = ["websocket"]')
     if "fallback_on" in given and "fallback" not in given:
         yield Fault(("fallback_on",), "needs fallback")
+
+
+def _unreachable(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
+    if spec.encoded_slash_in_force == "forward" or "encoded_slash" in reading.broken:
+        return
+    for key, pattern in (("path", spec.path), ("prefix", spec.prefix)):
+        if pattern is not None and "%2F" in pattern.text:
+            yield Fault((key,), 'has an encoded slash, which the route refuses; write encoded_slash = "forward"')
 
 
 def _captures(key: str, template: Template | None, spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from splicer.config.values import format_duration
 from splicer.errors import BadRequest, SplicerError
 from splicer.http1.request import parse_request
 from splicer.model import Match, RequestHead, Respond, Route
+from splicer.routing.normal import normal_form
 from splicer.routing.rewrite import target_path
 from splicer.routing.table import RouteTable
 from splicer.routing.template import render_host
@@ -48,6 +49,8 @@ def explain(config: Config, method: str, target: str, headers: Sequence[str]) ->
     table = RouteTable(config.routes)
     try:
         head, _ = parse_request(_raw_head(method, target, headers), limit=config.limits.head_bytes)
+        if (normal := normal_form(head.path)) != head.path:
+            lines += [f"  matched as {normal}"]
         lines += [
             f"  {route.index} {route.name}: {why}" for route, why in table.explain(head.method, head.host, head.path)
         ]

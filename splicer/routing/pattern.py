@@ -1,4 +1,4 @@
-"""What a route's `path`, `prefix` or `regex` compiles to."""
+"""What a route's `path`, `prefix` or `regex` compiles to: it looks at normal forms alone."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any, Literal
 import re2
 from attrs import field, frozen
 
-from splicer.model import PathPattern
+from splicer.model import PathPattern, Span
 from splicer.routing.literal import leading_literal, repeated_names
+from splicer.routing.normal import normal_form
 
-_NO_CAPTURES: Mapping[str, str] = MappingProxyType({})
+_NO_CAPTURES: Mapping[str, Span] = MappingProxyType({})
 
 _QUIET = re2.Options()
 _QUIET.log_errors = False  # RE2 would print to stderr what we raise
@@ -20,13 +21,13 @@ _QUIET.log_errors = False  # RE2 would print to stderr what we raise
 
 @frozen
 class ExactPath:
-    """The whole path, byte for byte."""
+    """The whole path; `path` is in normal form."""
 
     path: str
 
     @property
     def text(self) -> str:
-        """As the file has it, with its kind."""
+        """In normal form, with its kind."""
         return f"path {self.path}"
 
     @property
@@ -34,20 +35,20 @@ class ExactPath:
         """None: only a regex captures."""
         return frozenset()
 
-    def match(self, path: str) -> Mapping[str, str] | None:
+    def match(self, path: str) -> Mapping[str, Span] | None:
         """No captures when the path is this one, else None."""
         return _NO_CAPTURES if path == self.path else None
 
 
 @frozen
 class PrefixPath:
-    """What the path starts with, byte for byte."""
+    """What the path starts with; `prefix` is in normal form."""
 
     prefix: str
 
     @property
     def text(self) -> str:
-        """As the file has it, with its kind."""
+        """In normal form, with its kind."""
         return f"prefix {self.prefix}"
 
     @property
@@ -55,7 +56,7 @@ class PrefixPath:
         """None: only a regex captures."""
         return frozenset()
 
-    def match(self, path: str) -> Mapping[str, str] | None:
+    def match(self, path: str) -> Mapping[str, Span] | None:
         """No captures when the path starts so, else None."""
         return _NO_CAPTURES if path.startswith(self.prefix) else None
 
@@ -84,15 +85,14 @@ class RegexPath:
         """The names of its groups."""
         return frozenset(name for name, _ in self._groups)
 
-    def match(self, path: str) -> Mapping[str, str] | None:
-        """Each group's text ("" if it took no part) when the expression is found in the path, else None."""
+    def match(self, path: str) -> Mapping[str, Span] | None:
+        """Where each group is, (-1, -1) if it took no part, when the expression is found in the path, else None."""
         if not path.startswith(self.literal):
             return None
-        # Bytes are searched three times as fast as str. Python's own escape keeps bytes that are no UTF-8.
-        found = self._compiled.search(path.encode(errors="surrogateescape"))
+        found = self._compiled.search(path.encode())  # bytes are searched three times as fast as str
         if found is None:
             return None
-        return {name: (found[group] or b"").decode(errors="surrogateescape") for name, group in self._groups}
+        return {name: found.span(group) for name, group in self._groups}
 
 
 def compile_pattern(kind: Literal["path", "prefix", "regex"], text: str) -> PathPattern:
@@ -100,15 +100,15 @@ def compile_pattern(kind: Literal["path", "prefix", "regex"], text: str) -> Path
 
     Args:
         kind: the key.
-        text: its value; for "regex" in RE2 syntax (https://github.com/google/re2/wiki/Syntax).
+        text: its value, in any spelling; for "regex" in RE2 syntax (https://github.com/google/re2/wiki/Syntax).
 
     Raises:
         ValueError: RE2 refuses the expression, with its own text; or two groups have the same name.
     """
     if kind == "path":
-        return ExactPath(text)
+        return ExactPath(normal_form(text))
     if kind == "prefix":
-        return PrefixPath(text)
+        return PrefixPath(normal_form(text))
     if repeated := repeated_names(text):
         raise ValueError(f"two groups are named {repeated[0]}")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from splicer.errors import BadRequest
 from splicer.model import Match
+from splicer.routing.normal import cut_out
 
 
 def target_path(match: Match, path: str, query: str | None) -> str:
@@ -26,7 +27,7 @@ def target_path(match: Match, path: str, query: str | None) -> str:
         if "?" in route.rewrite.text:
             query = None
     elif route.strip_prefix is not None:
-        target = path.removeprefix(route.strip_prefix)
+        target = path.removeprefix(cut_out(path, {"prefix": (0, len(route.strip_prefix))})["prefix"])
     else:
         return path if query is None else f"{path}?{query}"
     if not target.startswith("/"):

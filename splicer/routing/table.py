@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from splicer.errors import MethodNotAllowed, NotFound
-from splicer.model import Match, Route
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from splicer.errors import BadRequest, MethodNotAllowed, NotFound
+from splicer.model import Match, Route, Span
 from splicer.routing.hosts import host_matches, host_name
+from splicer.routing.normal import cut_out, decoded_form, normal_form
 from splicer.routing.pattern import ExactPath, leading_text
+
+_NO_CAPTURES: Mapping[str, str] = MappingProxyType({})
 
 
 class RouteTable:
@@ -21,6 +27,7 @@ class RouteTable:
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self.routes = routes
+        self._guarded = any(map(_is_guarded, routes))
         self._rest: list[Route] = []
         self._buckets: dict[str, list[Route]] = {}
         for route in routes:
@@ -37,6 +44,9 @@ class RouteTable:
         Several routes with the same pattern and the same hosts are one resource with several methods. A route
         that names GET serves HEAD too (RFC 9110 §9.3.2).
 
+        Invariant: all spellings of a path that `normal_form` makes one lead to the same route, with the same captures
+        but for their spelling, which is the client's.
+
         Args:
             method: as received.
             host: the authority that the request is for, as received; port, case and the root's dot don't count.
@@ -45,21 +55,41 @@ class RouteTable:
         Raises:
             NotFound: no route matches.
             MethodNotAllowed: the resource is there, but none of its routes has this method.
+            BadRequest: an encoded slash that the route refuses, a path that a guarded route would take if it were
+                decoded, or a capture with half an encoded byte.
         """
-        name = host_name(host)
-        candidates = self._buckets.get(_first_segment(path), self._rest)
+        name, normal = host_name(host), normal_form(path)
+        takers, spans = self._takers(method, name, normal)
+        if self._guarded and "%" in normal:
+            self._check_encoding(method, name, normal, takers)
+        if not takers:
+            raise NotFound(f"no route for {path}")
+        route = takers[0]
+        if not _serves(route, method):
+            raise MethodNotAllowed(tuple(dict.fromkeys(m for taker in takers for m in served_methods(taker))))
+        return Match(route, cut_out(path, spans) if spans else _NO_CAPTURES)
+
+    def _takers(self, method: str, name: str, normal: str) -> tuple[tuple[Route, ...], Mapping[str, Span]]:
+        """The route that takes a request; or all of its resource, if none has the method; or none."""
+        candidates = self._buckets.get(_first_segment(normal), self._rest)
         for route in candidates:
-            captures = route.pattern.match(path)
-            if captures is None or not host_matches(route.hosts, name):
+            spans = route.pattern.match(normal)
+            if spans is None or not host_matches(route.hosts, name):
                 continue
             if _serves(route, method):
-                return Match(route, captures)
-            siblings = [other for other in candidates if same_resource(other, route)]
-            for sibling in siblings:
-                if _serves(sibling, method):
-                    return Match(sibling, captures)
-            raise MethodNotAllowed(tuple(dict.fromkeys(m for sibling in siblings for m in served_methods(sibling))))
-        raise NotFound(f"no route for {path}")
+                return (route,), spans
+            siblings = tuple(other for other in candidates if same_resource(other, route))
+            return next(((sibling,) for sibling in siblings if _serves(sibling, method)), siblings), spans
+        return (), {}
+
+    def _check_encoding(self, method: str, name: str, normal: str, takers: tuple[Route, ...]) -> None:
+        for route in takers:
+            if route.encoded_slash == "refuse" and "%2F" in normal:
+                raise BadRequest(f'route {route.index} "{route.name}" refuses an encoded slash')
+        # A pod that decodes a path before it looks at it would serve what the other route guards.
+        for route in self._takers(method, name, decoded_form(normal))[0]:
+            if _is_guarded(route) and route not in takers:
+                raise BadRequest(f'decoded, the path would belong to route {route.index} "{route.name}"')
 
     def explain(self, method: str, host: str, path: str) -> list[tuple[Route, str]]:
         """Tell why routes did not match: all before the one that `match` finds, or all there are.
@@ -69,11 +99,11 @@ class RouteTable:
             host: see there.
             path: see there.
         """
-        name = host_name(host)
+        name, normal = host_name(host), normal_form(path)
         resource: Route | None = None
         refused = []
         for route in self.routes:
-            reason = _difference(route, name, path)
+            reason = _difference(route, name, normal)
             if reason is None and resource is not None and not same_resource(route, resource):
                 reason = f'not tried: the path belongs to route {resource.index} "{resource.name}"'
             if reason is None:
@@ -90,6 +120,10 @@ def same_resource(route: Route, other: Route) -> bool:
     return route.pattern == other.pattern and set(route.hosts) == set(other.hosts)
 
 
+def _is_guarded(route: Route) -> bool:
+    return route.encoded_slash == "refuse" or route.clients is not None
+
+
 def served_methods(route: Route) -> tuple[str, ...]:
     """A route's methods, with the HEAD that comes with GET; empty: any."""
     if "GET" in route.methods and "HEAD" not in route.methods:
@@ -102,7 +136,7 @@ def _serves(route: Route, method: str) -> bool:
 
 
 def _first_segment(path: str) -> str:
-    """Up to the slash that ends the first segment: "/api" of "/api/v1"."""
+    """Of a normal form, up to the slash that ends the first segment: "/api" of "/api/v1"."""
     end = path.find("/", 1)
     return path if end < 0 else path[:end]
 
@@ -115,8 +149,8 @@ def _demanded_segment(route: Route) -> str | None:
     return None
 
 
-def _difference(route: Route, name: str, path: str) -> str | None:
-    if route.pattern.match(path) is None:
+def _difference(route: Route, name: str, normal: str) -> str | None:
+    if route.pattern.match(normal) is None:
         return f"{route.pattern.text} does not match"
     if not host_matches(route.hosts, name):
         return f"host {name or '(none)'} is not among {', '.join(route.hosts)}"

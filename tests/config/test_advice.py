@@ -26,6 +26,24 @@ def test_a_route_that_can_never_match() -> None:
     )
 
 
+def test_a_pattern_for_what_no_path_has_once_it_is_in_normal_form() -> None:
+    def regex(text: str) -> tuple[str, ...]:
+        return told(f"{UPSTREAM}[[routes]]\nname = 'a'\nregex = '{text}'\nupstream = 'api'\n")
+
+    odd = 'routes 1 "a": regex: "{}" is in no path that it looks at; write "{}"'
+    assert regex("^//a%2f%61/+%2F/?%C3") == (odd.format("//", "/"), odd.format("%2f", "%2F"), odd.format("%61", "a"))
+    assert regex("^/a//?b//*%2[fF]%2F") == ()
+    assert regex("(?i)^/a%2f") == ()
+
+
+def test_a_rule_for_half_of_what_a_pod_takes_for_the_same() -> None:
+    closed = 'clients = ["10.0.0.0/8"]\nupstream = "api"'
+    assert told(UPSTREAM + route("a", "/%40a/%20", closed)) == (
+        'routes 1 "a": prefix: does not match "/@a/%20", the same to most pods; write that',
+    )
+    assert told(UPSTREAM + route("a", "/@a/%20%25", closed)) == told(UPSTREAM + route("a", "/%40a/")) == ()
+
+
 def test_a_deadline_that_can_never_run_out_is_told_where_it_is_written() -> None:
     text = '[deadlines]\nattempts = "2s"\nhandshake = "never"\nresolve = "2s"\n' + UPSTREAM + route("a", "/")
     assert told(text) == ("deadlines.connect: 3s can never run out: deadlines.attempts ends all attempts after 2s",)

@@ -122,6 +122,7 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
         hosts=tuple(draw(st.lists(st.sampled_from(["a.test", "*.a.test", "[::1]"])))),
         methods=tuple(draw(st.lists(st.sampled_from(["GET", "M-SEARCH"])))),
         clients=draw(networks_if_any),
+        encoded_slash=draw(st.sampled_from(["refuse", "forward"])),
         log=draw(st.booleans()),
     )
     if not usable or draw(st.booleans()):
@@ -220,6 +221,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
             {
                 "name": "call",
                 "regex": "^/(?<pod>.+)$",
+                "encoded_slash": "forward",
                 "log": True,
                 "upstream": "pod",
                 "strip_prefix": False,
@@ -230,11 +232,12 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
                 "name": "ready",
                 "path": "/ready",
                 "clients": ["10.0.0.0/8"],
+                "encoded_slash": "refuse",
                 "log": True,
                 "respond": {"status": 200, **plain, "headers": {}}
                 | {"draining": {"status": 503, **plain, "headers": {"X-A": "b"}}},
             },
-            {"name": "status", "prefix": "/", "log": True, "respond": "status"},
+            {"name": "status", "prefix": "/", "encoded_slash": "forward", "log": True, "respond": "status"},
         ],
     }
 

@@ -38,6 +38,7 @@ def test_the_defaults() -> None:
     least = route('name = "r"\nprefix = "/"\nupstream = "any"')
     assert (least.index, least.name, least.pattern.text) == (1, "r", "prefix /")
     assert (least.hosts, least.methods, least.clients, least.log) == ((), (), None, True)
+    assert least.encoded_slash == "forward"
     assert least.fallback is None
     assert least.fallback_on == {502, 503, 504}
     assert (least.upgrade, least.upgrade_only, least.rewrite, least.strip_prefix) == ((), False, None, None)
@@ -67,6 +68,7 @@ def test_every_key() -> None:
     assert full.methods == ("GET", "M-SEARCH")
     assert full.clients == (ip_network("10.0.0.0/8"), ip_network("::1"))
     assert full.log is False
+    assert full.encoded_slash == "refuse"
     assert full.upstream is not None
     assert full.fallback is not None
     assert (full.upstream.text, full.fallback.text) == ("{pod}.svc:8000", "any.svc:8000")
@@ -80,6 +82,25 @@ def test_every_key() -> None:
 def test_strip_prefix() -> None:
     assert route('name = "r"\nprefix = "/api/"\nupstream = "any"\nstrip_prefix = true').strip_prefix == "/api/"
     assert route('name = "r"\npath = "/api"\nupstream = "any"\nstrip_prefix = false').strip_prefix is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "encoded_slash"),
+    [
+        ("", "forward"),
+        ('encoded_slash = "refuse"', "refuse"),
+        ('clients = ["10.0.0.0/8"]', "refuse"),
+        ('clients = ["10.0.0.0/8"]\nencoded_slash = "forward"', "forward"),
+    ],
+)
+@pytest.mark.parametrize("answer", ['upstream = "any"', 'respond = "status"'])
+def test_encoded_slash(keys: str, encoded_slash: str, answer: str) -> None:
+    assert route(f'name = "r"\nprefix = "/"\n{answer}\n{keys}').encoded_slash == encoded_slash
+
+
+def test_patterns_are_in_normal_form() -> None:
+    assert route('name = "r"\nprefix = "/%61%2f/"\nupstream = "any"\nstrip_prefix = true').strip_prefix == "/a%2F/"
+    assert route('name = "r"\npath = "/%7e%c3"\nupstream = "any"').pattern.text == "path /~%C3"
 
 
 def test_respond() -> None:
@@ -111,6 +132,15 @@ NAME = "a name is one line of printable characters, and not empty"
          ['path: "/a?b" has a query, which no path has; the query takes no part in matching']),
         (R.replace('"/"', '"/a b"'), ['path: " " stands in no request as it is; write %20']),
         (R.replace('"/"', '"/é"'), ['path: "é" stands in no request as it is; write %C3%A9']),
+        (R.replace('"/"', '"/a///b"'),
+         ['path: "/a///b" has an empty segment, and slashes are merged first; write "/a/b"']),
+        (P + 'encoded_slash = "no"', ['encoded_slash: must be one of "refuse", "forward", not "no"']),
+        (P.replace('"/"', '"/a%2fb"') + 'clients = ["::1"]',
+         ['prefix: has an encoded slash, which the route refuses; write encoded_slash = "forward"']),
+        (R.replace('"/"', '"/a%2Fb"') + 'encoded_slash = "refuse"',
+         ['path: has an encoded slash, which the route refuses; write encoded_slash = "forward"']),
+        (R.replace('"/"', '"/a%2Fb"') + 'clients = ["::1"]\nencoded_slash = 1',
+         ["encoded_slash: must be a string, not 1"]),
         (R.replace('"/"', '"/%zz"'), ['path: "%" stands in no request as it is; write %25']),
         ("name = 'r'\nregex = '('\nupstream = 'any'", ["regex: missing ): ("]),
         (P + "hosts = []", ["hosts: must not be empty: leave the key out for any host"]),

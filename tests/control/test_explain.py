@@ -96,6 +96,20 @@ def test_the_method_counts() -> None:
     assert text.endswith("405: allowed: GET, HEAD")
 
 
+def test_a_path_is_told_in_the_form_that_selects_its_route() -> None:
+    explanation, text = asked("//%77s/voice-3/a%20b%2f")
+    assert explanation.lines[3] == "  matched as /ws/voice-3/a%20b%2F"
+    assert "captures   pod = voice-3, rest = /a%20b%2f" in text
+    assert "path       /a%20b%2f" in text
+    assert "matched as" not in asked("/ws/voice-3/a%20b")[1]
+
+
+def test_a_path_that_could_be_read_as_one_of_a_guarded_route() -> None:
+    explanation, _ = asked("/%2fstatus")
+    assert not explanation.found
+    assert explanation.lines[-1] == '400: decoded, the path would belong to route 2 "status"'
+
+
 def test_a_pod_that_is_none_is_told_with_the_route_that_wants_it() -> None:
     explanation, text = asked("/ws/10.0.0.1:80%3f/x")
     assert not explanation.found

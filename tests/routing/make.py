@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
+import string
 from typing import Literal
 
 from hypothesis import strategies as st
 
-from splicer.model import Deadlines, Respond, Route
+from splicer.model import Deadlines, Network, Respond, Route
+from splicer.routing.normal import normal_form
 from splicer.routing.pattern import compile_pattern
 from splicer.routing.template import parse_template
 
@@ -22,6 +25,8 @@ def make_route(
     index: int = 1,
     hosts: tuple[str, ...] = (),
     methods: tuple[str, ...] = (),
+    clients: tuple[Network, ...] | None = None,
+    encoded_slash: str = "forward",
     rewrite: str | None = None,
     strip_prefix: str | None = None,
 ) -> Route:
@@ -32,6 +37,8 @@ def make_route(
         deadlines=Deadlines(),
         hosts=hosts,
         methods=methods,
+        clients=clients,
+        encoded_slash=encoded_slash,
         respond=Respond(200),
         rewrite=None if rewrite is None else parse_template(rewrite),
         strip_prefix=strip_prefix,
@@ -60,11 +67,27 @@ def route_tables(draw: st.DrawFn) -> tuple[Route, ...]:
     )
 
 
+@st.composite
+def spelt(draw: st.DrawFn, path: str) -> str:
+    """Another spelling of a path, given in its normal form."""
+    return "".join([draw(_spellings(unit)) for unit in re.findall("%..|.", path)])
+
+
+def _spellings(unit: str) -> st.SearchStrategy[str]:
+    if unit == "/":
+        return st.sampled_from(["/", "//", "///"])
+    if unit[0] == "%":
+        return st.sampled_from([unit, unit.lower()])
+    if unit in string.ascii_letters + string.digits + "-._~":
+        return st.sampled_from([unit, f"%{ord(unit):02x}", f"%{ord(unit):02X}"])
+    return st.just(unit)
+
+
 EVERY_REQUEST = list(
     itertools.product(
         ["GET", "HEAD", "POST", "PUT"],
         ["a.x", "b.x:80", "A.X.", "c.a.x", "x", "y", ""],
-        ["/", "/a", "/a/", "/a/b", "/a/b/c", "/b", "/b/b", "/ab", "/c/b", "*", "", "//a", "a/b"],
+        ["/", "/a", "/a/", "/a/b", "/a/b/c", "/b", "/b/b", "/ab", "/c/b", "*", "", "//a", "a/b", "/%61"],
     )
 )
 REQUESTS = st.sampled_from(EVERY_REQUEST)
@@ -77,7 +100,7 @@ def naive_match(routes: tuple[Route, ...], method: str, host: str, path: str) ->
         hosts_match = not first.hosts or any(
             name == host or (host[0] == "*" and name.endswith(host[1:])) for host in first.hosts
         )
-        if first.pattern.match(path) is not None and hosts_match:
+        if first.pattern.match(normal_form(path)) is not None and hosts_match:
             break
     else:
         return None

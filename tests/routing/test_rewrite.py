@@ -18,6 +18,7 @@ def rewritten(rewrite: str, path: str = "/x", query: str | None = None, **captur
 
 
 def stripped(prefix: str, path: str, query: str | None = None) -> str:
+    """What is left of a path that has the prefix, in some spelling."""
     return target_path(Match(make_route(text=prefix, strip_prefix=prefix), {}), path, query)
 
 
@@ -48,7 +49,15 @@ def test_a_slash_is_put_before_if_it_is_missing(rest: str, target: str) -> None:
 
 @pytest.mark.parametrize(
     ("prefix", "path", "target"),
-    [("/api/", "/api/x", "/x"), ("/api", "/api/x", "/x"), ("/api", "/api", "/"), ("/api", "/apix%2F", "/x%2F")],
+    [
+        ("/api/", "/api/x", "/x"),
+        ("/api", "/api/x", "/x"),
+        ("/api", "/api", "/"),
+        ("/api", "/apix%2F", "/x%2F"),
+        ("/api/", "/%61p%69/%78", "/%78"),
+        ("/api/", "//api//x//y", "/x//y"),
+        ("/api", "/api//x", "//x"),
+    ],
 )
 def test_a_prefix_is_taken_off(prefix: str, path: str, target: str) -> None:
     assert stripped(prefix, path) == target
