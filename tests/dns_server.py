@@ -17,6 +17,7 @@ import socket
 import struct
 from collections import Counter
 from ipaddress import ip_address
+from typing import Any
 
 import dns.exception
 import dns.flags
@@ -36,15 +37,22 @@ class Misbehaviour:
     """What a server does instead of, or before, a good answer.
 
     `rcode`: answer this ("SERVFAIL", "REFUSED", "NXDOMAIN" ...) and nothing else. `silent`: don't answer.
-    `delay`: seconds before the answer. `truncated`: over UDP, only the TC bit. `garbage`: these bytes, after the
-    query's own id. `times`: for so many questions.
+    `delay`: seconds before the answer. `truncated`: over UDP, the TC bit and the first `kept` records. `tcp`: "closed"
+    at the question, or "silent". `garbage`: these bytes, after the query's own id. `no_edns`: to a question with an OPT
+    record this rcode, in a header without any section, or "silence". `alias_alone`: a CNAME without what it leads to.
+    `referral`: to other name servers, instead of an answer. `times`: for so many questions.
     """
 
     rcode: str | None = None
     silent: bool = False
     delay: float = 0.0
     truncated: bool = False
+    kept: int = 0
+    tcp: str | None = None
     garbage: bytes | None = None
+    no_edns: str | None = None
+    alias_alone: bool = False
+    referral: bool = False
     times: float = math.inf
 
 
@@ -94,20 +102,9 @@ class DnsServer:
         """From now on the name does not exist."""
         del self._records[_key(name)]
 
-    def misbehave(
-        self,
-        name: str = ANY,
-        kind: str = ANY,
-        *,
-        rcode: str | None = None,
-        silent: bool = False,
-        delay: float = 0.0,
-        truncated: bool = False,
-        garbage: bytes | None = None,
-        times: float = math.inf,
-    ) -> None:
+    def misbehave(self, name: str = ANY, kind: str = ANY, **how: Any) -> None:
         """Treat questions for a name and type ("A", "AAAA") so; the most exact rule counts. See `Misbehaviour`."""
-        self._moods[_key(name), kind] = Misbehaviour(rcode, silent, delay, truncated, garbage, times)
+        self._moods[_key(name), kind] = Misbehaviour(**how)
 
     def behave(self) -> None:
         """Forget every `misbehave`."""
@@ -140,6 +137,8 @@ class DnsServer:
                     self.tcp_queries += 1
                     answer = await self._answer(buffer[2 : 2 + size], over_udp=False)
                     buffer = buffer[2 + size :]
+                    if answer == b"":
+                        return
                     if answer is not None:
                         await stream.send_all(struct.pack("!H", len(answer)) + answer)
 
@@ -151,11 +150,24 @@ class DnsServer:
         mood = self._mood(name, kind)
         if mood.delay:
             await trio.sleep(mood.delay)
-        if mood.silent:
+        if mood.silent or (mood.tcp == "silent" and not over_udp):
             return None
+        if mood.tcp == "closed" and not over_udp:
+            return b""
+        if mood.no_edns == "silence" and query.edns >= 0:
+            return None
+        if mood.no_edns is not None and query.edns >= 0:
+            return wire[:2] + struct.pack("!5H", dns.flags.QR | dns.rcode.from_text(mood.no_edns), 0, 0, 0, 0)
         response = dns.message.make_response(query, recursion_available=True)
         if mood.truncated and over_udp:
+            self._fill(response, name, question.rdtype)
+            response.answer = _first(response.answer, mood.kept)
             response.flags |= dns.flags.TC
+        elif mood.referral:
+            response.flags &= ~dns.flags.RA
+            response.authority.append(dns.rrset.from_text(dns.name.root, 30, "IN", "NS", "elsewhere.example."))
+        elif mood.alias_alone:
+            response.answer += self._records.get(name, [])[:1]
         elif mood.garbage is not None:
             return wire[:2] + mood.garbage
         elif mood.rcode is not None:
@@ -206,6 +218,16 @@ async def _sockets(host: str, port: int) -> tuple[trio.socket.SocketType, trio.S
                 raise
         else:
             return udp, trio.SocketListener(tcp)
+
+
+def _first(rrsets: list[dns.rrset.RRset], count: int) -> list[dns.rrset.RRset]:
+    """The first so many records of an answer."""
+    kept = []
+    for rrset in rrsets:
+        if texts := [record.to_text() for record in rrset][:count]:
+            kept.append(dns.rrset.from_text_list(rrset.name, rrset.ttl, rrset.rdclass, rrset.rdtype, texts))
+            count -= len(texts)
+    return kept
 
 
 def _name(name: str) -> dns.name.Name:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -21,13 +21,19 @@ from dns.rdatatype import RdataType
 from splicer.errors import ResolveFailed, ResolveTimeout
 from splicer.model import authority
 
+_Server = tuple[str, int]
+_Response = dns.message.QueryMessage
+
 RESOLV_CONF = "/etc/resolv.conf"
 
-_TRIES = 2  # per silent server: UDP may lose one packet
+_TRIES = 2  # per server that is silent, for UDP may lose one packet, or fails (SERVFAIL), for that passes
 _PATIENCE = 2.0  # seconds for one try, however long the whole lookup may take
+_LAST_AFTER_SILENCE = 30.0  # seconds for which a server that was silent is asked after the others
 _MARGIN = 0.95  # of the lifetime: all tries end, and say which server did what, before the lookup itself is over
 _PAYLOAD = 1232  # bytes of UDP that no path fragments; a headless service of many pods fits without TCP (RFC 6891)
-_SOCKETS = 256  # questions at once: names come from clients, and descriptors are for calls
+_SOCKETS = 1024  # questions at once, for descriptors are for calls; unknown names take three quarters (net.resolve)
+_ALIASES = 8  # questions that a chain of aliases may cost
+_NO_EDNS = (dns.rcode.FORMERR, dns.rcode.NOTIMP)  # what a server says that doesn't know it (RFC 6891 §7)
 
 
 @frozen
@@ -46,6 +52,20 @@ class Records:
     exists: bool = True
 
 
+@frozen
+class _Said:
+    """What one server says; with `alias` it is about another name, and there may be more to ask."""
+
+    addresses: tuple[str, ...]
+    ttl: float
+    exists: bool = True
+    alias: dns.name.Name | None = None
+
+
+class _ServerFailed(ResolveFailed):
+    """SERVFAIL: it may do better the next time."""
+
+
 def system_nameservers() -> tuple[tuple[str, int], ...]:
     """The addresses and ports that resolv.conf(5) names; empty if it can't be used."""
     try:
@@ -57,23 +77,22 @@ def system_nameservers() -> tuple[tuple[str, int], ...]:
 
 
 class NameServers:
-    """The name servers, the one that answered last first.
+    """The name servers, in the order given (resolv.conf(5)), but those last that have been silent lately.
 
     Args:
         servers: numeric addresses and ports.
         lifetime: seconds that a question may take altogether; every server gets its share of it.
     """
 
-    def __init__(self, servers: Sequence[tuple[str, int]], lifetime: float) -> None:
-        self._servers = list(servers)
+    def __init__(self, servers: Sequence[_Server], lifetime: float) -> None:
+        self._servers = tuple(servers)
         self._patience = min(_PATIENCE, _MARGIN * lifetime / (_TRIES * max(1, len(servers))))
         self._backend = dns.asyncbackend.get_backend("trio")
         self._sockets = trio.CapacityLimiter(_SOCKETS)
+        self._silent_at: dict[_Server, float] = {}
 
     async def ask(self, name: str, kind: RdataType) -> Records:
-        """Ask one server after the other until one gives a usable answer.
-
-        A server that says SERVFAIL, REFUSED or nonsense is not asked again, a silent one once more.
+        """Ask one server after the other until one gives a usable answer, and about each alias that comes alone.
 
         Args:
             name: absolute, with or without the last dot.
@@ -81,7 +100,7 @@ class NameServers:
 
         Raises:
             ResolveTimeout: they were all silent.
-            ResolveFailed: none did; the message has each server's fault.
+            ResolveFailed: none did, and the message has each server's fault; or the aliases have no end.
         """
         try:
             question = dns.name.from_text(name)
@@ -89,49 +108,88 @@ class NameServers:
             return Records((), 0.0, exists=False)  # a label over 63 bytes, a name over 255: nobody can own it
         if not self._servers:
             raise ResolveFailed(f"no name server: [resolver] nameservers is empty and {RESOLV_CONF} names none")
-        faults = []
+        ttl = math.inf
+        for _ in range(_ALIASES):
+            said = await self._ask(question, kind)
+            ttl = min(ttl, said.ttl)
+            if said.alias is None:
+                return Records(said.addresses, ttl, said.exists)
+            question = said.alias
+        raise ResolveFailed(f"{name} {kind.name}: no end of aliases after {_ALIASES} questions")
+
+    async def _ask(self, question: dns.name.Name, kind: RdataType) -> _Said:
+        """Two rounds: who is silent or fails in the first is asked once more, who declines or talks nonsense is not.
+
+        The second goes without EDNS, which some servers, and firewalls before them, take for a fault of some kind.
+        """
+        faults: list[str] = []
         failure: type[ResolveFailed] = ResolveTimeout
-        queue = deque(self._servers * _TRIES)
-        while queue:
-            server = queue.popleft()
-            try:
-                records = await self._exchange(server, question, kind)
-            except trio.TooSlowError:
-                faults.append(f"{authority(*server)} is silent")
-            except Exception as error:  # noqa: BLE001  # whatever a server provokes, the next one may do better
-                failure = ResolveFailed
-                faults.append(f"{authority(*server)}: {error}")
-                queue = deque(other for other in queue if other != server)
-            else:
-                self._prefer(server)
-                return records
+        left = self._in_order()
+        for edns in (True, False):
+            for server in tuple(left):
+                try:
+                    return await self._exchange(server, question, kind, edns=edns)
+                except trio.TooSlowError:
+                    self._silent_at[server] = trio.current_time()
+                    faults.append(f"{authority(*server)} is silent")
+                except Exception as error:  # noqa: BLE001  # whatever a server provokes, the next one may do better
+                    failure = ResolveFailed
+                    faults.append(f"{authority(*server)}: {error}")
+                    if not isinstance(error, _ServerFailed):
+                        left.remove(server)
+        name = question.to_text(omit_final_dot=True)
         raise failure(f"{name} {kind.name}: {', '.join(dict.fromkeys(faults))}")
 
-    async def _exchange(self, server: tuple[str, int], question: dns.name.Name, kind: RdataType) -> Records:
-        """UDP, and TCP when the answer is truncated (RFC 7766 §5)."""
-        query = dns.message.make_query(question, kind, use_edns=0, payload=_PAYLOAD)
+    def _in_order(self) -> list[_Server]:
+        since = trio.current_time() - _LAST_AFTER_SILENCE
+        return sorted(self._servers, key=lambda server: self._silent_at.get(server, -math.inf) > since)
+
+    async def _exchange(self, server: _Server, question: dns.name.Name, kind: RdataType, *, edns: bool) -> _Said:
         async with self._sockets:
             with trio.fail_after(self._patience):
-                response, _ = await dns.asyncquery.udp_with_fallback(
-                    query,
-                    server[0],
-                    port=server[1],
-                    ignore_unexpected=True,
-                    ignore_errors=True,
-                    backend=self._backend,
-                )
-        return _records(cast("dns.message.QueryMessage", response))  # it answers our query, so it is one
+                response = await self._send(server, question, kind, edns=edns)
+                if edns and response.rcode() in _NO_EDNS:
+                    response = await self._send(server, question, kind, edns=False)
+        return _read(response)
 
-    def _prefer(self, server: tuple[str, int]) -> None:
-        if self._servers[0] != server:
-            self._servers.remove(server)
-            self._servers.insert(0, server)
+    async def _send(self, server: _Server, question: dns.name.Name, kind: RdataType, *, edns: bool) -> _Response:
+        """UDP, and TCP when the answer is truncated (RFC 7766 §5); where TCP fails, a part of the addresses will do."""
+        query = dns.message.make_query(question, kind, use_edns=0 if edns else False, payload=_PAYLOAD)
+        host, port = server
+        try:
+            response = await dns.asyncquery.udp(
+                query,
+                host,
+                port=port,
+                ignore_unexpected=True,
+                raise_on_truncation=True,
+                ignore_errors=True,
+                backend=self._backend,
+            )
+            return cast("_Response", response)  # it answers our query, so it is one
+        except dns.message.Truncated as truncated:
+            part = cast("_Response", truncated.kwargs["message"])
+        try:
+            with trio.fail_after(self._patience / 2):
+                return cast("_Response", await dns.asyncquery.tcp(query, host, port=port, backend=self._backend))
+        except Exception:
+            if not _read(part).addresses:
+                raise
+            return part
 
 
-def _records(response: dns.message.QueryMessage) -> Records:
+def _read(response: _Response) -> _Said:
     rcode = response.rcode()
+    if rcode == dns.rcode.SERVFAIL:
+        raise _ServerFailed("SERVFAIL")
     if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
         raise ResolveFailed(dns.rcode.to_text(rcode))
     chain = response.resolve_chaining()
     addresses = tuple(record.to_text() for record in chain.answer or ())
-    return Records(addresses, float(chain.minimum_ttl), exists=rcode == dns.rcode.NOERROR)
+    if rcode == dns.rcode.NXDOMAIN or addresses:
+        return _Said(addresses, float(chain.minimum_ttl), exists=rcode == dns.rcode.NOERROR)
+    if chain.cnames:
+        return _Said((), float(min(alias.ttl for alias in chain.cnames)), alias=chain.canonical_name)
+    if {rrset.rdtype for rrset in response.authority} == {RdataType.NS}:  # a referral (RFC 2308 §2.2)
+        raise ResolveFailed("it refers to other name servers, and we need one that asks them")
+    return _Said((), float(chain.minimum_ttl))

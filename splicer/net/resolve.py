@@ -19,6 +19,9 @@ from splicer.net.families import Ask, ask_families
 
 REFRESH_INTERVAL = 0.25  # seconds: a storm of failed connects must not become a storm of questions
 STALE_PATIENCE = 0.25  # seconds that a caller waits for servers that failed the last time (RFC 8767 §5)
+UNHURRIED = 128  # lookups at once, of names without an earlier answer, that get all their time
+HURRIED = 256  # more of them at once
+HURRY = 0.5  # seconds for each of these
 
 _STOPPED = "the resolver has stopped"
 _LONGEST_LOOKUP = 30.0  # seconds; with `deadlines.resolve` "never", lookups that nobody awaits must still end
@@ -99,6 +102,9 @@ class Resolver:
     An answer is cached for min(TTL, `max_ttl`), "no such name" briefly; while the name servers fail, the last good
     answer is served. A name has one lookup in flight at most, and it belongs to the nursery, not to who asked first.
 
+    Invariant: names that clients make up hold up no other. Lookups of names without an earlier answer are bounded in
+    number, and beyond `UNHURRIED` in time too: name servers that know a name say so soon. Others wait for no place.
+
     Args:
         settings: the ``[resolver]`` table.
         nursery: where lookups run.
@@ -125,6 +131,8 @@ class Resolver:
         self._hosts = {_absolute(name): Answer(addresses, fresh=True) for name, addresses in settings.hosts.items()}
         self._cache = Cache(settings.max_ttl)
         self._flights: dict[str, _Flight] = {}
+        self._unhurried = trio.CapacityLimiter(UNHURRIED)
+        self._hurried = trio.CapacityLimiter(HURRIED)
 
     def cached(self, name: str) -> Answer | None:
         """The answer that is at hand; None: `resolve` must be awaited."""
@@ -208,7 +216,7 @@ class Resolver:
         self.counters.count("queries")
         try:
             with trio.fail_after(self._lifetime):
-                records = await ask_families(name, self._kinds, self._ask)
+                records = await self._ask_in_turn(name)
             flight.outcome = self._learn(name, records)
         except trio.TooSlowError:
             flight.outcome = self._failed(name, ResolveTimeout(f"{name}: no answer within {self._lifetime:g} s"))
@@ -219,6 +227,17 @@ class Resolver:
         finally:
             del self._flights[name]
             flight.done.set()
+
+    async def _ask_in_turn(self, name: str) -> Records:
+        if self._cache.good(name) is not None:
+            return await ask_families(name, self._kinds, self._ask)
+        if self._unhurried.available_tokens:
+            async with self._unhurried:
+                return await ask_families(name, self._kinds, self._ask)
+        async with self._hurried:
+            with trio.move_on_after(HURRY):
+                return await ask_families(name, self._kinds, self._ask)
+        raise ResolveTimeout(f"{name}: no answer within {HURRY:g} s, amid many other unknown names")
 
     def _learn(self, name: str, records: Records) -> Answer | NameNotFound:
         now = trio.current_time()

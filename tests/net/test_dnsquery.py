@@ -63,6 +63,32 @@ async def test_what_can_be_no_name_is_not_asked(server: DnsServer, name: str) ->
     assert server.count() == 0
 
 
+async def test_an_alias_that_comes_alone_is_asked_on(server: DnsServer) -> None:
+    server.alias("any.example", "middle.example", ttl=60)
+    server.alias("middle.example", POD, ttl=3)
+    server.set(POD, "127.0.0.10", ttl=30)
+    server.misbehave(alias_alone=True)
+    assert await servers(server).ask("any.example", RdataType.A) == Records(("127.0.0.10",), 3.0)
+    assert [server.count(name, "A") for name in ("any.example", "middle.example", POD)] == [1, 1, 1]
+
+
+async def test_an_alias_of_a_name_that_is_gone(server: DnsServer) -> None:
+    server.negative_ttl = 4
+    server.alias("any.example", POD, ttl=60)
+    server.misbehave("any.example", alias_alone=True)
+    assert await servers(server).ask("any.example", RdataType.A) == Records((), 4.0, exists=False)
+
+
+@pytest.mark.parametrize("target", ["any.example", "other.example"])
+async def test_aliases_that_lead_in_a_circle_end(server: DnsServer, target: str) -> None:
+    server.alias("any.example", target)
+    server.alias("other.example", "any.example")
+    server.misbehave(alias_alone=True)
+    with pytest.raises(ResolveFailed, match=r"any\.example A: .*(aliases|CNAME chain)"):
+        await servers(server).ask("any.example", RdataType.A)
+    assert server.count() <= 10
+
+
 async def test_a_truncated_answer_is_asked_for_over_tcp(server: DnsServer) -> None:
     server.set(POD, "127.0.0.10")
     server.misbehave(truncated=True)
@@ -91,6 +117,17 @@ async def test_a_silent_first_server_leaves_time_for_the_second_which_is_then_as
     assert (server.count(), second.count()) == (1, 2)
 
 
+async def test_the_order_is_the_files_again_after_a_while(
+    server: DnsServer, second: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dnsquery, "_LAST_AFTER_SILENCE", 0.0)
+    server.set(POD, "127.0.0.10")
+    server.misbehave(silent=True, times=1)
+    asked = servers(server, second, lifetime=SHORT)
+    assert (await asked.ask(POD, RdataType.A)).exists is False
+    assert (await asked.ask(POD, RdataType.A)).addresses == ("127.0.0.10",)
+
+
 async def test_a_server_that_is_gone(server: DnsServer, second: DnsServer) -> None:
     second.set(POD, "127.0.0.10")
     asked = servers(server, second, lifetime=SHORT)
@@ -106,14 +143,74 @@ async def test_a_lost_packet_is_sent_again(server: DnsServer) -> None:
     assert server.count() == 2
 
 
-@pytest.mark.parametrize("rcode", ["SERVFAIL", "REFUSED", "NOTIMP", "FORMERR"])
+@pytest.mark.parametrize("tcp", ["closed", "silent"])
+async def test_without_tcp_a_truncated_answer_is_taken_for_what_it_has(server: DnsServer, tcp: str) -> None:
+    server.set(POD, "127.0.0.10", "127.0.0.11", "127.0.0.12", ttl=7)
+    server.misbehave(truncated=True, kept=2, tcp=tcp)
+    asked = servers(server, lifetime=SHORT)
+    assert await asked.ask(POD, RdataType.A) == Records(("127.0.0.10", "127.0.0.11"), 7.0)
+    assert server.tcp_queries == 1
+
+
+async def test_without_tcp_a_truncated_answer_without_addresses_is_none(server: DnsServer, second: DnsServer) -> None:
+    server.set(POD, "127.0.0.10")
+    second.set(POD, "127.0.0.11")
+    server.misbehave(truncated=True, tcp="closed")
+    assert (await servers(server, second).ask(POD, RdataType.A)).addresses == ("127.0.0.11",)
+    with pytest.raises(ResolveFailed):
+        await servers(server).ask(POD, RdataType.A)
+
+
+@pytest.mark.parametrize("rcode", ["FORMERR", "NOTIMP"])
+async def test_a_server_that_knows_no_edns_is_asked_without(server: DnsServer, rcode: str) -> None:
+    server.set(POD, "127.0.0.10")
+    server.misbehave(no_edns=rcode)
+    assert (await servers(server).ask(POD, RdataType.A)).addresses == ("127.0.0.10",)
+    assert server.count() == 2
+
+
+async def test_a_server_that_is_silent_to_edns_is_asked_without(server: DnsServer) -> None:
+    server.set(POD, "127.0.0.10")
+    server.misbehave(no_edns="silence")
+    assert (await servers(server, lifetime=SHORT).ask(POD, RdataType.A)).addresses == ("127.0.0.10",)
+    assert server.count() == 2
+
+
+async def test_a_server_that_fails_once_is_asked_once_more(server: DnsServer) -> None:
+    server.set(POD, "127.0.0.10")
+    server.misbehave(rcode="SERVFAIL", times=1)
+    assert (await servers(server, lifetime=SHORT).ask(POD, RdataType.A)).addresses == ("127.0.0.10",)
+    assert server.count() == 2
+
+
+async def test_a_server_that_fails_is_asked_again_only_after_the_others(server: DnsServer, second: DnsServer) -> None:
+    server.misbehave(rcode="SERVFAIL")
+    second.set(POD, "127.0.0.10")
+    assert (await servers(server, second).ask(POD, RdataType.A)).addresses == ("127.0.0.10",)
+    assert server.count() == 1
+    with pytest.raises(ResolveFailed, match=rf"pod-0.example A: 127.0.0.1:{server.port}: SERVFAIL$"):
+        await servers(server).ask(POD, RdataType.A)
+    assert server.count() == 3
+
+
+async def test_a_server_that_only_refers_to_others_is_no_answer(server: DnsServer, second: DnsServer) -> None:
+    server.misbehave(referral=True)
+    second.set(POD, "127.0.0.10")
+    assert (await servers(server, second).ask(POD, RdataType.A)).addresses == ("127.0.0.10",)
+    with pytest.raises(ResolveFailed, match="refers to other name servers"):
+        await servers(server).ask(POD, RdataType.A)
+
+
+@pytest.mark.parametrize("rcode", ["REFUSED", "NOTIMP", "FORMERR"])
 async def test_a_server_that_declines_is_not_asked_again(server: DnsServer, second: DnsServer, rcode: str) -> None:
     server.misbehave(rcode=rcode)
     second.set(POD, "127.0.0.10")
     assert (await servers(server, second).ask(POD, RdataType.A)).addresses == ("127.0.0.10",)
+    asked = server.count()
     with pytest.raises(ResolveFailed, match=rf"pod-0.example A: 127.0.0.1:{server.port}: {rcode}$"):
         await servers(server).ask(POD, RdataType.A)
-    assert server.count() == 2
+    assert server.count() == 2 * asked
+    assert asked == (1 if rcode == "REFUSED" else 2)  # with EDNS, and without
 
 
 async def test_when_all_fail_the_message_has_each_ones_fault(server: DnsServer, second: DnsServer) -> None:
@@ -124,7 +221,7 @@ async def test_when_all_fail_the_message_has_each_ones_fault(server: DnsServer, 
     silent, failing = f"127.0.0.1:{server.port}", f"127.0.0.2:{second.port}"
     assert type(failure.value) is ResolveFailed
     assert str(failure.value) == f"pod-0.example A: {silent} is silent, {failing}: SERVFAIL"
-    assert (server.count(), second.count()) == (2, 1)
+    assert (server.count(), second.count()) == (2, 2)
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\x00", b"\x81\x80" + b"\xff" * 40])

@@ -130,7 +130,7 @@ async def test_the_last_good_answer_when_the_servers_decline(
     assert await resolver.resolve(POD) == Answer(("127.0.0.10",), fresh=False)
     assert resolver.cached(POD) == Answer(("127.0.0.10",), fresh=False)
     assert await resolver.resolve(POD, refresh=True) == Answer(("127.0.0.10",), fresh=False)
-    assert server.count(POD, "A") == 2
+    assert server.count(POD, "A") == (3 if rcode == "SERVFAIL" else 2)  # that may pass, so it is asked once more
     assert (resolver.counters.failures, resolver.counters.stale_answers) == (1, 3)
     with pytest.raises(ResolveFailed, match=rcode):
         await resolver.resolve("other.example")

@@ -15,7 +15,7 @@ from splicer.errors import NameNotFound, ResolveFailed, ResolveTimeout
 from splicer.net import cache
 from splicer.net.cache import FAILURE_TTL, NEGATIVE_TTL, RETRY_INTERVAL
 from splicer.net.dnsquery import Records
-from splicer.net.resolve import REFRESH_INTERVAL, STALE_PATIENCE, Answer, Resolver
+from splicer.net.resolve import HURRIED, HURRY, REFRESH_INTERVAL, STALE_PATIENCE, UNHURRIED, Answer, Resolver
 
 POD = "pod-0.example"
 LIFETIME = 2.0
@@ -287,6 +287,71 @@ async def test_a_bug_fails_the_name_and_not_the_worker(
         await resolver.resolve(POD)
     servers.set("10.0.0.1")
     assert (await resolver.resolve("pod-1.example")).addresses[0] == "10.0.0.1"
+
+
+@define
+class Flood:
+    """Answer for the names that exist after a moment; say nothing about any other."""
+
+    real: dict[str, str] = field(factory=dict)
+    waiting: int = 0
+    most: int = 0
+
+    async def ask(self, name: str, kind: RdataType) -> Records:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        try:
+            await trio.sleep(MOMENT if name in self.real else 3600.0)
+        finally:
+            self.waiting -= 1
+        return Records((self.real[name],), 5.0)
+
+    async def start(self, nursery: trio.Nursery, resolver: Resolver, names: int) -> None:
+        """A client asks for names that it makes up."""
+
+        async def one(name: str) -> None:
+            with pytest.raises(ResolveFailed):
+                await resolver.resolve(name)
+
+        for number in range(names):
+            nursery.start_soon(one, f"invented-{number}.example")
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_lookups_of_unknown_names_are_bounded(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    flood = Flood()
+    resolver = Resolver(Options(), nursery=nursery, lifetime=LIFETIME, ask=flood.ask)
+    async with trio.open_nursery() as clients:
+        await flood.start(clients, resolver, 3 * (UNHURRIED + HURRIED))
+    assert flood.most == UNHURRIED + HURRIED
+
+
+async def test_invented_names_don_t_hold_up_those_that_exist(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    flood = Flood({"new.example": "10.0.0.1", "old.example": "10.0.0.2"})
+    resolver = Resolver(Options(), nursery=nursery, lifetime=LIFETIME, ask=flood.ask)
+    await resolver.resolve("old.example")
+    await trio.sleep(6.0)  # it has grown old
+    async with trio.open_nursery() as clients:
+        await flood.start(clients, resolver, UNHURRIED + HURRIED)
+        began = trio.current_time()
+        assert await resolver.resolve("old.example") == fresh("10.0.0.2")
+        assert trio.current_time() - began == pytest.approx(MOMENT)
+        assert await resolver.resolve("new.example") == fresh("10.0.0.1")
+        assert trio.current_time() - began == pytest.approx(HURRY + MOMENT)
+
+
+async def test_many_new_names_that_exist_are_all_found(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    flood = Flood({f"pod-{number}.example": "10.0.0.1" for number in range(5 * (UNHURRIED + HURRIED))})
+    resolver = Resolver(Options(), nursery=nursery, lifetime=LIFETIME, ask=flood.ask)
+    found = []
+
+    async def call(name: str) -> None:
+        found.append(await resolver.resolve(name))
+
+    async with trio.open_nursery() as clients:
+        for name in flood.real:
+            clients.start_soon(call, name)
+    assert found == [fresh("10.0.0.1")] * len(flood.real)
 
 
 async def test_when_the_resolver_stops_everybody_wakes(servers: Servers, autojump_clock: MockClock) -> None:
