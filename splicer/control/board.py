@@ -6,8 +6,9 @@ A row belongs to one process at a time, and only its owner writes it; the superv
 from __future__ import annotations
 
 import mmap
-import os
 from enum import IntEnum
+
+from splicer.vault.memory import sealed_memory
 
 ROWS = 256
 _COLUMNS = 16
@@ -48,8 +49,7 @@ class Board:
 
     def __init__(self, fd: int | None = None) -> None:
         if fd is None:
-            fd = os.memfd_create("splicer-board", os.MFD_CLOEXEC)
-            os.ftruncate(fd, _BYTES)
+            fd = sealed_memory("splicer-board", _BYTES)
         self.fd = fd
         self._words = memoryview(mmap.mmap(fd, _BYTES)).cast("q")
 

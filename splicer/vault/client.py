@@ -19,6 +19,7 @@ import trio
 from attrs import frozen
 
 from splicer.vault import protocol
+from splicer.vault.held import is_stream
 from splicer.vault.journal import PLACES, Journal
 from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolError
 
@@ -80,7 +81,7 @@ class VaultLink:
         sock: a connection to it, or None.
         path: of its socket, when it is a process of its own that may go and come back; None: once gone, it is gone.
         adopt: gets each tunnel that the vault hands over; it must not block.
-        told: is told "vault_connected", "vault_lost" or "vault_refused".
+        told: is told "vault_connected", "vault_lost", "vault_refused" or "adoption_failed".
         version: that the vault speaks.
     """
 
@@ -431,19 +432,26 @@ class VaultLink:
         if message.kind == Kind.RETURN:
             self._full_until = trio.current_time() + _FULL
             self._returned.add(message.number)
-        if message.kind != Kind.TUNNEL or len(message.fds) < 2:
+        if message.kind != Kind.TUNNEL:
             message.close()
             return
-        client, pod, *pipes = message.fds
-        directions = [way for way in (TO_POD, TO_CLIENT) if message.flags & protocol.parked(way)]
-        adopted = Adopted(
-            message.number,
-            message.quantity,
-            message.payload,
-            socket.socket(fileno=client),
-            socket.socket(fileno=pod),
-            dict(zip(directions, pipes, strict=True)),
-        )
-        for sock in (adopted.client, adopted.pod):
-            sock.setblocking(False)
+        try:
+            adopted = _adopted(message)
+        except (OSError, ValueError):  # it is nothing that anybody can go on with
+            message.close()
+            self._told("adoption_failed")
+            self.release(message.number)
+            return
         self._adopt(adopted)
+
+
+def _adopted(message: Message) -> Adopted:
+    client, pod, *pipes = message.fds
+    directions = [way for way in (TO_POD, TO_CLIENT) if message.flags & protocol.parked(way)]
+    left = dict(zip(directions, pipes, strict=True))
+    if not all(map(is_stream, (client, pod))):
+        raise ValueError("no connection")
+    sockets = socket.socket(fileno=client), socket.socket(fileno=pod)
+    for sock in sockets:
+        sock.setblocking(False)
+    return Adopted(message.number, message.quantity, message.payload, *sockets, left)

@@ -9,7 +9,7 @@ from typing import Any
 
 from splicer.vault.held import Channel, Held
 from splicer.vault.holder import Holder
-from splicer.vault.journal import Journal
+from splicer.vault.journal import JournalReader
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _restore_channel(holder: Holder, state: ChannelState) -> Channel:
     channel = holder.attach(socket.socket(fileno=state.fd))
     channel.version, channel.slot = state.version, state.slot
     channel.pipes = state.pipes
-    channel.journal = Journal(state.journal) if state.journal >= 0 else None
+    channel.journal = JournalReader(state.journal) if state.journal >= 0 else None
     if state.serves:
         holder.serving[channel.slot] = channel
     return channel

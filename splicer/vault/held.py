@@ -6,12 +6,13 @@ import array
 import fcntl
 import os
 import socket
+import stat
 import termios
 from collections import deque
 from contextlib import suppress
 
 from splicer.vault import protocol
-from splicer.vault.journal import Journal
+from splicer.vault.journal import JournalReader
 from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind
 
 
@@ -34,7 +35,8 @@ class Held:
     def close(self) -> None:
         """Let go of its descriptors."""
         for fd in (self.client, self.pod, *self.pipes.values()):
-            os.close(fd)
+            with suppress(OSError):  # the others are to be closed all the same
+                os.close(fd)
 
     # Somebody else may still hold a duplicate: close(2) alone would send nothing.
     def shut(self) -> None:
@@ -63,7 +65,7 @@ class Channel:
         self.supervises = False
         self.version = protocol.VERSION  # that it speaks
         self.slot = 0  # that it serves; 0: none
-        self.journal: Journal | None = None
+        self.journal: JournalReader | None = None
         self.pipes: dict[int, int] = {}  # place in the journal → read end
         self.keys: dict[int, None] = {}  # of the tunnels that it owns, in the order in which it got them
         self.outbox: deque[Held | tuple[bytes, tuple[int, ...]]] = deque()
@@ -79,7 +81,34 @@ class Channel:
 
 
 def unread(pipe: int) -> int:
-    """How many bytes wait in a pipe (FIONREAD, ioctl_pipe(2))."""
+    """How many bytes wait in a pipe (FIONREAD, ioctl_pipe(2)); what is no pipe holds none."""
     answer = array.array("i", [0])
-    fcntl.ioctl(pipe, termios.FIONREAD, answer)
+    with suppress(OSError):
+        fcntl.ioctl(pipe, termios.FIONREAD, answer)
     return answer[0]
+
+
+# ---- what came from another process may be anything ----
+
+
+def is_pipe(fd: int) -> bool:
+    """Whether a descriptor is a pipe's."""
+    return stat.S_ISFIFO(os.fstat(fd).st_mode)
+
+
+def is_stream(fd: int, *, listens: bool = False) -> bool:
+    """Whether a descriptor is a stream socket's: a connection, which its peer may have reset by now, or a listener.
+
+    Args:
+        fd: it stays open.
+        listens: a listener is wanted.
+    """
+    try:
+        sock = socket.socket(fileno=fd)
+    except OSError:
+        return False
+    try:
+        stream = sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
+        return stream and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) is listens
+    finally:
+        sock.detach()

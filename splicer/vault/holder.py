@@ -16,15 +16,14 @@ import os
 import resource
 import selectors
 import socket
-import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
 from splicer.vault import protocol
-from splicer.vault.held import Channel, Held, unread
-from splicer.vault.journal import PLACES, Journal
+from splicer.vault.held import Channel, Held, is_pipe, is_stream, unread
+from splicer.vault.journal import PLACES, JournalReader
 from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolError
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -120,9 +119,9 @@ class Holder:
             message.close()
             self._log("vault_refuses", level="error", version=message.version, understood=protocol.VERSION)
             self._post(channel, protocol.pack(Kind.REFUSED))
-        elif len(fds) != _descriptors(message):
+        elif len(fds) != _descriptors(message) or not _are_fit(message):
             message.close()
-            self._log("vault_message_lost", level="error", error=f"kind {kind} with {len(fds)} descriptors")
+            self._log("vault_message_lost", level="error", error=f"kind {kind} with {len(fds)} unfit descriptors")
         elif kind == Kind.TUNNEL:
             self._take(channel, message)
         elif kind == Kind.RELEASE:
@@ -132,7 +131,7 @@ class Holder:
                     self._forget(held)
         elif kind == Kind.RETURN:
             self._take_back(channel, number)
-        elif kind == Kind.PIPE and number < PLACES and stat.S_ISFIFO(os.fstat(fds[0]).st_mode):
+        elif kind == Kind.PIPE and number < PLACES:
             self._drop(channel, number, 0)
             channel.pipes[number] = fds[0]
             self._hold_once(channel, number)
@@ -176,7 +175,7 @@ class Holder:
 
     def _open_journal(self, channel: Channel, fd: int) -> None:
         try:
-            channel.journal = Journal(fd)
+            channel.journal = JournalReader(fd)
         except (OSError, ValueError) as error:
             self._log("vault_message_lost", level="error", error=f"no journal: {error}")
 
@@ -199,7 +198,7 @@ class Holder:
 
     # An inherited pipe has become one of its new worker's own, and is in that one's journal.
     def _hold_once(self, channel: Channel, place: int) -> None:
-        word = channel.journal.words[place] if channel.journal is not None else 0
+        word = channel.journal.word(place) if channel.journal is not None else 0
         held = self.tunnels.get(word & ~1)
         older = held.pipes.get(word & 1) if held is not None and held.owner is channel else None
         if held is not None and older is not None and os.path.sameopenfile(older, channel.pipes[place]):
@@ -243,6 +242,12 @@ class Holder:
         self.inherited.pop(held.key, None)
         held.close()
 
+    def _give_up(self, item: Held | tuple[bytes, tuple[int, ...]], error: OSError) -> None:
+        self._log("vault_tunnel_unfit", level="error", error=error.strerror, tunnel=isinstance(item, Held))
+        if isinstance(item, Held):
+            item.shut()
+            self._forget(item)
+
     # All that the worker said has been read; now the journal says whose the bytes in its pipes are.
     def _lost(self, channel: Channel) -> None:
         self._selector.unregister(channel.sock)
@@ -263,7 +268,7 @@ class Holder:
         journal = channel.journal
         dirty = 0
         for place, fd in channel.pipes.items():
-            dirty += self._leave(channel, fd, journal.words[place] if journal is not None else 0)
+            dirty += self._leave(channel, fd, journal.word(place) if journal is not None else 0)
         channel.pipes.clear()
         if journal is not None:
             journal.close()
@@ -311,17 +316,36 @@ class Holder:
         channel.outbox.append((data, fds))
         self._flush(channel)
 
-    # What is queued is sent as it is when its turn comes. A broken channel keeps it: its end is about to be read.
+    # What is queued is sent as it is when its turn comes. A broken channel keeps it: its end is about to be read. What
+    # can't be sent for any other reason must not keep what is behind it.
     def _flush(self, channel: Channel) -> None:
         outbox = channel.outbox
-        with suppress(OSError):
+        with suppress(BlockingIOError, ConnectionError):
             while outbox:
-                data, fds = outbox[0].message(channel.version) if isinstance(outbox[0], Held) else outbox[0]
-                protocol.send(channel.sock, data, fds)
+                item = outbox[0]
+                try:
+                    data, fds = item.message(channel.version) if isinstance(item, Held) else item
+                    protocol.send(channel.sock, data, fds)
+                except (BlockingIOError, ConnectionError):
+                    raise
+                except OSError as error:
+                    self._give_up(item, error)
                 outbox.popleft()
         wanted = _READ | _WRITE if outbox else _READ
         if self._selector.get_key(channel.sock).events != wanted:
             self._selector.modify(channel.sock, wanted, partial(self._ready, channel))
+
+
+def _are_fit(message: Message) -> bool:
+    fds = message.fds
+    match message.kind:
+        case Kind.TUNNEL:
+            return all(map(is_stream, fds[:2])) and all(map(is_pipe, fds[2:]))
+        case Kind.PIPE:
+            return all(map(is_pipe, fds))
+        case Kind.LISTENERS:
+            return all(is_stream(fd, listens=True) for fd in fds)
+    return True
 
 
 def _descriptors(message: Message) -> int:

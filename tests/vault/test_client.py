@@ -156,7 +156,7 @@ async def test_the_journal_is_shared(rig: Rig) -> None:
         linked.link.words[9] = 77
         journal = rig.holder.channels[0].journal
         assert journal is not None
-        assert journal.words[9] == 77
+        assert journal.word(9) == 77
 
 
 @asynccontextmanager
@@ -519,6 +519,28 @@ async def test_a_tunnel_is_adopted_with_its_pipes(rig: Rig, ways: list[int]) -> 
         assert not adopted.client.getblocking()
         adopted.client.send(b"to the client")
         assert tunnel.client.recv(99) == b"to the client"
+
+
+# It must not end the worker, whose other calls would move to the next one, which would be handed the same again.
+async def test_what_is_no_tunnel_is_given_up_and_costs_no_other(rig: Rig) -> None:
+    tunnel, null = rig.tunnel(), os.open(os.devnull, os.O_RDWR)
+    async with _both() as (linked, vault):
+        fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno()
+        for key, given, flags in (
+            (2, (fds[0], null), 0),
+            (4, (null, fds[1]), 0),
+            (6, fds[:1], 0),
+            (8, fds, protocol.parked(TO_CLIENT)),
+            (10, fds, 0),
+        ):
+            protocol.send(vault.sock, protocol.pack(Kind.TUNNEL, key, flags=flags), given)
+        os.close(null)
+        await wait_all_tasks_blocked()
+        assert [adopted.key for adopted in linked.adopted] == [10]
+        assert linked.told == ["vault_connected", *["adoption_failed"] * 4]
+        linked.link.finish()
+        message = vault.hear()
+        assert {message.number, *protocol.keys(message.payload)} == {2, 4, 6, 8}
 
 
 async def test_many_adoptions_leave_others_their_turn(rig: Rig) -> None:

@@ -25,9 +25,6 @@ def _exec(rig: Rig) -> list[int]:
     for channel in rig.holder.channels:
         rig.selector.unregister(channel.sock)
         channel.sock.detach()
-        if channel.journal is not None:
-            channel.journal.words.release()
-            channel.journal._map.close()
     rig.holder = Holder(rig.selector, rig.holder._log)
     restore(rig.holder, state)
     rig.hear()

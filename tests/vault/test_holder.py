@@ -714,6 +714,92 @@ def test_a_place_beyond_the_journal_costs_the_holder_nothing(rig: Rig) -> None:
     assert not pipe.is_held()
 
 
+# ---- descriptors of another type than their place wants ----
+
+
+def _odd(kind: str) -> int:
+    """A descriptor that is no connection."""
+    match kind:
+        case "null":
+            return os.open(os.devnull, os.O_RDWR)
+        case "datagrams":
+            return socket.socket(socket.AF_INET, socket.SOCK_DGRAM).detach()
+        case "listener":
+            sock = socket.socket()
+            sock.listen()
+            return sock.detach()
+        case _:
+            read, write = os.pipe()
+            os.close(write)
+            return read
+
+
+@pytest.mark.parametrize("kind", ["null", "datagrams", "listener", "pipe"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_tunnel_of_what_is_no_connection_is_not_taken(rig: Rig, kind: str, place: int) -> None:
+    worker, good = rig.talker(1), rig.tunnel(2)
+    worker.tunnel(good)
+    before = open_descriptors()
+    with socket.socket() as sock:
+        fds = [sock.fileno(), sock.fileno()]
+        fds[place] = _odd(kind)
+        worker.say(Kind.TUNNEL, 4, b"", tuple(fds))
+        os.close(fds[place])
+    rig.hear()
+    assert list(rig.holder.tunnels) == [2]
+    assert len(open_descriptors() - before) == 2  # the good one's
+    assert "vault_message_lost" in rig.logged
+    worker.close()
+    rig.hear()
+    _close(rig.talker(1).adopt())
+
+
+@pytest.mark.parametrize("kind", ["null", "datagrams"])
+def test_a_tunnel_with_a_pipe_that_is_none_is_not_taken(rig: Rig, kind: str) -> None:
+    worker, tunnel, odd = rig.talker(1), rig.tunnel(), _odd(kind)
+    fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno(), odd
+    worker.say(Kind.TUNNEL, tunnel.key, b"", fds, flags=protocol.parked(TO_POD))
+    os.close(odd)
+    rig.hear()
+    assert not rig.holder.tunnels
+
+
+@pytest.mark.parametrize("kind", ["null", "datagrams"])
+def test_a_listener_that_is_none_is_not_kept(rig: Rig, kind: str) -> None:
+    supervisor, odd = rig.talker(), _odd(kind)
+    supervisor.say(Kind.LISTENERS, payload=b'["odd"]', fds=(odd,))
+    os.close(odd)
+    rig.hear()
+    assert rig.holder.listeners == (b"[]", ())
+
+
+# A holder of an older program may have taken anything, and leaves it to this one.
+@pytest.mark.parametrize("unsent", [False, True])
+def test_one_bad_entry_keeps_no_other_from_its_next_worker(rig: Rig, unsent: bool) -> None:
+    worker, tunnels = rig.talker(1), [rig.tunnel(2), rig.tunnel(4), rig.tunnel(6)]
+    for tunnel in tunnels:
+        worker.tunnel(tunnel)
+    rig.hear()
+    bad = rig.holder.tunnels[4]
+    bad.pipes[TO_POD] = os.open(os.devnull, os.O_RDONLY)
+    rig.holder.inherited[4] = bad
+    if unsent:
+        bad.passport = bytes(1 << 20)  # no message has room for it
+    rig.holder.tidy()
+    worker.close()
+    rig.hear()
+    heir = rig.talker(1)
+    adopted = [heir.adopt() for _ in range(2 if unsent else 3)]
+    assert {message.number for message in adopted} == ({2, 6} if unsent else {2, 4, 6})
+    assert all(len(message.fds) == 2 for message in adopted)
+    _close(*adopted)
+    assert heir.hears_nothing()
+    assert ("vault_tunnel_unfit" in rig.logged) is unsent
+    assert sorted(rig.holder.tunnels) == ([2, 6] if unsent else [2, 4, 6])
+    rig.holder.tidy()
+    assert not rig.holder.inherited
+
+
 # ---- no descriptor is left ----
 
 
@@ -825,6 +911,7 @@ def test_listeners_are_kept_and_given_back(rig: Rig) -> None:
 
 def _keeps(supervisor: Talker, payload: bytes = b'["first"]') -> None:
     with socket.socket() as sock:
+        sock.listen()
         supervisor.say(Kind.LISTENERS, payload=payload, fds=(sock.fileno(),))
 
 

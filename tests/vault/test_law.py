@@ -314,8 +314,8 @@ class _Careless(Holder):
 
     def _sort_pipes(self, channel: Channel) -> int:
         if channel.journal is not None:
-            for place in channel.pipes:
-                channel.journal.words[place] = 0
+            channel.journal.close()
+            channel.journal = None
         return super()._sort_pipes(channel)
 
 

@@ -18,6 +18,7 @@ from typing import IO, Any, cast
 import pytest
 
 from splicer.vault import protocol
+from splicer.vault.journal import PLACES
 from splicer.vault.protocol import Kind, Message
 from tests.vault.rig import Rig, Talker
 
@@ -108,6 +109,32 @@ def test_tunnels_outlive_who_registered_them(rig: Rig, tmp_path: Path) -> None:
             assert (adopted.number, os.read(adopted.fds[2], 9)) == (tunnel.key, b"bytes")
             adopted.close()
         assert server.heard()["event"] == "tunnels_orphaned"
+
+
+# A mapping of it would raise SIGBUS (mmap(2)), which ends the process and all that it holds.
+def test_a_journal_that_has_become_shorter_costs_nothing(rig: Rig, tmp_path: Path) -> None:
+    tunnel, odd = rig.tunnel(), os.memfd_create("journal")
+    os.ftruncate(odd, PLACES * 8)
+    with _serving(tmp_path / "vault") as server, server.talker() as worker:
+        worker.tunnel(tunnel)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.connect(str(server.path))
+            protocol.send(sock, protocol.pack(Kind.HELLO), (odd,))
+            protocol.send(sock, protocol.pack(Kind.COUNT))
+            sock.recv(100)
+            os.ftruncate(odd, 0)
+            pipe = rig.pipe(b"bytes")
+            protocol.send(sock, protocol.pack(Kind.PIPE, 5), (pipe.read_fd,))
+            pipe.leave()
+        os.close(odd)
+        worker.say(Kind.COUNT)
+        assert _hear(worker).quantity == 1
+        give_up = time.monotonic() + _PATIENCE
+        while pipe.is_held():
+            assert time.monotonic() < give_up, "it keeps the pipe"
+            time.sleep(0.001)
+        worker.say(Kind.COUNT)
+        assert _hear(worker).quantity == 1
 
 
 def test_only_its_user_may_use_the_socket(tmp_path: Path) -> None:

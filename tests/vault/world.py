@@ -284,9 +284,6 @@ class World:
         for channel in self.holder.channels:
             self.selector.unregister(channel.sock)
             channel.sock.detach()
-            if channel.journal is not None:
-                channel.journal.words.release()
-                channel.journal._map.close()
         self.holder = self._hold(self.selector, self._log)
         handover.restore(self.holder, handover.decode(state))
         self.hear()
