@@ -12,6 +12,7 @@ import trio
 
 from splicer.admin.table import Page
 from splicer.errors import BadRequest, BodyTimeout, BodyTooLarge, ClientGone
+from splicer.http1.body import BodyReader, request_body
 from splicer.model import RequestHead
 from splicer.session.client import ClientLeg
 
@@ -41,7 +42,7 @@ async def read_body(client: ClientLeg, head: RequestHead, server: h11.Connection
     Args:
         client: what it is read from.
         head: of the request.
-        server: has read the head, and frames the body.
+        server: has read the head.
         page: what it is for.
 
     Raises:
@@ -57,7 +58,9 @@ async def read_body(client: ClientLeg, head: RequestHead, server: h11.Connection
     if (head.content_length or 0) > _MOST_BYTES:
         raise _too_large()
     with trio.move_on_after(_SECONDS):
-        return await _read(client, server)
+        if server.they_are_waiting_for_100_continue:
+            await client.send_all(_CONTINUE)
+        return await _read(client, request_body(head, _MOST_BYTES))
     raise BodyTimeout(f"the body did not come within {_SECONDS:g} s")
 
 
@@ -74,28 +77,22 @@ def parse_body(data: bytes, page: Page) -> dict[str, Any] | None:
     return body
 
 
-async def _read(client: ClientLeg, server: h11.Connection) -> bytes:
-    if server.they_are_waiting_for_100_continue:
-        await client.send_all(_CONTINUE)
+async def _read(client: ClientLeg, reader: BodyReader) -> bytes:
     data = bytearray()
     while True:
-        try:
-            event = server.next_event()
-        except h11.RemoteProtocolError as error:
-            raise BadRequest(f"request body: {error}") from error
-        if isinstance(event, h11.Data):
-            data += event.data
-            if len(data) > _MOST_BYTES:
-                raise _too_large()
-        elif isinstance(event, h11.EndOfMessage):
-            client.buffer[:0] = server.trailing_data[0]
+        piece = reader.read()
+        data += piece
+        if len(data) > _MOST_BYTES:
+            raise _too_large()
+        if reader.end is not None:
+            client.buffer[:0] = reader.trailing
             return bytes(data)
-        else:
+        if not piece:
             received = await client.receive_some()
             if not received:
                 raise ClientGone("closed in the middle of its request body")
-            server.receive_data(received)
-            await trio.lowlevel.checkpoint()
+            reader.feed(received)
+        await trio.lowlevel.checkpoint()
 
 
 def _too_large() -> BodyTooLarge:

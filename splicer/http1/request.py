@@ -44,8 +44,8 @@ def parse_request(raw: bytes | bytearray, *, limit: int) -> tuple[RequestHead, h
         limit: the most bytes it may have.
 
     Returns:
-        The head, and an h11 server connection that has consumed it and nothing more: its next events are
-        those of the body, ending with `h11.EndOfMessage` even when there is none.
+        The head, and an h11 server connection that has consumed it, to frame the answer; it is told nothing of the
+        body (`http1.body`).
 
     Raises:
         RequestLineTooLong: its first line is over `LONGEST_LINE`.

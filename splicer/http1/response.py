@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from functools import cached_property, lru_cache
 
 import h11
-from attrs import frozen
 
 from splicer.errors import BadAnswer, PodClosed
+from splicer.http1.body import ChunkedBody, EndOfBody
 from splicer.http1.head import (
     FIELD_LINES,
     body_framing,
@@ -20,26 +20,12 @@ from splicer.http1.head import (
     split_fields,
 )
 from splicer.http1.headers import forwarded_trailers, list_members
-from splicer.model import Header, Headers, RequestHead, ResponseHead
+from splicer.model import Header, RequestHead, ResponseHead
 
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?+\r\n" + FIELD_LINES + rb"\r\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: .*)?", re.DOTALL)
 _BEGINNING = b"HTTP/1."
 BODILESS = frozenset({204, 304})  # statuses that no body follows, whatever the head says (RFC 9112 §6.3)
-_END = h11.EndOfMessage()
-
-
-@frozen
-class EndOfBody:
-    """The body is complete.
-
-    Args:
-        trailers: what a chunked body ended with.
-    """
-
-    trailers: Headers = ()
-
-
 _WITHOUT_TRAILERS = EndOfBody()
 
 
@@ -59,12 +45,12 @@ class ResponseParser:
         self._raw = b""
         self._searched = 0
         self._eof = False
-        self._chunked = False  # the answer: h11 gets what comes behind its head, else that stays in `_raw`
+        self._chunks: ChunkedBody | None = None  # gets what comes behind the head, else that stays in `_raw`
         self._left: int | None = None  # bytes that the body still has; None: it is chunked, or the stream's end is its
         self._persistent = False
         self._end: EndOfBody | None = None
 
-    # Made when there are chunks to read or a request body to write: it would be most of the work of an exchange.
+    # Made when there is a request body to write: it would be most of the work of an exchange.
     @cached_property
     def _h11(self) -> h11.Connection:
         request, connection = self._request, h11.Connection(h11.CLIENT, max_incomplete_event_size=self._limit)
@@ -84,16 +70,14 @@ class ResponseParser:
 
     def feed(self, data: bytes) -> None:
         """Take what the pod sent."""
-        if not self._chunked:
+        if self._chunks is None:
             self._raw += data
-        elif data:
-            self._h11.receive_data(data)
+        else:
+            self._chunks.feed(data)
 
     def feed_eof(self) -> None:
         """Take the end of the pod's stream."""
         self._eof = True
-        if self._chunked:
-            self._h11.receive_data(b"")
 
     def next_head(self) -> ResponseHead | None:
         """Take the next head: any number of informational ones, then a final one or a 101.
@@ -124,8 +108,8 @@ class ResponseParser:
         """
         if self._end is not None:
             return self._end
-        if self._chunked:
-            return self._next_chunk()
+        if self._chunks is not None:
+            return self._next_chunks(self._chunks)
         # A body that isn't chunked is a count of bytes, and what lies beyond it is never taken.
         if data := self._raw[: self._left]:
             self._raw = self._raw[len(data) :]
@@ -138,21 +122,23 @@ class ResponseParser:
             raise BadAnswer(f"closed {self._left} bytes before the end of the body")
         return self._end
 
-    def _next_chunk(self) -> bytes | EndOfBody | None:
-        try:
-            event = self._h11.next_event()
-        except h11.RemoteProtocolError as error:
-            raise BadAnswer(str(error)) from error
-        if isinstance(event, h11.Data):
-            return bytes(event.data)
-        if isinstance(event, h11.EndOfMessage):
-            self._end = EndOfBody(tuple(event.headers.raw_items()))
+    def _next_chunks(self, chunks: ChunkedBody) -> bytes | EndOfBody | None:
+        if data := chunks.read():
+            return data
+        self._end = chunks.end
+        if self._end is None and self._eof:
+            raise BadAnswer("closed before the end of the chunked body")
         return self._end
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of the body will follow what `next_body` has told."""
+        return self._left == 0 if self._chunks is None else self._chunks.end is not None
 
     @property
     def trailing(self) -> bytes:
         """Bytes that came behind the message; after a 101, the first ones of the tunnel."""
-        return self._h11.trailing_data[0] if self._chunked else self._raw
+        return self._raw if self._chunks is None else self._chunks.trailing
 
     @property
     def reusable(self) -> bool:
@@ -198,28 +184,15 @@ class ResponseParser:
             self._left = 0 if bodiless else length
             self._persistent = minor == b"1" and b"close" not in list_members(head.values(b"connection"))
             if chunked and not bodiless:
-                self._to_chunks(raw)
+                self._chunks = ChunkedBody(self._limit, BadAnswer, BadAnswer)
+                self._chunks.feed(self._raw)
+                self._raw = b""
         return head
-
-    def _to_chunks(self, raw: bytes) -> None:
-        if not self._request.has_body:
-            self._h11.send(_END)
-        self._h11.receive_data(raw)
-        try:
-            self._h11.next_event()
-        except h11.RemoteProtocolError as error:
-            raise BadAnswer(str(error)) from error
-        if self._raw:
-            self._h11.receive_data(self._raw)
-            self._raw = b""
-        if self._eof:
-            self._h11.receive_data(b"")
-        self._chunked = True
 
 
 @lru_cache(maxsize=64)
 def _sent(method: str, length: int | None, chunked: bool) -> h11.Request:
-    """As much of the request as h11 must know to understand the answer and frame the body."""
+    """As much of the request as h11 must know to frame the body."""
     fields = [("Host", "pod")]
     if chunked:
         fields.append(("Transfer-Encoding", "chunked"))

@@ -16,19 +16,13 @@ _PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus
 _LENGTH = frozenset({b"content-length"})
 _CLOSE: Header = (b"Connection", b"close")
 _CHUNKED: Header = (b"Transfer-Encoding", b"chunked")
-# A request that was read whole; the second one also asked for an upgrade, and h11 waits to hear whether it gets it.
-_READ_WHOLE = (
-    h11.DONE,
-    h11.MIGHT_SWITCH_PROTOCOL,  # type: ignore[attr-defined]  # documented, and missing in `__all__` alone
-)
 
 
 class ResponseWriter:
     """One answer to one request.
 
     Args:
-        server: the connection that `parse_request` returned with the request; it frames a body without a length,
-            and knows whether the request was read whole.
+        server: the connection that `parse_request` returned with the request; it frames a body without a length.
         request: the client's.
     """
 
@@ -54,7 +48,7 @@ class ResponseWriter:
             status: 200 to 999.
             reason: the phrase as the pod had it.
             headers: the pod's; a Content-Length in it was judged by `ResponseParser`.
-            close: the connection ends after this answer.
+            close: the connection ends after this answer: it must, unless the request was read whole.
         """
         fields = forwarded_headers(headers, drop=_LENGTH if status == HTTPStatus.NO_CONTENT else frozenset())
         request = self._request
@@ -100,8 +94,8 @@ class ResponseWriter:
 
     @property
     def persistent(self) -> bool:
-        """Whether the client's connection can take another request: both messages are complete, nobody closes."""
-        return self._complete and not self._close and self._server.their_state in _READ_WHOLE
+        """Whether the client's connection can take another request: the answer is complete, nobody closes."""
+        return self._complete and not self._close
 
 
 def simple_response(

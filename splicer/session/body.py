@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import h11
 import trio
 
-from splicer.errors import BadRequest, BodyTooLarge, ClientError, ClientGone, PodReset
+from splicer.errors import BodyTooLarge, ClientError, ClientGone, PodReset
+from splicer.http1.body import BodyReader
 from splicer.model import Headers, RequestHead
 from splicer.session.client import ClientLeg
 from splicer.session.pod import PodLeg
 
-PIECES = 64  # chunks that are handled at a time, however small: the others' frames wait meanwhile
 _KEEP = 64 * 1024  # bytes: a body up to this size is kept, and can be sent to another pod
 
 
@@ -25,13 +24,13 @@ class RequestBody:
     Args:
         client: whose body it is.
         head: of the request.
-        server: the h11 connection that has read the head, and frames the body.
+        reader: of the body.
         limit: `limits.body_bytes`; None is unlimited.
     """
 
-    def __init__(self, client: ClientLeg, head: RequestHead, server: h11.Connection, limit: int | None) -> None:
+    def __init__(self, client: ClientLeg, head: RequestHead, reader: BodyReader, limit: int | None) -> None:
         self._client = client
-        self._server = server
+        self._reader = reader
         self._limit = limit
         self._kept: list[bytes] = []
         self._size = 0  # bytes read from the client
@@ -107,24 +106,15 @@ class RequestBody:
             self.waiting = False
             if not received:
                 raise ClientGone("closed in the middle of its request body")
-            self._server.receive_data(received)
+            self._reader.feed(received)
 
     def _at_hand(self) -> bytes:
-        pieces: list[bytes] = []
-        while not self.complete and len(pieces) < PIECES:
-            try:
-                event = self._server.next_event()
-            except h11.RemoteProtocolError as error:
-                raise BadRequest(f"request body: {error}") from error
-            if isinstance(event, h11.Data):
-                pieces.append(bytes(event.data))
-            elif isinstance(event, h11.EndOfMessage):
-                self.complete = True
-                self._trailers = tuple(event.headers.raw_items())
-                self._client.buffer[:0] = self._server.trailing_data[0]
-            else:
-                break
-        return self._keep(b"".join(pieces))
+        data = self._reader.read()
+        if self._reader.end is not None:
+            self.complete = True
+            self._trailers = self._reader.end.trailers
+            self._client.buffer[:0] = self._reader.trailing
+        return self._keep(data)
 
     def _keep(self, data: bytes) -> bytes:
         if not data:

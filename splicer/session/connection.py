@@ -8,6 +8,7 @@ from ipaddress import ip_address
 import trio
 
 from splicer.errors import BodyTooLarge, ClientGone, Draining, Forbidden, Side, SplicerError, UpgradeRequired
+from splicer.http1.body import request_body
 from splicer.http1.forwarded import forwarding
 from splicer.http1.request import parse_request, request_line
 from splicer.http1.upgrade import wanted_upgrade
@@ -164,7 +165,7 @@ class Connection:
         if limit is not None and (head.content_length or 0) > limit:
             raise BodyTooLarge(f"{head.content_length} bytes announced, {limit} allowed")
         record.protocol = protocol
-        body = RequestBody(self._client, head, server, limit)
+        body = RequestBody(self._client, head, request_body(head, rules.limits.head_bytes), limit)
         exchange = self._exchange = Exchange(
             self._house, rules, self._client, head, match, origin, record, server, body, protocol
         ).begin()

@@ -5,14 +5,11 @@ from __future__ import annotations
 import trio
 
 from splicer.errors import BodyTimeout, ClientGone, ResponseTimeout, SplicerError
-from splicer.http1.response import EndOfBody
+from splicer.http1.body import EndOfBody
 from splicer.model import ResponseHead
 from splicer.session.attempt import Attempts
-from splicer.session.body import PIECES
 from splicer.session.exchange import Exchange
 from splicer.session.pod import PodLeg
-
-_FLUSH = 64 * 1024  # bytes of an answer that are gathered before they are sent
 
 
 async def forward(exchange: Exchange) -> bool:
@@ -25,7 +22,6 @@ async def forward(exchange: Exchange) -> bool:
     with trio.move_on_after(seconds) as scope:
         if exchange.head.has_body:
             return await _with_body(exchange, scope)
-        exchange.server.next_event()  # its EndOfMessage: for h11 the request is over
         return await _converse(exchange, scope)
     raise _late(exchange, seconds)
 
@@ -94,7 +90,6 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -
 
 async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes) -> None:
     writer, client, record = exchange.writer, exchange.client, exchange.record
-    pieces = 0
     while True:
         chunk = leg.parser.next_body()
         if isinstance(chunk, EndOfBody):
@@ -103,11 +98,10 @@ async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes) -> None:
         if chunk is not None:
             out += writer.body(chunk)
             record.to_client += len(chunk)
-            pieces += 1
-        if out and (chunk is None or len(out) >= _FLUSH or pieces >= PIECES):
+        if out and not leg.parser.complete:  # the end goes with the last piece
             exchange.answered = True
             await client.send_all(out)
-            out, pieces = b"", 0
+            out = b""
             await trio.lowlevel.checkpoint()
         if chunk is None:
             await leg.read_more()

@@ -165,7 +165,7 @@ async def test_chunks_that_are_none(end: bytes) -> None:
     async with serving(TABLE) as served:
         data = await _talk(served, _chunked(b"{", end=end) + LAST)
         assert data.startswith(b"HTTP/1.1 400 ")
-        assert _bodies(data)[0]["error"].startswith("request body: ")
+        assert _bodies(data)[0]["error"].startswith("chunked body: ")
         assert len(_bodies(data)) == 1
 
 

@@ -247,41 +247,6 @@ def test_a_request_line_of_so_many_bytes_passes_and_no_longer_one() -> None:
         parse(b"\r\n" + head(start=b"X" + line))
 
 
-def events(connection: h11.Connection) -> list[h11.Event]:
-    found: list[h11.Event] = []
-    while True:
-        event = connection.next_event()
-        if event in (h11.NEED_DATA, h11.PAUSED):
-            return found
-        assert isinstance(event, h11.Event)
-        found.append(event)
-
-
-def test_the_connection_frames_the_body_that_follows() -> None:
-    _, connection = parse_request(b"\r\n" + head(TE), limit=LIMIT)
-    assert connection.trailing_data == (b"", False)
-    connection.receive_data(b"5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\nGET /next")
-    data, end = events(connection)
-    assert isinstance(data, h11.Data)
-    assert isinstance(end, h11.EndOfMessage)
-    assert (bytes(data.data), end.headers.raw_items()) == (b"hello", [(b"X-Sum", b"1")])
-    assert connection.trailing_data[0] == b"GET /next"
-
-    _, connection = parse_request(head(), limit=LIMIT)
-    assert [type(event) for event in events(connection)] == [h11.EndOfMessage]
-
-
-def test_the_limit_holds_for_chunk_headers_too() -> None:
-    _, connection = parse_request(head(TE), limit=1000)
-    for byte in b"5;x=" + b"y" * 990 + b"\r\nhello":
-        connection.receive_data(bytes([byte]))
-        connection.next_event()
-    _, connection = parse_request(head(TE), limit=1000)
-    connection.receive_data(b"5;x=" + b"y" * 1000)
-    with pytest.raises(h11.RemoteProtocolError):
-        connection.next_event()
-
-
 @pytest.mark.parametrize("leading", [b"", b"\r\n" * 8])
 def test_a_head_may_have_so_many_fields_and_no_more(leading: bytes) -> None:
     most = [b"a:"] * (MOST_FIELDS - 1)

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer.errors import BadAnswer, PodClosed, PodError
+from splicer.http1.body import EndOfBody
 from splicer.http1.head import MOST_FIELDS
-from splicer.http1.response import EndOfBody, ResponseParser
+from splicer.http1.response import ResponseParser
 from splicer.model import Headers, RequestHead, ResponseHead
 
 LIMIT = 4096

@@ -80,6 +80,33 @@ async def test_trailers_go_both_ways(edge: Edge) -> None:
     assert requests[0].trailers == [("X-Sum", "7")]
 
 
+@pytest.mark.parametrize(("count", "status"), [(100, 200), (101, 431)])
+async def test_a_request_has_so_many_trailers_and_no_more(edge: Edge, count: int, status: int) -> None:
+    requests: list[Message] = []
+    edge.pods[APP] = noting(requests)
+    raw = request("POST", "Transfer-Encoding: chunked", body=chunks(b"xyz", b"a: b\r\n" * count))
+    client = await edge.ask(raw)
+    told = await read_answer(client)
+    assert (told.status, told.get("Connection")) == (status, None if status == 200 else "close")
+    assert [len(message.trailers) for message in requests] == ([100] if status == 200 else [])
+    assert edge.record.status == status
+
+
+@pytest.mark.parametrize("first", [b"", b"3\r\nabc\r\n"])
+async def test_an_answer_with_too_many_trailers_is_a_bad_one(edge: Edge, first: bytes) -> None:
+    async def verbose(pod: Peer) -> None:
+        await read_request(pod)
+        await pod.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + first)
+        await trio.sleep(1)
+        await pod.send(b"0\r\n" + b"a: b\r\n" * 101 + b"\r\n")
+
+    edge.pods[APP] = verbose
+    client = await edge.ask(GET)
+    assert (await client.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    assert await client.rest() == first  # and no end of it
+    assert (edge.record.status, edge.record.close_reason) == (200, "bad_answer")
+
+
 async def test_a_body_that_the_pods_close_ends_is_chunked_for_the_client(edge: Edge) -> None:
     edge.pods[APP] = answering(b"HTTP/1.0 200 OK\r\n\r\nall of it", close=True, times=1)
     client = await edge.ask(GET)

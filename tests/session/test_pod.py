@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from splicer.http1.body import EndOfBody
 from splicer.http1.request import parse_request
-from splicer.http1.response import EndOfBody, ResponseParser
+from splicer.http1.response import ResponseParser
 from splicer.model import Endpoint
 from splicer.session.pod import PodLeg
 from tests.session.wire import Peer, connection
