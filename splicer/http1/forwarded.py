@@ -8,9 +8,14 @@ from ipaddress import IPv6Address, ip_address
 
 from attrs import frozen
 
+from splicer.http1.lists import list_members
 from splicer.model import Address, Network, RequestHead
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+# A stranger's list may be as long as a head, and looking at an address costs microseconds.
+_MOST_HOPS = 32
+_LONGEST_ADDRESS = 53  # characters: an IPv6 address with an IPv4 one in it, brackets and a port
+_SECURE = frozenset({b"https", b"wss"})
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]*)?|([0-9.]+):[0-9]*")
 
 
@@ -51,7 +56,7 @@ def forwarding(head: RequestHead, peer: str, trusted: Sequence[Network], request
     Args:
         head: the client's request.
         peer: numeric address of the connection's other end; an IPv4-mapped one is judged as IPv4.
-        trusted: networks of the proxies that are believed.
+        trusted: networks of the proxies that are believed, as far as `_MOST_HOPS` of them.
         request_id: to use unless a trusted proxy gave one.
     """
     address = _parse(peer) if trusted or ":" in peer else None
@@ -60,22 +65,25 @@ def forwarding(head: RequestHead, peer: str, trusted: Sequence[Network], request
     if address is None or not _within(address, trusted):
         return Forwarding(peer, peer, "http", head.host, request_id)
 
-    came_for = b", ".join(value for value in head.values(b"x-forwarded-for") if value).decode("latin-1")
-    protos = [value.lower() for value in head.values(b"x-forwarded-proto")]
+    came_for = b", ".join(value for value in head.values(b"x-forwarded-for") if value).decode("latin-1").rstrip(", \t")
+    protos = frozenset(list_members(head.values(b"x-forwarded-proto")))
     hosts = b", ".join(head.values(b"x-forwarded-host")).decode("latin-1")
     ids = head.values(b"x-request-id")
     return Forwarding(
         client=str(_walk(address, came_for, trusted)),
         forwarded_for=f"{came_for}, {peer}" if came_for else peer,
-        proto="https" if protos == [b"https"] else "http",
+        proto="https" if protos and protos <= _SECURE else "http",
         host=hosts or head.host,
         request_id=ids[0].decode("ascii") if len(ids) == 1 and _REQUEST_ID.fullmatch(ids[0]) else request_id,
     )
 
 
 def _walk(address: Address, came_for: str, trusted: Sequence[Network]) -> Address:
-    for entry in reversed(came_for.split(",")):
-        further = _parse(entry.strip())
+    for entry in reversed(came_for.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]):
+        text = entry.strip(" \t")
+        if not text:  # RFC 9110 §5.6.1
+            continue
+        further = _parse(text)
         if further is None:
             break
         address = further
@@ -84,7 +92,10 @@ def _walk(address: Address, came_for: str, trusted: Sequence[Network]) -> Addres
     return address
 
 
+# A scope id says something on its own machine alone, and may be any text.
 def _parse(text: str) -> Address | None:
+    if len(text) > _LONGEST_ADDRESS or "%" in text:
+        return None
     with_port = _WITH_PORT.fullmatch(text)
     if with_port:
         text = with_port[1] or with_port[2] or ""

@@ -29,7 +29,9 @@ _ORDINARY = rb"[\t\x20-\x7e\x80-\xff]*+"
 # What may stand in a head. A search for what may not would try each byte anew, and cost twenty times as much.
 _CLEAN = re.compile(rb"(?:(?<=\r)\n)?+(?:" + _ORDINARY + rb"\r\n(?![\t ]))*+" + _ORDINARY)
 _NAME = re.compile(TOKEN)
-_FRAMING = re.compile(rb"\r\n(host|content-length|transfer-encoding):[\t ]*+([^\r]*+)", re.IGNORECASE)
+_FRAMING = re.compile(
+    rb"\r\n(host|content-length|transfer-encoding|connection|upgrade):[\t ]*+([^\r]*+)", re.IGNORECASE
+)
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _MOST_BYTES = 2**63 - 1
 
@@ -142,7 +144,9 @@ def split_fields(raw: bytes) -> Headers:
 
 
 def framing_fields(raw: bytes) -> FramingFields:
-    """Collect the values of Host, Content-Length and Transfer-Encoding as they came (h11 rewrites some).
+    """Collect the values of the fields that say how to go on, as they came (h11 rewrites some).
+
+    They are Host, Content-Length, Transfer-Encoding, Connection and Upgrade.
 
     Args:
         raw: a head whose every line is known to be well formed.

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from splicer.http1.forwarded import Forwarding
+from splicer.http1.lists import list_members
 from splicer.model import Header, Headers, RequestHead
 
 HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"})
@@ -34,11 +35,6 @@ def gather(headers: Headers, names: frozenset[bytes]) -> dict[bytes, list[bytes]
         if key in names:
             found.setdefault(key, []).append(value)
     return found
-
-
-def list_members(values: Iterable[bytes]) -> list[bytes]:
-    """Split comma-separated field values into their members, in lower case (RFC 9110 §5.6.1)."""
-    return [member for value in values for part in value.lower().split(b",") if (member := part.strip(b" \t"))]
 
 
 def forwarded_headers(headers: Headers, *, drop: frozenset[bytes] = frozenset()) -> list[Header]:

@@ -20,6 +20,7 @@ from splicer.http1.head import (
     forbidden_byte,
     framing_fields,
 )
+from splicer.http1.lists import check_lists
 from splicer.http1.target import is_authority, parse_target
 from splicer.model import RequestHead
 
@@ -49,7 +50,7 @@ def parse_request(raw: bytes | bytearray, *, limit: int) -> tuple[RequestHead, h
 
     Raises:
         RequestLineTooLong: its first line is over `LONGEST_LINE`.
-        HeadTooLarge: it is over the limit, or has more than `MOST_FIELDS` fields.
+        HeadTooLarge: it is over the limit, has more than `MOST_FIELDS` fields, or more than `MOST_MEMBERS` in a list.
         MethodNotAllowed: CONNECT or TRACE.
         BadRequest: anything else that is not one unambiguous HTTP/1.x head.
     """
@@ -63,6 +64,7 @@ def parse_request(raw: bytes | bytearray, *, limit: int) -> tuple[RequestHead, h
     message, method, target, minor = accepted.groups()
 
     fields = framing_fields(message)
+    check_lists(fields, HeadTooLarge)
     length, chunked = body_framing(fields, minor, BadRequest)
     host = _host(fields, minor)
     if method in _REFUSED:

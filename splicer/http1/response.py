@@ -19,7 +19,8 @@ from splicer.http1.head import (
     framing_fields,
     split_fields,
 )
-from splicer.http1.headers import forwarded_trailers, list_members
+from splicer.http1.headers import forwarded_trailers
+from splicer.http1.lists import check_lists, list_members
 from splicer.model import Header, RequestHead, ResponseHead
 
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?+\r\n" + FIELD_LINES + rb"\r\n")
@@ -168,7 +169,9 @@ class ResponseParser:
         if accepted is None:
             raise BadAnswer(_diagnose(raw))
         minor, status, reason = accepted.groups()
-        length, chunked = body_framing(framing_fields(raw), minor, BadAnswer)
+        fields = framing_fields(raw)
+        check_lists(fields, BadAnswer)
+        length, chunked = body_framing(fields, minor, BadAnswer)
         if status == b"101" and (self._protocol is None or minor == b"0"):
             raise BadAnswer("a 101 that nobody asked for")
 

@@ -7,7 +7,8 @@ import re
 from wsproto.utilities import generate_accept_token
 
 from splicer.errors import BadAnswer, BadRequest, BadWebSocketVersion
-from splicer.http1.headers import forwarded_headers, gather, list_members, serialize_fields
+from splicer.http1.headers import forwarded_headers, gather, serialize_fields
+from splicer.http1.lists import list_members
 from splicer.model import Header, RequestHead, ResponseHead
 
 _WEBSOCKET = "websocket"

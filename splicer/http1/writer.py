@@ -8,7 +8,8 @@ from http import HTTPStatus
 import h11
 
 from splicer.errors import BadAnswer
-from splicer.http1.headers import forwarded_headers, forwarded_trailers, list_members, serialize_fields
+from splicer.http1.headers import forwarded_headers, forwarded_trailers, serialize_fields
+from splicer.http1.lists import list_members
 from splicer.http1.response import BODILESS
 from splicer.model import Header, Headers, RequestHead
 

@@ -57,7 +57,9 @@ def test_a_mapped_peer_is_judged_and_named_as_ipv4(peer: str) -> None:
         ([b"1.1.1.1", b"10.2.2.2", b"10.1.1.1"], "1.1.1.1"),
         ([b"1.1.1.1, junk, 10.1.1.1"], "10.1.1.1"),
         ([b"1.1.1.1, unknown"], "10.0.0.1"),
-        ([b"1.1.1.1,"], "10.0.0.1"),
+        ([b"1.1.1.1,"], "1.1.1.1"),
+        ([b"1.1.1.1, ,\t, 10.1.1.1, ,"], "1.1.1.1"),
+        ([b","], "10.0.0.1"),
         ([b""], "10.0.0.1"),
         ([b"1.1.1.1", b""], "1.1.1.1"),
         ([b"10.3.3.3, 10.2.2.2"], "10.3.3.3"),
@@ -67,13 +69,20 @@ def test_a_mapped_peer_is_judged_and_named_as_ipv4(peer: str) -> None:
         ([b"2001:db9::1, 2001:db8::7"], "2001:db9::1"),
         ([b"5.5.5.5, ::ffff:10.9.9.9"], "5.5.5.5"),
         ([b"[]:80"], "10.0.0.1"),
+        ([b"1.1.1.1, fe80::1%eth0"], "10.0.0.1"),
+        ([b"1.1.1.1, [fe80::1%25eth0]:5"], "10.0.0.1"),
+        ([b"1.1.1.1, 10.1.1.1%1"], "10.0.0.1"),
+        ([b"2001:db9::1%" + b"x" * 5000], "10.0.0.1"),
+        ([b"1.1.1.1" + b", 10.1.1.1" * 31], "1.1.1.1"),
+        ([b"1.1.1.1" + b", 10.1.1.1" * 32], "10.1.1.1"),
+        ([b"1.1.1.1" + b"," * 32 + b"10.1.1.1"], "10.1.1.1"),
         ([b"1.1.1.1, \xff"], "10.0.0.1"),
     ],
 )
 def test_the_client_is_the_first_stranger_from_the_right(fields: list[bytes], client: str) -> None:
     told = forwarding(head(*(b"X-Forwarded-For: " + value for value in fields)), "10.0.0.1", TRUSTED, "x")
     assert told.client == client
-    came = ", ".join(value.decode("latin-1") for value in fields if value)
+    came = ", ".join(value.decode("latin-1") for value in fields if value).rstrip(", ")
     assert told.forwarded_for == (f"{came}, 10.0.0.1" if came else "10.0.0.1")
 
 
@@ -82,13 +91,21 @@ def test_the_client_is_the_first_stranger_from_the_right(fields: list[bytes], cl
     [
         ([b"HTTPS"], "https"),
         ([b"http"], "http"),
-        ([b"wss"], "http"),
+        ([b"ws"], "http"),
+        ([b"WSS"], "https"),
+        ([b"https,https"], "https"),
+        ([b"https, wss,"], "https"),
+        ([b"https", b"https"], "https"),
         ([b"https, http"], "http"),
-        ([b"https", b"https"], "http"),
+        ([b"http, https"], "http"),
+        ([b"https", b"http"], "http"),
+        ([b"https, gopher"], "http"),
+        ([b"https https"], "http"),
+        ([b","], "http"),
         ([], "http"),
     ],
 )
-def test_only_http_and_https_are_protocols(lines: list[bytes], proto: str) -> None:
+def test_https_is_what_all_proxies_say(lines: list[bytes], proto: str) -> None:
     told = forwarding(head(*(b"X-Forwarded-Proto: " + line for line in lines)), "10.0.0.1", TRUSTED, "x")
     assert told.proto == proto
 
