@@ -43,6 +43,7 @@ from splicer.session.connection import Connection
 from splicer.session.house import Drains, House
 from splicer.session.respond import send_refusal
 from splicer.session.tunnel import run_adopted
+from splicer.session.turns import Turns
 from splicer.session.watch import watch_clients
 from splicer.upstream.balance import Balancer
 from splicer.upstream.pool import IdlePool
@@ -101,6 +102,7 @@ class Worker:
         self._balancer = Balancer()
         self._rules = RuleBook(self._balancer, metrics.resolver)
         self._pool = IdlePool()
+        self._turns = Turns()
         self._accepting = trio.CancelScope()
         self._turned_away = 0
         self._exhausted_logged = -_QUIET
@@ -116,9 +118,9 @@ class Worker:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                trio.lowlevel.add_instrument(Interleave(self._hub))
-                tasks = (self._hub.run, self._link.run, self._pool.run, self._progress.run, self._showing.run)
-                for task in (*tasks, partial(self._heed, signals)):
+                trio.lowlevel.add_instrument(Interleave(self._hub, self._row[Column.BEAT :]))
+                rooms = (self._link.run, self._pool.run, self._progress.run, self._showing.run)
+                for task in (self._hub.run, self._turns.run, *rooms, partial(self._heed, signals)):
                     nursery.start_soon(self._vital, task)
                 self._supervisor.tell("imported")
                 await self._vital(self._work)
@@ -203,6 +205,7 @@ class Worker:
             observer=self._observer,
             vault=self._link,
             others=self._showing.others,
+            turns=self._turns,
             breathe=self._hub.turn_if_due,
         )
         for task in (partial(watch_clients, self._house.waiting), self._drains.run):

@@ -16,12 +16,12 @@ from splicer.admin.pages import Pages, Scraping
 from splicer.admin.web import Web
 from splicer.admin.workers import Workers
 from splicer.control import wire
-from splicer.control.board import Board, Column
+from splicer.control.beat import Beat
+from splicer.control.board import Board
 from splicer.control.log import Logger
 from splicer.control.orders import Superior, received
 from splicer.control.wire import Words, read_text
 
-_BEAT = 0.1  # seconds
 _LOOK = 1.0  # seconds between two looks whether all workers can be asked
 
 
@@ -50,18 +50,18 @@ class Admin:
     ) -> None:
         self._supervisor = supervisor
         self._board = board
-        self._row = board.row(row)
+        self._beat = Beat(board.row(row))
         self._path = path
         self._environ = environ
         self._scrape = scrape
         self._log = log
         self._facts = Facts()
-        self._absent: set[int] = set()  # slots whose workers could not be asked at the last look
 
     async def run(self) -> bool:
         """Do what the supervisor says, until it says stop or is gone; False if it could not be obeyed."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._beat)
+            trio.lowlevel.add_instrument(self._beat)
+            nursery.start_soon(self._look_for_workers)
             self._workers = Workers(nursery, self._log, lambda: self._board.slots)
             self._current = Current(nursery, self._path, self._environ, self._log)
             self._nursery = nursery
@@ -106,18 +106,12 @@ class Admin:
         self._nursery.start_soon(for_operators.serve, listeners[:of_operators])
         self._nursery.start_soon(for_scraper.serve, listeners[of_operators:])
 
-    async def _beat(self) -> None:
-        due = trio.current_time() + _LOOK
-        while True:
-            self._row[Column.BEAT] += 1
-            await trio.sleep(_BEAT)
-            if trio.current_time() >= due:
-                due = trio.current_time() + _LOOK
-                self._look_for_workers()
-
     # A channel may get lost: for want of descriptors, say.
-    def _look_for_workers(self) -> None:
-        absent = self._board.slots - self._workers.pids.keys()
-        if absent and absent == self._absent:
-            self._supervisor.tell("absent", slots=sorted(absent))
-        self._absent = absent
+    async def _look_for_workers(self) -> None:
+        before: set[int] = set()
+        while True:
+            await trio.sleep(_LOOK)
+            absent = self._board.slots - self._workers.pids.keys()
+            if absent and absent == before:
+                self._supervisor.tell("absent", slots=sorted(absent))
+            before = absent

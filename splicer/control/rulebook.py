@@ -6,6 +6,7 @@ import trio
 
 from splicer.config.schema import Config, ResolverSettings
 from splicer.net.resolve import Resolver, ResolverStats
+from splicer.routing.pattern import ExactPath
 from splicer.routing.table import RouteTable
 from splicer.session.house import Rules
 from splicer.upstream.balance import Balancer
@@ -39,6 +40,7 @@ class RuleBook:
             deadlines=config.deadlines,
             limits=config.limits,
             trusted_proxies=config.server.trusted_proxies,
+            probes=_probes(config),
         )
 
     # A resolver outlives a reload that doesn't concern it: its last good answers may be all there is.
@@ -49,3 +51,9 @@ class RuleBook:
             resolver = Resolver(config.resolver, nursery=nursery, lifetime=lifetime, counters=self._counters)
             self._resolver = wanted, resolver
         return self._resolver[1]
+
+
+# Not those of a prefix or a regex: "/" would be all there is.
+def _probes(config: Config) -> frozenset[bytes]:
+    patterns = (route.pattern for route in config.routes if route.respond is not None)
+    return frozenset(pattern.path.encode() for pattern in patterns if isinstance(pattern, ExactPath))

@@ -40,9 +40,8 @@ class Showing:
         self._asked = -math.inf  # when these were looked at
 
     async def run(self) -> None:
-        """Show that the loop runs, and how things stand, until cancelled."""
+        """Show how things stand until cancelled."""
         while True:
-            self.row[Column.BEAT] += 1
             self.publish()
             due = trio.current_time() + _SHOW
             await trio.sleep_until(due)

@@ -16,11 +16,14 @@ class Interleave(trio.abc.Instrument):
 
     Args:
         hub: the worker's.
+        beat: its first word grows at each step, so that a loop with much to do is told from one stuck in a step.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, beat: memoryview[int]) -> None:
         self._hub = hub
+        self._beat = beat
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Called by Trio before each step of each task."""
+        self._beat[0] += 1
         self._hub.turn_if_due(task)

@@ -11,6 +11,7 @@ from splicer.http1.body import BodyReader
 from splicer.model import Headers, RequestHead
 from splicer.session.client import ClientLeg
 from splicer.session.pod import PodLeg
+from splicer.session.turns import Turns, Work
 
 _KEEP = 64 * 1024  # bytes: a body up to this size is kept, and can be sent to another pod
 
@@ -26,12 +27,16 @@ class RequestBody:
         head: of the request.
         reader: of the body.
         limit: `limits.body_bytes`; None is unlimited.
+        turns: at parsing what came.
     """
 
-    def __init__(self, client: ClientLeg, head: RequestHead, reader: BodyReader, limit: int | None) -> None:
+    def __init__(
+        self, client: ClientLeg, head: RequestHead, reader: BodyReader, limit: int | None, turns: Turns
+    ) -> None:
         self._client = client
         self._reader = reader
         self._limit = limit
+        self._turns = turns
         self._kept: list[bytes] = []
         self._size = 0  # bytes read from the client
         self._trailers: Headers = ()
@@ -98,6 +103,8 @@ class RequestBody:
 
     async def _read(self) -> bytes:
         while True:
+            if self._turns.busy(Work.BODY):
+                await self._turns.wait(Work.BODY)
             data = self._at_hand()
             if data or self.complete:
                 return data

@@ -23,8 +23,10 @@ from splicer.session.house import House, Place, Rules
 from splicer.session.identity import identities
 from splicer.session.respond import answer_of, refusal, send_answer
 from splicer.session.tunnel import OpenTunnel, run_tunnel, shake_hands
+from splicer.session.turns import Work
 
 _IDENTITIES = identities()
+_PROBE, _ORDINARY = 1024, 4096  # bytes of a head, at most: what takes longer to read has other turns
 _ROUND_TRIP = 1.0  # seconds, at most: a first request comes with its connection, or so much later
 
 
@@ -127,6 +129,9 @@ class Connection:
             self._move(Place.WRITING)
             self._house.counts.requests += 1
             record.started = trio.current_time()
+            work = _work(raw, rules)
+            if self._house.turns.busy(work):
+                await self._house.turns.wait(work)
             return await self._handle(self._house.rules, raw, record)
         except SplicerError as error:
             if self._head is None and (line := request_line(raw or self._client.buffer)) is not None:
@@ -165,7 +170,7 @@ class Connection:
         if limit is not None and (head.content_length or 0) > limit:
             raise BodyTooLarge(f"{head.content_length} bytes announced, {limit} allowed")
         record.protocol = protocol
-        body = RequestBody(self._client, head, request_body(head, rules.limits.head_bytes), limit)
+        body = RequestBody(self._client, head, request_body(head, rules.limits.head_bytes), limit, self._house.turns)
         exchange = self._exchange = Exchange(
             self._house, rules, self._client, head, match, origin, record, server, body, protocol
         ).begin()
@@ -232,3 +237,14 @@ class Connection:
         client, head = self._client, self._head
         if client.buffer or head is None or head.has_body or not client.stream.is_quiet():
             await client.linger()
+
+
+# A guess that decides about a turn, and about nothing else.
+def _work(raw: bytes, rules: Rules) -> Work:
+    if len(raw) > _ORDINARY:
+        return Work.LARGE
+    if len(raw) > _PROBE:
+        return Work.REQUEST
+    _, _, rest = raw.partition(b" ")
+    target, _, _ = rest.partition(b" ")
+    return Work.PROBE if target.partition(b"?")[0] in rules.probes else Work.REQUEST

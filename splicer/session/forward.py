@@ -10,6 +10,7 @@ from splicer.model import ResponseHead
 from splicer.session.attempt import Attempts
 from splicer.session.exchange import Exchange
 from splicer.session.pod import PodLeg
+from splicer.session.turns import Work
 
 
 async def forward(exchange: Exchange) -> bool:
@@ -90,6 +91,7 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -
 
 async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes) -> None:
     writer, client, record = exchange.writer, exchange.client, exchange.record
+    turns = exchange.house.turns
     while True:
         chunk = leg.parser.next_body()
         if isinstance(chunk, EndOfBody):
@@ -103,6 +105,8 @@ async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes) -> None:
             await client.send_all(out)
             out = b""
             await trio.lowlevel.checkpoint()
+            if turns.busy(Work.BODY):
+                await turns.wait(Work.BODY)
         if chunk is None:
             await leg.read_more()
     exchange.answered = True

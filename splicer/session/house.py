@@ -16,6 +16,7 @@ from splicer.net.stream import ByteStream
 from splicer.relay.leg import Past, TunnelEnd, TunnelLimits
 from splicer.routing.table import RouteTable
 from splicer.session.idle import IdleClients
+from splicer.session.turns import Turns
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pool import IdlePool
@@ -30,6 +31,7 @@ class Rules:
     deadlines: Deadlines
     limits: Limits
     trusted_proxies: tuple[Network, ...]
+    probes: frozenset[bytes] = frozenset()  # paths that `respond` routes answer
 
 
 class Place(StrEnum):
@@ -181,6 +183,7 @@ class House:
     idle: IdleClients = field(factory=IdleClients)
     vault: Vault | None = None
     others: Callable[[], Counts] = Counts  # the numbers of all other workers together
+    turns: Turns = field(factory=Turns)
     breathe: Callable[[], None] = _nothing  # between two parts of a long step: frames may pass meanwhile
     drains: Drains = Drains()
     draining: bool = False

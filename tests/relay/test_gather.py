@@ -116,7 +116,7 @@ async def naps_of_a_frame(edge: Edge, monkeypatch: pytest.MonkeyPatch, *, others
     edge.hub._gathering = Willing(0.0)
     naps = Naps(call)
     monkeypatch.setattr(hub_module, "sleep", naps)
-    instrument = Interleave(edge.hub)
+    instrument = Interleave(edge.hub, memoryview(bytearray(8)).cast("q"))
     if others:
         trio.lowlevel.add_instrument(instrument)
         await trio.lowlevel.checkpoint()

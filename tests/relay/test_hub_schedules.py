@@ -132,7 +132,7 @@ def _judge(sender: Player, reader: Player, data: bytes) -> None:
 
 
 async def _run_many(edge: Edge, seed: int) -> None:
-    interleave = Interleave(edge.hub)
+    interleave = Interleave(edge.hub, memoryview(bytearray(8)).cast("q"))
     if seed % 2:
         trio.lowlevel.add_instrument(interleave)
     async with trio.open_nursery() as nursery:

@@ -27,7 +27,8 @@ async def frames_seen_within_one_batch(edge: Edge, *, interleaved: bool) -> int:
                 seen += call.client.sock.recv(5) == b"frame"
         time.sleep(0.002)  # noqa: ASYNC251 - a step that takes its time is what this is about
 
-    instrument = Interleave(edge.hub)
+    beat = memoryview(bytearray(8)).cast("q")
+    instrument = Interleave(edge.hub, beat)
     if interleaved:
         trio.lowlevel.add_instrument(instrument)
     async with trio.open_nursery() as storm:
@@ -35,6 +36,7 @@ async def frames_seen_within_one_batch(edge: Edge, *, interleaved: bool) -> int:
             storm.start_soon(step)
     if interleaved:
         trio.lowlevel.remove_instrument(instrument)
+        assert beat[0] >= 20, "it beats at each step"
     return seen
 
 

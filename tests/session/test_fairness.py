@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.model import Endpoint, Respond
 from splicer.session.connection import Connection
+from splicer.session.turns import Turns, Work
 from tests.session.edge import APP, Edge, answering, route, upstream
 from tests.session.message import GET, POST
 from tests.session.wire import End, connection
@@ -162,3 +164,64 @@ async def test_frames_may_pass_between_the_parts_of_an_exchange(edge: Edge) -> N
     await wait_all_tasks_blocked()
     before, *_, last = breaths
     assert before < last  # before the pod was dialled, and after
+
+
+class Crowd(Turns):
+    """Somebody is always before us."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[Work] = []
+
+    def busy(self, work: Work) -> bool:
+        return True
+
+    async def wait(self, work: Work) -> None:
+        self.waits.append(work)
+
+
+@pytest.mark.parametrize(
+    ("raw", "work"),
+    [
+        (GET.replace(b"/x", b"/health"), Work.PROBE),
+        (GET.replace(b"/x", b"/health?from=kubelet"), Work.PROBE),
+        (GET.replace(b"/x", b"/health", 1)[:-2] + b"A: " + b"a" * 1024 + b"\r\n\r\n", Work.REQUEST),
+        (GET, Work.REQUEST),
+        (GET[:-2] + b"A: " + b"a" * 4096 + b"\r\n\r\n", Work.LARGE),
+        (b"/health\r\n\r\n", Work.REQUEST),
+    ],
+    ids=["probe", "probe with a query", "odd probe", "request", "large", "no request line"],
+)
+async def test_a_request_waits_for_its_turn(edge: Edge, raw: bytes, work: Work) -> None:
+    turns = edge.house.turns = Crowd()
+    edge.use(HEALTH, NOWHERE)
+    edge.house.rules = evolve(edge.house.rules, probes=frozenset({b"/health"}))
+    await edge.ask(raw)
+    await wait_all_tasks_blocked()
+    assert turns.waits == [work]
+    assert len(edge.told.ended) == 1
+
+
+async def test_each_part_of_a_body_waits_for_its_turn(edge: Edge) -> None:
+    async def dial(endpoint: Endpoint) -> End:
+        edge.streams.append(pod)
+        return pod
+
+    turns = edge.house.turns = Crowd()
+    pod = Sink()
+    edge.house.dial = dial
+    raw = POST.replace(b"Content-Length: 4\r\n\r\nbody", b"Transfer-Encoding: chunked\r\n\r\n")
+    await turns_of_others(edge, Flood(TINY, raw, left=10))
+    assert turns.waits.count(Work.BODY) > 100
+
+
+async def test_each_part_of_an_answer_waits_for_its_turn(edge: Edge) -> None:
+    async def dial(endpoint: Endpoint) -> End:
+        edge.streams.append(pod)
+        return pod
+
+    turns = edge.house.turns = Crowd()
+    pod = Flood(TINY, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", left=10)
+    edge.house.dial = dial
+    await turns_of_others(edge, Flood(b"", GET, left=0))
+    assert turns.waits.count(Work.BODY) > 100
