@@ -8,9 +8,11 @@ import pytest
 import trio
 
 from tests.dns_server import DnsServer
+from tests.e2e.calls import handshake
 from tests.e2e.dnsedge import dns_edge, get, served_by, start_dns
 from tests.e2e.edge import Edge
-from tests.e2e.pods import http_pod
+from tests.e2e.pods import http_pod, tunnel_pod
+from tests.e2e.wire import dial
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,19 @@ async def test_a_silent_name_server_leads_to_the_fallback(edge: Edge, dns: DnsSe
     dns.misbehave(silent=True)
     with trio.fail_after(8):
         assert (await get(edge, place.name, "backed")).body == place.address.encode()
+
+
+async def test_one_servfail_leads_no_call_away_from_its_pod(edge: Edge, dns: DnsServer, nursery: trio.Nursery) -> None:
+    own, other = edge.site.take(), edge.site.take()
+    pods = [await tunnel_pod(nursery, place.address, place.port) for place in (own, other)]
+    dns.set("flaky.dns.test", own.address)
+    dns.set("flaky.others.test", other.address)
+    for kind in ("A", "AAAA"):
+        dns.misbehave("flaky.dns.test", kind, rcode="SERVFAIL", times=1)
+    async with dial(edge.address) as wire:
+        await wire.send(handshake("/call/flaky/x"))
+        assert (await wire.reply()).status == 101
+    assert [len(pod.seen) for pod in pods] == [1, 0]
 
 
 async def test_a_name_that_does_not_exist_is_503(edge: Edge, dns: DnsServer) -> None:
