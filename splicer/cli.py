@@ -140,14 +140,16 @@ def handover(config: ConfigFile = _DEFAULT, pid: Pid = None) -> None:
 def check(config: ConfigFile = _DEFAULT) -> None:
     """Check a configuration: every fault, each with its file, route and key."""
     from splicer.config.advice import warnings
-    from splicer.control.reload import read_config
+    from splicer.config.load import load
+    from splicer.control.reload import read_text_of
     from splicer.errors import ConfigError
 
     try:
-        checked = read_config(config, os.environ)
+        text = read_text_of(config)
+        checked = load(text, name=str(config), environ=os.environ)
     except ConfigError as error:
         _fail(*error.faults)
-    for warning in warnings(checked):
+    for warning in warnings(checked, text):
         print(f"{config}: warning: {warning}", file=sys.stderr)  # noqa: T201 - the command's output
     print(f"{config}: ok, {len(checked.routes)} routes, {len(checked.upstreams)} upstreams")  # noqa: T201
 

@@ -6,8 +6,10 @@ import math
 import re
 from collections.abc import Iterator
 
+from splicer.config.load import BYTE_ORDER_MARK
 from splicer.config.plain import show
 from splicer.config.schema import Config
+from splicer.config.upstreamadvice import upstream_warnings
 from splicer.config.values import format_duration
 from splicer.model import Deadlines, Route
 from splicer.routing.normal import decoded_form, normal_form
@@ -16,16 +18,29 @@ from splicer.routing.shadow import shadowed
 _IN_REGEX = re.compile(r"//(?![*?{])|%[0-9A-Fa-f]{2}(?![*?{])")
 
 
-def warnings(config: Config) -> tuple[str, ...]:
-    """One line for each oddity, with its route and key; a configuration without any gets none."""
+def warnings(config: Config, text: str = "") -> tuple[str, ...]:
+    """One line for each oddity, with its route and key; a configuration without any gets none.
+
+    Args:
+        config: the configuration.
+        text: of its file.
+    """
     return (
+        *_mark(text),
+        *upstream_warnings(config),
         *_shadows(config),
+        *_stars(config),
         *_spellings(config),
         *_hurry(config),
         *_idle_upstreams(config),
         *_in_vain(config),
         *_hidden(config),
     )
+
+
+def _mark(text: str) -> Iterator[str]:
+    if text.startswith(BYTE_ORDER_MARK):
+        yield "begins with a byte-order mark (BOM), which is skipped; save it as UTF-8 without one"
 
 
 def _place(route: Route) -> str:
@@ -47,6 +62,16 @@ def _spellings(config: Config) -> Iterator[str]:
                     yield f"{_place(route)}: regex: {show(odd)} is in no path that it looks at; write {show(usual)}"
         elif route.clients is not None and (plain := decoded_form(pattern)) != pattern:
             yield f"{_place(route)}: {kind}: does not match {show(plain)}, the same to most pods; write that"
+
+
+def _stars(config: Config) -> Iterator[str]:
+    """Other proxies' notation for "whatever follows"."""
+    for route in config.routes:
+        kind, _, pattern = route.pattern.text.partition(" ")
+        if kind != "regex" and "*" in pattern:
+            start = pattern.rstrip("*")
+            remedy = "a regex, in which [^/]+ is one segment" if "*" in start else f"prefix = {show(start)}"
+            yield f'{_place(route)}: {kind}: in {show(pattern)} a "*" stands for itself alone; write {remedy}'
 
 
 def _hurry(config: Config) -> Iterator[str]:

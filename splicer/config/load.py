@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from attrs import Factory, define
 
 from splicer.config.environment import Unresolved, expand_all
+from splicer.config.fixedhosts import Hosts
 from splicer.config.plain import printable, show, suggest
 from splicer.config.routekeys import DEADLINES
 from splicer.config.routes import read_route
@@ -22,6 +23,8 @@ from splicer.model import Deadlines, Route, Upstream
 
 T = TypeVar("T")
 
+BYTE_ORDER_MARK = "\ufeff"
+
 _SECTIONS = ("server", "deadlines", "limits", "log", "resolver", "upstreams", "routes")
 _POSITION = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
@@ -30,7 +33,7 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     """Read a configuration.
 
     Args:
-        text: of the file.
+        text: of the file; a byte-order mark is skipped (`advice` tells of it).
         name: of the file, for the faults.
         environ: what ``${NAME}`` is taken from.
 
@@ -38,7 +41,7 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
         ConfigError: all faults of the file, each one line that begins with `name`. No other error is ever raised.
     """
     try:
-        document = expand_all(_parse(text), environ)
+        document = expand_all(_parse(text.removeprefix(BYTE_ORDER_MARK)), environ)
     except ValueError as error:
         raise ConfigError((printable(f"{name}: {error}"),)) from None
     loading = _Loading(document)
@@ -48,7 +51,7 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     limits = loading.section("limits", LIMITS)
     log = loading.section("log", LOG)
     resolver = loading.section("resolver", RESOLVER)
-    upstreams = loading.upstreams()
+    upstreams = loading.upstreams(resolver.hosts)
     routes = loading.routes(upstreams, deadlines)
     if loading.faults:
         raise ConfigError(tuple(printable(f"{name}: {fault}") for fault in dict.fromkeys(loading.faults)))
@@ -107,7 +110,7 @@ class _Loading:
             self.tell(key, rules(value, reading.broken))
         return value
 
-    def upstreams(self) -> dict[str, Upstream | None] | None:
+    def upstreams(self, hosts: Hosts) -> dict[str, Upstream | None] | None:
         """All upstreams, None for one with faults; None altogether if there is no telling which there are."""
         tables = self.document.get("upstreams", {})
         if not isinstance(tables, dict):
@@ -115,7 +118,7 @@ class _Loading:
             return None
         upstreams: dict[str, Upstream | None] = {}
         for name, table in tables.items():
-            upstreams[name], faults = read_upstream(name, table)
+            upstreams[name], faults = read_upstream(name, table, hosts)
             self.tell(f"upstreams.{toml_key(name)}", faults)
         return upstreams
 

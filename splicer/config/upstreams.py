@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from attrs import frozen
 
 from splicer.config.addresses import is_host_name, is_ip, network, port_number, split_port
+from splicer.config.fixedhosts import Hosts, settle_allow
 from splicer.config.plain import BadValue, choice, list_of, name, show, text
 from splicer.config.structure import Fault, Reader
 from splicer.model import Network, Template, Upstream
@@ -65,8 +68,16 @@ UPSTREAM = Reader(
 )
 
 
-def read_upstream(key: str, table: object) -> tuple[Upstream | None, tuple[Fault, ...]]:
-    """One upstream by its key under ``[upstreams]``, or None and its faults."""
+def read_upstream(
+    key: str, table: object, hosts: Hosts = MappingProxyType({})
+) -> tuple[Upstream | None, tuple[Fault, ...]]:
+    """One upstream, or None and its faults.
+
+    Args:
+        key: its name under ``[upstreams]``.
+        table: as TOML has it.
+        hosts: of ``[resolver.hosts]``.
+    """
     reading = UPSTREAM.read(table)
     faults = reading.faults
     try:
@@ -75,5 +86,7 @@ def read_upstream(key: str, table: object) -> tuple[Upstream | None, tuple[Fault
         faults = (Fault((), str(fault)), *faults)
     if reading.value is None or faults:
         return None, faults
-    host, port = reading.value.address
-    return Upstream(key, host, port, reading.value.allow, reading.value.balance), ()
+    (host, port), allow = reading.value.address, reading.value.allow
+    if not host.captures:
+        allow, faults = settle_allow(host.text, allow, hosts)
+    return None if faults else Upstream(key, host, port, allow, reading.value.balance), faults

@@ -37,7 +37,8 @@ def inspect(path: Path, old: str | None) -> dict[str, Any]:
         config = load(text, name=str(path), environ=os.environ)
     except ConfigError as error:
         return {"faults": list(error.faults), "read": signature}
-    return {"text": text, "read": signature, **_facts(config), **_changes(path, old, config)}
+    facts = {"text": text, "read": signature, "warnings": list(warnings(config, text))}
+    return {**facts, **_facts(config), **_changes(path, old, config)}
 
 
 def _signature(path: Path) -> Signature | None:
@@ -56,7 +57,6 @@ def _facts(config: Config) -> dict[str, Any]:
         "workers": usable_cpus() if workers == "auto" else workers,
         "drain": config.deadlines.drain,
         "format": config.log.format,
-        "warnings": list(warnings(config)),
     }
 
 

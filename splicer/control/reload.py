@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import stat
@@ -30,7 +31,7 @@ def read_text_of(path: Path) -> str:
     except OSError as error:
         raise ConfigError((f"{path}: {error.strerror}",)) from error
     except UnicodeDecodeError as error:
-        raise ConfigError((f"{path}: not UTF-8 at byte {error.start}",)) from error
+        raise _undecodable(path, error) from error
 
 
 # Of the kind that ends: a pipe whose writer says nothing, or a device, would be read for ever.
@@ -53,7 +54,13 @@ def read_file(path: Path) -> tuple[str, Signature]:
     try:
         return io.StringIO(data.decode(), newline=None).read(), signature_of(status)
     except UnicodeDecodeError as error:
-        raise ConfigError((f"{path}: not UTF-8 at byte {error.start}",)) from error
+        raise _undecodable(path, error) from error
+
+
+def _undecodable(path: Path, error: UnicodeDecodeError) -> ConfigError:
+    if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return ConfigError((f"{path}: begins with the byte-order mark (BOM) of UTF-16; save it as UTF-8",))
+    return ConfigError((f"{path}: not UTF-8 at byte {error.start}",))
 
 
 def read_config(path: Path, environ: Mapping[str, str]) -> Config:

@@ -16,6 +16,7 @@ from splicer.errors import NameNotFound, ResolveFailed, ResolveTimeout
 from splicer.net.cache import Cache, Known
 from splicer.net.dnsquery import NameServers, Records, system_nameservers
 from splicer.net.families import Ask, ask_families
+from splicer.policy.allowed import LOCALHOST, is_localhost
 
 REFRESH_INTERVAL = 0.25  # seconds: a storm of failed connects must not become a storm of questions
 STALE_PATIENCE = 0.25  # seconds that a caller waits for servers that failed the last time (RFC 8767 §5)
@@ -127,7 +128,7 @@ class Resolver:
         self._lifetime = min(lifetime, _LONGEST_LOOKUP)
         self._ask = ask or NameServers(settings.nameservers or system_nameservers(), self._lifetime).ask
         self._kinds = (RdataType.A, RdataType.AAAA) if settings.ipv6 else (RdataType.A,)
-        self._localhost = Answer(("127.0.0.1", "::1") if settings.ipv6 else ("127.0.0.1",), fresh=True)
+        self._localhost = Answer(LOCALHOST if settings.ipv6 else LOCALHOST[:1], fresh=True)
         self._hosts = {_absolute(name): Answer(addresses, fresh=True) for name, addresses in settings.hosts.items()}
         self._cache = Cache(settings.max_ttl)
         self._flights: dict[str, _Flight] = {}
@@ -198,7 +199,7 @@ class Resolver:
     def _fixed(self, name: str) -> Answer | None:
         if (answer := self._hosts.get(name)) is not None:
             return answer
-        if name == "localhost" or name.endswith(".localhost"):
+        if is_localhost(name):
             return self._localhost
         return _literal(name)
 

@@ -8,8 +8,8 @@ from attrs import frozen
 
 from splicer.errors import AddressNotAllowed, NoEndpoint
 from splicer.model import Endpoint, Upstream
-from splicer.net.allowed import allowed
 from splicer.net.resolve import Answer
+from splicer.policy.allowed import allowed
 from splicer.upstream.balance import Balancer
 
 

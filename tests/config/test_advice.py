@@ -5,7 +5,7 @@ import pytest
 from splicer.config.advice import warnings
 from splicer.config.load import load
 
-UPSTREAM = '[upstreams.api]\naddress = "api:80"\n'
+UPSTREAM = '[upstreams.api]\naddress = "api.test:80"\n'
 
 
 def told(text: str) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ def test_a_deadline_that_can_never_run_out_is_told_where_it_is_written() -> None
 
 
 def test_an_upstream_that_no_route_uses() -> None:
-    other = '[upstreams.other]\naddress = "b:80"\n'
+    other = '[upstreams.other]\naddress = "b.test:80"\n'
     assert told(UPSTREAM + other + route("a", "/")) == ("upstreams.other: no route uses it",)
     assert told(UPSTREAM + other + route("a", "/", 'upstream = "api"\nfallback = "other"')) == ()
 
@@ -72,3 +72,64 @@ def test_an_upstream_that_no_route_uses() -> None:
 )
 def test_metrics_that_no_scraper_finds(keys: str, expected: tuple[str, ...]) -> None:
     assert told(f"[server]\n{keys}\n" + UPSTREAM + route("a", "/")) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "remedy"),
+    [
+        ("prefix", "/*", 'write prefix = "/"'),
+        ("prefix", "/api/**", 'write prefix = "/api/"'),
+        ("path", "/api/*", 'write prefix = "/api/"'),
+        ("path", "/a/*/b", "write a regex, in which [^/]+ is one segment"),
+    ],
+)
+def test_a_star_outside_a_regex(key: str, written: str, remedy: str) -> None:
+    text = f'{UPSTREAM}[[routes]]\nname = "a"\n{key} = "{written}"\nupstream = "api"\n'
+    assert told(text) == (f'routes 1 "a": {key}: in "{written}" a "*" stands for itself alone; {remedy}',)
+
+
+def upstream(address: str, *lines: str) -> tuple[str, ...]:
+    """The warnings of an upstream, with a route that has all captures."""
+    table = "\n".join((f'[upstreams.x]\naddress = "{address}"', *lines))
+    return told(f"{table}\n[[routes]]\nname = 'a'\nregex = '^/(?<pod>[a-z]+)/(?<zone>[a-z]+)'\nupstream = 'x'\n")
+
+
+ALLOW = 'allow = ["10.0.0.0/8"]'
+
+
+def test_a_host_of_one_label() -> None:
+    assert upstream("router:80") == (
+        'upstreams.x.address: "router" is asked for as it stands, without a search list; '
+        "write the full name, such as router.NAMESPACE.svc.cluster.local, or name it in [resolver.hosts]",
+    )
+    assert upstream("router:80", "[resolver.hosts]", 'Router = "10.0.0.1"') == ()
+    assert upstream("localhost:80") == upstream("router.:80") == upstream("[fd00::1]:80") == ()
+
+
+@pytest.mark.parametrize("host", ["{pod}.com", "{pod}.local", "{pod}.{zone}.net", "x-{pod}.co.uk", "{pod}.com.au."])
+def test_a_capture_in_front_of_what_is_nobodys_own(host: str) -> None:
+    domain = host.rpartition("}.")[2]
+    assert upstream(f"{host}:80", ALLOW) == (
+        f'upstreams.x.address: names below "{domain}" are anybody\'s, and the URL chooses among them; '
+        'put a domain of your own behind the capture, such as "{pod}.voice-agent.svc.cluster.local"',
+    )
+
+
+@pytest.mark.parametrize("host", ["{pod}.example.com", "{pod}.a.co.uk", "{pod}.svc.cluster.local", "{pod}.pods.test"])
+def test_a_capture_in_front_of_a_domain(host: str) -> None:
+    assert upstream(f"{host}:80", ALLOW) == ()
+
+
+def test_captures_without_networks() -> None:
+    assert upstream("{pod}.pods.test:80") == (
+        "upstreams.x.allow: is missing: the URL chooses the name, and whatever address that has is dialled; "
+        'write the networks of your pods, such as allow = ["10.0.0.0/8"]',
+    )
+
+
+def test_a_byte_order_mark() -> None:
+    text = "\ufeff" + UPSTREAM + route("a", "/")
+    assert warnings(load(text, environ={}), text) == (
+        "begins with a byte-order mark (BOM), which is skipped; save it as UTF-8 without one",
+    )
+    assert warnings(load(text, environ={}), text[1:]) == ()

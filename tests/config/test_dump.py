@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from splicer.config.addresses import is_ip
 from splicer.config.dump import as_tables
 from splicer.config.load import load
 from splicer.config.schema import Config, Limits, ListenAddress, LogSettings, ResolverSettings, ServerSettings
@@ -95,6 +96,15 @@ PATTERNS: list[PathPattern] = [
     *(compile_pattern("regex", regex) for regex in ("", r"^/a\\${2}\x{41}$", "/ \n\x00\x7fé\u2028'''\"\"\"", "^/${1}")),
 ]
 POD = compile_pattern("regex", "^/ws/pod/(?<pod>[^/]+)(?<rest>/.*)$")
+
+
+def settled(upstream: Upstream) -> Upstream:
+    """As `load` makes it: an address in the file is in its own `allow`."""
+    if upstream.host.captures or not is_ip(upstream.host.text):
+        return upstream
+    return attrs.evolve(upstream, allow=(ip_network(upstream.host.text), *(upstream.allow or ())))
+
+
 HOSTS = ["api", "127.0.0.1", "::1", "a.test."]
 upstreams = st.dictionaries(
     names,
@@ -107,7 +117,7 @@ upstreams = st.dictionaries(
         st.sampled_from(["least-tunnels", "round-robin", "random"]),
     ),
     max_size=4,
-).map(lambda table: {name: attrs.evolve(upstream, name=name) for name, upstream in table.items()})
+).map(lambda table: {name: attrs.evolve(settled(upstream), name=name) for name, upstream in table.items()})
 
 
 @st.composite

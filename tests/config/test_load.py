@@ -269,3 +269,15 @@ def test_one_fault_never_hides_another() -> None:
 def test_unreadable_upstreams_make_no_route_s_upstream_unknown() -> None:
     text = 'upstreams = 1\n[[routes]]\nname = "a"\npath = "/a"\nupstream = "x"\n'
     assert faults(text) == ["upstreams: must be tables such as [upstreams.pod], not 1"]
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    assert load("\ufeff" + ROUTE, environ={}) == load(ROUTE, environ={})
+
+
+def test_an_upstream_is_judged_with_the_hosts_that_the_file_fixes() -> None:
+    text = '[resolver.hosts]\n"a.test" = "127.0.0.1"\n[upstreams."a b"]\naddress = "a.test:80"\n'
+    assert faults(text) == [
+        'upstreams."a b".allow: a.test (127.0.0.1) is loopback, and every request would get 502; '
+        'write allow = ["127.0.0.1/32"]'
+    ]

@@ -102,3 +102,79 @@ def test_all_faults_of_a_table() -> None:
 def test_a_table_without_address() -> None:
     assert [(fault.key, fault.text) for fault in read_upstream("pod", {})[1]] == [("address", "is missing")]
     assert [fault.text for fault in read_upstream("pod", "a:1")[1]] == ['must be a table, not "a:1"']
+
+
+@pytest.mark.parametrize(
+    ("address", "own"),
+    [
+        ("127.0.0.1:8000", ["127.0.0.1/32"]),
+        ("[::1]:8000", ["::1/128"]),
+        ("10.1.2.3:80", ["10.1.2.3/32"]),
+        ("[::ffff:127.0.0.1]:80", ["127.0.0.1/32"]),
+        ("localhost:8000", ["127.0.0.1/32", "::1/128"]),
+        ("Pod-0.LocalHost.:8000", ["127.0.0.1/32", "::1/128"]),
+        ("router.test:80", None),
+        ("{pod}.test:80", None),
+    ],
+)
+def test_an_address_that_the_file_itself_gives_is_its_own_network(address: str, own: list[str] | None) -> None:
+    upstream, faults = read_upstream("x", {"address": address})
+    assert faults == ()
+    assert upstream is not None
+    assert upstream.allow == (None if own is None else tuple(map(ip_network, own)))
+
+
+HOSTS = {"a.test": ("127.0.0.1", "127.0.0.2"), "b.test": ("10.0.0.1",), "c.test": ("169.254.169.254",)}
+NEVER = "is never dialled: it is link-local, multicast, reserved, unspecified or gives out a machine's credentials"
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "fault"),
+    [
+        ({"address": "169.254.169.254:80"}, "address", f"169.254.169.254 {NEVER}"),
+        ({"address": "[fe80::1]:80", "allow": ["fe80::/10"]}, "address", f"fe80::1 {NEVER}"),
+        ({"address": "224.0.0.1:80"}, "address", f"224.0.0.1 {NEVER}"),
+        ({"address": "0.0.0.0:80"}, "address", f"0.0.0.0 {NEVER}"),
+        ({"address": "[::ffff:169.254.1.1]:80"}, "address", f"::ffff:169.254.1.1 {NEVER}"),
+        ({"address": "100.100.100.200:80"}, "address", f"100.100.100.200 {NEVER}"),
+        ({"address": "c.test:80"}, "address", f"169.254.169.254, which [resolver.hosts] gives c.test, {NEVER}"),
+        (
+            {"address": "10.0.0.1:80", "allow": ["10.1.0.0/16"]},
+            "allow",
+            '10.0.0.1 lies outside, and every request would get 502; add "10.0.0.1/32"',
+        ),
+        (
+            {"address": "localhost:80", "allow": ["10.0.0.0/8"]},
+            "allow",
+            'localhost (127.0.0.1, ::1) lies outside, and every request would get 502; add "127.0.0.1/32"',
+        ),
+        (
+            {"address": "B.test.:80", "allow": ["127.0.0.0/8"]},
+            "allow",
+            'B.test. (10.0.0.1) lies outside, and every request would get 502; add "10.0.0.1/32"',
+        ),
+        (
+            {"address": "a.test:80"},
+            "allow",
+            "a.test (127.0.0.1, 127.0.0.2) is loopback, and every request would get 502; "
+            'write allow = ["127.0.0.1/32"]',
+        ),
+    ],
+)
+def test_an_address_that_could_never_be_dialled(table: dict[str, object], key: str, fault: str) -> None:
+    upstream, faults = read_upstream("x", table, HOSTS)
+    assert upstream is None
+    assert [(fault.key, fault.text) for fault in faults] == [(key, fault)]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"address": "a.test:80", "allow": ["127.0.0.2/32"]},
+        {"address": "b.test:80"},
+        {"address": "10.0.0.1:80", "allow": ["10.0.0.0/8"]},
+        {"address": "{pod}.test:80", "allow": ["192.168.0.0/16"]},
+    ],
+)
+def test_one_address_that_may_be_dialled_will_do(table: dict[str, object]) -> None:
+    assert read_upstream("x", table, HOSTS)[1] == ()

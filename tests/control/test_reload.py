@@ -46,6 +46,16 @@ def test_a_file_and_which_it_was(path: Path) -> None:
     assert read_text_of(path) == "one\ntwo\n"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf_16_is_called_by_its_name(path: Path, encoding: str) -> None:
+    path.write_bytes((("\ufeff" if encoding == "utf-16-be" else "") + "[server]\n").encode(encoding))
+    for read in (read_text_of, read_file):
+        with pytest.raises(ConfigError) as refused:
+            read(path)
+        fault = f"{path}: begins with the byte-order mark (BOM) of UTF-16; save it as UTF-8"
+        assert refused.value.faults == (fault,)
+
+
 @pytest.mark.parametrize("kind", ["fifo", "directory", "device"])
 def test_what_would_be_read_for_ever_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "routing.toml"

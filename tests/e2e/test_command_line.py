@@ -113,6 +113,41 @@ async def test_check_warns_of_a_route_that_can_never_match(tmp_path: Path) -> No
     assert "never match" in result.err
 
 
+async def test_check_warns_of_what_its_writer_hardly_meant(tmp_path: Path) -> None:
+    path = tmp_path / "routing.toml"
+    path.write_text(
+        """\ufeff[upstreams.router]
+address = "smart-router:8080"
+[upstreams.pod]
+address = "{pod}.com:8000"
+[[routes]]
+name = "pods"
+regex = '^/(?<pod>[a-z]+)'
+upstream = "pod"
+[[routes]]
+name = "all"
+prefix = "/*"
+upstream = "router"
+""",
+        encoding="utf-8",
+    )
+    result = await splicer("check", "-c", path)
+    assert result.code == 0
+    warned = [line.removeprefix(f"{path}: warning: ") for line in result.err.splitlines()]
+    for line, words in zip(
+        warned,
+        (
+            ("byte-order mark", "save it as UTF-8"),
+            ("upstreams.router.address", "full name", "[resolver.hosts]"),
+            ("upstreams.pod.address", '"com"', "domain of your own"),
+            ("upstreams.pod.allow", "is missing", "10.0.0.0/8"),
+            ('routes 2 "all": prefix', 'write prefix = "/"'),
+        ),
+        strict=True,
+    ):
+        assert all(word in line for word in words)
+
+
 async def test_check_names_a_missing_variable(tmp_path: Path) -> None:
     path = tmp_path / "routing.toml"
     path.write_text(ROUTING.read_text().replace("${DNS_SERVER:-34.118.224.10}", "${DNS_SERVER_OF_THE_CLUSTER}"))

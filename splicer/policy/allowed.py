@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from splicer.model import Address, Network
 
@@ -25,6 +25,8 @@ METADATA: frozenset[Address] = frozenset(
         "fd00:a9fe:a9fe::1",  # Akamai, IPv6
     )
 )
+
+LOCALHOST = ("127.0.0.1", "::1")
 
 _NEVER_V4 = tuple(
     IPv4Network(text)
@@ -65,6 +67,17 @@ def allowed(address: str, allow: tuple[Network, ...] | None) -> bool:
     if allow is None:
         return not judged.is_loopback
     return any(judged in network for network in allow)
+
+
+def own_network(address: str) -> Network | None:
+    """The network that allows this numeric address and no other; None if none would."""
+    judged = _unwrap(ip_address(address))
+    return None if _never(judged) else ip_network(judged)
+
+
+def is_localhost(name: str) -> bool:
+    """Whether a name means `LOCALHOST` and is asked of no name server (RFC 6761 §6.3)."""
+    return name == "localhost" or name.endswith(".localhost")
 
 
 def _unwrap(address: Address) -> Address:

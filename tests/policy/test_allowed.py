@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from splicer.model import Network
-from splicer.net.allowed import METADATA, allowed
+from splicer.policy.allowed import METADATA, allowed
 
 PRIVATE = (ip_network("10.0.0.0/8"),)
 EVERYTHING = (ip_network("0.0.0.0/0"), ip_network("::/0"))
