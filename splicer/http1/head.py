@@ -157,6 +157,26 @@ def framing_fields(raw: bytes) -> FramingFields:
     return fields
 
 
+# A request that says it twice is refused: it may mean to be read in two ways, and no client that means well sends it.
+def merge_lengths(fields: FramingFields) -> bool:
+    """Take a Content-Length of an answer that is said several times alike for one (RFC 9112 §6.3, the fifth rule).
+
+    Args:
+        fields: what `framing_fields` found; they have one length then.
+
+    Returns:
+        Whether it was so.
+    """
+    said = fields.get(b"content-length")
+    if said is None:
+        return False
+    members = {member.strip(b" \t") for member in b",".join(said).split(b",")}
+    if len(members) != 1 or said == [*members]:
+        return False
+    fields[b"content-length"] = [*members]
+    return True
+
+
 # A head that passes has exactly one framing, and every parser reads the same one.
 def body_framing(
     fields: FramingFields, minor: bytes, error: type[BadRequest] | type[BadAnswer]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property, lru_cache
 
 import h11
+from attrs import evolve
 
 from splicer.errors import BadAnswer, PodClosed
 from splicer.http1.body import ChunkedBody, EndOfBody
@@ -17,15 +18,17 @@ from splicer.http1.head import (
     field_fault,
     forbidden_byte,
     framing_fields,
+    merge_lengths,
     split_fields,
 )
 from splicer.http1.headers import forwarded_trailers
 from splicer.http1.lists import check_lists, list_members
-from splicer.model import Header, RequestHead, ResponseHead
+from splicer.model import Header, Headers, RequestHead, ResponseHead
 
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?+\r\n" + FIELD_LINES + rb"\r\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: .*)?", re.DOTALL)
 _BEGINNING = b"HTTP/1."
+_MOST_INFORMATIONAL = 16  # before the final answer; each may become a write to the client
 BODILESS = frozenset({204, 304})  # statuses that no body follows, whatever the head says (RFC 9112 §6.3)
 _WITHOUT_TRAILERS = EndOfBody()
 
@@ -49,6 +52,7 @@ class ResponseParser:
         self._chunks: ChunkedBody | None = None  # gets what comes behind the head, else that stays in `_raw`
         self._left: int | None = None  # bytes that the body still has; None: it is chunked, or the stream's end is its
         self._persistent = False
+        self._informational = 0  # heads so far
         self._end: EndOfBody | None = None
 
     # Made when there is a request body to write: it would be most of the work of an exchange.
@@ -87,7 +91,8 @@ class ResponseParser:
             The head, or None while more bytes are needed.
 
         Raises:
-            BadAnswer: what came is not one unambiguous HTTP/1.x head, or a 101 that nobody asked for.
+            BadAnswer: what came is not one unambiguous HTTP/1.x head, a 101 that nobody asked for, or the seventeenth
+                informational one.
             PodClosed: the stream ended before the head was complete.
         """
         end = self._raw.find(b"\r\n\r\n", max(0, self._searched - 3)) + 4
@@ -171,7 +176,6 @@ class ResponseParser:
         minor, status, reason = accepted.groups()
         fields = framing_fields(raw)
         check_lists(fields, BadAnswer)
-        length, chunked = body_framing(fields, minor, BadAnswer)
         if status == b"101" and (self._protocol is None or minor == b"0"):
             raise BadAnswer("a 101 that nobody asked for")
 
@@ -181,15 +185,21 @@ class ResponseParser:
             version="1.1" if minor == b"1" else "1.0",
             headers=split_fields(raw),
         )
-        # Informational heads frame nothing, and a 101 is the end of HTTP here.
-        if head.status >= 200:
-            bodiless = self._request.method == "HEAD" or head.status in BODILESS
-            self._left = 0 if bodiless else length
-            self._persistent = minor == b"1" and b"close" not in list_members(head.values(b"connection"))
-            if chunked and not bodiless:
-                self._chunks = ChunkedBody(self._limit, BadAnswer, BadAnswer)
-                self._chunks.feed(self._raw)
-                self._raw = b""
+        if head.status < 200:  # it ends here whatever its fields say (RFC 9112 §6.3); a 101 is the end of HTTP
+            self._informational += head.status != 101
+            if self._informational > _MOST_INFORMATIONAL:
+                raise BadAnswer(f"more than {_MOST_INFORMATIONAL} informational answers")
+            return head
+        if merge_lengths(fields):
+            head = evolve(head, headers=_with_length(head.headers, fields[b"content-length"][0]))
+        length, chunked = body_framing(fields, minor, BadAnswer)
+        bodiless = self._request.method == "HEAD" or head.status in BODILESS
+        self._left = 0 if bodiless else length
+        self._persistent = minor == b"1" and b"close" not in list_members(head.values(b"connection"))
+        if chunked and not bodiless:
+            self._chunks = ChunkedBody(self._limit, BadAnswer, BadAnswer)
+            self._chunks.feed(self._raw)
+            self._raw = b""
         return head
 
 
@@ -202,6 +212,13 @@ def _sent(method: str, length: int | None, chunked: bool) -> h11.Request:
     elif length is not None:
         fields.append(("Content-Length", str(length)))
     return h11.Request(method=method, target="/", headers=fields)
+
+
+def _with_length(headers: Headers, length: bytes) -> Headers:
+    """The fields with that Content-Length where the first one stood, and no other."""
+    first = next(at for at, (name, _) in enumerate(headers) if name.lower() == b"content-length")
+    rest = [header for header in headers[first + 1 :] if header[0].lower() != b"content-length"]
+    return (*headers[:first], (headers[first][0], length), *rest)
 
 
 def _diagnose(raw: bytes) -> str:

@@ -13,9 +13,8 @@ from splicer.model import Header, RequestHead, ResponseHead
 
 _WEBSOCKET = "websocket"
 _REQUEST_FIELDS = frozenset({b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version"})
-_ANSWER_FIELDS = frozenset(
-    {b"connection", b"upgrade", b"sec-websocket-accept", b"content-length", b"transfer-encoding"}
-)
+_ANSWER_FIELDS = frozenset({b"connection", b"upgrade", b"sec-websocket-accept"})
+_FRAMING = frozenset({b"content-length"})
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
 
 
@@ -76,8 +75,6 @@ def verify_upgrade(head: RequestHead, answer: ResponseHead, protocol: str) -> No
         raise BadAnswer(f"101 without exactly one Upgrade: {protocol}")
     if b"upgrade" not in list_members(fields.get(b"connection", ())):
         raise BadAnswer("101 without Connection: upgrade")
-    if b"content-length" in fields or b"transfer-encoding" in fields:
-        raise BadAnswer("101 with a body's framing")
     if protocol == _WEBSOCKET:
         key = head.values(b"sec-websocket-key")[0]
         if fields.get(b"sec-websocket-accept") != [generate_accept_token(key)]:
@@ -87,8 +84,12 @@ def verify_upgrade(head: RequestHead, answer: ResponseHead, protocol: str) -> No
 def serialize_101(answer: ResponseHead) -> bytes:
     """Write a verified 101 for the client: the pod's end-to-end fields, in order, behind our own two.
 
+    A length, which some servers write there, says nothing: no 101 has a body (RFC 9112 §6.3).
+
     Args:
         answer: what `verify_upgrade` let pass.
     """
     own: list[Header] = [(b"Upgrade", answer.values(b"upgrade")[0]), (b"Connection", b"Upgrade")]
-    return b"HTTP/1.1 101 %s\r\n" % answer.reason + serialize_fields(own + forwarded_headers(answer.headers))
+    return b"HTTP/1.1 101 %s\r\n" % answer.reason + serialize_fields(
+        own + forwarded_headers(answer.headers, drop=_FRAMING)
+    )

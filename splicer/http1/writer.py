@@ -61,6 +61,8 @@ class ResponseWriter:
         if self._left is None:
             self._server.send(h11.Response(status_code=status, headers=[]))
             self._chunked = request.version == "1.1"
+        if status == HTTPStatus.UPGRADE_REQUIRED and (wanted := _upgrades(headers)):
+            fields += [*wanted, (b"Connection", b"Upgrade")]
         if self._chunked:
             fields.append(_CHUNKED)
         if self._close:
@@ -127,6 +129,11 @@ def simple_response(
         fields.append(_CLOSE)
     head = _head(status, _PHRASES.get(status, b""), fields)
     return head if head_only or status in BODILESS else head + body
+
+
+def _upgrades(headers: Headers) -> list[Header]:
+    """What a 426 must say, for it is about this connection and no other (RFC 9110 §15.5.22)."""
+    return [header for header in headers if header[0].lower() == b"upgrade"]
 
 
 def _head(status: int, reason: bytes, fields: Iterable[Header]) -> bytes:

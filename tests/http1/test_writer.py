@@ -47,6 +47,20 @@ def test_order_and_case_are_kept_and_hop_by_hop_fields_are_not() -> None:
     )
 
 
+@pytest.mark.parametrize(("close", "more"), [(False, []), (True, [b"Connection: close"])])
+def test_a_426_says_which_protocol_it_wants(close: bool, more: list[bytes]) -> None:
+    headers = ((b"Connection", b"upgrade"), (b"uPGRADE", b"websocket, h2c"), *LENGTH, (b"Upgrade", b"x"))
+    wire = writer().head(426, b"Upgrade Required", headers, close=close)
+    assert fields_of(wire) == [
+        b"Content-Length: 5",
+        b"uPGRADE: websocket, h2c",
+        b"Upgrade: x",
+        b"Connection: Upgrade",
+        *more,
+    ]
+    assert fields_of(writer().head(426, b"", LENGTH, close=False)) == [b"Content-Length: 5"]
+
+
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 @pytest.mark.parametrize(
     ("method", "status", "headers", "kept"),
