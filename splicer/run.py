@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +35,13 @@ def main() -> None:
     arguments = json.loads(sys.argv[1])
     metrics = _metrics(arguments)
     lines = LineWriter(sys.stdout.fileno(), lost=metrics.dropped)
-    code = 0
+    worker = _worker(arguments, lines, metrics)
     try:
-        trio.run(_worker(arguments, lines, metrics).run)
-    except BaseException as error:  # noqa: BLE001 - printed; a task that is unwound now would cut off its call
-        code = 1
-        if not isinstance(error, SystemExit):
-            traceback.print_exc()
+        trio.run(worker.run)
+    except BaseException as error:  # noqa: BLE001 - logged; tasks hang by it that would cut off their calls
+        worker.die(error)
     lines.close()
-    os._exit(code)
+    os._exit(0)
 
 
 # No call may fail for want of room for a count.

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,6 +31,7 @@ from splicer.control.query import Answer, Batches, answer_queries
 from splicer.control.reload import Prepared, prepare
 from splicer.control.rulebook import RuleBook
 from splicer.control.showing import Showing
+from splicer.control.vital import VitalTasks, run_vital
 from splicer.errors import ConfigError, Side, TooManyConnections
 from splicer.net.dial import dial
 from splicer.net.listen import accept_forever
@@ -53,6 +54,7 @@ _TURNED_AWAY_AT_ONCE = 256  # connections over the limit that still get an answe
 _QUIET = 10.0  # seconds between two lines about the same exhaustion
 _LOOK = 0.025  # seconds between two looks at what has to end
 _RETIRE = 15.0  # seconds for handshakes under way before the tunnels are handed over
+_LAST_WORDS = 0.1  # seconds that a dying worker waits for the log: its calls are silent meanwhile
 _GC_THRESHOLDS = (20_000, 50, 1000)  # a full collection walks every tunnel's objects, and all frames wait for it
 
 
@@ -95,7 +97,9 @@ class Worker:
         self._hub = Hub(keeper=self._link)
         self._showing = Showing(board, row, self._hub, self._link, metrics)
         self._row = self._showing.row
-        self._drains = DrainOrders(self._go_by, lambda: self._config.upstreams, lambda: self._rules.resolver)
+        self._drains = DrainOrders(
+            self._go_by, lambda: self._config.upstreams, lambda: self._rules.resolver, self._drains_failed
+        )
         self._drained = self._all_drained = False
         self._ordered: wire.Words | None = None  # drains that are not followed yet
         self._progress = Progress(self._hub)
@@ -116,19 +120,21 @@ class Worker:
         """Do what the supervisor says, until it says stop."""
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, self._hub.opened():
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                trio.lowlevel.add_instrument(Interleave(self._hub, self._row[Column.BEAT :]))
-                rooms = (self._link.run, self._pool.run, self._progress.run, self._showing.run)
-                for task in (self._hub.run, self._turns.run, *rooms, partial(self._heed, signals)):
-                    nursery.start_soon(self._vital, task)
-                self._supervisor.tell("imported")
-                await self._vital(self._work)
-                nursery.cancel_scope.cancel()
+            await run_vital(partial(self._serve_supervisor, signals), self.die)
             self._pool.close()
             self._link.finish()
             # Trio raises those anew that nobody has looked at: a Ctrl-C goes to all processes of the terminal.
             signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+
+    async def _serve_supervisor(self, signals: AsyncIterator[int], tasks: VitalTasks) -> None:
+        self._tasks = tasks
+        trio.lowlevel.add_instrument(Interleave(self._hub, self._row[Column.BEAT :]))
+        rooms = (self._link.run, self._pool.run, self._progress.run, self._showing.run)
+        for task in (self._hub.run, self._turns.run, *rooms):
+            tasks.start_soon(task)
+        tasks.start_soon(self._heed, signals)
+        self._supervisor.tell("imported")
+        await self._work()
 
     async def _work(self) -> None:
         async for words, fds in self._supervisor.orders():
@@ -142,20 +148,18 @@ class Worker:
         await self._finish_alone()
 
     # Unwinding would close every call's sockets in order. Dying keeps them: the vault has them, and a spare is waiting.
-    async def _vital(self, task: Callable[[], Awaitable[None]]) -> None:
+    # They are silent until then, so the log is not waited for long.
+    def die(self, error: BaseException) -> NoReturn:
+        """End this process where it stands, whatever else goes wrong; `error` is why."""
         try:
-            await task()
-        except Exception as error:  # noqa: BLE001 - it is told of, and the process ends
-            self._die(error)
-
-    def _die(self, error: BaseException) -> None:
-        text = "".join(traceback.format_exception(error))[-2000:]
-        if self._log is not None:
-            self._log.error("worker_crash", pid=os.getpid(), error=repr(error), traceback=text)
-        else:
-            print(text, file=sys.stderr)  # noqa: T201 - how to log has not been told yet
-        self._lines.close()
-        os._exit(1)
+            text = "".join(traceback.format_exception(error))[-2000:]
+            if self._log is not None:
+                self._log.error("worker_crash", pid=os.getpid(), error=repr(error), traceback=text)
+            else:
+                print(text, file=sys.stderr)  # noqa: T201 - how to log has not been told yet
+            self._lines.close(_LAST_WORDS)
+        finally:
+            os._exit(1)
 
     async def _obey(self, words: wire.Words, fds: list[int]) -> None:
         match words["do"]:
@@ -173,14 +177,11 @@ class Worker:
                 self._follow_soon(words["drains"])
             case "attend":
                 for fd in fds:  # there may be none left for it: then there is nobody to answer
-                    answer = partial(answer_queries, received(fd), self._answers(), self._answer_failed)
-                    self._nursery.start_soon(self._vital, answer)
+                    self._tasks.start_soon(answer_queries, received(fd), self._answers(), self._answer_failed)
             case "expire":
                 self._hub.end_all(Side.PROXY, "drain")
             case "retire":
-                self._nursery.start_soon(
-                    self._vital, partial(self._retire, words.get("seconds", _RETIRE), words.get("linger"))
-                )
+                self._tasks.start_soon(self._retire, words.get("seconds", _RETIRE), words.get("linger"))
             case _:  # of a supervisor that knows more
                 for fd in fds:
                     os.close(fd)
@@ -195,9 +196,9 @@ class Worker:
         self._access = AccessLog(self._log, config.log.query)
         self._observer = Observers(self._metrics, self._endpoints, self._access)
         self._metrics.know(config.routes)
-        self._progress.every(config.log.progress, self._access.tunnel_goes_on)
+        self._progress.every(config.log.progress, self._observer.tunnel_goes_on)
         self._house = self._showing.house = House(
-            rules=self._rules.make(config, prepared.table, self._nursery),
+            rules=self._rules.make(config, prepared.table, self._tasks),
             dial=dial,
             pool=self._pool,
             balancer=self._balancer,
@@ -208,8 +209,8 @@ class Worker:
             turns=self._turns,
             breathe=self._hub.turn_if_due,
         )
-        for task in (partial(watch_clients, self._house.waiting), self._drains.run):
-            self._nursery.start_soon(self._vital, task)
+        self._tasks.start_soon(watch_clients, self._house.waiting)
+        self._tasks.start_soon(self._drains.run)
         if words.get("drains"):
             await self._avoid(words["drains"])
         gc.collect()
@@ -223,7 +224,7 @@ class Worker:
         self._row[Column.SLOT] = words["slot"]
         self._link.serve(words["slot"], words["slots"])
         self._listeners = [socket.socket(fileno=fd) for fd in fds]
-        self._nursery.start_soon(self._vital, self._accept_all)
+        self._tasks.start_soon(self._accept_all)
         setproctitle(f"splicer: worker {words['slot']}")
         self._showing.publish()
         self._supervisor.tell("serving")
@@ -234,7 +235,7 @@ class Worker:
     def _follow_soon(self, wanted: wire.Words) -> None:
         following, self._ordered = self._ordered is not None, wanted
         if not following:
-            self._nursery.start_soon(self._vital, self._follow)
+            self._tasks.start_soon(self._follow)
 
     async def _follow(self) -> None:
         done = None
@@ -253,7 +254,10 @@ class Worker:
             self._house.draining = self._drained or self._all_drained
             await self._drains.follow(wanted)
         except Exception as error:  # noqa: BLE001 - it is told of
-            self._log_error("drains_not_followed", error=repr(error))
+            self._drains_failed(error)
+
+    def _drains_failed(self, error: Exception) -> None:
+        self._log_error("drains_not_followed", error=repr(error))
 
     def _answer_failed(self, error: Exception) -> None:
         self._log_error("query_failed", error=repr(error))
@@ -292,12 +296,12 @@ class Worker:
         if self._showing.is_full(self._house.rules.limits.connections):
             self._observer.connection_refused(peer, TooManyConnections())
             if self._turned_away < _TURNED_AWAY_AT_ONCE:
-                self._nursery.start_soon(self._turn_away, ClientLeg(stream, peer))
+                self._tasks.start_soon(self._turn_away, ClientLeg(stream, peer))
             else:
                 stream.close()
             return
         counts.handled += 1
-        self._nursery.start_soon(Connection(self._house, stream, peer).serve)
+        self._tasks.start_soon(Connection(self._house, stream, peer).serve)
         self._showing.publish()
 
     async def _turn_away(self, client: ClientLeg) -> None:
@@ -305,15 +309,17 @@ class Worker:
         try:
             await send_refusal(client, TooManyConnections())
             await client.linger()
+        except Exception as error:  # noqa: BLE001 - as in a connection that is served
+            self._observer.crashed(client.peer, None, error)
         finally:
             self._turned_away -= 1
             client.stream.close()
 
     def _exhausted(self, error: OSError) -> None:
         now = trio.current_time()
-        if self._log is not None and now - self._exhausted_logged >= _QUIET:
+        if now - self._exhausted_logged >= _QUIET:
             self._exhausted_logged = now
-            self._log.error("accept_backs_off", error=error.strerror, tunnels=self._hub.tunnels)
+            self._log_error("accept_backs_off", error=error.strerror, tunnels=self._hub.tunnels)
 
     # ---- tunnels of those who are dead, or have left ----
 
@@ -331,17 +337,17 @@ class Worker:
         self._link.remember(adopted)
         self._row[Column.ADOPTED] += 1
         streams = TcpStream(adopted.client), TcpStream(adopted.pod)
-        self._nursery.start_soon(run_adopted, self._house, past, *streams, adopted.pipes)
+        self._tasks.start_soon(run_adopted, self._house, past, *streams, adopted.pipes)
 
     def _hear_of_vault(self, event: str) -> None:
         if event != "vault_connected":
             self._log_error(event, tunnels=self._hub.tunnels)
         elif self._log is not None:
-            self._log.info(event, tunnels=self._hub.tunnels)
+            self._observer.say(self._log.info, event, tunnels=self._hub.tunnels)
 
     def _log_error(self, event: str, **fields: Any) -> None:
         if self._log is not None:
-            self._log.error(event, **fields)
+            self._observer.say(self._log.error, event, **fields)
 
     # Frames and handshakes go on until nothing is under way but tunnels, and the vault knows all of these. From then on
     # nothing here touches them.
@@ -384,13 +390,13 @@ class Worker:
     async def _heed(self, signals: AsyncIterator[int]) -> None:
         async for _ in signals:
             if self._orphaned:
-                self._nursery.cancel_scope.cancel()
+                self._tasks.end()
 
     async def _finish_alone(self) -> None:
         self._orphaned = True
         if self._log is None or not self._row[Column.SLOT]:  # a spare has nothing to finish
             return
-        self._log.error("supervisor_lost", tunnels=self._hub.tunnels)
+        self._log_error("supervisor_lost", tunnels=self._hub.tunnels)
         self._stop_listening()
         self._link.stop_serving()
         self._house.retiring = True
@@ -405,7 +411,7 @@ class Worker:
         self._wanted = fds
         if not self._reloading:
             self._reloading = True
-            self._nursery.start_soon(self._reload_all)
+            self._tasks.start_soon(self._reload_all)
 
     async def _reload_all(self) -> None:
         while self._wanted is not None:
@@ -420,10 +426,10 @@ class Worker:
             if not fds:
                 raise OSError("no descriptor is left for the text")  # noqa: TRY301 - told of like any other reason
             prepared = await self._read(fds[0])
-            self._house.rules = self._rules.make(prepared.config, prepared.table, self._nursery)
+            self._house.rules = self._rules.make(prepared.config, prepared.table, self._tasks)
             self._access.query = prepared.config.log.query
             self._metrics.know(prepared.config.routes)
-            self._progress.every(prepared.config.log.progress, self._access.tunnel_goes_on)
+            self._progress.every(prepared.config.log.progress, self._observer.tunnel_goes_on)
             self._config = prepared.config
         except ConfigError as error:
             self._log_error("reload_failed", file=str(self._path), kept="the old routes", error=error.detail)

@@ -26,6 +26,7 @@ class DrainOrders:
         tell: gets the drains whenever they are others.
         upstreams: those in force.
         resolver: the worker's.
+        failed: is told of a bug; it is looked again all the same.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class DrainOrders:
         tell: Callable[[Drains], None],
         upstreams: Callable[[], Mapping[str, Upstream]],
         resolver: Callable[[], Resolver],
+        failed: Callable[[Exception], None],
     ) -> None:
         self._tell = tell
         self._upstreams = upstreams
         self._resolver = resolver
+        self._failed = failed
         self._now = Drains()
         self._addresses: dict[str, frozenset[str]] = {}  # by pod
 
@@ -54,7 +57,10 @@ class DrainOrders:
         """Follow the pods' addresses until cancelled."""
         while True:
             await trio.sleep(_AGAIN)
-            await self._look_up()
+            try:
+                await self._look_up()
+            except Exception as error:  # noqa: BLE001 - told of; every worker that will ever start follows the same
+                self._failed(error)
 
     async def _look_up(self) -> None:
         async with trio.open_nursery() as nursery:

@@ -144,6 +144,7 @@ class Metrics:
         self._dropped = count("log_lines_dropped", "Log lines that nobody took in time.")[()]
         self._dropping = Lock()
         self._crashes = count("crashes", "Connections ended by a bug.")[()]
+        self._observer_errors = count("observer_errors", "What a bug kept from being counted or logged.")[()]
         self._lag = measure("event_loop_lag_seconds", "How late a timer of 100 ms was.", buckets=_LAG)[()]
         self._pods = set(pods)
         self._begin()
@@ -230,6 +231,10 @@ class Metrics:
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """See `session.house.Observer`."""
         self._crashes.inc(1)
+
+    def observer_failed(self) -> None:
+        """Something could not be counted here, or learnt or logged elsewhere."""
+        self._observer_errors.inc(1)
 
     def _pod(self, route: str, record: Record) -> str:
         pod = record.endpoint.pod if record.endpoint is not None else ""

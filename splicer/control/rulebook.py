@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import trio
-
 from splicer.config.schema import Config, ResolverSettings
-from splicer.net.resolve import Resolver, ResolverStats
+from splicer.net.resolve import Resolver, ResolverStats, Starter
 from splicer.routing.pattern import ExactPath
 from splicer.routing.table import RouteTable
 from splicer.session.house import Rules
@@ -32,11 +30,11 @@ class RuleBook:
         assert self._resolver is not None  # noqa: S101 - whoever asks comes after the first rules
         return self._resolver[1]
 
-    def make(self, config: Config, table: RouteTable, nursery: trio.Nursery) -> Rules:
-        """The rules of a configuration; `nursery` is where names are looked up."""
+    def make(self, config: Config, table: RouteTable, tasks: Starter) -> Rules:
+        """The rules of a configuration; `tasks` is where names are looked up."""
         return Rules(
             table=table,
-            endpoints=Endpoints(self._resolver_for(config, nursery), self._balancer),
+            endpoints=Endpoints(self._resolver_for(config, tasks), self._balancer),
             deadlines=config.deadlines,
             limits=config.limits,
             trusted_proxies=config.server.trusted_proxies,
@@ -44,11 +42,11 @@ class RuleBook:
         )
 
     # A resolver outlives a reload that doesn't concern it: its last good answers may be all there is.
-    def _resolver_for(self, config: Config, nursery: trio.Nursery) -> Resolver:
+    def _resolver_for(self, config: Config, tasks: Starter) -> Resolver:
         lifetime = max(route.deadlines.resolve for route in config.routes)
         wanted = (config.resolver, lifetime)
         if self._resolver is None or self._resolver[0] != wanted:
-            resolver = Resolver(config.resolver, nursery=nursery, lifetime=lifetime, counters=self._counters)
+            resolver = Resolver(config.resolver, nursery=tasks, lifetime=lifetime, counters=self._counters)
             self._resolver = wanted, resolver
         return self._resolver[1]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 from attrs import Factory, define, frozen
@@ -64,6 +64,14 @@ class ResolverStats:
         setattr(self, word, getattr(self, word) + 1)
 
 
+class Starter(Protocol):
+    """What a resolver needs of a nursery."""
+
+    def start_soon(self, task: Callable[..., Awaitable[object]], /, *arguments: Any) -> None:
+        """As `trio.Nursery.start_soon`."""
+        ...
+
+
 class ResolverOptions(Protocol):
     """The ``[resolver]`` table: see the configuration's own class."""
 
@@ -118,7 +126,7 @@ class Resolver:
         self,
         settings: ResolverOptions,
         *,
-        nursery: trio.Nursery,
+        nursery: Starter,
         lifetime: float,
         ask: Ask | None = None,
         counters: ResolverStats | None = None,

@@ -193,6 +193,8 @@ class Hub(Mover):
                         self._pass(leg, clean[-1], now)
                     else:
                         self._fill(leg, now)
+            except MemoryError:
+                raise  # it would end one call after another: this process ends, and all of them go on elsewhere
             except Exception as error:  # noqa: BLE001 - a bug ends one call, whose task raises it
                 leg.tunnel.error = error
                 self._end(leg.tunnel, TunnelEnd(Side.PROXY, "crash"))

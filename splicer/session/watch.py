@@ -12,6 +12,7 @@ import trio
 from splicer.session.house import Waiting
 
 _EVERY = 0.25  # seconds
+_SLICE = 64  # exchanges that are looked at in one go: each look is a system call, and frames wait meanwhile
 
 
 async def watch_clients(waiting: Collection[Waiting]) -> None:
@@ -22,7 +23,13 @@ async def watch_clients(waiting: Collection[Waiting]) -> None:
     suspected: set[Waiting] = set()
     while True:
         await trio.sleep(_EVERY)
-        abandoned = {exchange for exchange in waiting if exchange.is_abandoned()}
-        for exchange in abandoned & suspected:
-            exchange.give_up()
+        abandoned: set[Waiting] = set()
+        exchanges = list(waiting)
+        for start in range(0, len(exchanges), _SLICE):
+            for exchange in exchanges[start : start + _SLICE]:
+                if exchange in waiting and exchange.is_abandoned():  # it may have ended since the last slice
+                    abandoned.add(exchange)
+                    if exchange in suspected:
+                        exchange.give_up()
+            await trio.lowlevel.checkpoint()
         suspected = abandoned

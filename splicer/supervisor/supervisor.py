@@ -46,6 +46,7 @@ class Supervisor:
         self._ending = Ending(desk)
         self._standing = Standing(desk)
         self._was_ready = False
+        self._due = self._untidy = 0.0  # when to look at the processes, and at the vault, on the monotonic clock
 
     def run(self, state: SupervisorState | None = None, *, reread: bool = False, read: Signature | None = None) -> int:
         """Serve until all is over; the exit code.
@@ -69,35 +70,39 @@ class Supervisor:
             self._reap()
             if reread:
                 self._reload.read()
-        due = untidy = time.monotonic()
         while desk.code is None:
-            if time.monotonic() >= due:
-                due = time.monotonic() + _TICK
-                self._guarded(desk.fleet.tick)
-                self._guarded(self._watch)
-            if time.monotonic() >= untidy:
-                untidy = time.monotonic() + _TIDY
-                self._guarded(desk.vault.tidy)
-            for call in (desk.crew.fill, desk.attendant.fill, self._renewal.go_on, self._look):
-                self._guarded(call)
-            desk.steps = [step for step in desk.steps if not self._guarded(step)]
-            desk.board.row(0)[Column.VAULT] = desk.vault.tunnels
-            self._guarded(self._tell)
-            busy = desk.steps or not desk.crew.complete
-            for key, events in desk.selector.select(_BUSY_TICK if busy else max(0.0, untidy - time.monotonic())):
-                self._guarded(key.data, events)
+            self._guarded(self._turn)
         self._reload.close()
         self._renewal.close()
         signal.set_wakeup_fd(-1)  # a child that ends after this loop would write to a socket that nobody has any more
         return desk.code
+
+    def _turn(self) -> None:
+        desk = self._desk
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + _TICK
+            self._guarded(desk.fleet.tick)
+            self._guarded(self._watch)
+        if time.monotonic() >= self._untidy:
+            self._untidy = time.monotonic() + _TIDY
+            self._guarded(desk.vault.tidy)
+        for call in (desk.crew.fill, desk.attendant.fill, self._renewal.go_on, self._look):
+            self._guarded(call)
+        desk.steps = [step for step in desk.steps if not self._guarded(step)]
+        desk.board.row(0)[Column.VAULT] = desk.vault.tunnels
+        self._guarded(self._tell)
+        busy = desk.steps or not desk.crew.complete
+        for key, events in desk.selector.select(_BUSY_TICK if busy else max(0.0, self._untidy - time.monotonic())):
+            self._guarded(key.data, events)
 
     # What one connection, one child or one message does wrong must not end the calls of all.
     def _guarded(self, call: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return call(*arguments)
         except Exception as error:  # noqa: BLE001 - logged; the supervisor is the one that must not fail
-            text = "".join(traceback.format_exception(error))[-2000:]
-            self._desk.say("supervisor_error", level="error", error=repr(error), traceback=text)
+            with suppress(Exception):  # there may be no memory for a line
+                text = "".join(traceback.format_exception(error))[-2000:]
+                self._desk.say("supervisor_error", level="error", error=repr(error), traceback=text)
 
     def _hear_signals(self, wake: socket.socket) -> None:
         with suppress(BlockingIOError):

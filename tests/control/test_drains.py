@@ -59,8 +59,11 @@ class Following:
         self.slow = 0.0
         self.asked: list[str] = []
         self.upstreams = dict(config.upstreams)
-        resolver = Resolver(config.resolver, nursery=nursery, lifetime=30.0, ask=self._ask)
-        self.orders = DrainOrders(self.told.append, lambda: self.upstreams, lambda: resolver)
+        self.resolver = Resolver(config.resolver, nursery=nursery, lifetime=30.0, ask=self._ask)
+        self.failed: list[Exception] = []
+        self.orders = DrainOrders(
+            self.told.append, lambda: self.upstreams, lambda: self.resolver, lambda error: self.failed.append(error)
+        )
 
     async def _ask(self, name: str, _: RdataType) -> Records:
         self.asked.append(name)
@@ -173,6 +176,22 @@ async def test_a_name_server_that_fails_leaves_what_was_known(
     nursery.start_soon(following.orders.run)
     await trio.sleep(20)
     assert following.told[-1].endpoints == _at("10.0.0.5")
+
+
+async def test_a_bug_does_not_end_the_look_out_and_is_told(
+    following: Following, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    following.names["pod-5.pods.test"] = "10.0.0.5"
+    await following.follow("pod-5")
+    nursery.start_soon(following.orders.run)
+    resolver = following.resolver
+    del following.resolver
+    await trio.sleep(5)
+    assert following.failed
+    following.resolver = resolver
+    following.names["pod-5.pods.test"] = "10.0.0.55"
+    await trio.sleep(5)
+    assert following.told[-1].endpoints == _at("10.0.0.55")
 
 
 async def test_the_newest_order_stands_even_if_an_older_one_takes_longer(

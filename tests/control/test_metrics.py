@@ -305,6 +305,7 @@ def test_every_family_has_a_sample_from_the_start(metrics: Metrics, directory: P
         "event_loop_lag_seconds": "histogram",
         "log_lines_dropped": "counter",
         "crashes": "counter",
+        "observer_errors": "counter",
     }
     assert all(metric.documentation for metric in found.values())
     assert not any(counted(directory).values())

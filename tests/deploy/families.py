@@ -55,6 +55,7 @@ FAMILIES: Mapping[str, Family] = {
         "event_loop_lag_seconds": _family("histogram"),
         "log_lines_dropped_total": _family("counter"),
         "crashes_total": _family("counter"),
+        "observer_errors_total": _family("counter"),
         "draining": _family("gauge"),
         "drain_remaining_tunnels": _family("gauge", scope="all pod route", name=""),
         "start_time_seconds": _family("gauge"),

@@ -39,6 +39,43 @@ async def test_who_has_left_is_given_up_soon_and_nobody_else(autojump_clock: Moc
         nursery.cancel_scope.cancel()
 
 
+class Steps(trio.abc.Instrument):
+    """How often somebody was looked at in each step of the watch."""
+
+    def __init__(self) -> None:
+        self.looks = [0]
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.looks.append(0)
+
+
+async def test_many_are_looked_at_in_slices(autojump_clock: MockClock) -> None:
+    steps = Steps()
+    waiting: set[Someone] = set()
+
+    class Seen(Someone):
+        def is_abandoned(self) -> bool:
+            assert self in waiting, "its connection may be closed"
+            steps.looks[-1] += 1
+            waiting.discard(ends.pop())  # another exchange is over meanwhile
+            return super().is_abandoned()
+
+    everybody: list[Someone] = [Seen(waiting) for _ in range(10_000)]
+    ends, gone = everybody[300:], everybody[:300]
+    for someone in gone:
+        someone.gone = True
+    waiting |= set(everybody)
+    trio.lowlevel.add_instrument(steps)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch_clients, waiting)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    trio.lowlevel.remove_instrument(steps)
+    assert sum(steps.looks) > 5000
+    assert max(steps.looks) < 100
+    assert all(someone.given_up == 1 for someone in gone)
+
+
 async def test_who_has_closed_its_half_gets_a_quick_answer(autojump_clock: MockClock) -> None:
     waiting: set[Someone] = set()
     asks = Someone(waiting)

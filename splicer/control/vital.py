@@ -1,0 +1,72 @@
+"""Tasks that no bug may unwind: each stands beside others that have calls."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+Die = Callable[[BaseException], None]
+
+
+class VitalTasks:
+    """A nursery of tasks that end in order, when `end` says so, or not at all.
+
+    Invariant: no exception of a task reaches the nursery, which would cancel all the others, and each would close its
+    call. Before it could, `die` ends the process where it stands.
+
+    Args:
+        nursery: where the tasks run.
+        die: gets what has left a task, whatever it is: a bug, MemoryError, SystemExit, or a cancellation that is not
+            `end`'s.
+    """
+
+    def __init__(self, nursery: trio.Nursery, die: Die) -> None:
+        self._nursery = nursery
+        self._die = die
+
+    def start_soon(self, task: Callable[..., Awaitable[object]], *arguments: Any) -> None:
+        """As `trio.Nursery.start_soon`."""
+        self._nursery.start_soon(self.guard, task, *arguments, name=getattr(task, "__qualname__", None))
+
+    async def guard(self, task: Callable[..., Awaitable[object]], *arguments: Any) -> None:
+        """Run one as a part of the calling task."""
+        try:
+            await task(*arguments)
+        except BaseException as error:
+            if self._nursery.cancel_scope.cancel_called:
+                raise
+            self._die(error)
+
+    def end(self) -> None:
+        """Cancel all."""
+        self._nursery.cancel_scope.cancel()
+
+
+# When one of Trio's own tasks fails (one reports a thread's result, say), Trio cancels the main task, and would unwind
+# all that is in it: the shield keeps that out.
+async def run_vital(main: Callable[[VitalTasks], Awaitable[None]], die: Die) -> None:
+    """Run `main`, and cancel what it has started when it returns.
+
+    Args:
+        main: gets what to start its tasks with.
+        die: see `VitalTasks`; it should not return.
+    """
+    async with trio.open_nursery() as watch:
+        watch.start_soon(_die_if_cancelled, watch.cancel_scope, die)
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                tasks = VitalTasks(nursery, die)
+                await tasks.guard(main, tasks)
+                tasks.end()
+        watch.cancel_scope.cancel()
+
+
+async def _die_if_cancelled(own: trio.CancelScope, die: Die) -> None:
+    try:
+        await trio.sleep_forever()
+    except trio.Cancelled:
+        if not own.cancel_called:
+            die(trio.TrioInternalError("a task of Trio's own has failed"))
+        raise
