@@ -122,7 +122,7 @@ def _feed_h11(message: bytes, limit: int) -> tuple[h11.Connection, h11.Request]:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        raise BadRequest(str(error)) from error
+        raise BadRequest(str(error)) from error.with_traceback(None)  # its frames hold it: a cycle
     if not isinstance(event, h11.Request):
         raise BadRequest("incomplete request head")
     return connection, event

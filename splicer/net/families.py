@@ -42,7 +42,7 @@ async def _ask_one(name: str, kind: RdataType, ask: Ask, outcomes: _Outcomes, ot
     try:
         records = await ask(name, kind)
     except ResolveFailed as error:
-        outcomes[kind] = error
+        outcomes[kind] = error.with_traceback(None)  # whose frames hold `outcomes`: a cycle
         return
     outcomes[kind] = records
     if records.addresses or not records.exists:
@@ -59,4 +59,5 @@ def _merge(kinds: Sequence[RdataType], outcomes: _Outcomes) -> Records:
     exists = all(answer.exists for answer in answers)
     if len(answers) == len(kinds) or not exists:
         return Records((), min(answer.ttl for answer in answers), exists)
-    raise next(outcome for outcome in known if isinstance(outcome, ResolveFailed))
+    failure = next(outcome for outcome in known if isinstance(outcome, ResolveFailed))
+    raise type(failure)(*failure.args)  # `failure` itself, raised, would hold this frame, which holds it

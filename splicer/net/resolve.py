@@ -230,7 +230,7 @@ class Resolver:
         except trio.TooSlowError:
             flight.outcome = self._failed(name, ResolveTimeout(f"{name}: no answer within {self._lifetime:g} s"))
         except ResolveFailed as error:
-            flight.outcome = self._failed(name, error)
+            flight.outcome = self._failed(name, error.with_traceback(None))  # whose frames hold the flight: a cycle
         except Exception as error:  # noqa: BLE001  # a fault of ours must fail this name, not the worker
             flight.outcome = self._failed(name, ResolveFailed(f"{name}: {error!r}"))
         finally:

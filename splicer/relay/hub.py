@@ -153,8 +153,9 @@ class Hub(Mover):
             self._close_doomed()
             if tally is not None:
                 tally[:] = tunnel.client.total, max(0, tunnel.pod.total)
-            if tunnel.result is not None:
-                tunnel.part()
+            if tunnel.result is None:  # it was cancelled, or never began
+                tunnel.result = TunnelEnd(Side.PROXY, "shutdown")
+            tunnel.part()
 
     async def _load(self, leg: Leg, data: bytes) -> None:
         while data:

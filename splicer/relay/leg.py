@@ -133,9 +133,10 @@ class Tunnel:
     # Nobody looks at the legs of a tunnel that has ended; and a collector that has to find it, and a thousand others,
     # keeps all frames waiting for ten milliseconds.
     def part(self) -> None:
-        """Undo the ring of legs and tunnel, so that all of it is freed at once."""
+        """Undo the ring of legs and tunnel, so that all of it is freed at once; an error holds it by its traceback."""
         del self.client.peer, self.pod.peer
         del self.client, self.pod
+        self.error = None
 
     @property
     def half(self) -> bool:

@@ -184,7 +184,6 @@ class Attempts:
     async def _dial(self, endpoints: tuple[Endpoint, ...], *, reusable: bool) -> PodLeg:
         exchange, parts = self._exchange, self._exchange.record.parts
         started = trio.current_time()
-        failure: PodError = NoEndpoint("no address is left")
         try:
             with self._stage(self._route.deadlines.connect, ConnectTimeout, lambda: self._endpoint) as scope:
                 for left, endpoint in zip(range(len(endpoints), 0, -1), endpoints, strict=True):
@@ -200,12 +199,12 @@ class Attempts:
                             exchange.house.breathe()
                             stream = await exchange.house.dial(endpoint)
                             return PodLeg(stream, endpoint, parser, reused=False)
-                        failure = ConnectTimeout(f"{endpoint}: no answer in its share of the time")
-                    except (ConnectRefused, ConnectFailed) as error:
-                        failure = error
+                    except (ConnectRefused, ConnectFailed):
+                        if left == 1:
+                            raise
         finally:
             parts.connect += trio.current_time() - started
-        raise failure
+        raise NoEndpoint("no address is left")
 
     async def _shake(self, leg: PodLeg, named: str, extra: Headers, *, last: bool) -> ResponseHead:
         exchange, deadlines = self._exchange, self._route.deadlines
@@ -232,10 +231,10 @@ class Attempts:
             exchange.record.parts.handshake += trio.current_time() - started
         if answer.status == 101 and self._protocol is not None:
             verify_upgrade(exchange.head, answer, self._protocol)
-        elif answer.status in self._route.fallback_on and not last:
-            unwanted = UnwantedStatus(answer.status)
-            if self._may_try_again(unwanted):
-                raise unwanted
+        elif (
+            answer.status in self._route.fallback_on and not last and self._may_try_again(UnwantedStatus(answer.status))
+        ):
+            raise UnwantedStatus(answer.status)
         return answer
 
     # The pod can't be expected to answer before it has the whole request: its time starts when the body is sent.

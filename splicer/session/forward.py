@@ -43,20 +43,25 @@ def _late(exchange: Exchange, seconds: float) -> SplicerError:
     return ResponseTimeout(f"the exchange was not complete within {seconds:g} s")
 
 
+# An exception's traceback holds the frames that it came through: one that goes on keeping the exception, or what it was
+# kept in, would be a cycle, and a full collection is rare.
 async def _with_body(exchange: Exchange, scope: trio.CancelScope) -> bool:
     outcome: bool | SplicerError | None = None
-    async with trio.open_nursery() as nursery:
-        exchange.nursery = nursery
-        try:
-            outcome = await _converse(exchange, scope)
-        except SplicerError as failure:
-            outcome = failure
-        nursery.cancel_scope.cancel()
-    if isinstance(outcome, bool):
-        return outcome
-    fault = exchange.body.fault or outcome
-    assert fault is not None  # noqa: S101 - nothing else cancels this nursery from within
-    raise fault
+    try:
+        async with trio.open_nursery() as nursery:
+            exchange.nursery = nursery
+            try:
+                outcome = await _converse(exchange, scope)
+            except SplicerError as failure:
+                outcome = failure
+            nursery.cancel_scope.cancel()
+        if isinstance(outcome, bool):
+            return outcome
+        outcome = exchange.body.fault or outcome
+        assert outcome is not None  # noqa: S101 - nothing else cancels this nursery from within
+        raise outcome
+    finally:
+        exchange.body.fault = outcome = None
 
 
 async def _converse(exchange: Exchange, scope: trio.CancelScope) -> bool:

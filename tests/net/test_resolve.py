@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
 
 import pytest
 import trio
@@ -14,6 +16,7 @@ from splicer.errors import NameNotFound, ResolveFailed, ResolveTimeout
 from splicer.net import resolve as module
 from splicer.net.resolve import Answer, Resolver
 from tests.dns_server import DnsServer
+from tests.garbage import counting_garbage
 
 POD = "voice-agent-0.voice-agent.example"
 LIFETIME = 8.0
@@ -267,3 +270,19 @@ async def test_what_was_known_is_known_while_the_servers_fail(server: DnsServer,
     stale = resolver.counters.stale_answers
     assert resolver.known(POD) == ("127.0.0.20",)
     assert resolver.counters.stale_answers == stale
+
+
+@pytest.mark.parametrize("how", [{}, {"rcode": "SERVFAIL"}, {"rcode": "NXDOMAIN"}, {"silent": True}, {"garbage": b"x"}])
+async def test_no_answer_leaves_garbage(server: DnsServer, nursery: trio.Nursery, how: dict[str, Any]) -> None:
+    """Each is kept for those who ask next, and what is kept must not hold the frames of the lookup."""
+    server.set(POD, "127.0.0.10")
+    server.misbehave(**how)
+    with counting_garbage() as count:
+        for _ in range(2):
+            resolver = resolver_at(server, nursery=nursery, lifetime=SHORT)
+            for _ in range(2):
+                with suppress(NameNotFound, ResolveFailed):
+                    await resolver.resolve(POD)
+        del resolver
+        await trio.testing.wait_all_tasks_blocked()
+        assert count() == 0

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import gc
+import os
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from attrs import frozen
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay.leg import Leg, Tunnel, TunnelEnd
+from splicer.relay.leg import TunnelEnd
+from tests.garbage import counting_garbage
 from tests.relay.harness import (
     PLENTY,
     Call,
@@ -254,15 +255,49 @@ async def test_one_tunnels_end_leaves_the_others_alone(edge: Edge) -> None:
     assert edge.hub.tunnels == 6
 
 
-async def test_an_ended_tunnel_leaves_nothing_for_the_collector(edge: Edge) -> None:
-    gc.collect()
-    gc.disable()
-    try:
+async def _hangs_up(edge: Edge, _: pytest.MonkeyPatch) -> Call:
+    call = await edge.call()
+    call.hang_up()
+    return call
+
+
+async def _is_cancelled(edge: Edge, _: pytest.MonkeyPatch) -> Call:
+    call = await edge.call()
+    call.scope.cancel()
+    return call
+
+
+async def _is_refused(edge: Edge, _: pytest.MonkeyPatch) -> Call:
+    async def register() -> None:
+        raise OSError("the vault is full")
+
+    return await edge.call(register=register)
+
+
+async def _meets_a_bug(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> Call:
+    call, splice = await edge.call(), os.splice
+
+    def broken(src: int, dst: int, count: int, *, flags: int) -> int:
+        if dst == call.inner[1].fileno():
+            raise ZeroDivisionError
+        return splice(src, dst, count, flags=flags)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "splice", broken)
+        await call.client.send(b"x")
+        await call.over()
+    assert isinstance(call.error, ZeroDivisionError)
+    return call
+
+
+@pytest.mark.parametrize("end", [_hangs_up, _is_cancelled, _is_refused, _meets_a_bug])
+async def test_a_tunnel_leaves_nothing_for_the_collector(
+    edge: Edge, end: Callable[[Edge, pytest.MonkeyPatch], Awaitable[Call]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with counting_garbage() as count:
         for _ in range(3):
-            call = await edge.call()
-            call.hang_up()
+            call = await end(edge, monkeypatch)
             await call.over()
+            call.error = None
         await wait_all_tasks_blocked()
-        assert not [one for one in gc.get_objects() if isinstance(one, Leg | Tunnel)]
-    finally:
-        gc.enable()
+        assert count() == 0
