@@ -29,6 +29,7 @@ class Forwarding:
         proto: "http" or "https", as the client spoke to the first proxy.
         host: the Host that the client asked for.
         request_id: X-Request-ID.
+        believed: the peer is a trusted proxy, and what it says besides is passed on.
     """
 
     client: str
@@ -36,6 +37,7 @@ class Forwarding:
     proto: str
     host: str
     request_id: str
+    believed: bool = False
 
     def fields(self) -> dict[bytes, bytes]:
         """The field values by name in lower case."""
@@ -75,6 +77,7 @@ def forwarding(head: RequestHead, peer: str, trusted: Sequence[Network], request
         proto="https" if protos and protos <= _SECURE else "http",
         host=hosts or head.host,
         request_id=ids[0].decode("ascii") if len(ids) == 1 and _REQUEST_ID.fullmatch(ids[0]) else request_id,
+        believed=True,
     )
 
 

@@ -5,7 +5,6 @@ h11 would write Host first and pick its own framing, so it only parses and frame
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from splicer.http1.forwarded import Forwarding
@@ -23,8 +22,11 @@ _ASSERTED = (
 )
 _ASSERTED_NAMES = frozenset(name.lower() for name in _ASSERTED)
 _OWN_PREFIX = b"x-splicer-"
-_NOT_IN_TRAILERS = HOP_BY_HOP | _NEVER_NOMINATED | _ASSERTED_NAMES | {b"trailer"}
-_CLEAN_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+")
+# What else pods take for a proxy's word: of the client's address, scheme and port, or even of the path (as Symfony,
+# Zend and IIS do).
+_PROXYS_PREFIX = b"x-forwarded-"
+_PROXYS = frozenset({b"forwarded", b"x-original-url", b"x-rewrite-url"})
+_NOT_IN_TRAILERS = HOP_BY_HOP | _NEVER_NOMINATED | {b"trailer"}
 
 
 def gather(headers: Headers, names: frozenset[bytes]) -> dict[bytes, list[bytes]]:
@@ -66,9 +68,7 @@ def forwarded_trailers(trailers: Iterable[Header]) -> list[Header]:
     return [
         (name, value)
         for name, value in trailers
-        if not _is_asserted_alias(name.lower())
-        and name.lower() not in _NOT_IN_TRAILERS
-        and _CLEAN_VALUE.fullmatch(value)
+        if name.lower() not in _NOT_IN_TRAILERS and not _is_forged(name.lower(), believed=False)
     ]
 
 
@@ -82,7 +82,7 @@ def serialize_request(method: str, target: str, headers: Iterable[Header]) -> by
     return f"{method} {target} HTTP/1.1\r\n".encode("ascii") + serialize_fields(headers)
 
 
-# Nothing the client says can stand where the proxy vouches for a value, and the body has one framing.
+# Nothing the client says can stand where a proxy vouches for a value, and the body has one framing.
 def request_for_pod(
     head: RequestHead,
     target: str,
@@ -115,7 +115,7 @@ def request_for_pod(
             value = asserted.pop(key, b"")
             if value:
                 fields.append((header[0], value))
-        elif not (key.startswith(b"x") and _is_asserted_alias(key)):
+        elif not (key.startswith((b"x", b"f")) and _is_forged(key, believed=forwarding.believed)):
             fields.append(header)
     if hostless:
         fields.insert(0, (b"Host", host))
@@ -128,9 +128,16 @@ def request_for_pod(
     return serialize_request(head.method, target, fields)
 
 
-def _is_asserted_alias(key: bytes) -> bool:
-    """Whether a pod behind CGI or WSGI, where "_" and "-" are one, could take a field for one of ours."""
-    if b"_" in key:
-        key = key.replace(b"_", b"-")
-        return key in _ASSERTED_NAMES or key.startswith(_OWN_PREFIX)
-    return key.startswith(_OWN_PREFIX)
+def _is_forged(key: bytes, *, believed: bool) -> bool:
+    """Whether a pod could take a field for the word of a proxy that has not said it.
+
+    Behind CGI or WSGI "_" and "-" are one, so a name is judged with dashes; proxies write them themselves.
+
+    Args:
+        key: the name in lower case.
+        believed: a trusted proxy sent it.
+    """
+    name = key.replace(b"_", b"-")
+    if name.startswith(_OWN_PREFIX) or name in _ASSERTED_NAMES:
+        return True
+    return (name.startswith(_PROXYS_PREFIX) or name in _PROXYS) and not (believed and name == key)

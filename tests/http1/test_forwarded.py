@@ -36,9 +36,11 @@ def test_a_stranger_is_the_client_and_is_believed_in_nothing(peer: str) -> None:
 
 def test_a_trusted_proxy_is_believed_and_named() -> None:
     assert forwarding(head(*LIES), "10.0.0.1", TRUSTED, "ours") == Forwarding(
-        "9.9.9.9", "9.9.9.9, 10.0.0.1", "https", "b", "theirs"
+        "9.9.9.9", "9.9.9.9, 10.0.0.1", "https", "b", "theirs", believed=True
     )
-    assert forwarding(head(), "10.0.0.1", TRUSTED, "ours") == Forwarding("10.0.0.1", "10.0.0.1", "http", "a:1", "ours")
+    assert forwarding(head(), "10.0.0.1", TRUSTED, "ours") == Forwarding(
+        "10.0.0.1", "10.0.0.1", "http", "a:1", "ours", believed=True
+    )
 
 
 @pytest.mark.parametrize("peer", ["::ffff:10.0.0.1", "::FFFF:10.0.0.1"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import h11
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,8 +76,8 @@ def test_hop_by_hop_fields_and_those_that_connection_nominates_stay_here() -> No
 def test_trailers_frame_route_and_assert_nothing() -> None:
     kept = [(b"X-Sum", b"1"), (b"x_y", b"2\xff")]
     refused = [b"Content-Length", b"Transfer-Encoding", b"Host", b"Connection", b"Trailer", b"X-Real-IP", b"x_real_ip"]
-    dirty = [(b"X", b"\x01"), (b"X-Splicer-A", b"1")]
-    assert forwarded_trailers([kept[0], *((name, b"x") for name in refused), *dirty, kept[1]]) == kept
+    ours = [(b"X-Splicer-A", b"1")]
+    assert forwarded_trailers([kept[0], *((name, b"x") for name in refused), *ours, kept[1]]) == kept
 
 
 def test_a_request_is_written_in_the_order_it_came() -> None:
@@ -128,8 +129,37 @@ def test_nobody_speaks_in_the_proxy_s_name(line: bytes) -> None:
     assert sent(head(line)) == [(b"Host", b"a"), *ASSERTED]
 
 
+OTHERS = [
+    b"Forwarded: for=9.9.9.9",
+    b"X-Original-URL: /admin",
+    b"x-rewrite-url: /admin",
+    b"X-Forwarded-Port: 443",
+    b"X-Forwarded-Prefix: /x",
+    b"X-Forwarded-Ssl: on",
+    b"x-forwarded-Anything: y",
+]
+
+
+@pytest.mark.parametrize("line", OTHERS)
+def test_what_else_says_where_a_request_came_from_passes_from_proxies_alone(line: bytes) -> None:
+    assert sent(head(line)) == [(b"Host", b"a"), *ASSERTED]
+    name, _, value = line.partition(b": ")
+    assert sent(head(line), forwarding=evolve(FORWARDING, believed=True)) == [(b"Host", b"a"), (name, value), *ASSERTED]
+    assert forwarded_trailers([(name, value)]) == []
+
+
+@pytest.mark.parametrize("believed", [False, True])
+@pytest.mark.parametrize(
+    "name", [b"X_Original_URL", b"x-rewrite_url", b"X_Forwarded-Port", b"X_FORWARDED_ANYTHING", b"X_Real_IP"]
+)
+def test_nobody_writes_them_with_underscores_in_good_faith(name: bytes, believed: bool) -> None:
+    told = evolve(FORWARDING, believed=believed)
+    assert sent(head(name + b": 1"), forwarding=told) == [(b"Host", b"a"), *ASSERTED]
+
+
 def test_other_fields_with_underscores_pass() -> None:
-    assert sent(head(b"X_Splice: 1", b"api_key: 2"))[1:3] == [(b"X_Splice", b"1"), (b"api_key", b"2")]
+    others = [(b"X_Splice", b"1"), (b"api_key", b"2"), (b"X_Forwarded", b"3"), (b"Forwarded_For", b"4"), (b"x_", b"5")]
+    assert sent(head(*(name + b": " + value for name, value in others)))[1:6] == others
 
 
 def test_an_empty_assertion_is_not_sent_and_not_left_to_the_client() -> None:
@@ -200,4 +230,5 @@ def test_a_pod_reads_what_was_written_and_one_framing(
 
 def aliased(name: bytes) -> bool:
     dashed = name.lower().replace(b"_", b"-")
-    return dashed in OURS or dashed.startswith(b"x-splicer-")
+    others = OURS | {b"forwarded", b"x-original-url", b"x-rewrite-url"}
+    return dashed in others or dashed.startswith((b"x-splicer-", b"x-forwarded-"))

@@ -298,7 +298,7 @@ def test_bytes_behind_the_body_are_never_body() -> None:
 def test_a_request_body_comes_out_as_it_went_in(pieces: list[bytes], chunked: bool) -> None:
     whole = b"".join(pieces)
     sender = ResponseParser(request("POST", length=None if chunked else len(whole), chunked=chunked), LIMIT)
-    trailers = [(b"X-Sum", b"1"), (b"Content-Length", b"9"), (b"X-Forwarded-For", b"9"), (b"X", b"\x01")]
+    trailers = [(b"X-Sum", b"1"), (b"Content-Length", b"9"), (b"X-Forwarded-For", b"9")]
     wire = b"".join(sender.body(piece) for piece in pieces) + sender.end_body(trailers)
 
     pod = h11.Connection(h11.SERVER)
