@@ -224,6 +224,7 @@ class Worker:
         self._row[Column.SLOT] = words["slot"]
         self._link.serve(words["slot"], words["slots"])
         self._listeners = [socket.socket(fileno=fd) for fd in fds]
+        self._row[Column.LISTENING] = 1
         self._tasks.start_soon(self._accept_all)
         setproctitle(f"splicer: worker {words['slot']}")
         self._showing.publish()
@@ -287,7 +288,9 @@ class Worker:
         with self._accepting:
             async with trio.open_nursery() as nursery:
                 for listener in self._listeners:
-                    nursery.start_soon(accept_forever, listener, self._accept, self._exhausted)
+                    nursery.start_soon(
+                        accept_forever, listener, self._accept, self._exhausted, self._showing.has_enough
+                    )
 
     def _accept(self, sock: socket.socket, peer: str) -> None:
         counts = self._house.counts
@@ -376,6 +379,7 @@ class Worker:
         return counts.reading + counts.writing - self._hub.tunnels - self._hub.left
 
     def _stop_listening(self) -> None:
+        self._row[Column.LISTENING] = 0
         self._accepting.cancel()
         for listener in self._listeners:
             trio.lowlevel.notify_closing(listener)

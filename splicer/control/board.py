@@ -32,11 +32,13 @@ class Column(IntEnum):
     PIPES_POOLED = 11
     PIPES_PARKED = 12
     VAULT = 13  # 1: calls are protected; in row 0: how many tunnels the vault holds
+    LISTENING = 14  # 1: it accepts connections; row 0 has no process, and another use for this column:
     SEEN_TO_POD = 14  # in row 0 alone: the most bytes that a scrape has told of
     SEEN_TO_CLIENT = 15
 
 
 COUNTS = slice(Column.ACCEPTED, Column.WAITING + 1)
+_OPEN = slice(Column.READING, Column.WAITING + 1)
 _KEPT = (Column.ACCEPTED, Column.HANDLED, Column.REQUESTS, Column.ADOPTED)  # totals: a dead process's are not forgotten
 
 
@@ -87,7 +89,12 @@ class Board:
 
     def active(self, number: int) -> int:
         """Client connections that are open in all rows but one."""
-        return self.connections - sum(self.row(number)[Column.READING : Column.WAITING + 1])
+        return self.connections - sum(self.row(number)[_OPEN])
+
+    def accepting(self, number: int) -> list[int]:
+        """How many client connections are open in each row, but one, whose process accepts more."""
+        rows = enumerate(self._words[Column.LISTENING :: _COLUMNS])
+        return [sum(self.row(row)[_OPEN]) for row, listens in rows if listens and row not in (0, number)]
 
     def clear(self, number: int) -> None:
         """Its process is dead: only its totals stay, in row 0."""

@@ -14,6 +14,7 @@ from splicer.vault.client import VaultLink
 
 _SHOW = 0.1  # seconds between two looks of others at our numbers
 _TOLD = 0.01  # seconds that a look at theirs will do for
+_MORE = 8  # an eighth more connections than the workers have on average, and one, are enough
 _NEARLY = 64  # connections, or a sixteenth of the limit: nearer to it, each accept looks
 
 
@@ -38,6 +39,8 @@ class Showing:
         self.house: House | None = None  # until there is a configuration
         self._elsewhere = 0  # client connections of all others
         self._asked = -math.inf  # when these were looked at
+        self._peers: list[int] = []  # client connections of each other worker that accepts
+        self._compared = -math.inf  # when these were looked at
 
     async def run(self) -> None:
         """Show how things stand until cancelled."""
@@ -65,6 +68,15 @@ class Showing:
         if now >= self._asked + _TOLD or active + self._elsewhere + max(_NEARLY, limit // 16) >= limit:
             self._asked, self._elsewhere = now, self._board.active(self._number)
         return active + self._elsewhere >= limit
+
+    def has_enough(self) -> bool:
+        """Whether the next client connection should rather go to another worker that accepts."""
+        assert self.house is not None  # noqa: S101 - as above
+        own, now = self.house.counts.active, trio.current_time()
+        if now >= self._compared + _TOLD:
+            self._compared, self._peers = now, self._board.accepting(self._number)
+        mean = (own + sum(self._peers)) / (1 + len(self._peers))
+        return own > 1 + mean + mean / _MORE
 
     def publish(self) -> None:
         """Show how things stand now."""

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import trio
 
 _BURST = 64  # accepts in a row before the loop yields: a storm must not starve what is already served
+_LEFT = 0.005  # seconds that others have for connections that are left to them
+_UNTAKEN = 16  # accepts in a row of those that nobody has taken
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _BACK_OFF = 0.1  # seconds
 
@@ -17,18 +19,27 @@ async def accept_forever(
     listener: socket.socket,
     handle: Callable[[socket.socket, str], None],
     exhausted: Callable[[OSError], None],
+    has_enough: Callable[[], bool] = lambda: False,
 ) -> None:
     """Accept until cancelled.
+
+    Linux wakes all who wait for a listening socket that they share, and who runs first would take all that is there. So
+    who has enough leaves a connection in the queue for a moment. It takes it when nobody else has: others may be
+    stopped, or about to die.
 
     Args:
         listener: from `net.bind`.
         handle: gets each connection, non-blocking, and the peer's numeric address; it must not block.
         exhausted: is told when descriptors or memory ran out; the loop then waits a little, for what is already
             served frees some in time.
+        has_enough: whether connections should rather go to other processes that accept from the same socket.
     """
     while True:
         await trio.lowlevel.wait_readable(listener)
-        for _ in range(_BURST):
+        leave = has_enough()
+        if leave:
+            await trio.sleep(_LEFT)
+        for _ in range(_UNTAKEN if leave else _BURST):
             try:
                 sock, address = listener.accept()
             except BlockingIOError:
@@ -41,3 +52,5 @@ async def accept_forever(
                 continue  # the connection died in the queue (accept(2), "Error handling")
             sock.setblocking(False)
             handle(sock, address[0])
+            if not leave and has_enough():
+                break

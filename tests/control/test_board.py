@@ -105,3 +105,15 @@ def test_what_scrapes_have_told_outlives_every_process(board: Board) -> None:
     for number in range(1, ROWS):
         board.clear(number)
     assert (board.total(Column.SEEN_TO_POD), board.total(Column.SEEN_TO_CLIENT)) == (1 << 60, 7)
+
+
+def test_those_that_accept_are_known_with_their_connections(board: Board) -> None:
+    for number, connections in ((1, (1, 2, 3)), (2, (10, 20, 30)), (ROWS - 1, (0, 0, 0)), (4, (9, 9, 9))):
+        _fill(board, number, 0, 0, 0, 0, 0, 0, *connections)
+    for number in (1, 2, ROWS - 1):
+        board.row(number)[Column.LISTENING] = 1
+    board.row(0)[Column.SEEN_TO_POD] = 1 << 40  # what the same column says there
+    assert board.accepting(1) == [60, 0]
+    assert board.accepting(4) == [6, 60, 0]
+    board.clear(2)
+    assert board.accepting(1) == [0]

@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from splicer.control.board import Board, Column
@@ -25,11 +27,11 @@ def board() -> Iterator[Board]:
     os.close(board.fd)
 
 
-def showing(board: Board, **counts: int) -> Showing:
-    """Of a worker in row 1 that has no tunnel."""
+def showing(board: Board, number: int = 1, **counts: int) -> Showing:
+    """Of a worker that has no tunnel."""
     pipes = SimpleNamespace(idle=3, in_use=2)
     hub, link = SimpleNamespace(tunnels=4, pipes=pipes), SimpleNamespace(connected=True)
-    shown = Showing(board, 1, cast("Any", hub), cast("Any", link), cast("Any", None))
+    shown = Showing(board, number, cast("Any", hub), cast("Any", link), cast("Any", None))
     shown.house = cast("Any", SimpleNamespace(counts=Counts(**counts), waiting={1, 2}))
     return shown
 
@@ -65,3 +67,58 @@ async def test_far_from_it_an_old_look_will_do_for_a_moment(board: Board, autoju
     board.row(7)[Column.READING] = 2000
     await trio.sleep(0.02)
     assert worker.is_full(LIMIT)
+
+
+async def test_who_is_alone_never_has_enough(board: Board) -> None:
+    worker = showing(board, writing=10_000)
+    board.row(7)[Column.WRITING] = 1  # of one that accepts no more
+    assert not worker.has_enough()
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "enough"),
+    [
+        (1, [0], False),
+        (2, [0], False),
+        (3, [0], True),
+        (8, [0, 0, 0], True),
+        (100, [100, 100, 100], False),
+        (110, [100, 100, 100], False),
+        (120, [100, 100, 100], True),
+        (90, [100, 0], True),
+        (0, [0], False),
+    ],
+)
+async def test_who_has_clearly_more_than_the_others_has_enough(
+    board: Board, own: int, others: list[int], enough: bool
+) -> None:
+    worker = showing(board, reading=own)
+    for number, count in enumerate(others, 2):
+        board.row(number)[Column.LISTENING] = 1
+        board.row(number)[Column.WAITING] = count
+    assert worker.has_enough() is enough
+
+
+@given(counts=st.lists(st.integers(0, 10_000), min_size=1, max_size=20))
+def test_somebody_always_has_room(counts: list[int]) -> None:
+    board = Board()
+    workers = [showing(board, number, writing=count) for number, count in enumerate(counts, 1)]
+
+    async def ask() -> list[bool]:
+        for worker in workers:
+            worker.row[Column.LISTENING] = 1
+            worker.publish()
+        return [worker.has_enough() for worker in workers]
+
+    enough = trio.run(ask)
+    assert not enough[counts.index(min(counts))]
+    os.close(board.fd)
+
+
+async def test_what_others_have_is_looked_at_again(board: Board, autojump_clock: MockClock) -> None:
+    worker = showing(board, writing=100)
+    board.row(7)[Column.LISTENING] = 1
+    assert worker.has_enough()
+    board.row(7)[Column.WRITING] = 100
+    await trio.sleep(0.02)
+    assert not worker.has_enough()

@@ -121,3 +121,62 @@ async def test_a_connection_that_died_in_the_queue_is_passed_over(
         assert (len(accepted.socks), accepted.errors) == (1, [])
         nursery.cancel_scope.cancel()
         await wait_all_tasks_blocked()
+
+
+async def test_who_has_enough_leaves_the_next_one_to_others(
+    listener: socket.socket, accepted: Accepted, nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    others = Accepted()
+    with socket.socket(fileno=os.dup(listener.fileno())) as shared:
+        shared.setblocking(False)
+        nursery.start_soon(accept_forever, listener, accepted.handle, accepted.errors.append, lambda: True)
+        nursery.start_soon(accept_forever, shared, others.handle, others.errors.append)
+        with _clients(listener, 10):
+            await wait_all_tasks_blocked()
+            assert (len(accepted.socks), len(others.socks)) == (0, 10)
+        for sock in others.socks:
+            sock.close()
+        nursery.cancel_scope.cancel()
+        await wait_all_tasks_blocked()
+
+
+async def test_who_has_enough_takes_what_nobody_else_does(
+    listener: socket.socket, accepted: Accepted, nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    nursery.start_soon(accept_forever, listener, accepted.handle, accepted.errors.append, lambda: True)
+    with _clients(listener, 40):
+        await wait_all_tasks_blocked()
+        assert accepted.socks == []
+        mock_clock.jump(0.01)
+        await wait_all_tasks_blocked()
+        assert 0 < len(accepted.socks) < 40
+        for _ in range(5):
+            mock_clock.jump(0.01)
+            await wait_all_tasks_blocked()
+        assert len(accepted.socks) == 40
+
+
+async def test_a_storm_is_left_to_others_as_soon_as_one_has_enough(
+    listener: socket.socket, accepted: Accepted, nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    nursery.start_soon(
+        accept_forever, listener, accepted.handle, accepted.errors.append, lambda: len(accepted.socks) >= 7
+    )
+    with _clients(listener, 40):
+        await wait_all_tasks_blocked()
+        assert len(accepted.socks) == 7
+
+
+async def test_what_is_left_to_others_is_lost_with_nobody(
+    listener: socket.socket, accepted: Accepted, mock_clock: MockClock
+) -> None:
+    with _clients(listener, 1):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(accept_forever, listener, accepted.handle, accepted.errors.append, lambda: True)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(accept_forever, listener, accepted.handle, accepted.errors.append)
+            await wait_all_tasks_blocked()
+            assert len(accepted.socks) == 1
+            nursery.cancel_scope.cancel()
