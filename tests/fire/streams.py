@@ -144,6 +144,13 @@ class Flow:
         """Seconds since when bytes, or the end, have been due to a receiver that reads."""
         return 0.0 if self._due_since is None or self.paused else time.monotonic() - self._due_since
 
+    def begin_window(self) -> float:
+        """The longest gap since this was last called, in seconds; of one that goes on the part until now."""
+        longest, self.longest_gap = max(self.longest_gap, self.waits()), 0.0
+        if self._due_since is not None:
+            self._due_since = time.monotonic()
+        return longest
+
     def _is_due(self) -> bool:
         return self.seen is None and (self.sent > self.received or self.finished is not None)
 

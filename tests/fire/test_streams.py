@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -101,6 +102,20 @@ def test_bytes_of_another_stream(size: int, where: int, count: int, cuts: list[i
     if len(it.flow.wrong.sample) <= count:
         skipped = it.flow.wrong.offset - size // 2
         assert told.endswith(f"bytes of other from its byte {where + skipped} on")
+
+
+def test_the_longest_gap_of_each_window() -> None:
+    it = _Judged()
+    data = it.send(100)
+    time.sleep(0.02)
+    assert it.flow.begin_window() >= 0.02
+    it.take(data, [])
+    assert it.flow.begin_window() > 0
+    assert it.flow.begin_window() == 0.0
+    it.send(1)
+    time.sleep(0.02)
+    it.flow.pause()
+    assert it.flow.begin_window() >= 0.02
 
 
 @pytest.mark.parametrize(
