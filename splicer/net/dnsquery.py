@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
-import dns.asyncbackend
-import dns.asyncquery
 import dns.exception
 import dns.inet
-import dns.message
 import dns.name
 import dns.rcode
 import dns.resolver
@@ -20,9 +16,10 @@ from dns.rdatatype import RdataType
 
 from splicer.errors import ResolveFailed, ResolveTimeout
 from splicer.model import authority
+from splicer.net.dnsexchange import over_tcp, over_udp
+from splicer.net.dnswire import Response, make_query
 
 _Server = tuple[str, int]
-_Response = dns.message.QueryMessage
 
 RESOLV_CONF = "/etc/resolv.conf"
 
@@ -87,7 +84,6 @@ class NameServers:
     def __init__(self, servers: Sequence[_Server], lifetime: float) -> None:
         self._servers = tuple(servers)
         self._patience = min(_PATIENCE, _MARGIN * lifetime / (_TRIES * max(1, len(servers))))
-        self._backend = dns.asyncbackend.get_backend("trio")
         self._sockets = trio.CapacityLimiter(_SOCKETS)
         self._silent_at: dict[_Server, float] = {}
 
@@ -148,48 +144,35 @@ class NameServers:
         async with self._sockets:
             with trio.fail_after(self._patience):
                 response = await self._send(server, question, kind, edns=edns)
-                if edns and response.rcode() in _NO_EDNS:
+                if edns and response.rcode in _NO_EDNS:
                     response = await self._send(server, question, kind, edns=False)
         return _read(response)
 
-    async def _send(self, server: _Server, question: dns.name.Name, kind: RdataType, *, edns: bool) -> _Response:
+    async def _send(self, server: _Server, question: dns.name.Name, kind: RdataType, *, edns: bool) -> Response:
         """UDP, and TCP when the answer is truncated (RFC 7766 §5); where TCP fails, a part of the addresses will do."""
-        query = dns.message.make_query(question, kind, use_edns=0 if edns else False, payload=_PAYLOAD)
-        host, port = server
-        try:
-            response = await dns.asyncquery.udp(
-                query,
-                host,
-                port=port,
-                ignore_unexpected=True,
-                raise_on_truncation=True,
-                ignore_errors=True,
-                backend=self._backend,
-            )
-            return cast("_Response", response)  # it answers our query, so it is one
-        except dns.message.Truncated as truncated:
-            part = cast("_Response", truncated.kwargs["message"])
+        query = make_query(question, kind, _PAYLOAD if edns else None)
+        part = await over_udp(server, query)
+        if not part.truncated:
+            return part
         try:
             with trio.fail_after(self._patience / 2):
-                return cast("_Response", await dns.asyncquery.tcp(query, host, port=port, backend=self._backend))
+                return await over_tcp(server, query)
         except Exception:
             if not _read(part).addresses:
                 raise
             return part
 
 
-def _read(response: _Response) -> _Said:
-    rcode = response.rcode()
-    if rcode == dns.rcode.SERVFAIL:
+def _read(response: Response) -> _Said:
+    if response.rcode == dns.rcode.SERVFAIL:
         raise _ServerFailed("SERVFAIL")
-    if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-        raise ResolveFailed(dns.rcode.to_text(rcode))
-    chain = response.resolve_chaining()
-    addresses = tuple(record.to_text() for record in chain.answer or ())
-    if rcode == dns.rcode.NXDOMAIN or addresses:
-        return _Said(addresses, float(chain.minimum_ttl), exists=rcode == dns.rcode.NOERROR)
-    if chain.cnames:
-        return _Said((), float(min(alias.ttl for alias in chain.cnames)), alias=chain.canonical_name)
-    if {rrset.rdtype for rrset in response.authority} == {RdataType.NS}:  # a referral (RFC 2308 §2.2)
+    exists = response.rcode == dns.rcode.NOERROR
+    if not exists and response.rcode != dns.rcode.NXDOMAIN:
+        raise ResolveFailed(dns.rcode.to_text(response.rcode))
+    if not exists or response.addresses:
+        return _Said(response.addresses, response.ttl, exists)
+    if response.alias is not None:
+        return _Said((), response.alias_ttl, alias=response.alias)
+    if response.referral:  # RFC 2308 §2.2
         raise ResolveFailed("it refers to other name servers, and we need one that asks them")
-    return _Said((), float(chain.minimum_ttl))
+    return _Said((), response.ttl)
