@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from setproctitle import getproctitle, setproctitle
 from splicer.control import live, wire
 from splicer.control.accesslog import AccessLog
 from splicer.control.board import Board, Column
+from splicer.control.collector import collect_if_grown, collect_young_only
 from splicer.control.drains import DrainOrders
 from splicer.control.endpoints import EndpointStates
 from splicer.control.lines import LineWriter
@@ -55,7 +55,6 @@ _QUIET = 10.0  # seconds between two lines about the same exhaustion
 _LOOK = 0.025  # seconds between two looks at what has to end
 _RETIRE = 15.0  # seconds for handshakes under way before the tunnels are handed over
 _LAST_WORDS = 0.1  # seconds that a dying worker waits for the log: its calls are silent meanwhile
-_GC_THRESHOLDS = (20_000, 50, 1000)  # a full collection walks every tunnel's objects, and all frames wait for it
 
 
 class Worker:
@@ -213,9 +212,8 @@ class Worker:
         self._tasks.start_soon(self._drains.run)
         if words.get("drains"):
             await self._avoid(words["drains"])
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLDS)
+        collect_young_only()
+        self._tasks.start_soon(collect_if_grown, lambda: self._house.counts.active, self._garbage_found)
         self._supervisor.tell("prepared")
 
     def _serve(self, words: wire.Words, fds: list[int]) -> None:
@@ -347,6 +345,10 @@ class Worker:
             self._log_error(event, tunnels=self._hub.tunnels)
         elif self._log is not None:
             self._observer.say(self._log.info, event, tunnels=self._hub.tunnels)
+
+    def _garbage_found(self, objects: int, seconds: float) -> None:
+        if objects:
+            self._log_error("garbage_found", objects=objects, ms=round(seconds * 1000, 3), tunnels=self._hub.tunnels)
 
     def _log_error(self, event: str, **fields: Any) -> None:
         if self._log is not None:
