@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 _CAPACITY = 10_000  # lines
 _GATHER = 0.02  # seconds: under load the thread wakes once for many lines
@@ -53,17 +54,19 @@ class LineWriter:
         if self._thread.is_alive():
             self._drop(len(self._lines))
 
+    # Nobody would start this thread again: what goes wrong, whatever it is, costs the lines in hand.
     def _run(self) -> None:
-        while True:
-            self._wake.wait()
-            if not self._closing:
-                time.sleep(_GATHER)
-            self._wake.clear()
-            closing = self._closing  # what is queued from now on belongs to nobody; what was before is written
-            while self._lines:
-                self._write(self._next())
-            if closing:
-                return
+        closing = False
+        while not closing:
+            with suppress(BaseException):
+                self._wake.wait()
+                if not self._closing:
+                    time.sleep(_GATHER)
+                self._wake.clear()
+                closing = self._closing  # what is queued from now on belongs to nobody; what was before is written
+                while self._lines:
+                    with suppress(BaseException):
+                        self._write(self._next())
 
     # Each write lets go of the interpreter, and the calls' thread must be asked for it again: few and full ones.
     def _next(self) -> bytes:
@@ -79,7 +82,7 @@ class LineWriter:
                 lines = lines[os.write(self._fd, lines) :]
             except BlockingIOError:  # somebody made the descriptor non-blocking
                 time.sleep(_GATHER)
-            except OSError:  # nobody reads any more
+            except BaseException:  # noqa: BLE001 - nobody reads any more, as a rule; see `_run`
                 self._drop(lines.count(b"\n"))
                 return
 

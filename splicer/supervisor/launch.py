@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,8 +30,14 @@ def command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, *([] if from_here else ["-P"]), "-m", module, *arguments]
 
 
+# Without memory the kernel kills one process: better a worker, whose calls go on in the next, than the supervisor with
+# the calls of all. A tenth of the memory that there is, as it counts (proc_pid_oom_score_adj(5)).
+_FIRST_TO_GO = 100
+_HIGHEST_SCORE = 1000  # what a container without a claim to memory has anyway
+
+
 def spawn(module: str, arguments: dict[str, Any], fds: Sequence[int]) -> int:
-    """Start a process; its pid.
+    """Start a process, which the kernel takes before this one when memory is short; its pid.
 
     Args:
         module: what it runs.
@@ -44,10 +51,14 @@ def spawn(module: str, arguments: dict[str, Any], fds: Sequence[int]) -> int:
     for fd in fds:
         os.set_inheritable(fd, True)
     try:
-        return os.posix_spawn(line[0], line, os.environ, setsigmask=SIGNALS)
+        pid = os.posix_spawn(line[0], line, os.environ, setsigmask=SIGNALS)
     finally:
         for fd in fds:
             os.set_inheritable(fd, False)
+    with suppress(OSError):  # it is not permitted everywhere
+        score = int(Path("/proc/self/oom_score_adj").read_text())
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(min(_HIGHEST_SCORE, score + _FIRST_TO_GO)))
+    return pid
 
 
 def become(module: str, arguments: dict[str, Any], fds: Sequence[int] = ()) -> NoReturn:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +24,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 def read_lines(fd: int, count: int) -> list[bytes]:
     data = b""
     while data.count(b"\n") < count:
+        assert select.select([fd], [], [], 10)[0], "nobody writes"
         data += os.read(fd, 1 << 16)
     return data.splitlines()
 
@@ -178,4 +181,46 @@ def test_lines_that_nobody_reads_are_lost_in_the_writers_thread_and_told_too() -
     lines.close(10)
     assert sum(count for count, _ in lost) == lines.dropped == 5
     assert {name for _, name in lost} == {"log"}
+    os.close(writer)
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, MemoryError, SystemExit])
+def test_what_ends_the_thread_loses_what_it_had_in_hand_and_nothing_more(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    reader, writer = pipe
+    write, told = os.write, list[int]()
+
+    def fails(fd: int, data: bytes) -> int:
+        if data.startswith(b"bad"):
+            raise kind("a bug")
+        return write(fd, data)
+
+    def lost(count: int) -> None:
+        told.append(count)
+        raise kind("another bug")
+
+    monkeypatch.setattr("splicer.control.lines.os.write", fails)
+    lines = LineWriter(writer, lost=lost)
+    late = time.monotonic() + 10
+    for times in range(1, 4):
+        lines.write("bad")
+        lines.write("and what goes with it")
+        while len(told) < times and time.monotonic() < late:
+            time.sleep(0.001)
+        lines.write("good")
+        assert read_lines(reader, 1) == [b"good"]
+    assert (lines.dropped, told) == (6, [2, 2, 2])
+    lines.close(10)
+    assert not lines._thread.is_alive()
+
+
+def test_what_is_queued_behind_lines_that_are_lost_is_counted_too() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    lines = LineWriter(writer)
+    for _ in range(100):
+        lines.write("x" * 1000)
+    lines.close(10)
+    assert lines.dropped == 100
     os.close(writer)

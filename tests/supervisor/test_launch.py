@@ -117,3 +117,19 @@ def test_a_process_becomes_another_program_under_the_same_number(module: str) ->
     assert set(found["blocked"]) == set(launch.SIGNALS)
     os.close(answer)
     os.close(write_fd)
+
+
+def test_a_process_is_taken_before_its_supervisor_when_memory_is_short() -> None:
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    pid = launch.spawn("splicer.nothing", {}, [])
+    assert int(Path(f"/proc/{pid}/oom_score_adj").read_text()) == min(1000, own + 100)
+    os.waitpid(pid, 0)
+
+
+def test_where_that_is_not_permitted_it_is_started_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, *_: str) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr("splicer.supervisor.launch.Path.write_text", refused)
+    pid = launch.spawn("splicer.nothing", {}, [])
+    assert os.waitpid(pid, 0)[0] == pid
