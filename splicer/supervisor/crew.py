@@ -6,7 +6,7 @@ A slot is a place to work, not a process: whoever serves it gets the tunnels tha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from splicer.control.board import Column
@@ -29,6 +29,7 @@ class Crew(Owner):
         config: a file with the text in force, or None while there is none; the crew closes it.
         orders: what a worker is told when it gets a slot: fields, and the descriptors to pass.
         waiting: whether tunnels wait for a worker.
+        orphaned: slots whose tunnels have none, that with most of them first.
         placed: is told of each worker that got a slot.
         died: is told when one that had a slot has died.
     """
@@ -41,6 +42,7 @@ class Crew(Owner):
         config: Callable[[], int | None],
         orders: Callable[[], tuple[dict[str, Any], tuple[int, ...]]],
         waiting: Callable[[], bool],
+        orphaned: Callable[[], Sequence[int]],
         placed: Callable[[Process], None],
         died: Callable[[], None],
     ) -> None:
@@ -50,6 +52,7 @@ class Crew(Owner):
         self._config = config
         self._orders = orders
         self._waiting = waiting
+        self._orphaned = orphaned
         self._placed = placed
         self._died = died
         self.restarts = 0  # workers that died with a slot
@@ -73,6 +76,9 @@ class Crew(Owner):
                 self._prepare(worker)
         vacant = [slot for slot in range(1, self.slots + 1) if slot not in self.serving]
         ready = [worker for worker in self.all.values() if worker.state is State.READY]
+        if vacant and ready:
+            order = {slot: place for place, slot in enumerate(self._orphaned())}
+            vacant.sort(key=lambda slot: order.get(slot, len(order)))
         for slot, worker in zip(vacant, ready, strict=False):
             self._place(worker, slot)
         coming = sum(worker.state in _COMING for worker in self.all.values())

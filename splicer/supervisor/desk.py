@@ -98,6 +98,7 @@ class Desk:
             self._config,
             self._orders,
             lambda: bool(vault.tunnels),
+            lambda: vault.orphaned_slots,
             self.attendant.introduce,
             self.attendant.tell,
         )

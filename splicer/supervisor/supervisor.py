@@ -25,9 +25,9 @@ from splicer.supervisor.reload import Reload
 from splicer.supervisor.renewal import Renewal
 from splicer.supervisor.standing import Standing
 from splicer.supervisor.state import SupervisorState
+from splicer.vault.holder import TICK
 
 _TICK = 1.0  # seconds
-_TIDY = 0.1  # seconds between two looks at what the vault has to do unasked
 _BUSY_TICK = 0.02  # seconds, while something is awaited that no descriptor tells of
 _HOPELESS = 5  # workers in a row that fail before one has ever served
 
@@ -84,8 +84,7 @@ class Supervisor:
             self._guarded(desk.fleet.tick)
             self._guarded(self._watch)
         if time.monotonic() >= self._untidy:
-            self._untidy = time.monotonic() + _TIDY
-            self._guarded(desk.vault.tidy)
+            self._untidy = time.monotonic() + (self._guarded(desk.vault.tidy) or TICK)
         for call in (desk.crew.fill, desk.attendant.fill, self._renewal.go_on, self._look):
             self._guarded(call)
         desk.steps = [step for step in desk.steps if not self._guarded(step)]

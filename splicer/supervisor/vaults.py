@@ -7,6 +7,7 @@ import select
 import selectors
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,8 +15,8 @@ from typing import Any, Protocol
 from splicer.supervisor.listeners import Listeners
 from splicer.supervisor.say import Say
 from splicer.vault.handover import dump
-from splicer.vault.holder import Holder
-from splicer.vault.protocol import VERSION, Kind, Message, ProtocolError, channel, pack, receive, send
+from splicer.vault.holder import TICK, Holder
+from splicer.vault.protocol import VERSION, Kind, Message, ProtocolError, channel, keys, pack, receive, send
 
 _BETWEEN = 0.1  # seconds between two questions for the count
 _ANSWER = 2.0  # seconds that a vault has for an answer when all begins
@@ -60,8 +61,14 @@ class Vault(Protocol):
         """A new worker's connection to it: arguments, and descriptors to pass; the caller closes them."""
         ...
 
-    def tidy(self) -> None:
-        """Once a second."""
+    @property
+    def orphaned_slots(self) -> Sequence[int]:
+        """Slots whose tunnels wait for a worker, that with most of them first."""
+        ...
+
+    def tidy(self) -> float:
+        """Do what is due; in how many seconds it is to be called again."""
+        ...
 
     def recover(self, listeners: Listeners) -> None:
         """Take back the listening sockets that it has kept."""
@@ -111,9 +118,14 @@ class OwnVault:
         fd = its.detach()
         return {"vault": fd, "vault_version": VERSION}, [fd]
 
-    def tidy(self) -> None:
+    @property
+    def orphaned_slots(self) -> Sequence[int]:
         """See `Vault`."""
-        self.holder.tidy()
+        return self.holder.orphaned_slots
+
+    def tidy(self) -> float:
+        """See `Vault`."""
+        return self.holder.tidy()
 
     def recover(self, listeners: Listeners) -> None:
         """They are this process's own already."""
@@ -143,6 +155,7 @@ class RemoteVault:
         self._sock: socket.socket | None = None
         self._kept: Listeners = Listeners()
         self._count = 0
+        self.orphaned_slots: Sequence[int] = ()  # those of the newest answer
         self._asked = False
         self._asked_at = 0.0
         self._answers = 0  # since the last doubt
@@ -182,13 +195,14 @@ class RemoteVault:
         """See `Vault`: workers find it themselves, and again when it was away."""
         return {"vault_path": str(self._path)}, []
 
-    def tidy(self) -> None:
+    def tidy(self) -> float:
         """See `Vault`."""
         if self._sock is None:
             self._reach()
             if self._sock is not None:
                 self._say("vault_connected", socket=str(self._path), role="supervisor")
                 self.keep(self._kept)
+        return TICK
 
     def recover(self, listeners: Listeners) -> None:
         """See `Vault`. A vault that doesn't answer soon has none for us."""
@@ -254,6 +268,7 @@ class RemoteVault:
         message.close()
         if message.kind == Kind.COUNT and message.understood:
             self._count, self._asked = message.quantity, False
+            self.orphaned_slots = keys(message.payload)
             self._answers += 1
         elif message.kind == Kind.REFUSED or not message.understood:
             if message.flags:
@@ -264,5 +279,5 @@ class RemoteVault:
         if self._sock is not None:
             self._selector.unregister(self._sock)
             self._sock.close()
-            self._sock, self._count = None, 0
+            self._sock, self._count, self.orphaned_slots = None, 0, ()
             self._say(event, level="error", socket=str(self._path), role="supervisor")

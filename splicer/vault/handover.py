@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +95,6 @@ def restore(holder: Holder, state: HolderState) -> None:
     holder.slots = state.slots
     for channel in state.channels:
         _restore_channel(holder, channel)
-    now = time.monotonic()
     for tunnel in state.tunnels:
         held = Held(tunnel.key, tunnel.passport, tunnel.client, tunnel.pod, tunnel.slot, tunnel.adoptions)
         held.pipes = tunnel.pipes
@@ -104,8 +102,7 @@ def restore(holder: Holder, state: HolderState) -> None:
         if held.pipes:
             holder.inherited[held.key] = held
         if tunnel.owner is None:
-            held.orphaned = now
-            holder.orphans[held.key] = held
+            holder.orphan(held)
         else:
             held.owner = holder.channels[tunnel.owner]
             held.owner.keys[held.key] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import math
 import os
 import socket
 import stat
@@ -19,7 +20,7 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind
 class Held:
     """A tunnel: its two sockets, what its worker wrote down about it, and pipes that a dead worker left dirty."""
 
-    __slots__ = ("adoptions", "client", "key", "orphaned", "owner", "passport", "pipes", "pod", "slot")
+    __slots__ = ("adoptions", "client", "due", "given", "key", "orphaned", "owner", "passport", "pipes", "pod", "slot")
 
     def __init__(self, key: int, passport: bytes, client: int, pod: int, slot: int, adoptions: int) -> None:
         self.key = key
@@ -29,7 +30,9 @@ class Held:
         self.slot = slot  # of the worker that had it first, or has it now
         self.adoptions = adoptions
         self.owner: Channel | None = None
-        self.orphaned = 0.0  # when it lost its owner, on the monotonic clock
+        self.orphaned = 0.0  # when it fell silent for want of an owner, on the monotonic clock
+        self.due = 0.0  # when it may go to a worker of any slot
+        self.given = -math.inf  # when it was given to its owner
         self.pipes: dict[int, int] = {}  # direction → read end; nobody can write to it any more
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ import resource
 import selectors
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -28,8 +29,12 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolErr
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SHARE = 64  # messages of one channel in a row
-_GRACE = 0.5  # seconds that a call waits for the next worker of its slot before it goes to any other
-_GATHERING = 3.0  # seconds after the first worker of an edge in which its others begin
+_GRACE = 0.2  # seconds of silence after which a call no longer waits for the next worker of its slot
+_SPELL = 0.5  # seconds without any worker after which the next one is the first of a whole edge that begins
+_GATHERING = 1.0  # seconds after that one in which its others begin
+_GONE_ON = 1.0  # seconds after which whoever was given a call has surely gone on with it
+TICK = 0.1  # seconds between two looks at what is to be done unasked
+_SOON = 0.02  # seconds between two of them while a call may have to go to a worker of another slot
 _QUIET = 10.0  # seconds between two lines about the same lack
 KEEP = 600.0  # seconds that a call without a worker is kept: then nobody is coming any more
 
@@ -60,7 +65,6 @@ class Holder:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = soft - min(1024, soft // 8)
         self._full_logged = -_QUIET
-        self._served_since = 0.0  # when the first of those began
         self.inherited: dict[int, Held] = {}  # those with pipes of a dead worker
 
     def attach(self, sock: socket.socket) -> Channel:
@@ -71,8 +75,17 @@ class Holder:
         self._selector.register(sock, _READ, partial(self._ready, channel))
         return channel
 
-    def tidy(self) -> None:
-        """Close what is over: drained pipes of dead workers, and tunnels that nobody came for."""
+    @property
+    def orphaned_slots(self) -> list[int]:
+        """Slots whose tunnels wait for a worker, that with most of them first."""
+        return [slot for slot, _ in Counter(held.slot for held in self.orphans.values()).most_common()]
+
+    def tidy(self) -> float:
+        """Do what is due: pipes of dead workers that are drained, tunnels that waited long enough, or for nobody.
+
+        Returns:
+            Seconds after which it is to be called again.
+        """
         for key, held in list(self.inherited.items()):
             for direction, fd in list(held.pipes.items()):
                 if not unread(fd):
@@ -81,11 +94,12 @@ class Holder:
                 del self.inherited[key]
         now = time.monotonic()
         if self.serving:
-            self._spread([held for held in self.orphans.values() if now - self._waits_since(held) > self._grace(held)])
+            self._spread([held for held in self.orphans.values() if now >= held.due])
         for held in [held for held in self.orphans.values() if held.orphaned < now - self._keep]:
             self._log("tunnel_abandoned", level="error", kept=self._keep, slot=held.slot)
             held.shut()
             self._forget(held)
+        return _SOON if self.orphans and self.serving else TICK
 
     def _ready(self, channel: Channel, events: int) -> None:
         if events & _WRITE:
@@ -141,7 +155,7 @@ class Holder:
             self._open_journal(channel, fds[0])
         elif kind == Kind.SERVE and number and message.quantity:
             if not self.serving:
-                self._served_since = time.monotonic()
+                self._gather()
             channel.slot, self.slots = number, message.quantity
             self.serving[number] = channel
             self.place(list(self.orphans.values()))
@@ -149,7 +163,10 @@ class Holder:
             message.close()
             self._post(channel, protocol.pack(Kind.REFUSED, flags=1, version=channel.version))
         elif kind == Kind.COUNT:
-            self._post(channel, protocol.pack(Kind.COUNT, quantity=len(self.tunnels), version=channel.version))
+            slots = protocol.pack_keys(self.orphaned_slots)
+            self._post(
+                channel, protocol.pack(Kind.COUNT, 0, slots, quantity=len(self.tunnels), version=channel.version)
+            )
         elif kind == Kind.LISTENERS:
             for fd in self.listeners[1]:
                 os.close(fd)
@@ -208,12 +225,19 @@ class Holder:
     def _take_back(self, channel: Channel, key: int) -> None:
         held = self.tunnels.get(key)
         if held is not None and held.owner is channel:
-            self._orphan(held)
+            self.orphan(held)
+            held.due = max(held.due, time.monotonic() + _GRACE)
 
-    def _orphan(self, held: Held) -> None:
+    # Who dies right after it was given a call may never have gone on with it: then the call has been silent all along,
+    # and in a row of such deaths its time must not begin anew with each.
+    def orphan(self, held: Held) -> None:
+        """A tunnel has no worker."""
+        now = time.monotonic()
         if held.owner is not None:
             held.owner.keys.pop(held.key, None)
-        held.owner, held.orphaned = None, time.monotonic()
+        held.owner = None
+        if now - held.given > _GONE_ON:
+            held.orphaned, held.due = now, now + _GRACE
         self.orphans[held.key] = held
 
     # A pipe that is closed dirty belongs to a call that is about to be released. Until then it is kept: if its worker
@@ -259,7 +283,7 @@ class Holder:
         # Backwards: who came last, and perhaps too late to be served before this death, comes first next time.
         orphans = [self.tunnels[key] for key in reversed(channel.keys)]
         for held in orphans:
-            self._orphan(held)
+            self.orphan(held)
         if orphans:
             self._log("tunnels_orphaned", slot=channel.slot, tunnels=len(orphans), pipes=dirty)
         self.place(orphans)
@@ -283,15 +307,13 @@ class Holder:
                 self._give(held, channel)
         self._flush_all()
 
-    def _waits_since(self, held: Held) -> float:
-        return max(held.orphaned, self._served_since)
-
-    # Its own slot's next worker may take a second to begin: better an uneven load than a silent call. But if it had
-    # nobody at all for a while, a whole edge begins: the first worker would get the calls of all that are a moment
-    # behind it, and keep them.
-    def _grace(self, held: Held) -> float:
-        begins = self._served_since - held.orphaned > _GRACE and len(self.serving) < self.slots
-        return _GATHERING if begins else _GRACE
+    # Better an uneven load than a silent call. But if it had nobody at all for a while, a whole edge begins: the first
+    # worker would get the calls of all that are a moment behind it, and keep them. No call waits for that twice.
+    def _gather(self) -> None:
+        now = time.monotonic()
+        for held in self.orphans.values():
+            if now - held.orphaned > _SPELL and held.due <= held.orphaned + _GRACE:
+                held.due = now + _GATHERING
 
     def _spread(self, orphans: list[Held]) -> None:
         for held in orphans:
@@ -302,7 +324,7 @@ class Holder:
 
     def _give(self, held: Held, channel: Channel) -> None:
         del self.orphans[held.key]
-        held.owner = channel
+        held.owner, held.given = channel, time.monotonic()
         held.adoptions += 1
         channel.keys[held.key] = None
         channel.outbox.append(held)

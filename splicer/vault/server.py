@@ -14,10 +14,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from traceback import format_exception
+from typing import Any
 
-from splicer.vault.holder import KEEP, Holder
+from splicer.vault.holder import KEEP, TICK, Holder
 
-_TICK = 0.1  # seconds
 _BACKLOG = 256
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred, unix(7)
 
@@ -81,18 +81,17 @@ def _loop(
             else:
                 _guarded(log, key.data, events)
         if time.monotonic() >= due:
-            due = time.monotonic() + _TICK
             if not listening:
                 selector.register(listener, selectors.EVENT_READ, accept)
                 listening = True
-            _guarded(log, holder.tidy)
+            due = time.monotonic() + (_guarded(log, holder.tidy) or TICK)
             beat()
 
 
 # What one message does wrong must not end the calls of all.
-def _guarded(log: Log, call: Callable[..., None], *arguments: int) -> None:
+def _guarded(log: Log, call: Callable[..., Any], *arguments: int) -> Any:
     try:
-        call(*arguments)
+        return call(*arguments)
     except Exception as error:  # noqa: BLE001 - logged; the vault is what must not fail
         log("vault_error", level="error", error=repr(error), traceback="".join(format_exception(error))[-2000:])
 

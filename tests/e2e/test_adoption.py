@@ -391,7 +391,7 @@ async def at_rest(edge: Edge) -> None:
     await status_until(edge, 1, 1)
     await until(lambda: any(title == "splicer: spare" for _, title in session_of(edge.pid)))
     await until(lambda: len(session_of(edge.pid)) == 4)
-    journals = 2 * 3  # of two workers and the spare: a descriptor and its mapping's own
+    journals = 3  # of two workers and the spare
     await until(lambda: edge.open_files(edge.pid).count("/memfd:splicer-journal (deleted)") == journals)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from splicer.supervisor import vaults
 from splicer.supervisor.vaults import OwnVault, RemoteVault
-from splicer.vault.protocol import Kind, channel
+from splicer.vault.protocol import Kind, channel, pack
 from tests.supervisor.office import Said
 from tests.vault.rig import Rig, Talker, Tunnel
 
@@ -99,6 +99,26 @@ def test_a_tunnel_that_it_has_yet_to_hear_of_is_found(distant: Distant) -> None:
     distant.rig.holder.tunnels.clear()
     assert distant.rounds(1) == [False]
     assert distant.rounds(1) == [True]
+
+
+def test_it_tells_which_slots_tunnels_wait_for(distant: Distant) -> None:
+    distant.worker.serve(3, 4)
+    distant.worker.tunnel(distant.tunnel)
+    distant.rounds(2)
+    assert not distant.vault.orphaned_slots
+    distant.worker.close()
+    distant.rounds(2)
+    assert list(distant.vault.orphaned_slots) == [3]
+    distant.leave()
+    distant.rounds(1)
+    assert not distant.vault.orphaned_slots
+
+
+# A vault of the version before doesn't say it.
+def test_one_that_does_not_tell_of_slots_is_understood(distant: Distant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distant.rig.holder, "_handle", lambda one, _: distant.rig.holder._post(one, pack(Kind.COUNT)))
+    distant.rounds(2)
+    assert not distant.vault.orphaned_slots
 
 
 def test_one_that_stays_away_holds_nothing(distant: Distant, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
-from types import SimpleNamespace
+from contextlib import suppress
 
 import pytest
 
@@ -292,58 +292,152 @@ def test_nobody_gives_back_what_is_anothers(rig: Rig) -> None:
     assert not rig.holder.orphans
 
 
-@pytest.mark.parametrize("grace", [60.0, -1.0])
-def test_a_tunnel_whose_slot_stays_vacant_goes_to_whoever_has_least(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, grace: float
-) -> None:
-    monkeypatch.setattr("splicer.vault.holder._GRACE", grace)
-    monkeypatch.setattr("splicer.vault.holder._GATHERING", grace)
-    worker, busy, idle = rig.talker(3, 3), rig.talker(1, 3), rig.talker(2, 3)
+# ---- slots that stay vacant ----
+
+
+class Clock:
+    """The holder's, which the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("splicer.vault.holder.time", clock)
+    return clock
+
+
+def _orphan(rig: Rig, slot: int, slots: int, *keys: int) -> None:
+    worker = rig.talker(slot, slots)
+    for key in keys:
+        worker.tunnel(rig.tunnel(key))
+    worker.close()
+    rig.hear()
+
+
+def _silence(rig: Rig, clock: Clock, *heirs: Talker, most: float = 10.0) -> float:
+    """Seconds until somebody gets a tunnel, which is closed."""
+    began = clock.now
+    while clock.now < began + most:
+        pause = rig.holder.tidy()
+        for heir in heirs:
+            with suppress(BlockingIOError):
+                heir.answer().close()
+                return round(clock.now - began, 6)
+        clock.now += pause
+    raise AssertionError("nobody gets it")
+
+
+def test_a_tunnel_whose_slot_stays_vacant_goes_to_whoever_has_least(rig: Rig, clock: Clock) -> None:
+    busy, idle = rig.talker(1, 3), rig.talker(2, 3)
     busy.tunnel(rig.tunnel(4))
-    worker.tunnel(rig.tunnel(2))
-    worker.close()
-    rig.hear()
-    rig.holder.tidy()
+    _orphan(rig, 3, 3, 2)
+    assert 0.2 <= _silence(rig, clock, idle) < 0.25
     assert busy.hears_nothing()
-    if grace > 0:
-        assert idle.hears_nothing()
-    else:
-        idle.adopt().close()
 
 
-def test_an_edge_that_begins_gives_its_first_worker_none_of_the_others_tunnels(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+def test_those_of_a_vacant_slot_are_spread_evenly(rig: Rig, clock: Clock) -> None:
+    heirs = [rig.talker(slot, 3) for slot in (1, 2)]
+    _orphan(rig, 3, 3, *range(2, 22, 2))
+    _silence(rig, clock, heirs[0])
+    for heir, left in zip(heirs, (4, 5), strict=True):
+        _close(*(heir.adopt() for _ in range(left)))
+        assert heir.hears_nothing()
+
+
+@pytest.mark.parametrize("lives", [0.0, 0.3, 0.9])
+def test_workers_that_die_as_soon_as_they_get_a_call_do_not_keep_it_silent(
+    rig: Rig, clock: Clock, lives: float
 ) -> None:
-    monkeypatch.setattr("splicer.vault.holder._GRACE", -1.0)
-    worker = rig.talker(2, 2)
-    worker.tunnel(rig.tunnel())
-    worker.close()
+    other = rig.talker(1, 2)
+    _orphan(rig, 2, 2, 2)
+    died = clock.now
+    for _ in range(9):
+        clock.now += 0.05
+        dying = rig.talker(2, 2)
+        dying.adopt().close()
+        clock.now += lives
+        dying.close()
+        rig.hear()
+        rig.holder.tidy()
+        if not rig.holder.orphans:
+            break
+    assert clock.now - died < 0.25 + lives
+    other.adopt().close()
+
+
+def test_one_that_went_on_with_a_call_begins_its_silence_anew(rig: Rig, clock: Clock) -> None:
+    other = rig.talker(1, 2)
+    _orphan(rig, 2, 2, 2)
+    clock.now += 0.1
+    heir = rig.talker(2, 2)
+    heir.adopt().close()
+    clock.now += 30
+    heir.close()
     rig.hear()
+    assert 0.2 <= _silence(rig, clock, other) < 0.25
+
+
+@pytest.mark.parametrize(("alone", "waits"), [(0.05, 0.15), (0.15, 0.05), (0.45, 0.0), (2.0, 1.0), (500.0, 1.0)])
+def test_how_long_a_call_without_any_worker_waits_for_its_own_after_the_first(
+    rig: Rig, clock: Clock, alone: float, waits: float
+) -> None:
+    """The silence counts from its beginning; but an edge that begins has all its workers a moment after the first."""
+    _orphan(rig, 2, 2, 2)
+    clock.now += alone
     first = rig.talker(1, 2)
+    assert waits <= _silence(rig, clock, first) < waits + 0.06
+
+
+def test_an_edge_that_begins_gives_its_first_worker_none_of_the_others_tunnels(rig: Rig, clock: Clock) -> None:
+    _orphan(rig, 2, 2, 2)
+    clock.now += 60
+    first = rig.talker(1, 2)
+    clock.now += 0.9
     rig.holder.tidy()
     assert first.hears_nothing()
     rig.talker(2, 2).adopt().close()
 
 
-@pytest.mark.parametrize(("alone", "waits"), [(0.1, 0.6), (2.0, 3.1)])
-def test_how_long_a_vacant_slots_tunnel_waits_for_its_own_worker(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, alone: float, waits: float
-) -> None:
-    """A spare that is there at once takes it soon; an edge that begins has all its workers a little later."""
-    now = [100.0]
-    monkeypatch.setattr("splicer.vault.holder.time", SimpleNamespace(monotonic=lambda: now[0]))
-    worker = rig.talker(2, 2)
-    worker.tunnel(rig.tunnel())
-    worker.close()
-    rig.hear()
-    now[0] += alone
-    first = rig.talker(1, 2)
-    now[0] += waits - 0.2
-    rig.holder.tidy()
-    assert first.hears_nothing()
-    now[0] += 0.2
-    rig.holder.tidy()
+def test_an_edge_that_begins_again_and_again_delays_no_call_for_ever(rig: Rig, clock: Clock) -> None:
+    _orphan(rig, 2, 2, 2)
+    clock.now += 60
+    began = clock.now
+    while rig.holder.orphans:
+        assert clock.now < began + 2
+        first = rig.talker(1, 2)
+        clock.now += 0.35
+        rig.holder.tidy()
+        if rig.holder.orphans:
+            first.close()
+            rig.hear()
+        clock.now += 0.35
     first.adopt().close()
+
+
+def test_who_gave_a_tunnel_back_is_not_asked_again_at_once(rig: Rig, clock: Clock) -> None:
+    _orphan(rig, 1, 1, 2)
+    clock.now += 0.1
+    only = rig.talker(1)
+    only.adopt().close()
+    only.say(Kind.RETURN, 2)
+    rig.hear()
+    assert 0.2 <= _silence(rig, clock, only) < 0.25
+
+
+def test_slots_are_told_by_how_many_wait_for_them(rig: Rig) -> None:
+    for slot, keys in ((3, (2, 4)), (1, (6,)), (4, (8, 10, 12))):
+        _orphan(rig, slot, 4, *keys)
+    asker = rig.talker()
+    asker.say(Kind.COUNT)
+    rig.hear()
+    answer = asker.answer()
+    assert (answer.quantity, protocol.keys(answer.payload)) == (6, (4, 3, 1))
 
 
 # ---- adopters die as well ----
