@@ -17,7 +17,6 @@ from tests.e2e.pods import http_pod, ok, raw_pod, switching, tunnel_pod
 from tests.e2e.site import Place, Site
 from tests.e2e.wire import PATIENCE, EndOfStream, Wire, dial, request
 
-MIB = 1 << 20
 PIPES = 128  # descriptors that the relay may keep for the next calls
 
 
@@ -118,25 +117,6 @@ async def test_calls_leave_no_memory_behind(edge: Edge, nursery: trio.Nursery) -
                 storm.start_soon(one_call, edge, place, random.Random(number))
         sizes.append(edge.memory())
     assert sizes[2] < sizes[1] + (1 << 20)
-
-
-async def test_bodies_that_are_given_up_leave_no_memory_behind(edge: Edge, nursery: trio.Nursery) -> None:
-    place = edge.site.take()
-    await http_pod(nursery, place.address, place.port)
-    slots = trio.CapacityLimiter(50)
-
-    async def give_up() -> None:
-        async with slots, dial(edge.address) as wire:
-            await wire.send(request("POST", f"/http/{place.name}/", body=bytes(100_000))[:-80_000])
-            await trio.sleep(0.05)
-
-    sizes = []
-    for _ in range(4):
-        async with trio.open_nursery() as storm:
-            for _ in range(300):
-                storm.start_soon(give_up)
-        sizes.append(edge.memory())
-    assert sizes[3] < sizes[1] + 4 * MIB
 
 
 # Each exchange of this worker holds on to itself, and to much that no collection of young objects counts.
