@@ -37,6 +37,7 @@ DEPLOYED = [name for name in RENDERINGS if name != "local"]  # those that carry 
 ALL = list(RENDERINGS)
 
 _SCHEMAS = Path(__file__).parent / "schemas"
+_TAME_VOLUMES = {"configMap", "downwardAPI", "emptyDir", "persistentVolumeClaim", "projected", "secret"}
 _OLDEST = (1, 29)  # the first with native sidecars
 VERSIONS = sorted(
     {
@@ -142,6 +143,27 @@ def faults(manifest: Manifest, version: str) -> list[str]:
         return []
     validator = jsonschema.Draft202012Validator(json.loads(own.read_text()), registry=_registry())
     return [fault.message for fault in validator.iter_errors(manifest)]
+
+
+def unrestricted(spec: Manifest) -> list[str]:
+    """What Pod Security's profile `restricted` forbids in a pod of ours: its list, but for what we never write.
+
+    https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+    """
+    found = [f"volume {volume['name']}" for volume in spec.get("volumes", ()) if not _TAME_VOLUMES & volume.keys()]
+    found += [key for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
+    for container in (*spec.get("initContainers", ()), *spec["containers"]):
+        own = spec.get("securityContext", {}) | container.get("securityContext", {})
+        wanted = {
+            "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation") is False,
+            "capabilities": own.get("capabilities") == {"drop": ["ALL"]},
+            "privileged": not own.get("privileged"),
+            "runAsNonRoot": own.get("runAsNonRoot") is True,
+            "runAsUser": own.get("runAsUser") != 0,
+            "seccompProfile": own.get("seccompProfile") == {"type": "RuntimeDefault"},
+        }
+        found += [f"{container['name']}: {key}" for key, right in wanted.items() if not right]
+    return found
 
 
 @cache

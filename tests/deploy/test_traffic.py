@@ -64,7 +64,7 @@ def test_the_scraper_gets_the_job_and_labels_that_alerts_and_dashboard_have(name
         assert port_named(edge(rendered(name)), endpoint["port"])
         assert (endpoint["path"], endpoint["honorLabels"], endpoint["interval"]) == ("/metrics", True, "15s")
         assert endpoint["relabelings"] == [
-            {"sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "instance"},
+            {"action": "replace", "sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "instance"},
         ]
 
 
