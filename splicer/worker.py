@@ -35,6 +35,7 @@ from splicer.control.vital import VitalTasks, run_vital
 from splicer.errors import ConfigError, Side, TooManyConnections
 from splicer.net.dial import dial
 from splicer.net.listen import accept_forever
+from splicer.net.options import granted_buffer, limit_buffers
 from splicer.net.stream import TcpStream
 from splicer.relay.hub import Hub
 from splicer.relay.interleave import Interleave
@@ -198,7 +199,7 @@ class Worker:
         self._progress.every(config.log.progress, self._observer.tunnel_goes_on)
         self._house = self._showing.house = House(
             rules=self._rules.make(config, prepared.table, self._tasks),
-            dial=dial,
+            dial=lambda endpoint: dial(endpoint, self._config.limits.socket_buffer),
             pool=self._pool,
             balancer=self._balancer,
             splice=self._hub.splice,
@@ -222,11 +223,21 @@ class Worker:
         self._row[Column.SLOT] = words["slot"]
         self._link.serve(words["slot"], words["slots"])
         self._listeners = [socket.socket(fileno=fd) for fd in fds]
+        self._limit_buffers()
         self._row[Column.LISTENING] = 1
         self._tasks.start_soon(self._accept_all)
         setproctitle(f"splicer: worker {words['slot']}")
         self._showing.publish()
         self._supervisor.tell("serving")
+
+    # The listening sockets are those of all workers: who read the file last has the say.
+    def _limit_buffers(self) -> None:
+        size = self._config.limits.socket_buffer
+        for listener in self._listeners:
+            limit_buffers(listener, size)
+            if (granted := granted_buffer(listener)) < size:
+                remedy = "a higher net.core.rmem_max and net.core.wmem_max"
+                self._log_error("socket_buffer_capped", wanted=size, granted=granted, remedy=remedy)
 
     # ---- what an operator asks for ----
 
@@ -386,6 +397,7 @@ class Worker:
         for listener in self._listeners:
             trio.lowlevel.notify_closing(listener)
             listener.close()
+        self._listeners.clear()
 
     async def _until(self, true: Callable[[], bool]) -> None:
         while not true():  # noqa: ASYNC110 - an event would cost every exchange, this is rare
@@ -437,6 +449,7 @@ class Worker:
             self._metrics.know(prepared.config.routes)
             self._progress.every(prepared.config.log.progress, self._observer.tunnel_goes_on)
             self._config = prepared.config
+            self._limit_buffers()
         except ConfigError as error:
             self._log_error("reload_failed", file=str(self._path), kept="the old routes", error=error.detail)
         except Exception as error:  # noqa: BLE001 - all calls live beside this task

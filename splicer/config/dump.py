@@ -62,6 +62,7 @@ def _limits(limits: Limits) -> dict[str, Any]:
         "connections": limits.connections,
         "head_bytes": _size(limits.head_bytes),
         "body_bytes": "unlimited" if limits.body_bytes is None else _size(limits.body_bytes),
+        "socket_buffer": _size(limits.socket_buffer),
     }
 
 

@@ -53,11 +53,13 @@ class Limits:
         connections: client connections at once, all workers together.
         head_bytes: of a request head.
         body_bytes: of a plain HTTP request body; None is "unlimited".
+        socket_buffer: bytes of each buffer of a connection's socket, to send and to receive.
     """
 
     connections: int = 20000
     head_bytes: int = 32768
     body_bytes: int | None = 10 * 1024 * 1024
+    socket_buffer: int = 64 * 1024
 
 
 @frozen

@@ -26,6 +26,7 @@ LIMITS = Reader(
     connections=integer_from(1),
     head_bytes=size_from(1024, 65536),
     body_bytes=unless("unlimited", None, size_from(1)),
+    socket_buffer=size_from(16 * 1024, 16 * 1024 * 1024),
 )
 
 LOG = Reader(

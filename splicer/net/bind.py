@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from splicer.net.options import set_tcp_options
+from splicer.net.options import SOCKET_BUFFER, limit_buffers, set_tcp_options
 
 _BACKLOG = 4096  # net.core.somaxconn caps it
 
@@ -25,6 +25,7 @@ def bind(host: str, port: int) -> socket.socket:
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         set_tcp_options(sock)
+        limit_buffers(sock, SOCKET_BUFFER)
         sock.setblocking(False)
         sock.bind((host, port))
         sock.listen(_BACKLOG)

@@ -10,14 +10,18 @@ import trio
 
 from splicer.errors import ConnectFailed, ConnectRefused, NoDescriptor
 from splicer.model import Endpoint
-from splicer.net.options import set_tcp_options
+from splicer.net.options import limit_buffers, set_tcp_options
 from splicer.net.stream import TcpStream
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 
 
-async def dial(endpoint: Endpoint) -> TcpStream:
+async def dial(endpoint: Endpoint, buffer: int) -> TcpStream:
     """Connect; the caller's cancel scope is the deadline.
+
+    Args:
+        endpoint: where to.
+        buffer: see `limit_buffers`.
 
     Raises:
         ConnectRefused: nobody listens there.
@@ -34,6 +38,7 @@ async def dial(endpoint: Endpoint) -> TcpStream:
         raise ConnectFailed(f"{endpoint}: {error.strerror}") from error
     try:
         set_tcp_options(sock)
+        limit_buffers(sock, buffer)
         address = (endpoint.address, endpoint.port)
         code = sock.connect_ex(address)
         if code == errno.EINPROGRESS:

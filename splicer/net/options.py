@@ -10,6 +10,9 @@ _KEEPINTVL = 10
 _KEEPCNT = 3
 USER_TIMEOUT_MS = 60_000
 
+SOCKET_BUFFER = 64 * 1024  # bytes: `limits.socket_buffer`, until the file has been read
+_UNSENT_SHARE = 4  # of a send buffer, what may wait unsent
+
 
 def set_tcp_options(sock: socket.socket) -> None:
     """No Nagle, urgent data in line, keepalive and user timeout; a listening socket hands them on (tcp(7))."""
@@ -20,3 +23,26 @@ def set_tcp_options(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPINTVL)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPCNT)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+
+
+# A size that is set switches the kernel's autotuning off, which gives a connection up to tcp_wmem[2] and tcp_rmem[2], 4
+# and 6 MiB or more. The window that is announced at the handshake goes by the buffer of that time: it is set before
+# connect(2), and on the listener (tcp(7)). What is sent and not acknowledged may fill the send buffer; what waits
+# because the peer's window is shut stays far below.
+def limit_buffers(sock: socket.socket, size: int) -> None:
+    """Bound what the kernel keeps for a connection that nobody reads; a listening socket hands the bounds on.
+
+    The kernel takes twice the size, for its own bookkeeping, and at most net.core.rmem_max and wmem_max (socket(7)).
+
+    Args:
+        sock: not connected yet, or listening.
+        size: of the receive buffer and of the send buffer, in bytes.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size // _UNSENT_SHARE)
+
+
+def granted_buffer(sock: socket.socket) -> int:
+    """What the kernel made of the size in `limit_buffers`, in bytes."""
+    return min(sock.getsockopt(socket.SOL_SOCKET, name) for name in (socket.SO_RCVBUF, socket.SO_SNDBUF)) // 2

@@ -223,7 +223,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
             "trusted_proxies": [],
         },
         "deadlines": inherited,
-        "limits": {"connections": 20000, "head_bytes": "32KiB", "body_bytes": "10MiB"},
+        "limits": {"connections": 20000, "head_bytes": "32KiB", "body_bytes": "10MiB", "socket_buffer": "64KiB"},
         "log": {"format": "json", "progress": "5m", "query": False},
         "resolver": {"nameservers": [], "max_ttl": "10s", "ipv6": True, "hosts": {}},
         "upstreams": {"pod": {"address": "{pod}.pods.test:80", "balance": "least-tunnels"}},

@@ -62,6 +62,7 @@ def test_every_key_of_the_sections() -> None:
         connections = 100
         head_bytes = "4KiB"
         body_bytes = "unlimited"
+        socket_buffer = "16KiB"
         [log]
         format = "console"
         progress = "off"
@@ -84,7 +85,7 @@ def test_every_key_of_the_sections() -> None:
         (ip_network("35.191.0.0/16"),),
     )
     assert config.deadlines == Deadlines(*map(float, range(1, 12)))
-    assert config.limits == Limits(100, 4096, None)
+    assert config.limits == Limits(100, 4096, None, 16384)
     assert config.log == LogSettings("console", math.inf, True)
     assert config.resolver == ResolverSettings(
         (("10.0.0.10", 53), ("::1", 5353)), 60.0, ipv6=False, hosts={"voice.local": ("127.0.0.10",)}
@@ -168,6 +169,10 @@ def test_text_that_is_no_toml(text: str, fault: str) -> None:
         ("[limits]\nhead_bytes = 1000\n", ["limits.head_bytes: must be between 1024 and 65536, not 1000"]),
         ('[limits]\nbody_bytes = "lots"\n', [
             'limits.body_bytes: "lots" is no size such as 32768, "32KiB" or "10MiB"; or write "unlimited"']),
+        ("[limits]\nsocket_buffer = 16383\n", [
+            "limits.socket_buffer: must be between 16384 and 16777216, not 16383"]),
+        ('[limits]\nsocket_buffer = "17MiB"\n', [
+            "limits.socket_buffer: must be between 16384 and 16777216, not 17825792"]),
         ("[log]\nprogress = 2026-01-01\n", [
             'log.progress: must be a string, not a date or time; or write "off"']),
         ("[resolver.hosts]\na.b = '::1'\n'A b' = '::1'\n", [
@@ -183,7 +188,7 @@ def test_text_that_is_no_toml(text: str, fault: str) -> None:
         ('"a\\nb" = 1\n', ['"a\\nb": unknown section']),
         ('"\\u2028\\u001b[31m" = 1\n', ['"\\u2028\\x1b[31m": unknown section']),
     ],
-    ids=range(28),
+    ids=range(30),
 )  # fmt: skip
 def test_faults_of_sections(text: str, expected: list[str]) -> None:
     assert faults(text) == expected

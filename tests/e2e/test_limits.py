@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 import trio
 
 from tests.e2e.calls import handshake, tunnel
 from tests.e2e.edge import Edge, running
-from tests.e2e.pods import http_pod, tunnel_pod
+from tests.e2e.pods import http_pod, ok, raw_pod, tunnel_pod
 from tests.e2e.site import Site
 from tests.e2e.wire import PATIENCE, EndOfStream, Wire, ask, ask_until, dial, request, until
 
@@ -75,6 +77,47 @@ async def test_connections_over_the_limit_are_refused(edge: Edge, nursery: trio.
         refused = await edge.wait_lines(5, "connection_refused")
         assert {line["reason"] for line in refused} == {"too_many_connections"}
     await ask_until(edge.address, "/health", lambda reply: reply.status == 200)
+
+
+# The window's scale is told once, at the handshake, and goes by the buffer of that moment: a peer sees it.
+async def test_the_size_of_socket_buffers_goes_for_new_connections_of_both_legs(nursery: trio.Nursery) -> None:
+    site = Site(pods=1)
+    place = site.take()
+    pod_scales = []
+
+    async def pod(wire: Wire) -> None:
+        pod_scales.append(announced_scale(wire))
+        await wire.request()
+        await wire.send(ok(b""))
+
+    await raw_pod(nursery, place.address, place.port, pod)
+    with running(site.toml(extra='[limits]\nsocket_buffer = "16KiB"\n'), site) as edge:
+        for scale in (0, 2):
+            async with dial(edge.address) as wire:
+                await wire.send(request("GET", f"/http/{place.name}/"))
+                assert (await wire.reply()).status == 200
+                assert (announced_scale(wire), pod_scales[-1]) == (scale, scale)
+            line = await edge.reload(site.toml(extra='[limits]\nsocket_buffer = "128KiB"\n'))
+            assert line["event"] == "reload"
+
+
+def granted_at_most() -> int:
+    return min(int(Path(f"/proc/sys/net/core/{name}_max").read_text()) for name in ("rmem", "wmem"))
+
+
+async def test_a_size_of_socket_buffers_that_the_machine_does_not_grant_is_told_of() -> None:
+    largest = granted_at_most()
+    if largest >= 16 << 20:
+        pytest.skip("this machine grants all that can be asked for")
+    site = Site(pods=1)
+    with running(site.toml(extra='[limits]\nsocket_buffer = "16MiB"\n'), site) as edge:
+        line = await edge.line("socket_buffer_capped")
+        assert (line["wanted"], line["granted"]) == (16 << 20, largest)
+
+
+def announced_scale(wire: Wire) -> int:
+    """That of the other side's window: tcpi_snd_wscale of struct tcp_info in <linux/tcp.h>."""
+    return wire.stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[6] & 15
 
 
 async def test_a_flood_of_connections_leaves_the_live_ones_alone(edge: Edge, nursery: trio.Nursery) -> None:
