@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import socket
 import struct
+from contextlib import nullcontext, suppress
 
 import dns.message
 import dns.name
@@ -26,6 +27,7 @@ _LONGEST_LABEL, _LONGEST_NAME = 63, 254  # bytes with the lengths, without the r
 _LONGEST_TTL = 2**31 - 1  # seconds; more is none (RFC 2181 §8)
 # Some servers leave the question out then.
 _WITHOUT_QUESTION = frozenset({dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED})
+_TOO_SHORT = (struct.error, IndexError)
 _SHORTEST_SOA = 22  # bytes
 _MOST_ALIASES = 16
 _CNAME, _SOA, _NS = int(RdataType.CNAME), int(RdataType.SOA), int(RdataType.NS)  # compared for each record
@@ -94,7 +96,7 @@ def read_response(wire: bytes, query: Query) -> Response | None:
         None if it is the answer to something else.
 
     Raises:
-        ValueError: it is malformed.
+        ValueError: it is malformed; a truncated one may end anywhere.
         ResolveFailed: what it says can't be: its aliases have no end, or a name that does not exist has addresses.
     """
     question = query.question
@@ -104,15 +106,16 @@ def read_response(wire: bytes, query: Query) -> Response | None:
             return None
         rcode, truncated = dns.rcode.Rcode(flags & _RCODE), bool(flags & _TRUNCATED)
         at = _HEADER.size + len(question)
-        if questions == 0 and rcode in _WITHOUT_QUESTION:
+        if rcode in _WITHOUT_QUESTION and (questions == 0 or len(wire) == _HEADER.size):
             return Response(rcode, truncated)
         if questions != 1 or wire[_HEADER.size : at].lower() != question:
             return None
         records = _Records(wire, query.kind)
         name, _ = records.name(_HEADER.size)
-        for left in range(answers + authorities, 0, -1):
-            at = records.take(at, authority=left <= authorities)
-    except (struct.error, IndexError) as error:
+        with suppress(*_TOO_SHORT) if truncated else nullcontext():
+            for left in range(answers + authorities, 0, -1):
+                at = records.take(at, authority=left <= authorities)
+    except _TOO_SHORT as error:
         raise ValueError("a message that ends too early") from error
     return records.response(rcode, name, truncated=truncated)
 
