@@ -16,7 +16,7 @@ _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _MOST_HOPS = 32
 _LONGEST_ADDRESS = 53  # characters: an IPv6 address with an IPv4 one in it, brackets and a port
 _SECURE = frozenset({b"https", b"wss"})
-_WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]*)?|([0-9.]+):[0-9]*")
+_WITH_PORT = re.compile(r"\[([^\]]*+)\](?::[0-9]*+)?|([0-9.]++):[0-9]*+")
 
 
 @frozen

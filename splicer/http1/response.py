@@ -26,7 +26,7 @@ from splicer.http1.lists import check_lists, list_members
 from splicer.model import Header, Headers, RequestHead, ResponseHead
 
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?+\r\n" + FIELD_LINES + rb"\r\n")
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: .*)?", re.DOTALL)
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: .*+)?", re.DOTALL)
 _BEGINNING = b"HTTP/1."
 _MOST_INFORMATIONAL = 16  # before the final answer; each may become a write to the client
 BODILESS = frozenset({204, 304})  # statuses that no body follows, whatever the head says (RFC 9112 §6.3)

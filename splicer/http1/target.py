@@ -10,7 +10,7 @@ from splicer.errors import BadRequest
 _AUTHORITY = re.compile(
     r"(?:(?:[A-Za-z0-9\-._~!$&'()*+;=]++|%[0-9A-Fa-f]{2})++|\[([0-9A-Fa-f:.]{2,45}+)\])(?::([0-9]{0,5}))?"
 )
-_ABSOLUTE = re.compile(r"(?:http|ws)s?://([^/?]*)([^?]*)(?:\?(.*))?", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"(?:http|ws)s?://([^/?]*+)([^?]*+)(?:\?(.*+))?", re.IGNORECASE)
 _BAD_ESCAPE = re.compile(r"%(?![2-689a-f][0-9a-f]|7[0-9a-e])(?:[0-9a-f]{2})?+")
 
 

@@ -22,8 +22,8 @@ def _table(plain: Callable[[str], bool]) -> dict[str, str]:
 
 _NORMAL = _table(_UNRESERVED.__contains__)
 _DECODED = _table(lambda char: "!" <= char <= "~" and char not in _NEVER_PLAIN)
-_SLASHES = re.compile("//+")
-_SHORTENED = re.compile("//+|%(?:2[DEde]|3[0-9]|[46][1-9A-Fa-f]|5[0-9AFaf]|7[0-9AEae])")
+_SLASHES = re.compile("//++")
+_SHORTENED = re.compile("//++|%(?:2[DEde]|3[0-9]|[46][1-9A-Fa-f]|5[0-9AFaf]|7[0-9AEae])")
 
 
 def normal_form(path: str) -> str:
