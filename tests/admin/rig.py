@@ -46,6 +46,7 @@ allow = ["127.0.0.0/8"]
 
 [upstreams.any-pod]
 address = "pods.test:8000"
+allow = ["127.0.0.0/8"]
 
 [[routes]]
 name = "health"

@@ -47,7 +47,7 @@ async def test_all_upstreams_and_what_all_workers_know() -> None:
                 "name": "any-pod",
                 "address": "pods.test:8000",
                 "balance": "least-tunnels",
-                "allow": None,
+                "allow": ["127.0.0.0/8"],
                 "endpoints": [known | untried | {"tunnels": 0}],
             },
         ]
