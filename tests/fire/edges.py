@@ -41,6 +41,7 @@ def turn(self, turn=hub.Hub.turn):
 hub.Hub.turn = turn
 """
 # What must be in no log, whoever is killed.
+_DEATHS = ("worker_died", "worker_crash")
 _NEVER = ("crash", "supervisor_error", "vault_error", "adoption_failed", "vault_message_lost", "drains_not_followed")
 
 
@@ -135,21 +136,23 @@ class Edges:
             assert time.monotonic() < late, f"not within {seconds:g} s"
             time.sleep(_LOOK)
 
-    def odd_lines(self) -> list[dict[str, Any]]:
-        """What no log may have, whoever was killed; the deaths that were wanted are taken out of the logs."""
+    def take_odd_lines(self) -> list[dict[str, Any]]:
+        """What no log may have, whoever was killed; it is taken out of the logs, as what was wanted is."""
+        odd = [line for line in self._lines if line["event"] in (*_NEVER, *_DEATHS)]
         for edge in self.all:
-            wanted = [line for line in edge.lines if line.get("pid") in self.victims and line["event"] in _DEATHS]
-            edge.lines[:] = [line for line in edge.lines if line not in wanted and line["event"] != "supervisor_lost"]
-        lines = [line for edge in self.all for line in edge.lines] + (self.vault.lines if self.vault else [])
-        return [line for line in lines if line["event"] in (*_NEVER, *_DEATHS)]
+            edge.lines[:] = [line for line in edge.lines if line["event"] not in (*_NEVER, *_DEATHS, "supervisor_lost")]
+        return [line for line in odd if line["event"] in _NEVER or line["pid"] not in self.victims]
 
     def errors(self) -> Counter[str]:
         """How often the logs have each event that is an error."""
-        lines = [line for edge in self.all for line in edge.lines] + (self.vault.lines if self.vault else [])
-        return Counter(line["event"] for line in lines if line.get("level") == "error")
+        return Counter(line["event"] for line in self._lines if line.get("level") == "error")
 
-
-_DEATHS = ("worker_died", "worker_crash")
+    @property
+    def _lines(self) -> list[dict[str, Any]]:
+        logs = [edge.lines for edge in self.all]
+        if self.vault is not None:
+            logs.append(self.vault.lines)
+        return [line for log in logs for line in log]
 
 
 @contextmanager

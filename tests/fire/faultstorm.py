@@ -153,15 +153,17 @@ def storm_of_faults(
     with edges(directory, workers, own_vault=own_vault) as running:
         pods = tuple((place.name, place.address, place.port) for place in (running.site.take() for _ in range(8)))
         outcome = Outcome(calls, 0.0)
-        with calling(Setting(running.now.address, pods, calls, seed=seed)) as process:
-            begun = time.monotonic()
-            while outcome.faults.total() < faults:
-                _one(rng, kinds, running, process, outcome, tell)
-            outcome.seconds = time.monotonic() - begun
-            process.window("after")
-            running.settle()
-            outcome.figures = process.ask("finish")
-        outcome.errors, outcome.odd = running.errors(), running.odd_lines()
+        try:
+            with calling(Setting(running.now.address, pods, calls, seed=seed)) as process:
+                begun = time.monotonic()
+                while outcome.faults.total() < faults:
+                    _one(rng, kinds, running, process, outcome, tell)
+                outcome.seconds = time.monotonic() - begun
+                process.window("after")
+                running.settle()
+                outcome.figures = process.ask("finish")
+        finally:
+            outcome.errors, outcome.odd = running.errors(), running.take_odd_lines()
     return outcome
 
 
