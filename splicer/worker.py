@@ -17,6 +17,7 @@ from setproctitle import getproctitle, setproctitle
 
 from splicer.control import live, wire
 from splicer.control.accesslog import AccessLog
+from splicer.control.admission import Admission
 from splicer.control.board import Board, Column
 from splicer.control.collector import collect_if_grown, collect_young_only
 from splicer.control.drains import DrainOrders
@@ -96,6 +97,7 @@ class Worker:
         self._link = VaultLink(vault, vault_path, self._adopt, self._hear_of_vault, vault_version)
         self._hub = Hub(keeper=self._link)
         self._showing = Showing(board, row, self._hub, self._link, metrics)
+        self._admission = Admission(board, row, self._room_made)
         self._row = self._showing.row
         self._drains = DrainOrders(
             self._go_by, lambda: self._config.upstreams, lambda: self._rules.resolver, self._drains_failed
@@ -129,7 +131,7 @@ class Worker:
     async def _serve_supervisor(self, signals: AsyncIterator[int], tasks: VitalTasks) -> None:
         self._tasks = tasks
         trio.lowlevel.add_instrument(Interleave(self._hub, self._row[Column.BEAT :]))
-        rooms = (self._link.run, self._pool.run, self._progress.run, self._showing.run)
+        rooms = (self._link.run, self._pool.run, self._progress.run, self._showing.run, self._admission.run)
         for task in (self._hub.run, self._turns.run, *rooms):
             tasks.start_soon(task)
         tasks.start_soon(self._heed, signals)
@@ -197,7 +199,7 @@ class Worker:
         self._observer = Observers(self._metrics, self._endpoints, self._access)
         self._metrics.know(config.routes)
         self._progress.every(config.log.progress, self._observer.tunnel_goes_on)
-        self._house = self._showing.house = House(
+        self._house = self._showing.house = self._admission.house = House(
             rules=self._rules.make(config, prepared.table, self._tasks),
             dial=lambda endpoint: dial(endpoint, self._config.limits.socket_buffer),
             pool=self._pool,
@@ -207,6 +209,7 @@ class Worker:
             vault=self._link,
             others=self._showing.others,
             turns=self._turns,
+            may_use_pod=self._admission.may_use_pod,
             breathe=self._hub.turn_if_due,
         )
         self._tasks.start_soon(watch_clients, self._house.waiting)
@@ -305,7 +308,7 @@ class Worker:
         counts = self._house.counts
         counts.accepted += 1
         stream = TcpStream(sock)
-        if self._showing.is_full(self._house.rules.limits.connections):
+        if not self._admission.may_ask():
             self._observer.connection_refused(peer, TooManyConnections())
             if self._turned_away < _TURNED_AWAY_AT_ONCE:
                 self._tasks.start_soon(self._turn_away, ClientLeg(stream, peer))
@@ -313,7 +316,8 @@ class Worker:
                 stream.close()
             return
         counts.handled += 1
-        self._tasks.start_soon(Connection(self._house, stream, peer).serve)
+        over = self._admission.over() >= 0
+        self._tasks.start_soon(Connection(self._house, stream, peer, over=over).serve)
         self._showing.publish()
 
     async def _turn_away(self, client: ClientLeg) -> None:
@@ -327,11 +331,14 @@ class Worker:
             self._turned_away -= 1
             client.stream.close()
 
-    def _exhausted(self, error: OSError) -> None:
+    def _exhausted(self, error: OSError) -> bool:
+        if self._house.idle.make_room():
+            return True
         now = trio.current_time()
         if now - self._exhausted_logged >= _QUIET:
             self._exhausted_logged = now
             self._log_error("accept_backs_off", error=error.strerror, tunnels=self._hub.tunnels)
+        return False
 
     # ---- tunnels of those who are dead, or have left ----
 
@@ -356,6 +363,9 @@ class Worker:
             self._log_error(event, tunnels=self._hub.tunnels)
         elif self._log is not None:
             self._observer.say(self._log.info, event, tunnels=self._hub.tunnels)
+
+    def _room_made(self, connections: int) -> None:
+        self._log_error("idle_connections_closed", connections=connections, tunnels=self._hub.tunnels)
 
     def _garbage_found(self, objects: int, seconds: float) -> None:
         if objects:

@@ -15,7 +15,6 @@ from splicer.vault.client import VaultLink
 _SHOW = 0.1  # seconds between two looks of others at our numbers
 _TOLD = 0.01  # seconds that a look at theirs will do for
 _MORE = 8  # an eighth more connections than the workers have on average, and one, are enough
-_NEARLY = 64  # connections, or a sixteenth of the limit: nearer to it, each accept looks
 
 
 class Showing:
@@ -37,8 +36,6 @@ class Showing:
         self._metrics = metrics
         self.row = board.row(number)
         self.house: House | None = None  # until there is a configuration
-        self._elsewhere = 0  # client connections of all others
-        self._asked = -math.inf  # when these were looked at
         self._peers: list[int] = []  # client connections of each other worker that accepts
         self._compared = -math.inf  # when these were looked at
 
@@ -56,22 +53,9 @@ class Showing:
         self.publish()
         return Counts(*self._board.others(self._number))
 
-    # Sums over all rows take longer than the rest of an accept does, and are a little old anyway.
-    def is_full(self, limit: int) -> bool:
-        """Whether the workers together have as many client connections as they may.
-
-        Args:
-            limit: the most.
-        """
-        assert self.house is not None  # noqa: S101 - there is no connection before the configuration
-        active, now = self.house.counts.active, trio.current_time()
-        if now >= self._asked + _TOLD or active + self._elsewhere + max(_NEARLY, limit // 16) >= limit:
-            self._asked, self._elsewhere = now, self._board.active(self._number)
-        return active + self._elsewhere >= limit
-
     def has_enough(self) -> bool:
         """Whether the next client connection should rather go to another worker that accepts."""
-        assert self.house is not None  # noqa: S101 - as above
+        assert self.house is not None  # noqa: S101 - there is no connection before the configuration
         own, now = self.house.counts.active, trio.current_time()
         if now >= self._compared + _TOLD:
             self._compared, self._peers = now, self._board.accepting(self._number)

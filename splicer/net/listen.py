@@ -13,12 +13,13 @@ _LEFT = 0.005  # seconds that others have for connections that are left to them
 _UNTAKEN = 16  # accepts in a row of those that nobody has taken
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _BACK_OFF = 0.1  # seconds
+_FREED = 0.001  # seconds, for tasks that are about to close something
 
 
 async def accept_forever(
     listener: socket.socket,
     handle: Callable[[socket.socket, str], None],
-    exhausted: Callable[[OSError], None],
+    exhausted: Callable[[OSError], object],
     has_enough: Callable[[], bool] = lambda: False,
 ) -> None:
     """Accept until cancelled.
@@ -30,8 +31,8 @@ async def accept_forever(
     Args:
         listener: from `net.bind`.
         handle: gets each connection, non-blocking, and the peer's numeric address; it must not block.
-        exhausted: is told when descriptors or memory ran out; the loop then waits a little, for what is already
-            served frees some in time.
+        exhausted: is told when descriptors or memory ran out, and says whether it has freed some; if not, the loop
+            waits a little, for what is already served frees some in time.
         has_enough: whether connections should rather go to other processes that accept from the same socket.
     """
     while True:
@@ -39,15 +40,15 @@ async def accept_forever(
         leave = has_enough()
         if leave:
             await trio.sleep(_LEFT)
-        for _ in range(_UNTAKEN if leave else _BURST):
+        for taken in range(_UNTAKEN if leave else _BURST):
             try:
                 sock, address = listener.accept()
             except BlockingIOError:
                 break
             except OSError as error:
                 if error.errno in _EXHAUSTED:
-                    exhausted(error)
-                    await trio.sleep(_BACK_OFF)
+                    if not taken:  # else nobody may be there any more: a descriptor is looked for first
+                        await trio.sleep(_FREED if exhausted(error) else _BACK_OFF)
                     break
                 continue  # the connection died in the queue (accept(2), "Error handling")
             sock.setblocking(False)

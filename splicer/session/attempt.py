@@ -17,6 +17,7 @@ from splicer.errors import (
     ConnectRefused,
     ConnectTimeout,
     HandshakeTimeout,
+    NoDescriptor,
     NoEndpoint,
     PodClosed,
     PodDraining,
@@ -30,6 +31,7 @@ from splicer.http1.headers import request_for_pod
 from splicer.http1.response import ResponseParser
 from splicer.http1.upgrade import verify_upgrade
 from splicer.model import AttemptOutcome, Endpoint, Headers, ResponseHead, Upstream, authority
+from splicer.net.stream import ByteStream
 from splicer.policy.attempts import may_ride_idle, may_try_again
 from splicer.policy.deadlines import AttemptBudget
 from splicer.routing.rewrite import target_path
@@ -197,7 +199,7 @@ class Attempts:
                     try:
                         with _share(scope, left):
                             exchange.house.breathe()
-                            stream = await exchange.house.dial(endpoint)
+                            stream = await self._open(endpoint)
                             return PodLeg(stream, endpoint, parser, reused=False)
                     except (ConnectRefused, ConnectFailed):
                         if left == 1:
@@ -205,6 +207,16 @@ class Attempts:
         finally:
             parts.connect += trio.current_time() - started
         raise NoEndpoint("no address is left")
+
+    # Idle clients need their descriptors less.
+    async def _open(self, endpoint: Endpoint) -> ByteStream:
+        house = self._exchange.house
+        try:
+            return await house.dial(endpoint)
+        except NoDescriptor:
+            if not await house.idle.free_descriptors():
+                raise
+        return await house.dial(endpoint)
 
     async def _shake(self, leg: PodLeg, named: str, extra: Headers, *, last: bool) -> ResponseHead:
         exchange, deadlines = self._exchange, self._route.deadlines

@@ -7,7 +7,16 @@ from ipaddress import ip_address
 
 import trio
 
-from splicer.errors import BodyTooLarge, ClientGone, Draining, Forbidden, Side, SplicerError, UpgradeRequired
+from splicer.errors import (
+    BodyTooLarge,
+    ClientGone,
+    Draining,
+    Forbidden,
+    Side,
+    SplicerError,
+    TooManyConnections,
+    UpgradeRequired,
+)
 from splicer.http1.body import request_body
 from splicer.http1.forwarded import forwarding
 from splicer.http1.request import parse_request, request_line
@@ -45,12 +54,14 @@ class Connection:
         house: the rooms.
         stream: the connection; it is closed at the end.
         peer: the client's numeric address.
+        over: it came in over the limit: it is there for one request, and goes on only if that may use a pod.
     """
 
-    __slots__ = ("_client", "_exchange", "_head", "_house", "_keepalive", "_place", "_record")
+    __slots__ = ("_client", "_exchange", "_head", "_house", "_keepalive", "_over", "_place", "_record")
 
-    def __init__(self, house: House, stream: ByteStream, peer: str) -> None:
+    def __init__(self, house: House, stream: ByteStream, peer: str, *, over: bool = False) -> None:
         self._house = house
+        self._over = over
         self._client = ClientLeg(stream, peer)
         self._place = house.counts.enter(Place.READING)
         self._forget_request()
@@ -96,7 +107,10 @@ class Connection:
         head = self._house.rules.deadlines.head
         with trio.move_on_after(min(head, _ROUND_TRIP)):
             return await self._client.wait_byte()
-        return await self._house.idle.wait(self._client, max(0.0, head - _ROUND_TRIP))
+        self._move(Place.WAITING)
+        asks = await self._house.idle.wait(self._client, max(0.0, head - _ROUND_TRIP))
+        self._move(Place.READING)
+        return asks
 
     def _move(self, place: Place) -> None:
         self._place = self._house.counts.move(self._place, place)
@@ -159,6 +173,8 @@ class Connection:
             raise Forbidden(f"{origin.client} is not among the clients of this route")
         if route.respond is not None:
             return await self._respond(match, head, record)
+        if self._over:
+            self._take_place()
         if self._house.draining:
             raise Draining("new work is refused during a drain")
         if route.name in self._house.drains.routes:
@@ -179,6 +195,13 @@ class Connection:
             return outcome
         record.closer, record.close_reason = Side.POD, "complete"
         return Then.REQUEST if outcome else Then.LINGER
+
+    def _take_place(self) -> None:
+        if not self._house.may_use_pod():
+            error = TooManyConnections("no idle connection could make room")
+            self._house.observer.connection_refused(self._client.peer, error)
+            raise error
+        self._over = False
 
     async def _respond(self, match: Match, head: RequestHead, record: Record) -> Then:
         assert match.route.respond is not None  # noqa: S101 - the caller has looked
@@ -201,8 +224,8 @@ class Connection:
 
     # An answer of our own leaves the connection open only if the next byte on it is surely the next request's first.
     def _may_go_on(self) -> bool:
-        head, exchange = self._head, self._exchange
-        if head is None or head.version != "1.1" or self._house.draining or self._house.retiring:
+        head, exchange, house = self._head, self._exchange, self._house
+        if head is None or head.version != "1.1" or house.draining or house.retiring or self._over:
             return False
         if any(b"close" in value.lower() for value in head.values(b"connection")):
             return False

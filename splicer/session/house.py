@@ -164,6 +164,11 @@ def _nothing() -> None:
     """Nobody waits."""
 
 
+def _always() -> bool:
+    """There is no limit."""
+    return True
+
+
 @define
 class House:
     """One worker's rooms.
@@ -184,6 +189,7 @@ class House:
     vault: Vault | None = None
     others: Callable[[], Counts] = Counts  # the numbers of all other workers together
     turns: Turns = field(factory=Turns)
+    may_use_pod: Callable[[], bool] = _always  # whether there is room for a connection that came in over the limit
     breathe: Callable[[], None] = _nothing  # between two parts of a long step: frames may pass meanwhile
     drains: Drains = Drains()
     draining: bool = False

@@ -9,6 +9,8 @@ import trio
 
 from splicer.session.client import ClientLeg
 
+_OF_A_CALL = 3  # descriptors that a client's connection needs to become a call: a socket and a pipe
+_CLOSED = 0.001  # seconds after which a connection whose wait was ended is closed: its task has run
 _LOOKS = 16  # connections that are looked at for one place: each look is a system call
 
 
@@ -19,9 +21,10 @@ class IdleClients:
     A wait that is ended from here closes its connection in order, unless a byte has come: its request is served.
     """
 
-    __slots__ = ("_most", "_waits")
+    __slots__ = ("_most", "_waits", "ended")
 
     def __init__(self) -> None:
+        self.ended = 0  # waits, so that there is room
         self._waits: dict[ClientLeg, trio.CancelScope] = {}
         self._most = math.inf  # seconds
 
@@ -46,18 +49,32 @@ class IdleClients:
                 self._waits.pop(client, None)
         return not client.stream.is_quiet()
 
-    def make_room(self) -> bool:
-        """End the longest wait; its connection is closed as soon as its task runs.
+    def make_room(self, places: int = 1) -> bool:
+        """End the longest waits; each connection is closed as soon as its task runs.
+
+        Args:
+            places: how many.
 
         Returns:
             False when nobody waits who has nothing to say.
         """
-        for client, scope in islice(self._waits.items(), _LOOKS):
-            if client.stream.is_quiet():
-                del self._waits[client]
-                scope.cancel()
-                return True
-        return False
+        quiet = (client for client in islice(self._waits, _LOOKS) if client.stream.is_quiet())
+        clients = list(islice(quiet, places))
+        for client in clients:
+            self._waits.pop(client).cancel()
+        self.ended += len(clients)
+        return bool(clients)
+
+    async def free_descriptors(self) -> bool:
+        """End as many waits as a connection needs descriptors to become a call, and have these closed.
+
+        Returns:
+            False when nobody waits who has nothing to say.
+        """
+        if not self.make_room(_OF_A_CALL):
+            return False
+        await trio.sleep(_CLOSED)
+        return True
 
     def end_within(self, seconds: float) -> None:
         """Let every wait, those to come included, end after so many seconds at most."""

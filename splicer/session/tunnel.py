@@ -72,28 +72,38 @@ async def run_tunnel(house: House, client: ClientLeg, tunnel: OpenTunnel) -> Non
     """Relay until the tunnel is over, and close both legs as it ended."""
     record, limits, head = tunnel.record, tunnel.limits, tunnel.head
     sockets = client.stream.sock, tunnel.pod.sock
-    key = _key(record)
+    key, known = _key(record), False  # and whether the vault has been told
 
     # Who is killed after the one and before the other has opened a tunnel that nobody has counted: nothing in between.
     async def register() -> None:
+        nonlocal known
+        known = True
         if house.vault is not None:
             await house.vault.register(key, passport.write(record, limits, len(head), *sockets), *sockets)
         record.status = _SWITCHING
         house.observer.tunnel_opened(record)
 
+    async def relay(tally: list[int]) -> TunnelEnd:
+        return await house.splice(
+            *sockets,
+            limits,
+            to_client=head + tunnel.to_client,
+            to_pod=tunnel.to_pod,
+            uncounted=len(head),
+            tally=tally,
+            key=key,
+            owner=record,
+            register=register,
+        )
+
     async def splice(tally: list[int]) -> TunnelEnd:
         try:
-            return await house.splice(
-                *sockets,
-                limits,
-                to_client=head + tunnel.to_client,
-                to_pod=tunnel.to_pod,
-                uncounted=len(head),
-                tally=tally,
-                key=key,
-                owner=record,
-                register=register,
-            )
+            try:
+                return await relay(tally)
+            except OSError:  # no pipe, for which idle clients may have descriptors
+                if known or not await house.idle.free_descriptors():
+                    raise
+            return await relay(tally)
         except OSError as error:
             if record.status == _SWITCHING:  # the client may have its 101: no other answer can follow
                 raise

@@ -1,4 +1,4 @@
-"""A worker's numbers on the board, and the limit that all workers share."""
+"""A worker's numbers on the board, and which worker has enough connections."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from trio.testing import MockClock
 from splicer.control.board import Board, Column
 from splicer.control.showing import Showing
 from splicer.session.house import Counts
-
-LIMIT = 1000
 
 
 @pytest.fixture
@@ -42,31 +40,6 @@ def test_others_see_all_of_its_numbers(board: Board) -> None:
     assert board.total(Column.EXCHANGES) == 2
     assert [board.total(column) for column in (Column.TUNNELS, Column.PIPES_POOLED, Column.PIPES_PARKED)] == [4, 3, 2]
     assert board.total(Column.VAULT) == 1
-
-
-@pytest.mark.parametrize(("elsewhere", "full"), [(399, False), (400, True), (401, True)])
-async def test_the_limit_is_that_of_all_workers_together(board: Board, elsewhere: int, full: bool) -> None:
-    worker = showing(board, reading=100, writing=200, waiting=300)
-    worker.publish()
-    board.row(7)[Column.WRITING] = elsewhere
-    assert worker.is_full(LIMIT) is full
-
-
-async def test_near_the_limit_each_look_is_a_new_one(board: Board, autojump_clock: MockClock) -> None:
-    worker = showing(board, writing=990)
-    assert not worker.is_full(LIMIT)
-    board.row(7)[Column.READING] = 10
-    assert worker.is_full(LIMIT)
-    board.row(7)[Column.READING] = 9
-    assert not worker.is_full(LIMIT)
-
-
-async def test_far_from_it_an_old_look_will_do_for_a_moment(board: Board, autojump_clock: MockClock) -> None:
-    worker = showing(board, writing=100)
-    assert not worker.is_full(LIMIT)
-    board.row(7)[Column.READING] = 2000
-    await trio.sleep(0.02)
-    assert worker.is_full(LIMIT)
 
 
 async def test_who_is_alone_never_has_enough(board: Board) -> None:

@@ -14,11 +14,13 @@ import trio
 
 from tests.e2e.calls import handshake, tunnel
 from tests.e2e.edge import Edge, running
+from tests.e2e.fleet import only, several, tunnel_at
 from tests.e2e.pods import http_pod, ok, raw_pod, tunnel_pod
-from tests.e2e.site import Site
+from tests.e2e.site import Place, Site
 from tests.e2e.wire import PATIENCE, EndOfStream, Wire, ask, ask_until, dial, request, until
 
 LIMIT = 20
+ABOVE = 64  # connections over the limit that may ask for what needs no pod
 DESCRIPTORS = 64
 
 
@@ -31,7 +33,7 @@ def edge() -> Iterator[Edge]:
 
 @pytest.fixture
 def head() -> str:
-    """How long silent connections keep their descriptors."""
+    """How long connections that have begun a request keep their descriptors."""
     return "2s"
 
 
@@ -49,34 +51,112 @@ async def fill(edge: Edge, stack: AsyncExitStack) -> list[Wire]:
         while len(wires) < LIMIT:
             wire = await stack.enter_async_context(dial(edge.address))
             await wire.send(request("GET", "/health"))
-            if (await wire.reply()).status == 200:
+            reply = await wire.reply()
+            if reply.status == 200 and not reply.values("Connection"):  # it has a place of its own
                 wires.append(wire)
     return wires
 
 
-async def test_connections_over_the_limit_are_refused(edge: Edge, nursery: trio.Nursery) -> None:
+async def full(edge: Edge, stack: AsyncExitStack, place: Place) -> list[Wire]:
+    """As many calls as there may be connections."""
+    live = await fill(edge, stack)
+    for wire in live:
+        await wire.send(handshake(f"/ws/{place.name}/x"))
+        assert (await wire.reply()).status == 101
+    return live
+
+
+async def test_calls_over_the_limit_are_refused_and_health_checks_answered(edge: Edge, nursery: trio.Nursery) -> None:
     place = edge.site.take()
     await tunnel_pod(nursery, place.address, place.port)
     async with AsyncExitStack() as stack:
-        live = await fill(edge, stack)
+        live = await full(edge, stack, place)
         edge.mark()
-        for wire in live:
-            await wire.send(handshake(f"/ws/{place.name}/x"))
-            assert (await wire.reply()).status == 101
         for _ in range(5):
             async with dial(edge.address) as wire:
-                await wire.send(request("GET", "/health"))
+                await wire.send(handshake(f"/ws/{place.name}/x"))
                 reply = await wire.reply()
                 assert reply.status == 503
                 assert reply.values("Connection") == [b"close"]
                 assert len(reply.values("Retry-After")) == 1
+                assert await wire.end() in ("eof", "reset")
+        for path in ("/health", "/ready", "/status"):
+            async with dial(edge.address) as wire:
+                await wire.send(request("GET", path))
+                reply = await wire.reply()
+                assert (reply.status, reply.values("Connection")) == (200, [b"close"])
                 assert await wire.end() in ("eof", "reset")
         for wire in live:
             await wire.send(b"alive")
             assert await wire.exactly(5) == b"alive"
         refused = await edge.wait_lines(5, "connection_refused")
         assert {line["reason"] for line in refused} == {"too_many_connections"}
-    await ask_until(edge.address, "/health", lambda reply: reply.status == 200)
+    await ask_until(edge.address, "/status", lambda reply: reply.status == 200)
+
+
+async def test_only_so_many_may_ask_over_the_limit(edge: Edge, nursery: trio.Nursery) -> None:
+    place = edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    async with AsyncExitStack() as stack:
+        await full(edge, stack, place)
+        edge.mark()
+        for _ in range(ABOVE):
+            await (await stack.enter_async_context(dial(edge.address))).send(b"GET /hea")
+        async with dial(edge.address) as wire:
+            assert (await wire.reply()).status == 503  # whatever it is going to ask
+            assert await wire.end() in ("eof", "reset")
+        await edge.line("connection_refused")
+
+
+async def test_the_longest_idle_connection_makes_room_for_a_call(edge: Edge, nursery: trio.Nursery) -> None:
+    place = edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    async with AsyncExitStack() as stack:
+        idle = await fill(edge, stack)
+        edge.mark()
+        calls = [await stack.enter_async_context(tunnel(edge, f"/ws/{place.name}/x")) for _ in range(LIMIT - 1)]
+        for wire in idle[:-1]:
+            assert await wire.end() == "eof"
+        await idle[-1].send(request("GET", "/health"))
+        assert (await idle[-1].reply()).status == 200
+        for call in calls:
+            await call.send(b"hello")
+            assert await call.exactly(5) == b"hello"
+        assert not edge.find("connection_refused")
+        assert (await edge.line("idle_connections_closed"))["connections"] >= 1
+
+
+async def test_a_connection_that_asks_nothing_makes_room_in_the_end(edge: Edge, nursery: trio.Nursery) -> None:
+    place = edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    async with AsyncExitStack() as stack:
+        live = await full(edge, stack, place)
+        await live[0].close()
+        silent = [await stack.enter_async_context(dial(edge.address)) for _ in range(3)]
+        with trio.fail_after(PATIENCE):
+            while True:
+                async with dial(edge.address) as wire:
+                    await wire.send(handshake(f"/ws/{place.name}/x"))
+                    if (await wire.reply()).status == 101:
+                        break
+        assert [await wire.end() for wire in silent[:1]] == ["eof"]
+
+
+async def test_an_idle_connection_makes_room_for_a_call_of_another_worker(nursery: trio.Nursery) -> None:
+    site = Site()
+    place = site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    with running(several(site, extra=f"[limits]\nconnections = {LIMIT}\n"), site) as edge:
+        async with AsyncExitStack() as stack:
+            with only(edge, 1):
+                idle = await fill(edge, stack)
+            await ask_until(edge.address, "/status", lambda reply: f"Waiting: {LIMIT} " in reply.body.decode())
+            for _ in range(LIMIT):
+                call = await stack.enter_async_context(tunnel_at(edge, 2, f"/ws/{place.name}/x"))
+                await call.send(b"hello")
+                assert await call.exactly(5) == b"hello"
+            for wire in idle:
+                assert await wire.end() == "eof"
 
 
 # The window's scale is told once, at the handshake, and goes by the buffer of that moment: a peer sees it.
@@ -144,12 +224,10 @@ async def test_a_flood_of_connections_leaves_the_live_ones_alone(edge: Edge, nur
     assert statuses.count(b"101") >= LIMIT // 2
 
 
-async def test_a_client_that_asks_nothing_is_refused_too(edge: Edge) -> None:
-    async with AsyncExitStack() as stack:
-        await fill(edge, stack)
-        async with dial(edge.address) as wire:
-            assert (await wire.reply()).status == 503
-            assert await wire.end() in ("eof", "reset")
+async def flood(edge: Edge, stack: AsyncExitStack) -> None:
+    """More connections than there are descriptors, none of which is idle: each has begun a request."""
+    for _ in range(DESCRIPTORS * 2):
+        await (await stack.enter_async_context(dial(edge.address))).send(b"G")
 
 
 async def test_without_descriptors_live_calls_go_on_and_all_recovers(poor_edge: Edge, nursery: trio.Nursery) -> None:
@@ -161,8 +239,7 @@ async def test_without_descriptors_live_calls_go_on_and_all_recovers(poor_edge: 
         await call.send(b"hello")
         await call.exactly(5)
         async with AsyncExitStack() as stack:
-            for _ in range(DESCRIPTORS * 2):
-                await stack.enter_async_context(dial(edge.address))
+            await flood(edge, stack)
             await edge.line("accept_backs_off")
             assert edge.descriptors() == DESCRIPTORS
             used, began = edge.cpu_seconds(), trio.current_time()
@@ -206,8 +283,7 @@ async def test_without_descriptors_a_slow_reader_holds_up_no_other_call(poor_edg
     ):
         await call.send(b"hello")
         await call.exactly(5)
-        for _ in range(DESCRIPTORS * 2):
-            await stack.enter_async_context(dial(edge.address))
+        await flood(edge, stack)
         await edge.line("accept_backs_off")
         await slow.send(b"go")
         await pouring.wait()
@@ -225,8 +301,7 @@ async def test_without_descriptors_a_reload_ends_no_call(poor_edge: Edge, nurser
     await tunnel_pod(nursery, place.address, place.port)
     async with tunnel(edge, f"/ws/{place.name}/live") as call:
         async with AsyncExitStack() as stack:
-            for _ in range(DESCRIPTORS * 2):
-                await stack.enter_async_context(dial(edge.address))
+            await flood(edge, stack)
             await edge.line("accept_backs_off")
             edge.signal(signal.SIGHUP)
             await edge.line(("reload", "reload_failed"))
@@ -256,3 +331,26 @@ async def test_without_descriptors_for_pods_the_answer_is_503(poor_edge: Edge, n
         assert set(statuses) <= {b"101", b"503"}
         assert b"503" in statuses
     await ask_until(edge.address, f"/http/{other.name}/", lambda reply: reply.status == 200)
+
+
+async def test_without_descriptors_idle_connections_make_room_for_calls(poor_edge: Edge, nursery: trio.Nursery) -> None:
+    edge = poor_edge
+    place = edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    async with AsyncExitStack() as stack:
+        room = DESCRIPTORS - edge.descriptors()
+        idle = []
+        for _ in range(room):
+            wire = await stack.enter_async_context(dial(edge.address))
+            await wire.send(request("GET", "/health"))
+            assert (await wire.reply()).status == 200
+            idle.append(wire)
+        assert edge.descriptors() == DESCRIPTORS
+        for _ in range(5):
+            call = await stack.enter_async_context(tunnel(edge, f"/ws/{place.name}/x"))
+            await call.send(b"hello")
+            assert await call.exactly(5) == b"hello"
+        assert await idle[0].end() == "eof"
+        await idle[-1].send(request("GET", "/health"))
+        assert (await idle[-1].reply()).status == 200
+        assert not edge.find("accept_backs_off")

@@ -98,6 +98,23 @@ async def test_without_descriptors_it_backs_off_and_loses_nobody(
         assert len(accepted.errors) == 2
 
 
+async def test_who_frees_descriptors_is_not_kept_waiting(
+    listener: socket.socket, accepted: Accepted, nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    def free(error: OSError) -> bool:
+        accepted.errors.append(error)
+        return True
+
+    nursery.start_soon(accept_forever, listener, accepted.handle, free)
+    with _clients(listener, 2):
+        with no_more_descriptors():
+            await wait_all_tasks_blocked()
+            assert len(accepted.errors) == 1
+        mock_clock.jump(0.001)
+        await wait_all_tasks_blocked()
+        assert (len(accepted.socks), len(accepted.errors)) == (2, 1)
+
+
 class Aborting(socket.socket):
     """A listener whose first connection died in its queue (accept(2), "Error handling")."""
 

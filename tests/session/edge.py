@@ -164,11 +164,11 @@ class Edge:
             trusted_proxies=trusted,
         )
 
-    def connect(self, address: str = CLIENT) -> Peer:
-        """A new client."""
+    def connect(self, address: str = CLIENT, *, over: bool = False) -> Peer:
+        """A new client; `over`: it came in over the limit."""
         ours, theirs = connection(self.capacity)
         self.streams.append(ours)
-        self.nursery.start_soon(self._serve, Connection(self.house, ours, address))
+        self.nursery.start_soon(self._serve, Connection(self.house, ours, address, over=over))
         return Peer(theirs)
 
     async def ask(self, raw: bytes) -> Peer:

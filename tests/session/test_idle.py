@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from splicer.errors import NoDescriptor
+from splicer.model import Endpoint
+from splicer.net.stream import ByteStream
+from splicer.relay.leg import TunnelEnd
 from splicer.session import idle
 from tests.session.edge import APP, Edge, answering, route
-from tests.session.message import GET, OK, POST, read_answer
+from tests.session.message import GET, OK, POST, SWITCHING, UPGRADE, read_answer, read_head
 from tests.session.wire import Peer
 
 
@@ -20,6 +27,22 @@ async def idling(edge: Edge) -> Peer:
     client = await edge.ask(GET)
     await read_answer(client)
     return client
+
+
+async def opening(pod: Peer) -> None:
+    await read_head(pod)
+    await pod.send(SWITCHING)
+
+
+class FullVault:
+    """It takes nothing."""
+
+    async def register(self, *_: object) -> None:
+        raise OSError(errno.EMFILE, "the vault has no descriptor left")
+
+    def release(self, key: int, *, soon: bool, then: Callable[[], None], after: Callable[[], None]) -> None:
+        then()
+        after()
 
 
 async def is_served(client: Peer) -> bool:
@@ -43,6 +66,16 @@ async def test_each_place_is_another_ones(edge: Edge) -> None:
     assert edge.house.counts.active == 0
     for client in clients:
         assert await client.rest() == b""
+
+
+async def test_several_may_make_room_at_once(edge: Edge) -> None:
+    first, second, third = [await idling(edge) for _ in range(3)]
+    assert edge.house.idle.make_room(2)
+    assert (await first.rest(), await second.rest()) == (b"", b"")
+    assert await is_served(third)
+    assert edge.house.idle.make_room(2)
+    assert await third.rest() == b""
+    assert edge.house.idle.ended == 3
 
 
 async def test_a_connection_with_a_request_keeps_its_place(edge: Edge) -> None:
@@ -116,3 +149,48 @@ async def test_a_wait_that_ends_sooner_anyway_is_not_made_longer(edge: Edge) -> 
     edge.house.idle.end_within(5)
     assert await client.rest() == b""
     assert trio.current_time() == pytest.approx(2)
+
+
+# ---- descriptors ----
+
+
+async def test_an_idle_client_makes_room_for_a_connection_to_a_pod(edge: Edge) -> None:
+    waiting = await idling(edge)
+    dial = edge.house.dial
+
+    async def scarce(endpoint: Endpoint) -> ByteStream:
+        if edge.house.counts.active > 1:
+            raise NoDescriptor("Too many open files")
+        return await dial(endpoint)
+
+    edge.house.dial = scarce
+    assert (await read_answer(await edge.ask(POST))).status == 200
+    assert await waiting.rest() == b""
+
+
+async def test_an_idle_client_makes_room_for_a_pipe(edge: Edge) -> None:
+    edge.use(route(upgrade=("websocket",)))
+    waiting = await idling(edge)
+    splice = edge.house.splice
+
+    async def scarce(*sockets: Any, **more: Any) -> TunnelEnd:
+        if edge.house.counts.active > 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await splice(*sockets, **more)
+
+    edge.house.splice = scarce
+    edge.pods[APP] = opening
+    client = await edge.ask(UPGRADE)
+    assert (await read_head(client)).status == 101
+    assert await waiting.rest() == b""
+
+
+async def test_no_client_makes_room_in_the_vault(edge: Edge) -> None:
+    """Its descriptors are another process's."""
+    edge.use(route(upgrade=("websocket",)))
+    waiting = await idling(edge)
+    edge.house.vault = FullVault()
+    edge.pods[APP] = opening
+    client = await edge.ask(UPGRADE)
+    assert (await read_answer(client)).status == 503
+    assert await is_served(waiting)
