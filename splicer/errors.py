@@ -105,7 +105,7 @@ class HeadTimeout(ClientError):
 
 
 class BodyTimeout(ClientError):
-    """The request body did not come within `deadlines.response`."""
+    """The request body did not come within `deadlines.response`, or stopped for `deadlines.body_idle`."""
 
     status = 408
     reason = "body_deadline"

@@ -140,6 +140,7 @@ class Deadlines:
     handshake: float = 10.0
     attempts: float = 15.0
     response: float = 30.0
+    body_idle: float = 60.0
     idle: float = 3600.0
     half_closed: float = 30.0
     lifetime: float = math.inf

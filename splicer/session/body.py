@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import trio
 
-from splicer.errors import BodyTooLarge, ClientError, ClientGone, PodReset
+from splicer.errors import BodyTimeout, BodyTooLarge, ClientError, ClientGone, PodReset
 from splicer.http1.body import BodyReader
 from splicer.model import Headers, RequestHead
 from splicer.session.client import ClientLeg
@@ -27,15 +27,17 @@ class RequestBody:
         head: of the request.
         reader: of the body.
         limit: `limits.body_bytes`; None is unlimited.
+        idle: `deadlines.body_idle`, seconds.
         turns: at parsing what came.
     """
 
     def __init__(
-        self, client: ClientLeg, head: RequestHead, reader: BodyReader, limit: int | None, turns: Turns
+        self, client: ClientLeg, head: RequestHead, reader: BodyReader, limit: int | None, idle: float, turns: Turns
     ) -> None:
         self._client = client
         self._reader = reader
         self._limit = limit
+        self._idle = idle
         self._turns = turns
         self._kept: list[bytes] = []
         self._size = 0  # bytes read from the client
@@ -44,6 +46,7 @@ class RequestBody:
         self.complete = not head.has_body  # it was read whole from the client
         self.delivered = not head.has_body  # ... and written whole to the pod
         self.repeatable = True
+        self.answered = False  # a final answer has begun to come
         self.sent = 0  # bytes written in the last attempt
         self.waiting = False  # for the client
         self.fault: ClientError | None = None
@@ -109,11 +112,19 @@ class RequestBody:
             if data or self.complete:
                 return data
             self.waiting = True
-            received = await self._client.receive_some()
+            received = await self._receive()
             self.waiting = False
             if not received:
                 raise ClientGone("closed in the middle of its request body")
             self._reader.feed(received)
+
+    # Who has its answer may leave it at that; how long the exchange may take then is another deadline's matter.
+    async def _receive(self) -> bytes:
+        while True:
+            with trio.move_on_after(self._idle):
+                return await self._client.receive_some()
+            if not self.answered:
+                raise BodyTimeout(f"nothing of the request body came for {self._idle:g} s")
 
     def _at_hand(self) -> bytes:
         data = self._reader.read()

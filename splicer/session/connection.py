@@ -186,7 +186,8 @@ class Connection:
         if limit is not None and (head.content_length or 0) > limit:
             raise BodyTooLarge(f"{head.content_length} bytes announced, {limit} allowed")
         record.protocol = protocol
-        body = RequestBody(self._client, head, request_body(head, rules.limits.head_bytes), limit, self._house.turns)
+        reader = request_body(head, rules.limits.head_bytes)
+        body = RequestBody(self._client, head, reader, limit, route.deadlines.body_idle, self._house.turns)
         exchange = self._exchange = Exchange(
             self._house, rules, self._client, head, match, origin, record, server, body, protocol
         ).begin()

@@ -79,6 +79,7 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -
     # An answer that comes before the whole request was read leaves the client's framing in doubt; so does one to an
     # upgrade: the client may speak the other protocol already.
     plain = exchange.protocol is None
+    exchange.body.answered = True
     close = exchange.house.draining or exchange.house.retiring or not exchange.body.complete or not plain
     try:
         head = exchange.writer.head(answer.status, answer.reason, answer.headers, close=close)

@@ -207,6 +207,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
         "handshake": "10s",
         "attempts": "15s",
         "response": "30s",
+        "body_idle": "1m",
         "idle": "1h",
         "half_closed": "30s",
         "lifetime": "never",

@@ -53,11 +53,12 @@ def test_every_key_of_the_sections() -> None:
         handshake = "4s"
         attempts = "5s"
         response = "6s"
-        idle = "7s"
-        half_closed = "8s"
-        lifetime = "9s"
-        keepalive = "10s"
-        drain = "11s"
+        body_idle = "7s"
+        idle = "8s"
+        half_closed = "9s"
+        lifetime = "10s"
+        keepalive = "11s"
+        drain = "12s"
         [limits]
         connections = 100
         head_bytes = "4KiB"
@@ -84,7 +85,7 @@ def test_every_key_of_the_sections() -> None:
         ListenAddress("0.0.0.0", 9902),
         (ip_network("35.191.0.0/16"),),
     )
-    assert config.deadlines == Deadlines(*map(float, range(1, 12)))
+    assert config.deadlines == Deadlines(*map(float, range(1, 13)))
     assert config.limits == Limits(100, 4096, None, 16384)
     assert config.log == LogSettings("console", math.inf, True)
     assert config.resolver == ResolverSettings(

@@ -24,7 +24,7 @@ async def test_a_body_is_kept_while_it_is_small(size: int) -> None:
     head, _ = parse_request(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (size or 1), limit=1000)
     client_end, client = connection()
     pod_end, pod = connection()
-    body = RequestBody(ClientLeg(client_end, "192.0.2.7"), head, request_body(head, 1000), None, Turns())
+    body = RequestBody(ClientLeg(client_end, "192.0.2.7"), head, request_body(head, 1000), None, 60.0, Turns())
     leg = PodLeg(pod_end, Endpoint("a", "10.0.0.1", 80), ResponseParser(head, 1000), reused=False)
     sent = trio.Event()
     async with trio.open_nursery() as nursery:

@@ -393,3 +393,74 @@ async def test_a_client_that_sends_its_whole_body_first_still_gets_its_refusal(e
         await client.send(b"x" * 1_000_000)
     assert (await read_answer(client)).status == 413
     assert await client.rest() == b""
+
+
+# ---- the pieces of a request body ----
+
+
+def begun(*, chunked: bool) -> bytes:
+    if chunked:
+        return b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbo"
+    return b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nbo"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("own", [None, 7.0])
+async def test_a_body_that_stops_is_not_waited_for_long(edge: Edge, own: float | None, chunked: bool) -> None:
+    edge.use(fallback_route(deadlines={"response": math.inf} | ({} if own is None else {"body_idle": own})))
+    edge.pods |= {APP: answering(OK), SPARE: answering(OK)}
+    client = await edge.ask(begun(chunked=chunked))
+    told = await read_answer(client)
+    assert (told.status, told.get("Connection")) == (408, "close")
+    assert trio.current_time() == pytest.approx(own or 60)
+    assert (edge.record.closer, edge.record.close_reason) == ("proxy", "body_deadline")
+    assert f"{own or 60:g} s" in (edge.record.detail or "")
+    assert edge.dialled == [APP]
+
+
+async def test_a_body_that_trickles_has_time_for_each_piece(edge: Edge) -> None:
+    edge.use(route(deadlines={"response": math.inf, "body_idle": 5}))
+    edge.pods[APP] = answering(OK)
+    client = await edge.ask(begun(chunked=False))
+    await drip(client, b"x" * 98, 4.9)
+    assert (await read_answer(client)).status == 200
+
+
+async def test_a_body_that_may_stop_for_ever(edge: Edge) -> None:
+    edge.use(route(deadlines={"response": math.inf, "body_idle": math.inf}))
+    edge.pods[APP] = answering(OK)
+    client = await edge.ask(begun(chunked=False))
+    await trio.sleep(900)
+    await client.send(b"x" * 98)
+    assert (await read_answer(client)).status == 200
+
+
+async def test_a_pod_that_takes_its_time_to_read_is_not_the_clients_fault(edge: Edge) -> None:
+    edge.use(route(deadlines={"response": math.inf, "body_idle": 5}))
+    edge.capacity = 1000
+
+    async def slow(pod: Peer) -> None:
+        await trio.sleep(100)
+        await read_request(pod)
+        await pod.send(OK)
+
+    edge.pods[APP] = slow
+    client = edge.connect()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.send, b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n" + bytes(90_000))
+        assert (await read_answer(client)).status == 200
+        assert trio.current_time() >= 100
+
+
+async def test_who_has_got_an_answer_need_not_go_on_with_its_body(edge: Edge) -> None:
+    edge.use(route(deadlines={"response": math.inf, "body_idle": 5}))
+
+    async def early(pod: Peer) -> None:
+        await pod.until(b"bo")
+        await pod.send(b"HTTP/1.1 403 No\r\nContent-Length: 20\r\n\r\n")
+        await drip(pod, b"x" * 20, 3)
+
+    edge.pods[APP] = early
+    client = await edge.ask(begun(chunked=False))
+    told = await read_answer(client)
+    assert (told.status, told.body) == (403, b"x" * 20)
