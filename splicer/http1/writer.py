@@ -96,6 +96,11 @@ class ResponseWriter:
         return b""
 
     @property
+    def tells_length(self) -> bool:
+        """Whether the client can tell an answer that broke off from a whole one: by its length, or by its chunks."""
+        return self._left is not None or self._request.version == "1.1"
+
+    @property
     def persistent(self) -> bool:
         """Whether the client's connection can take another request: the answer is complete, nobody closes."""
         return self._complete and not self._close

@@ -240,8 +240,7 @@ class Connection:
             record.status = record.status or error.status
             return Then.CLOSE
         if self._exchange is not None and self._exchange.answered:
-            self._cut()
-            return Then.CLOSE
+            return Then.CLOSE if self._cut() else Then.LINGER
         record.status = error.status
         more = self._may_go_on()
         try:
@@ -251,11 +250,14 @@ class Connection:
             return Then.CLOSE
         return Then.REQUEST if more else Then.LINGER
 
-    # Without a length or chunks only a reset tells an HTTP/1.0 client that this was not all.
-    def _cut(self) -> None:
+    # Without a length only a reset tells an HTTP/1.0 client that this was not all; any other one would lose by it what
+    # has arrived, and can tell.
+    def _cut(self) -> bool:
         exchange = self._exchange
-        if exchange is not None and exchange.answered and exchange.head.version == "1.0":
-            self._client.stream.reset()
+        if exchange is None or not exchange.answered or exchange.writer.tells_length:
+            return False
+        self._client.stream.reset()
+        return True
 
     async def _linger(self) -> None:
         client, head = self._client, self._head

@@ -394,8 +394,8 @@ async def test_stopping_cuts_what_is_under_way_and_tells_of_it(edge: Edge, raw: 
     assert [stream.ended for stream in edge.streams] == ["close", "close"]
 
 
-async def test_stopping_resets_an_http_10_client_in_its_answer(edge: Edge) -> None:
-    edge.pods[APP] = beginning
+async def test_stopping_resets_an_http_10_client_in_an_answer_that_ends_with_its_connection(edge: Edge) -> None:
+    edge.pods[APP] = answering(b"HTTP/1.0 200 OK\r\n\r\n01234")
     client = await edge.ask(b"GET / HTTP/1.0\r\n\r\n")
     await trio.sleep(1)
     edge.stop()

@@ -516,7 +516,9 @@ async def test_an_answer_that_breaks_off_is_cut(edge: Edge, raw: bytes, reason: 
 
 
 @pytest.mark.parametrize("raw", [raw for raw, _ in TRUNCATED])
-async def test_an_http_10_client_learns_by_a_reset_that_it_is_cut(edge: Edge, raw: bytes) -> None:
+async def test_an_http_10_client_is_reset_only_where_nothing_else_says_that_it_is_cut(edge: Edge, raw: bytes) -> None:
+    """It knows no chunks; but a length is told to it as it came, and then a reset would take back what has arrived."""
+
     async def breaking_off(pod: Peer) -> None:
         await read_request(pod)
         await pod.send(raw)
@@ -525,7 +527,29 @@ async def test_an_http_10_client_learns_by_a_reset_that_it_is_cut(edge: Edge, ra
 
     edge.pods[APP] = breaking_off
     client = await edge.ask(b"GET / HTTP/1.0\r\n\r\n")
-    assert await client.was_reset()
+    await edge.idle()
+    if b"Content-Length" in raw:
+        assert (await client.rest()).endswith(b"\r\n\r\n01234")
+    else:
+        assert await client.was_reset()
+    assert edge.record.close_reason == "pod_reset"
+
+
+async def test_what_came_before_a_cut_arrives_although_the_client_is_still_sending(edge: Edge) -> None:
+    async def breaking_off(pod: Peer) -> None:
+        await read_head(pod)
+        await pod.send(TRUNCATED[0][0])
+        await trio.sleep(1)
+        pod.end.reset()
+
+    edge.capacity = 1000
+    edge.pods[APP] = breaking_off
+    client = edge.connect()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.send, request("PUT", "Content-Length: 50000", body=bytes(50_000)))
+        await trio.sleep(2)
+        assert (await client.rest()).endswith(b"\r\n\r\n01234")
+    client.end.close()
     assert edge.record.close_reason == "pod_reset"
 
 
