@@ -74,7 +74,7 @@ class Pages:
     @property
     def for_scraper(self) -> Table:
         """Those that harm nobody, whoever reads them."""
-        return {"/healthz": _get(_healthz), "/metrics": _get(self._metrics)}
+        return {"/healthz": {"GET": Page(_healthz, at_once=True)}, "/metrics": _get(self._metrics)}
 
     async def _metrics(self, _: Asked) -> Respond:
         return Respond(200, await self._scrape(), _EXPOSITION)

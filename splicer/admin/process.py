@@ -13,6 +13,7 @@ from splicer.admin.current import Current
 from splicer.admin.drains import DrainDesk
 from splicer.admin.facts import Facts
 from splicer.admin.pages import Pages, Scraping
+from splicer.admin.shared import Shared
 from splicer.admin.web import Web
 from splicer.admin.workers import Workers
 from splicer.control import wire
@@ -99,7 +100,7 @@ class Admin:
 
     def _serve(self, listeners: list[socket.socket], of_operators: int) -> None:
         drains = DrainDesk(self._supervisor, self._facts, self._workers, self._current, self._board)
-        scrape = self._scrape(self._workers, self._facts, self._current, drains)
+        scrape = Shared(self._scrape(self._workers, self._facts, self._current, drains))
         pages = Pages(self._board, self._facts, self._workers, self._current, drains, scrape)
         for_operators = Web(pages.for_operators, self._log)
         for_scraper = Web(pages.for_scraper, self._log, any_host=True)

@@ -63,11 +63,13 @@ class Page:
         handle: answers.
         query: the parameters that it knows.
         body: the keys of the JSON object that it takes; None: it takes no body.
+        at_once: it waits for nothing, and is answered however many others are being handled.
     """
 
     handle: Handler
     query: frozenset[str] = frozenset()
     body: frozenset[str] | None = None
+    at_once: bool = False
 
 
 Table = Mapping[str, Mapping[str, Page]]  # by path, which may end in "/{id}", and method

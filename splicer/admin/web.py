@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import socket
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import trio
 from attrs import define
 
 from splicer.admin.guard import check_host, check_origin
 from splicer.admin.reading import parse_body, read_body, read_query
-from splicer.admin.table import Asked, Refused, Table, allowed, find, in_json
+from splicer.admin.table import Asked, Page, Refused, Table, allowed, find, in_json
 from splicer.control.log import Logger
 from splicer.errors import ClientGone, MethodNotAllowed, SplicerError, TooManyConnections
 from splicer.http1.request import parse_request, request_line
@@ -21,7 +22,7 @@ from splicer.model import RequestHead, Respond
 from splicer.net.listen import accept_forever
 from splicer.net.stream import TcpStream
 from splicer.session.client import ClientLeg
-from splicer.session.respond import refusal, send_answer
+from splicer.session.respond import send_answer
 
 _HEAD_SECONDS = 10.0
 _HANDLER_SECONDS = 10.0
@@ -29,11 +30,15 @@ _KEEPALIVE_SECONDS = 75.0
 _HEAD_BYTES = 16 * 1024
 _PIECE_BYTES = 64 * 1024  # of an answer: a slow line is no reader that has stopped
 _MOST_CONNECTIONS = 64
+_MOST_HANDLED = 48  # requests at once: the other connections are waited for, and can make room
 _QUIET = 10.0  # seconds between two lines about the same exhaustion
 
 
 class Web:
     """Serves pages.
+
+    Invariant: a new connection always finds a place. Of 64, at most 48 are being handled; the others are waited for:
+    for a request, its body, its answer to be taken, its end. Whoever is waited for longest leaves.
 
     Args:
         table: of the pages.
@@ -45,8 +50,8 @@ class Web:
         self._table = table
         self._log = log
         self._any_host = any_host
-        self._connections = 0
-        self._silent: dict[ClientLeg, trio.CancelScope] = {}  # those of whom no whole request is there
+        self._handled = 0
+        self._awaited: dict[ClientLeg, trio.CancelScope] = {}  # the longest first
         self._exhausted_logged = -_QUIET
 
     async def serve(self, listeners: Sequence[socket.socket]) -> None:
@@ -58,29 +63,20 @@ class Web:
         async with trio.open_nursery() as nursery:
 
             def accept(sock: socket.socket, peer: str) -> None:
+                if self._handled + len(self._awaited) >= _MOST_CONNECTIONS:
+                    self._awaited.pop(next(iter(self._awaited))).cancel()
                 client = ClientLeg(TcpStream(sock), peer)
-                if self._connections < _MOST_CONNECTIONS or self._make_room():
-                    self._connections += 1
-                    nursery.start_soon(self._converse, client)
-                else:
-                    _turn_away(client)
+                self._awaited[client] = trio.CancelScope()
+                nursery.start_soon(self._converse, client, self._awaited[client])
 
+            # One at a time: whoever asks as soon as he is connected is served before many others have come.
             for listener in listeners:
-                nursery.start_soon(accept_forever, listener, accept, self._exhausted)
+                nursery.start_soon(partial(accept_forever, listener, accept, self._exhausted, burst=1))
 
-    # Who has asked nothing for longest leaves: connections that ask nothing must not keep the scraper out.
-    def _make_room(self) -> bool:
-        if not self._silent:
-            return False
-        self._silent.pop(next(iter(self._silent))).cancel()
-        return True
-
-    async def _converse(self, client: ClientLeg) -> None:
+    async def _converse(self, client: ClientLeg, scope: trio.CancelScope) -> None:
         try:
-            with trio.CancelScope() as scope:
-                self._silent[client] = scope
+            with scope:
                 while await self._take_request(client):
-                    self._silent[client] = scope
                     await trio.lowlevel.checkpoint()  # requests that are all there already make nobody else wait
                     if not await client.wait_request(_KEEPALIVE_SECONDS):
                         return
@@ -90,9 +86,26 @@ class Web:
             text = "".join(traceback.format_exception(error))[-2000:]
             self._log.error("crash", process="admin", client=client.peer, error=repr(error), traceback=text)
         finally:
-            self._silent.pop(client, None)
-            self._connections -= 1
+            self._awaited.pop(client, None)
             client.stream.close()
+
+    # It is waited for since now, unless it had to make room already.
+    def _wait_anew(self, client: ClientLeg) -> None:
+        if client in self._awaited:
+            self._awaited[client] = self._awaited.pop(client)
+
+    @contextmanager
+    def _handling(self, client: ClientLeg, page: Page) -> Iterator[None]:
+        if self._handled >= _MOST_HANDLED and not page.at_once:
+            raise TooManyConnections(f"{_MOST_HANDLED} requests are being handled: ask again")
+        scope = self._awaited.pop(client, None)
+        self._handled += 1
+        try:
+            yield
+        finally:
+            self._handled -= 1
+            if scope is not None:
+                self._awaited[client] = scope
 
     # Whether another request may follow: only if the next byte is surely its first.
     async def _take_request(self, client: ClientLeg) -> bool:
@@ -101,7 +114,7 @@ class Web:
             heard = await client.read_head(_HEAD_SECONDS, _HEAD_BYTES)
             if heard is None:
                 return False
-            self._silent.pop(client, None)
+            self._wait_anew(client)
             raw = heard
             answer = await self._answer(client, raw, exchange)
         except ClientGone:
@@ -122,6 +135,7 @@ class Web:
             if start:
                 await trio.lowlevel.checkpoint()
             await send_answer(client, data[start : start + _PIECE_BYTES])
+            self._wait_anew(client)
         if not more:
             await client.linger()
         return more
@@ -137,7 +151,7 @@ class Web:
         data = await read_body(client, head, server, page)
         exchange.unread = False
         body = parse_body(data, page)
-        with trio.move_on_after(_HANDLER_SECONDS):
+        with self._handling(client, page), trio.move_on_after(_HANDLER_SECONDS):
             try:
                 return await page.handle(Asked(query, body, part))
             except Refused as error:
@@ -164,11 +178,3 @@ class _Exchange:
         if head is None or head.version != "1.1" or self.unread:
             return False
         return not any(b"close" in value.lower() for value in head.values(b"connection"))
-
-
-# The answer fits into the empty buffer of a new connection, and whoever has sent a request already may lose it.
-def _turn_away(client: ClientLeg) -> None:
-    error = TooManyConnections()
-    with suppress(OSError):
-        client.stream.sock.send(refusal(error, error.status))
-    client.stream.close()

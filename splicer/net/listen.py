@@ -21,6 +21,7 @@ async def accept_forever(
     handle: Callable[[socket.socket, str], None],
     exhausted: Callable[[OSError], object],
     has_enough: Callable[[], bool] = lambda: False,
+    burst: int = _BURST,
 ) -> None:
     """Accept until cancelled.
 
@@ -34,13 +35,14 @@ async def accept_forever(
         exhausted: is told when descriptors or memory ran out, and says whether it has freed some; if not, the loop
             waits a little, for what is already served frees some in time.
         has_enough: whether connections should rather go to other processes that accept from the same socket.
+        burst: how many are accepted before other tasks have their turn.
     """
     while True:
         await trio.lowlevel.wait_readable(listener)
         leave = has_enough()
         if leave:
             await trio.sleep(_LEFT)
-        for taken in range(_UNTAKEN if leave else _BURST):
+        for taken in range(_UNTAKEN if leave else burst):
             try:
                 sock, address = listener.accept()
             except BlockingIOError:

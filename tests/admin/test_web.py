@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from contextlib import AsyncExitStack
 
 import pytest
 import trio
@@ -185,3 +186,83 @@ async def test_without_descriptors_it_waits_and_says_so_once(mock_clock: MockClo
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 200 ")
         (line,) = served.logged()
         assert (line["event"], line["error"]) == ("accept_backs_off", os.strerror(errno.EMFILE))
+
+
+LARGE = b"x" * (16 << 20)  # more than a socket takes
+
+
+async def _large(_: Asked) -> Respond:
+    return Respond(200, LARGE)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"GET /page HTT",
+        b"POST /page HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{",
+        b"GET /page HTTP/1.0\r\nHost: localhost\r\n\r\n",
+        ASK.replace(b"/page", b"/none"),
+        ASK.replace(b"/page", b"/large"),
+    ],
+    ids=["silent", "half a head", "half a body", "answered, and stays", "refused, and stays", "does not read"],
+)
+async def test_no_client_keeps_another_out(begun: bytes) -> None:
+    table = {"/page": {"GET": Page(_fine), "POST": Page(_fine, body=frozenset())}, "/large": {"GET": Page(_large)}}
+    async with serving(table) as served, AsyncExitStack() as stack:
+        for _ in range(100):
+            held = await stack.enter_async_context(await served.connect())
+            await held.send_all(begun)
+        for _ in range(3):
+            async with await served.connect() as stream:
+                await stream.send_all(ASK)
+                assert (await stream.receive_some()).endswith(b"\r\nfine\n")
+
+
+async def test_who_takes_its_answer_slowly_is_not_the_one_that_leaves() -> None:
+    """Who is waited for longest is: each piece that was taken begins the wait anew."""
+    table = {"/page": {"GET": Page(_fine)}, "/large": {"GET": Page(_large)}}
+    async with serving(table) as served, AsyncExitStack() as stack:
+        reader = await stack.enter_async_context(await served.connect())
+        await reader.send_all(ASK.replace(b"/page", b"/large"))
+        data = await reader.receive_some()
+        for _ in range(100):
+            held = await stack.enter_async_context(await served.connect())
+            await held.send_all(ASK)
+            await held.receive_some()
+            data += await reader.receive_some(1 << 16)
+        while len(data) < len(LARGE):
+            data += await reader.receive_some(1 << 20)
+
+
+async def test_some_pages_are_answered_however_many_others_are_being_handled() -> None:
+    handled = 0
+    may_go_on = trio.Event()
+
+    async def slow(_: Asked) -> Respond:
+        nonlocal handled
+        handled += 1
+        await may_go_on.wait()
+        return Respond(200, b"slow\n")
+
+    table = {**_page(slow), "/healthz": {"GET": Page(_fine, at_once=True)}, "/fine": {"GET": Page(_fine)}}
+    async with serving(table) as served, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(await served.connect()) for _ in range(60)]
+        for client in clients:
+            await client.send_all(ASK)
+        async with await served.connect() as stream:
+            with trio.fail_after(10):
+                while handled < 48:  # noqa: ASYNC110 - a counter of requests that come at their own pace
+                    await trio.sleep(0.01)
+            await stream.send_all(ASK.replace(b"/page", b"/fine"))
+            refusal = await stream.receive_some()
+            assert refusal.startswith(b"HTTP/1.1 503 ")
+            assert refusal.endswith(b'{"error": "48 requests are being handled: ask again"}\n')
+            await stream.send_all(ASK.replace(b"/page", b"/healthz"))
+            assert (await stream.receive_some()).endswith(b"\r\nfine\n")
+        may_go_on.set()
+        answers = [await client.receive_some() for client in clients]
+        assert sum(answer.endswith(b"slow\n") for answer in answers) == handled == 48
+        async with await served.connect() as stream:
+            await stream.send_all(ASK.replace(b"/page", b"/fine"))
+            assert (await stream.receive_some()).endswith(b"\r\nfine\n")

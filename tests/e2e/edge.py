@@ -51,6 +51,7 @@ class Edge:
     ) -> None:
         self.site = site
         self.killed = False
+        self.scraped = 0.0  # when, on the clock of `time.monotonic`
         self.path = directory / "routing.toml"
         self.write(text)
         self.lines: list[Line] = []

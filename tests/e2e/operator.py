@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from tests.e2e.wire import PATIENCE, EndOfStream, Message, ask, until
 from tests.fire.kills import kill_and_see
 
 _PAUSE = 0.05  # seconds between two looks
+_FRESH = 1.05  # seconds
 _COUNTING = ("_total", "_bucket", "_count", "_sum")
 _GONE = (EndOfStream, trio.BrokenResourceError)
 
@@ -129,8 +131,10 @@ class Scrape:
 
 
 async def scrape(edge: Edge, key: str = "admin") -> Scrape:
-    """What Prometheus would read now."""
+    """What Prometheus reads a second after the last scrape: until then it would get the same again."""
+    await trio.sleep(max(0.0, edge.scraped + _FRESH - time.monotonic()))
     reply = await ask(address_of(edge, key), "GET", "/metrics", host="127.0.0.1")
+    edge.scraped = time.monotonic()
     assert reply.status == 200, reply
     return Scrape.of(reply.body.decode())
 
@@ -197,6 +201,6 @@ async def watched(edge: Edge) -> AsyncIterator[Watch]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.run, edge)
         yield watch
+        await until(lambda: watch.scrapes > 1)
         nursery.cancel_scope.cancel()
-    assert watch.scrapes > 1
     assert not watch.falls
