@@ -40,6 +40,7 @@ _COUNTERS = (
     "connections",
     "connections_refused",
     "crashes",
+    "observer_errors",
     "fallbacks",
     "log_lines_dropped",
     "requests",
