@@ -13,6 +13,7 @@ from splicer.http1.lists import list_members
 from splicer.http1.response import BODILESS
 from splicer.model import Header, Headers, RequestHead
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 _LENGTH = frozenset({b"content-length"})
 _CLOSE: Header = (b"Connection", b"close")

@@ -30,6 +30,7 @@ from splicer.errors import (
 from splicer.http1.headers import request_for_pod
 from splicer.http1.response import ResponseParser
 from splicer.http1.upgrade import verify_upgrade
+from splicer.http1.writer import CONTINUE
 from splicer.model import AttemptOutcome, Endpoint, Headers, ResponseHead, Upstream, authority
 from splicer.net.stream import ByteStream
 from splicer.policy.attempts import may_ride_idle, may_try_again
@@ -41,6 +42,7 @@ from splicer.session.pod import PodLeg
 from splicer.session.stage import Stage
 from splicer.upstream.endpoints import Choice, pod_name
 
+_CONTINUE_TIMEOUT = 1.0  # seconds that a pod has to say 100 Continue
 _SHARES = 3  # into at most so many the time to connect is split among the addresses of one name
 _CONNECT_FAILURES = (ConnectRefused, ConnectFailed, ConnectTimeout)
 
@@ -61,6 +63,7 @@ class Attempts:
         self._endpoint: Endpoint | None = None
         self._failed: set[tuple[str, int]] = set()
         self._body_began: float | None = None
+        self._said_100 = False  # for the pod
 
     async def run(self) -> tuple[PodLeg, ResponseHead]:
         """The leg that serves the request, and its response head: a verified 101, or a final status.
@@ -263,16 +266,33 @@ class Attempts:
             handshake.deadline = self._budget.until(self._route.deadlines.handshake, now)
 
     async def _final_head(self, leg: PodLeg) -> ResponseHead:
-        exchange = self._exchange
+        body, writer = self._exchange.body, self._exchange.writer
         while True:
-            answer = await leg.read_head()
+            answer = await self._next_head(leg)
             if answer.status >= 200 or answer.status == 101:
                 return answer
-            if interim := exchange.writer.informational(answer.status, answer.reason, answer.headers):
-                exchange.answered = True  # cut off in the middle, nothing else may follow it
-                await exchange.client.send_all(interim)
-                exchange.answered = False
+            if answer.status != 100 or not self._said_100:
+                await self._inform(writer.informational(answer.status, answer.reason, answer.headers))
+            body.asked_for |= answer.status == 100
             await trio.lowlevel.checkpoint()
+
+    # A client may wait for its 100 for ever, and a pod may never say it: RFC 9110 §10.1.1 leaves that to both. In time
+    # a pod can still refuse the body by its final answer.
+    async def _next_head(self, leg: PodLeg) -> ResponseHead:
+        body = self._exchange.body
+        if body.is_withheld:
+            with trio.move_on_after(_CONTINUE_TIMEOUT):
+                return await leg.read_head()
+            if body.is_withheld:
+                await self._inform(CONTINUE)
+                body.asked_for = self._said_100 = True
+        return await leg.read_head()
+
+    async def _inform(self, interim: bytes) -> None:
+        if interim:
+            self._exchange.answered = True  # cut off in the middle, nothing else may follow it
+            await self._exchange.client.send_all(interim)
+            self._exchange.answered = False
 
     def _stage(self, seconds: float, late: type[PodError], what: Callable[[], object]) -> Stage:
         return Stage(self._exchange, self._budget, seconds, late, what)

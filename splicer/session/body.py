@@ -8,6 +8,7 @@ import trio
 
 from splicer.errors import BodyTimeout, BodyTooLarge, ClientError, ClientGone, PodReset
 from splicer.http1.body import BodyReader
+from splicer.http1.lists import list_members
 from splicer.model import Headers, RequestHead
 from splicer.session.client import ClientLeg
 from splicer.session.pod import PodLeg
@@ -47,9 +48,17 @@ class RequestBody:
         self.delivered = not head.has_body  # ... and written whole to the pod
         self.repeatable = True
         self.answered = False  # a final answer has begun to come
+        self.asked_for = False  # by a 100
+        self._expects = head.version == "1.1" and b"100-continue" in list_members(head.values(b"expect"))
+        self._heard = False  # a byte of it came
         self.sent = 0  # bytes written in the last attempt
         self.waiting = False  # for the client
         self.fault: ClientError | None = None
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the client may be waiting to be asked for the body by a 100 (RFC 9110 §10.1.1)."""
+        return self._expects and not (self.asked_for or self._heard)
 
     def start(self, nursery: trio.Nursery, leg: PodLeg, when_sent: Callable[[], None]) -> None:
         """Send the body to one pod, beside the exchange.
@@ -122,7 +131,9 @@ class RequestBody:
     async def _receive(self) -> bytes:
         while True:
             with trio.move_on_after(self._idle):
-                return await self._client.receive_some()
+                data = await self._client.receive_some()
+                self._heard = True
+                return data
             if not self.answered:
                 raise BodyTimeout(f"nothing of the request body came for {self._idle:g} s")
 
