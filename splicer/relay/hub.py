@@ -26,6 +26,7 @@ from splicer.relay.vigil import Vigil
 _BATCH = 64  # events of one epoll_wait: even if all are bulk, the share is looked at soon
 _SHARE = 0.002  # seconds that the hub may take before it yields to Trio
 _PATIENCE = 0.00005  # seconds that frames wait while Trio runs other tasks
+_KEEPER_PATIENCE = 1.0  # seconds that a new tunnel waits until the keeper hears of its pipe
 _NAP = 1.0  # seconds at most between two sweeps
 _SHORTEST_NAP = 0.01
 _SLICE = 256  # tunnels that a sweep looks at in one go: a millisecond, if the vigil asks the kernel about each
@@ -157,14 +158,20 @@ class Hub(Mover):
                 tunnel.result = TunnelEnd(Side.PROXY, "shutdown")
             tunnel.part()
 
+    # Where the keeper can't be told of a new pipe in time there is still the one that is put by, which it knows.
     async def _load(self, leg: Leg, data: bytes) -> None:
-        while data:
-            try:
-                load(self._pipes, leg, data)
-            except BlockingIOError:
-                await self._pipes.keeper.wait()
-            else:
-                return
+        if not data:
+            return
+        with trio.move_on_after(_KEEPER_PATIENCE):
+            while True:
+                try:
+                    load(self._pipes, leg, data)
+                except BlockingIOError:
+                    if not await self._pipes.keeper.wait():
+                        break
+                else:
+                    return
+        load(self._pipes, leg, data, self._pipes.take_last())
 
     def turn(self) -> None:
         """Handle the events that are there, for the hub's share of time at most."""

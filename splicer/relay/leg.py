@@ -182,8 +182,14 @@ class Past:
 
 
 # The journal's word comes first: a byte must never be in a pipe of which the journal says something else.
-def load(pool: PipePool, leg: Leg, data: bytes) -> None:
+def load(pool: PipePool, leg: Leg, data: bytes, pipe: Pipe | None = None) -> None:
     """Put bytes that were read before the splice into the leg's pipe: they go first, and by splice too.
+
+    Args:
+        pool: has the pipes.
+        leg: where the bytes come from.
+        data: the bytes.
+        pipe: of the pool's, clean; None: it gives one.
 
     Raises:
         BlockingIOError: the pool's keeper can't hear of a new pipe now.
@@ -191,7 +197,7 @@ def load(pool: PipePool, leg: Leg, data: bytes) -> None:
     """
     if not data:
         return
-    pipe = leg.pipe = pool.take(len(data))
+    pipe = leg.pipe = pipe or pool.take(len(data))
     pool.keeper.words[pipe.place] = leg.word
     leg.parked = os.write(pipe.write_fd, data)
     if leg.parked < len(data):

@@ -48,8 +48,9 @@ class Keeper(Protocol):
     def drop_pipe(self, place: int) -> None:
         """Keep it no longer."""
 
-    async def wait(self) -> None:
-        """Wait until it can hear more."""
+    async def wait(self) -> bool:
+        """Wait until it can hear more; False: it takes nothing for now."""
+        ...
 
 
 class Nobody:
@@ -65,8 +66,9 @@ class Nobody:
     def drop_pipe(self, place: int) -> None:
         """See `Keeper`."""
 
-    async def wait(self) -> None:
+    async def wait(self) -> bool:
         """See `Keeper`."""
+        return True
 
 
 class Pipe:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import errno
 import math
 import socket
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -21,19 +19,15 @@ from attrs import frozen
 from splicer.vault import protocol
 from splicer.vault.held import is_stream
 from splicer.vault.journal import PLACES, Journal
+from splicer.vault.outbox import Outbox, Packet, nothing
 from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolError
 
 _AGAIN = 0.25  # seconds between two attempts to reach a vault that is away
-_PAUSE = 0.002  # seconds
 _FULL = 1.0  # seconds in which a vault that has refused a tunnel is not asked again
 _OFFERS = 16  # tunnels that a vault has refused and is asked for once more, at a time
 _GATHER = 0.005  # seconds that releases wait for others
 _MOST_RELEASED = 256  # in one message
 _BURST = 16  # adoptions in a row before other tasks have their turn
-
-
-def _nothing() -> None:
-    """Who releases a tunnel wants to do nothing more."""
 
 
 @frozen
@@ -95,7 +89,7 @@ class VaultLink:
     ) -> None:
         self._pack = partial(protocol.pack, version=version)
         self.journal = Journal()
-        self._sock: socket.socket | None = None
+        self._outbox: Outbox | None = None  # of the connection that there is
         self._first = sock
         self._path = path
         self._adopt = adopt
@@ -103,12 +97,10 @@ class VaultLink:
         self._serves: tuple[int, int] | None = None
         self._pipes: dict[int, int] = {}
         self._tunnels: dict[int, _Known] = {}
-        self._outbox: deque[tuple[Kind, int, bytes]] = deque()
         self._full_until = -math.inf
         self._returned: set[int] = set()  # tunnels that the vault could not take
         self._released: list[_Released] = []  # what is over, and the vault has not been told
-        self._unsent: deque[list[_Released]] = deque()  # those of each message that waits in the outbox
-        self._queued = trio.Event()
+        self._releasing = trio.Event()
 
     @property
     def words(self) -> memoryview[int]:
@@ -118,24 +110,34 @@ class VaultLink:
     @property
     def connected(self) -> bool:
         """Whether calls are protected."""
-        return self._sock is not None
+        return self._outbox is not None and not self._outbox.away
 
     @property
     def settled(self) -> bool:
         """Whether the vault has all that there is here."""
-        return self._sock is not None and not self._outbox and not self._released and not self._returned
+        told = self._outbox is not None and self._outbox.is_empty
+        return told and not self._released and not self._returned
 
     def finish(self) -> None:
         """Say what there is still to say, as far as it can be said at once."""
         self._post_released()
+        if self._outbox is not None:
+            self._outbox.flush()
 
     def close(self) -> None:
         """Let go. What the vault has been told of is another's from now on: nothing here may touch it any more."""
-        if self._sock is not None:
-            trio.lowlevel.notify_closing(self._sock)
-            self._sock.close()
-        self._sock = self._path = None
-        self._clear()
+        self._path = None
+        self._hang_up()
+
+    def _hang_up(self) -> bool:
+        outbox, self._outbox = self._outbox, None
+        if outbox is None:
+            return False
+        trio.lowlevel.notify_closing(outbox.sock)
+        outbox.sock.close()
+        outbox.clear()
+        self._post_released()
+        return True
 
     async def run(self) -> None:
         """Hear what the vault says, and look for one that is away; until cancelled, or it is gone for good.
@@ -148,17 +150,17 @@ class VaultLink:
         elif self._path is not None and not self._reach(self._path):
             self._told("vault_lost")
         while True:
-            if self._sock is None:
+            if self._outbox is None:
                 if self._path is None:
                     return
                 if not self._reach(self._path):
                     await trio.sleep(_AGAIN)
                     continue
-            assert self._sock is not None  # noqa: S101 - it has just been reached
+            assert self._outbox is not None  # noqa: S101 - it has just been reached
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._flush_forever, self._sock)
-                nursery.start_soon(self._offer_again)
-                await self._listen(self._sock)
+                for task in (self._outbox.run, self._tell_of_released, self._offer_again):
+                    nursery.start_soon(task)
+                await self._listen(self._outbox)
                 nursery.cancel_scope.cancel()
             if self._path is not None:
                 await trio.sleep(_AGAIN)  # one that hangs up at once must not be stormed
@@ -166,7 +168,7 @@ class VaultLink:
     def serve(self, slot: int, slots: int) -> None:
         """From now on this worker takes the tunnels of a slot."""
         self._serves = slot, slots
-        self._post(Kind.SERVE, slot)
+        self._post(self._pack(Kind.SERVE, slot, quantity=slots))
 
     def stop_serving(self) -> None:
         """Another worker has the slot: a vault that comes back is not told otherwise."""
@@ -180,7 +182,9 @@ class VaultLink:
         pod: socket.socket,
         adoptions: int = 0,
     ) -> None:
-        """Make a tunnel outlive this process. A full channel delays it; without a vault it goes on unprotected.
+        """Make a tunnel outlive this process. A full channel delays it, by a second at most.
+
+        Without a vault, or with one that takes nothing, it goes on unprotected, and is registered when one is back.
 
         Args:
             key: even, never used before, and unique among all workers.
@@ -192,16 +196,14 @@ class VaultLink:
         Raises:
             OSError: the vault has no room left.
         """
+        known = _Known(passport, client, pod, adoptions)
         if self._path is not None:
-            self._tunnels[key] = _Known(passport, client, pod, adoptions)
-        data = self._pack(Kind.TUNNEL, key, passport, quantity=adoptions)
-        fds = client.fileno(), pod.fileno()
+            self._tunnels[key] = known
         if trio.current_time() < self._full_until:
             raise OSError(errno.EMFILE, "the vault has no descriptor left")
-        while (sock := self._sock) is not None:
-            if not self._outbox and self._try_send(sock, data, fds):
-                return
-            await self._writable(sock)
+        if self._outbox is not None:
+            self._outbox.offer(key, partial(self._registration, key, known))
+            await self._outbox.until_told(key)
 
     def remember(self, adopted: Adopted) -> None:
         """Be able to register an adopted tunnel with a vault that comes back."""
@@ -210,7 +212,7 @@ class VaultLink:
 
     # Each message wakes the vault, which costs a handshake more than the message does: what can wait goes with others.
     def release(
-        self, key: int, *, soon: bool = False, then: Callable[[], None] = _nothing, after: Callable[[], None] = _nothing
+        self, key: int, *, soon: bool = False, then: Callable[[], None] = nothing, after: Callable[[], None] = nothing
     ) -> None:
         """A tunnel is over, and its sockets are closed.
 
@@ -222,34 +224,22 @@ class VaultLink:
         """
         self._tunnels.pop(key, None)
         self._returned.discard(key)
+        if self._outbox is None or self._outbox.withdraw(key):
+            then()
+            after()
+            return
         self._released.append((key, then, after))
-        if soon or self._sock is None or len(self._released) >= _MOST_RELEASED:
+        if soon or len(self._released) >= _MOST_RELEASED:
             self._post_released()
         elif len(self._released) == 1:
-            self._queued.set()
+            self._releasing.set()
 
     def _post_released(self) -> None:
-        if self._released:
-            released, self._released = self._released, []
-            first, *others = (key for key, _, _ in released)
-            self._unsent.append(released)
-            if self._sock is None:
-                self._clear()
-            else:
-                self._post(Kind.RELEASE, first, protocol.pack_keys(others))
-
-    def _told_of_release(self) -> None:
-        released = self._unsent.popleft()
-        for _, then, _ in released:
-            then()
-        for _, _, after in released:
-            after()
-
-    # What nobody will hear of any more need not be waited for.
-    def _clear(self) -> None:
-        self._outbox.clear()
-        while self._unsent:
-            self._told_of_release()
+        released, self._released = self._released, []
+        if not released:
+            return
+        first, *others = (key for key, _, _ in released)
+        self._post(self._pack(Kind.RELEASE, first, protocol.pack_keys(others)), told=partial(_call_back, released))
 
     # The word stands in the journal before the vault knows the pipe, which may hold bytes of another worker's; and not
     # before what was said of the place earlier has left, for that goes by the old word.
@@ -267,31 +257,21 @@ class VaultLink:
         """
         if place >= PLACES:
             raise OSError("the journal is full")
-        if self._outbox:
+        if self._outbox is not None and not self._outbox.can_send:
             raise BlockingIOError
         self.words[place] = word
-        if self._sock is not None and not self._try_send(self._sock, self._pack(Kind.PIPE, place), (fd,)):
+        if self._outbox is not None and not self._outbox.send_now(self._pack(Kind.PIPE, place), (fd,)):
             raise BlockingIOError
         self._pipes[place] = fd
 
-    async def wait(self) -> None:
-        """Wait until the vault can hear more, or is gone."""
-        if self._sock is not None:
-            await self._writable(self._sock)
+    async def wait(self) -> bool:
+        """Wait until the vault may hear of another pipe; False: it takes nothing."""
+        return self._outbox is None or await self._outbox.room()
 
     def drop_pipe(self, place: int) -> None:
         """A pipe is closed."""
         del self._pipes[place]
-        self._post(Kind.DROP, place)
-
-    def _try_send(self, sock: socket.socket, data: bytes, fds: tuple[int, ...]) -> bool:
-        try:
-            protocol.send(sock, data, fds)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True  # its end is about to be read
-        return True
+        self._post(self._pack(Kind.DROP, place, self.words[place].to_bytes(8, "big")))
 
     def _reach(self, path: Path) -> bool:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -306,78 +286,48 @@ class VaultLink:
 
     # A vault that comes back knows nothing: pipes first, for a tunnel's bytes may be in one.
     def _greet(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._outbox.append((Kind.HELLO, 0, b""))
+        outbox = self._outbox = Outbox(sock, self._hear_of_pace)
+        self._post(self._pack(Kind.HELLO), (self.journal.fd,))
         if self._serves is not None:
-            self._outbox.append((Kind.SERVE, self._serves[0], b""))
-        self._outbox.extend((Kind.PIPE, place, b"") for place in self._pipes)
-        self._outbox.extend((Kind.TUNNEL, key, b"") for key in self._tunnels)
-        self._flush(sock)
-        self._queued.set()
+            self._post(self._pack(Kind.SERVE, self._serves[0], quantity=self._serves[1]))
+        for place in self._pipes:
+            outbox.post(partial(self._pipe, place))
+        for key, known in self._tunnels.items():
+            outbox.offer(key, partial(self._registration, key, known))
         self._told("vault_connected")
 
+    def _hear_of_pace(self, taken: bool) -> None:
+        self._told("vault_connected" if taken else "vault_lost")
+
     def _lost(self, reason: str = "vault_lost") -> None:
-        if self._sock is not None:
-            trio.lowlevel.notify_closing(self._sock)
-            self._sock.close()
-            self._sock = None
-            self._clear()
-            self._post_released()
+        was_away = self._outbox is not None and self._outbox.away
+        if self._hang_up():
             self._returned.clear()
             self._full_until = -math.inf
-            self._told(reason)
+            if not was_away or reason != "vault_lost":  # else that has been told
+                self._told(reason)
 
-    def _post(self, kind: Kind, number: int, payload: bytes = b"") -> None:
-        if self._sock is None:
-            return
-        self._outbox.append((kind, number, payload))
-        self._flush(self._sock)
-        if self._outbox:
-            self._queued.set()
+    def _post(self, data: bytes, fds: tuple[int, ...] = (), told: Callable[[], None] = nothing) -> None:
+        if self._outbox is None:
+            told()
+        else:
+            self._outbox.post(lambda: (data, fds), told)
 
-    def _flush(self, sock: socket.socket) -> None:
-        try:
-            while self._outbox:
-                message = self._message(*self._outbox[0])
-                if message is not None:
-                    protocol.send(sock, *message)
-                if self._outbox.popleft()[0] == Kind.RELEASE:
-                    self._told_of_release()
-        except BlockingIOError:
-            return
-        except OSError:
-            self._clear()  # its end is about to be read
+    def _pipe(self, place: int) -> Packet | None:
+        fd = self._pipes.get(place)
+        return None if fd is None else (self._pack(Kind.PIPE, place), (fd,))
 
-    # Descriptors are looked up when they leave: what was closed while it waited may be another's number by now.
-    def _message(self, kind: Kind, number: int, payload: bytes) -> tuple[bytes, tuple[int, ...]] | None:
-        if kind == Kind.HELLO:
-            return self._pack(kind), (self.journal.fd,)
-        if kind == Kind.SERVE:
-            return self._pack(kind, number, quantity=self._serves[1] if self._serves else 1), ()
-        if kind == Kind.PIPE:
-            fd = self._pipes.get(number)
-            return None if fd is None else (self._pack(kind, number), (fd,))
-        if kind == Kind.TUNNEL:
-            known = self._tunnels.get(number)
-            if known is None:
-                return None
-            data = self._pack(kind, number, known.passport, quantity=known.adoptions)
-            return data, (known.client.fileno(), known.pod.fileno())
-        if kind == Kind.DROP:
-            return self._pack(kind, number, self.words[number].to_bytes(8, "big")), ()
-        return self._pack(kind, number, payload), ()
+    def _registration(self, key: int, known: _Known) -> Packet:
+        data = self._pack(Kind.TUNNEL, key, known.passport, quantity=known.adoptions)
+        return data, (known.client.fileno(), known.pod.fileno())
 
-    async def _flush_forever(self, sock: socket.socket) -> None:
+    async def _tell_of_released(self) -> None:
         while True:
-            if not self._outbox and not self._released:
-                self._queued = trio.Event()
-                await self._queued.wait()
-            if self._released:
-                await trio.sleep(_GATHER)
-                self._post_released()
-            if self._outbox:
-                await self._writable(sock)
-                self._flush(sock)
+            if not self._released:
+                self._releasing = trio.Event()
+                await self._releasing.wait()
+            await trio.sleep(_GATHER)
+            self._post_released()
 
     # A vault that was full when their calls opened may have room by now.
     async def _offer_again(self) -> None:
@@ -385,24 +335,18 @@ class VaultLink:
             await trio.sleep(_FULL)
             for key in [key for key in self._returned if key in self._tunnels][:_OFFERS]:
                 self._returned.discard(key)
-                self._post(Kind.TUNNEL, key)
+                if self._outbox is not None:
+                    self._outbox.offer(key, partial(self._registration, key, self._tunnels[key]))
 
-    # Somebody else may be waiting for the same socket already, and Trio allows one; or it is not the socket's own
-    # buffer that is full (ETOOMANYREFS).
-    async def _writable(self, sock: socket.socket) -> None:
-        with suppress(trio.BusyResourceError, trio.ClosedResourceError):
-            await trio.lowlevel.wait_writable(sock)
-        await trio.sleep(_PAUSE)
-
-    async def _listen(self, sock: socket.socket) -> None:
+    async def _listen(self, outbox: Outbox) -> None:
         burst = 0
-        while self._sock is sock:
+        while self._outbox is outbox:
             try:
-                message = protocol.receive(sock)
+                message = protocol.receive(outbox.sock)
             except BlockingIOError:
                 burst = 0
                 try:
-                    await trio.lowlevel.wait_readable(sock)
+                    await trio.lowlevel.wait_readable(outbox.sock)
                 except trio.ClosedResourceError:
                     return
                 continue
@@ -411,7 +355,7 @@ class VaultLink:
                 return
             except ProtocolError as error:
                 if error.message is not None:
-                    self._post(Kind.RETURN, error.message.number)
+                    self._post(self._pack(Kind.RETURN, error.message.number))
                 continue
             if message is None:
                 self._lost()
@@ -443,6 +387,13 @@ class VaultLink:
             self.release(message.number)
             return
         self._adopt(adopted)
+
+
+def _call_back(released: list[_Released]) -> None:
+    for _, then, _ in released:
+        then()
+    for _, _, after in released:
+        after()
 
 
 def _adopted(message: Message) -> Adopted:

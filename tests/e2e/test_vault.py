@@ -193,6 +193,36 @@ async def test_an_edge_that_begins_before_its_vault(tmp_path: Path, site: Site, 
             await edge.line("vault_lost", role="supervisor")  # it has ended in order
 
 
+# ---- who holds the calls stands still ----
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["supervisor", "vault"])
+async def test_calls_open_though_who_holds_them_stands_still_and_are_held_when_it_goes_on(
+    tmp_path: Path, site: Site, place: Place, which: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        vault = stack.enter_context(vault_at(tmp_path / "vault"))
+        options = ("--vault", str(vault.path)) if which == "vault" else ()
+        edge = stack.enter_context(running(several(site, 1), site, options=options))
+        os.kill(vault.pid if which == "vault" else edge.pid, signal.SIGSTOP)
+        try:
+            wires = [  # more than a channel holds messages
+                await stack.enter_async_context(tunnel(edge, f"/ws/{place.name}/{number}")) for number in range(250)
+            ]
+            assert (await ask(edge.address, "GET", "/health")).status == 200
+            assert len(of_workers(edge, "vault_lost")) == 1
+            for wire in wires[::25]:
+                await echoes(wire)
+            edge.mark()
+        finally:
+            os.kill(vault.pid if which == "vault" else edge.pid, signal.SIGCONT)
+        await until(lambda: of_workers(edge, "vault_connected"))
+        await kill_worker(edge, 1)
+        for wire in wires:
+            await echoes(wire)
+
+
 # ---- all of `splicer run` goes and comes ----
 
 

@@ -46,21 +46,21 @@ class Words:
 class FakeVault:
     """A `Keeper` with a duplicate of each pipe's read end.
 
-    `full`: it can hear no more now; `refusal`: what it answers to everything.
+    `full`: it can hear no more now; `away`: nor soon; `refusal`: what it answers to everything.
     """
 
     def __init__(self) -> None:
         self.notes: list[Note] = []
         self.held: dict[int, int] = {}
         self.words = Words(self)
-        self.full = False
+        self.full = self.away = False
         self.refusal: OSError | None = None
         self.room = trio.Event()
 
     def add_pipe(self, place: int, fd: int, word: int) -> None:
         if self.refusal is not None:
             raise self.refusal
-        if self.full:
+        if self.full or self.away:
             raise BlockingIOError
         assert place not in self.held, "a place that is taken"
         assert bool(unread(fd)) == bool(word), "a clean pipe is nobody's, and a dirty one somebody's"
@@ -72,8 +72,10 @@ class FakeVault:
         os.close(self.held.pop(place))
         self.notes.append(("drop", place, 0))
 
-    async def wait(self) -> None:
-        await self.room.wait()
+    async def wait(self) -> bool:
+        if not self.away:
+            await self.room.wait()
+        return not self.away
 
     def find(self, word: int) -> int:
         """A duplicate of the pipe whose bytes belong there."""

@@ -95,6 +95,36 @@ async def test_a_pipe_is_kept_before_its_first_byte_and_dropped_after_its_last(k
     assert not vault.held
 
 
+# ---- a keeper that takes nothing ----
+
+
+async def test_a_new_tunnel_does_with_the_pipe_that_is_put_by(kept: Edge, vault: FakeVault) -> None:
+    vault.away = True
+    for number in range(1, 4):
+        call = await kept.call(to_client=b"101", key=number << 8)
+        assert await call.client.read(3) == b"101"
+        await _talk(call)
+    assert len(vault.held) == 1
+    assert kept.hub.pipes.in_use == 0
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_where_that_is_lent_it_is_refused(
+    kept: Edge, vault: FakeVault, away: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("splicer.relay.hub._KEEPER_PATIENCE", 0.01)
+    vault.away, vault.full = away, not away
+    known = trio.Event()
+    first = await kept.call(to_client=b"101", key=KEY, register=known.wait)
+    await until(lambda: kept.hub.pipes.in_use == 1)
+    second = await kept.call(to_client=b"101", key=KEY + 2)
+    await second.over()
+    assert isinstance(second.error, BlockingIOError)
+    assert await second.client.read(3) == b""
+    known.set()
+    assert await first.client.read(3) == b"101"
+
+
 # ---- registering ----
 
 

@@ -28,6 +28,7 @@ from trio.testing import wait_all_tasks_blocked
 from splicer.errors import Side, SplicerError
 from splicer.model import Endpoint, Record
 from splicer.net.stream import TcpStream
+from splicer.relay import hub
 from splicer.relay.hub import Hub
 from splicer.relay.leg import Past, TunnelEnd, TunnelLimits
 from splicer.session import passport
@@ -35,7 +36,7 @@ from splicer.session.client import ClientLeg
 from splicer.session.house import House
 from splicer.session.tunnel import OpenTunnel, run_adopted, run_tunnel
 from splicer.upstream.balance import Balancer
-from splicer.vault import client, protocol
+from splicer.vault import client, outbox, protocol
 from splicer.vault.client import Adopted, VaultLink
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -53,12 +54,13 @@ _CALLS: tuple[tuple[Any, str], ...] = (
     (socket.socket, "close"),
 )
 # What a worker can do wrong; each must be noticed by the law.
-LATE_WORD, WRONG_DIRECTION, DIRTY_POOLED, LATE_REGISTRATION, USER_MEMORY = (
+LATE_WORD, WRONG_DIRECTION, DIRTY_POOLED, LATE_REGISTRATION, USER_MEMORY, UNTOLD_PIPE = (
     "late word",
     "wrong direction",
     "dirty pipe pooled",
     "late registration",
     "user memory",
+    "untold pipe",
 )
 LATE_DATA = "late data"  # the kernel's doing, and nothing wrong: every other fill finds nothing
 
@@ -89,17 +91,19 @@ class Forge:
         self._orders.close()
         self._process.wait()
 
-    def make(self, vault: socket.socket | str, fuse: int = 0, flaw: str = "") -> Worker:
+    def make(self, vault: socket.socket | str, fuse: int = 0, flaw: str = "", *, hasty: bool = False) -> Worker:
         """A worker.
 
         Args:
             vault: its end of a connection to the vault, which is owned from now on; or the path of the vault's socket.
             fuse: system call that it dies at; 0: none.
             flaw: what it does wrong.
+            hasty: it waits no second for a vault that takes nothing.
         """
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
-            words = {"fuse": fuse, "flaw": flaw, "path": vault if isinstance(vault, str) else None}
+            path = vault if isinstance(vault, str) else None
+            words = {"fuse": fuse, "flaw": flaw, "path": path, "hasty": hasty}
             fds = [its.fileno(), *([] if isinstance(vault, str) else [vault.fileno()])]
             socket.send_fds(self._orders, [json.dumps(words).encode()], fds)
         if not isinstance(vault, str):
@@ -209,6 +213,16 @@ class _Words:
 
 class _Link(VaultLink):
     stepped: _Words
+    flaw: str
+
+    def add_pipe(self, place: int, fd: int, word: int) -> None:
+        try:
+            super().add_pipe(place, fd, word)
+        except BlockingIOError:
+            if self.flaw != UNTOLD_PIPE or self._outbox is None:
+                raise
+            self._pipes[place] = fd
+            self._outbox.post(lambda: self._pipe(place))
 
     @property
     def words(self) -> Any:
@@ -286,6 +300,7 @@ class _Process:
         self._fuse = _Fuse(words["fuse"])
         self._link = _Link(vault, Path(words["path"]) if words["path"] else None, self._adopt, lambda _: None)
         self._link.stepped = _Words(self._link.journal.words, self._fuse, flaw)
+        self._link.flaw = flaw
         self._hub = {DIRTY_POOLED: _PoolsDirty, LATE_REGISTRATION: _RegistersLate}.get(flaw, Hub)(keeper=self._link)
         self._balancer = Balancer()
         nothing = cast("Any", None)
@@ -299,6 +314,8 @@ class _Process:
             vault=self._link,
         )
         client._GATHER = math.inf
+        if words["hasty"]:
+            outbox._PATIENCE = hub._KEEPER_PATIENCE = 0.0
         for owner, name in _CALLS:
             setattr(owner, name, self._fuse.around(getattr(owner, name)))
         if flaw in (LATE_WORD, USER_MEMORY):

@@ -103,6 +103,7 @@ class Call:
             self.sides.append(Side(outer, _BLOCK[start : start + _LENGTH]))
             self.inner.append(inner)
         self.registered = False
+        self.unprotected = False  # it may have been opened before the holder had been told, or could be seen to be
         self.never = False  # its worker died before
         self.cut = False  # short, by one of the outer ends or by a worker
 
@@ -130,6 +131,7 @@ class World:
         forge: makes the workers.
         fuses: system calls that the first worker dies at, then the second …; 0: none.
         flaw: of the workers.
+        narrow: hardly any message fits into a channel, and a worker doesn't wait for room.
         hold: makes the holder.
         path: of the holder's socket, if it is a process of its own.
     """
@@ -141,8 +143,12 @@ class World:
         flaw: str = "",
         hold: Callable[[selectors.BaseSelector, Callable[..., None]], Holder] = Holder,
         path: Path | None = None,
+        *,
+        narrow: bool = False,
     ) -> None:
         self._forge = forge
+        self.narrow = narrow
+        self.deaf = False  # the holder stands still, until a worker dies at the latest
         self._fuses = list(fuses)
         self._flaw = flaw
         self._hold = hold
@@ -181,7 +187,7 @@ class World:
 
     def hear(self) -> None:
         """Let the holder do what is to be done."""
-        while ready := self.selector.select(0):
+        while not self.deaf and (ready := self.selector.select(0)):
             for key, events in ready:
                 key.data(events)
         for call in self.calls:
@@ -197,7 +203,9 @@ class World:
         if self._path is None:
             ours, its = protocol.channel()
             self.holder.attach(ours)
-            self.worker = self._forge.make(its, fuse, self._flaw)
+            if self.narrow:
+                its.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            self.worker = self._forge.make(its, fuse, self._flaw, hasty=self.narrow)
         else:
             self.worker = self._forge.make(str(self._path), fuse, self._flaw)
         self.steps.append(0)
@@ -215,6 +223,7 @@ class World:
             return
         call = Call(len(self.calls))
         self.calls.append(call)
+        call.unprotected = self.narrow or self.deaf
         client, pod = call.sides
         pod.sent, client.sent = early, eager
         head = min(early, 129)
@@ -302,18 +311,23 @@ class World:
     def _bury(self) -> None:
         assert self.worker is not None
         self.worker.close()
-        self.worker = None
+        self.worker, self.deaf = None, False
         give_up = time.monotonic() + _PATIENCE
         while self.holder.channels:
             assert time.monotonic() < give_up, "the holder doesn't see the end of a channel"
             self.hear()
         for call in self.calls:
-            call.never |= not call.registered
+            if call.unprotected:
+                call.cut |= not call.registered
+            else:
+                call.never |= not call.registered
 
     # ---- how it ends ----
 
     def finish(self) -> None:
         """Bring every call to its end, and judge."""
+        self.deaf = False
+        self.hear()
         idle_since = time.monotonic()
         while not all(side.ended for call in self.calls for side in call.sides):
             self.adopt()
