@@ -7,7 +7,6 @@ FD holds the text in force. It prints one JSON object: all that the supervisor n
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ from splicer.config.schema import Config, ListenAddress
 from splicer.control.cpus import usable_cpus
 from splicer.control.reload import read_file
 from splicer.control.signature import Signature, signature_of
-from splicer.control.wire import read_text
+from splicer.control.wire import answer, read_text
 from splicer.errors import ConfigError
 
 
@@ -74,7 +73,7 @@ def _changes(path: Path, old: str | None, config: Config) -> dict[str, Any]:
 def main() -> None:
     """Print what there is to say about the file that the arguments name."""
     path, *rest = sys.argv[1:]
-    print(json.dumps(inspect(Path(path), read_text(int(rest[1])) if rest else None)))  # noqa: T201 - to the supervisor
+    answer(inspect(Path(path), read_text(int(rest[1])) if rest else None))
 
 
 if __name__ == "__main__":

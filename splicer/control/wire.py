@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import json
 import os
+import signal
 import socket
 from typing import Any
 
@@ -32,6 +33,12 @@ def say(sock: socket.socket, words: Words, fds: tuple[int, ...] = (), version: i
         socket.send_fds(sock, [data], fds, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
     else:
         sock.send(data, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+
+
+def answer(words: Words) -> None:
+    """Print what this process was started to find out; it ends if nobody is left to hear it (pipe(7), SIGPIPE)."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    print(json.dumps(words))  # noqa: T201 - to the supervisor
 
 
 def hear(sock: socket.socket) -> tuple[Words, list[int]] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -131,3 +132,16 @@ def test_the_child_is_given_the_text_in_force(path: Path) -> None:
     os.close(fd)
     assert facts["changes"]
     assert run(path)["changes"] == []
+
+
+@pytest.mark.parametrize("child", ["splicer.control.inspect", "splicer.supervisor.rehearse"])
+def test_a_child_whose_supervisor_was_killed_ends_without_a_word(path: Path, child: str) -> None:
+    fd = text_file("{}" if child == "splicer.supervisor.rehearse" else TEXT)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", child, str(path), "--text", str(fd)]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, pass_fds=[fd], check=False)
+    os.close(writer)
+    os.close(fd)
+    assert done.stderr == b""
+    assert done.returncode == -signal.SIGPIPE
