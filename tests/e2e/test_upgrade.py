@@ -346,7 +346,7 @@ async def test_a_broken_file(edge: Edge, place: Place) -> None:
 
 
 async def test_code_that_can_not_be_imported(edge: Edge, place: Place, code: Code) -> None:
-    broken = code.changed({"worker.py": ("\nimport gc\n", f"\nimport gc\n{_RAISES}")})
+    broken = code.changed({"worker.py": ("\nimport os\n", f"\nimport os\n{_RAISES}")})
     await fails(edge, place, "worker", broken=broken)
     assert "RuntimeError: a bug" in edge.take_stderr()
 
@@ -490,7 +490,7 @@ async def test_a_reload_while_the_new_code_is_tried(own_edge: Edge, own_code: Co
     hold = own_code.directory / "hold"
     wait = f"import time, pathlib\nwhile pathlib.Path({str(hold)!r}).exists():\n    time.sleep(0.01)\n"
     hold.touch()
-    with own_code.changed({"worker.py": ("\nimport gc\n", f"\nimport gc\n{wait}")}):
+    with own_code.changed({"worker.py": ("\nimport os\n", f"\nimport os\n{wait}")}):
         edge.signal(signal.SIGUSR2)
         await until(lambda: any("splicer.supervisor.rehearse" in title for _, title in session_of(edge.pid)))
         await until(lambda: sum(title.startswith("splicer: spare") for _, title in session_of(edge.pid)) == 1)
