@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 import trio
 
@@ -13,10 +14,10 @@ from splicer.net.tcpinfo import quality
 from splicer.relay.hub import Hub
 from splicer.relay.leg import Tunnel
 
-_ROWS = 16  # tunnels in a packet (control.wire)
+_ROWS = 16  # tunnels in a batch
 _SLICE = 256  # tunnels that are counted in one go
-_GROUPS = 64  # (route, pod) pairs in a packet
-_LONGEST = 256  # characters of a path
+_GROUPS = 16  # (route, pod) pairs in a row, which must fit into a packet (control.wire)
+_LONGEST = 256  # characters of a text
 
 
 def tunnels(hub: Hub, slot: int) -> Iterator[list[Words]]:
@@ -66,15 +67,14 @@ def line(quality: Quality | None, side: str) -> Words:
 def _row(one: Tunnel, slot: int, now: float) -> Words:
     record = one.owner
     assert isinstance(record, Record)  # noqa: S101 - the session gives each tunnel its record
-    path = record.path or ""
-    return {
+    row = {
         "id": record.id,
         "route": record.route,
         "pod": _pod(record),
         "upstream": record.upstream,
         "endpoint": None if record.endpoint is None else str(record.endpoint),
         "client": record.client,
-        "path": path if len(path) <= _LONGEST else path[:_LONGEST] + "…",
+        "path": record.path or "",
         "protocol": record.protocol,
         "age_s": round(now - record.started, 3),
         "idle_s": round(max(0.0, now - one.last), 3),
@@ -85,6 +85,11 @@ def _row(one: Tunnel, slot: int, now: float) -> Words:
         **line(quality(one.client.sock), "client"),
         **line(quality(one.pod.sock), "pod"),
     }
+    return {key: _shown(value) for key, value in row.items()}
+
+
+def _shown(value: Any) -> Any:
+    return value[:_LONGEST] + "…" if isinstance(value, str) and len(value) > _LONGEST else value
 
 
 def _pod(record: Record) -> str:

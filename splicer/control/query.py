@@ -1,12 +1,14 @@
 """What a worker answers on its private channel: the admin process asks.
 
-One packet may not hold all rows, and frames must not wait for them: rows go in batches, other tasks in between.
+One packet may not hold all rows, and frames must not wait for them: rows go in batches, other tasks in between. A batch
+that is too long for a packet goes in several: what rows say came from outside.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import trio
 
@@ -24,15 +26,15 @@ async def answer_queries(
 
     Args:
         sock: one end of a private channel, non-blocking.
-        answers: what there is to ask; each gives its rows in batches that fit into a packet. An empty one is a pause.
-        failed: is told of a bug in an answer.
+        answers: what there is to ask; each gives its rows in batches. An empty one is a pause.
+        failed: is told of a bug in an answer, and of a row that is too long by itself and was left out.
     """
     try:
         while (words := await _hear(sock)) is not None:
             try:
                 for rows in answers.get(str(words.get("ask")), _unknown)(words):
                     if rows:
-                        await _say(sock, {"n": words.get("n"), "rows": rows, "more": True})
+                        await _say_rows(sock, words.get("n"), rows, failed)
                     await trio.lowlevel.checkpoint()
             except OSError:
                 raise
@@ -60,6 +62,18 @@ async def _hear(sock: socket.socket) -> Words | None:
         except ValueError:
             return None
         return None if heard is None else heard[0]
+
+
+async def _say_rows(sock: socket.socket, number: Any, rows: list[Words], failed: Callable[[Exception], None]) -> None:
+    try:
+        await _say(sock, {"n": number, "rows": rows, "more": True})
+    except wire.TooLong as error:
+        half = len(rows) // 2
+        if not half:
+            failed(error)
+            return
+        for part in (rows[:half], rows[half:]):
+            await _say_rows(sock, number, part, failed)
 
 
 async def _say(sock: socket.socket, words: Words) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,13 @@ _SPACE = socket.CMSG_SPACE(64 * array.array("i").itemsize)
 Words = dict[str, Any]
 
 
+class TooLong(OSError):
+    """A message that no reader would take."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(errno.EMSGSIZE, f"a message of {size} bytes, {_LONGEST} allowed")
+
+
 def say(sock: socket.socket, words: Words, fds: tuple[int, ...] = (), version: int = VERSION) -> None:
     """Send one message without waiting. It says how many descriptors go with it: they may get lost on the way.
 
@@ -26,9 +34,12 @@ def say(sock: socket.socket, words: Words, fds: tuple[int, ...] = (), version: i
         version: that the other side speaks.
 
     Raises:
+        TooLong: it was not sent.
         OSError: the other side reads no more, or is gone.
     """
     data = json.dumps({"version": version, **({"fds": len(fds)} if fds else {}), **words}).encode()
+    if len(data) > _LONGEST:
+        raise TooLong(len(data))
     if fds:
         socket.send_fds(sock, [data], fds, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
     else:

@@ -113,7 +113,7 @@ def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket
     now = time.monotonic()
     fields = {
         "id": record.id,
-        "client": record.client,
+        "client": _cut(record.client),
         "started": now - (trio.current_time() - record.started),
         "method": record.method,
         "path": _cut(record.path),
@@ -124,7 +124,7 @@ def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket
         "upstream": record.upstream,
         "target": _cut(record.target),
         "endpoint": None if endpoint is None else (endpoint.pod, endpoint.address, endpoint.port),
-        "protocol": record.protocol,
+        "protocol": _cut(record.protocol),
         "logged": record.logged,
         "attempts": [
             (attempt.upstream, attempt.endpoint, attempt.failure, _cut(attempt.detail))

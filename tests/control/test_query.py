@@ -272,19 +272,19 @@ def _config(name: str) -> Config:
     """One route and one upstream, both of this name."""
     return load(
         f"""
-[upstreams.{json.dumps(name)}]
+[upstreams.{json.dumps(name, ensure_ascii=False)}]
 address = "{{pod}}.pods.test:8000"
 
 [[routes]]
-name = {json.dumps(name)}
+name = {json.dumps(name, ensure_ascii=False)}
 regex = '^/(?<pod>[^/]+)$'
-upstream = {json.dumps(name)}
+upstream = {json.dumps(name, ensure_ascii=False)}
 """,
         environ={},
     )
 
 
-async def _all_answers(config: Config, nursery: trio.Nursery) -> Mapping[str, Answer]:
+async def _all_answers(config: Config, nursery: trio.Nursery, client: str, protocol: str) -> Mapping[str, Answer]:
     [route], [upstream] = config.routes, config.upstreams
     hub, states = StillHub(), EndpointStates()
     for number, host in enumerate(_HOSTS):
@@ -292,11 +292,11 @@ async def _all_answers(config: Config, nursery: trio.Nursery) -> Mapping[str, An
         attempts = [AttemptOutcome(upstream, f"[{address}]:65535", "handshake_deadline", pod=host)]
         one = record(
             number,
-            client="2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff",
+            client=client,
             path="/" + "x" * 30_000,
             route=route.name,
             upstream=upstream,
-            protocol="x" * 60,
+            protocol=protocol,
             endpoint=Endpoint(host, address, 65535),
             attempts=attempts,
         )
@@ -311,16 +311,18 @@ async def _all_answers(config: Config, nursery: trio.Nursery) -> Mapping[str, An
     }
 
 
-async def _law(config: Config, nursery: trio.Nursery) -> None:
-    async with asking(await _all_answers(config, nursery)) as (asker, _):
-        for what, count in (("tunnels", len(_HOSTS)), ("endpoints", len(_HOSTS)), ("gauges", 6)):
+async def _law(
+    config: Config, nursery: trio.Nursery, client: str = "2001:db8::ffff", protocol: str = "websocket"
+) -> None:
+    async with asking(await _all_answers(config, nursery, client, protocol)) as (asker, _):
+        for what, count in (("tunnels", len(_HOSTS)), ("endpoints", len(_HOSTS)), ("gauges", 20)):
             asker.ask(what)
             _, rows = await asker.answer()
             assert len(rows) == count
         assert max(asker.sizes) <= _LONGEST
 
 
-@pytest.mark.parametrize("name", ["call", "x" * 100, "ü" * 100])
+@pytest.mark.parametrize("name", ["call", "x" * 100, "ü" * 100, "😀" * 100])
 async def test_no_packet_is_longer_than_its_reader_takes(nursery: trio.Nursery, name: str) -> None:
     await _law(_config(name), nursery)
 
@@ -333,3 +335,31 @@ async def test_a_name_is_refused_or_its_packets_can_be_read(nursery: trio.Nurser
     except ConfigError:
         return
     await _law(config, nursery)
+
+
+async def test_no_text_from_outside_is_too_long_for_a_packet(nursery: trio.Nursery) -> None:
+    """Whoever lets one through."""
+    await _law(_config("call"), nursery, client="fe80::1%" + "z" * 31_000, protocol="ü" * 31_000)
+
+
+async def test_rows_that_are_together_too_long_for_a_packet_come_in_several() -> None:
+    rows = [{"row": number, "text": "x" * 10_000} for number in range(33)]
+    async with asking({"tunnels": lambda _: iter([rows])}) as (asker, _):
+        asker.ask("tunnels")
+        assert await asker.answer() == (1, rows)
+        assert max(asker.sizes) <= _LONGEST
+
+
+async def test_a_row_that_is_too_long_is_left_out_and_told_of() -> None:
+    told: list[Exception] = []
+    answers: Mapping[str, Answer] = {"tunnels": lambda _: iter([rows])}
+    rows: list[Words] = [{"row": 1}, {"row": 2, "text": "x" * 70_000}, {"row": 3}]
+    ours, its = channel()
+    with ours:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer_queries, its, answers, told.append)
+            asker = Asker(ours)
+            asker.ask("tunnels")
+            assert await asker.answer() == (1, [{"row": 1}, {"row": 3}])
+            nursery.cancel_scope.cancel()
+    assert [type(error) for error in told] == [wire.TooLong]

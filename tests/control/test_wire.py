@@ -130,3 +130,13 @@ def test_a_text_is_read_whole_by_any_number_of_readers(text: str) -> None:
         again = os.dup(fd)  # they share an offset
         assert wire.read_text(fd) == text
         assert wire.read_text(again) == text
+
+
+def test_a_message_that_no_reader_would_take_is_not_sent(ends: Ends) -> None:
+    ours, theirs = ends
+    wire.say(ours, {"do": "x" * 60_000})
+    with pytest.raises(wire.TooLong, match="70024 bytes"):
+        wire.say(ours, {"do": "x" * 70_000})
+    assert wire.hear(theirs) == ({"version": wire.VERSION, "do": "x" * 60_000}, [])
+    with pytest.raises(BlockingIOError):
+        wire.hear(theirs)

@@ -102,7 +102,7 @@ def test_a_record_goes_on_as_it_was(
 def test_a_passport_fits_into_a_message_of_the_vaults_whatever_the_client_has_sent() -> None:
     worst = Record(
         id="f" * 16,
-        client="f" * 45,
+        client="f" * 32_000,
         started=0.0,
         method="GET",
         path='/"' * 16_000,
@@ -113,7 +113,7 @@ def test_a_passport_fits_into_a_message_of_the_vaults_whatever_the_client_has_se
         upstream="u" * 200,
         target='"' * 32_000,
         endpoint=Endpoint("p" * 255, "f" * 45, 65535),
-        protocol="websocket",
+        protocol="w" * 32_000,
         attempts=[AttemptOutcome("u" * 200, "f" * 50, "connect_refused", '"' * 32_000)] * 2,
     )
     data = run(lambda: write(worst))
