@@ -17,6 +17,7 @@ from time import perf_counter, sleep
 import trio
 
 from splicer.errors import Side
+from splicer.relay.flush import unacknowledged
 from splicer.relay.gather import NAP, Gathering
 from splicer.relay.leg import READ, WRITE, Leg, Past, Tunnel, TunnelEnd, TunnelLimits, load, resume
 from splicer.relay.mover import Mover
@@ -84,6 +85,7 @@ class Hub(Mover):
         self._task = trio.lowlevel.current_task()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._sweep)
+            nursery.start_soon(self._flushes.run)
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
                 if self._failure is not None:
@@ -299,7 +301,13 @@ class Hub(Mover):
             self._watch(pod)
             self._expect(tunnel)
 
+    # Whatever else ends a tunnel of which a connection broke, that was its end; and what was not acknowledged by then
+    # has not arrived.
     def _end(self, tunnel: Tunnel, result: TunnelEnd) -> None:
+        if (broken := tunnel.broken()) is not None:
+            result = broken
+            for leg in (tunnel.client, tunnel.pod):
+                leg.peer.total -= unacknowledged(leg)
         tunnel.result = result
         self._forget(tunnel)
         if tunnel.task is not None:
@@ -313,6 +321,7 @@ class Hub(Mover):
 
     def _forget(self, tunnel: Tunnel) -> None:
         self._tunnels.pop(tunnel, None)
+        self._flushes.discard(tunnel)
         for leg in (tunnel.client, tunnel.pod):
             if leg.mask:
                 self._epoll.unregister(leg.fd)
@@ -341,6 +350,15 @@ class Hub(Mover):
             with self._nap:
                 await trio.sleep_forever()
 
+    # The kernel keeps the connection of one who has vanished, so it is told to give what he had sent, and then an end.
+    def _lose(self, leg: Leg, now: float) -> None:
+        if leg.eof or leg.peer.over:
+            self._end(leg.tunnel, TunnelEnd(leg.side, "timed_out"))
+            return
+        self._write_failed(leg.peer, TimeoutError(), now)
+        with contextlib.suppress(OSError):
+            leg.sock.shutdown(socket.SHUT_RD)
+
     # In slices, for frames wait meanwhile; a tunnel may be over by the time that its slice comes.
     async def _look_at_all(self, vigil: Vigil | None) -> None:
         tunnels, lively = list(self._tunnels), 0
@@ -350,10 +368,11 @@ class Hub(Mover):
                 if tunnel not in self._tunnels:
                     continue
                 lively += now - tunnel.last < _NAP
-                end = tunnel.overdue(now) or (vigil.look(tunnel) if vigil else None)
-                if end is not None:
+                if end := tunnel.overdue(now):
                     self._end(tunnel, end)
-                else:
-                    self._expect(tunnel)
+                    continue
+                if vigil is not None and (gone := vigil.look(tunnel)):
+                    self._lose(gone, now)
+                self._expect(tunnel)
             await trio.lowlevel.checkpoint()
         self._lively = lively

@@ -52,6 +52,7 @@ class Leg:
         "eof",
         "fd",
         "mask",
+        "over",
         "parked",
         "patience",
         "peer",
@@ -79,14 +80,15 @@ class Leg:
         self.starved = False  # it waits for a pipe, not for room
         self.eof = False  # the socket's end of stream was read
         self.sink = False  # the peer takes no more: what is read here is dropped
-        self.broken: str | None = None  # a write to this socket failed, and so
+        self.broken: str | None = None  # its connection is, and so
+        self.over = False  # nothing more is read of it: a connection broke, and what is left is being delivered
         self.patience = 0  # the TCP_USER_TIMEOUT, in ms, that the vigil lifted from it (vigil.py)
         self.seen = 0  # bytes written to it when the vigil last looked
         self.word = 0  # what the journal says of a pipe with this direction's bytes
 
     def wanted(self) -> int:
         """The events worth waiting for: data while nothing is parked, room while the peer's bytes are."""
-        mask = 0 if self.eof or self.parked else READ
+        mask = 0 if self.eof or self.over or self.parked else READ
         if self.peer.parked and not self.peer.starved:
             mask |= WRITE
         return mask
@@ -142,6 +144,14 @@ class Tunnel:
     def half(self) -> bool:
         """Whether one direction is over."""
         return self.closer is not None
+
+    # One that breaks after its end of stream takes nothing back.
+    def broken(self) -> TunnelEnd | None:
+        """The end that a broken connection makes of it, if one is broken."""
+        for leg in (self.client, self.pod):
+            if leg.broken and not leg.eof:
+                return TunnelEnd(leg.side, leg.broken, reset=leg.broken == "reset")
+        return None
 
     def due(self) -> float:
         """When the next deadline strikes if no byte moves."""
@@ -227,3 +237,12 @@ def resume(pool: PipePool, tunnel: Tunnel, past: Past) -> None:
             leg.broken = "reset"
         if past.patience and not leg.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT):
             leg.patience = past.patience
+
+
+def why_broken(error: OSError) -> str:
+    """The word for it in `TunnelEnd`."""
+    if isinstance(error, ConnectionResetError):
+        return "reset"
+    if isinstance(error, TimeoutError):
+        return "timed_out"
+    return os.strerror(error.errno or 0).lower().replace(" ", "_")

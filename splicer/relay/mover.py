@@ -16,8 +16,9 @@ import os
 import select
 import socket
 
+from splicer.relay.flush import Flushes, is_flushed
 from splicer.relay.gather import LARGE, Gathering
-from splicer.relay.leg import WRITE, Leg, Tunnel, TunnelEnd
+from splicer.relay.leg import WRITE, Leg, Tunnel, TunnelEnd, why_broken
 from splicer.relay.pipes import Keeper, Pipe, PipePool
 
 _FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
@@ -40,6 +41,7 @@ class Mover:
         self._devnull = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         self._gathering = gathering
         self._starved: list[Leg] = []
+        self._flushes = Flushes(self._end)
 
     def _end(self, tunnel: Tunnel, result: TunnelEnd) -> None:
         """It is over: see that nothing of it moves any more."""
@@ -59,7 +61,7 @@ class Mover:
             self._fill(leg, now)  # nothing there, or urgent data
             return
         except OSError as error:
-            self._read_failed(leg, error)
+            self._break_off(leg, leg.broken or why_broken(error), now)
             return
         if not count:
             self._read_eof(leg, now)
@@ -105,7 +107,7 @@ class Mover:
             return
         except OSError as error:
             self._pipes.give_back(pipe)
-            self._read_failed(leg, error)
+            self._break_off(leg, leg.broken or why_broken(error), now)
             return
         if not count:
             self._pipes.give_back(pipe)
@@ -162,7 +164,11 @@ class Mover:
     def _read_eof(self, leg: Leg, now: float) -> None:
         tunnel, peer = leg.tunnel, leg.peer
         if leg.broken:
-            self._end(tunnel, TunnelEnd(leg.side, leg.broken, reset=leg.broken == "reset"))
+            self._break_off(leg, leg.broken, now)
+            return
+        if peer.over:  # it says no more, but may be reading
+            leg.over = True
+            self._watch(leg)
             return
         leg.eof = True
         if tunnel.closer is None:
@@ -176,9 +182,26 @@ class Mover:
         self._watch(leg)
         self._expect(tunnel)
 
-    def _read_failed(self, leg: Leg, error: OSError) -> None:
-        reason = leg.broken or _word(error)
-        self._end(leg.tunnel, TunnelEnd(leg.side, reason, reset=reason == "reset"))
+    # What the broken connection had brought has been read by now, and its sender was told long ago that it arrived: the
+    # other one gets the time of a half-closed tunnel to take it. What that one says meanwhile is dropped: who has to
+    # write before he reads would take nothing.
+    def _break_off(self, leg: Leg, reason: str, now: float) -> None:
+        tunnel, peer = leg.tunnel, leg.peer
+        end = TunnelEnd(leg.side, reason, reset=reason == "reset")
+        if not peer.over:
+            leg.broken = reason
+        if peer.over or is_flushed(peer):
+            self._end(tunnel, end)
+            return
+        leg.over = peer.sink = True
+        tunnel.closer = tunnel.closer or leg.side
+        tunnel.last = now
+        self._expect(tunnel)
+        self._flushes.add(peer, end)
+        if peer.parked:
+            self._drain(peer, now)
+        self._watch(leg)
+        self._watch(peer)
 
     # The peer takes no more. What it sent before it broke is still delivered: its own end, or error, is read in
     # its turn and says how the tunnel ends. If its end of stream was read long ago, only this direction suffers;
@@ -187,7 +210,7 @@ class Mover:
         tunnel, peer = leg.tunnel, leg.peer
         leg.sink = True
         if not isinstance(error, BrokenPipeError):
-            peer.broken = _word(error)
+            peer.broken = why_broken(error)
         if tunnel.closer is None:
             tunnel.closer = peer.side
             tunnel.last = now
@@ -219,11 +242,3 @@ def _has_room(leg: Leg) -> bool:
     poll = select.poll()
     poll.register(leg.fd, select.POLLOUT)
     return bool(poll.poll(0))
-
-
-def _word(error: OSError) -> str:
-    if isinstance(error, ConnectionResetError):
-        return "reset"
-    if isinstance(error, TimeoutError):
-        return "timed_out"
-    return os.strerror(error.errno or 0).lower().replace(" ", "_")

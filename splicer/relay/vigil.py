@@ -11,15 +11,16 @@ nor does one question in the air; and one who vanishes after a long pause may be
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 
-from splicer.relay.leg import Leg, Tunnel, TunnelEnd
+from splicer.relay.flush import CLOSED, tcp_state
+from splicer.relay.leg import Leg, Tunnel, why_broken
 
 _EVERY = 10.0  # seconds between two looks: several fit into the shortest useful TCP_USER_TIMEOUT
 _TCP_INFO_BYTES = 148
 _FACTS = struct.Struct("2xBB52xI84xI")  # tcpi_retransmits, tcpi_probes, tcpi_last_ack_recv, tcpi_notsent_bytes
-_CLOSED = 7  # TCP_CLOSE in <netinet/tcp.h>: after a reset
 _UNANSWERED = 2  # in a row; of one, the answer may be on its way, or lost
 
 
@@ -41,15 +42,17 @@ class Vigil:
         self._next = now + self._every
         return True
 
-    def look(self, tunnel: Tunnel) -> TunnelEnd | None:
-        """The end of a tunnel whose peer has vanished behind a shut window, if it has."""
+    def look(self, tunnel: Tunnel) -> Leg | None:
+        """The leg whose peer has vanished behind a shut window, if one has."""
         for leg in (tunnel.client, tunnel.pod):
             # Nobody reads a leg whose bytes are parked, so nobody sees its reset; from now on it has `half_closed`.
-            if leg.parked and tunnel.closer is None and _state(leg) == _CLOSED:
-                tunnel.closer = leg.side
+            if leg.parked and leg.broken is None and tcp_state(leg.sock) == CLOSED:
+                tunnel.closer = tunnel.closer or leg.side
+                if code := leg.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                    leg.broken = why_broken(OSError(code, os.strerror(code)))
             written = leg.peer.total
             if (written != leg.seen or leg.patience) and self._is_gone(leg):
-                return TunnelEnd(leg.side, "timed_out")
+                return leg
             leg.seen = written
         return None
 
@@ -70,10 +73,3 @@ class Vigil:
             leg.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
             return False
         return bool(silent_ms > leg.patience and max(retransmits, probes) >= _UNANSWERED)
-
-
-def _state(leg: Leg) -> int | None:
-    try:
-        return leg.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-    except OSError:  # not TCP
-        return None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
+import termios
 import time
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
@@ -345,6 +348,40 @@ async def test_a_reset_in_the_gap(edge: Edge, calls: Calls, first: str, *, half:
         line = await edge.line("tunnel_close", path=f"/ws/{calls.place.name}/x")
         assert (line["reason"], line["adopted"]) == ("reset", 1)
         assert line["closed_by"] == first
+
+
+@pytest.mark.parametrize("kills", [0, 2])
+async def test_what_came_before_a_reset_arrives_and_is_counted(edge: Edge, calls: Calls, kills: int) -> None:
+    """Its sender has been told that it arrived; the reader takes its time, and its workers die meanwhile."""
+    data = Random(1).randbytes(120_000)
+    async with tunnel(edge, f"/ws/{calls.place.name}/x", window=4096) as client:
+        pod = await calls.wire()
+        await pod.send(data)
+        await until(lambda: not unacknowledged(pod))
+        pod.reset()
+        for _ in range(kills):
+            await trio.sleep(0.2)  # it has been told of the reset by then, as a rule
+            await kill_worker_of(edge, client)
+        assert await read_slowly_until_reset(client) == data
+    line = await edge.line("tunnel_close", path=f"/ws/{calls.place.name}/x")
+    assert (line["closed_by"], line["reason"], line["adopted"]) == ("pod", "reset", kills)
+    assert line["bytes_to_client"] == len(data)
+
+
+async def read_slowly_until_reset(wire: Wire) -> bytes:
+    while True:
+        try:
+            wire.buffer += await wire.stream.receive_some(8192)
+        except trio.BrokenResourceError:
+            return bytes(wire.buffer)
+        await trio.sleep(0.001)
+
+
+def unacknowledged(wire: Wire) -> int:
+    """Bytes that the other end's kernel has not acknowledged (SIOCOUTQ, tcp(7))."""
+    answer = array("i", [0])
+    fcntl.ioctl(wire.stream.socket.fileno(), termios.TIOCOUTQ, answer)
+    return answer[0]
 
 
 async def gone(edge: Edge, victim: int) -> None:

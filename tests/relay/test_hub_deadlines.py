@@ -115,7 +115,7 @@ async def test_a_broken_leg_makes_a_tunnel_half_closed(edge: Edge, mock_clock: M
     await wait_all_tasks_blocked()
     assert call.end is None
     await _later(mock_clock, 1.0)
-    assert call.end == TunnelEnd(Side.PROXY, "half_closed")
+    assert call.end == TunnelEnd(Side.CLIENT, "reset", reset=True)
 
 
 async def test_a_lifetime_ends_a_tunnel_in_the_middle_of_its_traffic(edge: Edge, mock_clock: MockClock) -> None:

@@ -18,6 +18,7 @@ from tests.relay.harness import (
     PLENTY,
     CountingHub,
     Edge,
+    Ending,
     running,
     small_tcp_pair,
     unix_pair,
@@ -63,9 +64,6 @@ def tunnel(tcp: FakeTcp) -> Iterator[Tunnel]:
         tunnel = Tunnel(Leg(client, Side.CLIENT), Leg(tcp, Side.POD), FOREVER, 0.0)
         tunnel.client.total = 100
         yield tunnel
-
-
-GONE = TunnelEnd(Side.POD, "timed_out")
 
 
 def test_it_is_due_every_so_often() -> None:
@@ -136,7 +134,7 @@ def test_who_has_vanished(
     vigil = Vigil()
     tcp.unsent, tcp.silent_ms, tcp.probes, tcp.retransmits = 5000, silent_ms, probes, retransmits
     assert vigil.look(tunnel) is None
-    assert vigil.look(tunnel) == (GONE if gone else None)
+    assert vigil.look(tunnel) is (tunnel.pod if gone else None)
 
 
 def test_what_is_no_tcp_is_left_to_its_own_errors() -> None:
@@ -211,4 +209,20 @@ async def test_a_leg_that_was_reset_behind_its_parked_bytes_does_not_stay_for_th
     await watchful.park(call.client, bytes(PLENTY))  # the pod reads nothing
     call.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     call.client.sock.close()
-    assert await call.over() == TunnelEnd(Side.PROXY, "half_closed")
+    assert await call.over() == TunnelEnd(Side.CLIENT, "reset", reset=True)
+
+
+# Its last words wait for a pod that reads slowly, and it does not read itself.
+async def test_what_a_peer_said_before_it_vanished_arrives(watchful: Edge, network: Loopback) -> None:
+    call = await watchful.call(pair=iter((network.pair, small_tcp_pair())).__next__)
+    _shorten(call.inner[0])
+    data = os.urandom(PLENTY)
+    await watchful.park(call.client, data)
+    await watchful.park(call.pod, data)
+    sent = call.client.sent - call.client.unacknowledged()
+    await until(lambda: not _user_timeout(call.inner[0]))
+    network.take_down()
+    await until(lambda: watchful.hub.live[0].closer)
+    assert await call.pod.read_to_end() == (data[:sent], Ending.EOF)
+    assert await call.over() == TunnelEnd(Side.CLIENT, "timed_out")
+    assert call.tally[0] == sent
