@@ -305,6 +305,13 @@ class Draining(SplicerError):
     reason = "draining"
 
 
+class LoopDetected(SplicerError):
+    """The request has come through here before, and again: an upstream leads back (RFC 5842 §7.2)."""
+
+    status = 508
+    reason = "loop"
+
+
 class TooManyConnections(SplicerError):
     """`limits.connections` is reached."""
 

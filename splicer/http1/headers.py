@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from splicer.http1.forwarded import Forwarding
 from splicer.http1.lists import list_members
+from splicer.http1.via import via
 from splicer.model import Header, Headers, RequestHead
 
 HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"})
@@ -120,6 +121,7 @@ def request_for_pod(
     if hostless:
         fields.insert(0, (b"Host", host))
     fields += [(name, value) for name in _ASSERTED if (value := asserted.get(name.lower(), b""))]
+    fields.append(via(head))
     fields += extra
     if head.chunked:
         fields.append((b"Transfer-Encoding", b"chunked"))

@@ -8,7 +8,6 @@ import trio
 
 from splicer.errors import BodyTimeout, BodyTooLarge, ClientError, ClientGone, PodReset
 from splicer.http1.body import BodyReader
-from splicer.http1.lists import list_members
 from splicer.model import Headers, RequestHead
 from splicer.session.client import ClientLeg
 from splicer.session.pod import PodLeg
@@ -49,7 +48,9 @@ class RequestBody:
         self.repeatable = True
         self.answered = False  # a final answer has begun to come
         self.asked_for = False  # by a 100
-        self._expects = head.version == "1.1" and b"100-continue" in list_members(head.values(b"expect"))
+        self._expects = head.version == "1.1" and any(
+            b"100-continue" in value.lower() for value in head.values(b"expect")
+        )
         self._heard = False  # a byte of it came
         self.sent = 0  # bytes written in the last attempt
         self.waiting = False  # for the client

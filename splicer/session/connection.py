@@ -12,6 +12,7 @@ from splicer.errors import (
     ClientGone,
     Draining,
     Forbidden,
+    LoopDetected,
     Side,
     SplicerError,
     TooManyConnections,
@@ -21,6 +22,7 @@ from splicer.http1.body import request_body
 from splicer.http1.forwarded import forwarding
 from splicer.http1.request import parse_request, request_line
 from splicer.http1.upgrade import wanted_upgrade
+from splicer.http1.via import is_loop
 from splicer.http1.writer import simple_response
 from splicer.model import Match, Record, RequestHead
 from splicer.net.stream import ByteStream
@@ -173,6 +175,8 @@ class Connection:
             raise Forbidden(f"{origin.client} is not among the clients of this route")
         if route.respond is not None:
             return await self._respond(match, head, record)
+        if is_loop(head):
+            raise LoopDetected(f"upstream {route.upstream and route.upstream.name} leads back to a splicer")
         if self._over:
             self._take_place()
         if self._house.draining:

@@ -40,10 +40,10 @@ async def test_what_belongs_to_one_connection_stays_there(edge: Edge, nursery: t
     )
     names = {name.lower() for name, _ in pod.seen[0].fields}
     told = {b"x-forwarded-for", b"x-real-ip", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"}
-    assert names == {b"host", b"x-stays", *told}
+    assert names == {b"host", b"x-stays", b"via", *told}
     assert pod.seen[0].values("x-forwarded-for") == pod.seen[0].values("x-real-ip") == [b"127.0.0.1"]
     assert {name.lower() for name, _ in reply.fields} >= {b"a", b"content-length"}
-    assert not {name.lower() for name, _ in reply.fields} & {b"x-mine", b"keep-alive"}
+    assert not {name.lower() for name, _ in reply.fields} & {b"x-mine", b"keep-alive", b"via"}
 
 
 @pytest.mark.parametrize(

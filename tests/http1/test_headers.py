@@ -21,6 +21,8 @@ ASSERTED = [
     (b"X-Real-IP", b"1.2.3.4"),
     (b"X-Request-ID", b"id-1"),
 ]
+VIA = (b"Via", b"1.1 splicer")
+ADDED = [*ASSERTED, VIA]
 
 
 def head(*lines: bytes, start: bytes = b"GET /a HTTP/1.1", host: bytes | None = b"Host: a") -> RequestHead:
@@ -89,7 +91,7 @@ def test_a_request_is_written_in_the_order_it_came() -> None:
         (b"zZ", b"1"),
         (b"X-A", b"2"),
         (b"zz", b"3"),
-        *ASSERTED,
+        *ADDED,
     ]
 
 
@@ -111,6 +113,7 @@ def test_asserted_fields_take_the_place_of_the_client_s_own() -> None:
         (b"X-Request-Id", b"id-1"),
         (b"X-Forwarded-Proto", b"https"),
         (b"X-Forwarded-Host", b"shown.example"),
+        VIA,
     ]
 
 
@@ -126,7 +129,7 @@ def test_asserted_fields_take_the_place_of_the_client_s_own() -> None:
     ],
 )
 def test_nobody_speaks_in_the_proxy_s_name(line: bytes) -> None:
-    assert sent(head(line)) == [(b"Host", b"a"), *ASSERTED]
+    assert sent(head(line)) == [(b"Host", b"a"), *ADDED]
 
 
 OTHERS = [
@@ -142,9 +145,9 @@ OTHERS = [
 
 @pytest.mark.parametrize("line", OTHERS)
 def test_what_else_says_where_a_request_came_from_passes_from_proxies_alone(line: bytes) -> None:
-    assert sent(head(line)) == [(b"Host", b"a"), *ASSERTED]
+    assert sent(head(line)) == [(b"Host", b"a"), *ADDED]
     name, _, value = line.partition(b": ")
-    assert sent(head(line), forwarding=evolve(FORWARDING, believed=True)) == [(b"Host", b"a"), (name, value), *ASSERTED]
+    assert sent(head(line), forwarding=evolve(FORWARDING, believed=True)) == [(b"Host", b"a"), (name, value), *ADDED]
     assert forwarded_trailers([(name, value)]) == []
 
 
@@ -154,12 +157,19 @@ def test_what_else_says_where_a_request_came_from_passes_from_proxies_alone(line
 )
 def test_nobody_writes_them_with_underscores_in_good_faith(name: bytes, believed: bool) -> None:
     told = evolve(FORWARDING, believed=believed)
-    assert sent(head(name + b": 1"), forwarding=told) == [(b"Host", b"a"), *ASSERTED]
+    assert sent(head(name + b": 1"), forwarding=told) == [(b"Host", b"a"), *ADDED]
 
 
 def test_other_fields_with_underscores_pass() -> None:
     others = [(b"X_Splice", b"1"), (b"api_key", b"2"), (b"X_Forwarded", b"3"), (b"Forwarded_For", b"4"), (b"x_", b"5")]
     assert sent(head(*(name + b": " + value for name, value in others)))[1:6] == others
+
+
+def test_via_tells_of_this_pass_behind_those_of_others() -> None:
+    request = head(b"Via: 1.0 fred, 1.1 splicer", b"A: 1", b"via: 1.1 nginx")
+    fields = [(b"Via", b"1.0 fred, 1.1 splicer"), (b"A", b"1"), (b"via", b"1.1 nginx")]
+    assert sent(request) == [(b"Host", b"a"), *fields, *ADDED]
+    assert sent(head(start=b"GET / HTTP/1.0", host=None))[-1] == (b"Via", b"1.0 splicer")
 
 
 def test_an_empty_assertion_is_not_sent_and_not_left_to_the_client() -> None:
@@ -185,7 +195,7 @@ def test_framing_and_upgrade_are_ours_and_extra_fields_come_last() -> None:
     assert sent(head(b"content-LENGTH: 3", b"A: 1"))[1] == (b"content-LENGTH", b"3")
     assert sent(head(b"Transfer-Encoding: Chunked", b"A: 1"))[-1] == (b"Transfer-Encoding", b"chunked")
     request = head(b"Connection: Upgrade", b"Upgrade: WebSocket, h2c", b"HTTP2-Settings: x")
-    assert sent(request)[2:] == ASSERTED
+    assert sent(request)[2:] == ADDED
     extra = ((b"X-Splicer-Fallback-From", b"pod-1"),)
     assert sent(request, protocol="websocket", extra=extra)[-3:] == [
         *extra,
@@ -219,12 +229,15 @@ def test_a_pod_reads_what_was_written_and_one_framing(
     assert (again.content_length, again.chunked) == (request.content_length, request.chunked)
     assert len(again.values(b"content-length")) + len(again.values(b"transfer-encoding")) == len(framing)
     assert again.values(b"upgrade") == ([b"websocket"] if protocol else [])
+    assert again.values(b"via")[-1] == (b"1.0 splicer" if old else b"1.1 splicer")
     for name, value in ASSERTED:
         assert again.values(name.lower()) == [value]
     end_to_end = [item for item in forwarded_headers(request.headers) if not item[0].lower().startswith(b"x-splicer-")]
     came = [(name, value) for name, value in end_to_end if name.lower() not in OURS and not aliased(name)]
     left = OURS | {b"connection", b"upgrade", b"transfer-encoding"}
-    assert [item for item in again.headers if item[0].lower() not in left] == came
+    rest = [item for item in again.headers if item[0].lower() not in left]
+    rest.remove((b"Via", again.values(b"via")[-1]))
+    assert rest == came
     assert isinstance(pod.next_event(), h11.EndOfMessage) or request.has_body
 
 

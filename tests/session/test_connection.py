@@ -12,7 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 from splicer.model import Respond, StatusPage
 from splicer.routing.table import RouteTable
 from tests.session.edge import APP, SPARE, Edge, Script, answering, fallback_route, route
-from tests.session.message import GET, OK, POST, PUT, Message, answer, read_answer, read_head, read_request
+from tests.session.message import GET, OK, POST, PUT, UPGRADE, Message, answer, read_answer, read_head, read_request
 from tests.session.wire import Peer
 
 HEALTH = route("path", "/health", name="health", respond=Respond(200, b"healthy\n"))
@@ -504,3 +504,41 @@ async def test_empty_lines_between_requests_are_skipped(edge: Edge) -> None:
     assert (await read_answer(head)).status == 200
     await head.send(GET)
     assert (await read_head(head)).status == 200
+
+
+# ---- a way that leads back ----
+
+
+async def passed_on(edge: Edge, passes: list[int]) -> Peer:
+    """A pod that is the edge itself: whatever reaches it goes in again."""
+
+    async def itself(pod: Peer) -> None:
+        passes.append(len(passes) + 1)
+        again = edge.connect()
+        await again.send(await pod.until(b"\r\n\r\n"))
+        told = await read_answer(again)
+        again.end.close()
+        await pod.send(answer(told.body, told.line.partition(" ")[2]))
+
+    edge.use(fallback_route(upgrade=("websocket",)))
+    edge.pods |= {APP: itself, SPARE: itself}
+    return edge.connect()
+
+
+@pytest.mark.parametrize("raw", [GET, UPGRADE])
+async def test_a_request_that_goes_round_in_a_circle_ends_at_the_sixth_pass(edge: Edge, raw: bytes) -> None:
+    passes: list[int] = []
+    client = await passed_on(edge, passes)
+    await client.send(raw)
+    assert (await read_answer(client)).status == 508
+    assert len(passes) == 5
+    first, *others = edge.told.ended
+    assert (first.status, first.close_reason, first.attempts) == (508, "loop", [])
+    assert "app" in (first.detail or "")
+    assert [record.status for record in others] == [508] * 5
+
+
+async def test_an_answer_of_our_own_needs_no_end_of_a_circle(edge: Edge) -> None:
+    edge.use(HEALTH)
+    told = await read_answer(await edge.ask(get("/health", *["Via: 1.1 splicer"] * 9)))
+    assert told.status == 200
