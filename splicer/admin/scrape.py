@@ -23,6 +23,7 @@ from splicer.admin.age import uptime
 from splicer.admin.current import Current
 from splicer.admin.drains import DrainDesk
 from splicer.admin.facts import Facts
+from splicer.admin.removed import RemovedRoutes
 from splicer.admin.upstreams import newer
 from splicer.admin.workers import Answers, Workers
 from splicer.control.board import ROWS, Board, Column
@@ -54,13 +55,15 @@ class Scrape:
         self._current = current
         self._drains = drains
         self._totals: Counter[Column] = Counter()
+        self._removed = RemovedRoutes(directory)
         self._nothing = Metrics()  # this process counts nothing, and has all series
         self._directory = directory
         self._started = time.time() - uptime()
 
     async def __call__(self) -> bytes:
         """The text of one scrape."""
-        if (config := self._current.now) is not None:
+        config = self._current.now
+        if config is not None:
             self._nothing.know(config.routes)
         adopted = self._board.total(Column.ADOPTED)
         counted = self._counted()
@@ -73,6 +76,8 @@ class Scrape:
             nursery.start_soon(ask, "gauges")
             nursery.start_soon(ask, "endpoints")
         gauges = answers["gauges"].rows
+        if config is not None:
+            self._leave_out(counted, {route.name for route in config.routes}, gauges)
         settled = adopted == self._board.total(Column.ADOPTED)
         self._count_live_bytes(counted["splicer_tunnel_bytes"], gauges if settled else [])
         registry = CollectorRegistry()
@@ -104,6 +109,13 @@ class Scrape:
                 there = {_key(sample) for sample in known.samples}
                 known.samples += [sample for sample in metric.samples if _key(sample) not in there]
         return counted
+
+    def _leave_out(self, counted: dict[str, Metric], configured: set[str], gauges: list[Words]) -> None:
+        routes = {sample.labels.get("route", "") for metric in counted.values() for sample in metric.samples} - {""}
+        past = self._removed.past(routes, configured | {route for row in gauges for route, *_ in row["tunnels"]})
+        if past:
+            for metric in counted.values():
+                metric.samples = [sample for sample in metric.samples if sample.labels.get("route") not in past]
 
     # Bytes are counted when a tunnel is over, and an hour is long: those of live tunnels are added here. Closed ones
     # are read first, so that none counts twice; and while tunnels are between two workers the last sum is told again,

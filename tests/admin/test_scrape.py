@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
 
 from splicer import __version__
+from splicer.admin import removed
 from splicer.admin.scrape import Scrape
 from splicer.control.board import Column
 from splicer.control.wire import Words
@@ -556,3 +557,38 @@ async def test_a_number_is_written_so_that_it_can_be_read_again(tmp_path: Path, 
         page = await _page(admin, tmp_path)
     assert page.bytes == ((1 << 53) - 1, 1)
     assert all(math.isfinite(sample.value) for family in page.families.values() for sample in family.samples)
+
+
+# ---- routes that are removed ----
+
+
+async def test_the_series_of_a_removed_route_go_after_an_hour_and_stay_away(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(removed, "monotonic", lambda: now)
+    process = start(tmp_path, 2)
+    process.tell("know", config=CONFIG)
+    process.tell("opened")
+    other = CONFIG.replace('name = "call"', 'name = "another"')
+    async with rig(other) as admin:
+        worker = admin.worker(1, gauges=_gauges(("call", "pod-1", 1)), endpoints=[])
+        scrape = _scrape(admin, tmp_path)
+        assert Page(await scrape())["tunnels_total call pod-1"] == 1
+        now += 3600  # its call goes on
+        assert Page(await scrape())["tunnels_total call pod-1"] == 1
+        worker.rows["gauges"] = _gauges()
+        assert Page(await scrape())["tunnels_active call pod-1"] == 0
+        now += 3600
+        text = (await scrape()).decode()
+        assert 'route="call"' not in text
+        assert 'route="another"' in text
+        process.kill()
+        start(tmp_path, 2).tell("know", config=other)  # its row's next process goes on with its file
+        for page in (Page(await scrape()), await _page(admin, tmp_path)):
+            assert 'route="call"' not in page.text
+        admin.current.learn(CONFIG)
+        with trio.fail_after(20):
+            while Page(await scrape()).text.find('route="call"') < 0:  # noqa: ASYNC110 - it is read in a thread
+                await trio.sleep(0.01)
+        assert Page(await scrape())["tunnels_total call pod-1"] == 1  # as every counter, it never falls
