@@ -181,7 +181,8 @@ async def test_the_record_of_a_refused_head_has_its_request_line(
     assert edge.record.query is None
 
 
-async def test_an_absolute_target_is_routed_by_its_authority(edge: Edge) -> None:
+@pytest.mark.parametrize("scheme", [b"http", b"https", b"ws", b"WSS"])
+async def test_an_absolute_target_is_routed_by_its_authority(edge: Edge, scheme: bytes) -> None:
     edge.use(route(hosts=("pods.test",)))
     requests: list[Message] = []
 
@@ -190,7 +191,7 @@ async def test_an_absolute_target_is_routed_by_its_authority(edge: Edge) -> None
         await pod.send(OK)
 
     edge.pods[APP] = noting
-    client = await edge.ask(b"GET http://pods.test/x?y HTTP/1.1\r\nHost: other\r\n\r\n")
+    client = await edge.ask(b"GET " + scheme + b"://pods.test/x?y HTTP/1.1\r\nHost: other\r\n\r\n")
     assert (await read_answer(client)).status == 200
     assert (requests[0].line, requests[0].get("Host")) == ("GET /x?y HTTP/1.1", "pods.test")
     assert (edge.record.host, edge.record.path, edge.record.query) == ("pods.test", "/x", "y")
