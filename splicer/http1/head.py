@@ -29,9 +29,7 @@ _ORDINARY = rb"[\t\x20-\x7e\x80-\xff]*+"
 # What may stand in a head. A search for what may not would try each byte anew, and cost twenty times as much.
 _CLEAN = re.compile(rb"(?:(?<=\r)\n)?+(?:" + _ORDINARY + rb"\r\n(?![\t ]))*+" + _ORDINARY)
 _NAME = re.compile(TOKEN)
-_FRAMING = re.compile(
-    rb"\r\n(host|content-length|transfer-encoding|connection|upgrade):[\t ]*+([^\r]*+)", re.IGNORECASE
-)
+_FRAMING = re.compile(rb"\r\n(host|content-length|transfer-encoding):[\t ]*+([^\r]*+)", re.IGNORECASE)
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _MOST_BYTES = 2**63 - 1
 
@@ -54,7 +52,7 @@ def find_head_end(buffer: bytes | bytearray, start: int = 0) -> int:
 
 def _first(buffer: bytes | bytearray) -> int:
     """The index of the request line's first byte."""
-    leading = _LEADING.match(buffer)
+    leading = _LEADING.match(buffer) if buffer.startswith(b"\r\n") else None
     return leading.end() if leading else 0
 
 
@@ -87,9 +85,10 @@ def check_line_length(buffer: bytes | bytearray) -> None:
     Raises:
         RequestLineTooLong: it is.
     """
-    first = _first(buffer)
-    if len(buffer) - first > LONGEST_LINE + 1 and buffer.find(b"\r\n", first, first + LONGEST_LINE + 2) < 0:
-        raise RequestLineTooLong(f"request line over {LONGEST_LINE} bytes")
+    if len(buffer) > LONGEST_LINE + 1:
+        first = _first(buffer)
+        if len(buffer) - first > LONGEST_LINE + 1 and buffer.find(b"\r\n", first, first + LONGEST_LINE + 2) < 0:
+            raise RequestLineTooLong(f"request line over {LONGEST_LINE} bytes")
 
 
 def check_field_count(raw: bytes | bytearray, error: type[HeadTooLarge] | type[BadAnswer]) -> None:
@@ -144,9 +143,7 @@ def split_fields(raw: bytes) -> Headers:
 
 
 def framing_fields(raw: bytes) -> FramingFields:
-    """Collect the values of the fields that say how to go on, as they came (h11 rewrites some).
-
-    They are Host, Content-Length, Transfer-Encoding, Connection and Upgrade.
+    """Collect the values of Host, Content-Length and Transfer-Encoding as they came (h11 rewrites some).
 
     Args:
         raw: a head whose every line is known to be well formed.

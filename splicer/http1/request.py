@@ -64,7 +64,7 @@ def parse_request(raw: bytes | bytearray, *, limit: int) -> tuple[RequestHead, h
     message, method, target, minor = accepted.groups()
 
     fields = framing_fields(message)
-    check_lists(fields, HeadTooLarge)
+    check_lists(message, HeadTooLarge)
     length, chunked = body_framing(fields, minor, BadRequest)
     host = _host(fields, minor)
     if method in _REFUSED:

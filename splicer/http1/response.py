@@ -175,7 +175,7 @@ class ResponseParser:
             raise BadAnswer(_diagnose(raw))
         minor, status, reason = accepted.groups()
         fields = framing_fields(raw)
-        check_lists(fields, BadAnswer)
+        check_lists(raw, BadAnswer)
         if status == b"101" and (self._protocol is None or minor == b"0"):
             raise BadAnswer("a 101 that nobody asked for")
 
