@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
+import fcntl
 import socket
 import struct
+import termios
 from typing import Protocol
 
 import trio
 
-_ESTABLISHED = 1  # TCP_ESTABLISHED in <netinet/tcp.h>
+_ESTABLISHED, _CLOSED = 1, 7  # TCP_ESTABLISHED and TCP_CLOSE in <netinet/tcp.h>
 _LINGER_0 = struct.pack("ii", 1, 0)
 
 
@@ -43,6 +46,10 @@ class ByteStream(Protocol):
 
     def is_gone(self) -> bool:
         """Whether the peer has closed or reset the connection, be there bytes left to read or not."""
+        ...
+
+    def is_flushed(self) -> bool:
+        """Whether a reset would discard nothing: the peer's kernel has all that was sent, or the peer is gone."""
         ...
 
     def close(self) -> None:
@@ -109,7 +116,16 @@ class TcpStream:
 
     def is_gone(self) -> bool:
         """See `ByteStream`; the state is the first byte of struct tcp_info (tcp(7))."""
-        return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED
+        return self._state() != _ESTABLISHED
+
+    def _state(self) -> int:
+        return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+    def is_flushed(self) -> bool:
+        """See `ByteStream`; SIOCOUTQ of tcp(7), whose queue stays as it was when a reset comes."""
+        answer = array.array("i", [0])
+        fcntl.ioctl(self.sock, termios.TIOCOUTQ, answer)
+        return not answer[0] or self._state() == _CLOSED
 
     # Somebody else may hold a duplicate of the descriptor, and then close(2) alone sends no FIN.
     def close(self) -> None:

@@ -15,6 +15,7 @@ READ_BYTES = 32 * 1024  # what one read takes at most
 # none left that hold more than 8 KiB (pipe(7), pipe-user-pages-soft).
 HEAD_READ_BYTES = 4096
 _LINGER_SECONDS = 5.0
+_LOOK = 0.02  # seconds
 
 
 class ClientLeg:
@@ -107,6 +108,13 @@ class ClientLeg:
                 while await self.stream.receive_some(READ_BYTES):
                     await trio.lowlevel.checkpoint()
         self.stream.close()
+
+    async def cut(self) -> None:
+        """Reset, but behind what was sent: a reset discards what the client's kernel has not acknowledged."""
+        with trio.move_on_after(_LINGER_SECONDS):
+            while not self.stream.is_flushed():  # noqa: ASYNC110 - Linux has no event for it
+                await trio.sleep(_LOOK)
+        self.stream.reset()
 
     def _take(self, end: int) -> bytes:
         raw = bytes(self.buffer[:end])

@@ -156,7 +156,8 @@ class Connection:
 
     def _shut_down(self, record: Record) -> None:
         if self._place is Place.WRITING or self._client.buffer:
-            self._cut()
+            if self._needs_cut():
+                self._client.stream.reset()
             record.closer, record.close_reason, record.ended = Side.PROXY, "shutdown", trio.current_time()
             self._house.observer.exchange_ended(record)
 
@@ -244,7 +245,10 @@ class Connection:
             record.status = record.status or error.status
             return Then.CLOSE
         if self._exchange is not None and self._exchange.answered:
-            return Then.CLOSE if self._cut() else Then.LINGER
+            if not self._needs_cut():
+                return Then.LINGER
+            await self._client.cut()
+            return Then.CLOSE
         record.status = error.status
         more = self._may_go_on()
         try:
@@ -255,13 +259,10 @@ class Connection:
         return Then.REQUEST if more else Then.LINGER
 
     # Without a length only a reset tells an HTTP/1.0 client that this was not all; any other one would lose by it what
-    # has arrived, and can tell.
-    def _cut(self) -> bool:
+    # is on its way, and can tell.
+    def _needs_cut(self) -> bool:
         exchange = self._exchange
-        if exchange is None or not exchange.answered or exchange.writer.tells_length:
-            return False
-        self._client.stream.reset()
-        return True
+        return exchange is not None and exchange.answered and not exchange.writer.tells_length
 
     async def _linger(self) -> None:
         client, head = self._client, self._head

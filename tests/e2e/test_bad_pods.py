@@ -88,6 +88,28 @@ async def test_an_incomplete_answer_never_looks_complete(edge: Edge, nursery: tr
     assert line["reason"] in ("pod_closed", "bad_answer")
 
 
+# A close with something unread is a reset, which discards what the client has not acknowledged (RFC 9112 §9.6).
+async def test_what_had_come_of_an_answer_arrives_whatever_the_client_has_sent(
+    edge: Edge, nursery: trio.Nursery
+) -> None:
+    place, body = edge.site.take(), bytes(15_000)
+
+    async def break_off(wire: Wire) -> None:
+        await wire.head()
+        await wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + body)
+        await trio.sleep(0.2)
+        wire.reset()
+
+    await raw_pod(nursery, place.address, place.port, break_off)
+    async with dial(edge.address, window=4096) as wire:
+        await wire.send(request("GET", f"/http/{place.name}/"))
+        await wire.head()
+        await wire.send(request("GET", "/health"))
+        line = await edge.line("exchange", path=f"/http/{place.name}/")
+        assert (line["reason"], line["bytes_to_client"]) == ("pod_reset", len(body))
+        assert await wire.rest() == body
+
+
 @pytest.mark.parametrize("what", ["reset", "closed"])
 async def test_an_http_1_0_client_can_tell_that_the_answer_broke_off(
     edge: Edge, nursery: trio.Nursery, what: str

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import trio
@@ -203,3 +203,38 @@ async def _read_exactly(stream: TcpStream, count: int) -> bytes:
     while len(data) < count:
         data += await stream.receive_some(65_536)
     return bytes(data)
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    with trio.fail_after(20):
+        while not true():  # noqa: ASYNC110 - it is the kernel that makes it true
+            await trio.sleep(0.005)
+
+
+async def test_it_is_flushed_when_the_peers_kernel_has_all(pair: Streams) -> None:
+    one, other = pair
+    assert one.is_flushed()
+    await one.send_all(b"some bytes")
+    await _until(one.is_flushed)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one.send_all, bytes(BIG))
+        await trio.sleep(0.1)
+        assert not one.is_flushed()
+        await _read_some(other, len(b"some bytes") + BIG)
+    await _until(one.is_flushed)
+
+
+async def _read_some(stream: TcpStream, count: int) -> None:
+    while count:
+        count -= len(await stream.receive_some(count))
+        await trio.lowlevel.checkpoint()
+
+
+# Nobody waits for a peer that is gone: the queue of a connection that was reset stays as it was.
+async def test_it_is_flushed_when_the_peer_is_gone(pair: Streams) -> None:
+    one, other = pair
+    with trio.move_on_after(0.1):
+        await one.send_all(bytes(BIG))
+    assert not one.is_flushed()
+    other.reset()
+    await _until(one.is_flushed)

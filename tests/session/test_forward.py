@@ -611,6 +611,30 @@ async def test_an_http_10_client_is_reset_only_where_nothing_else_says_that_it_i
     assert edge.record.close_reason == "pod_reset"
 
 
+async def _breaking_off_without_a_length(pod: Peer) -> None:
+    await read_request(pod)
+    await pod.send(b"HTTP/1.1 200 OK\r\n\r\n01234")
+    await trio.sleep(1)
+    pod.end.reset()
+
+
+async def test_an_http_10_client_gets_what_had_come_before_the_reset(edge: Edge) -> None:
+    edge.pods[APP] = _breaking_off_without_a_length
+    client = await edge.ask(b"GET / HTTP/1.0\r\n\r\n")
+    await trio.sleep(3)
+    assert await client.until(b"\r\n\r\n01234")
+    assert await client.was_reset()
+    assert edge.record.close_reason == "pod_reset"
+
+
+async def test_an_http_10_client_that_takes_nothing_is_reset_all_the_same(edge: Edge) -> None:
+    edge.pods[APP] = _breaking_off_without_a_length
+    client = await edge.ask(b"GET / HTTP/1.0\r\n\r\n")
+    await edge.idle()
+    assert await client.was_reset()
+    assert edge.record.close_reason == "pod_reset"
+
+
 async def test_what_came_before_a_cut_arrives_although_the_client_is_still_sending(edge: Edge) -> None:
     async def breaking_off(pod: Peer) -> None:
         await read_head(pod)

@@ -120,6 +120,9 @@ class End:
         incoming = self._incoming
         return bool(self.ended) or incoming.reset or (incoming.eof and not incoming.data)
 
+    def is_flushed(self) -> bool:
+        return not self._outgoing.data or self._outgoing.deaf or self._incoming.reset
+
     def close(self) -> None:
         if self.ended is None:
             if self._incoming.data:
