@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from ipaddress import ip_address
 
 import trio
@@ -63,32 +64,29 @@ class DrainOrders:
                 self._failed(error)
 
     async def _look_up(self) -> None:
+        found: dict[str, set[str]] = {pod: set() for pod in self._now.pods}
         async with trio.open_nursery() as nursery:
-            for pod in self._now.pods:
-                nursery.start_soon(self._find, pod)
+            for pod, addresses in found.items():
+                self._find(pod, addresses, nursery)
+        self._addresses |= {pod: frozenset(addresses) for pod, addresses in found.items() if addresses}
         ports = {upstream.port for upstream in self._upstreams().values()}
         known = [address for pod in self._now.pods for address in self._addresses.get(pod, ())]
         self._set(evolve(self._now, endpoints=frozenset((address, port) for address in known for port in ports)))
 
-    async def _find(self, pod: str) -> None:
-        found: set[str] = set()
+    # All names at once: with name servers that are down, whoever waits for this waits once.
+    def _find(self, pod: str, addresses: set[str], nursery: trio.Nursery) -> None:
         try:
-            found.add(str(ip_address(pod)))
+            addresses.add(str(ip_address(pod)))
         except ValueError:
             for upstream in self._upstreams().values():
                 if len(upstream.host.captures) == 1:
-                    found |= await self._resolved(upstream, pod)
-        if found:
-            self._addresses[pod] = frozenset(found)
+                    nursery.start_soon(self._resolve, upstream, pod, addresses)
 
-    async def _resolved(self, upstream: Upstream, pod: str) -> frozenset[str]:
+    async def _resolve(self, upstream: Upstream, pod: str, addresses: set[str]) -> None:
         [capture] = upstream.host.captures
-        try:
-            with trio.fail_after(_PATIENCE):
-                answer = await self._resolver().resolve(render_host(upstream.host, {capture: pod}))
-        except (SplicerError, trio.TooSlowError):
-            return frozenset()
-        return frozenset(answer.addresses)
+        with suppress(SplicerError), trio.move_on_after(_PATIENCE):
+            answer = await self._resolver().resolve(render_host(upstream.host, {capture: pod}))
+            addresses.update(answer.addresses)
 
     def _set(self, drains: Drains) -> None:
         if drains != self._now:

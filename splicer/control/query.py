@@ -15,6 +15,8 @@ import trio
 from splicer.control import wire
 from splicer.control.wire import Words
 
+_PATIENCE = 5.0  # seconds for a packet to be taken: nobody waits as long for an answer
+
 Batches = Iterator[list[Words]]
 Answer = Callable[[Words], Batches]
 
@@ -22,7 +24,7 @@ Answer = Callable[[Words], Batches]
 async def answer_queries(
     sock: socket.socket, answers: Mapping[str, Answer], failed: Callable[[Exception], None]
 ) -> None:
-    """Answer until the other side is gone; the channel is closed then.
+    """Answer until the other side is gone, or reads nothing for seconds; the channel is closed then.
 
     Args:
         sock: one end of a private channel, non-blocking.
@@ -76,11 +78,14 @@ async def _say_rows(sock: socket.socket, number: Any, rows: list[Words], failed:
             await _say_rows(sock, number, part, failed)
 
 
+# Who stands still gets another channel when it goes on (`absent`); an answer that waits keeps all that it tells of.
 async def _say(sock: socket.socket, words: Words) -> None:
-    while True:
-        try:
-            wire.say(sock, words)
-        except BlockingIOError:
-            await trio.lowlevel.wait_writable(sock)
-            continue
-        return
+    with trio.move_on_after(_PATIENCE):
+        while True:
+            try:
+                wire.say(sock, words)
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(sock)
+            else:
+                return
+    raise TimeoutError("who has asked reads nothing")

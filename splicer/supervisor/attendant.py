@@ -104,6 +104,7 @@ class Attendant(Owner):
         match words.get("is"), process.state:
             case "ready", State.STARTING:
                 process.state = State.PLACED
+                process.owe("serving")
                 fds = (*self.listeners.fds, *self.metrics.fds)
                 process.say("serve", fds, admin_listeners=len(self.listeners.fds), **self._facts())
             case "serving", State.PLACED:

@@ -115,7 +115,7 @@ class Crew(Owner):
         for worker in self.all.values():
             if worker.state is not State.STARTING and (worker.state is not State.IMPORTED or worker.owed):
                 if answer is not None and worker.state is not State.GONE:
-                    worker.owed.add(answer)
+                    worker.owe(answer)
                 worker.say(word, fds, **more)
 
     def owes(self, answer: str) -> bool:
@@ -185,7 +185,7 @@ class Crew(Owner):
     def _prepare(self, worker: Process) -> None:
         config = self._config()
         if config is not None:
-            worker.owed.add("prepared")
+            worker.owe("prepared")
             worker.say("prepare", (config,), **self._orders()[0])
             os.close(config)
 
@@ -193,6 +193,7 @@ class Crew(Owner):
         fields, fds = self._orders()
         worker.slot, worker.state = slot, State.PLACED
         self.serving[slot] = worker
+        worker.owe("serving")
         worker.say("serve", fds, slot=slot, slots=self.slots, **fields)
         self._placed(worker)
 

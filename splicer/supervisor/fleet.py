@@ -18,6 +18,7 @@ from splicer.vault.protocol import channel
 
 _STUCK = 10  # seconds without a turn of its event loop after which a process is killed
 _START = 60  # seconds that a process may take to begin
+_ANSWER = 60.0  # seconds for an answer that others wait for: a process that lives and says nothing is a broken one
 _FIRST_PAUSE = 0.1  # seconds before another process is started after one that never served
 
 
@@ -93,7 +94,7 @@ class Fleet:
         with suppress(KeyError):
             self._selector.unregister(process.sock)
         process.sock.close()
-        why = "stuck" if process.missed > _STUCK else reason(status)
+        why = process.fault or reason(status)
         failed = process.state not in (State.LEAVING, State.GONE) or status != 0
         try:
             self._owners.pop(pid).bury(process, why, failed=failed)
@@ -101,12 +102,17 @@ class Fleet:
             self.board.clear(process.row)
 
     def tick(self) -> None:
-        """Once a second: kill those whose loop is stuck."""
+        """Once a second: kill those whose loop is stuck, and those that owe an answer for too long."""
+        now = time.monotonic()
         for process in self.all.values():
             beat = self.board.row(process.row)[Column.BEAT]
             process.missed = 0 if beat != process.beat else process.missed + 1
             process.beat = beat
             if process.missed > (_START if process.state is State.STARTING else _STUCK):
+                process.fault = "stuck"
+            elif any(now > since + _ANSWER for since in process.owed.values()):
+                process.fault = f"no answer: {', '.join(process.owed)}"
+            if process.fault is not None:
                 process.kill()
 
     def _hear(self, owner: Owner, process: Process, _: int) -> None:
@@ -129,7 +135,7 @@ class Fleet:
                 os.close(fd)
             word = str(words.get("is"))
             process.version = words["version"]
-            process.owed.discard(word)
+            process.owed.pop(word, None)
             owner.heed(process, words)
 
 

@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -15,6 +16,9 @@ from typing import Any
 
 from splicer.control.wire import text_file
 from splicer.supervisor.launch import command
+
+_PATIENCE = 120.0  # seconds for an answer: what goes through an upgrade starts a worker, on a machine that is busy
+_END = 0.2  # seconds until a killed child is dead; one that is not then is reaped with all others, when it is
 
 Facts = dict[str, Any]
 
@@ -30,6 +34,8 @@ class Inspection:
         self._selector = selector
         self._child: subprocess.Popen[bytes] | None = None
         self._answer = b""
+        self._late = 0.0  # when there must be one, on the monotonic clock
+        self._give_up: Callable[[], None] = self.close
 
     @property
     def underway(self) -> bool:
@@ -65,13 +71,23 @@ class Inspection:
             for fd in fds:
                 os.close(fd)
         assert child.stdout is not None  # noqa: S101 - it was asked for
-        self._answer = b""
+        self._answer, self._late = b"", time.monotonic() + _PATIENCE
+        self._give_up = partial(self._fail, path, then)
         self._selector.register(child.stdout, selectors.EVENT_READ, partial(self._read, child, path, then))
 
     def close(self) -> None:
         """Forget a question that is still open."""
         if self._child is not None:
             self._end(self._child)
+
+    def expire(self) -> None:
+        """Give up a question that is open for too long; call it again and again."""
+        if self._child is not None and time.monotonic() > self._late:
+            self._end(self._child)
+            self._give_up()
+
+    def _fail(self, path: Path, then: Callable[[Facts], None]) -> None:
+        then({"faults": [f"{path}: the process that reads it has not answered in {_PATIENCE:g} s"]})
 
     def _read(self, child: subprocess.Popen[bytes], path: Path, then: Callable[[Facts], None], _: int) -> None:
         assert child.stdout is not None  # noqa: S101
@@ -92,5 +108,6 @@ class Inspection:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)  # with all that it has started, before it notices that nobody reads
         child.stdout.close()
-        child.wait()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_END)
         self._child = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
@@ -35,7 +36,7 @@ class Process:
         slot: that it serves; 0: none.
     """
 
-    __slots__ = ("beat", "missed", "owed", "pid", "row", "slot", "sock", "state", "version")
+    __slots__ = ("beat", "fault", "missed", "owed", "pid", "row", "slot", "sock", "state", "version")
 
     def __init__(self, pid: int, row: int, sock: socket.socket, state: State = State.STARTING, slot: int = 0) -> None:
         self.pid = pid
@@ -46,7 +47,8 @@ class Process:
         self.version = wire.VERSION  # that it speaks
         self.beat = -1
         self.missed = 0  # seconds in which its loop did not turn
-        self.owed: set[str] = set()  # answers that are still to come
+        self.owed: dict[str, float] = {}  # answers that are still to come, and since when, on the monotonic clock
+        self.fault: str | None = None  # why it was killed by the supervisor
 
     @classmethod
     def restore(cls, pid: int, row: int, fd: int, state: State, slot: int, version: int) -> Process:
@@ -63,6 +65,10 @@ class Process:
             return  # it is dead already
         except OSError:
             self.kill()
+
+    def owe(self, answer: str) -> None:
+        """It is to say this word; one that never does is killed."""
+        self.owed.setdefault(answer, time.monotonic())
 
     def kill(self) -> None:
         """SIGKILL."""

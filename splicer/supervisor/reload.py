@@ -27,6 +27,10 @@ class Reload:
         """Whether one is not over yet."""
         return self._inspection.underway or self._desk.crew.owes("reloaded")
 
+    def expire(self) -> None:
+        """Give up what takes too long; call it again and again."""
+        self._inspection.expire()
+
     def close(self) -> None:
         """Forget a reload that is under way."""
         self._inspection.close()

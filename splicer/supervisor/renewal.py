@@ -42,6 +42,10 @@ class Renewal:
         """Whether anything is still the old one."""
         return self._rehearsal.underway or bool(self._word)
 
+    def expire(self) -> None:
+        """Give up a rehearsal that takes too long; call it again and again."""
+        self._rehearsal.expire()
+
     def close(self) -> None:
         """Forget what is under way."""
         self._rehearsal.close()

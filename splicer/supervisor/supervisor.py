@@ -81,8 +81,8 @@ class Supervisor:
         desk = self._desk
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + _TICK
-            self._guarded(desk.fleet.tick)
-            self._guarded(self._watch)
+            for call in (desk.fleet.tick, self._watch, self._reload.expire, self._renewal.expire):
+                self._guarded(call)
         if time.monotonic() >= self._untidy:
             self._untidy = time.monotonic() + (self._guarded(desk.vault.tidy) or TICK)
         for call in (desk.crew.fill, desk.attendant.fill, self._renewal.go_on, self._look):

@@ -19,7 +19,7 @@ from splicer.vault.holder import TICK, Holder
 from splicer.vault.protocol import VERSION, Kind, Message, ProtocolError, channel, keys, pack, receive, send
 
 _BETWEEN = 0.1  # seconds between two questions for the count
-_ANSWER = 2.0  # seconds that a vault has for an answer when all begins
+_ANSWER = 2.0  # seconds that a vault has for an answer
 # A dead worker's channel holds 278 messages at most (net.core.wmem_default), and a holder reads 64 of them before it
 # turns to another channel: after so many rounds it has read them all. One answer more may have been under way.
 _ROUNDS = 6
@@ -168,7 +168,11 @@ class RemoteVault:
     @property
     def lack(self) -> str | None:
         """See `Vault`."""
-        return f"the vault at {self.path} is away" if self._sock is None else None
+        if self._sock is None:
+            return f"the vault at {self.path} is away"
+        if self._asked and time.monotonic() - self._asked_at > _ANSWER:
+            return f"the vault at {self.path} does not answer"
+        return None
 
     @property
     def tunnels(self) -> int:
@@ -209,8 +213,9 @@ class RemoteVault:
         if self._sock is None:
             return
         self._send(pack(Kind.ASK))
+        late = time.monotonic() + _ANSWER
         with suppress(OSError, ProtocolError, ValueError):
-            while self._sock is not None and self._is_readable(self._sock):
+            while self._sock is not None and self._is_readable(self._sock, late):
                 message = receive(self._sock)
                 if message is None:
                     return
@@ -220,10 +225,10 @@ class RemoteVault:
                     return
                 self._heed(message)
 
-    def _is_readable(self, sock: socket.socket) -> bool:
+    def _is_readable(self, sock: socket.socket, late: float) -> bool:
         poll = select.poll()
         poll.register(sock, select.POLLIN)
-        return bool(poll.poll(_ANSWER * 1000))
+        return bool(poll.poll(max(0.0, late - time.monotonic()) * 1000))
 
     def keep(self, listeners: Listeners) -> None:
         """See `Vault`."""

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 from attrs import evolve
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.config.load import load
 from splicer.config.schema import Config
@@ -234,6 +234,24 @@ async def test_the_other_side_may_die_in_the_middle_of_an_answer(read: int) -> N
         asker.sock.close()
         await answering.over()
     assert over
+
+
+async def test_it_ends_when_the_other_side_reads_nothing_for_seconds(autojump_clock: MockClock) -> None:
+    over = []
+
+    def rows(_: Words) -> Batches:
+        try:
+            yield from _numbers(_MANY, 1000)({})
+        finally:
+            over.append(True)
+
+    async with asking({"tunnels": rows}) as (asker, answering):
+        asker.ask("tunnels")
+        await trio.sleep(4)
+        assert not over
+        await answering.over()
+        assert over
+        assert await asker.packet() is not None  # what was said before is there
 
 
 async def test_the_other_side_may_be_gone_before_it_is_heard() -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -131,3 +132,45 @@ def test_the_child_is_not_of_the_terminals_process_group(loop: Loop, path: Path,
     assert child is not None
     assert os.getpgid(child.pid) == child.pid
     loop.answer()
+
+
+# ---- a child that does not end ----
+
+
+@pytest.fixture
+def hung(tmp_path: Path) -> Path:
+    """A file that nobody ever writes: to open it takes for ever (fifo(7))."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return path
+
+
+def test_a_child_that_does_not_answer_is_not_waited_for_for_ever(
+    loop: Loop, hung: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop.ask(INSPECT, hung)
+    loop.inspection.expire()
+    assert loop.inspection.underway
+    monkeypatch.setattr("splicer.supervisor.inspection._PATIENCE", -1.0)
+    loop.ask(INSPECT, hung)
+    loop.inspection.expire()
+    assert not loop.inspection.underway
+    assert loop.answers == [{"faults": [f"{hung}: the process that reads it has not answered in -1 s"]}]
+    loop.inspection.expire()
+    assert len(loop.answers) == 1
+
+
+# One that waits for a dead disk dies when the disk answers, and no sooner: the supervisor has calls to keep meanwhile.
+def test_a_child_that_cannot_be_killed_now_is_left_to_who_reaps_all(
+    loop: Loop, hung: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("splicer.supervisor.inspection.signal", SimpleNamespace(SIGKILL=0))
+    loop.ask(INSPECT, hung)
+    child = loop.inspection._child
+    assert child is not None
+    began = time.monotonic()
+    loop.inspection.close()
+    assert time.monotonic() - began < _PATIENCE
+    assert child.poll() is None
+    child.kill()
+    child.wait()

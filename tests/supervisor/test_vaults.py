@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import selectors
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from splicer.supervisor import vaults
+from splicer.supervisor.listeners import Listeners
 from splicer.supervisor.vaults import OwnVault, RemoteVault
 from splicer.vault.protocol import Kind, channel, pack
+from splicer.vault.protocol import send as protocol_send
 from tests.supervisor.office import Said
 from tests.vault.rig import Rig, Talker, Tunnel
 
@@ -99,6 +102,38 @@ def test_a_tunnel_that_it_has_yet_to_hear_of_is_found(distant: Distant) -> None:
     distant.rig.holder.tunnels.clear()
     assert distant.rounds(1) == [False]
     assert distant.rounds(1) == [True]
+
+
+def test_nothing_can_be_left_to_one_that_does_not_answer(distant: Distant, monkeypatch: pytest.MonkeyPatch) -> None:
+    distant.rounds(2)
+    assert distant.vault.lack is None
+    distant.rounds(2, heard=False)
+    assert distant.vault.lack is None
+    monkeypatch.setattr(vaults, "_ANSWER", -1.0)
+    assert distant.vault.lack is not None
+    assert "does not answer" in distant.vault.lack
+    monkeypatch.setattr(vaults, "_ANSWER", 2.0)
+    distant.rounds(2)
+    assert distant.vault.lack is None
+
+
+# One that says something again and again, but never what it was asked, must not hold up the start.
+def test_its_listeners_are_waited_for_only_so_long(distant: Distant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vaults, "_ANSWER", 0.2)
+    far = distant.rig.holder.channels[-1].sock
+    talks = threading.Event()
+
+    def talk() -> None:
+        while not talks.wait(0.05):
+            protocol_send(far, pack(Kind.COUNT))
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        distant.vault.recover(Listeners())
+    finally:
+        talks.set()
+        thread.join()
 
 
 def test_it_tells_which_slots_tunnels_wait_for(distant: Distant) -> None:
