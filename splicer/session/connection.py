@@ -204,9 +204,8 @@ class Connection:
 
     def _take_place(self) -> None:
         if not self._house.may_use_pod():
-            error = TooManyConnections("no idle connection could make room")
-            self._house.observer.connection_refused(self._client.peer, error)
-            raise error
+            self._house.observer.connection_refused(self._client.peer, TooManyConnections())
+            raise TooManyConnections("no idle connection could make room")
         self._over = False
 
     async def _respond(self, match: Match, head: RequestHead, record: Record) -> Then:

@@ -30,13 +30,14 @@ from tests.session.edge import (
 from tests.session.message import GET, OK, POST, PUT, SWITCHING, UPGRADE, answer, read_head, read_request
 from tests.session.wire import Peer
 
-DEADLINES = {"head": 2, "connect": 2, "handshake": 3, "attempts": 4, "response": 5, "keepalive": 2}
+DEADLINES = {"head": 2, "connect": 2, "handshake": 3, "attempts": 4, "body_idle": 4, "response": 5, "keepalive": 2}
 CHUNKED = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 REQUESTS = {
     "get": GET,
     "post": POST,
     "put": PUT,
     "half a body": POST[:-2],
+    "withheld body": POST[:-4].replace(b"Host", b"Expect: 100-continue\r\nHost"),
     "half a chunk": CHUNKED + b"3\r\na",
     "bad chunk": CHUNKED + b"zz\r\n",
     "too long": CHUNKED + b"fff\r\n" + bytes(0xFFF) + b"\r\n",
@@ -230,6 +231,24 @@ async def test_no_refusal_leaves_garbage(edge: Edge, left: Callable[[], Awaitabl
         if garbage := await left():
             found["respond", BadCapture.reason, raw] = garbage
     assert found == {}
+
+
+async def test_no_refusal_over_the_limit_leaves_garbage(edge: Edge, left: Callable[[], Awaitable[int]]) -> None:
+    edge.use(route(deadlines=DEADLINES, upgrade=("websocket",)))
+    edge.house.may_use_pod = lambda: False
+    for raw in (GET, POST, UPGRADE):
+        peer = edge.connect(over=True)
+        await peer.send(raw)
+        await waits(peer, edge)
+        edge.told.refused.clear()
+        assert await left() == 0
+
+
+async def test_no_circle_leaves_garbage(edge: Edge, left: Callable[[], Awaitable[int]]) -> None:
+    edge.use(route(deadlines=DEADLINES))
+    peer = await edge.ask(GET.replace(b"Host", b"Via: 1.1 splicer" + b", 1.1 splicer" * 4 + b"\r\nHost"))
+    await waits(peer, edge)
+    assert await left() == 0
 
 
 async def test_a_bug_leaves_no_garbage(edge: Edge, left: Callable[[], Awaitable[int]]) -> None:
