@@ -71,7 +71,7 @@ class Admission:
             idle, over = self.house.idle, self.over()
             if over > 0 and len(idle):
                 share = math.ceil(over * len(idle) / (len(idle) + self._idle_elsewhere))
-                for _ in range(share):
+                for _ in range(min(share, _ABOVE)):  # a limit that was lowered is reached in time
                     idle.make_room()
             now = trio.current_time()
             if idle.ended > told and now >= quiet:

@@ -83,8 +83,8 @@ async def run_tunnel(house: House, client: ClientLeg, tunnel: OpenTunnel) -> Non
         record.status = _SWITCHING
         house.observer.tunnel_opened(record)
 
-    async def relay(tally: list[int]) -> TunnelEnd:
-        return await house.splice(
+    def relay(tally: list[int]) -> Awaitable[TunnelEnd]:
+        return house.splice(
             *sockets,
             limits,
             to_client=head + tunnel.to_client,

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import trio
 from attrs import define
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
@@ -157,6 +157,7 @@ async def test_idle_connections_make_room_for_those_of_other_workers(
 def test_together_they_make_as_much_room_as_is_needed_and_little_more(idle: list[int], busy: int) -> None:
     board = Board()
     over = sum(idle) + busy - LIMIT
+    assume(over <= module._ABOVE)
 
     async def main() -> list[Worker]:
         workers = [worker(board, number, waiting=count) for number, count in enumerate(idle, 1)]
@@ -172,6 +173,17 @@ def test_together_they_make_as_much_room_as_is_needed_and_little_more(idle: list
     wanted = min(sum(idle), max(0, over))
     assert wanted <= sum(idle) - left <= wanted + len(idle)
     os.close(board.fd)
+
+
+async def test_a_limit_that_was_lowered_is_reached_in_steps(
+    board: Board, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    one = worker(board, waiting=3 * LIMIT)
+    nursery.start_soon(one.admission.run)
+    await trio.sleep(module._EVERY * 1.5)
+    assert one.counts.waiting == 3 * LIMIT - module._ABOVE
+    await trio.sleep(10)
+    assert one.counts.waiting == LIMIT
 
 
 async def test_what_made_room_is_told_of_now_and_then(
