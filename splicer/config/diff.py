@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from enum import Enum
-from typing import Any
+from collections.abc import Container, Iterator, Mapping
 
 import attrs
-from attrs import AttrsInstance
 
+from splicer.config import routes, upstreams
+from splicer.config.keys import Key
 from splicer.config.plain import show
 from splicer.config.schema import Config
+from splicer.config.sections import SECTIONS
 from splicer.config.structure import toml_key
 from splicer.config.values import format_duration
-from splicer.model import Deadlines, Respond, Route, Upstream
+from splicer.model import Deadlines, Route
 
-_SECTIONS = ("server", "deadlines", "limits", "log", "resolver")
-_FIXED = ("listen", "workers", "admin", "metrics")
-_UNSET = {
-    **dict.fromkeys(("admin", "metrics"), "off"),
-    **dict.fromkeys(("hosts", "methods", "clients", "allow"), "any"),
-    "body_bytes": "unlimited",
-}
+_TOLD_APART = ("path", "prefix", "regex", "deadlines")  # keys of a route
 
 
 def diff(old: Config, new: Config) -> tuple[str, ...]:
@@ -31,25 +25,25 @@ def diff(old: Config, new: Config) -> tuple[str, ...]:
 
 def needs_restart(old: Config, new: Config) -> tuple[str, ...]:
     """The changed keys that stay as they are until a restart: they belong to the processes, not to requests."""
-    changed = [f"server.{key}" for key in _FIXED if getattr(old.server, key) != getattr(new.server, key)]
-    return (*changed, *(("log.format",) if old.log.format != new.log.format else ()))
+    return tuple(
+        f"{section}.{name}"
+        for section, reader in SECTIONS.items()
+        for name, key in reader.keys.items()
+        if key.fixed and getattr(getattr(old, section), name) != getattr(getattr(new, section), name)
+    )
 
 
 def _sections(old: Config, new: Config) -> Iterator[str]:
-    for section in _SECTIONS:
-        yield from _fields(f"{section}.", getattr(old, section), getattr(new, section))
+    for section, reader in SECTIONS.items():
+        yield from _fields(f"{section}.", reader.keys, getattr(old, section), getattr(new, section))
 
 
 def _upstreams(old: Config, new: Config) -> Iterator[str]:
     yield from _membership("upstreams", old.upstreams, new.upstreams)
     for name, before in old.upstreams.items():
-        after = new.upstreams.get(name)
-        if after is None:
-            continue
-        place = f"upstreams.{toml_key(name)}."
-        if before.text != after.text:
-            yield f"{place}address {before.text} → {after.text}"
-        yield from _fields(place, before, after, but=("host", "port"))
+        if (after := new.upstreams.get(name)) is not None:
+            specs = upstreams.spec_of(before), upstreams.spec_of(after)
+            yield from _fields(f"upstreams.{toml_key(name)}.", upstreams.UPSTREAM.keys, *specs)
 
 
 def _routes(old: Config, new: Config) -> Iterator[str]:
@@ -59,10 +53,12 @@ def _routes(old: Config, new: Config) -> Iterator[str]:
     if [name for name in befores if name in afters] != [name for name in afters if name in befores]:
         yield "routes: order changed"
     for name, before in befores.items():
-        after = afters.get(name)
-        if after is not None:
+        if (after := afters.get(name)) is not None:
             place = f"routes {show(name)}: "
-            yield from _fields(place, before, after, but=("index", "deadlines"))
+            if before.pattern != after.pattern:
+                yield f"{place}pattern {before.pattern.text} → {after.pattern.text}"
+            specs = routes.spec_of(before), routes.spec_of(after)
+            yield from _fields(place, routes.ROUTE.keys, *specs, but=_TOLD_APART)
             yield from _own_deadlines(place, (before, old.deadlines), (after, new.deadlines))
 
 
@@ -80,43 +76,10 @@ def _membership(kind: str, old: Mapping[str, object], new: Mapping[str, object])
     yield from (f"{kind}: removed {show(name)}" for name in old if name not in new)
 
 
-def _fields(place: str, old: AttrsInstance, new: AttrsInstance, but: tuple[str, ...] = ()) -> Iterator[str]:
-    """The fields in which two instances of one attrs class differ."""
-    for key in attrs.fields_dict(type(old)):
-        before, after = getattr(old, key), getattr(new, key)
-        if key in but or _own(before) == _own(after):
-            continue
-        unset = _UNSET.get(key, "none")
-        was, now = _words(before, unset), _words(after, unset)
-        yield f"{place}{key} changed" if was == now else f"{place}{key} {was} → {now}"
-
-
-def _own(value: object) -> object:
-    """What belongs to the field itself: an upstream's changes are told once, not with each route that uses it."""
-    return value.name if isinstance(value, Upstream) else value
-
-
-def _words(value: Any, unset: str) -> str:
-    """A value as a person writes it in the file."""
-    match value:
-        case None | ():
-            return unset
-        case bool():
-            return str(value).lower()
-        case float():
-            return format_duration(value)
-        case Enum():
-            return str(value.value)
-        case Upstream(name=name):
-            return name
-        case Respond():
-            return f"{value.status} {show(value.body.decode())}"
-        case (str() as host, int() as port):
-            return f"{host}:{port}"
-        case tuple() | frozenset():
-            items = sorted(value) if isinstance(value, frozenset) else value
-            return ", ".join(_words(item, unset) for item in items) or unset
-        case Mapping():
-            return ", ".join(f"{name} = {_words(item, unset)}" for name, item in value.items()) or "none"
-        case _:
-            return str(getattr(value, "text", value))
+def _fields(place: str, keys: Mapping[str, Key], old: object, new: object, but: Container[str] = ()) -> Iterator[str]:
+    """The keys in which two tables differ."""
+    for name, key in keys.items():
+        before, after = getattr(old, name), getattr(new, name)
+        if before != after and name not in but:
+            was, now = key.brief(before), key.brief(after)
+            yield f"{place}{name} changed" if was == now else f"{place}{name} {was} → {now}"

@@ -7,25 +7,25 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from attrs import Factory, define
+from attrs import AttrsInstance, Factory, define
 
 from splicer.config.environment import Unresolved, expand_all
 from splicer.config.fixedhosts import Hosts
 from splicer.config.plain import printable, show, suggest
-from splicer.config.routekeys import DEADLINES
 from splicer.config.routes import read_route
 from splicer.config.schema import Config
-from splicer.config.sections import LIMITS, LOG, RESOLVER, SERVER, clashes
+from splicer.config.sections import SECTIONS, clashes
 from splicer.config.structure import Fault, Reader, toml_key
 from splicer.config.upstreams import read_upstream
 from splicer.errors import ConfigError
 from splicer.model import Deadlines, Route, Upstream
 
-T = TypeVar("T")
+T = TypeVar("T", bound=AttrsInstance)
 
 BYTE_ORDER_MARK = "\ufeff"
 
-_SECTIONS = ("server", "deadlines", "limits", "log", "resolver", "upstreams", "routes")
+_RULES = {"server": clashes}
+_KNOWN = (*SECTIONS, "upstreams", "routes")
 _POSITION = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
@@ -46,17 +46,13 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
         raise ConfigError((printable(f"{name}: {error}"),)) from None
     loading = _Loading(document)
     loading.check_sections()
-    server = loading.section("server", SERVER, clashes)
-    deadlines = loading.section("deadlines", DEADLINES)
-    limits = loading.section("limits", LIMITS)
-    log = loading.section("log", LOG)
-    resolver = loading.section("resolver", RESOLVER)
-    upstreams = loading.upstreams(resolver.hosts)
-    routes = loading.routes(upstreams, deadlines)
+    sections = {key: loading.section(key, reader, _RULES.get(key)) for key, reader in SECTIONS.items()}
+    upstreams = loading.upstreams(sections["resolver"].hosts)
+    routes = loading.routes(upstreams, sections["deadlines"])
     if loading.faults:
         raise ConfigError(tuple(printable(f"{name}: {fault}") for fault in dict.fromkeys(loading.faults)))
     sound = {key: upstream for key, upstream in (upstreams or {}).items() if upstream is not None}
-    return Config(server, deadlines, limits, log, resolver, sound, routes)
+    return Config(**sections, upstreams=sound, routes=routes)
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -96,8 +92,8 @@ class _Loading:
 
     def check_sections(self) -> None:
         for key in self.document:
-            if key not in _SECTIONS:
-                self.faults.append(f"{toml_key(key)}: unknown section{suggest(key, _SECTIONS)}")
+            if key not in _KNOWN:
+                self.faults.append(f"{toml_key(key)}: unknown section{suggest(key, _KNOWN)}")
 
     def section(
         self, key: str, reader: Reader[T], rules: Callable[[T, frozenset[str]], Iterable[Fault]] | None = None

@@ -15,6 +15,7 @@ from splicer.config.environment import FromEnvironment, Unresolved
 
 T = TypeVar("T")
 K = TypeVar("K")
+W = TypeVar("W", bound=str)
 
 _INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
 _LONGEST_NAME = 100
@@ -131,15 +132,16 @@ def integer_from(minimum: int, maximum: float = math.inf) -> Callable[[object], 
     return parse
 
 
-def choice(*options: str) -> Callable[[object], str]:
+def choice(*options: W) -> Callable[[object], W]:
     """A parser for one of a few words."""
 
-    def parse(value: object) -> str:
+    def parse(value: object) -> W:
         word = text(value)
-        if word not in options:
-            known = ", ".join(show(option) for option in options)
-            raise BadValue(f"must be one of {known}, not {show(word)}{suggest(word, options)}")
-        return word
+        for option in options:
+            if option == word:
+                return option
+        known = ", ".join(show(option) for option in options)
+        raise BadValue(f"must be one of {known}, not {show(word)}{suggest(word, options)}")
 
     return parse
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from attrs import frozen
-
-from splicer.config.plain import BadValue, integer_from, resolved, show, table_of, text
+from splicer.config import kinds
+from splicer.config.keys import Key, written
+from splicer.config.plain import BadValue, resolved, show, table_of, text
 from splicer.config.structure import Reader
 from splicer.model import Header, Respond, StatusPage
 
@@ -21,37 +22,26 @@ _OURS = {
 _BODILESS = (204, 205, 304)
 
 
-@frozen
-class RespondSpec:
-    """The keys of one table; see `model.Respond`."""
-
-    status: int
-    body: bytes = b""
-    content_type: str = "text/plain; charset=utf-8"
-    headers: tuple[Header, ...] = ()
-    draining: Respond | None = None
-
-
 def respond(value: object) -> Respond | StatusPage:
     """The status page or a fixed answer."""
     if isinstance(value, dict):
-        return _answer(value)
+        return _answer(value, ANSWER)
     if resolved(value) != StatusPage.STUB_STATUS:
         raise BadValue(f'must be "status" or a table such as {{ status = 200, body = "ok\\n" }}, not {show(value)}')
     return StatusPage.STUB_STATUS
 
 
-def _answer(value: object) -> Respond:
-    spec = _RESPOND(value)
-    if spec.body and spec.status in _BODILESS:
-        raise BadValue(f"a {spec.status} has no body (RFC 9110 §15)")
-    return Respond(spec.status, spec.body, spec.content_type, spec.headers, spec.draining)
+def _answer(value: object, reader: Reader[Respond]) -> Respond:
+    answer = reader(value)
+    if answer.body and answer.status in _BODILESS:
+        raise BadValue(f"a {answer.status} has no body (RFC 9110 §15)")
+    return answer
 
 
 def _draining(value: object) -> Respond:
     if isinstance(value, dict) and "draining" in value:
         raise BadValue("has no draining of its own")
-    return _answer(value)
+    return _answer(value, _WITHOUT_DRAINING)
 
 
 def _body(value: object) -> bytes:
@@ -77,11 +67,45 @@ def _headers(value: object) -> tuple[Header, ...]:
     return table_of(_field_name, lambda item: _field_value(item).encode())(value)
 
 
-_RESPOND = Reader(
-    RespondSpec,
-    status=integer_from(200, 599),
-    body=_body,
-    content_type=_field_value,
-    headers=_headers,
-    draining=_draining,
+def _format(value: Respond | StatusPage) -> Any:
+    return str(value) if isinstance(value, StatusPage) else written(ANSWER.keys, value)
+
+
+def _brief(value: Respond | StatusPage) -> str:
+    return str(value) if isinstance(value, StatusPage) else f"{value.status} {show(value.body.decode())}"
+
+
+_KEYS = {
+    "status": Key(kinds.integer(200, 599), "The status of the answer.", required=True),
+    "body": Key(kinds.Kind(_body, bytes.decode, kinds.TEXT.schema, "string"), "The whole body."),
+    "content_type": Key(kinds.text(_field_value, "string"), "The `Content-Type` of the body."),
+    "headers": Key(
+        kinds.Kind(
+            _headers,
+            lambda headers: {name.decode(): value.decode() for name, value in headers},
+            {"type": "object", "additionalProperties": kinds.TEXT.schema},
+            "table of strings",
+        ),
+        "More header fields.",
+    ),
+}
+_WITHOUT_DRAINING = Reader(Respond, _KEYS)
+ANSWER = Reader(
+    Respond,
+    _KEYS
+    | {
+        "draining": Key(
+            kinds.Kind(_draining, lambda answer: written(_KEYS, answer), _WITHOUT_DRAINING.schema(), "table"),
+            "The answer while splicer is being drained, as a table with the same keys.",
+            absent="the same answer",
+        )
+    },
+)
+
+RESPOND = kinds.Kind(
+    respond,
+    _format,
+    kinds.any_of({"enum": [str(StatusPage.STUB_STATUS)]}, kinds.REFERENCE, ANSWER.schema()),
+    '`"status"`, or a table',
+    brief=_brief,
 )

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import re
 
-import attrs
-
 from splicer.config.addresses import is_host_name, is_ip
-from splicer.config.plain import BadValue, choice, integer, show, text
-from splicer.config.structure import Reader
-from splicer.config.values import duration
-from splicer.model import Deadlines, PathPattern
+from splicer.config.plain import BadValue, integer, show, text
+from splicer.model import PathPattern
 from splicer.routing.hosts import host_name
 from splicer.routing.normal import normal_form
 from splicer.routing.pattern import compile_pattern
@@ -20,17 +16,6 @@ from splicer.routing.template import CaptureTemplate, parse_template
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PROTOCOL = re.compile(rf"{_TOKEN.pattern}(?:/{_TOKEN.pattern})?")
 _NOT_IN_TARGET = re.compile(r"[^!-~]|#|%(?![0-9A-Fa-f]{2})")
-
-DEADLINES = Reader(Deadlines, **{field.name: duration for field in attrs.fields(Deadlines)})
-
-
-def deadlines(value: object) -> dict[str, float]:
-    """The deadlines that a route overrides, in seconds."""
-    given = DEADLINES(value)
-    return {name: getattr(given, name) for name in value} if isinstance(value, dict) else {}
-
-
-encoded_slash = choice("refuse", "forward")
 
 
 def path(value: object) -> PathPattern:

@@ -4,52 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from attrs import Factory, frozen
-
+from splicer.config.keys import keys_of
 from splicer.config.plain import show, suggest
+from splicer.config.route_spec import RouteSpec
 from splicer.config.structure import Fault, Reading
-from splicer.model import Network, PathPattern, Respond, StatusPage, Template, Upstream
+from splicer.model import PathPattern, Template, Upstream
 
-_PATTERNS = ("path", "prefix", "regex")
-_ANSWERS = ("respond", "upstream")
-_ONLY_WITH_UPSTREAM = (
-    "rewrite",
-    "strip_prefix",
-    "upgrade",
-    "upgrade_only",
-    "fallback",
-    "fallback_on",
-    "deadlines",
-)
-
-
-@frozen
-class RouteSpec:
-    """The keys of one table, each parsed on its own; upstreams are still names. See `model.Route`."""
-
-    name: str = ""
-    path: PathPattern | None = None
-    prefix: PathPattern | None = None
-    regex: PathPattern | None = None
-    hosts: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    clients: tuple[Network, ...] | None = None
-    encoded_slash: str | None = None
-    log: bool = True
-    respond: Respond | StatusPage | None = None
-    upstream: str | None = None
-    fallback: str | None = None
-    fallback_on: tuple[int, ...] = (502, 503, 504)
-    upgrade: tuple[str, ...] = ()
-    upgrade_only: bool = False
-    rewrite: Template | None = None
-    strip_prefix: bool = False
-    deadlines: Mapping[str, float] = Factory(dict)
-
-    @property
-    def encoded_slash_in_force(self) -> str:
-        """A route that judges who may come refuses what a pod could read as another path."""
-        return self.encoded_slash or ("forward" if self.clients is None else "refuse")
+PATTERNS = ("path", "prefix", "regex")
+ANSWERS = ("respond", "upstream")
 
 
 def broken_rules(
@@ -67,8 +29,8 @@ def broken_rules(
     given = reading.given
     if "name" not in given:
         yield Fault(("name",), "is missing")
-    yield from _exactly_one(_PATTERNS, given)
-    yield from _exactly_one(_ANSWERS, given)
+    yield from _exactly_one(PATTERNS, given)
+    yield from _exactly_one(ANSWERS, given)
     yield from _companions(spec, given)
     yield from _unreachable(spec, reading)
     yield from _captures("rewrite", spec.rewrite, spec, reading)
@@ -90,18 +52,17 @@ def _exactly_one(keys: tuple[str, ...], given: frozenset[str]) -> Iterator[Fault
 
 
 def _companions(spec: RouteSpec, given: frozenset[str]) -> Iterator[Fault]:
-    if "respond" in given and "upstream" not in given:
-        for key in _ONLY_WITH_UPSTREAM:
-            if key in given:
-                yield Fault((key,), "goes only with upstream")
+    besides = [(name, other) for name, key in keys_of(RouteSpec).items() if name in given for other in key.beside]
+    missing = [(name, other) for name, other in besides if other not in given]
+    if any(answer in given for answer in ANSWERS):
+        yield from (Fault((name,), f"goes only with {other}") for name, other in missing if other in ANSWERS)
     if spec.strip_prefix and "prefix" not in given:
         yield Fault(("strip_prefix",), "goes only with prefix")
     if spec.strip_prefix and "rewrite" in given:
         yield Fault(("strip_prefix",), "can't stand beside rewrite, which gives the whole path")
     if spec.upgrade_only and "upgrade" not in given:
         yield Fault(("upgrade_only",), 'needs upgrade; write upgrade = ["websocket"]')
-    if "fallback_on" in given and "fallback" not in given:
-        yield Fault(("fallback_on",), "needs fallback")
+    yield from (Fault((name,), f"needs {other}") for name, other in missing if other not in ANSWERS)
 
 
 def _unreachable(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
@@ -114,7 +75,7 @@ def _unreachable(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault
 
 def _captures(key: str, template: Template | None, spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
     """The captures that a template needs and the route's pattern doesn't have."""
-    patterns = [name for name in _PATTERNS if name in reading.given]
+    patterns = [name for name in PATTERNS if name in reading.given]
     if template is None or len(patterns) != 1 or patterns[0] in reading.broken:
         return
     pattern: PathPattern = getattr(spec, patterns[0])

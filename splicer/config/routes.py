@@ -1,4 +1,4 @@
-"""``[[routes]]``: one table, and the `Route` that it makes."""
+"""``[[routes]]``: from one table to the `Route` that it makes, and back."""
 
 from __future__ import annotations
 
@@ -6,36 +6,15 @@ from collections.abc import Mapping
 
 from attrs import evolve
 
-from splicer.config import routekeys
-from splicer.config.addresses import network
-from splicer.config.plain import boolean, list_of, name, text
-from splicer.config.respond import respond
-from splicer.config.routerules import RouteSpec, broken_rules
+from splicer.config.deadlines import of_a_route
+from splicer.config.keys import shared
+from splicer.config.route_spec import RouteSpec
+from splicer.config.routerules import broken_rules
 from splicer.config.structure import Fault, Reader
-from splicer.model import Deadlines, Route, Upstream
+from splicer.model import Deadlines, PathPattern, Route, Upstream
 from splicer.routing.pattern import PrefixPath
 
-ROUTE = Reader(
-    RouteSpec,
-    name=name,
-    path=routekeys.path,
-    prefix=routekeys.prefix,
-    regex=routekeys.regex,
-    hosts=list_of(routekeys.host, empty="leave the key out for any host"),
-    methods=list_of(routekeys.method, empty="leave the key out for any method"),
-    clients=list_of(network, empty="nobody could use the route; leave the key out for any client"),
-    encoded_slash=routekeys.encoded_slash,
-    log=boolean,
-    respond=respond,
-    upstream=text,
-    fallback=text,
-    fallback_on=list_of(routekeys.fallback_status),
-    upgrade=list_of(routekeys.protocol, empty="leave the key out to tunnel nothing"),
-    upgrade_only=boolean,
-    rewrite=routekeys.rewrite,
-    strip_prefix=boolean,
-    deadlines=routekeys.deadlines,
-)
+ROUTE = Reader(RouteSpec)
 
 
 def read_route(
@@ -57,23 +36,36 @@ def read_route(
     pattern = spec.path or spec.prefix or spec.regex
     if faults or pattern is None or upstreams is None:
         return None, faults
-    route = Route(
-        index=index,
-        name=spec.name,
-        pattern=pattern,
-        deadlines=evolve(inherited, **spec.deadlines),
-        hosts=spec.hosts,
-        methods=spec.methods,
-        clients=spec.clients,
-        encoded_slash=spec.encoded_slash_in_force,
-        log=spec.log,
-        respond=spec.respond,
-        upstream=None if spec.upstream is None else upstreams[spec.upstream],
-        fallback=None if spec.fallback is None else upstreams[spec.fallback],
-        fallback_on=frozenset(spec.fallback_on),
-        upgrade=spec.upgrade,
-        upgrade_only=spec.upgrade_only,
-        rewrite=spec.rewrite,
-        strip_prefix=pattern.prefix if spec.strip_prefix and isinstance(pattern, PrefixPath) else None,
-    )
-    return route, ()
+    return _route(index, spec, pattern, upstreams, inherited), ()
+
+
+def _route(
+    index: int,
+    spec: RouteSpec,
+    pattern: PathPattern,
+    upstreams: Mapping[str, Upstream | None],
+    inherited: Deadlines,
+) -> Route:
+    converted = {
+        "deadlines": evolve(inherited, **spec.deadlines),
+        "encoded_slash": spec.encoded_slash_in_force,
+        "upstream": None if spec.upstream is None else upstreams[spec.upstream],
+        "fallback": None if spec.fallback is None else upstreams[spec.fallback],
+        "fallback_on": frozenset(spec.fallback_on),
+        "strip_prefix": pattern.prefix if spec.strip_prefix and isinstance(pattern, PrefixPath) else None,
+    }
+    return Route(index=index, pattern=pattern, **(shared(spec, Route) | converted))
+
+
+def spec_of(route: Route) -> RouteSpec:
+    """The table that says the same, with nothing left to defaults: the inverse of `read_route`."""
+    kind, _, _ = route.pattern.text.partition(" ")
+    converted = {
+        kind: route.pattern,
+        "deadlines": of_a_route(route.deadlines),
+        "upstream": None if route.upstream is None else route.upstream.name,
+        "fallback": None if route.fallback is None else route.fallback.name,
+        "fallback_on": tuple(sorted(route.fallback_on)),
+        "strip_prefix": route.strip_prefix is not None,
+    }
+    return RouteSpec(**(shared(route, RouteSpec) | converted))

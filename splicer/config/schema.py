@@ -1,97 +1,122 @@
-"""What a routing.toml says, after every check: frozen values with the defaults of design §7."""
+"""What a routing.toml says, after every check: frozen values with the defaults of design §7.
+
+Each key of the tables that are there once is declared here; those of a route are in `route_spec`, of an upstream in
+`upstreams`, of ``[deadlines]`` in `deadlines`, of a `respond` table in `respond`.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
-from attrs import Factory, frozen
+from attrs import frozen
 
-from splicer.model import Deadlines, Network, Route, Upstream, authority
-
-
-@frozen
-class ListenAddress:
-    """Where to listen.
-
-    Args:
-        host: a numeric IP address, without brackets.
-        port: the TCP port; 0 takes any free one.
-    """
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return authority(self.host, self.port)
+from splicer.config import kinds
+from splicer.config.addresses import ListenAddress
+from splicer.config.keys import key
+from splicer.model import Deadlines, Network, Route, Upstream
 
 
 @frozen
 class ServerSettings:
-    """``[server]``.
+    """``[server]``: None is "off"."""
 
-    Args:
-        listen: for clients.
-        workers: how many, or "auto" for the CPUs that this container may use.
-        admin: for the tunnels commands; None is "off".
-        metrics: for the scraper; None is "off".
-        trusted_proxies: whose X-Forwarded-For is believed.
-    """
-
-    listen: tuple[ListenAddress, ...] = (ListenAddress("0.0.0.0", 8080),)  # noqa: S104 - an edge is there for all
-    workers: int | Literal["auto"] = 1
-    admin: ListenAddress | None = ListenAddress("127.0.0.1", 9901)
-    metrics: ListenAddress | None = None
-    trusted_proxies: tuple[Network, ...] = ()
+    listen: tuple[ListenAddress, ...] = key(
+        kinds.LISTEN_ADDRESSES,
+        'Where clients connect. `":8080"` is every IPv4 address, port 0 any free port.',
+        default=(ListenAddress("0.0.0.0", 8080),),  # noqa: S104 - an edge is there for all
+        fixed=True,
+    )
+    workers: int | Literal["auto"] = key(
+        kinds.unless("auto", "auto", kinds.integer(1, 128)),
+        'How many worker processes serve clients; `"auto"` is the number of CPUs that the container may use.',
+        default=1,
+        fixed=True,
+    )
+    admin: ListenAddress | None = key(
+        kinds.unless("off", None, kinds.LISTEN_ADDRESS),
+        "Where `splicer status` and `splicer tunnels` ask, and where `/config` and `/metrics` are; strangers must not "
+        "reach it.",
+        default=ListenAddress("127.0.0.1", 9901),
+        fixed=True,
+    )
+    metrics: ListenAddress | None = key(
+        kinds.unless("off", None, kinds.LISTEN_ADDRESS),
+        "One more address, which has `/metrics` and `/healthz` alone, for Prometheus and the kubelet.",
+        default=None,
+        fixed=True,
+    )
+    trusted_proxies: tuple[Network, ...] = key(
+        kinds.list_of(kinds.NETWORK, "networks"),
+        "The proxies in front of splicer: they alone are believed when they tell a client's address and scheme "
+        "(`X-Forwarded-For`, `X-Forwarded-Proto`).",
+        default=(),
+    )
 
 
 @frozen
 class Limits:
-    """``[limits]``.
+    """``[limits]``: sizes in bytes; None is "unlimited"."""
 
-    Args:
-        connections: client connections at once, all workers together.
-        head_bytes: of a request head.
-        body_bytes: of a plain HTTP request body; None is "unlimited".
-        socket_buffer: bytes of each buffer of a connection's socket, to send and to receive.
-    """
-
-    connections: int = 20000
-    head_bytes: int = 32768
-    body_bytes: int | None = 10 * 1024 * 1024
-    socket_buffer: int = 64 * 1024
+    connections: int = key(
+        kinds.integer(1),
+        "Client connections at once, over all workers. At the limit an idle one makes room; if none is idle, requests "
+        "for pods get 503.",
+        default=20000,
+    )
+    head_bytes: int = key(
+        kinds.size(1024, 65536), "The size of a request's head; a larger one gets 431.", default=32768
+    )
+    body_bytes: int | None = key(
+        kinds.unless("unlimited", None, kinds.size(1)),
+        "The size of the body of a plain HTTP request; a larger one gets 413.",
+        default=10 * 1024 * 1024,
+    )
+    socket_buffer: int = key(
+        kinds.size(16 * 1024, 16 * 1024 * 1024),
+        "The size of each buffer in the kernel, one to send and one to receive, of a connection to a client or a pod.",
+        default=64 * 1024,
+    )
 
 
 @frozen
 class LogSettings:
-    """``[log]``.
+    """``[log]``: `progress` in seconds, `math.inf` is "off"."""
 
-    Args:
-        format: of the lines on stdout.
-        progress: seconds between the lines about a long tunnel; `math.inf` is "off".
-        query: whether query strings are logged: tokens live there.
-    """
-
-    format: Literal["json", "console"] = "json"
-    progress: float = 300.0
-    query: bool = False
+    format: Literal["json", "console"] = key(
+        kinds.choice("json", "console"),
+        "Whether the lines of the log, on stdout, are for machines or for a person.",
+        default="json",
+        fixed=True,
+    )
+    progress: float = key(
+        kinds.unless("off", math.inf, kinds.DURATION),
+        "The time between two lines of the log about the same call.",
+        default=300.0,
+    )
+    query: bool = key(kinds.BOOLEAN, "Whether query strings are logged; they may carry tokens.", default=False)
 
 
 @frozen
 class ResolverSettings:
-    """``[resolver]``.
+    """``[resolver]``: `max_ttl` in seconds; the names of `hosts` in lower case, without the root's dot."""
 
-    Args:
-        nameservers: numeric addresses and ports; empty: those of /etc/resolv.conf.
-        max_ttl: seconds; a record is never trusted for longer.
-        ipv6: whether to ask for AAAA.
-        hosts: fixed names, in lower case without the root's dot, which come before DNS.
-    """
-
-    nameservers: tuple[tuple[str, int], ...] = ()
-    max_ttl: float = 10.0
-    ipv6: bool = True
-    hosts: Mapping[str, tuple[str, ...]] = Factory(dict)
+    nameservers: tuple[tuple[str, int], ...] = key(
+        kinds.list_of(kinds.NAMESERVER, "IP addresses, each with a port if it is not 53"),
+        "The name servers to ask; an empty list stands for those of `/etc/resolv.conf`.",
+        default=(),
+    )
+    max_ttl: float = key(
+        kinds.DURATION,
+        "The longest time for which an answer of a name server is trusted, whatever TTL it has.",
+        default=10.0,
+    )
+    ipv6: bool = key(kinds.BOOLEAN, "Whether names are asked for IPv6 addresses too.", default=True)
+    hosts: Mapping[str, tuple[str, ...]] = key(
+        kinds.FIXED_HOSTS, "Names with fixed addresses, which come before DNS.", default=MappingProxyType({})
+    )
 
 
 @frozen

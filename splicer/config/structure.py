@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import attrs
-from attrs import frozen
+from attrs import AttrsInstance, frozen
 from cattrs import BaseValidationError, ClassValidationError, Converter, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, override
 
+from splicer.config.keys import Key, keys_of
+from splicer.config.kinds import Schema
 from splicer.config.plain import At, BadValue, closest, resolved, show, suggest
 
-T = TypeVar("T")
+T = TypeVar("T", bound=AttrsInstance)
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -65,12 +67,14 @@ class Reader(Generic[T]):
 
     Args:
         cls: the class; a field without default is a key that must be there.
-        parsers: for each of its fields, what makes the field's value of TOML's, or raises `ValueError`.
+        keys: of the table, each with the name of a field; a field without one keeps its default. None: the class
+            declares them.
     """
 
-    def __init__(self, cls: type[T], **parsers: Callable[[Any], Any]) -> None:
-        overrides: dict[str, Any] = {name: override(struct_hook=_hook(parse)) for name, parse in parsers.items()}
-        self._known = tuple(parsers)
+    def __init__(self, cls: type[T], keys: dict[str, Key] | None = None) -> None:
+        self.keys = keys_of(cls) if keys is None else keys
+        overrides: dict[str, Any] = dict.fromkeys(attrs.fields_dict(cls), override(omit=True))
+        overrides |= {name: override(struct_hook=_hook(key.kind.parse)) for name, key in self.keys.items()}
         self._structure = make_dict_structure_fn(
             cls,
             Converter(),
@@ -78,7 +82,7 @@ class Reader(Generic[T]):
             _cattrs_detailed_validation=True,
             **overrides,
         )
-        self._cls = cls
+        self.cls = cls
 
     def __call__(self, table: object) -> T:
         """Make an instance.
@@ -90,7 +94,7 @@ class Reader(Generic[T]):
         table = resolved(table)
         if not isinstance(table, dict):
             raise BadValue(f"must be a table, not {show(table)}")
-        return self._structure(table, self._cls)
+        return self._structure(table, self.cls)
 
     def read(self, table: object) -> Reading[T]:
         """Make as much of a table as can be made, and tell all that can't."""
@@ -98,12 +102,39 @@ class Reader(Generic[T]):
         if not isinstance(table, dict):
             return Reading(None, faults, frozenset(), frozenset())
         broken = frozenset(_broken_key(fault, table) for fault in faults if fault.path)
-        given = frozenset(key for key in self._known if key in table) | broken
+        given = frozenset(key for key in self.keys if key in table) | broken
         try:
             value = self({key: table[key] for key in given - broken})
         except BaseValidationError:
             return Reading(None, faults, given, broken)
         return Reading(value, faults, given, broken)
+
+    def defaults(self) -> dict[str, Any]:
+        """The default of each key, as the file has it; without those that it has to leave out."""
+        fields = attrs.fields_dict(self.cls)
+        values = {name: key.kind.write(fields[name].default) for name, key in self.keys.items() if not key.required}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def schema(self, *, defaults: bool = True) -> Schema:
+        """What JSON Schema draft-07 says of such a table.
+
+        Args:
+            defaults: whether it tells the default of each key: not where a key is inherited.
+        """
+        known = self.defaults() if defaults else {}
+        properties = {
+            name: {"description": key.doc, **({"default": known[name]} if name in known else {}), **key.kind.schema}
+            for name, key in self.keys.items()
+        }
+        required = [name for name, key in self.keys.items() if key.required]
+        dependencies = {name: list(key.beside) for name, key in self.keys.items() if key.beside}
+        return {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+            **({"required": required} if required else {}),
+            **({"dependencies": dependencies} if dependencies else {}),
+        }
 
     def _faults(self, table: object) -> Iterator[Fault]:
         try:

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from splicer.config.addresses import is_host_name, is_ip, network, port_number, split_port
+from splicer.config import kinds, plain
+from splicer.config.addresses import is_host_name, is_ip, port_number, split_port
 from splicer.config.fixedhosts import Hosts, settle_allow
-from splicer.config.plain import BadValue, choice, list_of, name, show, text
+from splicer.config.keys import key, shared
+from splicer.config.plain import BadValue, show, text
 from splicer.config.structure import Fault, Reader
-from splicer.model import Network, Template, Upstream
+from splicer.model import Network, Template, Upstream, authority
 from splicer.routing.template import CaptureTemplate, parse_template
-
-
-@frozen
-class UpstreamSpec:
-    """The keys of one table; see `model.Upstream`."""
-
-    address: tuple[Template, int]
-    allow: tuple[Network, ...] | None = None
-    balance: str = "least-tunnels"
 
 
 def upstream_address(value: object) -> tuple[Template, int]:
@@ -60,33 +53,60 @@ def _check_host(host: CaptureTemplate) -> None:
         raise BadValue(f"{show(host.text)} makes no host name")
 
 
-UPSTREAM = Reader(
-    UpstreamSpec,
-    address=upstream_address,
-    allow=list_of(network, empty="no pod could be reached; leave the key out to allow any address"),
-    balance=choice("least-tunnels", "round-robin", "random"),
-)
+@frozen
+class UpstreamSpec:
+    """The keys of one table; see `model.Upstream`."""
+
+    address: tuple[Template, int] = key(
+        kinds.Kind(
+            upstream_address, lambda address: authority(address[0].text, address[1]), kinds.TEXT.schema, "host and port"
+        ),
+        "Where the pods are: a name or an IP address. The name may take captures of the route's `regex`, each of them "
+        'one DNS label, as in `"{pod}.voice-agent.svc.cluster.local:8000"`.',
+    )
+    allow: tuple[Network, ...] | None = key(
+        kinds.list_of(
+            kinds.NETWORK, "networks", empty="no pod could be reached; leave the key out to allow any address"
+        ),
+        "The networks in which a pod's address must lie. Loopback needs to be named, here or as the address itself; "
+        "link-local, multicast and metadata addresses are never dialled.",
+        default=None,
+        absent="any",
+    )
+    balance: str = key(
+        kinds.choice("least-tunnels", "round-robin", "random"),
+        "Which of several addresses gets the next call.",
+        default="least-tunnels",
+    )
+
+
+UPSTREAM = Reader(UpstreamSpec)
+
+
+def spec_of(upstream: Upstream) -> UpstreamSpec:
+    """The table that says the same: the inverse of `read_upstream`."""
+    return UpstreamSpec(address=(upstream.host, upstream.port), **shared(upstream, UpstreamSpec))
 
 
 def read_upstream(
-    key: str, table: object, hosts: Hosts = MappingProxyType({})
+    name: str, table: object, hosts: Hosts = MappingProxyType({})
 ) -> tuple[Upstream | None, tuple[Fault, ...]]:
     """One upstream, or None and its faults.
 
     Args:
-        key: its name under ``[upstreams]``.
+        name: its key under ``[upstreams]``.
         table: as TOML has it.
         hosts: of ``[resolver.hosts]``.
     """
     reading = UPSTREAM.read(table)
-    faults = reading.faults
+    spec, faults = reading.value, reading.faults
     try:
-        name(key)
+        plain.name(name)
     except BadValue as fault:
         faults = (Fault((), str(fault)), *faults)
-    if reading.value is None or faults:
+    if spec is None or faults:
         return None, faults
-    (host, port), allow = reading.value.address, reading.value.allow
+    (host, port), allow = spec.address, spec.allow
     if not host.captures:
         allow, faults = settle_allow(host.text, allow, hosts)
-    return None if faults else Upstream(key, host, port, allow, reading.value.balance), faults
+    return None if faults else Upstream(name, host, port, **shared(evolve(spec, allow=allow), Upstream)), faults

@@ -15,6 +15,7 @@ U = TypeVar("U")
 
 _DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?", re.ASCII)
 _DURATION_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
+_SIZE_LIMIT = 10**12  # of units
 _SIZE = re.compile(r"(\d{1,12})(B|KB|KiB|MB|MiB|GB|GiB)", re.ASCII)
 _SIZE_UNITS = {"B": 1, "KB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2, "GB": 1000**3, "GiB": 1024**3}
 
@@ -63,6 +64,15 @@ def size_from(minimum: int, maximum: float = math.inf) -> Callable[[object], int
         return bounded(value)
 
     return parse
+
+
+def format_size(size: int) -> int | str:
+    """Bytes in the largest unit of which they are a whole number: the inverse of `size_from`."""
+    for unit in ("GiB", "MiB", "KiB"):
+        count, rest = divmod(size, _SIZE_UNITS[unit])
+        if not rest and 0 < count < _SIZE_LIMIT:
+            return f"{count}{unit}"
+    return size
 
 
 def unless(word: str, meaning: T, parse: Callable[[object], U]) -> Callable[[object], T | U]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from attrs import asdict, frozen
 
 from splicer.config.plain import printable
+from splicer.config.route_spec import RouteSpec
+from splicer.config.routes import ROUTE, spec_of
 from splicer.config.schema import Config
 from splicer.config.values import format_duration
 from splicer.errors import BadRequest, SplicerError
@@ -16,6 +18,9 @@ from splicer.routing.normal import normal_form
 from splicer.routing.rewrite import target_path
 from splicer.routing.table import RouteTable
 from splicer.routing.template import render_host
+
+_NAMED = ("name", "path", "prefix", "regex", "clients", "respond", "upstream", "rewrite", "strip_prefix")
+_WITH_OWN_LINE = frozenset((*_NAMED, "upgrade", "upgrade_only", "fallback", "fallback_on", "deadlines"))
 
 
 @frozen
@@ -89,12 +94,22 @@ def _serving(match: Match, head: RequestHead) -> Iterator[str]:
         yield "captures   " + ", ".join(f"{name} = {value}" for name, value in match.captures.items())
     if route.clients is not None:
         yield "clients    " + ", ".join(map(str, route.clients)) + " (403 for others)"
+    yield from _other_keys(route)
     if isinstance(route.respond, Respond):
         yield f"respond    {route.respond.status} {route.respond.body.decode('utf-8', 'replace')!r}"
     elif route.respond is not None:
         yield "respond    the stub_status page"
     else:
         yield from _forwarding(match, route, head)
+
+
+def _other_keys(route: Route) -> Iterator[str]:
+    """The keys without a line of their own, where they don't have their defaults."""
+    spec, default = spec_of(route), RouteSpec()
+    for name, key in ROUTE.keys.items():
+        value = getattr(spec, name)
+        if name not in _WITH_OWN_LINE and value != getattr(default, name):
+            yield f"{name:<10} {key.brief(value)}"
 
 
 def _forwarding(match: Match, route: Route, head: RequestHead) -> Iterator[str]:

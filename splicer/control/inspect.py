@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from splicer.config.addresses import ListenAddress
 from splicer.config.advice import warnings
 from splicer.config.diff import diff, needs_restart
 from splicer.config.load import load
-from splicer.config.schema import Config, ListenAddress
+from splicer.config.schema import Config
 from splicer.control.cpus import usable_cpus
 from splicer.control.reload import read_file
 from splicer.control.signature import Signature, signature_of

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer.config.addresses import (
+    ListenAddress,
     fixed_hosts,
     ip,
     is_host_name,
@@ -19,7 +20,6 @@ from splicer.config.addresses import (
     split_port,
 )
 from splicer.config.plain import At, BadValue
-from splicer.config.schema import ListenAddress
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ deadlines = { idle = "1h", connect = "1s" }
         ("[deadlines]", 'metrics = "[::]:1"\ntrusted_proxies = ["10.0.0.0/8"]\n[deadlines]',
          ["server.metrics off → [::]:1", "server.trusted_proxies none → 10.0.0.0/8"]),
         ("20000", '100\nbody_bytes = "unlimited"',
-         ["limits.connections 20000 → 100", "limits.body_bytes 10485760 → unlimited"]),
+         ["limits.connections 20000 → 100", "limits.body_bytes 10MiB → unlimited"]),
         ('["10.0.0.10"]', "[]\nipv6 = false",
          ["resolver.nameservers 10.0.0.10:53 → none", "resolver.ipv6 true → false"]),
         ('a = "127.0.0.1"', 'a = ["::1", "::2"]', ["resolver.hosts a = 127.0.0.1 → a = ::1, ::2"]),
@@ -68,18 +68,19 @@ deadlines = { idle = "1h", connect = "1s" }
         ('respond = { status = 200, body = "ok" }', 'respond = "status"', ['routes "x": respond 200 "ok" → status']),
         ('upstream = "api"', 'upstream = "api"\nstrip_prefix = true\nupgrade = ["websocket"]\nclients = ["10.0.0.1"]',
          ['routes "y": clients any → 10.0.0.1/32', 'routes "y": encoded_slash forward → refuse',
-          'routes "y": upgrade none → websocket',
-          'routes "y": strip_prefix none → /y']),
+          'routes "y": strip_prefix false → true',
+          'routes "y": upgrade none → websocket']),
         ('fallback = "api"', 'fallback = "api"\nfallback_on = [503, 502]\nrewrite = "/{pod}"',
-         ['routes "z": fallback_on 502, 503, 504 → 502, 503', 'routes "z": rewrite none → /{pod}']),
+         ['routes "z": rewrite none → /{pod}', 'routes "z": fallback_on 502, 503, 504 → 502, 503']),
         ('upstream = "pod"\nfallback = "api"', 'upstream = "api"',
          ['routes "z": upstream pod → api', 'routes "z": fallback api → none']),
+        ("[resolver]", '[log]\nprogress = "off"\n[resolver]', ["log.progress 5m → off"]),
         (', connect = "1s"', "", ['routes "z": deadlines.connect 1s → 3s']),
         # what [deadlines] changes for all, it changes once
         ('idle = "1h"\n[limits]', 'idle = "2h"\n[limits]', ["deadlines.idle 1h → 2h"]),
         ('{ idle = "1h"', '{ idle = "1h30m"', ['routes "z": deadlines.idle 1h → 1h30m']),
     ],
-    ids=range(22),
+    ids=range(23),
 )  # fmt: skip
 def test_diff(before: str, after: str, changes: list[str]) -> None:
     assert before in OLD

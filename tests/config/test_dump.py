@@ -1,4 +1,4 @@
-"""The law: the tables, written as TOML, load as the same configuration."""
+"""The law: the tables, written as TOML, load as the same configuration; the JSON schema takes them too."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splicer.config.addresses import is_ip
+from splicer.config.addresses import ListenAddress, is_ip
 from splicer.config.dump import as_tables
+from splicer.config.json_schema import json_schema
 from splicer.config.load import load
-from splicer.config.schema import Config, Limits, ListenAddress, LogSettings, ResolverSettings, ServerSettings
+from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
 from splicer.model import Deadlines, Network, PathPattern, Respond, Route, StatusPage, Upstream
 from splicer.routing.pattern import PrefixPath, compile_pattern
 from splicer.routing.template import parse_template
 
 ROOT = Path(__file__).parents[2]
+VALIDATOR = jsonschema.Draft7Validator(json_schema())
 
 
 def written(value: Any) -> str:
@@ -43,6 +46,7 @@ def check(config: Config) -> None:
     tables = as_tables(config)
     assert loaded(tables) == config
     assert json.loads(json.dumps(tables)) == tables
+    VALIDATOR.validate(tables)
 
 
 ODD = ["${A}", "$${", "$", "{", "a b", '"', "'", "\\n", "é", "#", "]"]
@@ -145,7 +149,7 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
     stripped = rewrite is None and isinstance(pattern, PrefixPath) and draw(st.booleans())
     return attrs.evolve(
         route,
-        deadlines=draw(deadlines),
+        deadlines=attrs.evolve(draw(deadlines), head=inherited.head, drain=inherited.drain),
         upstream=draw(st.sampled_from(usable)),
         fallback=fallback,
         fallback_on=draw(st.frozensets(st.integers(500, 599))) if fallback else route.fallback_on,
@@ -201,7 +205,6 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
         respond = "status"
     """
     inherited = {
-        "head": "10s",
         "resolve": "2s",
         "connect": "3s",
         "handshake": "10s",
@@ -212,7 +215,6 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
         "half_closed": "30s",
         "lifetime": "never",
         "keepalive": "1m15s",
-        "drain": "1h",
     }
     plain = {"body": "", "content_type": "text/plain; charset=utf-8"}
     assert as_tables(load(text, environ={})) == {
@@ -223,7 +225,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
             "metrics": "off",
             "trusted_proxies": [],
         },
-        "deadlines": inherited,
+        "deadlines": {"head": "10s", **inherited, "drain": "1h"},
         "limits": {"connections": 20000, "head_bytes": "32KiB", "body_bytes": "10MiB", "socket_buffer": "64KiB"},
         "log": {"format": "json", "progress": "5m", "query": False},
         "resolver": {"nameservers": [], "max_ttl": "10s", "ipv6": True, "hosts": {}},

@@ -1,98 +1,28 @@
-"""The law of the room: any text is a `Config`, or a `ConfigError` that tells why; never any other error."""
+"""The law of the room: any text is a `Config`, or a `ConfigError` that tells why; never any other error.
+
+What is a `Config` is valid by the JSON schema too.
+"""
 
 from __future__ import annotations
 
-import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
-import attrs
-from attrs import AttrsInstance
+import jsonschema  # type: ignore[import-untyped]  # ships no types
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splicer.config.advice import warnings
 from splicer.config.diff import diff
+from splicer.config.json_schema import json_schema
 from splicer.config.load import load
-from splicer.config.respond import RespondSpec
-from splicer.config.routerules import RouteSpec
-from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
-from splicer.config.upstreams import UpstreamSpec
+from splicer.config.schema import Config
 from splicer.errors import ConfigError
-from splicer.model import Deadlines
+from tests.config.documents import DOCUMENTS, KEYS, VALUES, dump, quoted
 
 REAL = (Path(__file__).parents[2] / "routing.toml").read_text(encoding="utf-8")
-
-SECTIONS: dict[str, type[AttrsInstance]] = {
-    "server": ServerSettings,
-    "deadlines": Deadlines,
-    "limits": Limits,
-    "log": LogSettings,
-    "resolver": ResolverSettings,
-}
-CLASSES = (*SECTIONS.values(), UpstreamSpec, RespondSpec, RouteSpec)
-KEYS = [key for cls in CLASSES for key in attrs.fields_dict(cls)]
-
-WORDS = """
-    pod api / /a ^/(?<pod>[^/]+)(?<rest>/.*)$ {rest} {pod}.svc:80 api:80 ::1 [::]:80 10.0.0.0/8 127.0.0.1 status off
-    auto 1h never 10KiB GET websocket ${A} ${B:-1} *.a.b $${ ${ ( { json random application/json
-"""
-
-LEAVES = st.one_of(
-    st.sampled_from([*WORDS.split(), "", "é\n\x00", "\u2028"]),
-    st.text(max_size=5),
-    st.integers(-1, 600) | st.integers(),
-    st.booleans(),
-    st.floats(),
-)
-
-
-def table(cls: type[AttrsInstance], values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """A table with some of the keys of a class, and seldom one of another."""
-    own = st.dictionaries(st.sampled_from(list(attrs.fields_dict(cls))), values, max_size=6)
-    other = st.dictionaries(st.sampled_from(KEYS), values, max_size=1)
-    return own | st.tuples(own, other).map(merged)
-
-
-def merged(tables: tuple[dict[str, Any], dict[str, Any]]) -> dict[str, Any]:
-    return tables[0] | tables[1]
-
-
-VALUES = st.one_of(
-    LEAVES,
-    st.lists(LEAVES, max_size=3),
-    LEAVES,
-    table(RespondSpec, LEAVES | table(RespondSpec, LEAVES)),
-    st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=4), inner), max_leaves=5),
-)
-
-SOUND = {"name": "n", "path": "/a", "upstream": "api"}
-DOCUMENTS = st.fixed_dictionaries(
-    {"routes": st.lists(st.tuples(st.just(SOUND), table(RouteSpec, VALUES)).map(merged), max_size=3)},
-    optional={
-        **{section: table(cls, VALUES) for section, cls in SECTIONS.items()},
-        "upstreams": st.dictionaries(st.sampled_from(["api", "pod"]), table(UpstreamSpec, VALUES)),
-    },
-)
-
-
-def dump(value: Any) -> str:
-    """A value as TOML writes it inline."""
-    match value:
-        case dict():
-            return f"{{{', '.join(f'{quoted(key)} = {dump(item)}' for key, item in value.items())}}}"
-        case list():
-            return f"[{', '.join(map(dump, value))}]"
-        case str():
-            return quoted(value)
-        case float():
-            return repr(value).replace("e+", "e")
-        case _:
-            return json.dumps(value)
-
-
-def quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+VALIDATOR = jsonschema.Draft7Validator(json_schema())
 
 
 def outcome(text: str, environ: dict[str, str]) -> Config | tuple[str, ...]:
@@ -103,6 +33,7 @@ def outcome(text: str, environ: dict[str, str]) -> Config | tuple[str, ...]:
         return error.faults
     assert all(warning.isprintable() for warning in warnings(config))
     assert diff(config, config) == ()
+    VALIDATOR.validate(tomllib.loads(text.removeprefix("\ufeff")))
     return config
 
 

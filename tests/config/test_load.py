@@ -6,8 +6,9 @@ from ipaddress import ip_network
 
 import pytest
 
+from splicer.config.addresses import ListenAddress
 from splicer.config.load import load
-from splicer.config.schema import Config, Limits, ListenAddress, LogSettings, ResolverSettings, ServerSettings
+from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
 from splicer.errors import ConfigError
 from splicer.model import Deadlines
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from attrs import frozen
 
-from splicer.config.respond import respond
+from splicer.config.keys import Key
+from splicer.config.respond import RESPOND, respond
 from splicer.config.structure import Reader
 from splicer.model import Respond, StatusPage
 
@@ -13,7 +14,7 @@ class Holder:
     respond: object
 
 
-HOLDER = Reader(Holder, respond=respond)
+HOLDER = Reader(Holder, {"respond": Key(RESPOND, "")})
 
 
 def faults(value: object) -> list[tuple[str, str]]:

@@ -90,6 +90,15 @@ def test_the_host_counts() -> None:
     assert "fallback   none" in text
 
 
+def test_every_key_of_the_route_is_told_unless_it_is_as_by_default() -> None:
+    _, text = asked("/admin/x", "Host: admin.test")
+    assert "\nhosts      admin.test\nmethods    GET\nencoded_slash forward\nupstream   any\n" in text
+    assert "\nencoded_slash refuse\nrespond" in asked("/status")[1]
+    _, text = asked("/health")
+    assert "\nlog" not in text
+    assert "\nhosts" not in text
+
+
 def test_the_method_counts() -> None:
     explanation, text = asked("/admin/x", "Host: admin.test", method="DELETE")
     assert not explanation.found

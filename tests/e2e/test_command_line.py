@@ -203,6 +203,12 @@ EXPLAINED: list[tuple[list[str], int, list[str]]] = [
 ]
 
 
+async def test_schema_prints_what_the_documents_have() -> None:
+    result = await splicer("schema")
+    current = (ROUTING.parent / "docs/routing.schema.json").read_text(encoding="utf-8")
+    assert (result.code, result.out, result.err) == (0, current, "")
+
+
 async def test_explain() -> None:
     results = await each(*(["explain", "-c", str(ROUTING), *arguments] for arguments, *_ in EXPLAINED))
     for (arguments, code, words), result in zip(EXPLAINED, results, strict=True):

@@ -1,0 +1,71 @@
+"""The keys of ``[deadlines]``, and of the `deadlines` by which a route overrides them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from splicer.config.keys import Key
+from splicer.config.kinds import DURATION, Kind, refused
+from splicer.config.structure import Reader
+from splicer.model import Deadlines
+
+DEADLINES = Reader(
+    Deadlines,
+    {
+        "head": Key(
+            DURATION,
+            "From the first wait for a request to the end of its head; then 408, or a silent close if nothing came.",
+        ),
+        "resolve": Key(DURATION, "One lookup of a name; then the fallback, or 504."),
+        "connect": Key(DURATION, "One connection to a pod, over all addresses of its name; then the fallback, or 504."),
+        "handshake": Key(
+            DURATION, "From the request, with its body, to the head of the pod's answer; then the fallback, or 504."
+        ),
+        "attempts": Key(
+            DURATION,
+            "All lookups, connections and handshakes of one request together, but for the time that the client takes "
+            "to send its body; then 504.",
+        ),
+        "response": Key(
+            DURATION,
+            "A whole exchange of plain HTTP; then 504 (408 if the client's body is missing), or the answer breaks off.",
+        ),
+        "body_idle": Key(DURATION, "The wait between two pieces of a request's body; then 408."),
+        "idle": Key(DURATION, "A call in which no byte comes from either side; then it is closed."),
+        "half_closed": Key(DURATION, "The same, once one side has closed its half of the connection."),
+        "lifetime": Key(DURATION, "A whole call; then it is closed."),
+        "keepalive": Key(DURATION, "A client's idle connection between two requests; then it is closed."),
+        "drain": Key(DURATION, "From SIGTERM, the time in which calls may finish; then they are closed."),
+    },
+)
+
+_NOT_OF_A_ROUTE = {
+    "head": "runs before a route is known; write it under [deadlines]",
+    "drain": "is the whole edge's; write it under [deadlines]",
+}
+_OF_A_ROUTE = Reader(
+    Deadlines,
+    DEADLINES.keys | {name: Key(refused(why), f"Not here: it {why}.") for name, why in _NOT_OF_A_ROUTE.items()},
+)
+
+
+def _overridden(value: object) -> dict[str, float]:
+    """The deadlines that a route has of its own, in seconds."""
+    given = _OF_A_ROUTE(value)
+    return {name: getattr(given, name) for name in value} if isinstance(value, dict) else {}
+
+
+def _overriding(deadlines: Mapping[str, float]) -> dict[str, str]:
+    return {name: DURATION.format(seconds) for name, seconds in deadlines.items()}
+
+
+def of_a_route(deadlines: Deadlines) -> dict[str, float]:
+    """Those of a route's deadlines that it could have of its own."""
+    return {name: seconds for name, seconds in attrs.asdict(deadlines).items() if name not in _NOT_OF_A_ROUTE}
+
+
+ROUTE_DEADLINES: Kind[Mapping[str, float]] = Kind(
+    _overridden, _overriding, _OF_A_ROUTE.schema(defaults=False), "table of deadlines"
+)

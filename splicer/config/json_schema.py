@@ -1,0 +1,37 @@
+"""The JSON schema of routing.toml, for editors and for `taplo check`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from splicer.config.kinds import Schema
+from splicer.config.routerules import ANSWERS, PATTERNS
+from splicer.config.routes import ROUTE
+from splicer.config.sections import SECTIONS
+from splicer.config.upstreams import UPSTREAM
+
+
+def json_schema() -> Schema:
+    """What a routing.toml looks like, in JSON Schema draft-07.
+
+    Invariant: a file that `load` takes is valid by it. The reverse holds for the types of values, for numbers within
+    limits and for the names of keys; what strings may say, and what goes together, is for `load` to judge.
+    """
+    sections: dict[str, Any] = {name: reader.schema() for name, reader in SECTIONS.items()}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "routing.toml of splicer",
+        "type": "object",
+        "properties": {
+            **sections,
+            "upstreams": {"type": "object", "additionalProperties": UPSTREAM.schema()},
+            "routes": {"type": "array", "minItems": 1, "items": _route()},
+        },
+        "additionalProperties": False,
+        "required": ["routes"],
+    }
+
+
+def _route() -> Schema:
+    one_of_each = [{"oneOf": [{"required": [name]} for name in names]} for names in (PATTERNS, ANSWERS)]
+    return {**ROUTE.schema(), "allOf": one_of_each}

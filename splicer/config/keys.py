@@ -1,0 +1,107 @@
+"""How the keys of routing.toml are declared: each once, beside the field that holds its value.
+
+The reader, `/config`, the log of a reload, `splicer explain`, the JSON schema and the documents' tables all go by these
+declarations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, overload
+
+import attrs
+from attrs import AttrsInstance, frozen
+
+from splicer.config.kinds import Kind
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+_METADATA = "key"
+
+
+@frozen
+class Key:
+    """A key of a table.
+
+    Args:
+        kind: of its value.
+        doc: one or two plain sentences for users, in Markdown.
+        absent: what the file says by leaving the key out, where no value says the same.
+        beside: the other keys of the table without which this one means nothing, and is a fault.
+        required: its table must have it.
+        fixed: it belongs to processes, so that a reload leaves it as it is.
+    """
+
+    kind: Kind[Any]
+    doc: str
+    absent: str = "none"
+    beside: tuple[str, ...] = ()
+    required: bool = False
+    fixed: bool = False
+
+    def brief(self, value: Any) -> str:
+        """A value in a line of the log, or of `splicer explain`."""
+        kind = self.kind
+        return (kind.brief(value) if kind.brief and value is not None else _plain(kind.write(value))) or self.absent
+
+
+def _plain(value: Any) -> str:
+    """What TOML would write, without its signs."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case list():
+            return ", ".join(map(_plain, value))
+        case dict():
+            return ", ".join(f"{name} = {_plain(item)}" for name, item in value.items())
+        case _:
+            return str(value)
+
+
+@overload
+def key(kind: Kind[T], doc: str, *, default: D, **more: Any) -> T | D: ...
+@overload
+def key(kind: Kind[T], doc: str, **more: Any) -> T: ...
+def key(kind: Kind[Any], doc: str, *, default: Any = attrs.NOTHING, **more: Any) -> Any:
+    """The attrs field that holds a key's value, with the declaration of the key.
+
+    Args:
+        kind: see `Key`.
+        doc: see `Key`.
+        default: the value without the key, immutable; none given: the key is required.
+        more: the other arguments of `Key`.
+    """
+    more.setdefault("required", default is attrs.NOTHING)
+    return attrs.field(default=default, metadata={_METADATA: Key(kind, doc, **more)})
+
+
+def keys_of(cls: type[AttrsInstance]) -> dict[str, Key]:
+    """The keys that a class declares, in order."""
+    return {name: field.metadata[_METADATA] for name, field in attrs.fields_dict(cls).items()}
+
+
+def written(keys: Mapping[str, Key], values: object) -> dict[str, Any]:
+    """A table as the file has it, every default filled in.
+
+    Args:
+        keys: of the table.
+        values: an object with an attribute for each of them.
+    """
+    table = {}
+    for name, key in keys.items():
+        value = key.kind.write(getattr(values, name))
+        if value is not None and all(getattr(values, other) is not None for other in key.beside):
+            table[name] = value
+    return table
+
+
+def shared(source: AttrsInstance, cls: type[AttrsInstance]) -> dict[str, Any]:
+    """The fields of an object that a class has under the same name.
+
+    A table is read as an object of one class, which declares its keys; a class of `model` has what is made of it. What
+    is the same in both is carried over by its name, both ways.
+    """
+    return {name: getattr(source, name) for name in attrs.fields_dict(type(source)) if name in attrs.fields_dict(cls)}

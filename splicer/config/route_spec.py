@@ -1,0 +1,131 @@
+"""The keys of a ``[[routes]]`` table.
+
+A new key is a field of `RouteSpec` here, and one of the same name in `model.Route`, which carries its value to where it
+is used. A key whose value the route has in another form, or under another name, is converted in `routes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from attrs import frozen
+
+from splicer.config import kinds, routekeys
+from splicer.config.deadlines import ROUTE_DEADLINES
+from splicer.config.keys import key
+from splicer.config.kinds import Kind
+from splicer.config.respond import RESPOND
+from splicer.model import Network, PathPattern, Respond, StatusPage, Template
+
+
+def _pattern(word: str, words: str) -> Kind[PathPattern]:
+    parse = {"path": routekeys.path, "prefix": routekeys.prefix, "regex": routekeys.regex}[word]
+    return Kind(parse, lambda pattern: pattern.text.partition(" ")[2], kinds.TEXT.schema, words)
+
+
+_HOST = kinds.text(routekeys.host, "host")
+_METHOD = kinds.text(routekeys.method, "method")
+_PROTOCOL = kinds.text(routekeys.protocol, "protocol")
+_FALLBACK_STATUS = Kind(routekeys.fallback_status, kinds.unchanged, kinds.integer(500, 599).schema, "status")
+_REWRITE = Kind(routekeys.rewrite, lambda template: template.text, kinds.TEXT.schema, "path with `{captures}`")
+
+_UPSTREAM = ("upstream",)
+
+
+@frozen
+class RouteSpec:
+    """One table, each key parsed on its own; upstreams are still names. See `model.Route`."""
+
+    name: str = key(kinds.NAME, "What logs and metrics call the route; unique.", default="", required=True)
+    path: PathPattern | None = key(_pattern("path", "string"), "The whole path of a request.", default=None)
+    prefix: PathPattern | None = key(
+        _pattern("prefix", "string"), "What the path of a request starts with.", default=None
+    )
+    regex: PathPattern | None = key(
+        _pattern("regex", "RE2 expression"),
+        "An expression that is searched for in the path of a request: write `^` for the start. What a named group "
+        "matches, as in `(?<pod>[^/]+)`, is a capture.",
+        default=None,
+    )
+    hosts: tuple[str, ...] = key(
+        kinds.list_of(_HOST, "hosts", empty="leave the key out for any host"),
+        'The hosts that a request may be for, such as `"a.example"` or `"*.b.example"`; port and case do not count.',
+        default=(),
+        absent="any",
+    )
+    methods: tuple[str, ...] = key(
+        kinds.list_of(_METHOD, "methods", empty="leave the key out for any method"),
+        "The methods that are served (HEAD with GET); others get 405. Routes with the same pattern and the same hosts "
+        "share the methods between them.",
+        default=(),
+        absent="any",
+    )
+    clients: tuple[Network, ...] | None = key(
+        kinds.list_of(kinds.NETWORK, "networks", empty="nobody could use the route; leave the key out for any client"),
+        "The networks that clients may come from; others get 403. Behind `trusted_proxies` the address that they tell "
+        "counts.",
+        default=None,
+        absent="any",
+    )
+    encoded_slash: str | None = key(
+        kinds.choice("refuse", "forward"),
+        "Whether a path with an encoded slash, `%2F`, gets 400 or goes to the pod as it came.",
+        default=None,
+        absent='`"refuse"` beside `clients`, else `"forward"`',
+    )
+    log: bool = key(kinds.BOOLEAN, "Whether requests are in the access log.", default=True)
+    respond: Respond | StatusPage | None = key(
+        RESPOND,
+        'An answer that needs no pod: a table of its own, or `"status"` for the page of nginx\'s stub_status.',
+        default=None,
+    )
+    upstream: str | None = key(
+        kinds.TEXT, "The upstream that requests go to, by its name under `[upstreams]`.", default=None
+    )
+    rewrite: Template | None = key(
+        _REWRITE,
+        "The path that the pod gets instead, whole, with `{captures}`; the client's query is kept unless this has one.",
+        default=None,
+        beside=_UPSTREAM,
+    )
+    strip_prefix: bool = key(
+        kinds.BOOLEAN,
+        "Whether the pod gets only what follows the `prefix` of the route.",
+        default=False,
+        beside=_UPSTREAM,
+    )
+    upgrade: tuple[str, ...] = key(
+        kinds.list_of(_PROTOCOL, "protocols", empty="leave the key out to tunnel nothing"),
+        'The protocols to which a request may switch, such as `"websocket"`: its connection becomes a tunnel.',
+        default=(),
+        beside=_UPSTREAM,
+    )
+    upgrade_only: bool = key(
+        kinds.BOOLEAN, "Whether a request that does not ask for one of them gets 426.", default=False, beside=_UPSTREAM
+    )
+    fallback: str | None = key(
+        kinds.TEXT,
+        "Another upstream, tried once if the first can't be reached or answers with one of `fallback_on`; a POST goes "
+        "there only if no byte of it was sent.",
+        default=None,
+        beside=_UPSTREAM,
+    )
+    fallback_on: tuple[int, ...] = key(
+        kinds.list_of(_FALLBACK_STATUS, "statuses from 500 to 599"),
+        "The statuses of a pod's answer after which the fallback is tried.",
+        default=(502, 503, 504),
+        beside=("upstream", "fallback"),
+    )
+    deadlines: Mapping[str, float] = key(
+        ROUTE_DEADLINES,
+        "The deadlines in which the route differs from `[deadlines]`: any but `head` and `drain`.",
+        default=MappingProxyType({}),
+        absent="those of `[deadlines]`",
+        beside=_UPSTREAM,
+    )
+
+    @property
+    def encoded_slash_in_force(self) -> str:
+        """A route that judges who may come refuses what a pod could read as another path."""
+        return self.encoded_slash or ("forward" if self.clients is None else "refuse")
