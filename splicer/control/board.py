@@ -18,7 +18,7 @@ _BYTES = ROWS * _COLUMNS * 8
 class Column(IntEnum):
     """What a row says."""
 
-    BEAT = 0  # grows as long as the event loop makes progress (`control.beat`)
+    BEAT = 0  # grows as long as the event loop makes progress (`control.beat`, `relay.interleave`)
     TUNNELS = 1
     EXCHANGES = 2
     ACCEPTED = 3  # from here on: session.house.Counts, in its order

@@ -16,7 +16,7 @@ from splicer.supervisor.processes import Process, State, reason
 from splicer.supervisor.say import Say
 from splicer.vault.protocol import channel
 
-_STUCK = 10  # seconds without a turn of its event loop after which a process is killed
+_STUCK = 10  # seconds without a step of its event loop after which a process is killed
 _START = 60  # seconds that a process may take to begin
 _ANSWER = 60.0  # seconds for an answer that others wait for: a process that lives and says nothing is a broken one
 _FIRST_PAUSE = 0.1  # seconds before another process is started after one that never served
