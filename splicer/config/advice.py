@@ -1,4 +1,4 @@
-"""What a valid routing.toml says that its writer hardly meant."""
+"""Warnings: what a valid routing.toml says that its writer probably did not mean."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def warnings(config: Config, text: str = "") -> tuple[str, ...]:
         text: of its file.
     """
     return (
-        *_mark(text),
+        *_byte_order_mark(text),
         *upstream_warnings(config),
         *_shadows(config),
         *_stars(config),
         *_spellings(config),
-        *_hurry(config),
-        *_idle_upstreams(config),
-        *_hidden(config),
+        *_unreachable_deadlines(config),
+        *_unused_upstreams(config),
+        *_unscrapable_metrics(config),
     )
 
 
-def _mark(text: str) -> Iterator[str]:
+def _byte_order_mark(text: str) -> Iterator[str]:
     if text.startswith(BYTE_ORDER_MARK):
         yield "begins with a byte-order mark (BOM), which is skipped; save it as UTF-8 without one"
 
@@ -52,7 +52,7 @@ def _shadows(config: Config) -> Iterator[str]:
 
 
 def _spellings(config: Config) -> Iterator[str]:
-    """Patterns for what no path has in its normal form, or for half of what a pod takes for the same."""
+    """Patterns that match no normal form, or only one of two spellings that are the same path to most pods."""
     for route in config.routes:
         kind, _, pattern = route.pattern.text.partition(" ")
         if kind == "regex":
@@ -64,7 +64,7 @@ def _spellings(config: Config) -> Iterator[str]:
 
 
 def _stars(config: Config) -> Iterator[str]:
-    """Other proxies' notation for "whatever follows"."""
+    """A "*" outside a regex: in other proxies it stands for any text."""
     for route in config.routes:
         kind, _, pattern = route.pattern.text.partition(" ")
         if kind != "regex" and "*" in pattern:
@@ -73,8 +73,8 @@ def _stars(config: Config) -> Iterator[str]:
             yield f'{_place(route)}: {kind}: in {show(pattern)} a "*" stands for itself alone; write {remedy}'
 
 
-def _hurry(config: Config) -> Iterator[str]:
-    """Deadlines within `attempts` that are longer than it: they can never run out."""
+def _unreachable_deadlines(config: Config) -> Iterator[str]:
+    """Deadlines of one attempt that are longer than `attempts`: they can never run out."""
     for key in _cut_short(config.deadlines):
         yield _longer("", key, config.deadlines)
     for route in config.routes:
@@ -94,14 +94,14 @@ def _longer(place: str, key: str, deadlines: Deadlines) -> str:
     return f"{place}deadlines.{key}: {part} can never run out: deadlines.attempts ends all attempts after {whole}"
 
 
-def _idle_upstreams(config: Config) -> Iterator[str]:
+def _unused_upstreams(config: Config) -> Iterator[str]:
     used = {upstream.name for route in config.routes for upstream in (route.upstream, route.fallback) if upstream}
     for name in config.upstreams:
         if name not in used:
             yield f"upstreams.{name}: no route uses it"
 
 
-def _hidden(config: Config) -> Iterator[str]:
+def _unscrapable_metrics(config: Config) -> Iterator[str]:
     metrics = config.server.metrics
     if metrics is not None and not metrics.port:
         yield f"server.metrics: {metrics}: port 0 takes any free one, which no scraper knows"

@@ -51,21 +51,21 @@ _OF_A_ROUTE = Reader(
 )
 
 
-def _overridden(value: object) -> dict[str, float]:
-    """The deadlines that a route has of its own, in seconds."""
+def _parse(value: object) -> dict[str, float]:
+    """The deadlines that a route overrides, in seconds."""
     given = _OF_A_ROUTE(value)
     return {name: getattr(given, name) for name in value} if isinstance(value, dict) else {}
 
 
-def _overriding(deadlines: Mapping[str, float]) -> dict[str, str]:
+def _format(deadlines: Mapping[str, float]) -> dict[str, str]:
     return {name: DURATION.format(seconds) for name, seconds in deadlines.items()}
 
 
 def of_a_route(deadlines: Deadlines) -> dict[str, float]:
-    """Those of a route's deadlines that it could have of its own."""
+    """A route's deadlines but for those that a route can't have."""
     return {name: seconds for name, seconds in attrs.asdict(deadlines).items() if name not in _NOT_OF_A_ROUTE}
 
 
 ROUTE_DEADLINES: Kind[Mapping[str, float]] = Kind(
-    _overridden, _overriding, _OF_A_ROUTE.schema(defaults=False), "table of deadlines"
+    _parse, _format, _OF_A_ROUTE.schema(defaults=False), "table of deadlines"
 )

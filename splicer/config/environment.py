@@ -22,7 +22,7 @@ class FromEnvironment(str):
 class Unresolved(str):
     """Stands where a string couldn't be filled in; its text is the fault.
 
-    Whoever reads the key tells it: so it is told at its place, once, and hides no other fault.
+    The parser of its key reports it, so that it is reported once, with its place, and hides no other fault.
     """
 
     __slots__ = ()

@@ -27,10 +27,10 @@ class Key:
     Args:
         kind: of its value.
         doc: one or two plain sentences for users, in Markdown.
-        absent: what the file says by leaving the key out, where no value says the same.
-        beside: the other keys of the table without which this one means nothing, and is a fault.
+        absent: what it means that the key is not there, for keys whose default no value expresses.
+        beside: the other keys of the table without which this one is a fault.
         required: its table must have it.
-        fixed: it belongs to processes, so that a reload leaves it as it is.
+        fixed: a reload does not change it: it belongs to the processes.
     """
 
     kind: Kind[Any]
@@ -47,7 +47,7 @@ class Key:
 
 
 def _plain(value: Any) -> str:
-    """What TOML would write, without its signs."""
+    """What TOML would write, without quotes and brackets."""
     match value:
         case None:
             return ""

@@ -30,7 +30,7 @@ class Kind(Generic[T_co]):
     Args:
         parse: makes a value of what TOML gave, or raises `BadValue`, or a group of them for several items.
         format: the inverse: a value in TOML's types, as a person would write it.
-        schema: of all that `parse` takes, in JSON Schema draft-07. It may take more strings, but no other type.
+        schema: JSON Schema (draft-07) of what `parse` takes. It may take more strings, but no value of another type.
         words: what the documents call it.
         unset: the word that stands for None in the file; None: there is no such word.
         brief: makes one line of a value, for the log; None: what `format` makes is brief enough.
@@ -54,7 +54,7 @@ def any_of(*schemas: Schema) -> Schema:
 
 
 def unchanged(value: Any) -> Any:
-    """The `format` of what is in the file as it is here."""
+    """The `format` of a value that is the same in the file."""
     return value
 
 
@@ -64,7 +64,7 @@ def text(parse: Callable[[Any], T], words: str, *, pattern: str | None = None) -
     Args:
         parse: as in `Kind`; `str` makes the string of its value again.
         words: as in `Kind`.
-        pattern: of the whole string, for the schema; None: there is none that says it.
+        pattern: of the whole string, for the schema; None: the schema takes any string.
     """
     return Kind(parse, str, {"type": "string"} if pattern is None else _matching(pattern), words)
 
@@ -104,8 +104,8 @@ def list_of(item: Kind[T], words: str, *, empty: str | None = None) -> Kind[tupl
     Args:
         item: the kind of all items.
         words: what the documents call several of them.
-        empty: why there must be one item at least; None when there needn't. A list that must not be empty says "any",
-            or "none", by not being there.
+        empty: why a list without items is a fault; None: it is none. Where it is one, the file says "any" or "none" by
+            leaving the key out.
     """
 
     def write(items: tuple[T, ...]) -> list[Any] | None:
@@ -127,7 +127,7 @@ def unless(word: str, meaning: M, kind: Kind[T]) -> Kind[T | M]:
 
 
 def refused(why: str) -> Kind[None]:
-    """A key that stands elsewhere and not here: any value is a fault."""
+    """The kind of a key that belongs to another table: any value is a fault."""
 
     def parse(_: object) -> None:
         raise BadValue(why)

@@ -33,7 +33,7 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     """Read a configuration.
 
     Args:
-        text: of the file; a byte-order mark is skipped (`advice` tells of it).
+        text: of the file; a byte-order mark is skipped (`advice` warns of it).
         name: of the file, for the faults.
         environ: what ``${NAME}`` is taken from.
 
@@ -86,7 +86,7 @@ class _Loading:
     document: dict[str, Any]
     faults: list[str] = Factory(list)
 
-    def tell(self, place: str, faults: Iterable[Fault], joint: str = ".") -> None:
+    def add(self, place: str, faults: Iterable[Fault], joint: str = ".") -> None:
         for fault in faults:
             self.faults.append(f"{joint.join((place, fault.key)) if fault.path else place}: {fault.text}")
 
@@ -98,16 +98,16 @@ class _Loading:
     def section(
         self, key: str, reader: Reader[T], rules: Callable[[T, frozenset[str]], Iterable[Fault]] | None = None
     ) -> T:
-        """One table, with the defaults where it has faults; `rules` tells those that no key has on its own."""
+        """One table, with the defaults where it has faults; `rules` finds the faults that no key has on its own."""
         reading = reader.read(self.document.get(key, {}))
-        self.tell(key, reading.faults)
+        self.add(key, reading.faults)
         value = reader({}) if reading.value is None else reading.value
         if rules is not None:
-            self.tell(key, rules(value, reading.broken))
+            self.add(key, rules(value, reading.broken))
         return value
 
     def upstreams(self, hosts: Hosts) -> dict[str, Upstream | None] | None:
-        """All upstreams, None for one with faults; None altogether if there is no telling which there are."""
+        """All upstreams, None for one with faults; None instead of the mapping if they are no tables."""
         tables = self.document.get("upstreams", {})
         if not isinstance(tables, dict):
             self.faults.append(f"upstreams: must be tables such as [upstreams.pod], not {show(tables)}")
@@ -115,7 +115,7 @@ class _Loading:
         upstreams: dict[str, Upstream | None] = {}
         for name, table in tables.items():
             upstreams[name], faults = read_upstream(name, table, hosts)
-            self.tell(f"upstreams.{toml_key(name)}", faults)
+            self.add(f"upstreams.{toml_key(name)}", faults)
         return upstreams
 
     def routes(self, upstreams: Mapping[str, Upstream | None] | None, deadlines: Deadlines) -> tuple[Route, ...]:
@@ -132,9 +132,9 @@ class _Loading:
             name = _route_name(table)
             place = f"routes {index} {show(name)}" if name else f"routes {index}"
             if name and (namesake := indices.setdefault(name, index)) != index:
-                self.tell(place, [Fault(("name",), f"routes {namesake} has the same name")], ": ")
+                self.add(place, [Fault(("name",), f"routes {namesake} has the same name")], ": ")
             route, faults = read_route(index, table, upstreams, deadlines)
-            self.tell(place, faults, ": ")
+            self.add(place, faults, ": ")
             if route is not None:
                 sound.append(route)
         return tuple(sound)

@@ -1,6 +1,6 @@
-"""Parsers for TOML's own types, strictly: nothing is taken for what it merely looks like.
+"""Parsers for TOML's own types. They are strict: "3" is no integer.
 
-Here as in `values`, `addresses` and the others, a parser takes what TOML gave, and raises `BadValue`.
+Here and in `values`, `addresses` and the others, a parser gets what TOML gave, and raises `BadValue`.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def choice(*options: W) -> Callable[[object], W]:
 
 
 def list_of(parse_item: Callable[[object], T], *, empty: str | None = None) -> Callable[[object], tuple[T, ...]]:
-    """A parser for a list, which tells the faults of all items at once.
+    """A parser for a list; it reports the faults of all items at once.
 
     Args:
         parse_item: parses one.
@@ -186,7 +186,7 @@ def each(parse_item: Callable[[Any], T], items: Iterable[object]) -> list[T]:
 def table_of(
     parse_key: Callable[[str], K], parse_value: Callable[[object], T]
 ) -> Callable[[object], tuple[tuple[K, T], ...]]:
-    """A parser for a table whose keys are the user's own, which tells the faults of all entries at once."""
+    """A parser for a table whose keys are the user's own; it reports the faults of all entries at once."""
 
     def parse_entry(entry: tuple[str, object]) -> tuple[K, T]:
         key, value = entry

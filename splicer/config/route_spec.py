@@ -63,8 +63,8 @@ class RouteSpec:
     )
     clients: tuple[Network, ...] | None = key(
         kinds.list_of(kinds.NETWORK, "networks", empty="nobody could use the route; leave the key out for any client"),
-        "The networks that clients may come from; others get 403. Behind `trusted_proxies` the address that they tell "
-        "counts.",
+        "The networks that clients may come from; others get 403. Behind `trusted_proxies` it is the address that "
+        "they give.",
         default=None,
         absent="any",
     )
@@ -127,5 +127,5 @@ class RouteSpec:
 
     @property
     def encoded_slash_in_force(self) -> str:
-        """A route that judges who may come refuses what a pod could read as another path."""
+        """The value that applies: a route with `clients` refuses what a pod could read as another path."""
         return self.encoded_slash or ("forward" if self.clients is None else "refuse")

@@ -24,14 +24,14 @@ def broken_rules(
     Args:
         spec: made of the keys without faults.
         reading: where `spec` comes from.
-        upstreams: by name, None for one with faults; None for all when there is no telling which there are.
+        upstreams: by name, None for one with faults; None instead of the mapping if the upstreams could not be read.
     """
     given = reading.given
     if "name" not in given:
         yield Fault(("name",), "is missing")
     yield from _exactly_one(PATTERNS, given)
     yield from _exactly_one(ANSWERS, given)
-    yield from _companions(spec, given)
+    yield from _belonging_together(spec, given)
     yield from _unreachable(spec, reading)
     yield from _captures("rewrite", spec.rewrite, spec, reading)
     for key, name in (("upstream", spec.upstream), ("fallback", spec.fallback)):
@@ -51,7 +51,7 @@ def _exactly_one(keys: tuple[str, ...], given: frozenset[str]) -> Iterator[Fault
         yield Fault((key,), f"can't stand beside {present[0]}; a route has exactly one of {', '.join(keys)}")
 
 
-def _companions(spec: RouteSpec, given: frozenset[str]) -> Iterator[Fault]:
+def _belonging_together(spec: RouteSpec, given: frozenset[str]) -> Iterator[Fault]:
     besides = [(name, other) for name, key in keys_of(RouteSpec).items() if name in given for other in key.beside]
     missing = [(name, other) for name, other in besides if other not in given]
     if any(answer in given for answer in ANSWERS):

@@ -25,7 +25,7 @@ def read_route(
     Args:
         index: its place in the file, from 1.
         table: as TOML has it.
-        upstreams: by name, None for one with faults; None for all when there is no telling which there are.
+        upstreams: by name, None for one with faults; None instead of the mapping if the upstreams could not be read.
         inherited: ``[deadlines]``.
     """
     reading = ROUTE.read(table)

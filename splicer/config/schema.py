@@ -50,7 +50,7 @@ class ServerSettings:
     )
     trusted_proxies: tuple[Network, ...] = key(
         kinds.list_of(kinds.NETWORK, "networks"),
-        "The proxies in front of splicer: they alone are believed when they tell a client's address and scheme "
+        "The proxies in front of splicer: only they are believed about a client's address and scheme "
         "(`X-Forwarded-For`, `X-Forwarded-Proto`).",
         default=(),
     )

@@ -67,8 +67,8 @@ class Reader(Generic[T]):
 
     Args:
         cls: the class; a field without default is a key that must be there.
-        keys: of the table, each with the name of a field; a field without one keeps its default. None: the class
-            declares them.
+        keys: of the table, each named as its field; a field without a key keeps its default. None: the class
+            declares the keys.
     """
 
     def __init__(self, cls: type[T], keys: dict[str, Key] | None = None) -> None:
@@ -97,7 +97,7 @@ class Reader(Generic[T]):
         return self._structure(table, self.cls)
 
     def read(self, table: object) -> Reading[T]:
-        """Make as much of a table as can be made, and tell all that can't."""
+        """Make an instance of the keys that have no fault, and report the faults of all others."""
         faults = tuple(self._faults(table))
         if not isinstance(table, dict):
             return Reading(None, faults, frozenset(), frozenset())
@@ -116,10 +116,10 @@ class Reader(Generic[T]):
         return {name: value for name, value in values.items() if value is not None}
 
     def schema(self, *, defaults: bool = True) -> Schema:
-        """What JSON Schema draft-07 says of such a table.
+        """The JSON Schema (draft-07) of such a table.
 
         Args:
-            defaults: whether it tells the default of each key: not where a key is inherited.
+            defaults: whether to say the default of each key; not for keys that are inherited.
         """
         known = self.defaults() if defaults else {}
         properties = {

@@ -1,4 +1,4 @@
-"""What the upstreams of a valid routing.toml say that their writer hardly meant."""
+"""Warnings about the upstreams of a valid routing.toml."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def upstream_warnings(config: Config) -> Iterator[str]:
         if not upstream.host.captures:
             yield from _one_label(place, upstream.host.text, config)
             continue
-        yield from _anybodys(place, upstream)
+        yield from _public_suffix(place, upstream)
         if upstream.allow is None:
             yield (
                 f"{place}.allow: is missing: the URL chooses the name, and whatever address that has is dialled; "
@@ -31,7 +31,7 @@ def upstream_warnings(config: Config) -> Iterator[str]:
 
 
 def _one_label(place: str, host: str, config: Config) -> Iterator[str]:
-    """A last dot says that the writer knows."""
+    """A host without a dot; one that ends in a dot is meant as it stands."""
     if "." not in host and not fixed_addresses(host, config.resolver.hosts):
         yield (
             f"{place}.address: {show(host)} is asked for as it stands, without a search list; "
@@ -39,7 +39,7 @@ def _one_label(place: str, host: str, config: Config) -> Iterator[str]:
         )
 
 
-def _anybodys(place: str, upstream: Upstream) -> Iterator[str]:
+def _public_suffix(place: str, upstream: Upstream) -> Iterator[str]:
     domain = upstream.host.text.rpartition("}")[2].partition(".")[2]
     first, _, rest = domain.removesuffix(".").lower().partition(".")
     if not rest or (first in _REGISTRIES and len(rest) == 2):

@@ -46,7 +46,7 @@ def explain(config: Config, method: str, target: str, headers: Sequence[str]) ->
         headers: "Name: value" each; without a Host, "localhost" stands in.
 
     Returns:
-        An explanation of any text; what can be no request is told as the fault that the edge answers.
+        An explanation, whatever the text: if it is no request, the fault with which the edge would answer.
     """
     if not any(header.lower().startswith("host:") for header in headers):
         headers = ("Host: localhost", *headers)
@@ -61,7 +61,7 @@ def explain(config: Config, method: str, target: str, headers: Sequence[str]) ->
         ]
         match = table.match(head.method, head.host, head.path)
         lines.append("")
-        for line in _serving(match, head):  # one at a time: what is known before a fault is told
+        for line in _serving(match, head):  # one at a time: the lines before a fault are kept
             lines.append(line)
     except SplicerError as error:
         return _explanation((*lines, "", f"{error.status}: {error.detail}"), found=False)
@@ -71,7 +71,7 @@ def explain(config: Config, method: str, target: str, headers: Sequence[str]) ->
 def _raw_head(method: str, target: str, headers: Sequence[str]) -> bytes:
     """The head as it would come.
 
-    Invariant: each part stays in its own line, so that none can bring along a header that nobody gave.
+    Invariant: each part stays in its own line, so that no part can smuggle in a header.
     """
     for kind, parts in (("the method", [method]), ("the target", [target]), ("a header", headers)):
         if any("\r" in part or "\n" in part for part in parts):
@@ -104,7 +104,7 @@ def _serving(match: Match, head: RequestHead) -> Iterator[str]:
 
 
 def _other_keys(route: Route) -> Iterator[str]:
-    """The keys without a line of their own, where they don't have their defaults."""
+    """All keys that differ from their defaults, without those that have a line of their own."""
     spec, default = spec_of(route), RouteSpec()
     for name, key in ROUTE.keys.items():
         value = getattr(spec, name)

@@ -1,4 +1,4 @@
-"""The law of the room: any text is a `Config`, or a `ConfigError` that tells why; never any other error.
+"""The law of `config`: any text is a `Config`, or a `ConfigError` that says why; never any other error.
 
 What is a `Config` is valid by the JSON schema too.
 """
