@@ -22,6 +22,7 @@ from splicer.control.board import Board, Column
 from splicer.control.collector import collect_if_grown, collect_young_only
 from splicer.control.drains import DrainOrders
 from splicer.control.endpoints import EndpointStates
+from splicer.control.inheritance import Heir, inherit
 from splicer.control.lines import LineWriter
 from splicer.control.log import Logger, make_logger
 from splicer.control.metrics import Metrics
@@ -43,7 +44,7 @@ from splicer.relay.interleave import Interleave
 from splicer.session import passport
 from splicer.session.client import ClientLeg
 from splicer.session.connection import Connection
-from splicer.session.house import Drains, House
+from splicer.session.house import Drains, House, Place
 from splicer.session.respond import send_refusal
 from splicer.session.tunnel import run_adopted
 from splicer.session.turns import Turns
@@ -56,6 +57,7 @@ _TURNED_AWAY_AT_ONCE = 256  # connections over the limit that still get an answe
 _QUIET = 10.0  # seconds between two lines about the same exhaustion
 _LOOK = 0.025  # seconds between two looks at what has to end
 _RETIRE = 15.0  # seconds for handshakes under way before the tunnels are handed over
+_LAST_REQUEST = 5.0  # seconds for one more request on a connection that idles: one that is on its way is not lost
 _LAST_WORDS = 0.1  # seconds that a dying worker waits for the log: its calls are silent meanwhile
 
 
@@ -144,7 +146,7 @@ class Worker:
                 if self._hub.left:  # unwinding would log the ends of calls that go on elsewhere
                     self._exit()
                 return
-            if words.get("fds") and not fds and words["do"] not in ("reload", "attend"):
+            if words.get("fds") and not fds and words["do"] not in ("reload", "attend", "inherit", "retire"):
                 raise OSError(f"no descriptor is left for what belongs to {words['do']!r}")
             await self._obey(words, fds)
         await self._finish_alone()
@@ -168,11 +170,12 @@ class Worker:
             case "prepare":
                 await self._prepare(words, fds[0])
             case "serve":
-                self._serve(words, fds)
+                await self._serve(words, fds)
             case "reload":
                 self._reload_soon(fds)
             case "drain":
                 self._drained = self._house.draining = True
+                await self._house.idle.end_within(_LAST_REQUEST)
                 self._showing.publish()
                 self._supervisor.tell("draining")
             case "drains":
@@ -183,7 +186,11 @@ class Worker:
             case "expire":
                 self._hub.end_all(Side.PROXY, "drain")
             case "retire":
-                self._tasks.start_soon(self._retire, words.get("seconds", _RETIRE), words.get("linger"))
+                heirs = [Heir(received(fd), words.get("speaks", wire.VERSION)) for fd in fds]
+                self._tasks.start_soon(self._retire, words.get("seconds", _RETIRE), words.get("linger"), *heirs)
+            case "inherit":
+                for fd in fds:
+                    self._tasks.start_soon(inherit, received(fd), self._inherit)
             case _:  # of a supervisor that knows more
                 for fd in fds:
                     os.close(fd)
@@ -220,9 +227,11 @@ class Worker:
         self._tasks.start_soon(collect_if_grown, lambda: self._house.counts.active, self._garbage_found)
         self._supervisor.tell("prepared")
 
-    def _serve(self, words: wire.Words, fds: list[int]) -> None:
+    async def _serve(self, words: wire.Words, fds: list[int]) -> None:
         self._drained = words["draining"]
         self._house.draining = self._drained or self._all_drained
+        if self._drained:
+            await self._house.idle.end_within(_LAST_REQUEST)
         self._row[Column.SLOT] = words["slot"]
         self._link.serve(words["slot"], words["slots"])
         self._listeners = [socket.socket(fileno=fd) for fd in fds]
@@ -331,6 +340,9 @@ class Worker:
             self._turned_away -= 1
             client.stream.close()
 
+    def _inherit(self, sock: socket.socket, peer: str) -> None:
+        self._tasks.start_soon(Connection(self._house, TcpStream(sock), peer, place=Place.WAITING).serve)
+
     def _exhausted(self, error: OSError) -> bool:
         if self._house.idle.make_room():
             return True
@@ -377,10 +389,8 @@ class Worker:
 
     # Frames and handshakes go on until nothing is under way but tunnels, and the vault knows all of these. From then on
     # nothing here touches them.
-    async def _retire(self, seconds: float, linger: float | None) -> None:
-        self._stop_listening()
-        self._link.stop_serving()
-        self._house.retiring = True
+    async def _retire(self, seconds: float, linger: float | None, heir: Heir | None = None) -> None:
+        await self._leave(heir)
         setproctitle(f"{getproctitle()} (leaving)")
         with trio.move_on_after(seconds):
             await self._until(lambda: not self._under_way())
@@ -397,9 +407,17 @@ class Worker:
         self._lines.close()
         os._exit(0)
 
+    # A connection without a request goes to the heir, or has one more answered, and that answer says that it is the
+    # last. Only then the log may be waited for: nobody sends anything here any more.
+    async def _leave(self, heir: Heir | None = None) -> None:
+        self._stop_listening()
+        self._link.stop_serving()
+        self._house.retiring = True
+        await self._house.idle.end_within(_LAST_REQUEST, None if heir is None else heir.take)
+
     def _under_way(self) -> int:
-        counts = self._house.counts
-        return counts.reading + counts.writing - self._hub.tunnels - self._hub.left
+        counts, idle = self._house.counts, len(self._house.idle)
+        return counts.reading + counts.writing + idle - self._hub.tunnels - self._hub.left
 
     def _stop_listening(self) -> None:
         self._row[Column.LISTENING] = 0
@@ -425,9 +443,7 @@ class Worker:
         if self._log is None or not self._row[Column.SLOT]:  # a spare has nothing to finish
             return
         self._log_error("supervisor_lost", tunnels=self._hub.tunnels)
-        self._stop_listening()
-        self._link.stop_serving()
-        self._house.retiring = True
+        await self._leave()
         await self._until(lambda: not self._under_way() and not self._hub.tunnels)
 
     # ---- the rules ----

@@ -34,6 +34,7 @@ class Column(IntEnum):
     VAULT = 13  # 1: calls are protected; in row 0: how many tunnels the vault holds
     LISTENING = 14  # 1: it accepts connections; row 0 has no process, and another use for this column:
     SEEN_TO_POD = 14  # in row 0 alone: the most bytes that a scrape has told of
+    IDLE = 15  # clients without a request: each may have one more before the process ends; in row 0:
     SEEN_TO_CLIENT = 15
 
 
@@ -67,6 +68,11 @@ class Board:
     def connections(self) -> int:
         """Client connections that are open: each stands in one of three places."""
         return sum(map(self.total, (Column.READING, Column.WRITING, Column.WAITING)))
+
+    @property
+    def asking(self) -> int:
+        """Clients whose next request may be under way: none of it has come, or not all of its head."""
+        return self.total(Column.READING) + sum(self._words[_COLUMNS + Column.IDLE :: _COLUMNS])
 
     @property
     def slots(self) -> set[int]:

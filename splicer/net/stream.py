@@ -60,6 +60,10 @@ class ByteStream(Protocol):
         """End with an RST; idempotent."""
         ...
 
+    def abandon(self) -> None:
+        """Let go of it without a word to the peer: another process goes on with it."""
+        ...
+
 
 class TcpStream:
     """A connected, non-blocking socket.
@@ -142,6 +146,10 @@ class TcpStream:
             return
         with contextlib.suppress(OSError):
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
+        self._close()
+
+    def abandon(self) -> None:
+        """See `ByteStream`."""
         self._close()
 
     def _close(self) -> None:

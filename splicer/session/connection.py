@@ -57,15 +57,18 @@ class Connection:
         stream: the connection; it is closed at the end.
         peer: the client's numeric address.
         over: it came in over the limit: it is there for one request, and goes on only if that may use a pod.
+        place: WAITING if it has been served by another worker, and idles.
     """
 
     __slots__ = ("_client", "_exchange", "_head", "_house", "_keepalive", "_over", "_place", "_record")
 
-    def __init__(self, house: House, stream: ByteStream, peer: str, *, over: bool = False) -> None:
+    def __init__(
+        self, house: House, stream: ByteStream, peer: str, *, over: bool = False, place: Place = Place.READING
+    ) -> None:
         self._house = house
         self._over = over
         self._client = ClientLeg(stream, peer)
-        self._place = house.counts.enter(Place.READING)
+        self._place = house.counts.enter(place)
         self._forget_request()
 
     def _forget_request(self) -> None:
@@ -106,6 +109,10 @@ class Connection:
 
     # Who has said nothing for longer than a request is on its way is as idle as who waits between two.
     async def _asks(self) -> bool:
+        if self._place is Place.WAITING:
+            asks = await self._house.idle.wait(self._client, self._keepalive)
+            self._move(Place.READING)
+            return asks
         head = self._house.rules.deadlines.head
         with trio.move_on_after(min(head, _ROUND_TRIP)):
             return await self._client.wait_byte()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from itertools import islice
 
 import trio
 
 from splicer.session.client import ClientLeg
 
+Heir = Callable[[ClientLeg], Awaitable[bool]]
+
+_SLICE = 64  # waits that are ended in one go: frames wait meanwhile
 _OF_A_CALL = 3  # descriptors that a client's connection needs to become a call: a socket and a pipe
 _CLOSED = 0.001  # seconds after which a connection whose wait was ended is closed: its task has run
 _LOOKS = 16  # connections that are looked at for one place: each look is a system call
@@ -21,15 +25,17 @@ class IdleClients:
     A wait that is ended from here closes its connection in order, unless a byte has come: its request is served.
     """
 
-    __slots__ = ("_most", "_waits", "ended")
+    __slots__ = ("_given", "_heir", "_most", "_waits", "ended")
 
     def __init__(self) -> None:
         self.ended = 0  # waits, so that there is room
+        self._heir: Heir | None = None
         self._waits: dict[ClientLeg, trio.CancelScope] = {}
+        self._given = 0  # those that are on their way to the heir
         self._most = math.inf  # seconds
 
     def __len__(self) -> int:
-        return len(self._waits)
+        return len(self._waits) + self._given
 
     async def wait(self, client: ClientLeg, seconds: float) -> bool:
         """Wait for the first byte of a request.
@@ -39,15 +45,28 @@ class IdleClients:
             seconds: that it may take.
 
         Returns:
-            False when the client closed, time is over, or the place was needed.
+            False when the client closed, time is over, the place was needed, or the heir has the connection.
         """
-        with trio.move_on_after(min(seconds, self._most)) as scope:
-            self._waits[client] = scope
-            try:
-                return await client.wait_byte()
-            finally:
-                self._waits.pop(client, None)
-        return not client.stream.is_quiet()
+        heir = self._heir
+        while True:
+            if heir is not None and not client.buffer and await self._give(heir, client):
+                return False
+            with trio.move_on_after(min(seconds, self._most)) as scope:
+                self._waits[client] = scope
+                try:
+                    return await client.wait_byte()
+                finally:
+                    self._waits.pop(client, None)
+            if heir is self._heir:
+                return not client.stream.is_quiet()
+            heir = self._heir
+
+    async def _give(self, heir: Heir, client: ClientLeg) -> bool:
+        self._given += 1
+        try:
+            return await heir(client)
+        finally:
+            self._given -= 1
 
     def make_room(self, places: int = 1) -> bool:
         """End the longest waits; each connection is closed as soon as its task runs.
@@ -76,9 +95,16 @@ class IdleClients:
         await trio.sleep(_CLOSED)
         return True
 
-    def end_within(self, seconds: float) -> None:
-        """Let every wait, those to come included, end after so many seconds at most."""
-        self._most = min(self._most, seconds)
-        latest = trio.current_time() + seconds
-        for scope in self._waits.values():
-            scope.deadline = min(scope.deadline, latest)
+    async def end_within(self, seconds: float, heir: Heir | None = None) -> None:
+        """Let every wait, those to come included, end after so many seconds at most.
+
+        Args:
+            seconds: for one more request.
+            heir: gets the connections at once, if it can.
+        """
+        self._most, self._heir = min(self._most, seconds), heir or self._heir
+        latest, scopes = trio.current_time() + seconds, list(self._waits.values())
+        for start in range(0, len(scopes), _SLICE):
+            for scope in scopes[start : start + _SLICE]:
+                scope.deadline = -math.inf if heir is not None else min(scope.deadline, latest)
+            await trio.lowlevel.checkpoint()

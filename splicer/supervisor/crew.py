@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from splicer.control import wire
 from splicer.control.board import Column
 from splicer.supervisor.fleet import Backoff, Fleet, Owner
 from splicer.supervisor.processes import Process, State
 from splicer.supervisor.say import Say
+from splicer.vault.protocol import channel
 
 _LONGEST_PAUSE = 30.0  # seconds between two attempts to start a worker
 _LONGEST_PAUSE_WITH_CALLS = 2.0  # while tunnels wait, or slots are served
@@ -96,19 +99,19 @@ class Crew(Owner):
         old = self.serving.pop(slot, None)
         self._place(spare, slot)
         if old is not None:
-            self._retire(old)
+            self._retire(old, spare)
         self.fill()
         return True
 
     def retire_surplus(self) -> None:
         """Let those go whose slots there are no longer."""
         for slot in [slot for slot in self.serving if slot > self.slots]:
-            self._retire(self.serving.pop(slot))
+            self._retire(self.serving.pop(slot), next(iter(self.serving.values()), None))
 
     def leave(self, seconds: float) -> None:
         """Let all go, and nobody takes their places here; exchanges under way have so long."""
         for slot in list(self.serving):
-            self._retire(self.serving.pop(slot), seconds=seconds, linger=0)
+            self._retire(self.serving.pop(slot), None, seconds=seconds, linger=0)
 
     def tell(self, word: str, answer: str | None = None, fds: tuple[int, ...] = (), **more: Any) -> None:
         """Tell all workers that know the configuration, or are about to; `answer` is the word that they owe."""
@@ -197,6 +200,15 @@ class Crew(Owner):
         worker.say("serve", fds, slot=slot, slots=self.slots, **fields)
         self._placed(worker)
 
-    def _retire(self, worker: Process, **how: float) -> None:
+    # The heir gets the client connections that idle. Neither end of the channel stays here: if one of the two can't be
+    # told, or dies, the other finds nobody.
+    def _retire(self, worker: Process, heir: Process | None, **how: float) -> None:
         worker.state = State.LEAVING
+        if heir is not None:
+            with suppress(OSError):
+                ours, its = channel()
+                with ours, its:
+                    wire.say(heir.sock, {"do": "inherit"}, (its.fileno(),), heir.version)
+                    worker.say("retire", (ours.fileno(),), speaks=heir.version, **how)
+                    return
         worker.say("retire", (), **how)

@@ -13,7 +13,8 @@ from splicer.supervisor.processes import State
 _STOP = 3.0  # seconds for the workers to close everything
 _UNREAD = 10.0  # seconds for the file to be read when a drain is asked for before
 _GRACE = 1.0  # seconds for tunnels that a drain's deadline ends
-_HANDOVER = 5.0  # seconds for exchanges under way when all is handed over
+_HANDOVER = 10.0  # seconds for exchanges under way, and clients' last requests, when all is handed over
+_LAST_REQUESTS = 5.5  # seconds in which workers end client connections without a request
 
 
 class Ending:
@@ -26,6 +27,7 @@ class Ending:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._asked: float | None = None  # when a drain was, on the monotonic clock
+        self._last_requests = 0.0  # until when one is waited for in a drain, on the same clock
 
     def drain(self) -> None:
         """SIGTERM: what is under way may finish, in all workers; nothing new begins. A second one stops."""
@@ -66,6 +68,7 @@ class Ending:
     def go_on_draining(self) -> None:
         """Wait for the end of a drain that has begun, if one has."""
         if self._desk.draining is not None:
+            self._last_requests = time.monotonic() + _LAST_REQUESTS
             self._desk.steps.append(self._drained)
 
     def stop(self) -> None:
@@ -90,9 +93,10 @@ class Ending:
         desk = self._desk
         if desk.stopping or desk.draining is None:
             return True
+        waits = desk.board.asking and time.monotonic() < self._last_requests
         if any(desk.load().values()):
             desk.vault.doubt()
-        elif desk.vault.found_empty():
+        elif not waits and desk.vault.found_empty():
             self.stop()
             return True
         if time.monotonic() < desk.draining:

@@ -76,6 +76,13 @@ def test_of_the_dead_only_the_totals_stay(board: Board) -> None:
     assert board.total(Column.BEAT) == 0
 
 
+def test_who_may_ask_for_more_is_of_living_processes(board: Board) -> None:
+    board.row(0)[Column.SEEN_TO_CLIENT] = 1000
+    board.row(1)[Column.IDLE], board.row(ROWS - 1)[Column.IDLE] = 20, 3
+    board.row(2)[Column.READING], board.row(2)[Column.WAITING] = 100, 5
+    assert board.asking == 123
+
+
 @pytest.mark.parametrize("number", [0, 1, ROWS - 1])
 def test_a_row_that_was_never_used_may_be_cleared(board: Board, number: int) -> None:
     if number:

@@ -30,7 +30,7 @@ def showing(board: Board, number: int = 1, **counts: int) -> Showing:
     pipes = SimpleNamespace(idle=3, in_use=2)
     hub, link = SimpleNamespace(tunnels=4, pipes=pipes), SimpleNamespace(connected=True)
     shown = Showing(board, number, cast("Any", hub), cast("Any", link), cast("Any", None))
-    shown.house = cast("Any", SimpleNamespace(counts=Counts(**counts), waiting={1, 2}))
+    shown.house = cast("Any", SimpleNamespace(counts=Counts(**counts), waiting={1, 2}, idle=range(7)))
     return shown
 
 
@@ -40,6 +40,7 @@ def test_others_see_all_of_its_numbers(board: Board) -> None:
     assert board.total(Column.EXCHANGES) == 2
     assert [board.total(column) for column in (Column.TUNNELS, Column.PIPES_POOLED, Column.PIPES_PARKED)] == [4, 3, 2]
     assert board.total(Column.VAULT) == 1
+    assert board.asking == 4 + 7
 
 
 async def test_who_is_alone_never_has_enough(board: Board) -> None:

@@ -153,6 +153,19 @@ async def test_close_and_reset_may_come_twice_and_after_each_other(pair: Streams
     assert (one.sock.fileno(), other.sock.fileno()) == (-1, -1)
 
 
+async def test_who_abandons_a_connection_leaves_it_to_whoever_has_a_duplicate(pair: Streams) -> None:
+    one, other = pair
+    await other.send_all(b"unread")
+    with one.sock.dup() as duplicate:
+        one.abandon()
+        one.close()
+        one.reset()
+        assert duplicate.recv(100) == b"unread"
+        assert other.is_quiet()
+        duplicate.send(b"it goes on")
+        assert await other.receive_some(100) == b"it goes on"
+
+
 async def test_a_close_wakes_whoever_waits(pair: Streams) -> None:
     one, _ = pair
 

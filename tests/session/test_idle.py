@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import NoDescriptor
@@ -16,9 +17,13 @@ from splicer.model import Endpoint
 from splicer.net.stream import ByteStream
 from splicer.relay.leg import TunnelEnd
 from splicer.session import idle
-from tests.session.edge import APP, Edge, answering, route
+from splicer.session.client import ClientLeg
+from splicer.session.connection import Connection
+from splicer.session.house import Counts, Place
+from splicer.session.idle import IdleClients
+from tests.session.edge import APP, CLIENT, Edge, answering, route
 from tests.session.message import GET, OK, POST, SWITCHING, UPGRADE, read_answer, read_head
-from tests.session.wire import Peer
+from tests.session.wire import End, Peer
 
 
 async def idling(edge: Edge) -> Peer:
@@ -134,7 +139,7 @@ async def test_all_waits_can_be_made_to_end_soon(edge: Edge) -> None:
     edge.pods[APP] = answering(OK)
     waiting, silent = await idling(edge), edge.connect()
     await trio.sleep(10)
-    edge.house.idle.end_within(5)
+    await edge.house.idle.end_within(5)
     later = edge.connect()  # accepted, and taken care of only now
     await trio.sleep(3)
     assert await is_served(later)
@@ -146,7 +151,7 @@ async def test_all_waits_can_be_made_to_end_soon(edge: Edge) -> None:
 async def test_a_wait_that_ends_sooner_anyway_is_not_made_longer(edge: Edge) -> None:
     edge.use(route(deadlines={"keepalive": 2}))
     client = await idling(edge)
-    edge.house.idle.end_within(5)
+    await edge.house.idle.end_within(5)
     assert await client.rest() == b""
     assert trio.current_time() == pytest.approx(2)
 
@@ -194,3 +199,113 @@ async def test_no_client_makes_room_in_the_vault(edge: Edge) -> None:
     client = await edge.ask(UPGRADE)
     assert (await read_answer(client)).status == 503
     assert await is_served(waiting)
+
+
+# ---- another worker takes its place ----
+
+
+class Heir:
+    """Another worker, in the same room: it takes connections, or says that it doesn't, after a while."""
+
+    def __init__(self, edge: Edge) -> None:
+        self.edge = edge
+        self.house = evolve(edge.house, idle=IdleClients(), counts=Counts())
+        self.willing = True
+        self.taken = 0
+
+    async def take(self, client: ClientLeg) -> bool:
+        assert not client.buffer, "what has been read must be served here"
+        await trio.sleep(0.1)
+        if self.willing:
+            self.taken += 1
+            before = cast("End", client.stream)
+            after = End(before._incoming, before._outgoing)
+            before.abandon()
+            self.edge.streams.append(after)
+            served = Connection(self.house, after, client.peer, place=Place.WAITING)
+            self.edge.nursery.start_soon(self.edge._serve, served)
+        return self.willing
+
+
+async def test_who_waits_goes_to_the_heir_and_so_does_who_comes_to_wait(edge: Edge) -> None:
+    heir = Heir(edge)
+    waiting, silent = await idling(edge), edge.connect()
+    await trio.sleep(5)
+    late = edge.connect()
+    await edge.house.idle.end_within(5, heir.take)
+    await trio.sleep(2)
+    assert (heir.taken, edge.house.counts.active, heir.house.counts.waiting) == (3, 0, 3)
+    for client in (waiting, silent, late):
+        for _ in range(2):
+            assert await is_served(client)
+            await trio.sleep(10)
+    assert [record.client for record in edge.told.ended] == [CLIENT] * 7
+
+
+async def test_at_the_heir_it_idles_as_if_it_had_just_been_served(edge: Edge) -> None:
+    edge.use(route(deadlines={"keepalive": 60, "head": 2}))
+    heir = Heir(edge)
+    client = await idling(edge)
+    await trio.sleep(50)
+    await edge.house.idle.end_within(5, heir.take)
+    assert await client.rest() == b""
+    assert trio.current_time() == pytest.approx(110.1)
+    assert heir.house.counts.active == 0
+
+
+async def test_what_has_come_and_was_not_read_goes_along(edge: Edge) -> None:
+    heir = Heir(edge)
+    client = await idling(edge)
+    await edge.house.idle.end_within(5, heir.take)
+    await trio.sleep(0.05)
+    assert len(edge.house.idle) == 1, "it is on its way: who ends now would end it"
+    assert await is_served(client)
+    assert heir.house.counts.requests == 1
+
+
+async def test_a_request_that_was_read_already_is_served_here(edge: Edge) -> None:
+    edge.pods[APP] = answering(OK)
+    heir = Heir(edge)
+    client = await edge.ask(GET + GET + GET[:20])
+    await edge.house.idle.end_within(5, heir.take)
+    assert (await read_answer(client)).status == 200
+    assert (await read_answer(client)).status == 200
+    await client.send(GET[20:])
+    assert (await read_answer(client)).status == 200
+    await trio.sleep(1)
+    assert (heir.taken, edge.house.counts.requests) == (1, 3)
+
+
+async def test_whom_the_heir_does_not_take_waits_here_for_one_more_request(edge: Edge) -> None:
+    heir = Heir(edge)
+    heir.willing = False
+    first, second = await idling(edge), await idling(edge)
+    await trio.sleep(10)
+    await edge.house.idle.end_within(5, heir.take)
+    await edge.house.idle.end_within(5)
+    await trio.sleep(4)
+    edge.house.retiring = True
+    await first.send(GET)
+    answer = await read_answer(first)
+    assert (answer.status, answer.get("connection")) == (200, "close")
+    assert await second.rest() == b""
+    assert trio.current_time() == pytest.approx(15.1)
+
+
+async def test_many_end_in_slices(edge: Edge) -> None:
+    class Steps(trio.abc.Instrument):
+        ended = 0
+
+        def before_task_step(self, task: trio.lowlevel.Task) -> None:
+            left.append(sum(scope.deadline == -math.inf for scope in edge.house.idle._waits.values()))
+
+    heir, left = Heir(edge), list[int]()
+    clients = [edge.connect() for _ in range(1000)]
+    await trio.sleep(2)
+    steps = Steps()
+    trio.lowlevel.add_instrument(steps)
+    await edge.house.idle.end_within(5, heir.take)
+    trio.lowlevel.remove_instrument(steps)
+    await trio.sleep(1)
+    assert heir.taken == len(clients)
+    assert 0 < max(left) <= 2 * idle._SLICE

@@ -134,6 +134,9 @@ class End:
             self._outgoing.break_off()
             self._end("reset")
 
+    def abandon(self) -> None:
+        self.ended = "abandon"
+
     def _end(self, how: str) -> None:
         self.ended = how
         self._outgoing.eof = self._incoming.deaf = True

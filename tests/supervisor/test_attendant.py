@@ -161,7 +161,7 @@ def test_who_has_no_slot_or_no_tunnels_left_is_nobody_to_be_introduced(room: Off
     gone.pending()
     room.admin()
     assert gone.pending() == []
-    assert spare.pending() == ["prepare", "serve", "attend"]
+    assert spare.pending() == ["prepare", "serve", "inherit", "attend"]
 
 
 def test_the_next_one_is_introduced_to_all_anew(room: Office) -> None:

@@ -1,12 +1,18 @@
-"""Which worker gets which slot, and what becomes of one that does not answer."""
+"""Which worker gets which slot, who takes whose place, and what becomes of one that does not answer."""
 
 from __future__ import annotations
 
+import os
+import socket
+from typing import Any
+
 import pytest
 
-from splicer.supervisor import fleet
+from splicer.control import wire
+from splicer.supervisor import crew, fleet
+from splicer.supervisor.processes import State
 from splicer.supervisor.vaults import OwnVault
-from tests.supervisor.office import Office
+from tests.supervisor.office import Far, Office
 
 
 @pytest.mark.parametrize(
@@ -60,3 +66,93 @@ def test_one_that_has_answered_owes_nothing(room: Office, monkeypatch: pytest.Mo
     monkeypatch.setattr(fleet, "_ANSWER", -1.0)
     room.desk.fleet.tick()
     assert not any(process.fault for process in room.desk.crew.all.values())
+
+
+# ---- one takes another's place ----
+
+
+def _two(room: Office) -> tuple[Far, Far]:
+    """One that serves, and a spare."""
+    room.open(workers=1, spares=1)
+    first, spare = (far for far in room.all if far.module == "splicer.run")
+    for word in ("imported", "prepared", "serving"):
+        first.say(word)
+    for word in ("imported", "prepared"):
+        spare.say(word)
+    first.pending()
+    spare.hear("prepare")
+    return first, spare
+
+
+def _speak(one: int, other: int) -> None:
+    with socket.socket(fileno=one) as left, socket.socket(fileno=other) as right:
+        left.send(b"hello")
+        assert right.recv(10) == b"hello"
+        left.detach()
+        right.detach()
+
+
+def test_who_leaves_and_who_comes_get_a_channel_of_their_own(room: Office) -> None:
+    first, spare = _two(room)
+    assert room.desk.crew.replace(1)
+    words, ours = first.hear("retire")
+    assert words["speaks"] == 1
+    spare.hear("serve")
+    _, its = spare.hear("inherit")
+    _speak(*ours, *its)
+    with socket.socket(fileno=its[0]) as end:
+        os.close(ours[0])
+        room.descriptors.remove(ours[0])
+        assert end.recv(10) == b"", "the supervisor has kept an end"
+        end.detach()
+
+
+def test_one_whose_slot_is_gone_leaves_to_another(room: Office) -> None:
+    room.open(workers=2)
+    first, second = (far for far in room.all if far.module == "splicer.run")
+    for far in (first, second):
+        for word in ("imported", "prepared", "serving"):
+            far.say(word)
+        far.pending()
+    room.desk.crew.slots = 1
+    room.desk.crew.retire_surplus()
+    _, ours = second.hear("retire")
+    _, its = first.hear("inherit")
+    _speak(*ours, *its)
+
+
+def test_without_an_heir_it_leaves_all_the_same(room: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, spare = _two(room)
+
+    def none_left() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(crew, "channel", none_left)
+    assert room.desk.crew.replace(1)
+    assert first.hear("retire")[1] == []
+    assert spare.pending() == ["serve"]
+
+
+def test_an_heir_that_can_not_be_told_is_none_and_is_not_killed(room: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, spare = _two(room)
+    say = wire.say
+
+    def full(sock: socket.socket, words: wire.Words, *more: Any) -> None:
+        if words["do"] == "inherit":
+            raise BlockingIOError
+        say(sock, words, *more)
+
+    monkeypatch.setattr(wire, "say", full)
+    assert room.desk.crew.replace(1)
+    words, fds = first.hear("retire")
+    assert (words.get("speaks"), fds) == (None, [])
+    assert spare.pending() == ["serve"]
+    assert {process.state for process in room.desk.crew.all.values()} >= {State.LEAVING, State.PLACED}
+
+
+def test_when_all_leave_nobody_inherits(room: Office) -> None:
+    first, spare = _two(room)
+    room.desk.crew.leave(10.0)
+    words, fds = first.hear("retire")
+    assert (words["seconds"], words["linger"], fds) == (10.0, 0, [])
+    assert spare.pending() == []

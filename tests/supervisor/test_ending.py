@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -71,6 +72,24 @@ def test_a_drain_waits_for_what_is_under_way(room: Office, worker: Far, column: 
     _rounds(room)
     assert not room.desk.stopping
     row[column] = 0
+    _rounds(room)
+    assert room.desk.stopping
+
+
+@pytest.mark.parametrize("column", [Column.READING, Column.IDLE])
+def test_a_drain_waits_for_the_last_request_of_a_client_and_not_for_ever(
+    room: Office, worker: Far, monkeypatch: pytest.MonkeyPatch, column: Column
+) -> None:
+    row = room.desk.board.row(worker.arguments["row"])
+    row[column] = 1
+    _drain(room, worker)
+    _rounds(room)
+    assert not room.desk.stopping
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 5.3)
+    _rounds(room)
+    assert not room.desk.stopping, "a worker gives it five seconds"
+    monkeypatch.setattr(time, "monotonic", lambda: now + 6.0)
     _rounds(room)
     assert room.desk.stopping
 
