@@ -44,10 +44,11 @@ def fail(kind):
 def raises(path, function):
     @functools.wraps(function)
     def touchy(*arguments, **more):
-        if os.path.exists(path):
-            with open(path) as file:
+        mine = path + "." + str(os.getpid())
+        if os.path.exists(mine):
+            with open(mine) as file:
                 kind = file.read()
-            os.unlink(path)
+            os.unlink(mine)
             if kind != "in a task of Trio's own":
                 fail(kind)
             importlib.import_module("trio").lowlevel.current_trio_token().run_sync_soon(fail, "RuntimeError")
@@ -92,11 +93,11 @@ class Bugs:
 
     directory: Path
 
-    def put(self, place: str, kind: str = "RuntimeError") -> None:
-        """A bug of this kind into one of the places above."""
+    def put(self, pid: int, place: str, kind: str = "RuntimeError") -> None:
+        """A bug of this kind into one of the places above, in one process."""
         new = self.directory / ".new"
         new.write_text(kind)
-        new.rename(self.directory / place)
+        new.rename(self.directory / f"{place}.{pid}")
 
     def are_found(self) -> bool:
         """Whether somebody has come by each."""
@@ -166,7 +167,7 @@ async def test_what_is_told_of_a_call_or_a_request_does_not_touch_it(
 ) -> None:
     async with tunnel_at(edge, 1, f"/ws/{place.name}/one") as one:
         before = worker_pids(edge.pid)
-        bugs.put(where, kind)
+        bugs.put(before[1], where, kind)
         await what(edge, place)
         await until(bugs.are_found)
         await echoes(one)
@@ -177,8 +178,8 @@ async def test_what_is_told_of_a_call_or_a_request_does_not_touch_it(
 async def test_nor_does_what_is_told_of_a_crash(edge: Edge, place: Place, bugs: Bugs, where: str) -> None:
     async with tunnel_at(edge, 1, f"/ws/{place.name}/one") as one:
         before = worker_pids(edge.pid)
-        bugs.put(where)
-        bugs.put("parse")
+        bugs.put(before[1], where)
+        bugs.put(before[1], "parse")
         with pytest.raises((EndOfStream, trio.BrokenResourceError)):
             await ask_at(edge, 1, "/health")
         await until(bugs.are_found)
@@ -217,7 +218,7 @@ async def test_what_leaves_a_task_ends_the_worker_and_no_call(
     ):
         before = worker_pids(edge.pid)[1]
         with only(edge, 1):  # the other one must not be it
-            bugs.put(where, kind)
+            bugs.put(before, where, kind)
             await provoke(edge, target)
             await until(bugs.are_found)
         for wire in (one, two):
@@ -229,8 +230,8 @@ async def test_nor_does_what_goes_wrong_while_it_says_why_it_ends(edge: Edge, pl
     async with tunnel_at(edge, 1, f"/ws/{place.name}/one") as one:
         before = worker_pids(edge.pid)[1]
         with only(edge, 1):
-            bugs.put("last words")
-            bugs.put("close")
+            bugs.put(before, "last words")
+            bugs.put(before, "close")
             await provoke(edge, "/health")
             await until(bugs.are_found)
         await echoes(one)
@@ -244,7 +245,7 @@ async def test_memory_that_is_short_for_a_frame_ends_no_call(edge: Edge, place: 
         tunnel_at(edge, 1, f"/ws/{place.name}/two") as two,
     ):
         before = worker_pids(edge.pid)[slot_of(edge, one)]
-        bugs.put("frame", "MemoryError")
+        bugs.put(before, "frame", "MemoryError")
         for _ in range(3):
             await echoes(one)
             await echoes(two)
@@ -262,7 +263,7 @@ async def test_nor_does_the_supervisor_end(tmp_path: Path, nursery: trio.Nursery
     with running(site.toml(), site, environ=environ) as edge:
         async with tunnel(edge, f"/ws/{place.name}/one") as one:
             for name in ("say", "tick", "select"):
-                bugs.put(name)
+                (bugs.directory / name).touch()
             await until(bugs.are_found)
             await kill_worker(edge)
             await echoes(one)
