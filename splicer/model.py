@@ -183,6 +183,7 @@ class Respond:
         content_type: of the body.
         headers: further fields.
         draining: what to answer during a drain instead; None: the same.
+        unprotected: what to answer while calls would be lost with their worker instead; None: the same.
     """
 
     status: int
@@ -190,6 +191,7 @@ class Respond:
     content_type: str = "text/plain; charset=utf-8"
     headers: Headers = ()
     draining: Respond | None = None
+    unprotected: Respond | None = None
 
 
 class StatusPage(StrEnum):

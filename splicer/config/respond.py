@@ -38,10 +38,11 @@ def _answer(value: object, reader: Reader[Respond]) -> Respond:
     return answer
 
 
-def _draining(value: object) -> Respond:
-    if isinstance(value, dict) and "draining" in value:
-        raise BadValue("has no draining of its own")
-    return _answer(value, _WITHOUT_DRAINING)
+def _instead(value: object) -> Respond:
+    for key in _INSTEAD:
+        if isinstance(value, dict) and key in value:
+            raise BadValue(f"has no {key} of its own")
+    return _answer(value, _PLAIN)
 
 
 def _body(value: object) -> bytes:
@@ -89,18 +90,22 @@ _KEYS = {
         "More header fields.",
     ),
 }
-_WITHOUT_DRAINING = Reader(Respond, _KEYS)
-ANSWER = Reader(
-    Respond,
-    _KEYS
-    | {
-        "draining": Key(
-            kinds.Kind(_draining, lambda answer: written(_KEYS, answer), _WITHOUT_DRAINING.schema(), "table"),
-            "The answer while splicer is being drained, as a table with the same keys.",
-            absent="the same answer",
-        )
-    },
-)
+_PLAIN = Reader(Respond, _KEYS)
+_INSTEAD_KIND = kinds.Kind(_instead, lambda answer: written(_KEYS, answer), _PLAIN.schema(), "table")
+_INSTEAD = {
+    "draining": Key(
+        _INSTEAD_KIND,
+        "The answer while splicer is being drained, as a table with the same keys.",
+        absent="the same answer",
+    ),
+    "unprotected": Key(
+        _INSTEAD_KIND,
+        "The answer while calls would be lost with their worker, because the vault is away or takes nothing. "
+        "`draining` goes first.",
+        absent="the same answer",
+    ),
+}
+ANSWER = Reader(Respond, _KEYS | _INSTEAD)
 
 RESPOND = kinds.Kind(
     respond,

@@ -218,7 +218,12 @@ class Connection:
     async def _respond(self, match: Match, head: RequestHead, record: Record) -> Then:
         assert match.route.respond is not None  # noqa: S101 - the caller has looked
         house = self._house
-        answer = answer_of(match.route.respond, house.counts + house.others(), draining=house.draining)
+        answer = answer_of(
+            match.route.respond,
+            house.counts + house.others(),
+            draining=house.draining,
+            protected=house.vault is None or house.vault.connected,
+        )
         more = self._may_go_on()
         data = simple_response(
             answer.status,

@@ -123,6 +123,16 @@ class Splice(Protocol):
 class Vault(Protocol):
     """`vault.client.VaultLink`: who keeps a tunnel should this worker die."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether it is there, and takes what it is told."""
+        ...
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it is there and takes nothing: what it was told of it holds until it goes on."""
+        ...
+
     async def register(self, key: int, passport: bytes, client: socket.socket, pod: socket.socket) -> None:
         """Keep a tunnel."""
 

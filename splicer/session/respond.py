@@ -17,12 +17,21 @@ _RETRY_AFTER = b"1"  # seconds: a pod that restarts, or another replica, is soon
 _PLAIN = "text/plain; charset=utf-8"
 
 
-def answer_of(respond: Respond | StatusPage, counts: Counts, *, draining: bool) -> Respond:
-    """What a `respond` route says now."""
+def answer_of(respond: Respond | StatusPage, counts: Counts, *, draining: bool, protected: bool) -> Respond:
+    """What a `respond` route says now.
+
+    Args:
+        respond: what the route has.
+        counts: for the status page.
+        draining: new work is refused.
+        protected: calls outlive their worker.
+    """
     if respond is StatusPage.STUB_STATUS:
         return Respond(200, stub_status(counts).encode(), "text/plain")
     assert isinstance(respond, Respond)  # noqa: S101 - the enumeration has one member
-    return respond.draining if draining and respond.draining is not None else respond
+    if draining and respond.draining is not None:
+        return respond.draining
+    return respond if protected or respond.unprotected is None else respond.unprotected
 
 
 def stub_status(counts: Counts) -> str:

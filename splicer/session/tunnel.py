@@ -167,7 +167,7 @@ async def _run(
         record.closer, record.close_reason = end.closer, end.reason
         if record.logged:
             record.client_line, record.pod_line = (quality(stream.sock) for stream in streams)
-        _close(end, *streams)
+        _close(end, *streams, held=house.vault is not None and house.vault.stalled)
         _tell_of_end(house, record, end)
 
 
@@ -196,10 +196,11 @@ def _key(record: Record) -> int:
     return int(record.id, 16) & ~1 or 2
 
 
-# A reset is passed on as a reset; any other end is an orderly close of both.
-def _close(end: TunnelEnd, client: ByteStream, pod: ByteStream) -> None:
+# A reset is passed on as a reset; any other end is an orderly close of both. A reset goes out with the last descriptor:
+# while somebody holds another one, and won't let go, the peer would hear nothing.
+def _close(end: TunnelEnd, client: ByteStream, pod: ByteStream, *, held: bool) -> None:
     for side, stream in ((Side.CLIENT, client), (Side.POD, pod)):
-        if end.reset and side is not end.closer:
+        if end.reset and side is not end.closer and not held:
             stream.reset()
         else:
             stream.close()

@@ -113,6 +113,11 @@ class VaultLink:
         return self._outbox is not None and not self._outbox.away
 
     @property
+    def stalled(self) -> bool:
+        """Whether a vault is there that takes nothing: it still holds what it was told of."""
+        return self._outbox is not None and self._outbox.away
+
+    @property
     def settled(self) -> bool:
         """Whether the vault has all that there is here."""
         told = self._outbox is not None and self._outbox.is_empty

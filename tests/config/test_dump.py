@@ -88,10 +88,13 @@ headers = st.dictionaries(st.sampled_from(["X-A", "x-a", "$$|`"]), field_values)
 )
 
 
-def responds(draining: st.SearchStrategy[Respond | None]) -> st.SearchStrategy[Respond]:
+def responds(instead: st.SearchStrategy[Respond | None]) -> st.SearchStrategy[Respond]:
     bodies = st.text() | st.lists(st.sampled_from(ODD)).map("".join)
-    full = st.builds(Respond, st.sampled_from([200, 404, 599]), bodies.map(str.encode), field_values, headers, draining)
-    return full | st.builds(Respond, st.sampled_from([204, 304]), headers=headers, draining=draining)
+    statuses = st.sampled_from([200, 404, 599])
+    full = st.builds(Respond, statuses, bodies.map(str.encode), field_values, headers, instead, instead)
+    return full | st.builds(
+        Respond, st.sampled_from([204, 304]), headers=headers, draining=instead, unprotected=instead
+    )
 
 
 PATTERNS: list[PathPattern] = [
@@ -198,7 +201,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
         name = "ready"
         path = "/ready"
         clients = ["10.0.0.0/8"]
-        respond = { status = 200, draining = { status = 503, headers = { X-A = "b" } } }
+        respond = { status = 200, draining = { status = 503, headers = { X-A = "b" } }, unprotected = { status = 204 } }
         [[routes]]
         name = "status"
         prefix = "/"
@@ -248,7 +251,8 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
                 "encoded_slash": "refuse",
                 "log": True,
                 "respond": {"status": 200, **plain, "headers": {}}
-                | {"draining": {"status": 503, **plain, "headers": {"X-A": "b"}}},
+                | {"draining": {"status": 503, **plain, "headers": {"X-A": "b"}}}
+                | {"unprotected": {"status": 204, **plain, "headers": {}}},
             },
             {"name": "status", "prefix": "/", "encoded_slash": "forward", "log": True, "respond": "status"},
         ],

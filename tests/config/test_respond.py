@@ -37,6 +37,7 @@ def test_every_key() -> None:
             "content_type": "application/json",
             "headers": {"X-A": "b c", "retry-after": "5"},
             "draining": {"status": 503, "headers": {"X-B": "d"}},
+            "unprotected": {"status": 200, "body": "unprotected\n"},
         }
     ) == Respond(
         200,
@@ -44,6 +45,7 @@ def test_every_key() -> None:
         "application/json",
         ((b"X-A", b"b c"), (b"retry-after", b"5")),
         Respond(503, headers=((b"X-B", b"d"),)),
+        Respond(200, b"unprotected\n"),
     )
 
 
@@ -65,6 +67,14 @@ FORM = 'must be "status" or a table such as { status = 200, body = "ok\\n" }'
         (
             {"status": 200, "draining": {"status": 503, "draining": {"status": 503}}},
             [("respond.draining", "has no draining of its own")],
+        ),
+        (
+            {"status": 200, "unprotected": {"status": 503, "draining": {"status": 503}}},
+            [("respond.unprotected", "has no draining of its own")],
+        ),
+        (
+            {"status": 200, "draining": {"status": 503, "unprotected": {"status": 503}}},
+            [("respond.draining", "has no unprotected of its own")],
         ),
         (
             {"status": 200, "draining": {"body": 1}},

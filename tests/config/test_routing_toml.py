@@ -64,7 +64,8 @@ def test_probes_are_answered_for_any_host_and_not_logged(
     path: str, body: bytes, draining: Respond | None, host: str
 ) -> None:
     route = match(path, host).route
-    assert route.respond == Respond(200, body, draining=draining)
+    unprotected = Respond(200, b"ready; calls are unprotected\n") if draining else None
+    assert route.respond == Respond(200, body, draining=draining, unprotected=unprotected)
     assert route.log is False
     assert route.clients is None
 

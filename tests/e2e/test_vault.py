@@ -38,6 +38,14 @@ except OSError as error:
 """
 
 
+_PROBE = """
+[[routes]]
+name = "probe"
+path = "/probe"
+respond = { status = 200, body = "protected", unprotected = { status = 200, body = "unprotected" } }
+"""
+
+
 @pytest.fixture(scope="module")
 def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     with vault_at(tmp_path_factory.mktemp("vault") / "vault.sock") as vault:
@@ -204,13 +212,13 @@ async def test_calls_open_though_who_holds_them_stands_still_and_are_held_when_i
     async with AsyncExitStack() as stack:
         vault = stack.enter_context(vault_at(tmp_path / "vault"))
         options = ("--vault", str(vault.path)) if which == "vault" else ()
-        edge = stack.enter_context(running(several(site, 1), site, options=options))
+        edge = stack.enter_context(running(several(site, 1, routes=_PROBE), site, options=options))
         os.kill(vault.pid if which == "vault" else edge.pid, signal.SIGSTOP)
         try:
             wires = [  # more than a channel holds messages
                 await stack.enter_async_context(tunnel(edge, f"/ws/{place.name}/{number}")) for number in range(250)
             ]
-            assert (await ask(edge.address, "GET", "/health")).status == 200
+            assert (await ask(edge.address, "GET", "/probe")).body == b"unprotected"
             assert len(of_workers(edge, "vault_lost")) == 1
             for wire in wires[::25]:
                 await echoes(wire)
@@ -218,6 +226,7 @@ async def test_calls_open_though_who_holds_them_stands_still_and_are_held_when_i
         finally:
             os.kill(vault.pid if which == "vault" else edge.pid, signal.SIGCONT)
         await until(lambda: of_workers(edge, "vault_connected"))
+        assert (await ask(edge.address, "GET", "/probe")).body == b"protected"
         await kill_worker(edge, 1)
         for wire in wires:
             await echoes(wire)

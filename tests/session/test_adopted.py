@@ -43,6 +43,8 @@ class Vault:
     keys: list[int] = field(factory=list)
     released: list[tuple[int, int, int]] = field(factory=list)
     untouched: list[bool] = field(factory=list)
+    connected: bool = True
+    stalled: bool = False
 
     async def register(self, key: int, passport: bytes, client: socket.socket, pod: socket.socket) -> None:
         assert (client, pod) == (self.client, self.pod)
@@ -160,6 +162,18 @@ async def test_the_vault_knows_a_tunnel_before_either_side_sees_a_byte(room: Roo
 
 def _plain(record: Record) -> Record:
     return evolve(record, closer=None, close_reason=None, to_pod=0, to_client=0)
+
+
+# No reset goes out before the last descriptor is closed.
+async def test_a_peer_hears_of_a_reset_though_the_vault_holds_on_to_the_connection(room: Room) -> None:
+    room.open(_record())
+    await room.caller.read(len(HEAD))
+    held = os.dup(room.pod.sock.fileno())
+    room.vault.stalled = True
+    room.caller.reset()
+    assert (await room.agent.read_to_end())[1] == "eof"
+    os.close(held)
+    assert (await room.over()).close_reason == "reset"
 
 
 @pytest.mark.parametrize("how", ["eof", "reset", "cancelled"])

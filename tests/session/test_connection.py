@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import trio
@@ -243,6 +245,17 @@ async def test_a_drain_is_told_by_who_is_asked(edge: Edge) -> None:
         client = await edge.ask(get(path))
         told = await read_answer(client)
         assert (told.status, told.body, told.get("Connection")) == (status, body, "close")
+
+
+async def test_a_probe_hears_whether_calls_are_protected(edge: Edge) -> None:
+    vault = SimpleNamespace(connected=True)
+    edge.house.vault = cast("Any", vault)
+    edge.use(route("path", "/ready", respond=Respond(200, b"ready", unprotected=Respond(200, b"unprotected"))))
+    client = await edge.ask(get("/ready"))
+    assert (await read_answer(client)).body == b"ready"
+    vault.connected = False
+    await client.send(get("/ready"))
+    assert (await read_answer(client)).body == b"unprotected"
 
 
 async def test_what_is_under_way_is_finished_in_a_drain(edge: Edge) -> None:

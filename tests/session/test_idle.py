@@ -42,6 +42,8 @@ async def opening(pod: Peer) -> None:
 class FullVault:
     """It takes nothing."""
 
+    connected, stalled = True, False
+
     async def register(self, *_: object) -> None:
         raise OSError(errno.EMFILE, "the vault has no descriptor left")
 

@@ -63,13 +63,25 @@ def test_the_stub_status_page() -> None:
     )
 
 
-def test_what_a_route_says_in_a_drain() -> None:
-    other = Respond(503)
-    for route, calm, draining in [(Respond(200), 200, 200), (Respond(200, draining=other), 200, 503)]:
-        assert answer_of(route, Counts(), draining=False).status == calm
-        assert answer_of(route, Counts(), draining=True).status == draining
-    page = answer_of(StatusPage.STUB_STATUS, Counts(), draining=True)
-    assert (page.status, page.body[:18]) == (200, b"Active connections")
+@pytest.mark.parametrize(
+    ("respond", "calm", "draining", "unprotected", "both"),
+    [
+        (Respond(200), 200, 200, 200, 200),
+        (Respond(200, draining=Respond(503)), 200, 503, 200, 503),
+        (Respond(200, unprotected=Respond(204)), 200, 200, 204, 204),
+        (Respond(200, draining=Respond(503), unprotected=Respond(204)), 200, 503, 204, 503),
+        (StatusPage.STUB_STATUS, 200, 200, 200, 200),
+    ],
+)
+def test_what_a_route_says_in_a_drain_and_without_a_vault(
+    respond: Respond | StatusPage, calm: int, draining: int, unprotected: int, both: int
+) -> None:
+    answers = [
+        answer_of(respond, Counts(), draining=drained, protected=protected).status
+        for protected in (True, False)
+        for drained in (False, True)
+    ]
+    assert answers == [calm, draining, unprotected, both]
 
 
 def test_counts_move() -> None:
