@@ -33,7 +33,7 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     """Read a configuration.
 
     Args:
-        text: of the file; a byte-order mark is skipped (`advice` warns of it).
+        text: of the file; a byte-order mark is skipped, and is a warning of `splicer check`.
         name: of the file, for the faults.
         environ: what ``${NAME}`` is taken from.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from splicer.config.dump import as_tables
@@ -55,6 +55,7 @@ def test_the_shipped_files_are_valid(path: str) -> None:
     VALIDATOR.validate(tomllib.loads((ROOT / path).read_text(encoding="utf-8")))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(places(EVERYTHING)[1:]), st.sampled_from([True, -1, 1.5, [], [True], {}, {"a": True}, date.min]))
 def test_no_value_of_another_type_than_the_key_s_is_valid(path: tuple[Any, ...], value: Any) -> None:
     there = EVERYTHING
