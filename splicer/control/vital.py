@@ -28,12 +28,12 @@ class VitalTasks:
 
     def start_soon(self, task: Callable[..., Awaitable[object]], *arguments: Any) -> None:
         """As `trio.Nursery.start_soon`."""
-        self._nursery.start_soon(self.guard, task, *arguments, name=getattr(task, "__qualname__", None))
+        self._nursery.start_soon(self.guard, task(*arguments), name=getattr(task, "__qualname__", None))
 
-    async def guard(self, task: Callable[..., Awaitable[object]], *arguments: Any) -> None:
+    async def guard(self, task: Awaitable[object]) -> None:
         """Run one as a part of the calling task."""
         try:
-            await task(*arguments)
+            await task
         except BaseException as error:
             if self._nursery.cancel_scope.cancel_called:
                 raise
@@ -58,7 +58,7 @@ async def run_vital(main: Callable[[VitalTasks], Awaitable[None]], die: Die) -> 
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
                 tasks = VitalTasks(nursery, die)
-                await tasks.guard(main, tasks)
+                await tasks.guard(main(tasks))
                 tasks.end()
         watch.cancel_scope.cancel()
 

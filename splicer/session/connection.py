@@ -80,26 +80,29 @@ class Connection:
     async def serve(self) -> None:
         """Serve until either side closes. An exception ends this connection alone, and the observer is told."""
         try:
-            await self._serve()
+            tunnel = await self._serve_requests()
+            if tunnel is not None:
+                self._head = self._exchange = None
+                await run_tunnel(self._house, self._client, tunnel)
         except Exception as error:  # noqa: BLE001 - a bug must not end the other calls; the observer logs it
             self._house.observer.crashed(self._client.peer, self._record, error)
         finally:
             self._house.counts.leave(self._place)
             self._client.stream.close()
 
-    async def _serve(self) -> None:
+    async def _serve_requests(self) -> OpenTunnel | None:
         if not await self._asks():
             return None
         while True:
             outcome = await self._next_request()
             if isinstance(outcome, OpenTunnel):
-                self._head = self._exchange = None
-                return await run_tunnel(self._house, self._client, outcome)
+                return outcome
             if outcome is Then.CLOSE:
                 return None
             self._move(Place.WAITING)
             if outcome is Then.LINGER:
-                return await self._linger()
+                await self._linger()
+                return None
             # Pipelined requests may never make us wait for anything, and all calls would wait for this connection.
             await trio.lowlevel.checkpoint()
             if not await self._house.idle.wait(self._client, self._keepalive):
