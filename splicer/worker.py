@@ -50,6 +50,7 @@ from splicer.session.tunnel import run_adopted
 from splicer.session.turns import Turns
 from splicer.session.watch import watch_clients
 from splicer.upstream.balance import Balancer
+from splicer.upstream.closing import ClosingConnections
 from splicer.upstream.pool import IdlePool
 from splicer.vault.client import Adopted, VaultLink
 
@@ -110,6 +111,7 @@ class Worker:
         self._balancer = Balancer()
         self._rules = RuleBook(self._balancer, metrics.resolver)
         self._pool = IdlePool()
+        self._closing = ClosingConnections()
         self._turns = Turns()
         self._accepting = trio.CancelScope()
         self._turned_away = 0
@@ -126,6 +128,7 @@ class Worker:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             await run_vital(partial(self._serve_supervisor, signals), self.die)
             self._pool.close()
+            self._closing.close()
             self._link.finish()
             # Trio raises those anew that nobody has looked at: a Ctrl-C goes to all processes of the terminal.
             signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
@@ -133,8 +136,8 @@ class Worker:
     async def _serve_supervisor(self, signals: AsyncIterator[int], tasks: VitalTasks) -> None:
         self._tasks = tasks
         trio.lowlevel.add_instrument(Interleave(self._hub, self._row[Column.BEAT :]))
-        rooms = (self._link.run, self._pool.run, self._progress.run, self._showing.run, self._admission.run)
-        for task in (self._hub.run, self._turns.run, *rooms):
+        rooms = (self._link.run, self._progress.run, self._showing.run, self._admission.run)
+        for task in (self._hub.run, self._turns.run, self._pool.run, self._closing.run, *rooms):
             tasks.start_soon(task)
         tasks.start_soon(self._heed, signals)
         self._supervisor.tell("imported")
@@ -210,6 +213,7 @@ class Worker:
             rules=self._rules.make(config, prepared.table, self._tasks),
             dial=lambda endpoint: dial(endpoint, self._config.limits.socket_buffer),
             pool=self._pool,
+            closing=self._closing,
             balancer=self._balancer,
             splice=self._hub.splice,
             observer=self._observer,

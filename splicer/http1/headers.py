@@ -92,6 +92,7 @@ def request_for_pod(
     protocol: str | None,
     extra: Headers = (),
     authority: str = "",
+    close: bool = False,
 ) -> bytes:
     """Write the complete head that a pod gets.
 
@@ -103,6 +104,7 @@ def request_for_pod(
         protocol: the upgrade to ask for, or None.
         extra: fields added at the end.
         authority: Host for an HTTP/1.0 request that came without one.
+        close: no other request follows on its connection.
     """
     asserted = forwarding.fields()
     host = (head.host or authority).encode("ascii")
@@ -127,6 +129,8 @@ def request_for_pod(
         fields.append((b"Transfer-Encoding", b"chunked"))
     if protocol is not None:
         fields += [(b"Connection", b"upgrade"), (b"Upgrade", protocol.encode("ascii"))]
+    elif close:
+        fields.append((b"Connection", b"close"))
     return serialize_request(head.method, target, fields)
 
 

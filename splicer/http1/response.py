@@ -147,11 +147,16 @@ class ResponseParser:
         return self._raw if self._chunks is None else self._chunks.trailing
 
     @property
-    def reusable(self) -> bool:
-        """Whether another request may follow on the pod's connection."""
-        if self._end is None or not self._persistent or self._eof or self.trailing:
+    def finished(self) -> bool:
+        """Whether request and answer are complete, the connection is open, and nothing came behind them."""
+        if self._end is None or self._eof or self.trailing:
             return False
         return not self._request.has_body or self._h11.our_state is h11.DONE
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may follow on the pod's connection."""
+        return self.finished and self._persistent
 
     def _check_partial(self) -> None:
         raw = self._raw

@@ -33,7 +33,7 @@ from splicer.http1.upgrade import verify_upgrade
 from splicer.http1.writer import CONTINUE
 from splicer.model import AttemptOutcome, Endpoint, Headers, ResponseHead, Upstream, authority
 from splicer.net.stream import ByteStream
-from splicer.policy.attempts import may_ride_idle, may_try_again
+from splicer.policy.attempts import may_try_again
 from splicer.policy.deadlines import AttemptBudget
 from splicer.routing.rewrite import target_path
 from splicer.routing.template import render_host
@@ -124,10 +124,8 @@ class Attempts:
     async def _converse(
         self, upstream: Upstream, host: str, extra: Headers, *, last: bool
     ) -> tuple[PodLeg, ResponseHead]:
-        head = self._exchange.head
         named = authority(host, upstream.port)
-        reusable = self._protocol is None and may_ride_idle(head.method, has_body=head.has_body)
-        leg = await self._connect(upstream, host, reusable=reusable)
+        leg = await self._connect(upstream, host, reusable=not self._exchange.own_connection)
         try:
             return leg, await self._shake(leg, named, extra, last=last)
         except (PodReset, PodClosed):
@@ -236,6 +234,7 @@ class Attempts:
                         protocol=self._protocol,
                         extra=extra,
                         authority=named,
+                        close=exchange.own_connection,
                     )
                 )
                 if exchange.nursery is not None:

@@ -9,6 +9,7 @@ from attrs import define, field
 from splicer.http1.forwarded import Forwarding
 from splicer.http1.writer import ResponseWriter
 from splicer.model import Endpoint, Match, Record, RequestHead
+from splicer.policy.attempts import may_ride_idle
 from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg
 from splicer.session.house import House, Rules
@@ -48,6 +49,11 @@ class Exchange:
 
     def __attrs_post_init__(self) -> None:
         self.writer = ResponseWriter(self.server, self.head)
+
+    @property
+    def own_connection(self) -> bool:
+        """Whether no other request shares its connection to a pod."""
+        return self.protocol is not None or not may_ride_idle(self.head.method, has_body=self.head.has_body)
 
     def count_at(self, endpoint: Endpoint) -> None:
         """Count at this endpoint, and at no other."""

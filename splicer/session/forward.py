@@ -71,7 +71,7 @@ async def _converse(exchange: Exchange, scope: trio.CancelScope) -> bool:
 
 
 async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -> bool:
-    """Relay a pod's ordinary answer, then keep the pod's connection if it is clean, else close it.
+    """Relay a pod's ordinary answer, then keep the pod's connection, or have the pod close it, if it is clean.
 
     Returns:
         Whether the client connection can serve another request.
@@ -85,8 +85,11 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -
         head = exchange.writer.head(answer.status, answer.reason, answer.headers, close=close)
         exchange.record.status = answer.status
         await _relay_body(exchange, leg, head)
-        if leg.parser.reusable and exchange.body.delivered and plain:
-            exchange.house.pool.give(leg.endpoint, leg.stream)
+        if leg.parser.finished and exchange.body.delivered and plain:
+            if leg.parser.reusable and not exchange.own_connection:
+                exchange.house.pool.give(leg.endpoint, leg.stream)
+            else:
+                exchange.house.closing.add(leg.stream)
             return exchange.writer.persistent and not close
     except BaseException:
         leg.close()

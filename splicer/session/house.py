@@ -18,6 +18,7 @@ from splicer.routing.table import RouteTable
 from splicer.session.idle import IdleClients
 from splicer.session.turns import Turns
 from splicer.upstream.balance import Balancer
+from splicer.upstream.closing import ClosingConnections
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pool import IdlePool
 
@@ -193,6 +194,7 @@ class House:
     balancer: Balancer
     splice: Splice
     observer: Observer
+    closing: ClosingConnections = field(factory=ClosingConnections)
     counts: Counts = field(factory=Counts)
     waiting: set[Waiting] = field(factory=set)
     idle: IdleClients = field(factory=IdleClients)

@@ -38,11 +38,28 @@ def sent(
     extra: Headers = (),
     authority: str = "",
     forwarding: Forwarding = FORWARDING,
+    close: bool = False,
 ) -> list[tuple[bytes, bytes]]:
-    wire = request_for_pod(request, target, forwarding=forwarding, protocol=protocol, extra=extra, authority=authority)
+    wire = request_for_pod(
+        request, target, forwarding=forwarding, protocol=protocol, extra=extra, authority=authority, close=close
+    )
     start, *lines = wire.removesuffix(b"\r\n\r\n").split(b"\r\n")
     assert start == f"{request.method} {target} HTTP/1.1".encode()
     return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "close", "said"),
+    [
+        (None, False, []),
+        (None, True, [b"close"]),
+        ("websocket", False, [b"upgrade"]),
+        ("websocket", True, [b"upgrade"]),
+    ],
+)
+def test_a_pod_is_told_that_no_other_request_follows(protocol: str | None, close: bool, said: list[bytes]) -> None:
+    fields = sent(head(b"Connection: keep-alive"), protocol=protocol, close=close)
+    assert [value for name, value in fields if name == b"Connection"] == said
 
 
 def test_hop_by_hop_fields_and_those_that_connection_nominates_stay_here() -> None:

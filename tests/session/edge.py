@@ -251,6 +251,7 @@ class Edge:
         assert not house.waiting, "somebody is still watched"
         assert not house.balancer._live, "an endpoint is still held"
         pooled = {stream for idle in house.pool._idle.values() for _, stream in idle}
+        pooled |= {stream for _, stream in house.closing._waiting}
         assert [stream for stream in self.streams if stream.ended is None and stream not in pooled] == []
         if not self.expect_crash:
             assert not self.told.crashes, self.told.crashes
@@ -302,6 +303,7 @@ async def open_edge(*routes: Route) -> AsyncIterator[Edge]:
         )
         edge.use(*(routes or (route(),)))
         nursery.start_soon(watch_clients, edge.house.waiting)
+        nursery.start_soon(edge.house.closing.run)
         yield edge
         edge.stop()
         await edge.idle()

@@ -142,7 +142,7 @@ CLIENTS = (waits, leaves, resets, is_stopped)
 @pytest.fixture
 async def edge() -> AsyncIterator[Edge]:
     async with open_edge() as opened:
-        opened.house.pool.per_endpoint = 0
+        opened.house.pool.per_endpoint = opened.house.closing.most = 0
         yield opened
 
 

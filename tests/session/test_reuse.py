@@ -52,6 +52,57 @@ async def test_what_can_not_be_repeated_gets_a_connection_of_its_own(edge: Edge,
     assert edge.dialled == [APP] * 3
 
 
+@pytest.mark.parametrize("pod_closes", [True, False])
+async def test_a_connection_for_one_request_is_the_pods_to_close(edge: Edge, pod_closes: bool) -> None:
+    """Who closes first keeps its port for a minute; a reset, of one that does not, keeps it for nobody."""
+    heads = []
+
+    async def told_to_close(pod: Peer) -> None:
+        heads.append(await read_head(pod))
+        await pod.exactly(4)
+        await pod.send(OK)
+        if pod_closes:
+            pod.end.close()
+        else:
+            assert await pod.was_reset()
+
+    edge.pods[APP] = told_to_close
+    assert (await read_answer(await edge.ask(POST))).body == b"ok"
+    assert heads[0].get("Connection") == "close"
+    assert len(edge.house.pool) == 0
+    await trio.sleep(2)
+    assert edge.streams[1].ended == ("close" if pod_closes else "reset")
+
+
+async def test_one_that_can_serve_again_is_kept_open_on_both_sides(edge: Edge) -> None:
+    heads = []
+
+    async def kept(pod: Peer) -> None:
+        heads.append(await read_head(pod))
+        await pod.send(OK)
+
+    edge.pods[APP] = kept
+    await read_answer(await edge.ask(GET))
+    assert heads[0].get("Connection") is None
+    assert len(edge.house.pool) == 1
+    assert len(edge.house.closing) == 0
+
+
+# Many a pod closes after each answer, and says so.
+async def test_a_pod_that_says_it_closes_is_waited_for(edge: Edge) -> None:
+    async def closing(pod: Peer) -> None:
+        await read_request(pod)
+        await pod.send(OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+        await trio.sleep(0.5)
+        pod.end.close()
+
+    edge.pods[APP] = closing
+    assert (await read_answer(await edge.ask(GET))).body == b"ok"
+    assert edge.streams[1].ended is None
+    await trio.sleep(1)
+    assert edge.streams[1].ended == "close"
+
+
 @pytest.mark.parametrize("stale", [one_then_close, one_then_reset])
 async def test_a_connection_that_dies_in_use_is_replaced(edge: Edge, stale: object) -> None:
     """That a pod has closed an idle connection says nothing about the pod: the fallback has no part in it."""
