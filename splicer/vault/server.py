@@ -93,7 +93,8 @@ def _guarded(log: Log, call: Callable[..., Any], *arguments: int) -> Any:
     try:
         return call(*arguments)
     except Exception as error:  # noqa: BLE001 - logged; the vault is what must not fail
-        log("vault_error", level="error", error=repr(error), traceback="".join(format_exception(error))[-2000:])
+        with suppress(Exception):  # there may be no memory for a line
+            log("vault_error", level="error", error=repr(error), traceback="".join(format_exception(error))[-2000:])
 
 
 def _accept(listener: socket.socket, holder: Holder, log: Log) -> bool:

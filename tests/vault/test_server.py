@@ -72,9 +72,11 @@ class Server:
 
 
 @contextmanager
-def _serving(path: Path, *more: str, prepare: Callable[[], None] | None = None) -> Iterator[Server]:
+def _serving(
+    path: Path, *more: str, prepare: Callable[[], None] | None = None, program: str = _PROGRAM
+) -> Iterator[Server]:
     process = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, str(path), *more], cwd=_ROOT, stdout=subprocess.PIPE, preexec_fn=prepare
+        [sys.executable, "-c", program, str(path), *more], cwd=_ROOT, stdout=subprocess.PIPE, preexec_fn=prepare
     )
     server = Server(path, process)
     try:
@@ -109,6 +111,28 @@ def test_tunnels_outlive_who_registered_them(rig: Rig, tmp_path: Path) -> None:
             assert (adopted.number, os.read(adopted.fds[2], 9)) == (tunnel.key, b"bytes")
             adopted.close()
         assert server.heard()["event"] == "tunnels_orphaned"
+
+
+def test_what_can_not_even_be_told_ends_nothing(rig: Rig, tmp_path: Path) -> None:
+    bug = """
+from splicer.vault.holder import Holder
+faults = [MemoryError(), MemoryError()]
+def tidy(self, tidy=Holder.tidy):
+    if faults:
+        raise faults.pop()
+    return tidy(self)
+def print(line, print=print, **more):
+    if len(faults) == 1:
+        raise MemoryError
+    print(line, **more)
+Holder.tidy = tidy
+"""
+    tunnel = rig.tunnel()
+    with _serving(tmp_path / "vault", program=bug + _PROGRAM) as server, server.talker() as worker:
+        worker.tunnel(tunnel)
+        assert server.heard()["event"] == "vault_error", "of two, one can be told"
+        worker.say(Kind.COUNT)
+        assert _hear(worker).quantity == 1
 
 
 # A mapping of it would raise SIGBUS (mmap(2)), which ends the process and all that it holds.
