@@ -14,7 +14,7 @@ import math
 from attrs import frozen
 
 TIME_WAIT = 60.0  # seconds; TCP_TIMEWAIT_LEN in include/net/tcp.h
-DESCRIPTORS = 2  # of a call, in its worker and again in the vault; see "have enough descriptors" in the README
+DESCRIPTORS = 2  # of a call, in its worker and again in the vault; see Descriptors in docs/operations.md
 OWN_DESCRIPTORS = 64  # allowed to a process for all but calls: listeners, channels, pipes, log
 ENTRIES = 2  # of conntrack: the client's connection and the pod's
 GIB = 1024**3
