@@ -11,7 +11,7 @@ _KEEPCNT = 3
 USER_TIMEOUT_MS = 60_000
 
 SOCKET_BUFFER = 64 * 1024  # bytes: `limits.socket_buffer`, until the file has been read
-_UNSENT_SHARE = 4  # of a send buffer, what may wait unsent
+_IN_FLIGHT, _UNSENT = 3, 4  # so many times that may be sent and not acknowledged; such a part may wait unsent
 
 
 def set_tcp_options(sock: socket.socket) -> None:
@@ -27,8 +27,8 @@ def set_tcp_options(sock: socket.socket) -> None:
 
 # A size that is set switches the kernel's autotuning off, which gives a connection up to tcp_wmem[2] and tcp_rmem[2], 4
 # and 6 MiB or more. The window that is announced at the handshake goes by the buffer of that time: it is set before
-# connect(2), and on the listener (tcp(7)). What is sent and not acknowledged may fill the send buffer; what waits
-# because the peer's window is shut stays far below.
+# connect(2), and on the listener (tcp(7)). What waits because nobody reads has not been sent yet: TCP_NOTSENT_LOWAT
+# bounds that. The send buffer itself, for what was sent and not acknowledged yet, may be larger, for long lines.
 def limit_buffers(sock: socket.socket, size: int) -> None:
     """Bound what the kernel keeps for a connection that nobody reads; a listening socket hands the bounds on.
 
@@ -36,13 +36,13 @@ def limit_buffers(sock: socket.socket, size: int) -> None:
 
     Args:
         sock: not connected yet, or listening.
-        size: of the receive buffer and of the send buffer, in bytes.
+        size: of the receive buffer, in bytes, and a third of the send buffer.
     """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size // _UNSENT_SHARE)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _IN_FLIGHT * size)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size // _UNSENT)
 
 
 def granted_buffer(sock: socket.socket) -> int:
-    """What the kernel made of the size in `limit_buffers`, in bytes."""
+    """What the kernel made of the size in `limit_buffers`, in bytes: of the smaller one of both buffers."""
     return min(sock.getsockopt(socket.SOL_SOCKET, name) for name in (socket.SO_RCVBUF, socket.SO_SNDBUF)) // 2
