@@ -31,10 +31,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench.edges import ROUTE, Round, in_turns, load, pods, started, tell
-from splicer.control.endpoints import EndpointStates
-from splicer.control.metrics import Metrics, keep_in
 from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record
-from splicer.supervisor.countsdir import CountsDirectory
+from splicer.observe.metrics import Metrics, keep_in
+from splicer.supervisor.metrics_dir import MetricsDirectory
+from splicer.upstream.status import EndpointStates
 from tests.e2e.fleet import several
 from tests.e2e.site import Site, free_port
 
@@ -77,7 +77,7 @@ def _tunnels(port: int) -> float:
 
 async def _alone() -> dict[str, float]:
     """Seconds of each step: medians over batches, all steps in turns."""
-    counts = CountsDirectory.make()
+    counts = MetricsDirectory.make()
     if counts is None:
         sys.exit("there is no room for the files of the metrics")
     try:

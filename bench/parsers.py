@@ -24,8 +24,8 @@ from attrs import frozen
 from dns.rdatatype import RdataType
 
 from bench.arguments import Parser
-from splicer.admin.reading import parse_body, read_query
-from splicer.admin.table import Asked, Page
+from splicer.admin.dispatch import Page, Request
+from splicer.admin.request import parse_body, read_query
 from splicer.config.load import load
 from splicer.errors import SplicerError
 from splicer.http1.body import EndOfBody, request_body
@@ -38,7 +38,7 @@ from splicer.http1.target import parse_target
 from splicer.http1.upgrade import wanted_upgrade
 from splicer.http1.writer import ResponseWriter
 from splicer.model import RequestHead, Respond
-from splicer.net.dnswire import Query, make_query, read_response
+from splicer.net.dns_wire import Query, make_query, read_response
 from splicer.routing.rewrite import target_path
 from splicer.routing.table import RouteTable
 from splicer.session.client import HEAD_READ_BYTES, READ_BYTES
@@ -160,7 +160,7 @@ def _requested(*fields: bytes) -> RequestHead:
     return parse_request(b"\r\n".join((b"POST / HTTP/1.1", b"Host: a", *fields, b"", b"")), limit=_HEAD)[0]
 
 
-async def _never(_: Asked) -> Respond:
+async def _never(_: Request) -> Respond:
     raise NotImplementedError
 
 

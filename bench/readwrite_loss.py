@@ -21,15 +21,15 @@ sys.path.insert(0, str(ROOT))
 
 from tests.e2e.edge import running
 from tests.e2e.site import Site
-from tests.fire.report import Kind, Report
-from tests.fire.storm import storming
-from tests.fire.trials import kill_workers, text_of
+from tests.stress.report import Kind, Report
+from tests.stress.storm import storming
+from tests.stress.trials import kill_workers, text_of
 
 _KILLS = 30
 _TUNNELS = 100
 _SECONDS = 5.0  # that a tunnel lives at most
-_PATIENCE = 10.0  # seconds after which a tunnel is stuck: somebody waits for bytes that are gone
-_LONGEST = 80.0  # seconds of one storm
+_TIMEOUT = 10.0  # seconds after which a tunnel is stuck: somebody waits for bytes that are gone
+_MAX_SECONDS = 80.0  # seconds of one storm
 _SEED = 1
 
 
@@ -58,8 +58,8 @@ class Row:
 async def _storm(relay: str, patch: Path | None) -> Row:
     environ = {} if patch is None else {"PYTHONPATH": os.pathsep.join([str(patch), str(ROOT)])}
     site = Site(pods=8)
-    with running(text_of(site, workers=2), site, environ=environ, code=ROOT) as edge, trio.fail_after(_LONGEST):
-        async with storming(edge.address, site, seed=_SEED, patience=_PATIENCE, answered=_PATIENCE) as weather:
+    with running(text_of(site, workers=2), site, environ=environ, code=ROOT) as edge, trio.fail_after(_MAX_SECONDS):
+        async with storming(edge.address, site, seed=_SEED, patience=_TIMEOUT, answered=_TIMEOUT) as weather:
             weather.keep(_TUNNELS, _SECONDS)
             await weather.full()
             await kill_workers(edge, _KILLS, 0.3, refill=True, seed=_SEED)

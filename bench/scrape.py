@@ -42,8 +42,8 @@ _WORKERS = 2
 _PLACES = 4  # addresses that all pods share
 _TALKERS = 4  # tunnels of a worker whose frames are timed
 _FRAME = bytes(160)  # 20 ms of telephone speech
-_EVERY = 0.02  # seconds
-_LOOK = 0.1  # seconds between two looks
+_INTERVAL = 0.02  # seconds
+_POLL_INTERVAL = 0.1  # seconds between two looks
 _FRESH = 1.1  # seconds after which a scrape is computed anew
 
 Address = tuple[str, int]
@@ -115,7 +115,7 @@ async def _keep_looking(admin: Address, path: str, until: float) -> None:
         due = trio.current_time()
         while due < until:
             await _get(wire, path)
-            due = max(due + _LOOK, trio.current_time())
+            due = max(due + _POLL_INTERVAL, trio.current_time())
             await trio.sleep_until(due)
 
 
@@ -128,7 +128,7 @@ async def _frame_times(talkers: Sequence[Wire], seconds: float, admin: Address, 
     async with trio.open_nursery() as nursery:
         begun = trio.current_time()
         for number, wire in enumerate(talkers):
-            first = begun + _EVERY * number / len(talkers)
+            first = begun + _INTERVAL * number / len(talkers)
             nursery.start_soon(_talk, wire, first, begun + seconds, times)
         if path is not None:
             nursery.start_soon(_keep_looking, admin, path, begun + seconds)
@@ -142,7 +142,7 @@ async def _talk(wire: Wire, due: float, until: float, times: list[float]) -> Non
         await echoes(wire, _FRAME)
         now = trio.current_time()
         times.append(now - begun)
-        due = max(due + _EVERY, now)
+        due = max(due + _INTERVAL, now)
 
 
 # ---- what comes of it ----

@@ -33,8 +33,8 @@ sys.path.insert(0, str(ROOT))
 from bench.edges import ROUTE, Round, in_turns, load, pods, started, tell
 from splicer.relay import hub as hub_module
 from splicer.relay.hub import Hub
-from splicer.relay.leg import TunnelLimits
-from splicer.relay.pipes import Nobody
+from splicer.relay.pipes import NullRegistry
+from splicer.relay.tunnel import TunnelLimits
 from splicer.vault.journal import Journal
 from tests.e2e.edge import Edge
 from tests.e2e.site import Site
@@ -48,7 +48,7 @@ _FRAME = bytes(160)
 # ---- the journal ----
 
 
-class _Journalled(Nobody):
+class _Journalled(NullRegistry):
     """Keeps nothing, but has a real journal."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ def _without_store() -> Callable[..., None]:
 
 async def _hub_times(tunnels: int = 64, batches: int = 2000) -> tuple[float, float]:
     """Seconds that the hub takes for a frame, with the store and without: medians over batches, in turns."""
-    hub = Hub(keeper=_Journalled())
+    hub = Hub(registry=_Journalled())
     passes = Hub._pass, _without_store()
     times: tuple[list[float], list[float]] = [], []
     with hub.opened(), ExitStack() as stack:

@@ -14,10 +14,10 @@ from typing import Any
 
 from splicer.config.json_schema import json_schema
 from splicer.config.keys import Key
+from splicer.config.reader import Reader
 from splicer.config.respond import ANSWER
 from splicer.config.routes import ROUTE
 from splicer.config.sections import SECTIONS
-from splicer.config.structure import Reader
 from splicer.config.upstreams import UPSTREAM
 
 DOCS = Path(__file__).parent

@@ -42,8 +42,8 @@ Admin = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The answer of the admin address as it is, for scripts.")]
 _DEFAULT = Path("routing.toml")
-_HEARD = 3.0  # seconds until a supervisor has heard a signal
-_HANDOVER = 20.0  # seconds
+_SIGNAL_HEARD_TIMEOUT = 3.0  # seconds until a supervisor has heard a signal
+_HANDOVER_TIMEOUT = 20.0  # seconds
 
 
 def main() -> None:
@@ -109,7 +109,7 @@ def vault(
     """Hold the calls in a process of its own, so that they outlive all of `splicer run`."""
     from splicer.supervisor.launch import become
 
-    become("splicer.supervisor.vault", {"socket": str(socket), "keep": _seconds(keep, "--keep")})
+    become("splicer.supervisor.vault_main", {"socket": str(socket), "keep": _seconds(keep, "--keep")})
 
 
 @app.command()
@@ -127,21 +127,21 @@ def recycle(config: ConfigFile = _DEFAULT, pid: Pid = None) -> None:
 @app.command()
 def handover(config: ConfigFile = _DEFAULT, pid: Pid = None) -> None:
     """End `splicer run`, and leave its calls in the vault of their own container, for the next one."""
-    from splicer.supervisor.find import hands_over, has_ended
+    from splicer.supervisor.locate import has_ended, is_handing_over
 
     found = _signal(signal.SIGQUIT, config, pid)
-    if not hands_over(found, _HEARD):
+    if not is_handing_over(found, _SIGNAL_HEARD_TIMEOUT):
         _fail(f"process {found} refuses, and goes on: handover_refused in its log says why")
-    if not has_ended(found, _HANDOVER):
+    if not has_ended(found, _HANDOVER_TIMEOUT):
         _fail(f"process {found} has not ended yet; its log says why")
 
 
 @app.command()
 def check(config: ConfigFile = _DEFAULT) -> None:
     """Check a configuration: every fault, each with its file, route and key."""
-    from splicer.config.advice import warnings
+    from splicer.config.lint import warnings
     from splicer.config.load import load
-    from splicer.control.reload import read_text_of
+    from splicer.configfile.read import read_text_of
     from splicer.errors import ConfigError
 
     try:
@@ -172,9 +172,9 @@ def explain(
     header: Annotated[list[str] | None, typer.Option("-H", "--header", metavar="'NAME: VALUE'")] = None,
 ) -> None:
     """Say which route a request takes, where it goes, and why not elsewhere."""
-    from splicer.control.explain import explain as explained
-    from splicer.control.reload import read_config
+    from splicer.configfile.read import read_config
     from splicer.errors import ConfigError
+    from splicer.explain import explain as explained
 
     try:
         explanation = explained(read_config(config, os.environ), method, target, header or [])
@@ -277,7 +277,7 @@ def demo(
 
 @contextmanager
 def _asking(config: Path, admin: str | None) -> Iterator[Client]:
-    from splicer.config.plain import BadValue
+    from splicer.config.scalars import BadValue
     from splicer.ops.client import Client
     from splicer.ops.failure import AdminFailed
     from splicer.ops.where import admin_address, admin_of
@@ -291,7 +291,7 @@ def _asking(config: Path, admin: str | None) -> Iterator[Client]:
 
 
 def _seconds(value: str, option: str) -> float:
-    from splicer.config.plain import BadValue
+    from splicer.config.scalars import BadValue
     from splicer.config.values import duration
 
     try:
@@ -301,7 +301,7 @@ def _seconds(value: str, option: str) -> float:
 
 
 def _signal(signum: signal.Signals, config: Path, pid: int | None) -> int:
-    from splicer.supervisor.find import is_supervisor, supervisors
+    from splicer.supervisor.locate import is_supervisor, supervisors
 
     if pid is None:
         found = supervisors(config)

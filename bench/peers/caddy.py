@@ -15,7 +15,7 @@ _ROUTE = """
 		reverse_proxy @@router
 	}
 """
-_PATIENCE = 20.0  # seconds for a reload
+_TIMEOUT = 20.0  # seconds for a reload
 
 
 class Caddy(Tree):
@@ -40,4 +40,4 @@ class Caddy(Tree):
         headers = {"Content-Type": "text/caddyfile", "Cache-Control": "must-revalidate"}
         text = (self.home / _FILE).read_bytes()
         asked = urllib.request.Request(url, data=text, headers=headers)
-        urllib.request.urlopen(asked, timeout=_PATIENCE).close()  # noqa: S310 - http, as written above
+        urllib.request.urlopen(asked, timeout=_TIMEOUT).close()  # noqa: S310 - http, as written above

@@ -20,8 +20,8 @@ from bench.peers.base import Address, Job, PeerFailed, Proxy
 from bench.peers.program import Software
 from bench.peers.template import fill, free_address
 
-_PATIENCE = 20.0  # seconds until it serves
-_LOOK = 0.01  # seconds between two looks
+_TIMEOUT = 20.0  # seconds until it serves
+_POLL_INTERVAL = 0.01  # seconds between two looks
 _LINES = 5  # of what it said
 _IMPATIENT = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)  # by a scenario; the second is a master's that goes with its worker
@@ -104,13 +104,13 @@ class Tree(Proxy):
         return [self.leader.pid] if self.leader.poll() is None else []
 
     def _wait(self) -> None:
-        late = time.monotonic() + _PATIENCE
+        late = time.monotonic() + _TIMEOUT
         while not serves(self.address):
             if (code := self.leader.poll()) is not None:
                 raise self._failed(f"did not start ({code})")
             if time.monotonic() > late:
-                raise self._failed(f"did not answer within {_PATIENCE:g} s")
-            time.sleep(_LOOK)
+                raise self._failed(f"did not answer within {_TIMEOUT:g} s")
+            time.sleep(_POLL_INTERVAL)
 
     def _failed(self, what: str) -> PeerFailed:
         lines = self._said.read_text(errors="replace").splitlines()[-_LINES:]
@@ -125,7 +125,7 @@ class Tree(Proxy):
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 self.leader.poll()
-                time.sleep(_LOOK)
+                time.sleep(_POLL_INTERVAL)
             self.leader.wait()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -7,7 +7,7 @@ and not yet written are now in a worker's own memory, and not in a pipe. A 101 s
 import os
 import sys
 
-if "splicer.run" in sys.orig_argv:
+if "splicer.worker" in sys.orig_argv:
     from splicer.relay import pipes
 
     _splice = os.splice

@@ -8,7 +8,7 @@ from bench.machine import resident, settled_cpu_seconds
 from bench.scenarios.base import Sample, Scenario, Turn, checked
 
 _TUNNELS = (1000, 5000)
-_PATIENCE = 3.0  # seconds for a proxy to become quiet
+_TIMEOUT = 3.0  # seconds for a proxy to become quiet
 
 
 class Idle(Scenario):
@@ -32,7 +32,7 @@ class Idle(Scenario):
                 client.wait_ready()
                 client.go()
                 checked(turn, client.result())
-                settled_cpu_seconds(proxy.pids(), _PATIENCE)
+                settled_cpu_seconds(proxy.pids(), _TIMEOUT)
                 yield Sample(f"{tunnels}_kb", "KiB", (resident(proxy.pids()) - before) / tunnels / 1024)
 
     def lasts(self, seconds: float, quick: bool) -> float:

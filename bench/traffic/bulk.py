@@ -13,8 +13,8 @@ from bench.traffic.load import Load
 from bench.traffic.outcome import Outcome
 from bench.traffic.wire import frame_parts
 
-_GRACE = 1.0  # seconds that the last messages may take
-_LOOK = 0.1  # seconds between looks at the time when nothing comes
+_GRACE_SECONDS = 1.0  # seconds that the last messages may take
+_POLL_INTERVAL = 0.1  # seconds between looks at the time when nothing comes
 _SAMPLE = 64  # bytes at either end of a message: its head, its numbers
 _WHOLE = 16  # of so many messages one is compared whole
 
@@ -104,14 +104,14 @@ class Bulk:
         self._loop(begun + self._load.seconds)
         outcome.seconds, outcome.cpu = clock() - begun, time.process_time() - cpu
         outcome.bytes = outcome.count * self._load.size
-        self._settle(clock() + _GRACE)
+        self._settle(clock() + _GRACE_SECONDS)
         return outcome
 
     # Edge-triggered events say "try": whatever there is to send or to take goes until the socket says no.
     def _loop(self, until: float) -> None:
         number = 0
         while self._tunnels and time.perf_counter() < until:
-            for fd, _ in self._poll.poll(_LOOK):
+            for fd, _ in self._poll.poll(_POLL_INTERVAL):
                 tunnel = self._tunnels[fd]
                 try:
                     tunnel.send()
@@ -127,7 +127,7 @@ class Bulk:
     def _settle(self, until: float) -> None:
         owed = set(self._tunnels)
         while owed and time.perf_counter() < until:
-            for fd, _ in self._poll.poll(_LOOK):
+            for fd, _ in self._poll.poll(_POLL_INTERVAL):
                 try:
                     self._tunnels[fd].send()
                     if self._tunnels[fd].take():
@@ -136,7 +136,7 @@ class Bulk:
                     self._lost(fd, error)
                     owed.discard(fd)
         for _ in owed:
-            self._outcome.fail(f"a message did not come back within {_GRACE:g} s")
+            self._outcome.fail(f"a message did not come back within {_GRACE_SECONDS:g} s")
 
     def _lost(self, fd: int, error: Exception) -> None:
         self._outcome.lost(error)

@@ -12,7 +12,7 @@ from itertools import cycle, islice
 from bench.traffic.wire import HEAD_END, accept_key, fault_of_101, upgrade_head
 
 _AT_ONCE = 32  # handshakes at a time: well below any backlog
-_PATIENCE = 10.0  # seconds that a handshake may take before the run
+_TIMEOUT = 10.0  # seconds that a handshake may take before the run
 _LONGEST_HEAD = 32768
 
 Address = tuple[str, int]
@@ -60,7 +60,7 @@ def open_tunnels(address: Address, targets: Sequence[str], count: int) -> list[s
 
 def _dial(address: Address, target: str) -> tuple[socket.socket, bytes]:
     key = fresh_key()
-    sock = socket.create_connection(address, timeout=_PATIENCE)
+    sock = socket.create_connection(address, timeout=_TIMEOUT)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.sendall(upgrade_head(target, key))
     return sock, accept_key(key)

@@ -17,8 +17,8 @@ from bench.traffic.outcome import Outcome
 from bench.traffic.priority import before_others, punctual
 from bench.traffic.wire import frame_parts
 
-_GRACE = 1.0  # seconds that the last echoes may take
-_LOOK = 0.01  # seconds between looks at whether they have come
+_GRACE_SECONDS = 1.0  # seconds that the last echoes may take
+_POLL_INTERVAL = 0.01  # seconds between looks at whether they have come
 _LATE = 0.001  # seconds
 _BATCH = 32  # echoes between two frames
 _SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; its message has the same number: socket(7)
@@ -67,9 +67,9 @@ class Pace:
         begun, cpu = clock(), time.process_time()
         outcome.late = self._send_all(begun, 1 / (self._load.rate * self._load.tunnels))
         outcome.seconds, outcome.cpu = clock() - begun, time.process_time() - cpu
-        until = clock() + _GRACE
+        until = clock() + _GRACE_SECONDS
         while clock() < until and not self._ledger.settled(self._index.values()):
-            self._take(self._poll.poll(_LOOK))
+            self._take(self._poll.poll(_POLL_INTERVAL))
         self._ledger.tell(outcome, self._index.values(), 1 / self._load.rate)
         return outcome
 

@@ -15,8 +15,8 @@ from bench.traffic.outcome import Outcome
 from bench.traffic.priority import punctual
 from bench.traffic.wire import HEAD_END, accept_key, fault_of_101, upgrade_head
 
-_GRACE = 1.0  # seconds that the last answers may take
-_LOOK = 0.1  # seconds between looks at the time when nothing comes
+_GRACE_SECONDS = 1.0  # seconds that the last answers may take
+_POLL_INTERVAL = 0.1  # seconds between looks at the time when nothing comes
 _LONGEST_HEAD = 32768
 _HEADS = 512  # and their keys, at least: made before the run, used in turn
 
@@ -67,11 +67,11 @@ class Handshakes:
             self._closed_loop(begun + self._load.seconds)
         outcome.seconds, outcome.cpu = clock() - begun, time.process_time() - cpu
         if self._load.rate:
-            self._settle(clock() + _GRACE)
+            self._settle(clock() + _GRACE_SECONDS)
             outcome.count = len(outcome.latencies)
         else:
             outcome.count = len(outcome.latencies)
-            self._settle(clock() + _GRACE)
+            self._settle(clock() + _GRACE_SECONDS)
         return outcome
 
     def _closed_loop(self, until: float) -> None:
@@ -80,7 +80,7 @@ class Handshakes:
         while clock() < until:
             while missing and dial():
                 missing -= 1
-            for fd, _ in poll(_LOOK / 10 if missing else _LOOK):
+            for fd, _ in poll(_POLL_INTERVAL / 10 if missing else _POLL_INTERVAL):
                 missing += step(fd)
 
     def _open_loop(self, begun: float) -> None:
@@ -154,7 +154,7 @@ class Handshakes:
     # last; in a closed loop those that were answered in the window.
     def _settle(self, until: float) -> None:
         while self._calls and time.perf_counter() < until:
-            for fd, _ in self._poll.poll(_LOOK):
+            for fd, _ in self._poll.poll(_POLL_INTERVAL):
                 self._step(fd)
         for _ in self._calls:
-            self._outcome.fail(f"a call was not answered within {_GRACE:g} s")
+            self._outcome.fail(f"a call was not answered within {_GRACE_SECONDS:g} s")

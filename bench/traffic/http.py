@@ -13,9 +13,9 @@ from bench.traffic.load import Load
 from bench.traffic.outcome import Outcome
 from bench.traffic.wire import BODY, HEAD_END, get_head
 
-_GRACE = 1.0  # seconds that the last answers may take
-_LOOK = 0.1  # seconds between looks at the time when nothing comes
-_PATIENCE = 10.0  # seconds that a connection may take
+_GRACE_SECONDS = 1.0  # seconds that the last answers may take
+_POLL_INTERVAL = 0.1  # seconds between looks at the time when nothing comes
+_TIMEOUT = 10.0  # seconds that a connection may take
 _MOST = 4096
 _BATCH = 256  # events
 
@@ -39,7 +39,7 @@ class _Client:
         self.connect(address)
 
     def connect(self, address: Address) -> None:
-        self.sock = socket.create_connection(address, timeout=_PATIENCE)
+        self.sock = socket.create_connection(address, timeout=_TIMEOUT)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setblocking(False)
         self.answers = 0
@@ -94,14 +94,14 @@ class Requests:
         self._loop(begun + self._load.seconds)
         outcome.seconds, outcome.cpu = clock() - begun, time.process_time() - cpu
         outcome.count = len(outcome.latencies)
-        self._settle(clock() + _GRACE)
+        self._settle(clock() + _GRACE_SECONDS)
         return outcome
 
     def _loop(self, until: float) -> None:
         clock, wait, clients, answered = time.perf_counter, self._poll.poll, self._clients, self._answered
         tell, ask = self._outcome.latencies.append, self._ask
         while clients and clock() < until:
-            for fd, _ in wait(_LOOK, _BATCH):
+            for fd, _ in wait(_POLL_INTERVAL, _BATCH):
                 client = clients[fd]
                 if answered(client):
                     tell(clock() - client.asked)
@@ -111,13 +111,13 @@ class Requests:
     def _settle(self, until: float) -> None:
         owing = set(self._clients.values())
         while owing and time.perf_counter() < until:
-            for fd, _ in self._poll.poll(_LOOK):
+            for fd, _ in self._poll.poll(_POLL_INTERVAL):
                 client = self._clients[fd]
                 if self._answered(client):
                     self._forget(client)
                 owing &= set(self._clients.values())
         for _ in owing:
-            self._outcome.fail(f"a request was not answered within {_GRACE:g} s")
+            self._outcome.fail(f"a request was not answered within {_GRACE_SECONDS:g} s")
 
     def _ask(self, client: _Client) -> None:
         client.asked = time.perf_counter()

@@ -13,8 +13,8 @@ from bench.traffic.load import Load
 from bench.traffic.outcome import Outcome
 from bench.traffic.wire import frame_parts
 
-_GRACE = 5.0  # seconds that echoes may take
-_LOOK = 0.1  # seconds between looks at the time when nothing comes
+_GRACE_SECONDS = 5.0  # seconds that echoes may take
+_POLL_INTERVAL = 0.1  # seconds between looks at the time when nothing comes
 _AT_ONCE = 32  # frames on their way
 _MOST = 65536
 
@@ -44,7 +44,7 @@ class Idle:
         outcome, clock = self._outcome, time.perf_counter
         begun, cpu = clock(), time.process_time()
         for first in range(0, len(self._frames), _AT_ONCE):
-            self._there_and_back(dict(self._frames[first : first + _AT_ONCE]), clock() + _GRACE)
+            self._there_and_back(dict(self._frames[first : first + _AT_ONCE]), clock() + _GRACE_SECONDS)
         outcome.seconds, outcome.cpu = clock() - begun, time.process_time() - cpu
         return outcome
 
@@ -60,7 +60,7 @@ class Idle:
                     poll.unregister(fd)
                     del awaited[fd]
             while awaited and time.perf_counter() < until:
-                for fd, _ in poll.poll(_LOOK):
+                for fd, _ in poll.poll(_POLL_INTERVAL):
                     try:
                         if not pieces.whole(fd, os.read(fd, _MOST), awaited[fd]):
                             continue
@@ -70,4 +70,4 @@ class Idle:
                     poll.unregister(fd)
                     del awaited[fd]
         for _ in awaited:
-            self._outcome.fail(f"an echo did not come within {_GRACE:g} s")
+            self._outcome.fail(f"an echo did not come within {_GRACE_SECONDS:g} s")

@@ -13,8 +13,8 @@ from bench.traffic.load import Load
 from bench.traffic.outcome import Outcome
 from bench.traffic.wire import frame_parts
 
-_GRACE = 1.0  # seconds that the last echoes may take
-_LOOK = 0.1  # seconds between looks at the time when nothing comes
+_GRACE_SECONDS = 1.0  # seconds that the last echoes may take
+_POLL_INTERVAL = 0.1  # seconds between looks at the time when nothing comes
 _BATCH = 256  # events
 
 
@@ -47,7 +47,7 @@ class Saturation:
         begun, cpu = clock(), time.process_time()
         outcome.count = 2 * self._loop(begun + self._load.seconds)
         outcome.seconds, outcome.cpu = clock() - begun, time.process_time() - cpu
-        self._settle(clock() + _GRACE)
+        self._settle(clock() + _GRACE_SECONDS)
         return outcome
 
     def _loop(self, until: float) -> int:
@@ -59,7 +59,7 @@ class Saturation:
             write(tunnel.fileno(), frame)
         first = number = len(self._tunnels)
         while awaited and clock() < until:
-            for fd, _ in wait(_LOOK, _BATCH):
+            for fd, _ in wait(_POLL_INTERVAL, _BATCH):
                 try:
                     data = read(fd, most)
                     frame = awaited[fd]
@@ -75,7 +75,7 @@ class Saturation:
     def _settle(self, until: float) -> None:
         owed = self._awaited.copy()
         while owed and time.perf_counter() < until:
-            for fd, _ in self._poll.poll(_LOOK):
+            for fd, _ in self._poll.poll(_POLL_INTERVAL):
                 try:
                     if self._pieces.whole(fd, os.read(fd, 1 << 20), self._awaited[fd]):
                         del owed[fd]
@@ -83,7 +83,7 @@ class Saturation:
                     self._lost(fd, error)
                     del owed[fd]
         for _ in owed:
-            self._outcome.fail(f"an echo did not come within {_GRACE:g} s")
+            self._outcome.fail(f"an echo did not come within {_GRACE_SECONDS:g} s")
 
     def _lost(self, fd: int, error: Exception) -> None:
         self._outcome.lost(error)

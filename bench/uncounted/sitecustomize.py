@@ -2,9 +2,9 @@
 
 import sys
 
-if "splicer.run" in sys.orig_argv:
-    from splicer.control import metrics
-    from splicer.control.endpoints import EndpointStates
+if "splicer.worker" in sys.orig_argv:
+    from splicer.observe import metrics
+    from splicer.upstream.status import EndpointStates
 
     def _nothing(*_: object) -> None:
         pass

@@ -3,15 +3,15 @@
 import sys
 from typing import Any
 
-if "splicer.run" in sys.orig_argv:
+if "splicer.worker" in sys.orig_argv:
     from splicer import worker
     from splicer.relay.hub import Hub
-    from splicer.session.house import House
+    from splicer.session.context import SessionContext
 
     def _hub(**_: Any) -> Hub:
         return Hub()
 
-    def _house(**rooms: Any) -> House:
-        return House(**{**rooms, "vault": None})
+    def _context(**rooms: Any) -> SessionContext:
+        return SessionContext(**{**rooms, "vault": None})
 
-    vars(worker).update(Hub=_hub, House=_house)  # the worker builds its rooms by these names
+    vars(worker).update(Hub=_hub, SessionContext=_context)  # the worker builds its rooms by these names

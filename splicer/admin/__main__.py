@@ -14,12 +14,12 @@ from setproctitle import setproctitle
 
 from splicer.admin.process import Admin
 from splicer.admin.scrape import Scrape
-from splicer.control import wire
-from splicer.control.board import Board
-from splicer.control.lines import LineWriter
-from splicer.control.log import make_logger
-from splicer.control.metrics import keep_in
-from splicer.control.orders import Superior, received
+from splicer.ipc import wire
+from splicer.ipc.board import Board
+from splicer.ipc.supervisor_channel import SupervisorChannel, received
+from splicer.observe.line_writer import LineWriter
+from splicer.observe.log import make_logger
+from splicer.observe.metrics import keep_in
 
 # The supervisor's affairs, all of them: this process ends when it is told to, or when the supervisor is gone.
 _IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)
@@ -39,7 +39,7 @@ def main() -> None:
     board = Board(arguments["board"])
     metrics = arguments.get("metrics")
     admin = Admin(
-        supervisor=Superior(received(arguments["control"]), arguments.get("version", wire.VERSION)),
+        supervisor=SupervisorChannel(received(arguments["control"]), arguments.get("version", wire.VERSION)),
         board=board,
         row=arguments["row"],
         path=Path(arguments["path"]),

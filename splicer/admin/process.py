@@ -9,21 +9,21 @@ from pathlib import Path
 
 import trio
 
-from splicer.admin.current import Current
-from splicer.admin.drains import DrainDesk
-from splicer.admin.facts import Facts
-from splicer.admin.pages import Pages, Scraping
+from splicer.admin.current_config import CurrentConfig
+from splicer.admin.drain_api import DrainApi
+from splicer.admin.handlers import Handlers, Scraping
 from splicer.admin.shared import Shared
+from splicer.admin.supervisor_status import SupervisorStatus
 from splicer.admin.web import Web
 from splicer.admin.workers import Workers
-from splicer.control import wire
-from splicer.control.beat import Beat
-from splicer.control.board import Board
-from splicer.control.log import Logger
-from splicer.control.orders import Superior, received
-from splicer.control.wire import Words, read_text
+from splicer.ipc import wire
+from splicer.ipc.board import Board
+from splicer.ipc.heartbeat import Heartbeat
+from splicer.ipc.supervisor_channel import SupervisorChannel, received
+from splicer.ipc.wire import Message, read_text
+from splicer.observe.log import Logger
 
-_LOOK = 1.0  # seconds between two looks whether all workers can be asked
+_WORKER_CHECK_INTERVAL = 1.0  # seconds between two looks whether all workers can be asked
 
 
 class Admin:
@@ -41,22 +41,22 @@ class Admin:
 
     def __init__(
         self,
-        supervisor: Superior,
+        supervisor: SupervisorChannel,
         board: Board,
         row: int,
         path: Path,
         environ: Mapping[str, str],
-        scrape: Callable[[Workers, Facts, Current, DrainDesk], Scraping],
+        scrape: Callable[[Workers, SupervisorStatus, CurrentConfig, DrainApi], Scraping],
         log: Logger,
     ) -> None:
         self._supervisor = supervisor
         self._board = board
-        self._beat = Beat(board.row(row))
+        self._beat = Heartbeat(board.row(row))
         self._path = path
         self._environ = environ
         self._scrape = scrape
         self._log = log
-        self._facts = Facts()
+        self._facts = SupervisorStatus()
 
     async def run(self) -> bool:
         """Do what the supervisor says, until it says stop or is gone; False if it could not be obeyed."""
@@ -64,16 +64,16 @@ class Admin:
             trio.lowlevel.add_instrument(self._beat)
             nursery.start_soon(self._look_for_workers)
             self._workers = Workers(nursery, self._log, lambda: self._board.slots)
-            self._current = Current(nursery, self._path, self._environ, self._log)
+            self._current = CurrentConfig(nursery, self._path, self._environ, self._log)
             self._nursery = nursery
-            self._supervisor.tell("ready")
+            self._supervisor.reply("ready")
             obeyed = await self._work()
             nursery.cancel_scope.cancel()
         return obeyed
 
     # Who has no descriptor left had better end: nothing of this process is worth keeping, and the next one gets all.
     async def _work(self) -> bool:
-        async for words, fds in self._supervisor.orders():
+        async for words, fds in self._supervisor.commands():
             if words["do"] == "stop":
                 break
             if len(fds) != words.get("fds", 0):
@@ -82,12 +82,12 @@ class Admin:
             self._obey(words, fds)
         return True
 
-    def _obey(self, words: Words, fds: list[int]) -> None:
+    def _obey(self, words: Message, fds: list[int]) -> None:
         match words["do"]:
             case "serve":
                 self._facts.learn(words)
                 self._serve([socket.socket(fileno=fd) for fd in fds], words.get("admin_listeners", len(fds)))
-                self._supervisor.tell("serving")
+                self._supervisor.reply("serving")
             case "facts":
                 self._facts.learn(words)
             case "config":
@@ -99,9 +99,9 @@ class Admin:
                     os.close(fd)
 
     def _serve(self, listeners: list[socket.socket], of_operators: int) -> None:
-        drains = DrainDesk(self._supervisor, self._facts, self._workers, self._current, self._board)
+        drains = DrainApi(self._supervisor, self._facts, self._workers, self._current, self._board)
         scrape = Shared(self._scrape(self._workers, self._facts, self._current, drains))
-        pages = Pages(self._board, self._facts, self._workers, self._current, drains, scrape)
+        pages = Handlers(self._board, self._facts, self._workers, self._current, drains, scrape)
         for_operators = Web(pages.for_operators, self._log)
         for_scraper = Web(pages.for_scraper, self._log, any_host=True)
         self._nursery.start_soon(for_operators.serve, listeners[:of_operators])
@@ -111,8 +111,8 @@ class Admin:
     async def _look_for_workers(self) -> None:
         before: set[int] = set()
         while True:
-            await trio.sleep(_LOOK)
+            await trio.sleep(_WORKER_CHECK_INTERVAL)
             absent = self._board.slots - self._workers.pids.keys()
             if absent and absent == before:
-                self._supervisor.tell("absent", slots=sorted(absent))
+                self._supervisor.reply("absent", slots=sorted(absent))
             before = absent

@@ -19,18 +19,18 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from splicer import __version__
-from splicer.admin.age import uptime
-from splicer.admin.current import Current
-from splicer.admin.drains import DrainDesk
-from splicer.admin.facts import Facts
+from splicer.admin.current_config import CurrentConfig
+from splicer.admin.drain_api import DrainApi
 from splicer.admin.removed import RemovedRoutes
+from splicer.admin.supervisor_status import SupervisorStatus
 from splicer.admin.upstreams import newer
+from splicer.admin.uptime import uptime
 from splicer.admin.workers import Answers, Workers
-from splicer.control.board import ROWS, Board, Column
-from splicer.control.metrics import Metrics
-from splicer.control.wire import Words
+from splicer.ipc.board import ROWS, Board, Column
+from splicer.ipc.wire import Message
+from splicer.observe.metrics import Metrics
 
-_PATIENCE = 1.0  # seconds for the workers' answers; a scraper waits for ten
+_ANSWER_TIMEOUT = 1.0  # seconds for the workers' answers; a scraper waits for ten
 _STATES = ("up", "down", "unknown")
 
 
@@ -47,7 +47,13 @@ class Scrape:
     """
 
     def __init__(
-        self, board: Board, workers: Workers, facts: Facts, current: Current, drains: DrainDesk, directory: Path | None
+        self,
+        board: Board,
+        workers: Workers,
+        facts: SupervisorStatus,
+        current: CurrentConfig,
+        drains: DrainApi,
+        directory: Path | None,
     ) -> None:
         self._board = board
         self._workers = workers
@@ -70,7 +76,7 @@ class Scrape:
         answers: dict[str, Answers] = {}
 
         async def ask(what: str) -> None:
-            answers[what] = await self._workers.ask(what, _PATIENCE)
+            answers[what] = await self._workers.ask(what, _ANSWER_TIMEOUT)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask, "gauges")
@@ -110,7 +116,7 @@ class Scrape:
                 known.samples += [sample for sample in metric.samples if _key(sample) not in there]
         return counted
 
-    def _leave_out(self, counted: dict[str, Metric], configured: set[str], gauges: list[Words]) -> None:
+    def _leave_out(self, counted: dict[str, Metric], configured: set[str], gauges: list[Message]) -> None:
         routes = {sample.labels.get("route", "") for metric in counted.values() for sample in metric.samples} - {""}
         past = self._removed.past(routes, configured | {route for row in gauges for route, *_ in row["tunnels"]})
         if past:
@@ -120,7 +126,7 @@ class Scrape:
     # Bytes are counted when a tunnel is over, and an hour is long: those of live tunnels are added here. Closed ones
     # are read first, so that none counts twice; and while tunnels are between two workers the last sum is told again,
     # for a counter that falls is taken for one that began anew.
-    def _count_live_bytes(self, metric: Metric, gauges: list[Words]) -> None:
+    def _count_live_bytes(self, metric: Metric, gauges: list[Message]) -> None:
         most = self._board.row(0)
         for direction, column in (("to_pod", Column.SEEN_TO_POD), ("to_client", Column.SEEN_TO_CLIENT)):
             closed = sum(sample.value for sample in metric.samples if sample.labels["direction"] == direction)
@@ -142,7 +148,7 @@ class Scrape:
         return self._totals[column]
 
     # Also zeros, for every pod that ever had one: a series that vanishes looks like one that stays as it was.
-    def _tunnels(self, counted: dict[str, Metric], gauges: list[Words]) -> Iterator[Metric]:
+    def _tunnels(self, counted: dict[str, Metric], gauges: list[Message]) -> Iterator[Metric]:
         active: Counter[tuple[str, str]] = Counter()
         for sample in counted["splicer_tunnels"].samples:
             active[sample.labels["route"], sample.labels["pod"]] = 0
@@ -154,9 +160,9 @@ class Scrape:
             family.add_metric(labels, count)
         yield family
 
-    def _endpoints(self, counted: dict[str, Metric], rows: list[Words]) -> Iterator[Metric]:
+    def _endpoints(self, counted: dict[str, Metric], rows: list[Message]) -> Iterator[Metric]:
         upstreams = {sample.labels["upstream"] for sample in counted["splicer_attempts"].samples}
-        newest: dict[tuple[str, str, int], Words] = {}
+        newest: dict[tuple[str, str, int], Message] = {}
         for row in rows:
             place = row["upstream"], row["address"], row["port"]
             newest[place] = row if place not in newest else newer(newest[place], row)

@@ -6,14 +6,14 @@ from typing import Any
 
 import trio
 
-from splicer.admin.facts import Facts
-from splicer.admin.table import Asked, Refused, in_json
+from splicer.admin.dispatch import Refused, Request, in_json
+from splicer.admin.supervisor_status import SupervisorStatus
 from splicer.admin.workers import Workers
-from splicer.control.wire import Words
+from splicer.ipc.wire import Message
 from splicer.model import Respond
 
-_MOMENT = 4.0  # seconds that a call may take from one worker to the next
-_AGAIN = 0.05  # seconds
+_MOVE_TIMEOUT = 4.0  # seconds that a call may take from one worker to the next
+_RETRY_INTERVAL = 0.05  # seconds
 
 
 class Tunnels:
@@ -24,11 +24,11 @@ class Tunnels:
         facts: how many workers there should be.
     """
 
-    def __init__(self, workers: Workers, facts: Facts) -> None:
+    def __init__(self, workers: Workers, facts: SupervisorStatus) -> None:
         self._workers = workers
         self._facts = facts
 
-    async def show(self, asked: Asked) -> Respond:
+    async def show(self, asked: Request) -> Respond:
         """All of them, or those of a route or a pod; the oldest first."""
         route, pod = asked.one("route"), asked.one("pod")
         answers = await self._workers.ask("tunnels")
@@ -41,14 +41,14 @@ class Tunnels:
         return in_json({"tunnels": rows, "missing_workers": answers.missing})
 
     # While one worker takes over from another, a call may be in the vault: then no worker knows it, and it lives.
-    async def close(self, asked: Asked) -> Respond:
+    async def close(self, asked: Request) -> Respond:
         """End one.
 
         Raises:
             Refused: there is none of this id, or who may have it does not answer.
         """
         missing: list[int] = []
-        with trio.move_on_after(_MOMENT):
+        with trio.move_on_after(_MOVE_TIMEOUT):
             while True:
                 answers = await self._workers.ask("close", id=asked.part)
                 missing = answers.missing
@@ -56,18 +56,20 @@ class Tunnels:
                     return in_json(answers.rows[0])
                 if not missing and self._workers.settled(self._facts.words["workers"]):
                     break
-                await trio.sleep(_AGAIN)
+                await trio.sleep(_RETRY_INTERVAL)
         if missing:
-            raise Refused(503, f"no tunnel {asked.part[:100]!r} in those workers that answer; {told(missing)}")
+            raise Refused(
+                503, f"no tunnel {asked.part[:100]!r} in those workers that answer; {no_answer_from(missing)}"
+            )
         raise Refused(404, f"no tunnel {asked.part[:100]!r}")
 
 
-def address_of(row: Words) -> str:
+def address_of(row: Message) -> str:
     """The address that a tunnel leads to."""
     endpoint: str = row["endpoint"] or ""
     return endpoint.rpartition(":")[0].strip("[]")
 
 
-def told(missing: list[Any]) -> str:
+def no_answer_from(missing: list[Any]) -> str:
     """Which workers did not answer, for a message."""
     return f"no answer from worker {', '.join(map(str, missing))}"

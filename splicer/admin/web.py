@@ -11,16 +11,16 @@ from functools import partial
 import trio
 from attrs import define
 
+from splicer.admin.dispatch import Page, Refused, Request, Table, allowed, find, in_json
 from splicer.admin.guard import check_host, check_origin
-from splicer.admin.reading import parse_body, read_body, read_query
-from splicer.admin.table import Asked, Page, Refused, Table, allowed, find, in_json
-from splicer.control.log import Logger
+from splicer.admin.request import parse_body, read_body, read_query
 from splicer.errors import ClientGone, MethodNotAllowed, SplicerError, TooManyConnections
 from splicer.http1.request import parse_request, request_line
 from splicer.http1.writer import simple_response
 from splicer.model import RequestHead, Respond
 from splicer.net.listen import accept_forever
 from splicer.net.stream import TcpStream
+from splicer.observe.log import Logger
 from splicer.session.client import ClientLeg
 from splicer.session.respond import send_answer
 
@@ -31,7 +31,7 @@ _HEAD_BYTES = 16 * 1024
 _PIECE_BYTES = 64 * 1024  # of an answer: a slow line is no reader that has stopped
 _MOST_CONNECTIONS = 64
 _MOST_HANDLED = 48  # requests at once: the other connections are waited for, and can make room
-_QUIET = 10.0  # seconds between two lines about the same exhaustion
+_LOG_INTERVAL = 10.0  # seconds between two lines about the same exhaustion
 
 
 class Web:
@@ -52,7 +52,7 @@ class Web:
         self._any_host = any_host
         self._handled = 0
         self._awaited: dict[ClientLeg, trio.CancelScope] = {}  # the longest first
-        self._exhausted_logged = -_QUIET
+        self._exhausted_logged = -_LOG_INTERVAL
 
     async def serve(self, listeners: Sequence[socket.socket]) -> None:
         """Serve until cancelled.
@@ -153,14 +153,14 @@ class Web:
         body = parse_body(data, page)
         with self._handling(client, page), trio.move_on_after(_HANDLER_SECONDS):
             try:
-                return await page.handle(Asked(query, body, part))
+                return await page.handle(Request(query, body, part))
             except Refused as error:
                 return in_json({"error": str(error)}, error.status)
         return in_json({"error": f"no answer within {_HANDLER_SECONDS:g} s"}, 504)
 
     def _exhausted(self, error: OSError) -> None:
         now = trio.current_time()
-        if now - self._exhausted_logged >= _QUIET:
+        if now - self._exhausted_logged >= _LOG_INTERVAL:
             self._exhausted_logged = now
             self._log.error("accept_backs_off", error=error.strerror)
 

@@ -11,11 +11,11 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from splicer.control import wire
-from splicer.control.log import Logger
-from splicer.control.wire import Words
+from splicer.ipc import wire
+from splicer.ipc.wire import Message
+from splicer.observe.log import Logger
 
-_SETTLING = 1.0  # seconds after a worker came or went in which its tunnels may be on their way to another
+_SETTLE_SECONDS = 1.0  # seconds after a worker came or went in which its tunnels may be on their way to another
 
 
 @frozen
@@ -27,7 +27,7 @@ class Answers:
         missing: slots of which a worker did not say everything in time.
     """
 
-    rows: list[Words]
+    rows: list[Message]
     missing: list[int]
 
 
@@ -46,7 +46,7 @@ class _Question:
 
     waiting: set[_Worker]
     missing: set[int] = field(factory=set)
-    rows: list[Words] = field(factory=list)
+    rows: list[Message] = field(factory=list)
     done: trio.Event = field(factory=trio.Event)
 
     def finish(self, worker: _Worker, *, whole: bool) -> None:
@@ -85,7 +85,7 @@ class Workers:
         Args:
             slot: that it serves.
             pid: of the process.
-            sock: the channel, non-blocking (`control.wire`). It is owned from now on.
+            sock: the channel, non-blocking (`ipc.wire`). It is owned from now on.
             version: that it speaks.
         """
         before = self._workers.get(pid)
@@ -109,7 +109,7 @@ class Workers:
         Args:
             wanted: how many slots there should be.
         """
-        if trio.current_time() < self._changed + _SETTLING:
+        if trio.current_time() < self._changed + _SETTLE_SECONDS:
             return False
         return len(self.pids) >= wanted and len(self._workers) == len(self.pids)
 
@@ -126,7 +126,7 @@ class Workers:
         try:
             for worker in list(question.waiting):
                 try:
-                    wire.say(worker.sock, {"ask": what, "n": number, **more}, version=worker.version)
+                    wire.send(worker.sock, {"ask": what, "n": number, **more}, version=worker.version)
                 except OSError:  # it reads no more, or is gone
                     question.finish(worker, whole=False)
             with trio.move_on_after(seconds):
@@ -153,7 +153,7 @@ class Workers:
 
     async def _hear(self, worker: _Worker) -> bool:
         try:
-            heard = wire.hear(worker.sock)
+            heard = wire.receive(worker.sock)
         except BlockingIOError:
             await trio.lowlevel.wait_readable(worker.sock)
             return True
@@ -179,7 +179,7 @@ class Workers:
 
 
 # A tunnel on its way from one worker to another may be listed by both.
-def _without_twins(rows: list[Words]) -> list[Words]:
+def _without_twins(rows: list[Message]) -> list[Message]:
     twins: set[str] = set()
     kept = []
     for row in rows:

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from attrs import frozen
 
-from splicer.config.plain import BadValue, list_of, show, table_of, text
+from splicer.config.scalars import BadValue, list_of, show, table_of, text
 from splicer.model import Network, authority
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"

@@ -8,7 +8,7 @@ import attrs
 
 from splicer.config.keys import Key
 from splicer.config.kinds import DURATION, Kind, refused
-from splicer.config.structure import Reader
+from splicer.config.reader import Reader
 from splicer.model import Deadlines
 
 DEADLINES = Reader(

@@ -8,14 +8,14 @@ import attrs
 
 from splicer.config import routes, upstreams
 from splicer.config.keys import Key
-from splicer.config.plain import show
+from splicer.config.reader import toml_key
+from splicer.config.scalars import show
 from splicer.config.schema import Config
 from splicer.config.sections import SECTIONS
-from splicer.config.structure import toml_key
 from splicer.config.values import format_duration
 from splicer.model import Deadlines, Route
 
-_TOLD_APART = ("path", "prefix", "regex", "deadlines")  # keys of a route
+_LISTED_APART = ("path", "prefix", "regex", "deadlines")  # keys of a route
 
 
 def diff(old: Config, new: Config) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ def _routes(old: Config, new: Config) -> Iterator[str]:
             if before.pattern != after.pattern:
                 yield f"{place}pattern {before.pattern.text} → {after.pattern.text}"
             specs = routes.spec_of(before), routes.spec_of(after)
-            yield from _fields(place, routes.ROUTE.keys, *specs, but=_TOLD_APART)
+            yield from _fields(place, routes.ROUTE.keys, *specs, but=_LISTED_APART)
             yield from _own_deadlines(place, (before, old.deadlines), (after, new.deadlines))
 
 

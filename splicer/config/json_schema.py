@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from splicer.config.kinds import Schema
-from splicer.config.routerules import ANSWERS, PATTERNS
+from splicer.config.route_checks import ANSWERS, PATTERNS
 from splicer.config.routes import ROUTE
 from splicer.config.sections import SECTIONS
 from splicer.config.upstreams import UPSTREAM

@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
-from splicer.config import addresses, plain, values
+from splicer.config import addresses, scalars, values
 from splicer.config.addresses import ListenAddress
-from splicer.config.plain import BadValue
+from splicer.config.scalars import BadValue
 from splicer.model import Network, authority
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ def integer(minimum: int, maximum: float = math.inf) -> Kind[int]:
     """An integer within limits."""
     words = f"integer, {minimum} or more" if maximum == math.inf else f"integer, {minimum} to {maximum}"
     schema = any_of(_between(minimum, maximum), REFERENCE)
-    return Kind(plain.integer_from(minimum, maximum), unchanged, schema, words)
+    return Kind(scalars.integer_from(minimum, maximum), unchanged, schema, words)
 
 
 def _between(minimum: int, maximum: float) -> Schema:
@@ -95,7 +95,7 @@ def choice(*options: W) -> Kind[W]:
     """One of a few words."""
     schema = any_of({"enum": list(options)}, REFERENCE)
     *others, last = (f'`"{option}"`' for option in options)
-    return Kind(plain.choice(*options), unchanged, schema, f"{', '.join(others)} or {last}")
+    return Kind(scalars.choice(*options), unchanged, schema, f"{', '.join(others)} or {last}")
 
 
 def list_of(item: Kind[T], words: str, *, empty: str | None = None) -> Kind[tuple[T, ...]]:
@@ -112,7 +112,7 @@ def list_of(item: Kind[T], words: str, *, empty: str | None = None) -> Kind[tupl
         return [item.format(value) for value in items] or (None if empty else [])
 
     schema = {"type": "array", "items": item.schema} | ({"minItems": 1} if empty else {})
-    return Kind(plain.list_of(item.parse, empty=empty), write, schema, f"list of {words}")
+    return Kind(scalars.list_of(item.parse, empty=empty), write, schema, f"list of {words}")
 
 
 def unless(word: str, meaning: M, kind: Kind[T]) -> Kind[T | M]:
@@ -135,9 +135,9 @@ def refused(why: str) -> Kind[None]:
     return Kind(parse, lambda _: None, {"not": {}}, "")
 
 
-TEXT = text(plain.text, "string")
-NAME = text(plain.name, "string", pattern=r"[^\r\n]+")
-BOOLEAN = Kind(plain.boolean, unchanged, any_of({"type": "boolean"}, REFERENCE), "`true` or `false`")
+TEXT = text(scalars.text, "string")
+NAME = text(scalars.name, "string", pattern=r"[^\r\n]+")
+BOOLEAN = Kind(scalars.boolean, unchanged, any_of({"type": "boolean"}, REFERENCE), "`true` or `false`")
 
 DURATION = Kind(
     values.duration,

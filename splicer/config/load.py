@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from attrs import AttrsInstance, Factory, define
 
 from splicer.config.environment import Unresolved, expand_all
-from splicer.config.fixedhosts import Hosts
-from splicer.config.plain import printable, show, suggest
+from splicer.config.fixed_hosts import Hosts
+from splicer.config.reader import Fault, Reader, toml_key
 from splicer.config.routes import read_route
+from splicer.config.scalars import printable, show, suggest
 from splicer.config.schema import Config
 from splicer.config.sections import SECTIONS, clashes
-from splicer.config.structure import Fault, Reader, toml_key
 from splicer.config.upstreams import read_upstream
 from splicer.errors import ConfigError
 from splicer.model import Deadlines, Route, Upstream

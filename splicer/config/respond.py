@@ -7,8 +7,8 @@ from typing import Any
 
 from splicer.config import kinds
 from splicer.config.keys import Key, written
-from splicer.config.plain import BadValue, resolved, show, table_of, text
-from splicer.config.structure import Reader
+from splicer.config.reader import Reader
+from splicer.config.scalars import BadValue, resolved, show, table_of, text
 from splicer.model import Header, Respond, StatusPage
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

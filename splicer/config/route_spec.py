@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from attrs import frozen
 
-from splicer.config import kinds, routekeys
+from splicer.config import kinds, route_parsers
 from splicer.config.deadlines import ROUTE_DEADLINES
 from splicer.config.keys import key
 from splicer.config.kinds import Kind
@@ -20,15 +20,15 @@ from splicer.model import Network, PathPattern, Respond, StatusPage, Template
 
 
 def _pattern(word: str, words: str) -> Kind[PathPattern]:
-    parse = {"path": routekeys.path, "prefix": routekeys.prefix, "regex": routekeys.regex}[word]
+    parse = {"path": route_parsers.path, "prefix": route_parsers.prefix, "regex": route_parsers.regex}[word]
     return Kind(parse, lambda pattern: pattern.text.partition(" ")[2], kinds.TEXT.schema, words)
 
 
-_HOST = kinds.text(routekeys.host, "host")
-_METHOD = kinds.text(routekeys.method, "method")
-_PROTOCOL = kinds.text(routekeys.protocol, "protocol")
-_FALLBACK_STATUS = Kind(routekeys.fallback_status, kinds.unchanged, kinds.integer(500, 599).schema, "status")
-_REWRITE = Kind(routekeys.rewrite, lambda template: template.text, kinds.TEXT.schema, "path with `{captures}`")
+_HOST = kinds.text(route_parsers.host, "host")
+_METHOD = kinds.text(route_parsers.method, "method")
+_PROTOCOL = kinds.text(route_parsers.protocol, "protocol")
+_FALLBACK_STATUS = Kind(route_parsers.fallback_status, kinds.unchanged, kinds.integer(500, 599).schema, "status")
+_REWRITE = Kind(route_parsers.rewrite, lambda template: template.text, kinds.TEXT.schema, "path with `{captures}`")
 
 _UPSTREAM = ("upstream",)
 

@@ -8,9 +8,9 @@ from attrs import evolve
 
 from splicer.config.deadlines import of_a_route
 from splicer.config.keys import shared
+from splicer.config.reader import Fault, Reader
+from splicer.config.route_checks import broken_rules
 from splicer.config.route_spec import RouteSpec
-from splicer.config.routerules import broken_rules
-from splicer.config.structure import Fault, Reader
 from splicer.model import Deadlines, PathPattern, Route, Upstream
 from splicer.routing.pattern import PrefixPath
 

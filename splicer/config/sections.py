@@ -8,8 +8,8 @@ from typing import Any
 
 from splicer.config.addresses import ListenAddress
 from splicer.config.deadlines import DEADLINES
+from splicer.config.reader import Fault, Reader
 from splicer.config.schema import Limits, LogSettings, ResolverSettings, ServerSettings
-from splicer.config.structure import Fault, Reader
 
 SECTIONS: Mapping[str, Reader[Any]] = {
     "server": Reader(ServerSettings),

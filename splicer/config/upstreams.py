@@ -6,12 +6,12 @@ from types import MappingProxyType
 
 from attrs import evolve, frozen
 
-from splicer.config import kinds, plain
+from splicer.config import kinds, scalars
 from splicer.config.addresses import is_host_name, is_ip, port_number, split_port
-from splicer.config.fixedhosts import Hosts, settle_allow
+from splicer.config.fixed_hosts import Hosts, settle_allow
 from splicer.config.keys import key, shared
-from splicer.config.plain import BadValue, show, text
-from splicer.config.structure import Fault, Reader
+from splicer.config.reader import Fault, Reader
+from splicer.config.scalars import BadValue, show, text
 from splicer.model import Network, Template, Upstream, authority
 from splicer.routing.template import CaptureTemplate, parse_template
 
@@ -101,7 +101,7 @@ def read_upstream(
     reading = UPSTREAM.read(table)
     spec, faults = reading.value, reading.faults
     try:
-        plain.name(name)
+        scalars.name(name)
     except BadValue as fault:
         faults = (Fault((), str(fault)), *faults)
     if spec is None or faults:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from splicer.config.environment import FromEnvironment
-from splicer.config.plain import BadValue, integer_from, show, text
+from splicer.config.scalars import BadValue, integer_from, show, text
 
 T = TypeVar("T")
 U = TypeVar("U")

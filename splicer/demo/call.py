@@ -17,7 +17,7 @@ from splicer.demo.failure import DemoFailed
 
 FRAME_BYTES = 160  # 20 ms of 8 kHz mu-law
 FRAMES_PER_SECOND = 50
-_PATIENCE = 5.0  # seconds, for a handshake or an answer
+_ANSWER_TIMEOUT = 5.0  # seconds, for a handshake or an answer
 
 
 @define
@@ -67,12 +67,12 @@ class PhoneCall:
         await self._send({"event": "start", "streamSid": self._stream, "start": start})
 
     async def _send(self, message: dict[str, Any]) -> None:
-        with trio.fail_after(_PATIENCE):
+        with trio.fail_after(_ANSWER_TIMEOUT):
             await self._websocket.send_message(json.dumps(message))
 
     async def _exchange(self, message: dict[str, Any]) -> None:
         await self._send(message)
-        with trio.fail_after(_PATIENCE):
+        with trio.fail_after(_ANSWER_TIMEOUT):
             answer = await self._websocket.get_message()
         if answer != json.dumps(message):
             raise DemoFailed(f"{self.pod} answered a {message['event']} message with {answer!r:.100}")
@@ -89,7 +89,9 @@ async def place_call(url: str) -> AsyncIterator[PhoneCall]:
         trio_websocket.HandshakeError: nobody took it.
     """
     dialled = trio.current_time()
-    async with open_websocket_url(url, connect_timeout=_PATIENCE, disconnect_timeout=_PATIENCE) as websocket:
+    async with open_websocket_url(
+        url, connect_timeout=_ANSWER_TIMEOUT, disconnect_timeout=_ANSWER_TIMEOUT
+    ) as websocket:
         answered_after = trio.current_time() - dialled
         pod = dict(websocket.handshake_headers).get(b"x-pod", b"somebody unknown").decode()
         call = PhoneCall(pod, answered_after, websocket, "MZ" + secrets.token_hex(16))

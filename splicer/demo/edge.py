@@ -19,8 +19,8 @@ import trio
 
 from splicer.demo.failure import DemoFailed, must_work
 
-_START = 30.0  # seconds, on a slow machine
-_STOP = 6.0  # seconds between SIGINT and SIGKILL: its supervisor gives the workers some, too
+_START_TIMEOUT = 30.0  # seconds, on a slow machine
+_STOP_TIMEOUT = 6.0  # seconds between SIGINT and SIGKILL: its supervisor gives the workers some, too
 
 
 class Edge:
@@ -109,7 +109,7 @@ async def running_edge(directory: Path, port: int) -> AsyncIterator[Edge]:
     async with trio.open_nursery() as nursery:
         edge = Edge(await nursery.start(start), file)
         nursery.start_soon(edge.read_log)
-        with must_work("starting the edge", _START):
+        with must_work("starting the edge", _START_TIMEOUT):
             edge.address = (await edge.entry("ready"))["listen"][0]
         yield edge
         nursery.cancel_scope.cancel()
@@ -117,7 +117,7 @@ async def running_edge(directory: Path, port: int) -> AsyncIterator[Edge]:
 
 async def _stop(process: trio.Process) -> None:
     process.send_signal(signal.SIGINT)
-    await trio.sleep(_STOP)
+    await trio.sleep(_STOP_TIMEOUT)
     process.kill()
 
 

@@ -11,7 +11,7 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, ConnectionTimeo
 
 from splicer.errors import SplicerError
 
-_SECONDS = 10.0  # for anything that happens on one machine
+_STEP_TIMEOUT = 10.0  # for anything that happens on one machine
 _EXPECTED = (OSError, ValueError, trio.BrokenResourceError, h11.RemoteProtocolError, HandshakeError, ConnectionClosed)
 
 
@@ -22,7 +22,7 @@ class DemoFailed(SplicerError):
 
 
 @contextmanager
-def must_work(what: str, seconds: float = _SECONDS) -> Iterator[None]:
+def must_work(what: str, seconds: float = _STEP_TIMEOUT) -> Iterator[None]:
     """A deadline for what stands in the block, and one clear line if it fails.
 
     Args:

@@ -15,8 +15,8 @@ from splicer.demo.places import POD_PORT
 from splicer.demo.web import Answer, Request, serve
 
 _KEPT_CALLS = 20
-_HANDSHAKE = 10.0  # seconds
-_SILENCE = 3600.0  # seconds after which a caller is given up, as the route's idle deadline does
+_HANDSHAKE_TIMEOUT = 10.0  # seconds
+_IDLE_TIMEOUT = 3600.0  # seconds after which a caller is given up, as the route's idle deadline does
 
 
 @define
@@ -80,14 +80,14 @@ class Pod:
 
     async def _take_call(self, stream: trio.abc.Stream) -> None:
         async with trio.open_nursery() as nursery:
-            with trio.fail_after(_HANDSHAKE):
+            with trio.fail_after(_HANDSHAKE_TIMEOUT):
                 request = await wrap_server_stream(nursery, stream)
                 websocket = await request.accept(extra_headers=[(b"X-Pod", self.name.encode())])
             call = _seen(request)
             self._calls.append(call)
             with suppress(ConnectionClosed):
                 await _talk(websocket, call)
-            with trio.move_on_after(_HANDSHAKE):
+            with trio.move_on_after(_HANDSHAKE_TIMEOUT):
                 await websocket.aclose()
             nursery.cancel_scope.cancel()
 
@@ -99,7 +99,7 @@ def _seen(request: WebSocketRequest) -> Call:
 
 async def _talk(websocket: WebSocketConnection, call: Call) -> None:
     while True:
-        with trio.fail_after(_SILENCE):
+        with trio.fail_after(_IDLE_TIMEOUT):
             text = await websocket.get_message()
             message = _parse(text)
             match message.get("event"):

@@ -19,7 +19,7 @@ from splicer.demo.replay import replayed
 from splicer.net.bind import bind
 
 _CHUNK = 16384  # bytes
-_PATIENCE = 75.0  # seconds, for the next request to come and be answered
+_REQUEST_TIMEOUT = 75.0  # seconds, for the next request to come and be answered
 _ENDS_ONE_CONNECTION = (
     trio.BrokenResourceError,
     trio.TooSlowError,
@@ -126,7 +126,7 @@ async def serve(
 async def _converse(stream: trio.SocketStream, respond: Respond, take_call: TakeCall | None) -> None:
     server = h11.Connection(h11.SERVER)
     while True:
-        with trio.fail_after(_PATIENCE):
+        with trio.fail_after(_REQUEST_TIMEOUT):
             head, body = await _read(server, stream)
             if not isinstance(head, h11.Request):
                 return

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from attrs import define, frozen
 
 from splicer.errors import NameNotFound, ResolveFailed
-from splicer.net.dnsquery import Records
+from splicer.net.dns_query import Records
 
 CAPACITY = 10_000  # names of each kind: clients choose pod names, and memory must not follow them
 NEGATIVE_TTL = 1.0  # a pod that is just being created must not stay unknown for longer

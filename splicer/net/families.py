@@ -8,9 +8,9 @@ import trio
 from dns.rdatatype import RdataType
 
 from splicer.errors import ResolveFailed
-from splicer.net.dnsquery import Records
+from splicer.net.dns_query import Records
 
-RESOLUTION_DELAY = 0.05  # seconds that a family's answer waits for the other's (RFC 8305 §3)
+RESOLUTION_DELAY_SECONDS = 0.05  # seconds that a family's answer waits for the other's (RFC 8305 §3)
 
 Ask = Callable[[str, RdataType], Awaitable[Records]]
 _Outcomes = dict[RdataType, Records | ResolveFailed]
@@ -20,7 +20,7 @@ async def ask_families(name: str, kinds: Sequence[RdataType], ask: Ask) -> Recor
     """What is known of a name in all families together.
 
     A failure of one family doesn't spoil the other's addresses, nor does its slowness: once one has addresses, or
-    says that the name doesn't exist, the others have `RESOLUTION_DELAY` left. "No address of this family" decides
+    says that the name doesn't exist, the others have `RESOLUTION_DELAY_SECONDS` left. "No address of this family" decides
     nothing before the others have answered.
 
     Args:
@@ -46,7 +46,7 @@ async def _ask_one(name: str, kind: RdataType, ask: Ask, outcomes: _Outcomes, ot
         return
     outcomes[kind] = records
     if records.addresses or not records.exists:
-        others.deadline = min(others.deadline, trio.current_time() + RESOLUTION_DELAY)
+        others.deadline = min(others.deadline, trio.current_time() + RESOLUTION_DELAY_SECONDS)
 
 
 def _merge(kinds: Sequence[RdataType], outcomes: _Outcomes) -> Records:

@@ -12,7 +12,7 @@ _BURST = 64  # accepts in a row before the loop yields: a storm must not starve 
 _LEFT = 0.005  # seconds that others have for connections that are left to them
 _UNTAKEN = 16  # accepts in a row of those that nobody has taken
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_BACK_OFF = 0.1  # seconds
+_BACKOFF_SECONDS = 0.1  # seconds
 _FREED = 0.001  # seconds, for tasks that are about to close something
 
 
@@ -50,7 +50,7 @@ async def accept_forever(
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     if not taken:  # else nobody may be there any more: a descriptor is looked for first
-                        await trio.sleep(_FREED if exhausted(error) else _BACK_OFF)
+                        await trio.sleep(_FREED if exhausted(error) else _BACKOFF_SECONDS)
                     break
                 continue  # the connection died in the queue (accept(2), "Error handling")
             sock.setblocking(False)

@@ -14,18 +14,18 @@ from dns.rdatatype import RdataType
 
 from splicer.errors import NameNotFound, ResolveFailed, ResolveTimeout
 from splicer.net.cache import Cache, Known
-from splicer.net.dnsquery import NameServers, Records, system_nameservers
+from splicer.net.dns_query import NameServers, Records, system_nameservers
 from splicer.net.families import Ask, ask_families
 from splicer.policy.allowed import LOCALHOST, is_localhost
 
 REFRESH_INTERVAL = 0.25  # seconds: a storm of failed connects must not become a storm of questions
-STALE_PATIENCE = 0.25  # seconds that a caller waits for servers that failed the last time (RFC 8767 §5)
+STALE_TIMEOUT = 0.25  # seconds that a caller waits for servers that failed the last time (RFC 8767 §5)
 UNHURRIED = 128  # lookups at once, of names without an earlier answer, that get all their time
 HURRIED = 256  # more of them at once
 HURRY = 0.5  # seconds for each of these
 
 _STOPPED = "the resolver has stopped"
-_LONGEST_LOOKUP = 30.0  # seconds; with `deadlines.resolve` "never", lookups that nobody awaits must still end
+_MAX_LOOKUP_SECONDS = 30.0  # seconds; with `deadlines.resolve` "never", lookups that nobody awaits must still end
 _USABLE_TIME = 0.9  # of the caller's own deadline, after which an old answer is taken while it can still be used
 
 
@@ -133,7 +133,7 @@ class Resolver:
     ) -> None:
         self.counters = counters or ResolverStats()
         self._nursery = nursery
-        self._lifetime = min(lifetime, _LONGEST_LOOKUP)
+        self._lifetime = min(lifetime, _MAX_LOOKUP_SECONDS)
         self._ask = ask or NameServers(settings.nameservers or system_nameservers(), self._lifetime).ask
         self._kinds = (RdataType.A, RdataType.AAAA) if settings.ipv6 else (RdataType.A,)
         self._localhost = Answer(LOCALHOST if settings.ipv6 else LOCALHOST[:1], fresh=True)
@@ -177,7 +177,7 @@ class Resolver:
         if known is not None and refresh and name not in self._flights:
             known.refresh_after = trio.current_time() + REFRESH_INTERVAL
         flight = self._flights.get(name) or self._take_off(name)
-        with trio.move_on_after(_patience(known)):
+        with trio.move_on_after(_time_to_wait(known)):
             await flight.done.wait()
         outcome = flight.outcome
         if known is not None and not flight.done.is_set():  # it goes on, but this caller's time is up
@@ -281,9 +281,9 @@ def _again(error: NameNotFound | ResolveFailed) -> NameNotFound | ResolveFailed:
     return type(error)(*error.args)
 
 
-def _patience(known: Known | None) -> float:
+def _time_to_wait(known: Known | None) -> float:
     """Seconds to wait for a lookup: who knows an older answer stops early enough to use it."""
     if known is None:
         return math.inf
     left = trio.current_effective_deadline() - trio.current_time()
-    return max(0.0, min(_USABLE_TIME * left, STALE_PATIENCE if known.stale else math.inf))
+    return max(0.0, min(_USABLE_TIME * left, STALE_TIMEOUT if known.stale else math.inf))

@@ -9,12 +9,12 @@ from threading import Thread
 
 from attrs import frozen
 
-from splicer.config.plain import printable
+from splicer.config.scalars import printable
 from splicer.model import authority
 from splicer.ops.answer import JsonObject
 from splicer.ops.failure import AdminFailed, Refused
 
-_SECONDS = 15.0  # an order waits until all workers go by it
+_REQUEST_TIMEOUT = 15.0  # an order waits until all workers go by it
 
 
 @frozen
@@ -34,7 +34,9 @@ class Client:
 
     # A socket's own timeout starts anew with each byte, and a name's lookup has none: so this waits for a thread, which
     # may be left behind.
-    def ask(self, method: str, target: str, body: JsonObject | None = None, *, seconds: float = _SECONDS) -> JsonObject:
+    def ask(
+        self, method: str, target: str, body: JsonObject | None = None, *, seconds: float = _REQUEST_TIMEOUT
+    ) -> JsonObject:
         """What it answers.
 
         Args:

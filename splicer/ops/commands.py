@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from urllib.parse import quote, urlencode
 
-from splicer.config.plain import printable
+from splicer.config.scalars import printable
 from splicer.config.values import format_duration
 from splicer.ops.answer import JsonObject
 from splicer.ops.client import Client

@@ -8,15 +8,15 @@ from ipaddress import ip_address
 
 from attrs import frozen
 
-from splicer.config.plain import printable
+from splicer.config.scalars import printable
 from splicer.ops.answer import JsonObject, rows
 from splicer.ops.client import Client
 from splicer.ops.failure import AdminFailed
 
-_POLL = 0.5  # seconds between two looks
-_PATIENCE = 15.0  # seconds: the admin process may be killed at any time, and another one takes its place
-_LONGEST_LOOK = 5.0  # seconds
-_SHORTEST_LOOK = 1.0
+_POLL_INTERVAL = 0.5  # seconds between two looks
+_RESTART_TIMEOUT = 15.0  # seconds: the admin process may be killed at any time, and another one takes its place
+_MAX_REQUEST_TIMEOUT = 5.0  # seconds
+_MIN_REQUEST_TIMEOUT = 1.0
 
 
 @frozen
@@ -101,10 +101,10 @@ def wait(
 
 
 def _look_again(client: Client, until: float) -> JsonObject | None:
-    patience = time.monotonic() + _PATIENCE
+    patience = time.monotonic() + _RESTART_TIMEOUT
     while (rest := until - time.monotonic()) > 0:
-        time.sleep(min(_POLL, rest))
-        seconds = min(_LONGEST_LOOK, max(_SHORTEST_LOOK, until - time.monotonic()))
+        time.sleep(min(_POLL_INTERVAL, rest))
+        seconds = min(_MAX_REQUEST_TIMEOUT, max(_MIN_REQUEST_TIMEOUT, until - time.monotonic()))
         try:
             return client.ask("GET", "/drain", seconds=seconds)
         except AdminFailed:

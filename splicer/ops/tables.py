@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splicer.config.plain import printable
+from splicer.config.scalars import printable
 from splicer.config.values import format_duration
 from splicer.ops.answer import JsonObject, part, rows
 

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from splicer.config.addresses import is_host_name, is_ip, port_number, split_port
-from splicer.config.plain import BadValue, show
-from splicer.control.reload import read_config
+from splicer.config.scalars import BadValue, show
+from splicer.configfile.read import read_config
 from splicer.errors import ConfigError
 from splicer.ops.failure import AdminFailed
 

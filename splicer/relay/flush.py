@@ -15,10 +15,10 @@ from collections.abc import Callable
 
 import trio
 
-from splicer.relay.leg import Leg, Tunnel, TunnelEnd
+from splicer.relay.tunnel import Leg, Tunnel, TunnelEnd
 
 CLOSED = 7  # TCP_CLOSE in <netinet/tcp.h>: after a reset
-_LOOK_EVERY = 0.02  # seconds: Linux has no event for "all of it is acknowledged"
+_POLL_INTERVAL = 0.02  # seconds: Linux has no event for "all of it is acknowledged"
 _SLICE = 64  # tunnels that are looked at in one go
 
 
@@ -69,7 +69,7 @@ class Flushes:
         """Look at them until cancelled."""
         while True:
             await self._some.wait()
-            await trio.sleep(_LOOK_EVERY)
+            await trio.sleep(_POLL_INTERVAL)
             for number, (tunnel, (leg, end)) in enumerate(list(self._tunnels.items()), 1):
                 if tunnel in self._tunnels and is_flushed(leg):
                     self._over(tunnel, end)

@@ -17,19 +17,19 @@ from time import perf_counter, sleep
 import trio
 
 from splicer.errors import Side
+from splicer.relay.coalesce import COALESCE_WINDOW, FrameCoalescer
 from splicer.relay.flush import unacknowledged
-from splicer.relay.gather import NAP, Gathering
-from splicer.relay.leg import READ, WRITE, Leg, Past, Tunnel, TunnelEnd, TunnelLimits, load, resume
+from splicer.relay.liveness import PeerLiveness
 from splicer.relay.mover import Mover
-from splicer.relay.pipes import Keeper, Nobody, Pipe, PipePool
-from splicer.relay.vigil import Vigil
+from splicer.relay.pipes import NullRegistry, Pipe, PipePool, PipeRegistry
+from splicer.relay.tunnel import READ, WRITE, Leg, ResumeState, Tunnel, TunnelEnd, TunnelLimits, load, resume
 
 _BATCH = 64  # events of one epoll_wait: even if all are bulk, the share is looked at soon
-_SHARE = 0.002  # seconds that the hub may take before it yields to Trio
-_PATIENCE = 0.00005  # seconds that frames wait while Trio runs other tasks
-_KEEPER_PATIENCE = 1.0  # seconds that a new tunnel waits until the keeper hears of its pipe
-_NAP = 1.0  # seconds at most between two sweeps
-_SHORTEST_NAP = 0.01
+_TURN_SECONDS = 0.002  # seconds that the hub may take before it yields to Trio
+_MAX_FRAME_DELAY = 0.00005  # seconds that frames wait while Trio runs other tasks
+_REGISTRY_TIMEOUT = 1.0  # seconds that a new tunnel waits until the keeper hears of its pipe
+_SWEEP_INTERVAL = 1.0  # seconds at most between two sweeps
+_MIN_SWEEP_INTERVAL = 0.01
 _SLICE = 256  # tunnels that a sweep looks at in one go: a millisecond, if the vigil asks the kernel about each
 
 
@@ -41,8 +41,8 @@ class Hub(Mover):
         keeper: of the pipes, should this process die; None: nobody.
     """
 
-    def __init__(self, vigil: Vigil | None = None, keeper: Keeper | None = None) -> None:
-        super().__init__(keeper or Nobody(), Gathering(perf_counter()))
+    def __init__(self, liveness: PeerLiveness | None = None, registry: PipeRegistry | None = None) -> None:
+        super().__init__(registry or NullRegistry(), FrameCoalescer(perf_counter()))
         self._legs: dict[int, Leg] = {}
         self._tunnels: dict[Tunnel, None] = {}
         self._doomed: list[Pipe] = []
@@ -52,8 +52,8 @@ class Hub(Mover):
         self._failure: Exception | None = None
         self._letting_go = False
         self.left = 0  # tunnels that were left to the vault
-        self._nap = trio.CancelScope()
-        self._vigil = vigil or Vigil()
+        self._sweep_pause = trio.CancelScope()
+        self._liveness = liveness or PeerLiveness()
 
     @property
     def tunnels(self) -> int:
@@ -91,7 +91,7 @@ class Hub(Mover):
                 if self._failure is not None:
                     raise self._failure
                 self.turn()
-                self._gather()
+                self._coalesce()
 
     async def splice(
         self,
@@ -106,7 +106,7 @@ class Hub(Mover):
         key: int = 0,
         owner: object = None,
         register: Callable[[], Awaitable[None]] | None = None,
-        past: Past | None = None,
+        past: ResumeState | None = None,
     ) -> TunnelEnd:
         """Relay between two sockets until both directions are over.
 
@@ -158,18 +158,18 @@ class Hub(Mover):
                 tally[:] = tunnel.client.total, max(0, tunnel.pod.total)
             if tunnel.result is None:  # it was cancelled, or never began
                 tunnel.result = TunnelEnd(Side.PROXY, "shutdown")
-            tunnel.part()
+            tunnel.break_cycle()
 
     # Where the keeper can't be told of a new pipe in time there is still the one that is put by, which it knows.
     async def _load(self, leg: Leg, data: bytes) -> None:
         if not data:
             return
-        with trio.move_on_after(_KEEPER_PATIENCE):
+        with trio.move_on_after(_REGISTRY_TIMEOUT):
             while True:
                 try:
                     load(self._pipes, leg, data)
                 except BlockingIOError:
-                    if not await self._pipes.keeper.wait():
+                    if not await self._pipes.registry.wait():
                         break
                 else:
                     return
@@ -178,7 +178,7 @@ class Hub(Mover):
     def turn(self) -> None:
         """Handle the events that are there, for the hub's share of time at most."""
         now = trio.current_time()
-        stop = now + _SHARE
+        stop = now + _TURN_SECONDS
         while events := self._epoll.poll(0, _BATCH):
             self._move(events, now)
             now = trio.current_time()
@@ -190,7 +190,7 @@ class Hub(Mover):
 
     def _move(self, events: list[tuple[int, int]], now: float) -> None:
         legs, clean = self._legs, self._pipes.clean
-        self._gathering.frames += len(events)
+        self._coalescer.frames += len(events)
         for fd, mask in events:
             leg = legs.get(fd)
             if leg is None:  # its tunnel ended earlier in this batch
@@ -199,7 +199,7 @@ class Hub(Mover):
                 if leg.peer.parked and mask != READ:
                     self._drain(leg.peer, now)
                 if not (leg.parked or leg.eof) and mask != WRITE and leg.tunnel.result is None:
-                    if clean and not leg.sink:
+                    if clean and not leg.discard:
                         self._pass(leg, clean[-1], now)
                     else:
                         self._fill(leg, now)
@@ -211,12 +211,12 @@ class Hub(Mover):
 
     # This blocks the whole process for a moment, when paced frames have been all that it had to do. The first nap
     # without a frame is the last one; a frame that comes when Trio waits is moved at once.
-    def _gather(self) -> None:
-        until = self._gathering.until(self._turned, self._lively)
+    def _coalesce(self) -> None:
+        until = self._coalescer.until(self._turned, self._lively)
         full = False
         while self._turned < until:
             if not full:
-                sleep(NAP)
+                sleep(COALESCE_WINDOW)
             events = self._batch()
             if not events:
                 break
@@ -240,8 +240,8 @@ class Hub(Mover):
         """
         now = perf_counter()
         if task is not self._task:
-            self._gathering.hold(now)
-        if now - self._turned >= _PATIENCE and self._tunnels and self._failure is None:
+            self._coalescer.hold(now)
+        if now - self._turned >= _MAX_FRAME_DELAY and self._tunnels and self._failure is None:
             try:
                 self._batch()
             except Exception as error:  # noqa: BLE001 - `run` raises it: Trio would only print it here
@@ -337,17 +337,17 @@ class Hub(Mover):
             self._pipes.discard(self._doomed.pop())
 
     def _expect(self, tunnel: Tunnel) -> None:
-        self._nap.deadline = min(self._nap.deadline, tunnel.due())
+        self._sweep_pause.deadline = min(self._sweep_pause.deadline, tunnel.due())
 
     # The next nap is there before the sweep begins: a tunnel that comes meanwhile can shorten it.
     async def _sweep(self) -> None:
         while True:
             now = trio.current_time()
             self._feed(now)
-            self._nap = trio.CancelScope(deadline=now + _NAP)
-            await self._look_at_all(self._vigil if self._vigil.is_due(now) else None)
-            self._nap.deadline = max(self._nap.deadline, trio.current_time() + _SHORTEST_NAP)
-            with self._nap:
+            self._sweep_pause = trio.CancelScope(deadline=now + _SWEEP_INTERVAL)
+            await self._look_at_all(self._liveness if self._liveness.is_due(now) else None)
+            self._sweep_pause.deadline = max(self._sweep_pause.deadline, trio.current_time() + _MIN_SWEEP_INTERVAL)
+            with self._sweep_pause:
                 await trio.sleep_forever()
 
     # The kernel keeps the connection of one who has vanished, so it is told to give what he had sent, and then an end.
@@ -360,18 +360,18 @@ class Hub(Mover):
             leg.sock.shutdown(socket.SHUT_RD)
 
     # In slices, for frames wait meanwhile; a tunnel may be over by the time that its slice comes.
-    async def _look_at_all(self, vigil: Vigil | None) -> None:
+    async def _look_at_all(self, liveness: PeerLiveness | None) -> None:
         tunnels, lively = list(self._tunnels), 0
         for start in range(0, len(tunnels), _SLICE):
             now = trio.current_time()
             for tunnel in tunnels[start : start + _SLICE]:
                 if tunnel not in self._tunnels:
                     continue
-                lively += now - tunnel.last < _NAP
+                lively += now - tunnel.last < _SWEEP_INTERVAL
                 if end := tunnel.overdue(now):
                     self._end(tunnel, end)
                     continue
-                if vigil is not None and (gone := vigil.look(tunnel)):
+                if liveness is not None and (gone := liveness.look(tunnel)):
                     self._lose(gone, now)
                 self._expect(tunnel)
             await trio.lowlevel.checkpoint()

@@ -16,10 +16,10 @@ import os
 import select
 import socket
 
+from splicer.relay.coalesce import LARGE, FrameCoalescer
 from splicer.relay.flush import Flushes, is_flushed
-from splicer.relay.gather import LARGE, Gathering
-from splicer.relay.leg import WRITE, Leg, Tunnel, TunnelEnd, why_broken
-from splicer.relay.pipes import Keeper, Pipe, PipePool
+from splicer.relay.pipes import Pipe, PipePool, PipeRegistry
+from splicer.relay.tunnel import WRITE, Leg, Tunnel, TunnelEnd, why_broken
 
 _FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 _SIOCATMARK = 0x8905  # <linux/sockios.h>: whether the next byte is the urgent one
@@ -34,12 +34,12 @@ class Mover:
         gathering: is told how much has moved.
     """
 
-    def __init__(self, keeper: Keeper, gathering: Gathering) -> None:
+    def __init__(self, registry: PipeRegistry, coalescer: FrameCoalescer) -> None:
         self._epoll = select.epoll()
-        self._pipes = PipePool(keeper)
-        self._words = keeper.words
+        self._pipes = PipePool(registry)
+        self._words = registry.words
         self._devnull = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        self._gathering = gathering
+        self._coalescer = coalescer
         self._starved: list[Leg] = []
         self._flushes = Flushes(self._end)
 
@@ -67,7 +67,7 @@ class Mover:
             self._read_eof(leg, now)
             return
         if count > LARGE:
-            self._gathering.frames += count // 1024
+            self._coalescer.frames += count // 1024
         try:
             sent = os.splice(pipe.read_fd, leg.peer.fd, count, flags=_FLAGS)
         except BaseException as error:
@@ -123,7 +123,7 @@ class Mover:
     # that is put into it, so one slow reader holds up nobody else. Who has to wait for room, or for the last pipe,
     # counts as parked without a pipe: nothing has been read, and the fill is tried anew.
     def _make_do(self, leg: Leg) -> Pipe | None:
-        has_room = leg.sink or _has_room(leg.peer)
+        has_room = leg.discard or _has_room(leg.peer)
         pipe = self._pipes.take_last() if has_room else None
         if pipe is None:
             leg.parked, leg.starved = 1, has_room
@@ -142,14 +142,14 @@ class Mover:
             self._watch(leg.peer)
             return
         try:
-            count = os.splice(pipe.read_fd, self._devnull if leg.sink else leg.peer.fd, leg.parked, flags=_FLAGS)
+            count = os.splice(pipe.read_fd, self._devnull if leg.discard else leg.peer.fd, leg.parked, flags=_FLAGS)
         except BlockingIOError:
             return
         except OSError as error:
             self._write_failed(leg, error, now)
             return
         leg.parked -= count
-        if not leg.sink:
+        if not leg.discard:
             leg.total += count
             leg.tunnel.last = now
         if not leg.parked:
@@ -193,7 +193,7 @@ class Mover:
         if peer.over or is_flushed(peer):
             self._end(tunnel, end)
             return
-        leg.over = peer.sink = True
+        leg.over = peer.discard = True
         tunnel.closer = tunnel.closer or leg.side
         tunnel.last = now
         self._expect(tunnel)
@@ -208,7 +208,7 @@ class Mover:
     # so too if that is there but not yet read: then the first write hears EPIPE (Linux, tcp_reset() in CLOSE_WAIT).
     def _write_failed(self, leg: Leg, error: OSError, now: float) -> None:
         tunnel, peer = leg.tunnel, leg.peer
-        leg.sink = True
+        leg.discard = True
         if not isinstance(error, BrokenPipeError):
             peer.broken = why_broken(error)
         if tunnel.closer is None:

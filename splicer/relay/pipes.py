@@ -23,7 +23,7 @@ _SMALLEST = 8192
 _PLACES = 1 << 16
 
 
-class Keeper(Protocol):
+class PipeRegistry(Protocol):
     """Who keeps the pipes of a worker that dies; `vault.client.VaultLink`."""
 
     @property
@@ -53,21 +53,21 @@ class Keeper(Protocol):
         ...
 
 
-class Nobody:
+class NullRegistry:
     """Keeps nothing: what a hub without a vault works with."""
 
     def __init__(self) -> None:
         self.words = array.array("Q", bytes(8 * _PLACES))
 
     def add_pipe(self, place: int, fd: int, word: int) -> None:
-        """See `Keeper`."""
+        """See `PipeRegistry`."""
         self.words[place] = word
 
     def drop_pipe(self, place: int) -> None:
-        """See `Keeper`."""
+        """See `PipeRegistry`."""
 
     async def wait(self) -> bool:
-        """See `Keeper`."""
+        """See `PipeRegistry`."""
         return True
 
 
@@ -126,7 +126,7 @@ class PipePool:
         keep: how many idle pipes to keep open; a storm of slow readers must not hold descriptors for ever.
     """
 
-    keeper: Keeper = field(factory=Nobody)
+    registry: PipeRegistry = field(factory=NullRegistry)
     keep: int = 64
     in_use: int = field(default=0, init=False)
     _idle: list[Pipe] = field(factory=list, init=False)
@@ -228,7 +228,7 @@ class PipePool:
 
     def _register(self, pipe: Pipe, word: int) -> None:
         place = self._places[-1] if self._places else self._next
-        self.keeper.add_pipe(place, pipe.read_fd, word)
+        self.registry.add_pipe(place, pipe.read_fd, word)
         if self._places:
             self._places.pop()
         else:
@@ -238,5 +238,5 @@ class PipePool:
     def _close(self, pipe: Pipe) -> None:
         pipe.close()
         if pipe.place >= 0:
-            self.keeper.drop_pipe(pipe.place)
+            self.registry.drop_pipe(pipe.place)
             self._places.append(pipe.place)

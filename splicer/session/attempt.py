@@ -100,7 +100,7 @@ class Attempts:
             host = self._host(upstream)
             self._refuse_drained(upstream, host)
             record.target = authority(host, upstream.port) + self._target.partition("?")[0]
-            leg, answer = await self._converse(upstream, host, extra, last=last)
+            leg, answer = await self._round_trip(upstream, host, extra, last=last)
         except SplicerError as failure:
             self._exchange.release()
             if not isinstance(failure, BadCapture):
@@ -121,13 +121,13 @@ class Attempts:
     def _host(self, upstream: Upstream) -> str:
         return render_host(upstream.host, self._exchange.match.captures)
 
-    async def _converse(
+    async def _round_trip(
         self, upstream: Upstream, host: str, extra: Headers, *, last: bool
     ) -> tuple[PodLeg, ResponseHead]:
         named = authority(host, upstream.port)
         leg = await self._connect(upstream, host, reusable=not self._exchange.own_connection)
         try:
-            return leg, await self._shake(leg, named, extra, last=last)
+            return leg, await self._handshake(leg, named, extra, last=last)
         except (PodReset, PodClosed):
             leg.close()
             if not leg.reused or leg.heard:
@@ -139,7 +139,7 @@ class Attempts:
         self._failed.discard((leg.endpoint.address, leg.endpoint.port))
         leg = await self._connect(upstream, host, reusable=False)
         try:
-            return leg, await self._shake(leg, named, extra, last=last)
+            return leg, await self._handshake(leg, named, extra, last=last)
         except BaseException:
             leg.close()
             raise
@@ -174,12 +174,12 @@ class Attempts:
 
     # A drained pod gets no new call. Plain HTTP that names it still goes there: the calls that it has may need that.
     def _refuse_drained(self, upstream: Upstream, host: str) -> None:
-        pods = self._exchange.house.drains.pods
+        pods = self._exchange.context.drains.pods
         if pods and self._protocol is not None and pod_name(upstream, host) in pods:
             raise PodDraining(f"{pod_name(upstream, host)} is being drained")
 
     def _left_out(self, upstream: Upstream) -> frozenset[tuple[str, int]]:
-        drained = self._exchange.house.drains.endpoints
+        drained = self._exchange.context.drains.endpoints
         if not drained or (upstream.host.captures and self._protocol is None):
             return frozenset(self._failed)
         return drained | self._failed
@@ -194,12 +194,12 @@ class Attempts:
                     self._failed.add((endpoint.address, endpoint.port))
                     exchange.count_at(endpoint)
                     parser = ResponseParser(exchange.head, exchange.rules.limits.head_bytes, protocol=self._protocol)
-                    idle = exchange.house.pool.take(endpoint) if reusable else None
+                    idle = exchange.context.pool.take(endpoint) if reusable else None
                     if idle is not None:
                         return PodLeg(idle, endpoint, parser, reused=True)
                     try:
                         with _share(scope, left):
-                            exchange.house.breathe()
+                            exchange.context.yield_to_relay()
                             stream = await self._open(endpoint)
                             return PodLeg(stream, endpoint, parser, reused=False)
                     except (ConnectRefused, ConnectFailed):
@@ -211,21 +211,21 @@ class Attempts:
 
     # Idle clients need their descriptors less.
     async def _open(self, endpoint: Endpoint) -> ByteStream:
-        house = self._exchange.house
+        context = self._exchange.context
         try:
-            return await house.dial(endpoint)
+            return await context.dial(endpoint)
         except NoDescriptor:
-            if not await house.idle.free_descriptors():
+            if not await context.idle.free_descriptors():
                 raise
-        return await house.dial(endpoint)
+        return await context.dial(endpoint)
 
-    async def _shake(self, leg: PodLeg, named: str, extra: Headers, *, last: bool) -> ResponseHead:
+    async def _handshake(self, leg: PodLeg, named: str, extra: Headers, *, last: bool) -> ResponseHead:
         exchange, deadlines = self._exchange, self._route.deadlines
         started = trio.current_time()
         try:
             with self._stage(deadlines.handshake, HandshakeTimeout, lambda: leg.endpoint) as scope:
                 exchange.written = True
-                exchange.house.breathe()
+                exchange.context.yield_to_relay()
                 await leg.send_all(
                     request_for_pod(
                         exchange.head,

@@ -15,7 +15,7 @@ READ_BYTES = 32 * 1024  # what one read takes at most
 # none left that hold more than 8 KiB (pipe(7), pipe-user-pages-soft).
 HEAD_READ_BYTES = 4096
 _LINGER_SECONDS = 5.0
-_LOOK = 0.02  # seconds
+_POLL_INTERVAL = 0.02  # seconds
 
 
 class ClientLeg:
@@ -113,7 +113,7 @@ class ClientLeg:
         """Reset, but behind what was sent: a reset discards what the client's kernel has not acknowledged."""
         with trio.move_on_after(_LINGER_SECONDS):
             while not self.stream.is_flushed():  # noqa: ASYNC110 - Linux has no event for it
-                await trio.sleep(_LOOK)
+                await trio.sleep(_POLL_INTERVAL)
         self.stream.reset()
 
     def _take(self, end: int) -> bytes:

@@ -28,12 +28,12 @@ from splicer.model import Match, Record, RequestHead
 from splicer.net.stream import ByteStream
 from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg
+from splicer.session.context import ConnectionState, Ruleset, SessionContext
 from splicer.session.exchange import Exchange
 from splicer.session.forward import forward
-from splicer.session.house import House, Place, Rules
 from splicer.session.identity import identities
 from splicer.session.respond import answer_of, refusal, send_answer
-from splicer.session.tunnel import OpenTunnel, run_tunnel, shake_hands
+from splicer.session.tunnel import OpenTunnel, open_tunnel, run_tunnel
 from splicer.session.turns import Work
 
 _IDENTITIES = identities()
@@ -60,22 +60,28 @@ class Connection:
         place: WAITING if it has been served by another worker, and idles.
     """
 
-    __slots__ = ("_client", "_exchange", "_head", "_house", "_keepalive", "_over", "_place", "_record")
+    __slots__ = ("_client", "_context", "_exchange", "_head", "_keepalive", "_over", "_place", "_record")
 
     def __init__(
-        self, house: House, stream: ByteStream, peer: str, *, over: bool = False, place: Place = Place.READING
+        self,
+        context: SessionContext,
+        stream: ByteStream,
+        peer: str,
+        *,
+        over: bool = False,
+        place: ConnectionState = ConnectionState.READING,
     ) -> None:
-        self._house = house
+        self._context = context
         self._over = over
         self._client = ClientLeg(stream, peer)
-        self._place = house.counts.enter(place)
+        self._place = context.counts.enter(place)
         self._forget_request()
 
     def _forget_request(self) -> None:
         self._record: Record | None = None
         self._head: RequestHead | None = None
         self._exchange: Exchange | None = None
-        self._keepalive = self._house.rules.deadlines.keepalive
+        self._keepalive = self._context.rules.deadlines.keepalive
 
     async def serve(self) -> None:
         """Serve until either side closes. An exception ends this connection alone, and the observer is told."""
@@ -83,11 +89,11 @@ class Connection:
             tunnel = await self._serve_requests()
             if tunnel is not None:
                 self._head = self._exchange = None
-                await run_tunnel(self._house, self._client, tunnel)
+                await run_tunnel(self._context, self._client, tunnel)
         except Exception as error:  # noqa: BLE001 - a bug must not end the other calls; the observer logs it
-            self._house.observer.crashed(self._client.peer, self._record, error)
+            self._context.observer.crashed(self._client.peer, self._record, error)
         finally:
-            self._house.counts.leave(self._place)
+            self._context.counts.leave(self._place)
             self._client.stream.close()
 
     async def _serve_requests(self) -> OpenTunnel | None:
@@ -99,33 +105,33 @@ class Connection:
                 return outcome
             if outcome is Then.CLOSE:
                 return None
-            self._move(Place.WAITING)
+            self._move(ConnectionState.WAITING)
             if outcome is Then.LINGER:
                 await self._linger()
                 return None
             # Pipelined requests may never make us wait for anything, and all calls would wait for this connection.
             await trio.lowlevel.checkpoint()
-            if not await self._house.idle.wait(self._client, self._keepalive):
+            if not await self._context.idle.wait(self._client, self._keepalive):
                 return None
             self._forget_request()
-            self._move(Place.READING)
+            self._move(ConnectionState.READING)
 
     # Who has said nothing for longer than a request is on its way is as idle as who waits between two.
     async def _asks(self) -> bool:
-        if self._place is Place.WAITING:
-            asks = await self._house.idle.wait(self._client, self._keepalive)
-            self._move(Place.READING)
+        if self._place is ConnectionState.WAITING:
+            asks = await self._context.idle.wait(self._client, self._keepalive)
+            self._move(ConnectionState.READING)
             return asks
-        head = self._house.rules.deadlines.head
+        head = self._context.rules.deadlines.head
         with trio.move_on_after(min(head, _ROUND_TRIP)):
             return await self._client.wait_byte()
-        self._move(Place.WAITING)
-        asks = await self._house.idle.wait(self._client, max(0.0, head - _ROUND_TRIP))
-        self._move(Place.READING)
+        self._move(ConnectionState.WAITING)
+        asks = await self._context.idle.wait(self._client, max(0.0, head - _ROUND_TRIP))
+        self._move(ConnectionState.READING)
         return asks
 
-    def _move(self, place: Place) -> None:
-        self._place = self._house.counts.move(self._place, place)
+    def _move(self, place: ConnectionState) -> None:
+        self._place = self._context.counts.move(self._place, place)
 
     # Every request is told of once: here, unless it becomes a tunnel or a crash.
     async def _next_request(self) -> OpenTunnel | Then:
@@ -142,38 +148,38 @@ class Connection:
                 record.to_pod = self._exchange.body.sent
         if outcome is not None and not isinstance(outcome, OpenTunnel):
             record.ended = trio.current_time()
-            self._house.observer.exchange_ended(record)
+            self._context.observer.exchange_ended(record)
         return outcome or Then.CLOSE
 
     async def _take_request(self, record: Record) -> OpenTunnel | Then | None:
-        rules = self._house.rules
+        rules = self._context.rules
         raw: bytes | None = None
         try:
             raw = await self._client.read_head(rules.deadlines.head, rules.limits.head_bytes)
             if raw is None:
                 return None
-            self._move(Place.WRITING)
-            self._house.counts.requests += 1
+            self._move(ConnectionState.WRITING)
+            self._context.counts.requests += 1
             record.started = trio.current_time()
             work = _work(raw, rules)
-            if self._house.turns.busy(work):
-                await self._house.turns.wait(work)
-            return await self._handle(self._house.rules, raw, record)
+            if self._context.turns.busy(work):
+                await self._context.turns.wait(work)
+            return await self._handle(self._context.rules, raw, record)
         except SplicerError as error:
             if self._head is None and (line := request_line(raw or self._client.buffer)) is not None:
                 record.method, record.path = line
             return await self._fail(error, record)
 
     def _shut_down(self, record: Record) -> None:
-        if self._place is Place.WRITING or self._client.buffer:
+        if self._place is ConnectionState.WRITING or self._client.buffer:
             if self._needs_cut():
                 self._client.stream.reset()
             record.closer, record.close_reason, record.ended = Side.PROXY, "shutdown", trio.current_time()
-            self._house.observer.exchange_ended(record)
+            self._context.observer.exchange_ended(record)
 
-    async def _handle(self, rules: Rules, raw: bytes, record: Record) -> OpenTunnel | Then:
+    async def _handle(self, rules: Ruleset, raw: bytes, record: Record) -> OpenTunnel | Then:
         head, server = parse_request(raw, limit=rules.limits.head_bytes)
-        self._house.breathe()
+        self._context.yield_to_relay()
         self._head = head
         record.method, record.path, record.query, record.host = head.method, head.path, head.query, head.host
         origin = forwarding(head, self._client.peer, rules.trusted_proxies, record.id)
@@ -190,9 +196,9 @@ class Connection:
             raise LoopDetected(f"upstream {route.upstream and route.upstream.name} leads back to a splicer")
         if self._over:
             self._take_place()
-        if self._house.draining:
+        if self._context.draining:
             raise Draining("new work is refused during a drain")
-        if route.name in self._house.drains.routes:
+        if route.name in self._context.drains.routes:
             raise Draining(f"route {route.name} is being drained")
         protocol = wanted_upgrade(head, route.upgrade) if route.upgrade else None
         if protocol is None and route.upgrade_only:
@@ -202,30 +208,30 @@ class Connection:
             raise BodyTooLarge(f"{head.content_length} bytes announced, {limit} allowed")
         record.protocol = protocol
         reader = request_body(head, rules.limits.head_bytes)
-        body = RequestBody(self._client, head, reader, limit, route.deadlines.body_idle, self._house.turns)
+        body = RequestBody(self._client, head, reader, limit, route.deadlines.body_idle, self._context.turns)
         exchange = self._exchange = Exchange(
-            self._house, rules, self._client, head, match, origin, record, server, body, protocol
+            self._context, rules, self._client, head, match, origin, record, server, body, protocol
         ).begin()
-        outcome = await (forward(exchange) if protocol is None else shake_hands(exchange))
+        outcome = await (forward(exchange) if protocol is None else open_tunnel(exchange))
         if isinstance(outcome, OpenTunnel):
             return outcome
         record.closer, record.close_reason = Side.POD, "complete"
         return Then.REQUEST if outcome else Then.LINGER
 
     def _take_place(self) -> None:
-        if not self._house.may_use_pod():
-            self._house.observer.connection_refused(self._client.peer, TooManyConnections())
+        if not self._context.may_use_pod():
+            self._context.observer.connection_refused(self._client.peer, TooManyConnections())
             raise TooManyConnections("no idle connection could make room")
         self._over = False
 
     async def _respond(self, match: Match, head: RequestHead, record: Record) -> Then:
         assert match.route.respond is not None  # noqa: S101 - the caller has looked
-        house = self._house
+        context = self._context
         answer = answer_of(
             match.route.respond,
-            house.counts + house.others(),
-            draining=house.draining,
-            protected=house.vault is None or house.vault.connected,
+            context.counts + context.others(),
+            draining=context.draining,
+            protected=context.vault is None or context.vault.connected,
         )
         more = self._may_go_on()
         data = simple_response(
@@ -244,8 +250,8 @@ class Connection:
 
     # An answer of our own leaves the connection open only if the next byte on it is surely the next request's first.
     def _may_go_on(self) -> bool:
-        head, exchange, house = self._head, self._exchange, self._house
-        if head is None or head.version != "1.1" or house.draining or house.retiring or self._over:
+        head, exchange, context = self._head, self._exchange, self._context
+        if head is None or head.version != "1.1" or context.draining or context.retiring or self._over:
             return False
         if any(b"close" in value.lower() for value in head.values(b"connection")):
             return False
@@ -285,7 +291,7 @@ class Connection:
 
 
 # A guess that decides about a turn, and about nothing else.
-def _work(raw: bytes, rules: Rules) -> Work:
+def _work(raw: bytes, rules: Ruleset) -> Work:
     if len(raw) > _ORDINARY:
         return Work.LARGE
     if len(raw) > _PROBE:

@@ -12,7 +12,7 @@ from splicer.model import Endpoint, Match, Record, RequestHead
 from splicer.policy.attempts import may_ride_idle
 from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg
-from splicer.session.house import House, Rules
+from splicer.session.context import Ruleset, SessionContext
 from splicer.upstream.balance import Hold
 
 
@@ -29,8 +29,8 @@ class Exchange:
         gone: the client has left.
     """
 
-    house: House
-    rules: Rules
+    context: SessionContext
+    rules: Ruleset
     client: ClientLeg
     head: RequestHead
     match: Match
@@ -58,7 +58,7 @@ class Exchange:
     def count_at(self, endpoint: Endpoint) -> None:
         """Count at this endpoint, and at no other."""
         self.release()
-        self._hold = self.house.balancer.hold(endpoint)
+        self._hold = self.context.balancer.hold(endpoint)
         self._hold.__enter__()
 
     def release(self) -> None:
@@ -75,16 +75,16 @@ class Exchange:
 
     def begin(self) -> Exchange:
         """Watch over the client from now on, until `finish`."""
-        self.house.waiting.add(self)
+        self.context.waiting.add(self)
         return self
 
     def finish(self) -> None:
         """No longer count anywhere."""
-        self.house.waiting.discard(self)
+        self.context.waiting.discard(self)
         self.release()
 
-    def is_abandoned(self) -> bool:
-        """See `house.Waiting`."""
+    def client_left(self) -> bool:
+        """See `context.InFlight`."""
         return self.client.stream.is_gone()
 
     def give_up(self) -> None:

@@ -23,7 +23,7 @@ async def forward(exchange: Exchange) -> bool:
     with trio.move_on_after(seconds) as scope:
         if exchange.head.has_body:
             return await _with_body(exchange, scope)
-        return await _converse(exchange, scope)
+        return await _round_trip(exchange, scope)
     raise _late(exchange, seconds)
 
 
@@ -51,7 +51,7 @@ async def _with_body(exchange: Exchange, scope: trio.CancelScope) -> bool:
         async with trio.open_nursery() as nursery:
             exchange.nursery = nursery
             try:
-                outcome = await _converse(exchange, scope)
+                outcome = await _round_trip(exchange, scope)
             except SplicerError as failure:
                 outcome = failure
             nursery.cancel_scope.cancel()
@@ -64,7 +64,7 @@ async def _with_body(exchange: Exchange, scope: trio.CancelScope) -> bool:
         exchange.body.fault = outcome = None
 
 
-async def _converse(exchange: Exchange, scope: trio.CancelScope) -> bool:
+async def _round_trip(exchange: Exchange, scope: trio.CancelScope) -> bool:
     leg, answer = await Attempts(exchange).run()
     exchange.scope = scope
     return await _relay_answer(exchange, leg, answer)
@@ -80,16 +80,16 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -
     # upgrade: the client may speak the other protocol already.
     plain = exchange.protocol is None
     exchange.body.answered = True
-    close = exchange.house.draining or exchange.house.retiring or not exchange.body.complete or not plain
+    close = exchange.context.draining or exchange.context.retiring or not exchange.body.complete or not plain
     try:
         head = exchange.writer.head(answer.status, answer.reason, answer.headers, close=close)
         exchange.record.status = answer.status
         await _relay_body(exchange, leg, head)
         if leg.parser.finished and exchange.body.delivered and plain:
             if leg.parser.reusable and not exchange.own_connection:
-                exchange.house.pool.give(leg.endpoint, leg.stream)
+                exchange.context.pool.give(leg.endpoint, leg.stream)
             else:
-                exchange.house.closing.add(leg.stream)
+                exchange.context.closing.add(leg.stream)
             return exchange.writer.persistent and not close
     except BaseException:
         leg.close()
@@ -100,7 +100,7 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -
 
 async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes) -> None:
     writer, client, record = exchange.writer, exchange.client, exchange.record
-    turns = exchange.house.turns
+    turns = exchange.context.turns
     while True:
         chunk = leg.parser.next_body()
         if isinstance(chunk, EndOfBody):

@@ -17,10 +17,10 @@ from attrs import frozen
 from splicer.errors import Side
 from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record
 from splicer.net.options import USER_TIMEOUT_MS
-from splicer.relay.leg import Past, TunnelLimits
+from splicer.relay.tunnel import ResumeState, TunnelLimits
 
 _FORMAT = 2  # of marshal: every Python since 2.5 reads it, and writing it takes a quarter of JSON's time
-_LONGEST = 1024  # characters of a text that came from outside: a log line has no more
+_MAX_SECONDS = 1024  # characters of a text that came from outside: a log line has no more
 _MOST_ATTEMPTS = 4
 _TCP_INFO_BYTES = 216
 # Of struct tcp_info in <linux/tcp.h> (Linux 4.19): state; last_data_sent, last_data_recv and last_ack_recv in ms;
@@ -68,7 +68,7 @@ class Passport:
     client: int
     pod: int
 
-    def past(self, client: socket.socket, pod: socket.socket, pipes: dict[int, int]) -> Past:
+    def past(self, client: socket.socket, pod: socket.socket, pipes: dict[int, int]) -> ResumeState:
         """Where the tunnel stands now, seen from its sockets.
 
         A leg that is closed for both directions while its peer has sent no end of stream was reset, and the worker
@@ -86,7 +86,7 @@ class Passport:
             silent, closer = min(silent, other.heard), Side.CLIENT
         elif one.state in _SHUT and other.state not in _SHUT:
             silent, closer = min(silent, one.heard), Side.POD
-        return Past(
+        return ResumeState(
             pipes=(pipes.get(0), pipes.get(1)),
             to_pod=max(0, other.taken - self.pod),
             to_client=max(0, one.taken - self.client) - self.head,
@@ -178,4 +178,4 @@ def _passport(fields: dict[str, Any], adoptions: int) -> Passport:
 
 
 def _cut(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _LONGEST else text[:_LONGEST]
+    return text if text is None or len(text) <= _MAX_SECONDS else text[:_MAX_SECONDS]

@@ -10,14 +10,14 @@ from splicer.errors import BadWebSocketVersion, ClientGone, MethodNotAllowed, Sp
 from splicer.http1.writer import simple_response
 from splicer.model import Header, Headers, Respond, StatusPage
 from splicer.session.client import ClientLeg
-from splicer.session.house import Counts
+from splicer.session.context import StubStatus
 
 _SEND_SECONDS = 5.0
 _RETRY_AFTER = b"1"  # seconds: a pod that restarts, or another replica, is soon there
 _PLAIN = "text/plain; charset=utf-8"
 
 
-def answer_of(respond: Respond | StatusPage, counts: Counts, *, draining: bool, protected: bool) -> Respond:
+def answer_of(respond: Respond | StatusPage, counts: StubStatus, *, draining: bool, protected: bool) -> Respond:
     """What a `respond` route says now.
 
     Args:
@@ -34,7 +34,7 @@ def answer_of(respond: Respond | StatusPage, counts: Counts, *, draining: bool, 
     return respond if protected or respond.unprotected is None else respond.unprotected
 
 
-def stub_status(counts: Counts) -> str:
+def stub_status(counts: StubStatus) -> str:
     """The stub_status page of nginx, to the byte (ngx_http_stub_status_module)."""
     return (
         f"Active connections: {counts.active} \n"

@@ -12,13 +12,13 @@ from splicer.http1.upgrade import serialize_101
 from splicer.model import Record
 from splicer.net.stream import ByteStream
 from splicer.net.tcpinfo import quality
-from splicer.relay.leg import TunnelEnd, TunnelLimits
+from splicer.relay.tunnel import TunnelEnd, TunnelLimits
 from splicer.session import passport
 from splicer.session.attempt import Attempts
 from splicer.session.client import ClientLeg
+from splicer.session.context import ConnectionState, SessionContext
 from splicer.session.exchange import Exchange
 from splicer.session.forward import relay_in_time
-from splicer.session.house import House, Place
 from splicer.session.passport import Passport
 from splicer.session.respond import send_refusal
 from splicer.upstream.balance import Hold
@@ -44,7 +44,7 @@ class OpenTunnel:
     hold: Hold
 
 
-async def shake_hands(exchange: Exchange) -> OpenTunnel | bool:
+async def open_tunnel(exchange: Exchange) -> OpenTunnel | bool:
     """Ask a pod for the upgrade: an open tunnel, or (its answer was no 101) whether another request may follow.
 
     Raises:
@@ -68,7 +68,7 @@ async def shake_hands(exchange: Exchange) -> OpenTunnel | bool:
 
 
 # The tunnel is in the vault before the client sees a byte of its 101, which leaves by splice like all that follows.
-async def run_tunnel(house: House, client: ClientLeg, tunnel: OpenTunnel) -> None:
+async def run_tunnel(context: SessionContext, client: ClientLeg, tunnel: OpenTunnel) -> None:
     """Relay until the tunnel is over, and close both legs as it ended."""
     record, limits, head = tunnel.record, tunnel.limits, tunnel.head
     sockets = client.stream.sock, tunnel.pod.sock
@@ -78,13 +78,13 @@ async def run_tunnel(house: House, client: ClientLeg, tunnel: OpenTunnel) -> Non
     async def register() -> None:
         nonlocal known
         known = True
-        if house.vault is not None:
-            await house.vault.register(key, passport.write(record, limits, len(head), *sockets), *sockets)
+        if context.vault is not None:
+            await context.vault.register(key, passport.write(record, limits, len(head), *sockets), *sockets)
         record.status = _SWITCHING
-        house.observer.tunnel_opened(record)
+        context.observer.tunnel_opened(record)
 
     def relay(tally: list[int]) -> Awaitable[TunnelEnd]:
-        return house.splice(
+        return context.splice(
             *sockets,
             limits,
             to_client=head + tunnel.to_client,
@@ -101,7 +101,7 @@ async def run_tunnel(house: House, client: ClientLeg, tunnel: OpenTunnel) -> Non
             try:
                 return await relay(tally)
             except OSError:  # no pipe, for which idle clients may have descriptors
-                if known or not await house.idle.free_descriptors():
+                if known or not await context.idle.free_descriptors():
                     raise
             return await relay(tally)
         except OSError as error:
@@ -112,10 +112,12 @@ async def run_tunnel(house: House, client: ClientLeg, tunnel: OpenTunnel) -> Non
             await send_refusal(client, NoDescriptor())
             return TunnelEnd(Side.PROXY, NoDescriptor.reason)
 
-    await _run(house, record, (client.stream, tunnel.pod), tunnel.hold, splice)
+    await _run(context, record, (client.stream, tunnel.pod), tunnel.hold, splice)
 
 
-async def run_adopted(house: House, past: Passport, client: ByteStream, pod: ByteStream, pipes: dict[int, int]) -> None:
+async def run_adopted(
+    context: SessionContext, past: Passport, client: ByteStream, pod: ByteStream, pipes: dict[int, int]
+) -> None:
     """Go on with a tunnel that was another worker's. An exception ends this tunnel alone, and the observer is told.
 
     Args:
@@ -126,27 +128,27 @@ async def run_adopted(house: House, past: Passport, client: ByteStream, pod: Byt
         pipes: direction (0: to the pod) → read end of a pipe whose bytes go first; it is owned from now on.
     """
     record = past.record
-    hold = house.balancer.hold(record.endpoint) if record.endpoint is not None else None
+    hold = context.balancer.hold(record.endpoint) if record.endpoint is not None else None
     if hold is not None:
         hold.__enter__()
 
     async def splice(tally: list[int]) -> TunnelEnd:
         now = past.past(client.sock, pod.sock, pipes)
-        return await house.splice(
+        return await context.splice(
             client.sock, pod.sock, past.limits, tally=tally, key=_key(record), owner=record, past=now
         )
 
-    house.counts.enter(Place.WRITING)
+    context.counts.enter(ConnectionState.WRITING)
     try:
-        await _run(house, record, (client, pod), hold, splice)
+        await _run(context, record, (client, pod), hold, splice)
     except Exception as error:  # noqa: BLE001 - a bug must not end the other calls; the observer logs it
-        house.observer.crashed(record.client, record, error)
+        context.observer.crashed(record.client, record, error)
     finally:
-        house.counts.leave(Place.WRITING)
+        context.counts.leave(ConnectionState.WRITING)
 
 
 async def _run(
-    house: House,
+    context: SessionContext,
     record: Record,
     streams: tuple[ByteStream, ByteStream],
     hold: Hold | None,
@@ -167,28 +169,28 @@ async def _run(
         record.closer, record.close_reason = end.closer, end.reason
         if record.logged:
             record.client_line, record.pod_line = (quality(stream.sock) for stream in streams)
-        _close(end, *streams, held=house.vault is not None and house.vault.stalled)
-        _tell_of_end(house, record, end)
+        _close(end, *streams, held=context.vault is not None and context.vault.stalled)
+        _tell_of_end(context, record, end)
 
 
 # A worker that is killed before the vault knows of the end leaves the tunnel to the next one, which tells of it too: so
 # nobody is told before the vault is. What got a refusal was never a tunnel.
-def _tell_of_end(house: House, record: Record, end: TunnelEnd) -> None:
+def _tell_of_end(context: SessionContext, record: Record, end: TunnelEnd) -> None:
     def count() -> None:
         if record.status == _SWITCHING:
-            house.observer.tunnel_over(record)
+            context.observer.tunnel_over(record)
 
     def tell() -> None:
         if record.status == _SWITCHING:
-            house.observer.tunnel_closed(record)
+            context.observer.tunnel_closed(record)
         else:
-            house.observer.exchange_ended(record)
+            context.observer.exchange_ended(record)
 
-    if house.vault is None:
+    if context.vault is None:
         count()
         tell()
     else:
-        house.vault.release(_key(record), soon=end.reset, then=count, after=tell)
+        context.vault.release(_key(record), soon=end.reset, then=count, after=tell)
 
 
 # A tunnel's key in the vault: even, for the journal's lowest bit is a direction; random, so that none comes twice.

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from setproctitle import setproctitle
 
-from splicer.control.board import Board
-from splicer.control.wire import read_text
-from splicer.supervisor.countsdir import CountsDirectory
-from splicer.supervisor.desk import Desk
+from splicer.ipc.board import Board
+from splicer.ipc.wire import read_text
+from splicer.observe.plain_log import PlainLog
+from splicer.supervisor.edge_state import EdgeState
 from splicer.supervisor.launch import SIGNALS
 from splicer.supervisor.listeners import Listeners
-from splicer.supervisor.notify import Notify
-from splicer.supervisor.say import Say
-from splicer.supervisor.socketplace import fault_of
+from splicer.supervisor.metrics_dir import MetricsDirectory
+from splicer.supervisor.sd_notify import SdNotify
+from splicer.supervisor.socket_path import fault_of
 from splicer.supervisor.state import SupervisorState, read
 from splicer.supervisor.supervisor import Supervisor
 from splicer.supervisor.vaults import OwnVault, RemoteVault
@@ -34,43 +34,43 @@ def main() -> int:
     arguments = json.loads(sys.argv[1])
     setproctitle(f"splicer: supervisor {arguments['path']}")
     raise_descriptor_limit()
-    say = Say()
-    notify = Notify(os.environ, say)
+    log = PlainLog()
+    notify = SdNotify(os.environ, log)
     try:
         with selectors.DefaultSelector() as selector:
             path, remote, last_good = (_path(arguments.get(name)) for name in ("path", "vault", "last_good"))
             assert path is not None  # noqa: S101 - the command line has a default
             watch = arguments.get("watch", False)
             if remote is not None and "state" not in arguments and (fault := fault_of(remote)):
-                say.fail([f"--vault: {fault}"])
+                log.die_usage([f"--vault: {fault}"])
                 return 1
-            vault = OwnVault(selector, say) if remote is None else RemoteVault(remote, selector, say)
-            desk_with = partial(Desk, path, say, vault, selector, watch=watch, last_good=last_good, notify=notify)
+            vault = OwnVault(selector, log) if remote is None else RemoteVault(remote, selector, log)
+            desk_with = partial(EdgeState, path, log, vault, selector, watch=watch, last_good=last_good, notify=notify)
             if "state" not in arguments:
-                return Supervisor(desk_with(Board(), Listeners(), _counts(say))).run()
+                return Supervisor(desk_with(Board(), Listeners(), _counts(log))).run()
             state = _state(arguments["state"])
             if isinstance(vault, OwnVault) and state.holder is not None:
                 restore(vault.holder, state.holder)
             listeners = Listeners()
             listeners.restore(state.listeners)
-            counts = CountsDirectory(*state.counts) if state.counts is not None else _counts(say)
-            desk = desk_with(Board(state.board), listeners, counts)
+            counts = MetricsDirectory(*state.counts) if state.counts is not None else _counts(log)
+            edge = desk_with(Board(state.board), listeners, counts)
             read = arguments.get("read")
-            return Supervisor(desk).run(state, reread=arguments["reread"], read=read and tuple(read))
+            return Supervisor(edge).run(state, reread=arguments["reread"], read=read and tuple(read))
     finally:
         notify.close()
-        say.close()
+        log.close()
 
 
 def _path(argument: str | None) -> Path | None:
     return None if argument is None else Path(argument)
 
 
-def _counts(say: Say) -> CountsDirectory | None:
-    counts = CountsDirectory.make()
+def _counts(log: PlainLog) -> MetricsDirectory | None:
+    counts = MetricsDirectory.make()
     if counts is None:
         reason = "neither /dev/shm nor $TMPDIR nor /tmp can be written to: mount one"
-        say("metrics_not_kept", level="error", reason=reason)
+        log("metrics_not_kept", level="error", reason=reason)
     return counts
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
-from splicer.control import wire
+from splicer.ipc import wire
 
 
 class State(StrEnum):
@@ -57,10 +57,10 @@ class Process:
         process.version = version
         return process
 
-    def say(self, word: str, fds: tuple[int, ...] = (), **more: Any) -> None:
+    def send(self, word: str, fds: tuple[int, ...] = (), **more: Any) -> None:
         """Tell it something. One that can't be told would go on without knowing: another takes its place."""
         try:
-            wire.say(self.sock, {"do": word, **more}, fds, self.version)
+            wire.send(self.sock, {"do": word, **more}, fds, self.version)
         except ConnectionError:
             return  # it is dead already
         except OSError:

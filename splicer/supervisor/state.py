@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from splicer.control import wire
+from splicer.ipc import wire
 from splicer.supervisor.processes import Process, State
 from splicer.vault import protocol
 from splicer.vault.handover import HolderState, decode
@@ -45,7 +45,7 @@ class SupervisorState:
         metrics: the same for the scraper.
         counts: the directory in which the processes count, and the descriptor with its lock; None: there is none.
         drains: what an operator wants to become empty; None: nothing.
-        reloads: how reloads went (`desk.Reloads`); None: not known.
+        reloads: how reloads went (`edge.Reloads`); None: not known.
         restarts: workers that died with a slot.
         crew: the workers.
         holder: the vault's state, if it is in this process.
@@ -58,7 +58,7 @@ class SupervisorState:
     listeners: dict[Address, int]
     admin: dict[Address, int]
     metrics: dict[Address, int]
-    crew: list[ProcessState]
+    workers: list[ProcessState]
     holder: HolderState | None
     counts: tuple[str, int] | None
     drains: dict[str, Any] | None
@@ -74,7 +74,7 @@ def fields(
     listeners: dict[Address, int],
     admin: dict[Address, int],
     metrics: dict[Address, int],
-    crew: list[Process],
+    workers: list[Process],
     holder: dict[str, Any] | None,
     counts: tuple[str, int] | None,
     drains: dict[str, Any],
@@ -82,7 +82,7 @@ def fields(
     restarts: int,
 ) -> dict[str, Any]:
     """A state, fit for JSON; see `SupervisorState`, and `vault.handover.dump` for `holder`."""
-    processes = [ProcessState.of(process) for process in crew]
+    processes = [ProcessState.of(process) for process in workers]
     return {
         "versions": _VERSIONS,
         "facts": facts,
@@ -119,7 +119,7 @@ def read(raw: dict[str, Any]) -> SupervisorState:
         listeners={(host, port): fd for host, port, fd in raw["listeners"]},
         admin={(host, port): fd for host, port, fd in raw["admin"]},
         metrics={(host, port): fd for host, port, fd in raw.get("metrics", ())},
-        crew=[
+        workers=[
             ProcessState(pid, row, fd, State(state), slot, version)
             for pid, row, fd, state, slot, version in raw["crew"]
         ],

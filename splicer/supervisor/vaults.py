@@ -12,19 +12,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from splicer.observe.plain_log import PlainLog
 from splicer.supervisor.listeners import Listeners
-from splicer.supervisor.say import Say
 from splicer.vault.handover import dump
 from splicer.vault.holder import TICK, Holder
 from splicer.vault.protocol import VERSION, Kind, Message, ProtocolError, channel, keys, pack, receive, send
 
-_BETWEEN = 0.1  # seconds between two questions for the count
-_ANSWER = 2.0  # seconds that a vault has for an answer
+_COUNT_INTERVAL = 0.1  # seconds between two questions for the count
+_ANSWER_TIMEOUT = 2.0  # seconds that a vault has for an answer
 # A dead worker's channel holds 278 messages at most (net.core.wmem_default), and a holder reads 64 of them before it
 # turns to another channel: after so many rounds it has read them all. One answer more may have been under way.
 _ROUNDS = 6
-_AWAY = 1.0  # seconds in which a vault that comes back is told of the calls that there are
-_HUNG = 10.0  # seconds without an answer after which a vault is not waited for
+_RETURN_TIMEOUT = 1.0  # seconds in which a vault that comes back is told of the calls that there are
+_HUNG_TIMEOUT = 10.0  # seconds without an answer after which a vault is not waited for
 
 
 class Vault(Protocol):
@@ -46,18 +46,18 @@ class Vault(Protocol):
         ...
 
     @property
-    def lack(self) -> str | None:
+    def why_not_durable(self) -> str | None:
         """Why the tunnels would not stay if this process ended now; None: they would."""
         ...
 
-    def doubt(self) -> None:
+    def invalidate_count(self) -> None:
         """A worker has tunnels: if it dies now, the vault may have yet to hear of them."""
 
-    def found_empty(self) -> bool:
-        """Whether it holds none, and has heard all that was said until the last `doubt`; ask it again and again."""
+    def confirm_empty(self) -> bool:
+        """Whether it holds none, and has heard all that was said until the last `invalidate_count`; ask it again and again."""
         ...
 
-    def equip(self) -> tuple[dict[str, Any], list[int]]:
+    def vault_connection(self) -> tuple[dict[str, Any], list[int]]:
         """A new worker's connection to it: arguments, and descriptors to pass; the caller closes them."""
         ...
 
@@ -91,10 +91,10 @@ class OwnVault:
 
     path = None
     refusal = None
-    lack = "its own vault would end with it: run it with --vault"
+    why_not_durable = "its own vault would end with it: run it with --vault"
 
-    def __init__(self, selector: selectors.BaseSelector, say: Say) -> None:
-        self.holder = Holder(selector, say)
+    def __init__(self, selector: selectors.BaseSelector, log: PlainLog) -> None:
+        self.holder = Holder(selector, log)
         self._rounds = 0
 
     @property
@@ -102,16 +102,16 @@ class OwnVault:
         """See `Vault`."""
         return len(self.holder.tunnels)
 
-    def doubt(self) -> None:
+    def invalidate_count(self) -> None:
         """See `Vault`."""
         self._rounds = 0
 
-    def found_empty(self) -> bool:
+    def confirm_empty(self) -> bool:
         """See `Vault`: between two questions the loop goes round."""
         self._rounds += 1
         return self._rounds > _ROUNDS and not self.tunnels
 
-    def equip(self) -> tuple[dict[str, Any], list[int]]:
+    def vault_connection(self) -> tuple[dict[str, Any], list[int]]:
         """See `Vault`."""
         ours, its = channel()
         self.holder.attach(ours)
@@ -147,11 +147,11 @@ class RemoteVault:
         say: the log.
     """
 
-    def __init__(self, path: Path, selector: selectors.BaseSelector, say: Say) -> None:
+    def __init__(self, path: Path, selector: selectors.BaseSelector, log: PlainLog) -> None:
         self.path = str(path)
         self._path = path
         self._selector = selector
-        self._say = say
+        self._log = log
         self._sock: socket.socket | None = None
         self._kept: Listeners = Listeners()
         self._count = 0
@@ -163,14 +163,14 @@ class RemoteVault:
         self.refusal: str | None = None
         self._reach()
         if self._sock is None:
-            say("vault_lost", level="error", socket=str(path), role="supervisor")
+            log("vault_lost", level="error", socket=str(path), role="supervisor")
 
     @property
-    def lack(self) -> str | None:
+    def why_not_durable(self) -> str | None:
         """See `Vault`."""
         if self._sock is None:
             return f"the vault at {self.path} is away"
-        if self._asked and time.monotonic() - self._asked_at > _ANSWER:
+        if self._asked and time.monotonic() - self._asked_at > _ANSWER_TIMEOUT:
             return f"the vault at {self.path} does not answer"
         return None
 
@@ -178,24 +178,24 @@ class RemoteVault:
     def tunnels(self) -> int:
         """See `Vault`: the newest answer; another question goes out with each look."""
         now = time.monotonic()
-        if self._sock is not None and not self._asked and now - self._asked_at > _BETWEEN:
+        if self._sock is not None and not self._asked and now - self._asked_at > _COUNT_INTERVAL:
             self._asked, self._asked_at = True, now
             self._send(pack(Kind.COUNT))
         return self._count
 
-    def doubt(self) -> None:
+    def invalidate_count(self) -> None:
         """See `Vault`."""
         self._answers, self._doubted = 0, time.monotonic()
 
-    def found_empty(self) -> bool:
+    def confirm_empty(self) -> bool:
         """See `Vault`. One that stays away, or says nothing for long, holds none."""
         if self.tunnels:
             return False
         if self._sock is not None and self._answers > _ROUNDS:
             return True
-        return time.monotonic() - self._doubted > (_AWAY if self._sock is None else _HUNG)
+        return time.monotonic() - self._doubted > (_RETURN_TIMEOUT if self._sock is None else _HUNG_TIMEOUT)
 
-    def equip(self) -> tuple[dict[str, Any], list[int]]:
+    def vault_connection(self) -> tuple[dict[str, Any], list[int]]:
         """See `Vault`: workers find it themselves, and again when it was away."""
         return {"vault_path": str(self._path)}, []
 
@@ -204,7 +204,7 @@ class RemoteVault:
         if self._sock is None:
             self._reach()
             if self._sock is not None:
-                self._say("vault_connected", socket=str(self._path), role="supervisor")
+                self._log("vault_connected", socket=str(self._path), role="supervisor")
                 self.keep(self._kept)
         return TICK
 
@@ -213,7 +213,7 @@ class RemoteVault:
         if self._sock is None:
             return
         self._send(pack(Kind.ASK))
-        late = time.monotonic() + _ANSWER
+        late = time.monotonic() + _ANSWER_TIMEOUT
         with suppress(OSError, ProtocolError, ValueError):
             while self._sock is not None and self._is_readable(self._sock, late):
                 message = receive(self._sock)
@@ -223,7 +223,7 @@ class RemoteVault:
                     for (host, port), fd in zip(json.loads(message.payload), message.fds, strict=True):
                         listeners.sockets[host, port] = socket.socket(fileno=fd)
                     return
-                self._heed(message)
+                self._on_message(message)
 
     def _is_readable(self, sock: socket.socket, late: float) -> bool:
         poll = select.poll()
@@ -267,9 +267,9 @@ class RemoteVault:
             if message is None:
                 self._lost("vault_lost")
             else:
-                self._heed(message)
+                self._on_message(message)
 
-    def _heed(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         message.close()
         if message.kind == Kind.COUNT and message.understood:
             self._count, self._asked = message.quantity, False
@@ -285,4 +285,4 @@ class RemoteVault:
             self._selector.unregister(self._sock)
             self._sock.close()
             self._sock, self._count, self.orphaned_slots = None, 0, ()
-            self._say(event, level="error", socket=str(self._path), role="supervisor")
+            self._log(event, level="error", socket=str(self._path), role="supervisor")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from splicer.control.signature import Signature, signature_of
+from splicer.configfile.signature import Signature, signature_of
 
 
 class Watch:

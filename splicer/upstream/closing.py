@@ -14,7 +14,7 @@ from attrs import define, field
 
 from splicer.net.stream import ByteStream
 
-_LOOK_EVERY = 0.05  # seconds: an end of stream is not worth a task or an event for each connection
+_POLL_INTERVAL = 0.05  # seconds: an end of stream is not worth a task or an event for each connection
 
 
 @define
@@ -45,7 +45,7 @@ class ClosingConnections:
         """Close what pods have closed, and what they don't, until cancelled."""
         while True:
             await self._some.wait()
-            await trio.sleep(_LOOK_EVERY)
+            await trio.sleep(_POLL_INTERVAL)
             oldest = trio.current_time() - self.seconds
             for since, stream in [self._waiting.popleft() for _ in range(len(self._waiting))]:
                 if since <= oldest or not stream.is_quiet():

@@ -14,7 +14,7 @@ from attrs import define, field
 from splicer.model import Endpoint
 from splicer.net.stream import ByteStream
 
-_SWEEP = 5.0  # seconds
+_SWEEP_INTERVAL = 5.0  # seconds
 
 
 @define
@@ -53,7 +53,7 @@ class IdlePool:
     async def run(self) -> None:
         """Close what has idled too long, until cancelled."""
         while True:
-            await trio.sleep(_SWEEP)
+            await trio.sleep(_SWEEP_INTERVAL)
             oldest = trio.current_time() - self.seconds
             for key, idle in list(self._idle.items()):
                 while idle and idle[0][0] <= oldest:

@@ -29,14 +29,14 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolErr
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SHARE = 64  # messages of one channel in a row
-_GRACE = 0.2  # seconds of silence after which a call no longer waits for the next worker of its slot
+_SLOT_GRACE_SECONDS = 0.2  # seconds of silence after which a call no longer waits for the next worker of its slot
 _SPELL = 0.5  # seconds without any worker after which the next one is the first of a whole edge that begins
-_GATHERING = 1.0  # seconds after that one in which its others begin
+_EDGE_START_SECONDS = 1.0  # seconds after that one in which its others begin
 _GONE_ON = 1.0  # seconds after which whoever was given a call has surely gone on with it
 TICK = 0.1  # seconds between two looks at what is to be done unasked
 _SOON = 0.02  # seconds between two of them while a call may have to go to a worker of another slot
-_QUIET = 10.0  # seconds between two lines about the same lack
-KEEP = 600.0  # seconds that a call without a worker is kept: then nobody is coming any more
+_LOG_INTERVAL = 10.0  # seconds between two lines about the same lack
+KEEP_SECONDS = 600.0  # seconds that a call without a worker is kept: then nobody is coming any more
 
 Log = Callable[..., None]
 
@@ -50,7 +50,7 @@ class Holder:
         keep: seconds that a tunnel without a worker is kept.
     """
 
-    def __init__(self, selector: selectors.BaseSelector, log: Log, keep: float = KEEP) -> None:
+    def __init__(self, selector: selectors.BaseSelector, log: Log, keep: float = KEEP_SECONDS) -> None:
         self._selector = selector
         self._log = log
         self._keep = keep
@@ -64,7 +64,7 @@ class Holder:
         # pipes, without which a call that is held could not go on.
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = soft - min(1024, soft // 8)
-        self._full_logged = -_QUIET
+        self._full_logged = -_LOG_INTERVAL
         self.inherited: dict[int, Held] = {}  # those with pipes of a dead worker
 
     def attach(self, sock: socket.socket) -> Channel:
@@ -186,7 +186,7 @@ class Holder:
     def _refuse(self, channel: Channel, key: int) -> None:
         self._post(channel, protocol.pack(Kind.RETURN, key, version=channel.version))
         now = time.monotonic()
-        if now - self._full_logged > _QUIET:
+        if now - self._full_logged > _LOG_INTERVAL:
             self._full_logged = now
             self._log("vault_full", level="error", tunnels=len(self.tunnels), remedy="a higher limit of open files")
 
@@ -226,7 +226,7 @@ class Holder:
         held = self.tunnels.get(key)
         if held is not None and held.owner is channel:
             self.orphan(held)
-            held.due = max(held.due, time.monotonic() + _GRACE)
+            held.due = max(held.due, time.monotonic() + _SLOT_GRACE_SECONDS)
 
     # Who dies right after it was given a call may never have gone on with it: then the call has been silent all along,
     # and in a row of such deaths its time must not begin anew with each.
@@ -237,7 +237,7 @@ class Holder:
             held.owner.keys.pop(held.key, None)
         held.owner = None
         if now - held.given > _GONE_ON:
-            held.orphaned, held.due = now, now + _GRACE
+            held.orphaned, held.due = now, now + _SLOT_GRACE_SECONDS
         self.orphans[held.key] = held
 
     # A pipe that is closed dirty belongs to a call that is about to be released. Until then it is kept: if its worker
@@ -312,8 +312,8 @@ class Holder:
     def _gather(self) -> None:
         now = time.monotonic()
         for held in self.orphans.values():
-            if now - held.orphaned > _SPELL and held.due <= held.orphaned + _GRACE:
-                held.due = now + _GATHERING
+            if now - held.orphaned > _SPELL and held.due <= held.orphaned + _SLOT_GRACE_SECONDS:
+                held.due = now + _EDGE_START_SECONDS
 
     def _spread(self, orphans: list[Held]) -> None:
         for held in orphans:

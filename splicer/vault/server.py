@@ -16,7 +16,7 @@ from pathlib import Path
 from traceback import format_exception
 from typing import Any
 
-from splicer.vault.holder import KEEP, TICK, Holder
+from splicer.vault.holder import KEEP_SECONDS, TICK, Holder
 
 _BACKLOG = 256
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred, unix(7)
@@ -27,7 +27,7 @@ Log = Callable[..., None]
 def serve(
     path: Path,
     log: Log,
-    keep: float = KEEP,
+    keep: float = KEEP_SECONDS,
     notify: Callable[[str], object] = lambda _: None,
     beat: Callable[[], None] = lambda: None,
 ) -> None:

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from splicer.control import wire
-from splicer.control.board import Board
+from splicer.ipc import wire
+from splicer.ipc.board import Board
 from splicer.net.bind import bind
 from splicer.supervisor import launch
 from splicer.vault.protocol import channel
 
-PATIENCE = 20.0  # seconds
+TIMEOUT = 20.0  # seconds
 OWN = 7  # its row
 
 
@@ -48,12 +48,12 @@ class Admin:
         self.status: int | None = None
 
     def tell(self, word: str, fds: tuple[int, ...] = (), **more: Any) -> None:
-        wire.say(self.control, {"do": word, **more}, fds)
+        wire.send(self.control, {"do": word, **more}, fds)
 
-    def hear(self) -> wire.Words | None:
+    def hear(self) -> wire.Message | None:
         """What it says next; None when it says no more."""
-        assert select.select([self.control], [], [], PATIENCE)[0], "it says nothing"
-        heard = wire.hear(self.control)
+        assert select.select([self.control], [], [], TIMEOUT)[0], "it says nothing"
+        heard = wire.receive(self.control)
         return None if heard is None else heard[0]
 
     def serve(self, **facts: Any) -> None:
@@ -78,7 +78,7 @@ class Admin:
 
     def wait(self) -> int:
         """Its exit code, once it has ended."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while self.status is None:
             assert time.monotonic() < end, "it does not end"
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -101,13 +101,13 @@ class Admin:
             os.close(self.board.fd)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(self.address, timeout=PATIENCE)
+        return socket.create_connection(self.address, timeout=TIMEOUT)
 
     def ask(
         self, method: str, target: str, *, of: tuple[str, int] | None = None, **headers: str
     ) -> tuple[HTTPResponse, bytes]:
         """One request on a connection of its own; `Host=` takes the place of the address."""
-        connection = HTTPConnection(*(of or self.address), timeout=PATIENCE)
+        connection = HTTPConnection(*(of or self.address), timeout=TIMEOUT)
         try:
             connection.request(method, target, headers=headers)
             answer = connection.getresponse()

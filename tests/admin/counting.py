@@ -24,12 +24,12 @@ from typing import Any
 from attrs import frozen
 
 from splicer.config.load import load
-from splicer.control import wire
-from splicer.control.metrics import Metrics, keep_in
+from splicer.ipc import wire
 from splicer.model import AttemptOutcome, Endpoint, Record
+from splicer.observe.metrics import Metrics, keep_in
 from splicer.vault.protocol import channel
 
-_PATIENCE = 20.0  # seconds
+_TIMEOUT = 20.0  # seconds
 
 Start = Callable[[Path | None, int], "Counter"]
 
@@ -43,7 +43,7 @@ class Counter:
 
     def tell(self, event: str, **more: Any) -> None:
         """Something happens in it; it has counted that when this returns."""
-        wire.say(self._sock, {"do": event, **more})
+        wire.send(self._sock, {"do": event, **more})
         assert _next(self._sock) is not None
 
     def kill(self) -> None:
@@ -65,7 +65,7 @@ def counters() -> Iterator[Start]:
         one, other = channel()
         alive.append(one)
         with other:
-            wire.say(ours, {"directory": directory and str(directory), "row": row}, (other.fileno(),))
+            wire.send(ours, {"directory": directory and str(directory), "row": row}, (other.fileno(),))
         words = _next(one)
         assert words is not None
         return Counter(words["pid"], one)
@@ -77,16 +77,16 @@ def counters() -> Iterator[Start]:
         finally:
             for sock in (*alive, ours):
                 sock.close()
-        assert parent.wait(_PATIENCE) == 0
+        assert parent.wait(_TIMEOUT) == 0
 
 
-def _next(sock: socket.socket) -> wire.Words | None:
+def _next(sock: socket.socket) -> wire.Message | None:
     """What the other side says next; None when it is gone."""
     while True:
         try:
-            heard = wire.hear(sock)
+            heard = wire.receive(sock)
         except BlockingIOError:
-            assert select.select([sock], [], [], _PATIENCE)[0], "it says nothing"
+            assert select.select([sock], [], [], _TIMEOUT)[0], "it says nothing"
             continue
         except ConnectionResetError:
             return None
@@ -97,7 +97,7 @@ def _main(fd: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     with socket.socket(fileno=fd) as parent:
         parent.setblocking(True)
-        while (heard := wire.hear(parent)) is not None:
+        while (heard := wire.receive(parent)) is not None:
             words, [one] = heard
             if os.fork() == 0:
                 parent.close()
@@ -106,15 +106,15 @@ def _main(fd: int) -> None:
             os.close(one)
 
 
-def _count(words: wire.Words, sock: socket.socket) -> None:
+def _count(words: wire.Message, sock: socket.socket) -> None:
     sock.setblocking(True)
     directory = words["directory"]
     keep_in(directory and Path(directory), words["row"])
     metrics = Metrics()
-    wire.say(sock, {"pid": os.getpid()})
-    while (heard := wire.hear(sock)) is not None:
+    wire.send(sock, {"pid": os.getpid()})
+    while (heard := wire.receive(sock)) is not None:
         _take_in(metrics, **heard[0])
-        wire.say(sock, {})
+        wire.send(sock, {})
 
 
 def _take_in(metrics: Metrics, *, do: str, version: int, **more: Any) -> None:

@@ -19,19 +19,19 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from splicer.admin.current import Current
-from splicer.admin.drains import DrainDesk
-from splicer.admin.facts import Facts
-from splicer.admin.pages import Pages
+from splicer.admin.current_config import CurrentConfig
+from splicer.admin.drain_api import DrainApi
+from splicer.admin.handlers import Handlers
+from splicer.admin.supervisor_status import SupervisorStatus
 from splicer.admin.web import Web
 from splicer.admin.workers import Workers
-from splicer.control import wire
-from splicer.control.board import Board
-from splicer.control.lines import LineWriter
-from splicer.control.log import make_logger
-from splicer.control.orders import Superior
-from splicer.control.wire import Words
+from splicer.ipc import wire
+from splicer.ipc.board import Board
+from splicer.ipc.supervisor_channel import SupervisorChannel
+from splicer.ipc.wire import Message
 from splicer.net.bind import bind
+from splicer.observe.line_writer import LineWriter
+from splicer.observe.log import make_logger
 from splicer.vault.protocol import channel
 
 CONFIG = """
@@ -63,7 +63,7 @@ fallback = "any-pod"
 """
 
 
-def tunnel(id: str, pod: str = "pod-1", address: str = "127.0.0.11", **more: Any) -> Words:  # noqa: A002 - its name
+def tunnel(id: str, pod: str = "pod-1", address: str = "127.0.0.11", **more: Any) -> Message:  # noqa: A002 - its name
     """A worker's row for a tunnel."""
     return {
         "id": id,
@@ -88,7 +88,7 @@ def tunnel(id: str, pod: str = "pod-1", address: str = "127.0.0.11", **more: Any
     }
 
 
-def endpoint(pod: str, address: str, state: str = "up", since_s: float | None = 1.0, **more: Any) -> Words:
+def endpoint(pod: str, address: str, state: str = "up", since_s: float | None = 1.0, **more: Any) -> Message:
     """A worker's row for an endpoint."""
     known = {"upstream": "pod", "pod": pod, "address": address, "port": 8000, "source": "dns", "tunnels": 0}
     return {**known, "state": state, "failure": None, "since_s": since_s, **more}
@@ -99,17 +99,17 @@ class FakeWorker:
     """Answers on its channel as the contract says, or as `answer` does; `mute`: not at all."""
 
     sock: socket.socket
-    rows: dict[str, list[Words]]
+    rows: dict[str, list[Message]]
     mute: bool = False
-    heard: list[Words] = field(factory=list)
-    answer: Callable[[FakeWorker, Words], None] | None = None
+    heard: list[Message] = field(factory=list)
+    answer: Callable[[FakeWorker, Message], None] | None = None
     _life: trio.CancelScope = field(factory=trio.CancelScope)
 
     async def run(self) -> None:
         with self.sock, self._life:
             while True:
                 await trio.lowlevel.wait_readable(self.sock)
-                question = wire.hear(self.sock)
+                question = wire.receive(self.sock)
                 if question is None:
                     return
                 self.heard.append(question[0])
@@ -118,20 +118,20 @@ class FakeWorker:
                 elif not self.mute:
                     self.reply(question[0])
 
-    def reply(self, question: Words) -> None:
+    def reply(self, question: Message) -> None:
         """A row a packet."""
         rows = self._close(question) if question["ask"] == "close" else self.rows.get(question["ask"], [])
         for row in rows:
-            self.say(question["n"], [row], more=True)
-        self.say(question["n"], [], more=False)
+            self.send(question["n"], [row], more=True)
+        self.send(question["n"], [], more=False)
 
-    def say(self, number: int, rows: list[Words], *, more: bool) -> None:
-        wire.say(self.sock, {"n": number, "rows": rows, "more": more})
+    def send(self, number: int, rows: list[Message], *, more: bool) -> None:
+        wire.send(self.sock, {"n": number, "rows": rows, "more": more})
 
     def die(self) -> None:
         self._life.cancel()
 
-    def _close(self, question: Words) -> list[Words]:
+    def _close(self, question: Message) -> list[Message]:
         tunnels = self.rows.get("tunnels", [])
         kept = [row for row in tunnels if row["id"] != question["id"]]
         if len(kept) == len(tunnels):
@@ -145,19 +145,19 @@ class Rig:
     """See the module."""
 
     nursery: trio.Nursery
-    facts: Facts
+    facts: SupervisorStatus
     workers: Workers
-    current: Current
-    drains: DrainDesk
+    current: CurrentConfig
+    drains: DrainApi
     board: Board
     supervisor: socket.socket
     address: tuple[str, int]
     lines: LineWriter
     log: int
-    drains_told: list[Words] = field(factory=list)
+    drains_told: list[Message] = field(factory=list)
     _pid: int = 1000
 
-    def worker(self, slot: int, answer: Callable[[FakeWorker, Words], None] | None = None, **rows: Any) -> FakeWorker:
+    def worker(self, slot: int, answer: Callable[[FakeWorker, Message], None] | None = None, **rows: Any) -> FakeWorker:
         """A worker that the admin process knows."""
         ours, its = channel()
         self._pid += 1
@@ -170,7 +170,7 @@ class Rig:
         """Be a supervisor that does as it is told."""
         while True:
             await trio.lowlevel.wait_readable(self.supervisor)
-            heard = wire.hear(self.supervisor)
+            heard = wire.receive(self.supervisor)
             assert heard is not None
             self.drains_told.append(heard[0]["drains"])
             self.facts.learn({"drains": heard[0]["drains"]})
@@ -200,7 +200,7 @@ class Rig:
         """Until something is logged."""
         assert select.select([self.log], [], [], 20)[0]
 
-    def logged(self) -> list[Words]:
+    def logged(self) -> list[Message]:
         """All that was logged; no more can be."""
         self.lines.close()
         os.set_blocking(self.log, False)
@@ -220,12 +220,12 @@ async def rig(config: str | None = CONFIG, *, wanted: int = 0) -> AsyncIterator[
     board = Board()
     with bind("127.0.0.1", 0) as listener, ours, its:
         async with trio.open_nursery() as nursery:
-            facts = Facts()
+            facts = SupervisorStatus()
             facts.learn({"workers": wanted})
             workers = Workers(nursery, log)
-            current = Current(nursery, Path("routing.toml"), {}, log)
-            drains = DrainDesk(Superior(its, wire.VERSION), facts, workers, current, board)
-            pages = Pages(board, facts, workers, current, drains, _scrape)
+            current = CurrentConfig(nursery, Path("routing.toml"), {}, log)
+            drains = DrainApi(SupervisorChannel(its, wire.VERSION), facts, workers, current, board)
+            pages = Handlers(board, facts, workers, current, drains, _scrape)
             nursery.start_soon(Web(pages.for_operators, log).serve, [listener])
             if config is not None:
                 current.learn(config)

@@ -10,11 +10,11 @@ from typing import Any
 
 import trio
 
-from splicer.admin.table import Table
+from splicer.admin.dispatch import Table
 from splicer.admin.web import Web
-from splicer.control.lines import LineWriter
-from splicer.control.log import make_logger
 from splicer.net.bind import bind
+from splicer.observe.line_writer import LineWriter
+from splicer.observe.log import make_logger
 
 
 class Served:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from splicer.control import wire
-from splicer.control.board import COUNTS, Board, Column
+from splicer.ipc import wire
+from splicer.ipc.board import COUNTS, Board, Column
 from splicer.supervisor.launch import SIGNALS
-from tests.admin.conftest import OWN, PATIENCE, Admin, running
+from tests.admin.conftest import OWN, TIMEOUT, Admin, running
 from tests.admin.rig import CONFIG, tunnel
 
 
 def _beat_goes_on(admin: Admin) -> None:
     row = admin.board.row(OWN)
-    first, end = row[Column.BEAT], time.monotonic() + PATIENCE
+    first, end = row[Column.BEAT], time.monotonic() + TIMEOUT
     while row[Column.BEAT] < first + 2:
         assert time.monotonic() < end, "its heart stands still"
         time.sleep(0.01)
@@ -43,7 +43,7 @@ def test_nobody_is_served_before_the_order_to(admin: Admin) -> None:
         with pytest.raises(BlockingIOError):
             sock.recv(1)
         admin.serve()
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT)
         assert sock.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
@@ -113,7 +113,7 @@ def test_the_newest_facts_are_told(serving: Admin) -> None:
     assert (before["generation"], before["draining"]) == (0, False)
     serving.tell("facts", generation=1)
     serving.tell("facts", draining=True)
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while not (after := json.loads(serving.ask("GET", "/status")[1]))["draining"]:
         assert time.monotonic() < end, "the facts are not taken in"
     assert after["generation"] == 1
@@ -131,7 +131,7 @@ def test_the_configuration_that_it_is_given(serving: Admin) -> None:
     config = json.loads(serving.ask("GET", "/config")[1])
     assert config["upstreams"]["pod"]["address"] == "{pod}.pods.test:8000"
     serving.configure(CONFIG.replace("pods.test", "others.test"))
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while (config := json.loads(serving.ask("GET", "/config")[1]))["upstreams"]["pod"]["address"].count("pods"):
         assert time.monotonic() < end, "the new one is not put in force"
     assert config["upstreams"]["pod"]["address"] == "{pod}.others.test:8000"
@@ -141,11 +141,11 @@ def test_the_workers_that_it_is_introduced_to(serving: Admin) -> None:
     _write(serving.board, 3, SLOT=2)
     with serving.introduce(2, 4711) as channel, serving.connect() as client:
         client.sendall(b"GET /tunnels HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        assert select.select([channel], [], [], PATIENCE)[0]
-        heard = wire.hear(channel)
+        assert select.select([channel], [], [], TIMEOUT)[0]
+        heard = wire.receive(channel)
         assert heard is not None
         assert heard[0]["ask"] == "tunnels"
-        wire.say(channel, {"n": heard[0]["n"], "rows": [tunnel("a")], "more": False})
+        wire.send(channel, {"n": heard[0]["n"], "rows": [tunnel("a")], "more": False})
         _, _, body = b"".join(iter(lambda: client.recv(65536), b"")).partition(b"\r\n\r\n")
         assert json.loads(body) == {"tunnels": [tunnel("a")], "missing_workers": []}
         assert json.loads(serving.ask("GET", "/status")[1])["workers"][0]["pid"] == 4711
@@ -181,7 +181,7 @@ def test_it_ends_when_a_descriptor_gets_lost(order: str) -> None:
     with running(logs='"event": "no_descriptor"') as admin:
         if order != "serve":
             admin.serve()
-        wire.say(admin.control, {"do": order, "fds": 1, "slot": 1, "pid": 1})
+        wire.send(admin.control, {"do": order, "fds": 1, "slot": 1, "pid": 1})
         assert admin.wait() == 1
 
 
@@ -190,7 +190,7 @@ def test_an_order_that_it_does_not_know_is_ignored(serving: Admin) -> None:
     for _ in range(20):
         serving.tell("dance", (serving.control.fileno(),))
     serving.tell("facts", generation=7)
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while json.loads(serving.ask("GET", "/status")[1])["generation"] != 7:
         assert time.monotonic() < end, "it does not go on"
     assert _descriptors(serving) < open_before + 20

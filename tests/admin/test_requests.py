@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.admin.conftest import PATIENCE, Admin
+from tests.admin.conftest import TIMEOUT, Admin
 
 ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\n\r\nok\n"
@@ -86,7 +86,7 @@ def test_other_methods_are_not_allowed(shared: Admin, method: str, path: str, al
 
 
 def test_a_connection_serves_many_requests(shared: Admin) -> None:
-    connection = HTTPConnection(*shared.address, timeout=PATIENCE)
+    connection = HTTPConnection(*shared.address, timeout=TIMEOUT)
     connection.connect()
     sock = connection.sock
     for method, path, status in [("GET", "/healthz", 200), ("HEAD", "/x", 404), ("DELETE", "/status", 405)] * 3:

@@ -20,13 +20,13 @@ from trio.testing import MockClock
 from splicer import __version__
 from splicer.admin import removed
 from splicer.admin.scrape import Scrape
-from splicer.control.board import Column
-from splicer.control.wire import Words
+from splicer.ipc.board import Column
+from splicer.ipc.wire import Message
 from tests.admin.counting import Counter, Start, counters
 from tests.admin.rig import CONFIG, FakeWorker, Rig, endpoint, rig, tunnel
 from tests.deploy.families import FAMILIES
 
-_JUMP = 0.05  # real seconds in which nothing happens, after which the clock jumps
+_AUTOJUMP_THRESHOLD = 0.05  # real seconds in which nothing happens, after which the clock jumps
 _PARTS_OF_HISTOGRAMS = ("_bucket", "_count", "_sum")
 Both = tuple[int, int]  # bytes to the pod, and to the client
 
@@ -76,9 +76,9 @@ async def _page(admin: Rig, directory: Path | None) -> Page:
     return Page(await _scrape(admin, directory)())
 
 
-def _gauges(*tunnels: tuple[str, str, int], to_pod: int = 0, to_client: int = 0) -> list[Words]:
+def _gauges(*tunnels: tuple[str, str, int], to_pod: int = 0, to_client: int = 0) -> list[Message]:
     """What a worker answers: in parts, which add up."""
-    rows: list[Words] = [{"tunnels": [], "to_pod": to_pod, "to_client": to_client, "slot": 1}]
+    rows: list[Message] = [{"tunnels": [], "to_pod": to_pod, "to_client": to_client, "slot": 1}]
     return rows + [{"tunnels": [list(group)], "to_pod": 0, "to_client": 0, "slot": 1} for group in tunnels]
 
 
@@ -332,7 +332,7 @@ class Edge:
         self._closed = (0, 0)
         self.seen = (0, 0)
         self._meanwhile: tuple[int, Callable[[], None], Callable[[], None]] | None = None
-        self._held: list[tuple[int, FakeWorker, Words]] = []
+        self._held: list[tuple[int, FakeWorker, Message]] = []
         for slot in (1, 2):
             self._revive(slot)
 
@@ -349,7 +349,7 @@ class Edge:
         """In the next scrape this happens before, or after, a worker answers; the other one answers after all that."""
         self._meanwhile = slot, before, after
 
-    def _answer(self, worker: FakeWorker, question: Words) -> None:
+    def _answer(self, worker: FakeWorker, question: Message) -> None:
         slot = next(slot for slot, one in self._channels.items() if one is worker)
         if question["ask"] != "gauges":
             worker.reply(question)
@@ -367,7 +367,7 @@ class Edge:
             while self._held:
                 self._tell(*self._held.pop())
 
-    def _tell(self, slot: int, worker: FakeWorker, question: Words) -> None:
+    def _tell(self, slot: int, worker: FakeWorker, question: Message) -> None:
         moved = self.live[slot].values()
         to_pod, to_client = sum(one[0] for one in moved), sum(one[1] for one in moved)
         worker.rows["gauges"] = _gauges(("call", "pod-1", len(moved)), to_pod=to_pod, to_client=to_client)
@@ -468,7 +468,7 @@ async def test_a_tunnel_that_is_told_of_by_two_workers_is_not_counted_twice(tmp_
 async def test_a_worker_that_does_not_answer_takes_nothing_away(
     tmp_path: Path, start: Start, mock_clock: MockClock
 ) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     start(tmp_path, 2).tell("opened")
     async with rig() as admin:
         scrape = _scrape(admin, tmp_path)

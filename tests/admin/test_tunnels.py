@@ -5,10 +5,10 @@ import trio
 from trio.testing import MockClock
 
 from splicer.admin.tunnels import address_of
-from splicer.control.wire import Words
+from splicer.ipc.wire import Message
 from tests.admin.rig import FakeWorker, Rig, rig, tunnel
 
-_JUMP = 0.05  # real seconds in which nothing happens, after which the clock jumps
+_AUTOJUMP_THRESHOLD = 0.05  # real seconds in which nothing happens, after which the clock jumps
 
 
 async def _listed(admin: Rig, query: str = "") -> list[str]:
@@ -56,7 +56,7 @@ def test_the_address_of_an_endpoint() -> None:
 
 
 async def test_who_does_not_answer_is_named(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     async with rig() as admin:
         admin.worker(1, tunnels=[tunnel("a")])
         admin.worker(2).mute = True
@@ -83,7 +83,7 @@ async def test_one_that_nobody_has_is_not_found_at_once_when_all_is_calm(mock_cl
 
 # It is with no worker then, but with the vault.
 async def test_one_between_two_workers_is_waited_for(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     async with rig(wanted=1) as admin:
         dying = admin.worker(1, tunnels=[tunnel("a")])
         await trio.sleep(5)
@@ -101,7 +101,7 @@ async def test_one_between_two_workers_is_waited_for(mock_clock: MockClock) -> N
 
 
 async def test_the_wait_has_an_end(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _JUMP / 10
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD / 10
     async with rig(wanted=2) as admin:
         admin.worker(1)
         assert await admin.ask("DELETE", "/tunnels/a") == (404, {"error": "no tunnel 'a'"})
@@ -109,7 +109,7 @@ async def test_the_wait_has_an_end(mock_clock: MockClock) -> None:
 
 
 async def test_who_does_not_answer_may_have_it(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     async with rig(wanted=2) as admin:
         admin.worker(1)
         admin.worker(2).mute = True
@@ -121,7 +121,7 @@ async def test_who_does_not_answer_may_have_it(mock_clock: MockClock) -> None:
 
 
 async def test_it_is_ended_though_another_does_not_answer(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     async with rig(wanted=2) as admin:
         admin.worker(1, tunnels=[tunnel("a")])
         admin.worker(2).mute = True
@@ -130,13 +130,13 @@ async def test_it_is_ended_though_another_does_not_answer(mock_clock: MockClock)
 
 @pytest.mark.parametrize("size", [0, 1, 3000])
 async def test_any_number_is_listed_whole(size: int) -> None:
-    def answer(worker: FakeWorker, question: Words) -> None:
+    def answer(worker: FakeWorker, question: Message) -> None:
         async def say_all() -> None:
             for start in range(0, size, 100):
                 rows = [tunnel(f"{number:04}") for number in range(start, min(size, start + 100))]
                 await trio.lowlevel.wait_writable(worker.sock)
-                worker.say(question["n"], rows, more=True)
-            worker.say(question["n"], [], more=False)
+                worker.send(question["n"], rows, more=True)
+            worker.send(question["n"], [], more=False)
 
         admin.nursery.start_soon(say_all)
 

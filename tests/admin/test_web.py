@@ -11,17 +11,17 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from splicer.admin.table import Asked, Handler, Page, Refused, Table
+from splicer.admin.dispatch import Handler, Page, Refused, Request, Table
 from splicer.errors import BadRequest, SplicerError
 from splicer.model import Respond
 from tests.admin.served import serving, to_the_end
 from tests.descriptors import no_more_descriptors, none_left_open
 
-_JUMP = 0.05  # real seconds in which nothing happens, after which the clock jumps
+_AUTOJUMP_THRESHOLD = 0.05  # real seconds in which nothing happens, after which the clock jumps
 ASK = b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-async def _fine(_: Asked) -> Respond:
+async def _fine(_: Request) -> Respond:
     return Respond(200, b"fine\n")
 
 
@@ -30,7 +30,7 @@ def _page(handle: Handler) -> Table:
 
 
 async def test_a_bug_ends_one_connection_and_is_logged_once() -> None:
-    async def broken(_: Asked) -> Respond:
+    async def broken(_: Request) -> Respond:
         raise ZeroDivisionError("a bug")
 
     with none_left_open():
@@ -60,7 +60,7 @@ async def test_a_bug_ends_one_connection_and_is_logged_once() -> None:
     ],
 )
 async def test_what_a_page_refuses_is_told(error: Exception, status: int, told: str) -> None:
-    async def refusing(_: Asked) -> Respond:
+    async def refusing(_: Request) -> Respond:
         raise error
 
     async with serving(_page(refusing)) as served, await served.connect() as stream:
@@ -73,9 +73,9 @@ async def test_what_a_page_refuses_is_told(error: Exception, status: int, told: 
 
 
 async def test_no_request_hangs(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
 
-    async def hanging(_: Asked) -> Respond:
+    async def hanging(_: Request) -> Respond:
         await trio.sleep_forever()
         return Respond(200)
 
@@ -91,7 +91,7 @@ async def test_no_request_hangs(mock_clock: MockClock) -> None:
 async def test_one_that_takes_its_time_delays_no_other() -> None:
     may_go_on = trio.Event()
 
-    async def slow(_: Asked) -> Respond:
+    async def slow(_: Request) -> Respond:
         await may_go_on.wait()
         return Respond(200, b"slow\n")
 
@@ -108,10 +108,10 @@ async def test_one_that_takes_its_time_delays_no_other() -> None:
 
 
 async def test_a_slow_reader_gets_all_of_a_large_answer(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     large = b"x" * (16 << 20)
 
-    async def page(_: Asked) -> Respond:
+    async def page(_: Request) -> Respond:
         return Respond(200, large)
 
     async with serving(_page(page)) as served, await served.connect() as stream:
@@ -137,7 +137,7 @@ async def test_a_slow_reader_gets_all_of_a_large_answer(mock_clock: MockClock) -
 async def test_who_says_nothing_more_is_let_go(
     begun: bytes, closed_after: float, answer: bytes, mock_clock: MockClock
 ) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     async with serving(_page(_fine)) as served, await served.connect() as stream:
         await stream.send_all(begun)
         assert (await to_the_end(stream))[:13] == answer
@@ -146,7 +146,7 @@ async def test_who_says_nothing_more_is_let_go(
 
 
 async def test_a_head_that_trickles_in_has_no_more_time(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     async with serving(_page(_fine)) as served, await served.connect() as stream:
         for byte in ASK[:9]:
             await stream.send_all(bytes([byte]))
@@ -156,10 +156,10 @@ async def test_a_head_that_trickles_in_has_no_more_time(mock_clock: MockClock) -
 
 
 async def test_who_does_not_read_its_answer_is_let_go(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     large = b"x" * (64 << 20)  # more than any socket buffer
 
-    async def page(_: Asked) -> Respond:
+    async def page(_: Request) -> Respond:
         return Respond(200, large)
 
     async with serving(_page(page)) as served, await served.connect() as stream:
@@ -172,7 +172,7 @@ async def test_who_does_not_read_its_answer_is_let_go(mock_clock: MockClock) -> 
 
 @pytest.mark.slow
 async def test_without_descriptors_it_waits_and_says_so_once(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     async with serving(_page(_fine)) as served, await served.connect() as first:
         await first.send_all(ASK)  # so that it is accepted
         await first.receive_some()
@@ -191,7 +191,7 @@ async def test_without_descriptors_it_waits_and_says_so_once(mock_clock: MockClo
 LARGE = b"x" * (16 << 20)  # more than a socket takes
 
 
-async def _large(_: Asked) -> Respond:
+async def _large(_: Request) -> Respond:
     return Respond(200, LARGE)
 
 
@@ -239,7 +239,7 @@ async def test_some_pages_are_answered_however_many_others_are_being_handled() -
     handled = 0
     may_go_on = trio.Event()
 
-    async def slow(_: Asked) -> Respond:
+    async def slow(_: Request) -> Respond:
         nonlocal handled
         handled += 1
         await may_go_on.wait()

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from splicer.admin.workers import Answers, Workers
-from splicer.control import wire
-from splicer.control.lines import LineWriter
-from splicer.control.log import make_logger
-from splicer.control.wire import Words
+from splicer.ipc import wire
+from splicer.ipc.wire import Message
+from splicer.observe.line_writer import LineWriter
+from splicer.observe.log import make_logger
 from splicer.vault.protocol import channel
 from tests.admin.rig import FakeWorker, rig, tunnel
 from tests.descriptors import none_left_open
 
-_JUMP = 0.05  # real seconds in which nothing happens, after which the clock jumps
+_AUTOJUMP_THRESHOLD = 0.05  # real seconds in which nothing happens, after which the clock jumps
 
 
 def _ids(answers: Answers) -> list[str]:
@@ -36,9 +36,9 @@ async def test_without_workers_there_is_no_row() -> None:
 
 async def test_all_are_asked_at_once() -> None:
     async with rig() as admin:
-        asked: list[tuple[FakeWorker, Words]] = []
+        asked: list[tuple[FakeWorker, Message]] = []
 
-        def together(worker: FakeWorker, question: Words) -> None:
+        def together(worker: FakeWorker, question: Message) -> None:
             asked.append((worker, question))
             if len(asked) == 2:  # neither is answered before both are asked
                 for one, its in asked:
@@ -58,7 +58,7 @@ async def test_one_that_serves_and_has_no_channel_is_missing() -> None:
 
 
 async def test_one_that_does_not_answer_in_time_is_missing(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     async with rig() as admin:
         admin.worker(1, tunnels=[tunnel("a")])
         admin.worker(7).mute = True
@@ -69,16 +69,16 @@ async def test_one_that_does_not_answer_in_time_is_missing(mock_clock: MockClock
 
 
 async def test_late_answers_are_no_answers_to_the_next_question(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     async with rig() as admin:
-        late: list[Words] = []
+        late: list[Message] = []
 
-        def one_behind(worker: FakeWorker, question: Words) -> None:
+        def one_behind(worker: FakeWorker, question: Message) -> None:
             late.append(question)
             if len(late) == 2:
-                worker.say(late[0]["n"], [tunnel("old")], more=True)
-                worker.say(late[0]["n"], [], more=False)
-                worker.say(late[1]["n"], [tunnel("new")], more=False)
+                worker.send(late[0]["n"], [tunnel("old")], more=True)
+                worker.send(late[0]["n"], [], more=False)
+                worker.send(late[1]["n"], [tunnel("new")], more=False)
 
         admin.worker(1, one_behind)
         assert (await admin.workers.ask("tunnels")).missing == [1]
@@ -88,13 +88,13 @@ async def test_late_answers_are_no_answers_to_the_next_question(mock_clock: Mock
 
 async def test_questions_do_not_wait_for_each_other() -> None:
     async with rig() as admin:
-        held: list[Words] = []
+        held: list[Message] = []
 
-        def backwards(worker: FakeWorker, question: Words) -> None:
+        def backwards(worker: FakeWorker, question: Message) -> None:
             held.append(question)
             if len(held) == 2:
                 for one in reversed(held):
-                    worker.say(one["n"], [{"id": one["ask"]}], more=False)
+                    worker.send(one["n"], [{"id": one["ask"]}], more=False)
 
         admin.worker(1, backwards)
         found: dict[str, list[str]] = {}
@@ -111,8 +111,8 @@ async def test_questions_do_not_wait_for_each_other() -> None:
 async def test_one_that_dies_while_it_answers_is_missing_at_once_and_then_forgotten() -> None:
     async with rig() as admin:
 
-        def half(worker: FakeWorker, question: Words) -> None:
-            worker.say(question["n"], [tunnel("a")], more=True)
+        def half(worker: FakeWorker, question: Message) -> None:
+            worker.send(question["n"], [tunnel("a")], more=True)
             worker.die()
 
         admin.worker(1, half)
@@ -133,14 +133,14 @@ async def test_one_that_is_gone_is_nobody_to_ask() -> None:
 
 
 async def test_one_that_reads_nothing_delays_nobody(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _JUMP
+    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     async with rig() as admin:
         ours, its = channel()
         admin.workers.add(3, 99, ours)
         with its:
             for number in range(2000):
                 try:
-                    wire.say(ours, {"number": number})
+                    wire.send(ours, {"number": number})
                 except BlockingIOError:
                     break
             assert (await admin.workers.ask("tunnels", 1e6)).missing == [3]
@@ -163,13 +163,13 @@ async def test_a_process_has_one_channel() -> None:
             await trio.lowlevel.wait_readable(old)
             assert old.recv(1) == b""
             assert (await admin.workers.ask("tunnels", 0.01)).missing == [1]
-            assert wire.hear(new) is not None
+            assert wire.receive(new) is not None
             assert first.fileno() < 0 <= second.fileno()
 
 
 @pytest.mark.parametrize("packet", [b"no JSON", b'{"version": 1, "rows": []}', b'{"version": 99, "n": 1}'])
 async def test_one_that_can_not_be_understood_is_told_of_and_let_go(packet: bytes) -> None:
-    def babble(worker: FakeWorker, _: Words) -> None:
+    def babble(worker: FakeWorker, _: Message) -> None:
         worker.sock.send(packet)
 
     async with rig() as admin:
@@ -180,8 +180,8 @@ async def test_one_that_can_not_be_understood_is_told_of_and_let_go(packet: byte
 
 async def test_no_descriptor_stays_open() -> None:
     async def come_and_go() -> None:
-        def with_one(worker: FakeWorker, question: Words) -> None:
-            wire.say(worker.sock, {"n": question["n"], "rows": [], "more": False}, (0,))
+        def with_one(worker: FakeWorker, question: Message) -> None:
+            wire.send(worker.sock, {"n": question["n"], "rows": [], "more": False}, (0,))
 
         async with rig() as admin:
             admin.worker(1)
@@ -228,13 +228,13 @@ def test_each_question_gets_all_rows_that_were_meant_for_it(data: st.DataObject)
 
     async def run() -> None:
         async with rig(None) as admin:
-            heard: list[tuple[int, FakeWorker, Words]] = []
+            heard: list[tuple[int, FakeWorker, Message]] = []
 
-            def answer_all(worker: FakeWorker, question: Words) -> None:
+            def answer_all(worker: FakeWorker, question: Message) -> None:
                 heard.append((number[worker], worker, question))
                 if len(heard) < workers * questions:
                     return
-                streams: list[list[tuple[FakeWorker, Words, int, bool]]] = []
+                streams: list[list[tuple[FakeWorker, Message, int, bool]]] = []
                 for which, one, its in heard:
                     size = parts[which][int(its["ask"])]
                     streams.append([(one, its, row, row < size) for row in range(size + 1)])
@@ -242,7 +242,7 @@ def test_each_question_gets_all_rows_that_were_meant_for_it(data: st.DataObject)
                     stream = order.choice(streams)
                     one, its, row, more = stream.pop(0)
                     rows = [{"who": number[one], "for": its["ask"], "row": row}] if more else []
-                    one.say(its["n"], rows, more=more)
+                    one.send(its["n"], rows, more=more)
                     streams = [left for left in streams if left]
 
             fakes = [admin.worker(slot, answer_all) for slot in range(workers)]

@@ -19,7 +19,7 @@ from splicer.config.addresses import (
     network,
     split_port,
 )
-from splicer.config.plain import At, BadValue
+from splicer.config.scalars import At, BadValue
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import jsonschema  # type: ignore[import-untyped]  # ships no types
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splicer.config.advice import warnings
 from splicer.config.diff import diff
 from splicer.config.json_schema import json_schema
+from splicer.config.lint import warnings
 from splicer.config.load import load
 from splicer.config.schema import Config
 from splicer.errors import ConfigError

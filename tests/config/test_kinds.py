@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from splicer.config.environment import expand_all
 from splicer.config.keys import Key
 from splicer.config.kinds import BOOLEAN, DURATION, Kind, choice, integer, list_of, size, unless
+from splicer.config.reader import Reader
 from splicer.config.respond import ANSWER
 from splicer.config.routes import ROUTE
 from splicer.config.sections import SECTIONS
-from splicer.config.structure import Reader
 from splicer.config.upstreams import UPSTREAM
 from tests.config.documents import VALUES
 

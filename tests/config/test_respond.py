@@ -4,8 +4,8 @@ import pytest
 from attrs import frozen
 
 from splicer.config.keys import Key
+from splicer.config.reader import Reader
 from splicer.config.respond import RESPOND, respond
-from splicer.config.structure import Reader
 from splicer.model import Respond, StatusPage
 
 

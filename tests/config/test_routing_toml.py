@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from splicer.config.advice import warnings
+from splicer.config.lint import warnings
 from splicer.config.load import load
 from splicer.errors import BadCapture
 from splicer.model import Deadlines, Match, Respond, StatusPage, Upstream

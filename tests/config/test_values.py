@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer.config.environment import FromEnvironment
-from splicer.config.plain import BadValue, integer
+from splicer.config.scalars import BadValue, integer
 from splicer.config.values import duration, format_duration, size_from, unless
 
 

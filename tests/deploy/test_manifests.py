@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 
-from splicer.control.reload import read_config
+from splicer.configfile.read import read_config
 from tests.deploy.manifests import (
     ALL,
     DEPLOY,

@@ -25,7 +25,7 @@ from tests.deploy.manifests import (
 )
 
 _MARGIN = 30  # seconds for what a drain closes at its end, and for the vault after it
-_LONGEST = 3600  # seconds that GKE's node upgrades and Google's load balancers grant a pod for its end
+_MAX_SECONDS = 3600  # seconds that GKE's node upgrades and Google's load balancers grant a pod for its end
 _SICK = 5  # seconds at most for one that is killed
 
 pytestmark = pytest.mark.parametrize("name", ALL)
@@ -139,7 +139,7 @@ def test_calls_have_their_time_when_the_pod_ends(name: str) -> None:
     seconds, grace = pre_stop(rendered(name)), pod(rendered(name))["terminationGracePeriodSeconds"]
     if name in DEPLOYED:
         assert seconds >= 15
-        assert seconds + config(rendered(name)).deadlines.drain + _MARGIN <= grace <= _LONGEST
+        assert seconds + config(rendered(name)).deadlines.drain + _MARGIN <= grace <= _MAX_SECONDS
     else:
         assert seconds < grace <= 60
 

@@ -79,8 +79,12 @@ def test_its_query_is_sound(name: str) -> None:
     assert faults(query) == []
 
 
-_QUIET = {"splicer_start_time_seconds": 1e9}
-_BUSY = {**_QUIET, 'splicer_tunnels_active{route="r", pod="p"}': 40, 'splicer_tunnels_active{route="r", pod="q"}': 2}
+_LOG_INTERVAL = {"splicer_start_time_seconds": 1e9}
+_BUSY = {
+    **_LOG_INTERVAL,
+    'splicer_tunnels_active{route="r", pod="p"}': 40,
+    'splicer_tunnels_active{route="r", pod="q"}': 2,
+}
 
 
 # An edge that drains keeps its calls, and wants no help with them. None that could be asked is no 0: pods would go.
@@ -89,8 +93,8 @@ _BUSY = {**_QUIET, 'splicer_tunnels_active{route="r", pod="p"}': 40, 'splicer_tu
 @pytest.mark.parametrize(
     ("edges", "calls"),
     [
-        ([_QUIET, _QUIET], 0),
-        ([_BUSY, _QUIET], 42),
+        ([_LOG_INTERVAL, _LOG_INTERVAL], 0),
+        ([_BUSY, _LOG_INTERVAL], 42),
         ([_BUSY, {**_BUSY, "splicer_draining": 0}], 84),
         ([_BUSY, {**_BUSY, "splicer_draining": 1}], 42),
         ([{**_BUSY, "splicer_draining": 1}], 0),

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from splicer import cli
-from splicer.supervisor import ending, standing
+from splicer.supervisor import service_status, shutdown
 
 _ROOT = Path(__file__).parents[2]
 _UNITS = _ROOT / "deploy" / "systemd"
@@ -133,8 +133,11 @@ def test_it_says_itself_how_it_does(said: Unit) -> None:
 
 # No fixed time would do: the file may be changed at any time. See tests/e2e/test_systemd.py for the asking.
 def test_a_drain_is_never_cut_short() -> None:
-    assert standing._EXTENSION >= 10 * standing._BETWEEN
-    assert seconds(EDGE, "TimeoutStopSec") > ending._HANDOVER + ending._STOP + standing._EXTENSION
+    assert service_status._EXTENSION_SECONDS >= 10 * service_status._STATUS_INTERVAL
+    assert (
+        seconds(EDGE, "TimeoutStopSec")
+        > shutdown._HANDOVER_TIMEOUT + shutdown._STOP_TIMEOUT + service_status._EXTENSION_SECONDS
+    )
 
 
 @BOTH

@@ -10,7 +10,7 @@ from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from tests.e2e.edge import Edge
 from tests.e2e.pods import LARGEST
-from tests.e2e.wire import PATIENCE, Wire, dial, request
+from tests.e2e.wire import TIMEOUT, Wire, dial, request
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 §1.3
@@ -45,7 +45,7 @@ async def call(
     """A call by trio-websocket."""
     async with dial(edge.address) as wire, trio.open_nursery() as nursery:
         headers = [(name.encode(), value.encode()) for name, value in fields]
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(TIMEOUT):
             connection = await wrap_client_stream(
                 nursery,
                 wire.stream,

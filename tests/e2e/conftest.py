@@ -13,7 +13,7 @@ from tests.e2e.guide import guide_edge
 from tests.e2e.pods import tunnel_pod
 from tests.e2e.site import Place, Site
 
-_LONGEST = 300  # seconds that a test may take
+_MAX_SECONDS = 300  # seconds that a test may take
 
 
 # Trio bears no other exception at any place: an asynchronous test fails by it, another ends the whole run.
@@ -28,7 +28,7 @@ def _watched() -> Iterator[None]:
     for edge in ALL:
         edge.mark()
     before = signal.signal(signal.SIGALRM, _hangs)
-    signal.alarm(_LONGEST)
+    signal.alarm(_MAX_SECONDS)
     try:
         yield
     finally:

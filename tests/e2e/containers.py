@@ -27,7 +27,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.wire import PATIENCE, until
+from tests.e2e.wire import TIMEOUT, until
 
 USER = 65532
 _ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ _NOBODY = (
     *("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"),
     *("--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"),
 )
-_LOOK = 0.005  # seconds
+_POLL_INTERVAL = 0.005  # seconds
 
 Line = dict[str, Any]
 
@@ -87,13 +87,13 @@ class Container:
         )
         self._readers.append(threading.Thread(target=self._read, args=(self.process,), daemon=True))
         self._readers[-1].start()
-        late = time.monotonic() + PATIENCE
+        late = time.monotonic() + TIMEOUT
         while not patient and not self._is_supervisor():
             assert time.monotonic() < late, "no supervisor comes"
         while patient and not any(line["event"] == self._ready for line in self.lines[before:]):
             assert self.process.poll() is None, f"it has ended: {self.stderr}{self.noise}"
             assert time.monotonic() < late, f"it is not ready: {self.lines[before:]}{self.stderr}"
-            time.sleep(_LOOK)
+            time.sleep(_POLL_INTERVAL)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -115,10 +115,10 @@ class Container:
         self.signal(signal.SIGKILL)
         self.wait()
 
-    def wait(self, seconds: float = PATIENCE) -> int:
+    def wait(self, seconds: float = TIMEOUT) -> int:
         """Wait for the end of this life; the exit code."""
         code = self.process.wait(seconds)
-        self._readers[-1].join(PATIENCE)
+        self._readers[-1].join(TIMEOUT)
         return code
 
     def execute(self, *arguments: str, user: Sequence[str] = _NOBODY) -> subprocess.CompletedProcess[str]:
@@ -151,7 +151,7 @@ class Container:
         self.process.kill()
         self.process.wait()
         for reader in self._readers:
-            reader.join(PATIENCE)
+            reader.join(TIMEOUT)
         self._stderr.close()
 
     def _is_supervisor(self) -> bool:

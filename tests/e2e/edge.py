@@ -28,11 +28,11 @@ from typing import Any
 import trio
 
 from tests.e2e.site import Site
-from tests.e2e.wire import PATIENCE, dial, request, until
+from tests.e2e.wire import TIMEOUT, dial, request, until
 
 Line = dict[str, Any]
 ALL: list[Edge] = []  # those that run now
-_LOOK = 0.005  # seconds between two looks at the log
+_POLL_INTERVAL = 0.005  # seconds between two looks at the log
 _START = 60.0  # seconds that all of its processes may take to begin, on a busy machine
 _BAD = ("crash", "worker_crash", "worker_died", "supervisor_error", "supervisor_lost")
 
@@ -117,7 +117,7 @@ class Edge:
     async def exit_code(self) -> int:
         """Wait for the process to end."""
         await until(lambda: self.process.poll() is not None)
-        self._reader.join(PATIENCE)
+        self._reader.join(TIMEOUT)
         return self.process.returncode
 
     def mark(self) -> None:
@@ -178,12 +178,12 @@ class Edge:
         """
         await until(lambda: self.descriptors("socket") <= sockets)
         async with dial(self.address) as wire:
-            with trio.fail_after(PATIENCE):
+            with trio.fail_after(TIMEOUT):
                 active = 0
                 while active != 1:
                     await wire.send(request("GET", "/status"))
                     active = int((await wire.reply()).body.split()[2])
-                    await trio.sleep(_LOOK)
+                    await trio.sleep(_POLL_INTERVAL)
 
     async def expected(self, count: int, event: str, **fields: object) -> list[Line]:
         """Wait for so many lines that no edge should write, but this one; they are taken out of the log."""
@@ -223,9 +223,9 @@ class Edge:
         try:
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGINT)
-                self.process.wait(PATIENCE)
+                self.process.wait(TIMEOUT)
             self.reading.set()
-            self._reader.join(PATIENCE)
+            self._reader.join(TIMEOUT)
             assert self.process.returncode == (-signal.SIGKILL if self.killed else 0)
             assert not session_of(self.pid), "a process has stayed"
             self.check()
@@ -239,7 +239,7 @@ class Edge:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.reading.set()
-        self._reader.join(PATIENCE)
+        self._reader.join(TIMEOUT)
         assert self.process.stdout is not None
         self.process.stdout.close()
         self._stderr.close()
@@ -263,7 +263,7 @@ class Edge:
                 told = self._stderr.read().decode()
                 self._discard()
                 raise AssertionError(f"no edge: {told}{self.noise}")
-            time.sleep(_LOOK)
+            time.sleep(_POLL_INTERVAL)
         host, _, port = ready[0]["listen"][0].rpartition(":")
         return host, int(port)
 

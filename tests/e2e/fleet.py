@@ -16,12 +16,12 @@ import trio
 from tests.e2e.calls import tunnel
 from tests.e2e.edge import Edge, Line
 from tests.e2e.site import Site
-from tests.e2e.wire import PATIENCE, Message, Wire, ask, until
-from tests.fire.kills import kill_and_see, worker_pids
+from tests.e2e.wire import TIMEOUT, Message, Wire, ask, until
+from tests.stress.kills import kill_and_see, worker_pids
 
 _PATCH = """
 import sys
-if "splicer.run" in sys.orig_argv:
+if "splicer.worker" in sys.orig_argv:
     import os
     def once(path):
         try:
@@ -100,7 +100,7 @@ async def ask_at(edge: Edge, slot: int, target: str) -> Message:
 async def at_every(edge: Edge, status: int, target: str = "/health") -> None:
     """Wait until every worker answers so: each shows its numbers to the others only now and then."""
     for slot in worker_pids(edge.pid):
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(TIMEOUT):
             while (await ask_at(edge, slot, target)).status != status:  # noqa: ASYNC110 - see `until`
                 await trio.sleep(0.05)
 

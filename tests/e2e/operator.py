@@ -16,10 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.edge import Edge, session_of
 from tests.e2e.fleet import several
 from tests.e2e.site import Site, free_port
-from tests.e2e.wire import PATIENCE, EndOfStream, Message, ask, until
-from tests.fire.kills import kill_and_see
+from tests.e2e.wire import TIMEOUT, EndOfStream, Message, ask, until
+from tests.stress.kills import kill_and_see
 
-_PAUSE = 0.05  # seconds between two looks
+_POLL_INTERVAL = 0.05  # seconds between two looks
 _FRESH = 1.05  # seconds
 _COUNTING = ("_total", "_bucket", "_count", "_sum")
 _GONE = (EndOfStream, trio.BrokenResourceError)
@@ -74,9 +74,9 @@ async def see(edge: Edge, target: str) -> Any:
 async def see_until(edge: Edge, target: str, done: Callable[[Any], bool]) -> Any:
     """Look at a page again and again until it is the one."""
     said = None
-    with trio.move_on_after(PATIENCE):
+    with trio.move_on_after(TIMEOUT):
         while not done(said := await see(edge, target)):  # noqa: ASYNC110 - see `until`
-            await trio.sleep(_PAUSE)
+            await trio.sleep(_POLL_INTERVAL)
         return said
     raise AssertionError(f"{target} still says {said}")
 
@@ -141,9 +141,9 @@ async def scrape(edge: Edge, key: str = "admin") -> Scrape:
 
 async def scrape_until(edge: Edge, done: Callable[[Scrape], bool]) -> Scrape:
     """Scrape again and again until it is the one."""
-    with trio.move_on_after(PATIENCE):
+    with trio.move_on_after(TIMEOUT):
         while not done(now := await scrape(edge)):  # noqa: ASYNC110 - see `until`
-            await trio.sleep(_PAUSE)
+            await trio.sleep(_POLL_INTERVAL)
         return now
     raise AssertionError("no scrape is the one")
 
@@ -184,7 +184,7 @@ class Watch:
                 self._compare((await scrape(edge)).counts)
             except _GONE:  # the admin process was killed at work
                 continue
-            await trio.sleep(_PAUSE)
+            await trio.sleep(_POLL_INTERVAL)
 
     def _compare(self, now: dict[Series, float]) -> None:
         self.scrapes += 1

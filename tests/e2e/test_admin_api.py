@@ -29,7 +29,7 @@ from tests.e2e.pods import tunnel_pod
 from tests.e2e.site import Place, Site
 from tests.e2e.test_command_line import splicer
 from tests.e2e.wire import Wire, ask, dial, until
-from tests.fire.kills import kill_and_see, worker_pids
+from tests.stress.kills import kill_and_see, worker_pids
 
 _PAGES = {
     "/healthz": {"GET", "HEAD"},

@@ -21,8 +21,8 @@ from tests.e2e.edge import Edge, running, session_of
 from tests.e2e.fleet import at_every, echoes, kill_worker, kill_worker_of, only, several, slot_of, the_gap, tunnel_at
 from tests.e2e.pods import tunnel_pod
 from tests.e2e.site import Place, Site
-from tests.e2e.wire import PATIENCE, Wire, dial, request, until
-from tests.fire.kills import kill_and_see, worker_pids
+from tests.e2e.wire import TIMEOUT, Wire, dial, request, until
+from tests.stress.kills import kill_and_see, worker_pids
 
 _LIMIT = 6
 _LIMITED = f"[limits]\nconnections = {_LIMIT}\n"
@@ -114,7 +114,7 @@ async def status_at(edge: Edge, slot: int) -> tuple[int, int, int, int]:
 
 async def status_until(edge: Edge, slot: int, active: int, least: Iterable[int] = ()) -> tuple[int, int, int, int]:
     """When there are so many connections, of which one is the asker's, and at least these totals."""
-    with trio.fail_after(PATIENCE):
+    with trio.fail_after(TIMEOUT):
         while True:
             now = await status_at(edge, slot)
             if now[0] == active and all(map(ge, now[1:], least)):

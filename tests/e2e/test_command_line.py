@@ -16,7 +16,7 @@ from attrs import frozen
 from tests.e2e.edge import running
 from tests.e2e.pods import http_pod
 from tests.e2e.site import Site
-from tests.e2e.wire import PATIENCE, ask, dial, request, until
+from tests.e2e.wire import TIMEOUT, ask, dial, request, until
 
 ROUTING = Path(__file__).parents[2] / "routing.toml"
 FAULTY = """
@@ -51,7 +51,7 @@ class Result:
 
 async def splicer(*arguments: str | Path, **environ: str) -> Result:
     command = [sys.executable, "-m", "splicer", *map(str, arguments)]
-    with trio.fail_after(3 * PATIENCE):
+    with trio.fail_after(3 * TIMEOUT):
         done = await trio.run_process(
             command, capture_stdout=True, capture_stderr=True, check=False, env={**os.environ, **environ}
         )

@@ -24,7 +24,7 @@ from tests.e2e.fleet import several
 from tests.e2e.pods import patient_echo, tunnel_pod
 from tests.e2e.site import Place, Site, free_port
 from tests.e2e.wire import Wire, dial, until
-from tests.fire.kills import kill_and_see, worker_pids
+from tests.stress.kills import kill_and_see, worker_pids
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from tests.e2e.operator import ask_admin, kill_admin, observed, scrape, see, see
 from tests.e2e.pods import http_pod, raw_pod, tunnel_pod
 from tests.e2e.site import Place, Site
 from tests.e2e.wire import Message, Wire, ask, dial, until
-from tests.fire.kills import worker_pids
+from tests.stress.kills import worker_pids
 
 _SHARED = 6  # pods behind one name, of which no URL chooses one
 _ROUTES = """

@@ -15,7 +15,7 @@ from tests.e2e.edge import Edge, running
 from tests.e2e.fleet import patched
 from tests.e2e.pods import http_pod, ok, raw_pod, switching, tunnel_pod
 from tests.e2e.site import Place, Site
-from tests.e2e.wire import PATIENCE, EndOfStream, Wire, dial, request
+from tests.e2e.wire import TIMEOUT, EndOfStream, Wire, dial, request
 
 PIPES = 128  # descriptors that the relay may keep for the next calls
 
@@ -135,7 +135,7 @@ async def test_cycles_that_exchanges_leave_are_collected_all_the_same(nursery: t
     await http_pod(nursery, place.address, place.port)
     with running(site.toml(), site, environ=patched(tmp_path, _CYCLE)) as edge:
         async with dial(edge.address) as wire:
-            with trio.fail_after(PATIENCE):
+            with trio.fail_after(TIMEOUT):
                 while not edge.find("garbage_found"):
                     await wire.send(request("POST", f"/http/{place.name}/", body=b"x"))
                     assert (await wire.reply()).status == 200

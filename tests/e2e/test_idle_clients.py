@@ -18,7 +18,7 @@ from tests.e2e.site import Site
 from tests.e2e.test_upgrade import at_rest
 from tests.e2e.vaults import vault_at
 from tests.e2e.wire import Wire, dial, request, until
-from tests.fire.kills import worker_pids
+from tests.stress.kills import worker_pids
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from tests.e2e.edge import Edge, running
 from tests.e2e.fleet import only, several, tunnel_at
 from tests.e2e.pods import http_pod, ok, raw_pod, tunnel_pod
 from tests.e2e.site import Place, Site
-from tests.e2e.wire import PATIENCE, EndOfStream, Wire, ask, ask_until, dial, request, until
+from tests.e2e.wire import TIMEOUT, EndOfStream, Wire, ask, ask_until, dial, request, until
 
 LIMIT = 20
 ABOVE = 64  # connections over the limit that may ask for what needs no pod
@@ -47,7 +47,7 @@ def poor_edge(head: str) -> Iterator[Edge]:
 async def fill(edge: Edge, stack: AsyncExitStack) -> list[Wire]:
     """Open as many connections as there may be; those before us may need a moment to be gone."""
     wires: list[Wire] = []
-    with trio.fail_after(PATIENCE):
+    with trio.fail_after(TIMEOUT):
         while len(wires) < LIMIT:
             wire = await stack.enter_async_context(dial(edge.address))
             await wire.send(request("GET", "/health"))
@@ -133,7 +133,7 @@ async def test_a_connection_that_asks_nothing_makes_room_in_the_end(edge: Edge, 
         live = await full(edge, stack, place)
         await live[0].close()
         silent = [await stack.enter_async_context(dial(edge.address)) for _ in range(3)]
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(TIMEOUT):
             while True:
                 async with dial(edge.address) as wire:
                     await wire.send(handshake(f"/ws/{place.name}/x"))

@@ -32,7 +32,7 @@ from tests.e2e.operator import (
 from tests.e2e.pods import http_pod, tunnel_pod
 from tests.e2e.site import Place, Site
 from tests.e2e.wire import EndOfStream, Wire, ask, dial, request
-from tests.fire.kills import Killer, worker_pids
+from tests.stress.kills import Killer, worker_pids
 
 _COUNTERS = (
     "attempts",

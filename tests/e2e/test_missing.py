@@ -17,7 +17,7 @@ import trio
 
 from tests.e2e.edge import running
 from tests.e2e.site import Site
-from tests.e2e.wire import PATIENCE
+from tests.e2e.wire import TIMEOUT
 
 _MAY_LITTLE = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 _FORBIDDEN = 80
@@ -29,7 +29,7 @@ _ADDRESSES = {"listen": "127.0.0.1:0", "admin": "off", "metrics": "off"}
 async def line_of(*arguments: str | Path) -> str:
     """What a command says on stderr: one line; it must fail."""
     command = [*_MAY_LITTLE, sys.executable, "-m", "splicer", *map(str, arguments)]
-    with trio.fail_after(3 * PATIENCE):
+    with trio.fail_after(3 * TIMEOUT):
         done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
     told = done.stderr.decode()
     assert (done.returncode, done.stdout) == (1, b""), told

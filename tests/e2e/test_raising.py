@@ -16,7 +16,7 @@ from tests.e2e.fleet import echoes, kill_worker_of, only, patched, several, slot
 from tests.e2e.pods import raw_pod
 from tests.e2e.site import Place, Site
 from tests.e2e.wire import EndOfStream, Wire, ask, dial, request, until
-from tests.fire.kills import worker_pids
+from tests.stress.kills import worker_pids
 
 _BUG = b"BUG!"  # bytes that the relay can't stand
 _CODE = f"""

@@ -14,8 +14,8 @@ import trio
 from tests.e2e.edge import Edge, running
 from tests.e2e.fleet import only, several
 from tests.e2e.site import Site
-from tests.e2e.wire import PATIENCE, Wire, dial, request, until
-from tests.fire.kills import worker_pids
+from tests.e2e.wire import TIMEOUT, Wire, dial, request, until
+from tests.stress.kills import worker_pids
 
 WORKERS, COUNT = 4, 200
 
@@ -30,7 +30,7 @@ def edge() -> Iterator[Edge]:
 @pytest.fixture(scope="module")
 def at_rest(edge: Edge) -> dict[int, int]:
     """How many sockets each worker has without a connection."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while len(worker_pids(edge.pid)) < WORKERS:
         assert time.monotonic() < end
         time.sleep(0.01)

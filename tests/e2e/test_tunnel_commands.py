@@ -17,7 +17,7 @@ from tests.e2e.operator import address_of, listed, observed, see, see_until
 from tests.e2e.site import Place, Site, free_port
 from tests.e2e.test_command_line import Result, splicer
 from tests.e2e.wire import ask, dial, until
-from tests.fire.kills import worker_pids
+from tests.stress.kills import worker_pids
 
 
 @pytest.fixture(scope="module")

@@ -16,24 +16,24 @@ from tests.e2e.fleet import ask_at, echoes, kill_worker, only, patched, several,
 from tests.e2e.pods import tunnel_pod
 from tests.e2e.site import Place, Site
 from tests.e2e.wire import EndOfStream, until
-from tests.fire.kills import worker_pids
+from tests.stress.kills import worker_pids
 
 _PLACES = {
-    "log.opened": "splicer.control.accesslog:AccessLog.tunnel_opened",
-    "log.closed": "splicer.control.accesslog:AccessLog.tunnel_closed",
-    "log.ended": "splicer.control.accesslog:AccessLog.exchange_ended",
-    "log.crashed": "splicer.control.accesslog:AccessLog.crashed",
-    "metrics.opened": "splicer.control.metrics:Metrics.tunnel_opened",
-    "metrics.over": "splicer.control.metrics:Metrics.tunnel_over",
-    "metrics.ended": "splicer.control.metrics:Metrics.exchange_ended",
-    "metrics.crashed": "splicer.control.metrics:Metrics.crashed",
-    "endpoints": "splicer.control.endpoints:EndpointStates.learn",
+    "log.opened": "splicer.observe.access_log:AccessLog.tunnel_opened",
+    "log.closed": "splicer.observe.access_log:AccessLog.tunnel_closed",
+    "log.ended": "splicer.observe.access_log:AccessLog.exchange_ended",
+    "log.crashed": "splicer.observe.access_log:AccessLog.crashed",
+    "metrics.opened": "splicer.observe.metrics:Metrics.tunnel_opened",
+    "metrics.over": "splicer.observe.metrics:Metrics.tunnel_over",
+    "metrics.ended": "splicer.observe.metrics:Metrics.exchange_ended",
+    "metrics.crashed": "splicer.observe.metrics:Metrics.crashed",
+    "endpoints": "splicer.upstream.status:EndpointStates.learn",
     "parse": "splicer.session.connection:parse_request",
     "close": "splicer.net.stream:TcpStream.close",
     "lookup": "splicer.net.resolve:Resolver._learn",
     "lookup.failed": "splicer.net.resolve:Resolver._failed",
     "frame": "splicer.relay.mover:Mover._pass",
-    "last words": "splicer.control.lines:LineWriter.close",
+    "last words": "splicer.observe.line_writer:LineWriter.close",
     "trio": "trio._core._io_epoll:EpollIOManager.process_events",
 }
 # What a worker runs before its own code: each of these places raises once, when a file says so, and what.
@@ -66,24 +66,25 @@ for name, place in {places!r}.items():
 _SUPERVISOR = """
 import os, selectors, sys
 if "splicer.supervisor" in sys.orig_argv:
-    from splicer.supervisor import fleet, say
+    from splicer.supervisor import process_table
+    from splicer.observe import plain_log
     def found(name):
         try:
             os.unlink({directory!r} + "/" + name)
         except FileNotFoundError:
             return
         raise MemoryError("a bug")
-    def tick(self, tick=fleet.Fleet.tick):
+    def tick(self, tick=process_table.Fleet.tick):
         found("tick")
         tick(self)
     def select(self, timeout, select=selectors.EpollSelector.select):
         found("select")
         return select(self, timeout)
-    def speak(self, event, *more, speak=say.Say.__call__, **fields):
+    def speak(self, event, *more, speak=plain_log.Say.__call__, **fields):
         if event == "supervisor_error":
             found("say")
         speak(self, event, *more, **fields)
-    fleet.Fleet.tick, selectors.EpollSelector.select, say.Say.__call__ = tick, select, speak
+    process_table.Fleet.tick, selectors.EpollSelector.select, plain_log.Say.__call__ = tick, select, speak
 """
 
 

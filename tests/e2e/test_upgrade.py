@@ -34,8 +34,8 @@ from tests.e2e.fleet import ask_at, echoes, kill_worker, only, several, tunnel_a
 from tests.e2e.pods import raw_pod, switching, tunnel_pod
 from tests.e2e.site import Place, Site, free_port
 from tests.e2e.test_command_line import each, splicer
-from tests.e2e.wire import PATIENCE, EndOfStream, Message, Wire, ask, dial, until
-from tests.fire.kills import worker_pids
+from tests.e2e.wire import TIMEOUT, EndOfStream, Message, Wire, ask, dial, until
+from tests.stress.kills import worker_pids
 
 _PACKAGE = Path(__file__).parents[2] / "splicer"
 _VERSIONS = ["supervisor/state.py", "vault/protocol.py", "control/wire.py"]
@@ -285,7 +285,7 @@ async def test_changed_addresses_and_workers(nursery: trio.Nursery) -> None:
 
 async def until_answered(address: tuple[str, int], target: str) -> Message:
     """The admin process is a new one, too, and comes when it comes."""
-    with trio.fail_after(PATIENCE):
+    with trio.fail_after(TIMEOUT):
         while True:
             with suppress(ConnectionRefusedError, EndOfStream, trio.BrokenResourceError):
                 return await ask(address, "GET", target, host="127.0.0.1")
@@ -492,9 +492,9 @@ async def test_a_reload_while_the_new_code_is_tried(own_edge: Edge, own_code: Co
     hold.touch()
     with own_code.changed({"worker.py": ("\nimport os\n", f"\nimport os\n{wait}")}):
         edge.signal(signal.SIGUSR2)
-        await until(lambda: any("splicer.supervisor.rehearse" in title for _, title in session_of(edge.pid)))
+        await until(lambda: any("splicer.supervisor.preflight" in title for _, title in session_of(edge.pid)))
         await until(lambda: sum(title.startswith("splicer: spare") for _, title in session_of(edge.pid)) == 1)
-        await until(lambda: any("splicer.run" in title for _, title in session_of(edge.pid)))
+        await until(lambda: any("splicer.worker" in title for _, title in session_of(edge.pid)))
         edge.write(several(edge.site, routes=new_route("/new")))
         edge.signal(signal.SIGHUP)
         await edge.line("reload")

@@ -22,7 +22,7 @@ from tests.e2e.site import Place, Site
 from tests.e2e.test_command_line import splicer
 from tests.e2e.vaults import Vault, vault_at
 from tests.e2e.wire import Wire, ask, dial, request, until
-from tests.fire.kills import worker_pids
+from tests.stress.kills import worker_pids
 
 _CONNECT = """
 import os, socket, sys

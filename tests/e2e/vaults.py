@@ -18,9 +18,9 @@ from typing import Any
 
 from splicer.vault import protocol
 from splicer.vault.protocol import Kind, Message
-from tests.e2e.wire import PATIENCE, until
+from tests.e2e.wire import TIMEOUT, until
 
-_LOOK = 0.005  # seconds
+_POLL_INTERVAL = 0.005  # seconds
 _LISTENS = "0A"  # TCP_LISTEN, as /proc/net/tcp has it
 
 
@@ -54,11 +54,11 @@ class Vault:
         reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         reader.start()
         self._readers.append(reader)
-        late = time.monotonic() + PATIENCE
+        late = time.monotonic() + TIMEOUT
         while len(self.find("vault_ready")) == ready:
             assert self.process.poll() is None, "the vault has ended"
             assert time.monotonic() < late, "the vault is not ready"
-            time.sleep(_LOOK)
+            time.sleep(_POLL_INTERVAL)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -102,11 +102,11 @@ class Vault:
         try:
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGTERM)
-                assert self.process.wait(PATIENCE) == 0
+                assert self.process.wait(TIMEOUT) == 0
         finally:
             self.kill()
             for reader in self._readers:
-                reader.join(PATIENCE)
+                reader.join(TIMEOUT)
         bad = [line for line in self.lines if line["event"] in ("tunnel_abandoned", "vault_message_lost")]
         assert not bad, bad
 
@@ -116,7 +116,7 @@ class Vault:
             protocol.send(sock, protocol.pack(question or answer))
             poll = select.poll()  # select(2) knows no descriptor above 1023
             poll.register(sock, select.POLLIN)
-            assert poll.poll(PATIENCE * 1000), "the vault does not answer"
+            assert poll.poll(TIMEOUT * 1000), "the vault does not answer"
             message = protocol.receive(sock)
         assert message is not None
         assert message.kind == answer

@@ -12,8 +12,8 @@ from typing import TypeVar
 import trio
 from attrs import frozen
 
-PATIENCE = 15.0  # seconds after which something that should happen is said not to
-_LOOK = 0.005  # seconds between two looks
+TIMEOUT = 15.0  # seconds after which something that should happen is said not to
+_POLL_INTERVAL = 0.005  # seconds between two looks
 _LINGER_0 = struct.pack("ii", 1, 0)
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
@@ -24,9 +24,9 @@ T = TypeVar("T")
 
 async def until(look: Callable[[], T]) -> T:
     """Look again and again until there is something to see."""
-    with trio.move_on_after(PATIENCE):
+    with trio.move_on_after(TIMEOUT):
         while not (seen := look()):  # noqa: ASYNC110 - what other processes do sets no event
-            await trio.sleep(_LOOK)
+            await trio.sleep(_POLL_INTERVAL)
         return seen
     raise AssertionError(f"still {seen!r}")
 
@@ -75,14 +75,14 @@ class Message:
 
 
 class Wire:
-    """A connection with a read buffer; every operation fails after `PATIENCE`."""
+    """A connection with a read buffer; every operation fails after `TIMEOUT`."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.stream = stream
         self.buffer = bytearray()
 
     async def send(self, data: bytes) -> None:
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(TIMEOUT):
             await self.stream.send_all(data)
 
     async def send_eof(self) -> None:
@@ -172,7 +172,7 @@ class Wire:
         await self.stream.aclose()
 
     async def _more(self) -> None:
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(TIMEOUT):
             data = await self.stream.receive_some(65536)
         if not data:
             raise EndOfStream(bytes(self.buffer))
@@ -192,7 +192,7 @@ async def dial(address: tuple[str, int], source: str = "127.0.0.1", window: int 
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
     stream = trio.SocketStream(sock)
     async with stream:
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(TIMEOUT):
             await sock.bind((source, 0))
             await sock.connect(address)
         yield Wire(stream)
@@ -223,7 +223,7 @@ async def ask(
 
 async def ask_until(address: tuple[str, int], target: str, done: Callable[[Message], bool]) -> Message:
     """Ask again and again until the answer is the one."""
-    with trio.fail_after(PATIENCE):
+    with trio.fail_after(TIMEOUT):
         while not done(reply := await ask(address, "GET", target)):  # noqa: ASYNC110 - see `until`
-            await trio.sleep(10 * _LOOK)
+            await trio.sleep(10 * _POLL_INTERVAL)
     return reply

@@ -5,7 +5,7 @@ import pytest
 from splicer.errors import NameNotFound, ResolveFailed
 from splicer.net import cache as module
 from splicer.net.cache import FAILURE_TTL, NEGATIVE_TTL, RETRY_INTERVAL, Cache, LeastRecentlyUsed
-from splicer.net.dnsquery import Records
+from splicer.net.dns_query import Records
 
 POD = "pod-0.example"
 GONE = NameNotFound("gone")

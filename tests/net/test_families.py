@@ -9,8 +9,8 @@ from attrs import frozen
 from dns.rdatatype import RdataType
 
 from splicer.errors import ResolveFailed
-from splicer.net.dnsquery import Records
-from splicer.net.families import RESOLUTION_DELAY, ask_families
+from splicer.net.dns_query import Records
+from splicer.net.families import RESOLUTION_DELAY_SECONDS, ask_families
 
 BOTH = (RdataType.A, RdataType.AAAA)
 V4 = Records(("10.0.0.1", "10.0.0.2"), 30.0)
@@ -47,15 +47,15 @@ async def ask_both(a: Reply, aaaa: Reply) -> tuple[Records, float]:
         pytest.param(
             Reply(V4, 0.02), Reply(V6), Records(("10.0.0.1", "10.0.0.2", "fd00::1"), 20.0), 0.02, id="ipv4 still first"
         ),
-        pytest.param(Reply(V4), Reply(V6, 9), V4, RESOLUTION_DELAY, id="slow AAAA"),
-        pytest.param(Reply(V4, 9), Reply(V6), V6, RESOLUTION_DELAY, id="slow A"),
+        pytest.param(Reply(V4), Reply(V6, 9), V4, RESOLUTION_DELAY_SECONDS, id="slow AAAA"),
+        pytest.param(Reply(V4, 9), Reply(V6), V6, RESOLUTION_DELAY_SECONDS, id="slow A"),
         pytest.param(Reply(V4), Reply(EMPTY), V4, 0.0, id="ipv4 only, with its own TTL"),
         pytest.param(Reply(EMPTY), Reply(V6, 1), V6, 1.0, id="no A decides nothing"),
         pytest.param(Reply(V4), Reply(DOWN), V4, 0.0, id="AAAA failed"),
         pytest.param(Reply(DOWN), Reply(V6, 1), V6, 1.0, id="A failed"),
         pytest.param(Reply(EMPTY), Reply(EMPTY, 1), EMPTY, 1.0, id="neither"),
         pytest.param(Reply(NO_NAME), Reply(NO_NAME), NO_NAME, 0.0, id="no such name"),
-        pytest.param(Reply(NO_NAME), Reply(EMPTY, 9), NO_NAME, RESOLUTION_DELAY, id="no such name, slow AAAA"),
+        pytest.param(Reply(NO_NAME), Reply(EMPTY, 9), NO_NAME, RESOLUTION_DELAY_SECONDS, id="no such name, slow AAAA"),
         pytest.param(Reply(NO_NAME), Reply(DOWN), NO_NAME, 0.0, id="no such name, AAAA failed"),
         pytest.param(Reply(NO_NAME), Reply(V6, 0.02), V6, 0.02, id="a server that errs about A"),
     ],

@@ -14,8 +14,8 @@ from trio.testing import MockClock
 from splicer.errors import NameNotFound, ResolveFailed, ResolveTimeout
 from splicer.net import cache
 from splicer.net.cache import FAILURE_TTL, NEGATIVE_TTL, RETRY_INTERVAL
-from splicer.net.dnsquery import Records
-from splicer.net.resolve import HURRIED, HURRY, REFRESH_INTERVAL, STALE_PATIENCE, UNHURRIED, Answer, Resolver
+from splicer.net.dns_query import Records
+from splicer.net.resolve import HURRIED, HURRY, REFRESH_INTERVAL, STALE_TIMEOUT, UNHURRIED, Answer, Resolver
 
 POD = "pod-0.example"
 LIFETIME = 2.0
@@ -199,7 +199,7 @@ async def test_known_failing_servers_get_little_time(
     await trio.sleep(RETRY_INTERVAL)
     before = trio.current_time()
     assert await resolver.resolve(POD) == old("10.0.0.1")
-    assert trio.current_time() - before == pytest.approx(STALE_PATIENCE)
+    assert trio.current_time() - before == pytest.approx(STALE_TIMEOUT)
     servers.set("10.0.0.2")
     servers.delay = 0.0
     await trio.sleep(LIFETIME + RETRY_INTERVAL)

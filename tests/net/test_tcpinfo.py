@@ -16,7 +16,7 @@ from splicer.net.tcpinfo import quality
 from tests.relay.harness import Pair, tcp_pair
 from tests.relay.loopback import Loopback
 
-_PATIENCE = 20.0  # seconds
+_TIMEOUT = 20.0  # seconds
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_segments_that_get_lost_are_counted() -> None:
         assert (before.retransmits, before.rtt < 0.1) == (0, True)
         loopback.take_down()
         inner.send(b"into the void")
-        give_up = time.monotonic() + _PATIENCE
+        give_up = time.monotonic() + _TIMEOUT
         while (now := quality(inner)) is not None and not now.retransmits:
             assert time.monotonic() < give_up
             time.sleep(0.01)

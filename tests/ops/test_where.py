@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from splicer.config.plain import BadValue
+from splicer.config.scalars import BadValue
 from splicer.ops.failure import AdminFailed
 from splicer.ops.where import admin_address, admin_of
 

@@ -29,15 +29,15 @@ from splicer.errors import Side
 from splicer.net.options import set_tcp_options
 from splicer.net.stream import TcpStream
 from splicer.relay.hub import Hub
-from splicer.relay.leg import TunnelEnd, TunnelLimits
 from splicer.relay.pipes import Pipe
+from splicer.relay.tunnel import TunnelEnd, TunnelLimits
 
 FOREVER = TunnelLimits(idle=math.inf, half_closed=math.inf, lifetime=math.inf)
 SMALL = 64 * 1024  # socket buffers that fill up soon
 PLENTY = 8 * 1024 * 1024  # more bytes than two connections with SMALL buffers and a pipe hold
-_LULL = 0.05  # seconds; a loop of the hub's makes a turn every two milliseconds
+_LULL_SECONDS = 0.05  # seconds; a loop of the hub's makes a turn every two milliseconds
 _STRAY_TURNS = 5  # late acknowledgements
-_PATIENCE = 20.0  # real seconds after which a test that waits is stuck
+_MAX_FRAME_DELAY = 20.0  # real seconds after which a test that waits is stuck
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -82,7 +82,7 @@ def pipe_of(size: int) -> Pipe:
 
 async def until(true: Callable[[], object]) -> None:
     """Let the others run until it is; on the real clock, whatever Trio's is."""
-    give_up = time.monotonic() + _PATIENCE
+    give_up = time.monotonic() + _MAX_FRAME_DELAY
     while not true():
         assert time.monotonic() < give_up, "it never came true"
         await trio.lowlevel.checkpoint()
@@ -90,12 +90,12 @@ async def until(true: Callable[[], object]) -> None:
 
 async def settle() -> None:
     """Give the hub, and the kernel's delayed acknowledgements, the time to do what is left to do."""
-    ready = time.monotonic() + _LULL
+    ready = time.monotonic() + _LULL_SECONDS
     while time.monotonic() < ready:
         await wait_all_tasks_blocked()
 
 
-class Ending(StrEnum):
+class Shutdown(StrEnum):
     """How a stream of bytes ended."""
 
     EOF = "eof"
@@ -112,7 +112,7 @@ class Peer:
     async def send(self, data: bytes | memoryview) -> None:
         """Send everything."""
         view = memoryview(data)
-        with trio.fail_after(_PATIENCE):
+        with trio.fail_after(_MAX_FRAME_DELAY):
             while view:
                 await trio.lowlevel.wait_writable(self.sock)
                 view = view[self.offer(view) :]
@@ -128,7 +128,7 @@ class Peer:
 
     async def receive(self, most: int = 1 << 20) -> bytes:
         """One read; b"" at the end of the stream."""
-        with trio.fail_after(_PATIENCE):
+        with trio.fail_after(_MAX_FRAME_DELAY):
             while True:
                 await trio.lowlevel.wait_readable(self.sock)
                 with contextlib.suppress(BlockingIOError):
@@ -142,15 +142,15 @@ class Peer:
             count -= len(part)
         return b"".join(parts)
 
-    async def read_to_end(self) -> tuple[bytes, Ending]:
+    async def read_to_end(self) -> tuple[bytes, Shutdown]:
         """Everything, and how it ended."""
         parts = []
         try:
             while part := await self.receive():
                 parts.append(part)
         except ConnectionResetError:
-            return b"".join(parts), Ending.RESET
-        return b"".join(parts), Ending.EOF
+            return b"".join(parts), Shutdown.RESET
+        return b"".join(parts), Shutdown.EOF
 
     def is_quiet(self) -> bool:
         """Whether nothing is there to be read."""
@@ -211,7 +211,7 @@ class Call:
 
     async def over(self) -> TunnelEnd | None:
         """Wait for the end; None: cancelled or refused."""
-        with trio.fail_after(_PATIENCE):
+        with trio.fail_after(_MAX_FRAME_DELAY):
             await self._over.wait()
         return self.end
 

@@ -10,8 +10,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.errors import Side
 from splicer.relay import hub as hub_module
-from splicer.relay.leg import TunnelEnd, TunnelLimits
-from tests.relay.harness import PLENTY, Call, Edge, Ending, settle, small_tcp_pair, tcp_pair, until
+from splicer.relay.tunnel import TunnelEnd, TunnelLimits
+from tests.relay.harness import PLENTY, Call, Edge, Shutdown, settle, small_tcp_pair, tcp_pair, until
 
 LIMITS = TunnelLimits(idle=60.0, half_closed=30.0, lifetime=math.inf)
 
@@ -32,8 +32,8 @@ async def test_a_tunnel_without_a_byte_ends_when_idle_runs_out(edge: Edge, mock_
     assert call.end is None
     await _later(mock_clock, 0.1)
     assert call.end == TunnelEnd(Side.PROXY, "idle")
-    assert await call.client.read_to_end() == (b"", Ending.EOF)
-    assert await call.pod.read_to_end() == (b"", Ending.EOF)
+    assert await call.client.read_to_end() == (b"", Shutdown.EOF)
+    assert await call.pod.read_to_end() == (b"", Shutdown.EOF)
 
 
 async def test_a_byte_either_way_postpones_idle(edge: Edge, mock_clock: MockClock) -> None:
@@ -83,7 +83,7 @@ async def test_a_half_closed_tunnel_ends_under_its_own_deadline(edge: Edge, mock
     call = await edge.call(LIMITS)
     await _later(mock_clock, 50.0)
     call.client.half_close()
-    assert await call.pod.read_to_end() == (b"", Ending.EOF)
+    assert await call.pod.read_to_end() == (b"", Shutdown.EOF)
     await _later(mock_clock, 29.0)
     await call.pod.send(b"the rest")
     assert await call.client.read(8) == b"the rest"
@@ -96,7 +96,7 @@ async def test_a_half_closed_tunnel_ends_under_its_own_deadline(edge: Edge, mock
 async def test_half_closed_may_be_shorter_than_the_nap_of_the_sweeper(edge: Edge, mock_clock: MockClock) -> None:
     call = await edge.call(TunnelLimits(idle=60.0, half_closed=0.25, lifetime=math.inf))
     call.pod.half_close()
-    assert await call.client.read_to_end() == (b"", Ending.EOF)
+    assert await call.client.read_to_end() == (b"", Shutdown.EOF)
     await _later(mock_clock, 0.25)
     assert call.end == TunnelEnd(Side.PROXY, "half_closed")
 
@@ -133,7 +133,7 @@ async def test_never_is_never(edge: Edge, mock_clock: MockClock) -> None:
     call = await edge.call(TunnelLimits(math.inf, math.inf, math.inf))
     await _later(mock_clock, 1e9)
     call.client.half_close()
-    assert await call.pod.read_to_end() == (b"", Ending.EOF)
+    assert await call.pod.read_to_end() == (b"", Shutdown.EOF)
     await _later(mock_clock, 1e9)
     assert call.end is None
 

@@ -11,15 +11,15 @@ from attrs import frozen
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay.leg import TunnelEnd
+from splicer.relay.tunnel import TunnelEnd
 from tests.garbage import counting_garbage
 from tests.relay.harness import (
     PLENTY,
     Call,
     Edge,
-    Ending,
     Pair,
     Peer,
+    Shutdown,
     small_tcp_pair,
     tcp_pair,
     unix_pair,
@@ -61,12 +61,12 @@ async def test_a_half_close_leaves_the_other_way_open(edge: Edge, way: Way, pair
     leaver, stayer = way.leaver(call), way.stayer(call)
     await leaver.send(b"that was all")
     leaver.half_close()
-    assert await stayer.read_to_end() == (b"that was all", Ending.EOF)
+    assert await stayer.read_to_end() == (b"that was all", Shutdown.EOF)
     for number in range(10):
         await stayer.send(b"%d" % number)
         assert await leaver.read(1) == b"%d" % number
     stayer.half_close()
-    assert await leaver.read_to_end() == (b"", Ending.EOF)
+    assert await leaver.read_to_end() == (b"", Shutdown.EOF)
     assert await call.over() == TunnelEnd(way.side, "eof")
 
 
@@ -75,8 +75,8 @@ async def test_two_half_closes_at_once_end_it(edge: Edge) -> None:
     for peer in (call.client, call.pod):
         await peer.send(b"bye")
         peer.half_close()
-    assert await call.client.read_to_end() == (b"bye", Ending.EOF)
-    assert await call.pod.read_to_end() == (b"bye", Ending.EOF)
+    assert await call.client.read_to_end() == (b"bye", Shutdown.EOF)
+    assert await call.pod.read_to_end() == (b"bye", Shutdown.EOF)
     end = await call.over()
     assert end is not None
     assert (end.reason, end.reset) == ("eof", False)
@@ -98,9 +98,9 @@ async def test_an_end_of_stream_does_not_overtake_parked_bytes(edge: Edge, way: 
     await stayer.send(b"the other way is open")
     assert await leaver.read(21) == b"the other way is open"
     received, ending = await stayer.read_to_end()
-    assert (received == DATA[: leaver.sent], ending) == (True, Ending.EOF)
+    assert (received == DATA[: leaver.sent], ending) == (True, Shutdown.EOF)
     stayer.close()
-    assert await leaver.read_to_end() == (b"", Ending.EOF)
+    assert await leaver.read_to_end() == (b"", Shutdown.EOF)
     assert await call.over() == TunnelEnd(way.side, "eof")
 
 
@@ -110,7 +110,7 @@ async def test_a_reset_is_passed_on_as_a_reset(edge: Edge, way: Way) -> None:
     await leaver.send(b"half a mess")
     assert await stayer.read(11) == b"half a mess"
     leaver.reset()
-    assert await stayer.read_to_end() == (b"", Ending.RESET)
+    assert await stayer.read_to_end() == (b"", Shutdown.RESET)
     assert await call.over() == TunnelEnd(way.side, "reset", reset=True)
 
 
@@ -119,7 +119,7 @@ async def test_a_close_with_unread_bytes_is_a_reset(edge: Edge, way: Way) -> Non
     await way.stayer(call).send(b"never read")
     await until(lambda: not way.leaver(call).is_quiet())
     way.leaver(call).close()
-    assert await way.stayer(call).read_to_end() == (b"", Ending.RESET)
+    assert await way.stayer(call).read_to_end() == (b"", Shutdown.RESET)
     assert await call.over() == TunnelEnd(way.side, "reset", reset=True)
 
 
@@ -127,7 +127,7 @@ async def test_a_reset_that_shows_itself_to_a_write_is_a_reset(edge: Edge, way: 
     leaving, staying = tcp_pair(), tcp_pair()
     Peer(leaving[0]).reset()
     call = await edge.call(pair=iter(way.pairs(leaving, staying)).__next__, to_client=b"101", to_pod=b"101")
-    assert await way.stayer(call).read_to_end() == (b"101", Ending.RESET)
+    assert await way.stayer(call).read_to_end() == (b"101", Shutdown.RESET)
     assert await call.over() == TunnelEnd(way.side, "reset", reset=True)
     assert call.tally == ([3, 0] if way.side is Side.CLIENT else [0, 3])
 
@@ -145,9 +145,9 @@ async def test_a_reset_of_one_who_half_closed_is_passed_on_to_one_who_still_send
     call = await edge.call()
     leaver, stayer = way.leaver(call), way.stayer(call)
     stayer.half_close()
-    assert await leaver.read_to_end() == (b"", Ending.EOF)
+    assert await leaver.read_to_end() == (b"", Shutdown.EOF)
     leaver.reset()
-    assert await stayer.read_to_end() == (b"", Ending.RESET)
+    assert await stayer.read_to_end() == (b"", Shutdown.RESET)
     assert await call.over() == TunnelEnd(way.side, "reset", reset=True)
 
 
@@ -160,7 +160,7 @@ async def test_a_reset_while_bytes_are_parked_comes_after_them(edge: Edge, way: 
         await edge.park(stayer, DATA)
     leaver.reset()
     received, ending = await stayer.read_to_end()
-    assert ending is Ending.RESET
+    assert ending is Shutdown.RESET
     assert received
     assert DATA.startswith(received)
     assert await call.over() == TunnelEnd(way.side, "reset", reset=True)
@@ -189,7 +189,7 @@ async def test_a_reset_after_the_end_of_stream_takes_nothing_back(edge: Edge, wa
         await stayer.send(b"nobody takes this")
         await wait_all_tasks_blocked()
     received, ending = await stayer.read_to_end()
-    assert (received == DATA[:50_000], ending) == (True, Ending.EOF)
+    assert (received == DATA[:50_000], ending) == (True, Shutdown.EOF)
     stayer.close()
     assert await call.over() == TunnelEnd(way.side, "eof")
 
@@ -205,7 +205,7 @@ async def test_a_late_reset_is_late_even_if_a_write_finds_it_first(edge: Edge, w
     gone.reset()
     call = await edge.call(pair=iter(way.pairs(leaving, staying)).__next__, to_client=b"lost", to_pod=b"lost")
     stayer = way.stayer(call)
-    assert await stayer.read_to_end() == (b"lostlast words", Ending.EOF)
+    assert await stayer.read_to_end() == (b"lostlast words", Shutdown.EOF)
     await stayer.send(b"dropped")
     stayer.half_close()
     assert await call.over() == TunnelEnd(way.side, "eof")
@@ -222,7 +222,7 @@ async def test_a_late_reset_found_by_a_write_leaves_parked_bytes_whole(edge: Edg
     leaver.reset()
     await stayer.send(b"nobody takes this")
     received, ending = await stayer.read_to_end()
-    assert (received == DATA[: 1 << 20], ending) == (True, Ending.EOF)
+    assert (received == DATA[: 1 << 20], ending) == (True, Shutdown.EOF)
     stayer.close()
     assert await call.over() == TunnelEnd(way.side, "eof")
 
@@ -236,7 +236,7 @@ async def test_frames_towards_one_who_has_closed_are_dropped(edge: Edge, way: Wa
     for _ in range(20):
         await stayer.send(b"f" * 160)
         await wait_all_tasks_blocked()
-    assert await stayer.read_to_end() == (b"bye", Ending.EOF)
+    assert await stayer.read_to_end() == (b"bye", Shutdown.EOF)
     stayer.close()
     assert await call.over() == TunnelEnd(way.side, "eof")
 
@@ -251,7 +251,7 @@ async def test_one_tunnels_end_leaves_the_others_alone(edge: Edge) -> None:
         await call.client.send(b"alive")
         assert await call.pod.read(5) == b"alive"
     assert await calls[0].over() == TunnelEnd(Side.CLIENT, "reset", reset=True)
-    assert await calls[1].pod.read_to_end() == (b"", Ending.EOF)
+    assert await calls[1].pod.read_to_end() == (b"", Shutdown.EOF)
     assert edge.hub.tunnels == 6
 
 

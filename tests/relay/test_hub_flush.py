@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay.leg import Past, TunnelEnd, TunnelLimits
+from splicer.relay.tunnel import ResumeState, TunnelEnd, TunnelLimits
 from tests.relay.harness import (
     FOREVER,
     PLENTY,
@@ -18,8 +18,8 @@ from tests.relay.harness import (
     Call,
     CountingHub,
     Edge,
-    Ending,
     Peer,
+    Shutdown,
     running,
     settle,
     small_tcp_pair,
@@ -74,7 +74,7 @@ async def waiting(edge: Edge, call: Call, side: Side) -> int:
 async def test_a_reset_comes_behind_all_that_was_acknowledged(edge: Edge, side: Side) -> None:
     call, size = await broken_off(edge, side)
     received, ending = await ends(call, side)[1].read_to_end()
-    assert (received == DATA[:size], ending) == (True, Ending.RESET)
+    assert (received == DATA[:size], ending) == (True, Shutdown.RESET)
     assert await call.over() == TunnelEnd(side, "reset", reset=True)
     assert taken(call, side) == size
 
@@ -88,7 +88,7 @@ async def test_the_time_for_it_is_that_of_a_half_closed_tunnel(edge: Edge, mock_
     await settle()
     assert call.end == TunnelEnd(side, "reset", reset=True)
     received, ending = await ends(call, side)[1].read_to_end()
-    assert ending is Ending.RESET
+    assert ending is Shutdown.RESET
     assert len(received) == taken(call, side) < size
     assert DATA.startswith(received)
 
@@ -116,7 +116,7 @@ async def test_what_waits_in_a_pipe_for_the_one_who_is_gone_is_dropped(edge: Edg
     size = await waiting(edge, call, side)
     leaver.reset()
     received, ending = await stayer.read_to_end()
-    assert (received == DATA[:size], ending) == (True, Ending.RESET)
+    assert (received == DATA[:size], ending) == (True, Shutdown.RESET)
     assert await call.over() == TunnelEnd(side, "reset", reset=True)
     assert taken(call, side) == size
     assert 0 < sum(call.tally) - size < arrived, "what the one who left has acknowledged, and nothing else"
@@ -128,7 +128,7 @@ async def test_who_says_no_more_still_gets_it(edge: Edge, side: Side) -> None:
     stayer.half_close()
     await settle()
     received, ending = await stayer.read_to_end()
-    assert (received == DATA[:size], ending) == (True, Ending.RESET)
+    assert (received == DATA[:size], ending) == (True, Shutdown.RESET)
     assert await call.over() == TunnelEnd(side, "reset", reset=True)
     assert taken(call, side) == size
 
@@ -179,10 +179,10 @@ async def test_another_worker_goes_on_with_it(edge: Edge, side: Side) -> None:
     heir = Call((call.client.sock, inner[0]), (call.pod.sock, inner[1]))
     async with running(CountingHub()) as next_edge:
         to_pod, to_client = (size, 0) if side is Side.CLIENT else (0, size)
-        await next_edge.take(heir, past=Past(broken=side, to_pod=to_pod, to_client=to_client))
+        await next_edge.take(heir, past=ResumeState(broken=side, to_pod=to_pod, to_client=to_client))
         assert heir.end is None
         received, ending = await stayer.read_to_end()
-        assert (received == DATA[:size], ending) == (True, Ending.RESET)
+        assert (received == DATA[:size], ending) == (True, Shutdown.RESET)
         assert await heir.over() == TunnelEnd(side, "reset", reset=True)
         assert taken(heir, side) == size
 
@@ -194,7 +194,7 @@ async def test_many_at_once_leave_the_others_their_turn(edge: Edge) -> None:
     await call.client.send(b"hello")
     assert await call.pod.read(5) == b"hello"
     for one in broken:
-        assert (await one.client.read_to_end())[1] is Ending.RESET
+        assert (await one.client.read_to_end())[1] is Shutdown.RESET
         assert await one.over() == TunnelEnd(Side.POD, "reset", reset=True)
     assert edge.hub.tunnels == 1
 

@@ -7,8 +7,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay.leg import Past, TunnelEnd
-from tests.relay.harness import PLENTY, Call, Edge, Ending, small_tcp_pair, tcp_pair
+from splicer.relay.tunnel import ResumeState, TunnelEnd
+from tests.relay.harness import PLENTY, Call, Edge, Shutdown, small_tcp_pair, tcp_pair
 
 _HEAD = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
@@ -78,8 +78,8 @@ async def test_one_tunnel_is_ended_in_order_and_no_other(edge: Edge, closer: Sid
     edge.hub.end(edge.hub.live[1], closer, "operator")
     assert _owners(edge) == [0, 2]
     assert await calls[1].over() == TunnelEnd(closer, "operator")
-    assert await calls[1].client.read_to_end() == (b"", Ending.EOF)
-    assert await calls[1].pod.read_to_end() == (b"", Ending.EOF)
+    assert await calls[1].client.read_to_end() == (b"", Shutdown.EOF)
+    assert await calls[1].pod.read_to_end() == (b"", Shutdown.EOF)
     for call in (calls[0], calls[2]):
         await call.client.send(b"hello")
         assert await call.pod.read(5) == b"hello"
@@ -171,7 +171,7 @@ async def test_a_tunnel_that_never_came_to_be_has_counted_nothing(edge: Edge) ->
 
 
 async def test_an_adopted_tunnel_whose_101_has_not_all_left_goes_on_to_count(edge: Edge) -> None:
-    call = await edge.call(past=Past(to_pod=7, to_client=-5), owner="adopted")
+    call = await edge.call(past=ResumeState(to_pod=7, to_client=-5), owner="adopted")
     [tunnel] = edge.hub.live
     assert (tunnel.owner, tunnel.client.total, tunnel.pod.total) == ("adopted", 7, -5)
     await call.pod.send(b"d!\r\n\r\nframe")
@@ -183,7 +183,7 @@ async def test_an_adopted_tunnel_whose_101_has_not_all_left_goes_on_to_count(edg
 
 
 async def test_an_adopted_tunnel_that_ends_within_its_101_has_told_its_client_nothing(edge: Edge) -> None:
-    call = await edge.call(past=Past(to_pod=7, to_client=-5))
+    call = await edge.call(past=ResumeState(to_pod=7, to_client=-5))
     await call.pod.send(b"d!\r")
     await call.client.read(3)
     edge.hub.end(edge.hub.live[0], Side.PROXY, "operator")

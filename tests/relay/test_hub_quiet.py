@@ -9,8 +9,8 @@ import pytest
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay.leg import TunnelEnd
-from tests.relay.harness import PLENTY, Call, Edge, Ending, Peer, small_tcp_pair, tcp_pair, unix_pair
+from splicer.relay.tunnel import TunnelEnd
+from tests.relay.harness import PLENTY, Call, Edge, Peer, Shutdown, small_tcp_pair, tcp_pair, unix_pair
 
 DATA = random.Random(1).randbytes(PLENTY)
 
@@ -42,7 +42,7 @@ async def test_after_a_half_close(edge: Edge, first: str) -> None:
     call = await edge.call()
     leaver, stayer = _ends(call, first)
     leaver.half_close()
-    assert await stayer.read_to_end() == (b"", Ending.EOF)
+    assert await stayer.read_to_end() == (b"", Shutdown.EOF)
     assert await edge.sleeps()
 
 
@@ -51,7 +51,7 @@ async def test_with_a_fully_shut_socket_and_bytes_parked_for_the_other(edge: Edg
     call = await edge.call(pair=small_tcp_pair)
     leaver, stayer = _ends(call, first)
     stayer.half_close()
-    assert await leaver.read_to_end() == (b"", Ending.EOF)
+    assert await leaver.read_to_end() == (b"", Shutdown.EOF)
     await edge.park(leaver, DATA)
     leaver.half_close()
     assert await edge.sleeps()
@@ -97,7 +97,7 @@ async def test_after_a_late_reset(edge: Edge, first: str) -> None:
     call = await edge.call()
     leaver, stayer = _ends(call, first)
     leaver.half_close()
-    assert await stayer.read_to_end() == (b"", Ending.EOF)
+    assert await stayer.read_to_end() == (b"", Shutdown.EOF)
     leaver.reset()
     assert await edge.sleeps()
     await stayer.send(b"nobody takes this")
@@ -127,7 +127,7 @@ async def test_with_a_closed_unix_socket_and_its_bytes_parked(edge: Edge, first:
     leaver.close()
     assert await edge.sleeps()
     received, ending = await stayer.read_to_end()
-    assert (received == DATA[: leaver.sent], ending) == (True, Ending.EOF)
+    assert (received == DATA[: leaver.sent], ending) == (True, Shutdown.EOF)
     stayer.close()
     assert await call.over() == TunnelEnd(Side(first), "eof")
 

@@ -16,8 +16,8 @@ import pytest
 import trio
 from attrs import define, field
 
-from splicer.relay.interleave import Interleave
-from tests.relay.harness import Call, Edge, Ending, Pair, Peer, small_tcp_pair, tcp_pair, until
+from splicer.relay.instrument import RelayInstrument
+from tests.relay.harness import Call, Edge, Pair, Peer, Shutdown, small_tcp_pair, tcp_pair, until
 
 _TCP_CLOSE = 7
 
@@ -45,7 +45,7 @@ class Player:
     data: bytes = field(init=False)
     received: bytearray = field(factory=bytearray)
     finished: bool = False
-    ending: Ending | None = None
+    ending: Shutdown | None = None
     write_error: OSError | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -84,9 +84,9 @@ class Player:
                 self.received += part
                 if slow:
                     await self._pause()
-            self.ending = Ending.EOF
+            self.ending = Shutdown.EOF
         except ConnectionResetError:
-            self.ending = Ending.RESET
+            self.ending = Shutdown.RESET
 
     async def _leave_in_the_middle(self, everything: trio.CancelScope) -> None:
         for _ in range(self.choice.randrange(60)):
@@ -125,14 +125,14 @@ def _judge(sender: Player, reader: Player, data: bytes) -> None:
     if reader.exit is not Exit.STAY:
         return
     if sender.exit not in _IN_THE_MIDDLE:
-        assert (reader.received == data, reader.ending) == (True, Ending.EOF)
+        assert (reader.received == data, reader.ending) == (True, Shutdown.EOF)
         assert reader.write_error is None
     elif sender.exit is Exit.RESET and not sender.finished:
-        assert reader.ending is Ending.RESET or isinstance(reader.write_error, ConnectionResetError)
+        assert reader.ending is Shutdown.RESET or isinstance(reader.write_error, ConnectionResetError)
 
 
 async def _run_many(edge: Edge, seed: int) -> None:
-    interleave = Interleave(edge.hub, memoryview(bytearray(8)).cast("q"))
+    interleave = RelayInstrument(edge.hub, memoryview(bytearray(8)).cast("q"))
     if seed % 2:
         trio.lowlevel.add_instrument(interleave)
     async with trio.open_nursery() as nursery:

@@ -13,11 +13,11 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay.leg import Past, TunnelEnd, TunnelLimits
 from splicer.relay.pipes import Pipe
+from splicer.relay.tunnel import ResumeState, TunnelEnd, TunnelLimits
 from tests.descriptors import no_more_descriptors
 from tests.relay.harness import PLENTY, Call, CountingHub, Edge, running, small_tcp_pair, tcp_pair, until
-from tests.relay.keeper import FakeVault
+from tests.relay.registry import FakeVault
 
 KEY = 0x1234_5678_9ABC_DEF0
 
@@ -30,7 +30,7 @@ def vault() -> FakeVault:
 @pytest.fixture
 async def kept(vault: FakeVault) -> AsyncIterator[Edge]:
     """An edge whose pipes are kept."""
-    async with running(CountingHub(keeper=vault)) as edge:
+    async with running(CountingHub(registry=vault)) as edge:
         yield edge
     vault.close()
 
@@ -112,7 +112,7 @@ async def test_a_new_tunnel_does_with_the_pipe_that_is_put_by(kept: Edge, vault:
 async def test_where_that_is_lent_it_is_refused(
     kept: Edge, vault: FakeVault, away: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("splicer.relay.hub._KEEPER_PATIENCE", 0.01)
+    monkeypatch.setattr("splicer.relay.hub._REGISTRY_TIMEOUT", 0.01)
     vault.away, vault.full = away, not away
     known = trio.Event()
     first = await kept.call(to_client=b"101", key=KEY, register=known.wait)
@@ -225,7 +225,7 @@ async def test_what_another_worker_left_in_pipes_goes_first(edge: Edge, to_pod: 
     await call.client.send(b" up")
     await call.pod.send(b" down")
     pipes = _pipe_with(to_pod) if to_pod else None, _pipe_with(to_client) if to_client else None
-    await edge.take(call, past=Past(pipes, to_pod=100, to_client=2000))
+    await edge.take(call, past=ResumeState(pipes, to_pod=100, to_client=2000))
     assert await call.pod.read(len(to_pod) + 3) == to_pod + b" up"
     assert await call.client.read(len(to_client) + 5) == to_client + b" down"
     assert edge.hub.pipes.in_use == 0
@@ -237,7 +237,7 @@ async def test_what_another_worker_left_in_pipes_goes_first(edge: Edge, to_pod: 
 
 async def test_a_pipe_that_proves_empty_is_closed(edge: Edge) -> None:
     call = Call(tcp_pair(), tcp_pair())
-    await edge.take(call, past=Past((_pipe_with(b""), _pipe_with(b""))))
+    await edge.take(call, past=ResumeState((_pipe_with(b""), _pipe_with(b""))))
     assert edge.hub.pipes.in_use == 0
     await _talk(call)
 
@@ -247,7 +247,7 @@ async def test_an_end_of_stream_does_not_overtake_bytes_that_another_worker_left
     filled = call.inner[1].send(bytes(PLENTY))  # until the pod has read, nothing more goes in
     left = random.Random(5).randbytes(60_000)
     call.client.half_close()
-    await edge.take(call, past=Past((_pipe_with(left), None)))
+    await edge.take(call, past=ResumeState((_pipe_with(left), None)))
     assert edge.hub.pipes.in_use == 1
     assert await edge.sleeps()
     received = await call.pod.read_to_end()
@@ -263,7 +263,7 @@ async def test_a_peer_that_left_in_the_gap_ends_its_tunnel_in_order(edge: Edge, 
     call.client.half_close()
     if gone == "closed":
         call.client.close()
-    await edge.take(call, past=Past())
+    await edge.take(call, past=ResumeState())
     assert await call.pod.read(11) == b"last words"
     call.pod.close()
     assert await call.over() == TunnelEnd(Side.CLIENT, "eof")
@@ -276,7 +276,7 @@ async def test_a_tunnel_that_was_half_closed_is_so_again(edge: Edge) -> None:
     await until(lambda: not call.client.unacknowledged())
     assert call.inner[0].recv(1) == b""
     call.inner[1].shutdown(socket.SHUT_WR)
-    await edge.take(call, TunnelLimits(math.inf, 5.0, math.inf), past=Past())
+    await edge.take(call, TunnelLimits(math.inf, 5.0, math.inf), past=ResumeState())
     assert await call.pod.read(1) == b""
     await call.pod.send(b"the rest")
     assert await call.client.read(8) == b"the rest"
@@ -295,7 +295,7 @@ async def test_a_reset_of_which_another_worker_was_told_is_passed_on(edge: Edge,
     await trio.lowlevel.wait_readable(inner)
     with pytest.raises(ConnectionResetError):
         inner.recv(1)
-    await edge.take(call, past=Past(broken=side))
+    await edge.take(call, past=ResumeState(broken=side))
     assert await call.over() == TunnelEnd(side, "reset", reset=True)
     assert (await other.read_to_end())[1] == "reset"
 
@@ -303,15 +303,15 @@ async def test_a_reset_of_which_another_worker_was_told_is_passed_on(edge: Edge,
 @pytest.mark.parametrize(
     ("past", "reason", "seconds"),
     [
-        (Past(silent=7.0), "idle", 3.0),
-        (Past(age=96.0), "lifetime", 4.0),
-        (Past(silent=70.0), "idle", 0.0),
-        (Past(silent=1.0, age=99.0), "lifetime", 1.0),
-        (Past(), "idle", 10.0),
+        (ResumeState(silent=7.0), "idle", 3.0),
+        (ResumeState(age=96.0), "lifetime", 4.0),
+        (ResumeState(silent=70.0), "idle", 0.0),
+        (ResumeState(silent=1.0, age=99.0), "lifetime", 1.0),
+        (ResumeState(), "idle", 10.0),
     ],
 )
 async def test_deadlines_go_on_from_where_they_were(
-    edge: Edge, autojump_clock: MockClock, past: Past, reason: str, seconds: float
+    edge: Edge, autojump_clock: MockClock, past: ResumeState, reason: str, seconds: float
 ) -> None:
     began = trio.current_time()
     call = await edge.call(TunnelLimits(idle=10.0, half_closed=5.0, lifetime=100.0), past=past)
@@ -337,7 +337,7 @@ async def test_tunnels_that_are_let_go_lose_nothing(kept: Edge, vault: FakeVault
 
     heir = Call((call.client.sock, inner[0]), (call.pod.sock, inner[1]))
     async with running(CountingHub()) as next_edge:
-        await next_edge.take(heir, past=Past((vault.find(KEY), vault.find(KEY | 1))))
+        await next_edge.take(heir, past=ResumeState((vault.find(KEY), vault.find(KEY | 1))))
         call.client.half_close()
         call.pod.half_close()
         for peer, sent in ((call.pod, up[: call.client.sent]), (call.client, down[: call.pod.sent])):
@@ -351,7 +351,7 @@ async def test_what_comes_to_a_hub_that_has_let_go_is_left_alone_too(kept: Edge)
     inner = call.inner[0].dup(), call.inner[1].dup()
     left = _pipe_with(b"left")
     duplicate = os.dup(left)
-    await kept.take(call, past=Past((left, None)), key=KEY)
+    await kept.take(call, past=ResumeState((left, None)), key=KEY)
     await call.client.send(b"hello")
     await wait_all_tasks_blocked()
     assert (call.pod.is_quiet(), kept.hub.tunnels, kept.hub.left) == (True, 0, 1)

@@ -10,7 +10,7 @@ from splicer.relay import pipes as module
 from splicer.relay.pipes import Inherited, Pipe, PipePool
 from tests.descriptors import no_more_descriptors, open_descriptors
 from tests.relay.harness import pipe_of
-from tests.relay.keeper import FakeVault, unread
+from tests.relay.registry import FakeVault, unread
 
 
 def test_a_pipe_knows_its_size_and_never_blocks() -> None:

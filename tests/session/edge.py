@@ -15,18 +15,18 @@ from splicer.config.schema import Limits
 from splicer.errors import NameNotFound, Side, SplicerError
 from splicer.model import Deadlines, Endpoint, Network, Record, Route, Upstream
 from splicer.net.resolve import Answer
-from splicer.relay.leg import Past, TunnelEnd, TunnelLimits
+from splicer.relay.tunnel import ResumeState, TunnelEnd, TunnelLimits
 from splicer.routing.pattern import compile_pattern
 from splicer.routing.table import RouteTable
 from splicer.routing.template import parse_template
 from splicer.session.connection import Connection
-from splicer.session.house import House, Rules
+from splicer.session.context import Ruleset, SessionContext
 from splicer.session.watch import watch_clients
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pool import IdlePool
 from tests.session.message import read_request
-from tests.session.wire import PATIENCE, End, Peer, StreamEnded, connection
+from tests.session.wire import TIMEOUT, End, Peer, StreamEnded, connection
 
 APP, SPARE = "10.0.0.1", "10.0.0.2"
 CLIENT = "192.0.2.7"
@@ -130,7 +130,7 @@ class Spliced:
     to_pod: bytes
     tally: list[int]
     key: int
-    past: Past | None
+    past: ResumeState | None
     uncounted: int
     owner: object
 
@@ -142,7 +142,7 @@ class Edge:
     nursery: trio.Nursery
     names: Names
     told: Told
-    house: House = field(init=False)
+    context: SessionContext = field(init=False)
     pods: dict[str, Script | SplicerError | None] = field(factory=dict)
     dialled: list[str] = field(factory=list)
     spliced: list[Spliced] = field(factory=list)
@@ -156,9 +156,9 @@ class Edge:
 
     def use(self, *routes: Route, trusted: tuple[Network, ...] = (), **limits: Any) -> None:
         """Serve by these routes from now on; `Deadlines` that belong to no route are those of the first."""
-        self.house.rules = Rules(
+        self.context.rules = Ruleset(
             table=RouteTable(tuple(evolve(each, index=index) for index, each in enumerate(routes, 1))),
-            endpoints=Endpoints(self.names, self.house.balancer),
+            endpoints=Endpoints(self.names, self.context.balancer),
             deadlines=routes[0].deadlines,
             limits=Limits(**limits),
             trusted_proxies=trusted,
@@ -168,7 +168,7 @@ class Edge:
         """A new client; `over`: it came in over the limit."""
         ours, theirs = connection(self.capacity)
         self.streams.append(ours)
-        self.nursery.start_soon(self._serve, Connection(self.house, ours, address, over=over))
+        self.nursery.start_soon(self._serve, Connection(self.context, ours, address, over=over))
         return Peer(theirs)
 
     async def ask(self, raw: bytes) -> Peer:
@@ -180,7 +180,7 @@ class Edge:
     async def idle(self) -> None:
         """Wait until every connection is over."""
         await wait_all_tasks_blocked()
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(TIMEOUT):
             while self.serving:  # noqa: ASYNC110  # virtual time
                 await trio.sleep(1)
 
@@ -230,7 +230,7 @@ class Edge:
         key: int = 0,
         owner: object = None,
         register: Callable[[], Awaitable[None]] | None = None,
-        past: Past | None = None,
+        past: ResumeState | None = None,
     ) -> TunnelEnd:
         call = Spliced(
             cast("End", client), cast("End", pod), limits, to_client, to_pod, tally, key, past, uncounted, owner
@@ -246,12 +246,12 @@ class Edge:
 
     def check_clean(self) -> None:
         """What must hold when all connections are over, however they went."""
-        house, counts = self.house, self.house.counts
+        context, counts = self.context, self.context.counts
         assert (counts.reading, counts.writing, counts.waiting) == (0, 0, 0)
-        assert not house.waiting, "somebody is still watched"
-        assert not house.balancer._live, "an endpoint is still held"
-        pooled = {stream for idle in house.pool._idle.values() for _, stream in idle}
-        pooled |= {stream for _, stream in house.closing._waiting}
+        assert not context.waiting, "somebody is still watched"
+        assert not context.balancer._live, "an endpoint is still held"
+        pooled = {stream for idle in context.pool._idle.values() for _, stream in idle}
+        pooled |= {stream for _, stream in context.closing._waiting}
         assert [stream for stream in self.streams if stream.ended is None and stream not in pooled] == []
         if not self.expect_crash:
             assert not self.told.crashes, self.told.crashes
@@ -293,8 +293,8 @@ async def open_edge(*routes: Route) -> AsyncIterator[Edge]:
     names = Names({"app.test": (APP,), "spare.test": (SPARE,)})
     async with trio.open_nursery() as nursery:
         edge = Edge(nursery, names, Told())
-        edge.house = House(
-            rules=cast("Rules", None),
+        edge.context = SessionContext(
+            rules=cast("Ruleset", None),
             dial=edge.dial,
             pool=IdlePool(),
             balancer=Balancer(),
@@ -302,8 +302,8 @@ async def open_edge(*routes: Route) -> AsyncIterator[Edge]:
             observer=edge.told,
         )
         edge.use(*(routes or (route(),)))
-        nursery.start_soon(watch_clients, edge.house.waiting)
-        nursery.start_soon(edge.house.closing.run)
+        nursery.start_soon(watch_clients, edge.context.waiting)
+        nursery.start_soon(edge.context.closing.run)
         yield edge
         edge.stop()
         await edge.idle()

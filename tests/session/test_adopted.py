@@ -16,10 +16,10 @@ from splicer.errors import Side
 from splicer.model import Endpoint, Record
 from splicer.net.stream import TcpStream
 from splicer.relay.hub import Hub
-from splicer.relay.leg import TunnelLimits
+from splicer.relay.tunnel import TunnelLimits
 from splicer.session import passport
 from splicer.session.client import ClientLeg
-from splicer.session.house import House, Rules
+from splicer.session.context import Ruleset, SessionContext
 from splicer.session.tunnel import OpenTunnel, run_adopted, run_tunnel
 from splicer.upstream.balance import Balancer
 from splicer.upstream.pool import IdlePool
@@ -63,7 +63,7 @@ class Vault:
 class Room:
     """One tunnel's ends, and all that a session needs around it."""
 
-    house: House
+    context: SessionContext
     vault: Vault
     told: Told
     client: TcpStream
@@ -74,13 +74,13 @@ class Room:
     scope: trio.CancelScope = field(factory=trio.CancelScope)
 
     def open(self, record: Record, to_client: bytes = b"", to_pod: bytes = b"") -> None:
-        hold = self.house.balancer.hold(POD)
+        hold = self.context.balancer.hold(POD)
         hold.__enter__()
         tunnel = OpenTunnel(self.pod, LIMITS, HEAD, to_client, to_pod, record, hold)
-        self._start(run_tunnel, self.house, ClientLeg(self.client, "192.0.2.7"), tunnel)
+        self._start(run_tunnel, self.context, ClientLeg(self.client, "192.0.2.7"), tunnel)
 
     def adopt(self, past: passport.Passport, pipes: dict[int, int] | None = None) -> None:
-        self._start(run_adopted, self.house, past, self.client, self.pod, pipes or {})
+        self._start(run_adopted, self.context, past, self.client, self.pod, pipes or {})
 
     def _start(self, task: Callable[..., Awaitable[None]], *arguments: object) -> None:
         async def stoppable() -> None:
@@ -122,8 +122,8 @@ async def room() -> AsyncIterator[Room]:
         (caller, client), (agent, pod) = tcp_pair(), tcp_pair()
         hub, told = Hub(), Told()
         vault = Vault(client, pod, [Peer(caller), Peer(agent)])
-        house = House(
-            rules=cast("Rules", None),
+        context = SessionContext(
+            rules=cast("Ruleset", None),
             dial=cast("Any", None),
             pool=IdlePool(),
             balancer=Balancer(),
@@ -134,12 +134,12 @@ async def room() -> AsyncIterator[Room]:
         with hub.opened():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(hub.run)
-                room = Room(house, vault, told, TcpStream(client), TcpStream(pod), Peer(caller), Peer(agent), nursery)
+                room = Room(context, vault, told, TcpStream(client), TcpStream(pod), Peer(caller), Peer(agent), nursery)
                 yield room
                 nursery.cancel_scope.cancel()
         room.hang_up()
-        assert (hub.tunnels, hub.pipes.in_use, house.counts.writing) == (0, 0, 0)
-        assert not house.balancer._live
+        assert (hub.tunnels, hub.pipes.in_use, context.counts.writing) == (0, 0, 0)
+        assert not context.balancer._live
         assert client.fileno() == pod.fileno() == -1
 
 
@@ -193,7 +193,7 @@ async def test_it_is_released_after_both_sockets_are_closed(room: Room, how: str
 
 
 async def test_without_a_vault_all_goes_on(room: Room) -> None:
-    room.house.vault = None
+    room.context.vault = None
     room.open(_record(), b"first")
     assert await room.caller.read(len(HEAD) + 5) == HEAD + b"first"
     room.hang_up()
@@ -224,8 +224,8 @@ async def test_the_next_worker_goes_on_and_the_close_line_says_all(room: Room) -
     room.adopt(past, {0: _pipe(b" left"), 1: _pipe(b" over")})
     assert await room.agent.read(16) == b"and this left up"
     assert await room.caller.read(len(HEAD) + 16) == HEAD + b"sent before over"
-    assert room.house.counts.writing == 1
-    assert room.house.balancer._live == {(POD.address, POD.port): 1}
+    assert room.context.counts.writing == 1
+    assert room.context.balancer._live == {(POD.address, POD.port): 1}
     await room.agent.send(b" and on")
     assert await room.caller.read(7) == b" and on"
     room.agent.half_close()
@@ -285,7 +285,7 @@ async def test_a_bug_ends_it_alone_and_is_told(room: Room, where: str, monkeypat
     if where == "past":
         monkeypatch.setattr(passport, "look", crash)
     else:
-        room.house.splice = cast("Any", crash)
+        room.context.splice = cast("Any", crash)
     room.adopt(past)
     closed = await room.over()
     assert (closed.closer, closed.close_reason) == (Side.PROXY, "crash")
@@ -302,6 +302,6 @@ async def test_a_tunnel_without_an_endpoint_is_held_by_nobody(room: Room) -> Non
     room.adopt(past)
     await room.caller.send(b"hello")
     assert await room.agent.read(5) == b"hello"
-    assert not room.house.balancer._live
+    assert not room.context.balancer._live
     room.hang_up()
     await room.over()

@@ -196,7 +196,7 @@ async def test_a_route_says_which_statuses_lead_to_the_fallback(edge: Edge) -> N
     edge.pods |= {APP: answering(answer(b"", "418 Teapot")), SPARE: answering(OK)}
     assert (await read_answer(await edge.ask(GET))).status == 200
     edge.pods[APP] = answering(answer(b"", "503 Busy"))
-    edge.house.pool.close()
+    edge.context.pool.close()
     assert (await read_answer(await edge.ask(GET))).status == 503
 
 
@@ -289,7 +289,7 @@ async def test_the_fallback_leaves_out_what_has_just_failed(edge: Edge) -> None:
     edge.pods |= {APP: resetting, SPARE: answering(OK)}
     for _ in range(4):  # whosever turn it is
         assert (await read_answer(await edge.ask(GET))).status == 200
-        edge.house.pool.close()
+        edge.context.pool.close()
     assert edge.dialled == [APP, SPARE] * 4
 
 
@@ -317,7 +317,7 @@ async def test_an_endpoint_that_has_failed_is_not_held(edge: Edge) -> None:
     await edge.ask(GET)
     await wait_all_tasks_blocked()
     assert edge.names.asked == ["app.test", "spare.test"]
-    assert edge.house.balancer._live == {}
+    assert edge.context.balancer._live == {}
 
 
 async def test_the_pod_in_the_url_is_named_to_the_fallback(edge: Edge) -> None:
@@ -431,9 +431,9 @@ async def test_an_endpoint_is_held_while_it_works(edge: Edge) -> None:
     edge.pods |= {APP: resetting, SPARE: playing(slow)}
     client = await edge.ask(GET)
     await started.wait()
-    assert edge.house.balancer._live == {(SPARE, 8000): 1}
+    assert edge.context.balancer._live == {(SPARE, 8000): 1}
     assert (await read_answer(client)).status == 200
-    assert edge.house.balancer._live == {}
+    assert edge.context.balancer._live == {}
 
 
 async def test_where_the_time_went(edge: Edge) -> None:

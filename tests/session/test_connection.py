@@ -55,7 +55,7 @@ async def test_an_answer_of_our_own_leaves_no_body_behind(edge: Edge) -> None:
 
 async def test_the_status_page_is_that_of_nginx(edge: Edge) -> None:
     edge.use(HEALTH, route("path", "/status", respond=StatusPage.STUB_STATUS), route())
-    edge.house.counts.accepted, edge.house.counts.handled = 7, 6
+    edge.context.counts.accepted, edge.context.counts.handled = 7, 6
     edge.pods[APP] = silent
     await edge.ask(GET)
     idle = await edge.ask(get("/health"))
@@ -223,7 +223,7 @@ async def test_clients_are_judged_behind_trusted_proxies(
 async def test_a_drain_refuses_what_is_new(edge: Edge) -> None:
     edge.use(HEALTH, READY, route())
     edge.pods[APP] = answering(OK)
-    edge.house.draining = True
+    edge.context.draining = True
     for raw in (GET, POST, GET.replace(b"GET", b"HEAD")):
         client = await edge.ask(raw)
         told = await read_answer(client, raw.split(b" ")[0].decode())
@@ -240,7 +240,7 @@ async def test_a_drain_is_told_by_who_is_asked(edge: Edge) -> None:
     for body in (b"ready\n", b"healthy\n"):
         told = await read_answer(client)
         assert (told.status, told.body, told.get("Connection")) == (200, body, None)
-    edge.house.draining = True
+    edge.context.draining = True
     for path, status, body in (("/ready", 503, b"draining\n"), ("/health", 200, b"healthy\n")):
         client = await edge.ask(get(path))
         told = await read_answer(client)
@@ -249,7 +249,7 @@ async def test_a_drain_is_told_by_who_is_asked(edge: Edge) -> None:
 
 async def test_a_probe_hears_whether_calls_are_protected(edge: Edge) -> None:
     vault = SimpleNamespace(connected=True)
-    edge.house.vault = cast("Any", vault)
+    edge.context.vault = cast("Any", vault)
     edge.use(route("path", "/ready", respond=Respond(200, b"ready", unprotected=Respond(200, b"unprotected"))))
     client = await edge.ask(get("/ready"))
     assert (await read_answer(client)).body == b"ready"
@@ -267,7 +267,7 @@ async def test_what_is_under_way_is_finished_in_a_drain(edge: Edge) -> None:
     edge.pods[APP] = slow
     client = await edge.ask(GET)
     await trio.sleep(1)
-    edge.house.draining = True
+    edge.context.draining = True
     told = await read_answer(client)
     assert (told.status, told.get("Connection")) == (200, "close")
     assert await client.rest() == b""
@@ -277,7 +277,7 @@ async def test_an_idle_connection_is_refused_its_next_request_in_a_drain(edge: E
     edge.pods[APP] = answering(OK)
     client = await edge.ask(GET)
     await read_answer(client)
-    edge.house.draining = True
+    edge.context.draining = True
     await client.send(GET)
     assert (await read_answer(client)).status == 503
 
@@ -467,7 +467,7 @@ async def test_a_request_goes_by_one_set_of_rules(edge: Edge) -> None:
 
 
 async def test_where_connections_stand_is_counted(edge: Edge) -> None:
-    counts = edge.house.counts
+    counts = edge.context.counts
 
     def stand() -> tuple[int, int, int]:
         return counts.reading, counts.writing, counts.waiting
@@ -483,7 +483,7 @@ async def test_where_connections_stand_is_counted(edge: Edge) -> None:
     await wait_all_tasks_blocked()
     assert stand() == (1, 0, 0)
     edge.pods[APP] = silent
-    edge.house.pool.close()
+    edge.context.pool.close()
     await client.send(GET[3:])
     await wait_all_tasks_blocked()
     assert (stand(), counts.requests) == ((0, 1, 0), 2)

@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import ConnectRefused
 from splicer.model import AttemptOutcome, Route, Upstream
-from splicer.session.house import Drains
+from splicer.session.context import Drains
 from tests.session.edge import CLIENT, Edge, Script, answering, route, upstream
 from tests.session.message import OK, SWITCHING, UPGRADE, Message, read_answer, read_request
 from tests.session.wire import Peer
@@ -89,7 +89,7 @@ async def refused(edge: Edge, raw: bytes) -> Message:
 
 
 async def test_an_upgrade_to_a_drained_pod_opens_at_the_fallback(edge: Edge, heard: list[Message]) -> None:
-    edge.house.drains = POD_1
+    edge.context.drains = POD_1
     for _ in range(3):  # whose turn ever it is
         await opened(edge, "/ws/pod-1/x")
     assert edge.dialled == [TWO, TWO, TWO]
@@ -106,7 +106,7 @@ async def test_an_upgrade_to_a_drained_pod_opens_at_the_fallback(edge: Edge, hea
 
 async def test_without_a_fallback_it_is_refused(edge: Edge, heard: list[Message]) -> None:
     edge.use(call(fallback=None))
-    edge.house.drains = POD_1
+    edge.context.drains = POD_1
     await refused(edge, upgrade("/ws/pod-1/x"))
     assert (edge.dialled, heard) == ([], [])
     record = edge.record
@@ -118,14 +118,14 @@ async def test_without_a_fallback_it_is_refused(edge: Edge, heard: list[Message]
 
 async def test_an_upgrade_that_names_its_address_in_another_way_avoids_it_too(edge: Edge, heard: list[Message]) -> None:
     edge.names.served["alias-1.pods.test"] = (ONE,)
-    edge.house.drains = POD_1
+    edge.context.drains = POD_1
     await opened(edge, "/ws/alias-1/x")
     assert edge.dialled == [TWO]
     assert edge.told.opened[0].attempts[0].failure == "no_endpoint"
 
 
 async def test_plain_http_that_names_it_still_gets_there(edge: Edge, heard: list[Message]) -> None:
-    edge.house.drains = POD_1
+    edge.context.drains = POD_1
     answer = await read_answer(await edge.ask(get("/ws/pod-1/callback")))
     assert (answer.status, answer.body) == (200, b"ok")
     assert edge.dialled == [ONE]
@@ -133,11 +133,11 @@ async def test_plain_http_that_names_it_still_gets_there(edge: Edge, heard: list
 
 
 async def test_plain_http_that_names_it_falls_back_to_another(edge: Edge, heard: list[Message]) -> None:
-    edge.house.drains = BOTH
+    edge.context.drains = BOTH
     edge.pods[ONE] = ConnectRefused("nobody listens")
     answer = await read_answer(await edge.ask(get("/ws/pod-1/callback")))
     assert (answer.status, edge.record.close_reason, edge.dialled) == (503, "no_endpoint", [ONE])
-    edge.house.drains = POD_1
+    edge.context.drains = POD_1
     assert (await read_answer(await edge.ask(get("/ws/pod-1/callback")))).status == 200
     assert edge.dialled[1:] == [ONE, TWO]
 
@@ -149,7 +149,7 @@ async def test_a_shared_name_leads_to_its_other_pods(
 ) -> None:
     if cached:
         edge.names.known = {"pods.test": (ONE, TWO)}
-    edge.house.drains = POD_1
+    edge.context.drains = POD_1
     for _ in range(4):  # whose turn ever it is
         assert (await read_answer(await edge.ask(raw))).status == status
     assert set(edge.dialled) == {TWO}
@@ -159,7 +159,7 @@ async def test_a_shared_name_leads_to_its_other_pods(
 async def test_a_connection_that_idles_at_a_drained_pod_is_not_used(edge: Edge, heard: list[Message]) -> None:
     edge.names.served["pods.test"] = (ONE,)
     assert (await read_answer(await edge.ask(get("/shared/x")))).status == 200
-    edge.house.drains = POD_1
+    edge.context.drains = POD_1
     edge.names.served["pods.test"] = (ONE, TWO)
     for _ in range(2):
         assert (await read_answer(await edge.ask(get("/shared/x")))).status == 200
@@ -169,7 +169,7 @@ async def test_a_connection_that_idles_at_a_drained_pod_is_not_used(edge: Edge, 
 
 @pytest.mark.parametrize("path", ["/shared/x", "/ws/pod-1/x"])
 async def test_where_all_are_drained_there_is_no_endpoint(edge: Edge, heard: list[Message], path: str) -> None:
-    edge.house.drains = BOTH
+    edge.context.drains = BOTH
     await refused(edge, upgrade(path))
     assert edge.record.close_reason == "no_endpoint"
     assert edge.record.protocol == "websocket"
@@ -179,7 +179,7 @@ async def test_where_all_are_drained_there_is_no_endpoint(edge: Edge, heard: lis
 
 
 async def test_plain_http_finds_no_endpoint_either(edge: Edge, heard: list[Message]) -> None:
-    edge.house.drains = BOTH
+    edge.context.drains = BOTH
     await refused(edge, get("/shared/x"))
     assert (edge.record.close_reason, edge.record.protocol) == ("no_endpoint", None)
 
@@ -188,22 +188,22 @@ async def test_where_the_cache_knows_only_drained_ones_the_name_is_asked_for_ane
     edge: Edge, heard: list[Message]
 ) -> None:
     edge.names.known["pods.test"] = (ONE,)
-    edge.house.drains = POD_1
+    edge.context.drains = POD_1
     await opened(edge, "/shared/x")
     assert (edge.dialled, edge.names.asked) == ([TWO], ["pods.test"])
 
 
 async def test_another_service_at_its_address_is_not_drained(edge: Edge, heard: list[Message]) -> None:
     edge.names.served["pods.test"] = (ONE,)
-    edge.house.drains = Drains(endpoints=frozenset({(ONE, 9000)}))
+    edge.context.drains = Drains(endpoints=frozenset({(ONE, 9000)}))
     await opened(edge, "/shared/x")
     assert edge.dialled == [ONE]
 
 
 async def test_other_pods_take_calls_and_so_does_it_when_it_is_lifted(edge: Edge, heard: list[Message]) -> None:
-    edge.house.drains = POD_1
+    edge.context.drains = POD_1
     await opened(edge, "/ws/pod-2/x")
-    edge.house.drains = Drains()
+    edge.context.drains = Drains()
     await opened(edge, "/ws/pod-1/x")
     assert edge.dialled == [TWO, ONE]
     assert [request.get("x-splicer-fallback-from") for request in heard] == [None, None]
@@ -213,7 +213,7 @@ async def test_other_pods_take_calls_and_so_does_it_when_it_is_lifted(edge: Edge
 async def test_live_calls_go_on(edge: Edge, heard: list[Message], drains: Drains) -> None:
     client = await edge.ask(upgrade("/ws/pod-1/x"))
     assert (await read_answer(client)).status == 101
-    edge.house.drains = drains
+    edge.context.drains = drains
     await trio.sleep(60)
     await client.send(b"hello")
     assert await client.exactly(5) == b"HELLO"
@@ -224,7 +224,7 @@ async def test_a_drain_that_begins_during_an_attempt_counts_for_the_next_one(edg
     edge.names.served["pod-1.pods.test"] = None
     client = await edge.ask(upgrade("/ws/pod-1/x"))
     await wait_all_tasks_blocked()
-    edge.house.drains = BOTH
+    edge.context.drains = BOTH
     answer = await read_answer(client)
     assert (answer.status, edge.record.close_reason) == (503, "no_endpoint")
     assert edge.dialled == []
@@ -235,7 +235,7 @@ async def test_a_drain_that_begins_during_an_attempt_counts_for_the_next_one(edg
 
 @pytest.mark.parametrize("raw", [upgrade("/ws/pod-1/x"), get("/ws/pod-1/x")], ids=["upgrade", "http"])
 async def test_a_drained_route_takes_nothing_new(edge: Edge, heard: list[Message], raw: bytes) -> None:
-    edge.house.drains = CALLS
+    edge.context.drains = CALLS
     await refused(edge, raw)
     record = edge.record
     assert (record.closer, record.close_reason, record.status) == ("proxy", "draining", 503)
@@ -246,7 +246,7 @@ async def test_a_drained_route_takes_nothing_new(edge: Edge, heard: list[Message
 
 
 async def test_others_go_on_even_on_the_same_connection(edge: Edge, heard: list[Message]) -> None:
-    edge.house.drains = CALLS
+    edge.context.drains = CALLS
     client = await edge.ask(get("/ws/pod-1/x"))
     assert (await read_answer(client)).status == 503
     await client.send(get("/shared/x"))
@@ -255,16 +255,16 @@ async def test_others_go_on_even_on_the_same_connection(edge: Edge, heard: list[
 
 
 async def test_it_takes_calls_again_when_it_is_lifted(edge: Edge, heard: list[Message]) -> None:
-    edge.house.drains = CALLS
+    edge.context.drains = CALLS
     await refused(edge, upgrade("/ws/pod-1/x"))
-    edge.house.drains = Drains()
+    edge.context.drains = Drains()
     await opened(edge, "/ws/pod-1/x")
 
 
 async def test_a_fallback_to_where_another_route_leads_is_no_use_of_that_route(
     edge: Edge, heard: list[Message]
 ) -> None:
-    edge.house.drains = Drains(POD_1.pods, frozenset({"shared"}), POD_1.endpoints)
+    edge.context.drains = Drains(POD_1.pods, frozenset({"shared"}), POD_1.endpoints)
     await opened(edge, "/ws/pod-1/x")
     await refused(edge, upgrade("/shared/x"))
 

@@ -70,7 +70,7 @@ async def turns_of_others(edge: Edge, client: End) -> int:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tick)
-        await Connection(edge.house, client, "192.0.2.9").serve()
+        await Connection(edge.context, client, "192.0.2.9").serve()
         nursery.cancel_scope.cancel()
     return ticks
 
@@ -98,7 +98,7 @@ async def test_a_body_without_end(edge: Edge) -> None:
         return pod
 
     pod = Sink()
-    edge.house.dial = dial
+    edge.context.dial = dial
     flood = Flood(
         b"5\r\nhello\r\n", POST.replace(b"Content-Length: 4\r\n\r\nbody", b"Transfer-Encoding: chunked\r\n\r\n")
     )
@@ -112,7 +112,7 @@ async def test_an_answer_without_end(edge: Edge) -> None:
         return pod
 
     pod = Flood(b"5\r\nhello\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    edge.house.dial = dial
+    edge.context.dial = dial
     assert await turns_of_others(edge, Flood(b"", GET, left=0)) > 150
     assert (pod.left, edge.record.to_client) == (0, 1000)
 
@@ -128,7 +128,7 @@ async def test_a_body_in_tiny_pieces(edge: Edge) -> None:
         return pod
 
     pod = Sink()
-    edge.house.dial = dial
+    edge.context.dial = dial
     raw = POST.replace(b"Content-Length: 4\r\n\r\nbody", b"Transfer-Encoding: chunked\r\n\r\n")
     assert await turns_of_others(edge, Flood(TINY, raw, left=10)) > 100
     assert edge.record.to_pod == 10_000
@@ -140,7 +140,7 @@ async def test_an_answer_in_tiny_pieces(edge: Edge) -> None:
         return pod
 
     pod = Flood(TINY, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", left=10)
-    edge.house.dial = dial
+    edge.context.dial = dial
     assert await turns_of_others(edge, Flood(b"", GET, left=0)) > 100
     assert edge.record.to_client == 10_000
 
@@ -151,14 +151,14 @@ async def test_hints_without_end(edge: Edge) -> None:
         return pod
 
     pod = Flood(b"HTTP/1.1 103 Early Hints\r\n\r\n")
-    edge.house.dial = dial
+    edge.context.dial = dial
     assert await turns_of_others(edge, Flood(b"", b"GET / HTTP/1.0\r\n\r\n", left=0)) > 10
     assert (pod.left, edge.record.status, edge.record.close_reason) == (200 - 17, 502, "bad_answer")
 
 
 async def test_frames_may_pass_between_the_parts_of_an_exchange(edge: Edge) -> None:
     breaths: list[int] = []
-    edge.house.breathe = lambda: breaths.append(len(edge.streams))
+    edge.context.yield_to_relay = lambda: breaths.append(len(edge.streams))
     edge.pods[APP] = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     await edge.ask(GET)
     await wait_all_tasks_blocked()
@@ -193,9 +193,9 @@ class Crowd(Turns):
     ids=["probe", "probe with a query", "odd probe", "request", "large", "no request line"],
 )
 async def test_a_request_waits_for_its_turn(edge: Edge, raw: bytes, work: Work) -> None:
-    turns = edge.house.turns = Crowd()
+    turns = edge.context.turns = Crowd()
     edge.use(HEALTH, NOWHERE)
-    edge.house.rules = evolve(edge.house.rules, probes=frozenset({b"/health"}))
+    edge.context.rules = evolve(edge.context.rules, probes=frozenset({b"/health"}))
     await edge.ask(raw)
     await wait_all_tasks_blocked()
     assert turns.waits == [work]
@@ -207,9 +207,9 @@ async def test_each_part_of_a_body_waits_for_its_turn(edge: Edge) -> None:
         edge.streams.append(pod)
         return pod
 
-    turns = edge.house.turns = Crowd()
+    turns = edge.context.turns = Crowd()
     pod = Sink()
-    edge.house.dial = dial
+    edge.context.dial = dial
     raw = POST.replace(b"Content-Length: 4\r\n\r\nbody", b"Transfer-Encoding: chunked\r\n\r\n")
     await turns_of_others(edge, Flood(TINY, raw, left=10))
     assert turns.waits.count(Work.BODY) > 100
@@ -220,8 +220,8 @@ async def test_each_part_of_an_answer_waits_for_its_turn(edge: Edge) -> None:
         edge.streams.append(pod)
         return pod
 
-    turns = edge.house.turns = Crowd()
+    turns = edge.context.turns = Crowd()
     pod = Flood(TINY, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", left=10)
-    edge.house.dial = dial
+    edge.context.dial = dial
     await turns_of_others(edge, Flood(b"", GET, left=0))
     assert turns.waits.count(Work.BODY) > 100

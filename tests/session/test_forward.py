@@ -401,7 +401,7 @@ async def test_an_answer_before_the_body_is_over_ends_both_connections(edge: Edg
     await client.send(smuggled)
     assert await client.rest() == b""
     assert edge.dialled == [APP]
-    assert len(edge.house.pool) == 0
+    assert len(edge.context.pool) == 0
     assert [record.path for record in edge.told.ended] == ["/x"]
     assert edge.told.times == [0]  # and not when the lingering was over
 
@@ -668,7 +668,7 @@ async def test_what_a_pod_says_too_much_reaches_nobody(edge: Edge) -> None:
     client = await edge.ask(GET)
     for _ in range(3):
         assert (await read_answer(client)).body == b"ok"
-        assert len(edge.house.pool) == 0
+        assert len(edge.context.pool) == 0
         await client.send(GET)
     assert (await read_answer(client)).body == b"ok"
     assert edge.dialled == [APP] * 4

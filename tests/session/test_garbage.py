@@ -142,7 +142,7 @@ CLIENTS = (waits, leaves, resets, is_stopped)
 @pytest.fixture
 async def edge() -> AsyncIterator[Edge]:
     async with open_edge() as opened:
-        opened.house.pool.per_endpoint = opened.house.closing.most = 0
+        opened.context.pool.per_endpoint = opened.context.closing.most = 0
         yield opened
 
 
@@ -235,7 +235,7 @@ async def test_no_refusal_leaves_garbage(edge: Edge, left: Callable[[], Awaitabl
 
 async def test_no_refusal_over_the_limit_leaves_garbage(edge: Edge, left: Callable[[], Awaitable[int]]) -> None:
     edge.use(route(deadlines=DEADLINES, upgrade=("websocket",)))
-    edge.house.may_use_pod = lambda: False
+    edge.context.may_use_pod = lambda: False
     for raw in (GET, POST, UPGRADE):
         peer = edge.connect(over=True)
         await peer.send(raw)

@@ -15,11 +15,11 @@ from trio.testing import wait_all_tasks_blocked
 from splicer.errors import NoDescriptor
 from splicer.model import Endpoint
 from splicer.net.stream import ByteStream
-from splicer.relay.leg import TunnelEnd
+from splicer.relay.tunnel import TunnelEnd
 from splicer.session import idle
 from splicer.session.client import ClientLeg
 from splicer.session.connection import Connection
-from splicer.session.house import Counts, Place
+from splicer.session.context import ConnectionState, StubStatus
 from splicer.session.idle import IdleClients
 from tests.session.edge import APP, CLIENT, Edge, answering, route
 from tests.session.message import GET, OK, POST, SWITCHING, UPGRADE, read_answer, read_head
@@ -60,7 +60,7 @@ async def is_served(client: Peer) -> bool:
 async def test_the_longest_idle_connection_makes_room(edge: Edge) -> None:
     first, second, third = [await idling(edge) for _ in range(3)]
     assert await is_served(first)  # and idles from now
-    assert edge.house.idle.make_room()
+    assert edge.context.idle.make_room()
     assert await second.rest() == b""
     assert await is_served(first)
     assert await is_served(third)
@@ -68,21 +68,21 @@ async def test_the_longest_idle_connection_makes_room(edge: Edge) -> None:
 
 async def test_each_place_is_another_ones(edge: Edge) -> None:
     clients = [await idling(edge) for _ in range(3)]
-    assert [edge.house.idle.make_room() for _ in range(4)] == [True, True, True, False]
+    assert [edge.context.idle.make_room() for _ in range(4)] == [True, True, True, False]
     await wait_all_tasks_blocked()
-    assert edge.house.counts.active == 0
+    assert edge.context.counts.active == 0
     for client in clients:
         assert await client.rest() == b""
 
 
 async def test_several_may_make_room_at_once(edge: Edge) -> None:
     first, second, third = [await idling(edge) for _ in range(3)]
-    assert edge.house.idle.make_room(2)
+    assert edge.context.idle.make_room(2)
     assert (await first.rest(), await second.rest()) == (b"", b"")
     assert await is_served(third)
-    assert edge.house.idle.make_room(2)
+    assert edge.context.idle.make_room(2)
     assert await third.rest() == b""
-    assert edge.house.idle.ended == 3
+    assert edge.context.idle.ended == 3
 
 
 async def test_a_connection_with_a_request_keeps_its_place(edge: Edge) -> None:
@@ -93,17 +93,17 @@ async def test_a_connection_with_a_request_keeps_its_place(edge: Edge) -> None:
     partial = await edge.ask(GET[:5])
     await wait_all_tasks_blocked()
     await asking.send(GET)  # and its task hasn't run yet
-    assert edge.house.idle.make_room()
-    assert not edge.house.idle.make_room()
+    assert edge.context.idle.make_room()
+    assert not edge.context.idle.make_room()
     await wait_all_tasks_blocked()
-    assert edge.house.counts.active == 3
+    assert edge.context.counts.active == 3
     for client in (busy, partial, asking):
         assert client.end._incoming.eof is False
 
 
 async def test_a_request_that_comes_as_the_wait_ends_is_served(edge: Edge) -> None:
     client = await idling(edge)
-    edge.house.idle.make_room()
+    edge.context.idle.make_room()
     await client.send(GET)
     assert (await read_answer(client)).status == 200
 
@@ -113,16 +113,16 @@ async def test_few_are_asked_for_one_place(edge: Edge) -> None:
     clients = [await idling(edge) for _ in range(idle._LOOKS + 1)]
     for client in clients[:-1]:
         await client.send(GET)
-    assert not edge.house.idle.make_room()
+    assert not edge.context.idle.make_room()
     assert (await read_answer(clients[0])).status == 200
 
 
 async def test_who_connects_and_asks_nothing_makes_room_after_a_second(edge: Edge) -> None:
     client = edge.connect()
     await trio.sleep(0.9)
-    assert not edge.house.idle.make_room()
+    assert not edge.context.idle.make_room()
     await trio.sleep(0.2)
-    assert edge.house.idle.make_room()
+    assert edge.context.idle.make_room()
     assert await client.rest() == b""
     assert edge.told.ended == []
 
@@ -141,7 +141,7 @@ async def test_all_waits_can_be_made_to_end_soon(edge: Edge) -> None:
     edge.pods[APP] = answering(OK)
     waiting, silent = await idling(edge), edge.connect()
     await trio.sleep(10)
-    await edge.house.idle.end_within(5)
+    await edge.context.idle.end_within(5)
     later = edge.connect()  # accepted, and taken care of only now
     await trio.sleep(3)
     assert await is_served(later)
@@ -153,7 +153,7 @@ async def test_all_waits_can_be_made_to_end_soon(edge: Edge) -> None:
 async def test_a_wait_that_ends_sooner_anyway_is_not_made_longer(edge: Edge) -> None:
     edge.use(route(deadlines={"keepalive": 2}))
     client = await idling(edge)
-    await edge.house.idle.end_within(5)
+    await edge.context.idle.end_within(5)
     assert await client.rest() == b""
     assert trio.current_time() == pytest.approx(2)
 
@@ -163,14 +163,14 @@ async def test_a_wait_that_ends_sooner_anyway_is_not_made_longer(edge: Edge) -> 
 
 async def test_an_idle_client_makes_room_for_a_connection_to_a_pod(edge: Edge) -> None:
     waiting = await idling(edge)
-    dial = edge.house.dial
+    dial = edge.context.dial
 
     async def scarce(endpoint: Endpoint) -> ByteStream:
-        if edge.house.counts.active > 1:
+        if edge.context.counts.active > 1:
             raise NoDescriptor("Too many open files")
         return await dial(endpoint)
 
-    edge.house.dial = scarce
+    edge.context.dial = scarce
     assert (await read_answer(await edge.ask(POST))).status == 200
     assert await waiting.rest() == b""
 
@@ -178,14 +178,14 @@ async def test_an_idle_client_makes_room_for_a_connection_to_a_pod(edge: Edge) -
 async def test_an_idle_client_makes_room_for_a_pipe(edge: Edge) -> None:
     edge.use(route(upgrade=("websocket",)))
     waiting = await idling(edge)
-    splice = edge.house.splice
+    splice = edge.context.splice
 
     async def scarce(*sockets: Any, **more: Any) -> TunnelEnd:
-        if edge.house.counts.active > 1:
+        if edge.context.counts.active > 1:
             raise OSError(errno.EMFILE, "Too many open files")
         return await splice(*sockets, **more)
 
-    edge.house.splice = scarce
+    edge.context.splice = scarce
     edge.pods[APP] = opening
     client = await edge.ask(UPGRADE)
     assert (await read_head(client)).status == 101
@@ -196,7 +196,7 @@ async def test_no_client_makes_room_in_the_vault(edge: Edge) -> None:
     """Its descriptors are another process's."""
     edge.use(route(upgrade=("websocket",)))
     waiting = await idling(edge)
-    edge.house.vault = FullVault()
+    edge.context.vault = FullVault()
     edge.pods[APP] = opening
     client = await edge.ask(UPGRADE)
     assert (await read_answer(client)).status == 503
@@ -211,7 +211,7 @@ class Heir:
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
-        self.house = evolve(edge.house, idle=IdleClients(), counts=Counts())
+        self.context = evolve(edge.context, idle=IdleClients(), counts=StubStatus())
         self.willing = True
         self.taken = 0
 
@@ -224,7 +224,7 @@ class Heir:
             after = End(before._incoming, before._outgoing)
             before.abandon()
             self.edge.streams.append(after)
-            served = Connection(self.house, after, client.peer, place=Place.WAITING)
+            served = Connection(self.context, after, client.peer, place=ConnectionState.WAITING)
             self.edge.nursery.start_soon(self.edge._serve, served)
         return self.willing
 
@@ -234,9 +234,9 @@ async def test_who_waits_goes_to_the_heir_and_so_does_who_comes_to_wait(edge: Ed
     waiting, silent = await idling(edge), edge.connect()
     await trio.sleep(5)
     late = edge.connect()
-    await edge.house.idle.end_within(5, heir.take)
+    await edge.context.idle.end_within(5, heir.take)
     await trio.sleep(2)
-    assert (heir.taken, edge.house.counts.active, heir.house.counts.waiting) == (3, 0, 3)
+    assert (heir.taken, edge.context.counts.active, heir.context.counts.waiting) == (3, 0, 3)
     for client in (waiting, silent, late):
         for _ in range(2):
             assert await is_served(client)
@@ -249,33 +249,33 @@ async def test_at_the_heir_it_idles_as_if_it_had_just_been_served(edge: Edge) ->
     heir = Heir(edge)
     client = await idling(edge)
     await trio.sleep(50)
-    await edge.house.idle.end_within(5, heir.take)
+    await edge.context.idle.end_within(5, heir.take)
     assert await client.rest() == b""
     assert trio.current_time() == pytest.approx(110.1)
-    assert heir.house.counts.active == 0
+    assert heir.context.counts.active == 0
 
 
 async def test_what_has_come_and_was_not_read_goes_along(edge: Edge) -> None:
     heir = Heir(edge)
     client = await idling(edge)
-    await edge.house.idle.end_within(5, heir.take)
+    await edge.context.idle.end_within(5, heir.take)
     await trio.sleep(0.05)
-    assert len(edge.house.idle) == 1, "it is on its way: who ends now would end it"
+    assert len(edge.context.idle) == 1, "it is on its way: who ends now would end it"
     assert await is_served(client)
-    assert heir.house.counts.requests == 1
+    assert heir.context.counts.requests == 1
 
 
 async def test_a_request_that_was_read_already_is_served_here(edge: Edge) -> None:
     edge.pods[APP] = answering(OK)
     heir = Heir(edge)
     client = await edge.ask(GET + GET + GET[:20])
-    await edge.house.idle.end_within(5, heir.take)
+    await edge.context.idle.end_within(5, heir.take)
     assert (await read_answer(client)).status == 200
     assert (await read_answer(client)).status == 200
     await client.send(GET[20:])
     assert (await read_answer(client)).status == 200
     await trio.sleep(1)
-    assert (heir.taken, edge.house.counts.requests) == (1, 3)
+    assert (heir.taken, edge.context.counts.requests) == (1, 3)
 
 
 async def test_whom_the_heir_does_not_take_waits_here_for_one_more_request(edge: Edge) -> None:
@@ -283,10 +283,10 @@ async def test_whom_the_heir_does_not_take_waits_here_for_one_more_request(edge:
     heir.willing = False
     first, second = await idling(edge), await idling(edge)
     await trio.sleep(10)
-    await edge.house.idle.end_within(5, heir.take)
-    await edge.house.idle.end_within(5)
+    await edge.context.idle.end_within(5, heir.take)
+    await edge.context.idle.end_within(5)
     await trio.sleep(4)
-    edge.house.retiring = True
+    edge.context.retiring = True
     await first.send(GET)
     answer = await read_answer(first)
     assert (answer.status, answer.get("connection")) == (200, "close")
@@ -299,14 +299,14 @@ async def test_many_end_in_slices(edge: Edge) -> None:
         ended = 0
 
         def before_task_step(self, task: trio.lowlevel.Task) -> None:
-            left.append(sum(scope.deadline == -math.inf for scope in edge.house.idle._waits.values()))
+            left.append(sum(scope.deadline == -math.inf for scope in edge.context.idle._waits.values()))
 
     heir, left = Heir(edge), list[int]()
     clients = [edge.connect() for _ in range(1000)]
     await trio.sleep(2)
     steps = Steps()
     trio.lowlevel.add_instrument(steps)
-    await edge.house.idle.end_within(5, heir.take)
+    await edge.context.idle.end_within(5, heir.take)
     trio.lowlevel.remove_instrument(steps)
     await trio.sleep(1)
     assert heir.taken == len(clients)

@@ -22,7 +22,7 @@ def use(edge: Edge, *, room: bool) -> list[bool]:
         return room
 
     edge.use(route("path", "/health", respond=Respond(200, b"healthy\n")), route(upgrade=("websocket",)))
-    edge.house.may_use_pod = may_use_pod
+    edge.context.may_use_pod = may_use_pod
     return said
 
 

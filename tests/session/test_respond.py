@@ -6,7 +6,7 @@ import pytest
 
 from splicer import errors
 from splicer.model import Respond, StatusPage
-from splicer.session.house import Counts, Place
+from splicer.session.context import ConnectionState, StubStatus
 from splicer.session.respond import answer_of, refusal, stub_status
 
 
@@ -55,7 +55,7 @@ def test_an_upgrade_is_named_as_an_option_of_the_connection() -> None:
 
 
 def test_the_stub_status_page() -> None:
-    assert stub_status(Counts(291, 290, 560, 6, 179, 106)) == (
+    assert stub_status(StubStatus(291, 290, 560, 6, 179, 106)) == (
         "Active connections: 291 \n"
         "server accepts handled requests\n"
         " 291 290 560 \n"
@@ -77,7 +77,7 @@ def test_what_a_route_says_in_a_drain_and_without_a_vault(
     respond: Respond | StatusPage, calm: int, draining: int, unprotected: int, both: int
 ) -> None:
     answers = [
-        answer_of(respond, Counts(), draining=drained, protected=protected).status
+        answer_of(respond, StubStatus(), draining=drained, protected=protected).status
         for protected in (True, False)
         for drained in (False, True)
     ]
@@ -85,10 +85,10 @@ def test_what_a_route_says_in_a_drain_and_without_a_vault(
 
 
 def test_counts_move() -> None:
-    counts = Counts()
-    place = counts.enter(Place.READING)
+    counts = StubStatus()
+    place = counts.enter(ConnectionState.READING)
     assert (counts.reading, counts.active) == (1, 1)
-    place = counts.move(place, Place.WAITING)
+    place = counts.move(place, ConnectionState.WAITING)
     assert (counts.reading, counts.waiting, counts.active) == (0, 1, 1)
     counts.leave(place)
     assert counts.active == 0

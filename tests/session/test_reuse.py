@@ -69,7 +69,7 @@ async def test_a_connection_for_one_request_is_the_pods_to_close(edge: Edge, pod
     edge.pods[APP] = told_to_close
     assert (await read_answer(await edge.ask(POST))).body == b"ok"
     assert heads[0].get("Connection") == "close"
-    assert len(edge.house.pool) == 0
+    assert len(edge.context.pool) == 0
     await trio.sleep(2)
     assert edge.streams[1].ended == ("close" if pod_closes else "reset")
 
@@ -84,8 +84,8 @@ async def test_one_that_can_serve_again_is_kept_open_on_both_sides(edge: Edge) -
     edge.pods[APP] = kept
     await read_answer(await edge.ask(GET))
     assert heads[0].get("Connection") is None
-    assert len(edge.house.pool) == 1
-    assert len(edge.house.closing) == 0
+    assert len(edge.context.pool) == 1
+    assert len(edge.context.closing) == 0
 
 
 # Many a pod closes after each answer, and says so.
@@ -161,7 +161,7 @@ async def test_a_connection_that_has_spoken_unasked_is_not_used(edge: Edge, nois
 
     edge.pods[APP] = playing(talking, answering(answer(b"good")))
     assert (await read_answer(await edge.ask(GET))).body == b"ok"
-    assert len(edge.house.pool) == 1
+    assert len(edge.context.pool) == 1
     await trio.sleep(2)
     assert (await read_answer(await edge.ask(GET))).body == b"good"
     assert edge.dialled == [APP, APP]
@@ -180,7 +180,7 @@ async def test_what_is_not_clean_is_not_kept(edge: Edge, raw: bytes) -> None:
     edge.pods[APP] = answering(raw)
     for _ in range(2):
         assert (await read_answer(await edge.ask(GET))).body == b"ok"
-        assert len(edge.house.pool) == 0
+        assert len(edge.context.pool) == 0
     assert edge.dialled == [APP, APP]
 
 
@@ -203,7 +203,7 @@ async def test_a_connection_on_which_a_body_is_still_being_sent_is_not_kept(edge
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client.send, body)
             assert (await read_answer(client)).status == 200
-        assert len(edge.house.pool) == 0
+        assert len(edge.context.pool) == 0
 
 
 async def test_an_upgrade_never_rides(edge: Edge) -> None:
@@ -219,7 +219,7 @@ async def test_a_connection_that_was_asked_for_an_upgrade_is_not_kept(edge: Edge
     edge.use(route(upgrade=("websocket",)))
     edge.pods[APP] = answering(answer(b"no", "403 Forbidden"))
     assert (await read_answer(await edge.ask(UPGRADE))).status == 403
-    assert len(edge.house.pool) == 0
+    assert len(edge.context.pool) == 0
 
 
 async def test_a_used_connection_is_counted_at_its_endpoint(edge: Edge) -> None:
@@ -234,6 +234,6 @@ async def test_a_used_connection_is_counted_at_its_endpoint(edge: Edge) -> None:
     await read_answer(await edge.ask(GET))
     client = await edge.ask(GET)
     await trio.sleep(0.5)
-    assert edge.house.balancer.live(ENDPOINT) == 1
+    assert edge.context.balancer.live(ENDPOINT) == 1
     await read_answer(client)
-    assert edge.house.balancer.live(ENDPOINT) == 0
+    assert edge.context.balancer.live(ENDPOINT) == 0

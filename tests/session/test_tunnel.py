@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
 from splicer.model import Record
-from splicer.relay.leg import TunnelEnd
+from splicer.relay.tunnel import TunnelEnd
 from tests.session.edge import APP, SPARE, Edge, Script, Spliced, answering, fallback_route, route
 from tests.session.message import GET, OK, SWITCHING, UPGRADE, Message, answer, read_answer, read_head
 from tests.session.wire import Peer
@@ -234,8 +234,8 @@ async def test_a_tunnel_is_told_of_when_it_opens_and_when_it_ends(edge: Edge) ->
     await client.send(b"567")
     await wait_all_tasks_blocked()
     [opened] = edge.told.opened
-    assert edge.house.balancer._live == {(APP, 8000): 1}
-    assert edge.house.counts.writing == 1
+    assert edge.context.balancer._live == {(APP, 8000): 1}
+    assert edge.context.counts.writing == 1
     assert (await client.rest()) == b"abcde"
     await edge.idle()
     [closed] = edge.told.closed
@@ -339,7 +339,7 @@ async def test_a_drain_leaves_tunnels_alone_and_opens_no_new_ones(edge: Edge) ->
     edge.pods[APP] = noting([], SWITCHING)
     client = await edge.ask(UPGRADE)
     await read_answer(client)
-    edge.house.draining = True
+    edge.context.draining = True
     late = await read_answer(await edge.ask(UPGRADE))
     assert (late.status, late.get("Connection"), late.get("Retry-After") is not None) == (503, "close", True)
     await client.send(b"still here")

@@ -14,7 +14,7 @@ class Someone:
         self.given_up = 0
         self._waiting = waiting
 
-    def is_abandoned(self) -> bool:
+    def client_left(self) -> bool:
         return self.gone
 
     def give_up(self) -> None:
@@ -54,11 +54,11 @@ async def test_many_are_looked_at_in_slices(autojump_clock: MockClock) -> None:
     waiting: set[Someone] = set()
 
     class Seen(Someone):
-        def is_abandoned(self) -> bool:
+        def client_left(self) -> bool:
             assert self in waiting, "its connection may be closed"
             steps.looks[-1] += 1
             waiting.discard(ends.pop())  # another exchange is over meanwhile
-            return super().is_abandoned()
+            return super().client_left()
 
     everybody: list[Someone] = [Seen(waiting) for _ in range(10_000)]
     ends, gone = everybody[300:], everybody[:300]

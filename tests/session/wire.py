@@ -12,7 +12,7 @@ from typing import cast
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-PATIENCE = 1000  # virtual seconds after which a test's own side stops waiting and fails
+TIMEOUT = 1000  # virtual seconds after which a test's own side stops waiting and fails
 
 
 class ConflictDetector:
@@ -171,7 +171,7 @@ class Peer:
         self.heard = bytearray()  # all that was read so far
 
     async def send(self, data: bytes) -> None:
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(TIMEOUT):
             await self.end.send_all(data)
 
     async def until(self, mark: bytes) -> bytes:
@@ -187,7 +187,7 @@ class Peer:
 
     async def rest(self) -> bytes:
         """All bytes up to the end of the stream; `trio.BrokenResourceError` on a reset."""
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(TIMEOUT):
             while data := await self.end.receive_some(1 << 16):
                 self.read += data
                 self.heard += data
@@ -208,7 +208,7 @@ class Peer:
         return bytes(self.read + self.end._incoming.data)
 
     async def _more(self, wanted: str) -> None:
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(TIMEOUT):
             data = await self.end.receive_some(1 << 16)
         if not data:
             raise StreamEnded(f"the stream ended, without {wanted}: {bytes(self.read)!r}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.supervisor.office import Office, office
+from tests.supervisor.harness import Office, office
 
 
 @pytest.fixture

@@ -20,14 +20,14 @@ def test_from_a_checkout_its_own_package_is_run(monkeypatch: pytest.MonkeyPatch)
     """`python -m splicer` there has the checkout, or "" for it, in front of its path."""
     for first in (CHECKOUT, ""):
         monkeypatch.setattr(sys, "path", [first, "/elsewhere"])
-        assert launch.command("splicer.run", "{}") == [sys.executable, "-m", "splicer.run", "{}"]
+        assert launch.command("splicer.worker", "{}") == [sys.executable, "-m", "splicer.worker", "{}"]
 
 
 def test_what_is_installed_runs_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever lies in the directory where somebody has started it."""
     for path in (["/usr/local/bin", CHECKOUT], ["/elsewhere"], []):
         monkeypatch.setattr(sys, "path", path)
-        assert launch.command("splicer.run") == [sys.executable, "-P", "-m", "splicer.run"]
+        assert launch.command("splicer.worker") == [sys.executable, "-P", "-m", "splicer.worker"]
 
 
 def test_a_splicer_in_the_current_directory_is_not_taken_for_the_installed_one(tmp_path: Path) -> None:
@@ -96,9 +96,9 @@ def test_a_process_that_can_not_be_started_leaves_all_as_it_was(monkeypatch: pyt
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with pytest.raises(FileNotFoundError):
-        launch.spawn("splicer.run", {}, [fd])
+        launch.spawn("splicer.worker", {}, [fd])
     with pytest.raises(FileNotFoundError):
-        launch.become("splicer.run", {}, [fd])
+        launch.become("splicer.worker", {}, [fd])
     assert not os.get_inheritable(fd)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask
     os.close(fd)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from splicer.control import wire
+from splicer.ipc import wire
 from splicer.supervisor.processes import Process, reason
 from splicer.vault.protocol import channel
 
@@ -39,9 +39,9 @@ def test_a_process_is_told_words_and_given_descriptors() -> None:
     with ours, its:
         process = Process(1, 2, ours)
         fd = wire.text_file("text")
-        process.say("serve", (fd,), slot=3)
+        process.send("serve", (fd,), slot=3)
         os.close(fd)
-        heard = wire.hear(its)
+        heard = wire.receive(its)
         assert heard is not None
         assert heard[0] == {"version": wire.VERSION, "fds": 1, "do": "serve", "slot": 3}
         assert wire.read_text(heard[1][0]) == "text"
@@ -53,8 +53,8 @@ def test_one_that_does_not_listen_is_no_error() -> None:
         process = Process(1, 2, ours)
         with its:
             for _ in range(5000):
-                process.say("reload", generation=1)
-        process.say("stop")
+                process.send("reload", generation=1)
+        process.send("stop")
 
 
 def test_kill() -> None:

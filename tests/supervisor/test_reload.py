@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from splicer.control import wire
+from splicer.ipc import wire
 from splicer.supervisor.reload import Reload
-from tests.supervisor.office import Far, Office, office
+from tests.supervisor.harness import Far, Office, office
 
 _FILE = """
 [server]
@@ -22,7 +22,7 @@ name = "health"
 path = "/health"
 respond = {{ status = 200, body = "{0}" }}
 """
-_PATIENCE = 30.0  # seconds
+_TIMEOUT = 30.0  # seconds
 
 
 class Edge:
@@ -31,8 +31,8 @@ class Edge:
     def __init__(self, room: Office, path: Path) -> None:
         self.room = room
         self.path = path
-        self._reload = Reload(room.desk)
-        room.desk.crew.spares = 0
+        self._reload = Reload(room.edge)
+        room.edge.workers.spares = 0
         self.read("healthy")
         self.worker, self.admin = room.worker(), room.admin()
         self.worker.pending()
@@ -42,8 +42,8 @@ class Edge:
         """Read another file, and do what follows from it."""
         self.path.write_text(_FILE.format(text))
         self._reload.read()
-        while self._reload._inspection._child is not None:
-            for key, events in self.room.selector.select(_PATIENCE):
+        while self._reload._config_probe._child is not None:
+            for key, events in self.room.selector.select(_TIMEOUT):
                 key.data(events)
         self.room.turn()
 
@@ -66,18 +66,18 @@ def _text(far: Far, word: str) -> str:
 
 
 def test_the_first_reading_is_none(edge: Edge) -> None:
-    reloads = edge.room.desk.reloads
+    reloads = edge.room.edge.reloads
     assert (reloads.ok, reloads.failed, reloads.last_ok) == (0, 0, True)
-    assert edge.room.desk.generation == 0
+    assert edge.room.edge.generation == 0
 
 
 def test_one_that_succeeds_is_told_when_the_workers_go_by_it(edge: Edge) -> None:
-    edge.room.desk.reloads.last_at = 5.0
+    edge.room.edge.reloads.last_at = 5.0
     edge.read("well")
     assert "well" in _text(edge.worker, "reload")
     assert edge.admin.pending() == []
-    assert edge.room.desk.reloads.ok == 0
-    edge.worker.say("reloaded")
+    assert edge.room.edge.reloads.ok == 0
+    edge.worker.send("reloaded")
     facts, _ = edge.admin.hear("facts")
     assert facts["generation"] == 1
     assert facts["reload"].items() >= {"ok": 1, "failed": 0, "last_ok": True}.items()
@@ -87,20 +87,20 @@ def test_one_that_succeeds_is_told_when_the_workers_go_by_it(edge: Edge) -> None
 
 
 def test_one_that_fails_is_told_at_once_and_the_old_text_stays(edge: Edge) -> None:
-    edge.room.desk.reloads.last_at = 5.0
+    edge.room.edge.reloads.last_at = 5.0
     edge.read('" bad')
     facts, _ = edge.admin.hear("facts")
     assert facts["generation"] == 0
     assert facts["reload"].items() >= {"ok": 0, "failed": 1, "last_ok": False}.items()
     assert facts["reload"]["last_at"] > 1e9
     assert edge.admin.pending() == edge.worker.pending() == []
-    assert "healthy" in edge.room.desk.facts["text"]
+    assert "healthy" in edge.room.edge.facts["text"]
 
 
 def test_one_that_succeeds_after_one_that_failed(edge: Edge) -> None:
     edge.read('" bad')
     edge.read("well")
-    edge.worker.say("reloaded")
+    edge.worker.send("reloaded")
     assert edge.admin.hear("facts")[0]["reload"]["last_ok"] is False
     reload = edge.admin.hear("facts")[0]["reload"]
     assert (reload["ok"], reload["failed"], reload["last_ok"]) == (1, 1, True)
@@ -108,7 +108,7 @@ def test_one_that_succeeds_after_one_that_failed(edge: Edge) -> None:
 
 def test_an_admin_process_that_comes_later_gets_the_text_in_force(edge: Edge) -> None:
     edge.read("well")
-    edge.worker.say("reloaded")
+    edge.worker.send("reloaded")
     edge.admin.die()
     another = edge.room.admin()
     assert another.hear("serve")[0]["reload"]["ok"] == 1

@@ -30,7 +30,7 @@ _reloads = st.fixed_dictionaries(
 
 
 @pytest.fixture
-def crew() -> Iterator[list[Process]]:
+def workers() -> Iterator[list[Process]]:
     """A process in each state."""
     with ExitStack() as stack:
         made = []
@@ -113,7 +113,7 @@ def test_all_that_is_written_is_read(
         listeners=listeners,
         admin=admin,
         metrics=metrics,
-        crew=[],
+        workers=[],
         holder=HolderState(2, [], []),
         counts=counts,
         drains=drains,
@@ -122,10 +122,10 @@ def test_all_that_is_written_is_read(
     )
 
 
-def test_every_process_is_read_as_it_was(crew: list[Process]) -> None:
-    assert read(_written(crew=crew)).crew == [
+def test_every_process_is_read_as_it_was(workers: list[Process]) -> None:
+    assert read(_written(workers=workers)).workers == [
         ProcessState(100 + number, 1 + number, process.sock.fileno(), state, number, number % 2)
-        for number, (process, state) in enumerate(zip(crew, State, strict=True))
+        for number, (process, state) in enumerate(zip(workers, State, strict=True))
     ]
 
 

@@ -15,7 +15,7 @@ from splicer.supervisor.listeners import Listeners
 from splicer.supervisor.vaults import OwnVault, RemoteVault
 from splicer.vault.protocol import Kind, channel, pack
 from splicer.vault.protocol import send as protocol_send
-from tests.supervisor.office import Said
+from tests.supervisor.harness import Said
 from tests.vault.rig import Rig, Talker, Tunnel
 
 _MANY = 200  # messages: more than a holder reads of one channel in a row, and as many as a channel holds
@@ -45,7 +45,7 @@ class Distant:
         """Look, let the vault answer, and take the answer in: so many times; what each look said."""
         looks = []
         for _ in range(count):
-            looks.append(self.vault.found_empty())
+            looks.append(self.vault.confirm_empty())
             if heard:
                 self.rig.hear()
             for key, events in self._selector.select(0):
@@ -89,7 +89,7 @@ def test_one_that_does_not_answer_is_not_waited_for_for_ever(distant: Distant, m
 
 def test_a_tunnel_that_it_has_yet_to_hear_of_is_found(distant: Distant) -> None:
     distant.rounds(20)
-    distant.vault.doubt()
+    distant.vault.invalidate_count()
     distant.worker.tunnel(distant.tunnel)
     assert distant.vault.tunnels == 0
     assert not any(distant.rounds(20))
@@ -106,15 +106,15 @@ def test_a_tunnel_that_it_has_yet_to_hear_of_is_found(distant: Distant) -> None:
 
 def test_nothing_can_be_left_to_one_that_does_not_answer(distant: Distant, monkeypatch: pytest.MonkeyPatch) -> None:
     distant.rounds(2)
-    assert distant.vault.lack is None
+    assert distant.vault.why_not_durable is None
     distant.rounds(2, heard=False)
-    assert distant.vault.lack is None
+    assert distant.vault.why_not_durable is None
     monkeypatch.setattr(vaults, "_ANSWER", -1.0)
-    assert distant.vault.lack is not None
-    assert "does not answer" in distant.vault.lack
+    assert distant.vault.why_not_durable is not None
+    assert "does not answer" in distant.vault.why_not_durable
     monkeypatch.setattr(vaults, "_ANSWER", 2.0)
     distant.rounds(2)
-    assert distant.vault.lack is None
+    assert distant.vault.why_not_durable is None
 
 
 # One that says something again and again, but never what it was asked, must not hold up the start.
@@ -157,13 +157,13 @@ def test_one_that_does_not_tell_of_slots_is_understood(distant: Distant, monkeyp
 
 
 def test_one_that_stays_away_holds_nothing(distant: Distant, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not distant.vault.found_empty()
+    assert not distant.vault.confirm_empty()
     distant.leave()
     distant.rounds(1)
     assert distant.said.of("vault_lost")
-    assert not distant.vault.found_empty()  # it may come back, and be told of a call by a worker that dies then
+    assert not distant.vault.confirm_empty()  # it may come back, and be told of a call by a worker that dies then
     monkeypatch.setattr(vaults, "_AWAY", -1.0)
-    assert distant.vault.found_empty()
+    assert distant.vault.confirm_empty()
 
 
 def test_one_that_has_come_back_is_asked_anew(distant: Distant, tmp_path: Path) -> None:
@@ -205,13 +205,13 @@ def test_all_that_a_dead_worker_has_said_is_heard_first(
 ) -> None:
     vault, talker, selector = own
     tunnel = Tunnel(2)
-    vault.doubt()
+    vault.invalidate_count()
     for _ in range(_MANY):
-        talker.say(Kind.RELEASE, 4)
+        talker.send(Kind.RELEASE, 4)
     talker.tunnel(tunnel)
     talker.close()
     for _ in range(50):
-        assert not vault.found_empty()
+        assert not vault.confirm_empty()
         for key, events in selector.select(0):
             key.data(events)
     assert vault.tunnels == 1
@@ -220,6 +220,6 @@ def test_all_that_a_dead_worker_has_said_is_heard_first(
 
 def test_its_own_is_found_empty_in_the_end(own: tuple[OwnVault, Talker, selectors.BaseSelector]) -> None:
     vault, _, _ = own
-    assert [vault.found_empty() for _ in range(8)] == [False] * 6 + [True] * 2
-    vault.doubt()
-    assert not vault.found_empty()
+    assert [vault.confirm_empty() for _ in range(8)] == [False] * 6 + [True] * 2
+    vault.invalidate_count()
+    assert not vault.confirm_empty()

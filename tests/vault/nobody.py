@@ -10,8 +10,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.vault import protocol
-from splicer.vault.client import VaultLink
 from splicer.vault.protocol import Kind
+from splicer.worker.vault_link import VaultLink
 
 _NOBODY = 65534
 _TUNNELS = 60  # two descriptors each: more than may be on their way

@@ -9,7 +9,7 @@ import socket
 from typing import Any, Self
 
 from splicer.vault import protocol
-from splicer.vault.holder import KEEP, Holder
+from splicer.vault.holder import KEEP_SECONDS, Holder
 from splicer.vault.journal import Journal
 from splicer.vault.protocol import Kind, Message
 
@@ -74,7 +74,7 @@ class Talker:
         self.sock = sock
         self.journal = Journal()
 
-    def say(
+    def send(
         self,
         kind: int,
         number: int = 0,
@@ -90,10 +90,10 @@ class Talker:
         protocol.send(self.sock, bytes(data), fds)
 
     def hello(self) -> None:
-        self.say(Kind.HELLO, fds=(self.journal.fd,))
+        self.send(Kind.HELLO, fds=(self.journal.fd,))
 
     def serve(self, slot: int = 1, slots: int = 1) -> None:
-        self.say(Kind.SERVE, slot, quantity=slots)
+        self.send(Kind.SERVE, slot, quantity=slots)
 
     def answer(self) -> Message:
         """What the vault says next; it must say something."""
@@ -104,13 +104,13 @@ class Talker:
     def tunnel(self, tunnel: Tunnel, passport: bytes = b"passport") -> None:
         """Register it, and have it no more."""
         inner = tunnel.inner_client, tunnel.inner_pod
-        self.say(Kind.TUNNEL, tunnel.key, passport, tuple(sock.fileno() for sock in inner))
+        self.send(Kind.TUNNEL, tunnel.key, passport, tuple(sock.fileno() for sock in inner))
         for sock in inner:
             sock.close()
 
     def pipe(self, pipe: Pipe, place: int = 0, word: int = 0) -> None:
         """Register it, and have its read end no more."""
-        self.say(Kind.PIPE, place, fds=(pipe.read_fd,))
+        self.send(Kind.PIPE, place, fds=(pipe.read_fd,))
         self.journal.words[place] = word
         pipe.leave()
 
@@ -145,7 +145,7 @@ class Talker:
 class Rig:
     """The holder and all that a test makes; everything is closed at the end."""
 
-    def __init__(self, keep: float = KEEP) -> None:
+    def __init__(self, keep: float = KEEP_SECONDS) -> None:
         self.selector = selectors.DefaultSelector()
         self.logged: list[str] = []
         self.holder = Holder(self.selector, self._log, keep)

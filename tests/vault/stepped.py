@@ -30,17 +30,18 @@ from splicer.model import Endpoint, Record
 from splicer.net.stream import TcpStream
 from splicer.relay import hub
 from splicer.relay.hub import Hub
-from splicer.relay.leg import Past, TunnelEnd, TunnelLimits
+from splicer.relay.tunnel import ResumeState, TunnelEnd, TunnelLimits
 from splicer.session import passport
 from splicer.session.client import ClientLeg
-from splicer.session.house import House
+from splicer.session.context import SessionContext
 from splicer.session.tunnel import OpenTunnel, run_adopted, run_tunnel
 from splicer.upstream.balance import Balancer
-from splicer.vault import client, outbox, protocol
-from splicer.vault.client import Adopted, VaultLink
+from splicer.vault import protocol
+from splicer.worker import vault_link, vault_outbox
+from splicer.worker.vault_link import Adopted, VaultLink
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
-_LONGEST = 1 << 17
+_MAX_SECONDS = 1 << 17
 _FOREVER = TunnelLimits(idle=math.inf, half_closed=math.inf, lifetime=math.inf)
 _CALLS: tuple[tuple[Any, str], ...] = (
     (os, "splice"),
@@ -142,7 +143,7 @@ class Worker:
 
     def _hear(self) -> None:
         try:
-            data = self._control.recv(_LONGEST)
+            data = self._control.recv(_MAX_SECONDS)
         except ConnectionResetError as error:
             raise Gone from error
         if not data:
@@ -154,7 +155,7 @@ class Worker:
     def kill(self) -> None:
         """SIGKILL."""
         os.kill(self.pid, signal.SIGKILL)
-        while self._control.recv(_LONGEST):
+        while self._control.recv(_MAX_SECONDS):
             pass
 
     def close(self) -> None:
@@ -249,7 +250,7 @@ class _RegistersLate(Hub):
         key: int = 0,
         owner: object = None,
         register: Callable[[], Awaitable[None]] | None = None,
-        past: Past | None = None,
+        past: ResumeState | None = None,
     ) -> TunnelEnd:
         async with trio.open_nursery() as nursery:
             if register is not None:
@@ -301,10 +302,10 @@ class _Process:
         self._link = _Link(vault, Path(words["path"]) if words["path"] else None, self._adopt, lambda _: None)
         self._link.stepped = _Words(self._link.journal.words, self._fuse, flaw)
         self._link.flaw = flaw
-        self._hub = {DIRTY_POOLED: _PoolsDirty, LATE_REGISTRATION: _RegistersLate}.get(flaw, Hub)(keeper=self._link)
+        self._hub = {DIRTY_POOLED: _PoolsDirty, LATE_REGISTRATION: _RegistersLate}.get(flaw, Hub)(registry=self._link)
         self._balancer = Balancer()
         nothing = cast("Any", None)
-        self._house = House(
+        self._context = SessionContext(
             rules=nothing,
             dial=nothing,
             pool=nothing,
@@ -313,9 +314,9 @@ class _Process:
             observer=_Observer(self._crash),
             vault=self._link,
         )
-        client._GATHER = math.inf
+        vault_link._RELEASE_BATCH_WINDOW = math.inf
         if words["hasty"]:
-            outbox._PATIENCE = hub._KEEPER_PATIENCE = 0.0
+            vault_outbox._TIMEOUT = hub._REGISTRY_TIMEOUT = 0.0
         for owner, name in _CALLS:
             setattr(owner, name, self._fuse.around(getattr(owner, name)))
         if flaw in (LATE_WORD, USER_MEMORY):
@@ -332,7 +333,7 @@ class _Process:
                     await wait_all_tasks_blocked()
                     self._say()
                     await trio.lowlevel.wait_readable(self._control)
-                    data, fds, _, _ = socket.recv_fds(self._control, _LONGEST, 2)
+                    data, fds, _, _ = socket.recv_fds(self._control, _MAX_SECONDS, 2)
                     if not data:
                         os._exit(0)
                     await wait_all_tasks_blocked()
@@ -381,13 +382,13 @@ class _Process:
             record=Record(words["id"], "127.0.0.1", trio.current_time(), endpoint=endpoint),
             hold=hold,
         )
-        await run_tunnel(self._house, ClientLeg(TcpStream(client), "127.0.0.1"), tunnel)
+        await run_tunnel(self._context, ClientLeg(TcpStream(client), "127.0.0.1"), tunnel)
 
     def _adopt(self, adopted: Adopted) -> None:
         past = passport.read(adopted.passport, adopted.adoptions)
         self._link.remember(adopted)
         streams = TcpStream(adopted.client), TcpStream(adopted.pod)
-        self._nursery.start_soon(run_adopted, self._house, past, *streams, adopted.pipes)
+        self._nursery.start_soon(run_adopted, self._context, past, *streams, adopted.pipes)
 
 
 def _spoiled(splice: Callable[..., int], words: _Words | None) -> Callable[..., int]:
@@ -424,7 +425,7 @@ def _fork_forever(orders: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()
     while True:
-        data, fds, _, _ = socket.recv_fds(orders, _LONGEST, 2)
+        data, fds, _, _ = socket.recv_fds(orders, _MAX_SECONDS, 2)
         if not data:
             return
         if os.fork():

@@ -55,7 +55,7 @@ def test_owners_stay_and_orphans_stay(rig: Rig) -> None:
     rig.hear()
     _exec(rig)
     assert list(rig.holder.orphans) == [2]
-    other.say(Kind.RELEASE, 4)
+    other.send(Kind.RELEASE, 4)
     rig.hear()
     assert not tunnels[1].is_held()
     adopted = rig.talker(1, 2).adopt()
@@ -69,7 +69,7 @@ def test_messages_that_nobody_has_read_are_read_by_the_next(rig: Rig) -> None:
     rig.hear()
     worker.tunnel(late)
     worker.pipe(rig.pipe(b"bytes"), 0, late.key | TO_CLIENT)
-    worker.say(Kind.RELEASE, tunnel.key)
+    worker.send(Kind.RELEASE, tunnel.key)
     _exec(rig)
     assert not tunnel.is_held()
     worker.close()
@@ -148,7 +148,7 @@ def test_inherited_pipes_go_on_waiting(rig: Rig) -> None:
     os.read(rig.holder.tunnels[tunnel.key].pipes[TO_POD], 99)
     rig.holder.tidy()
     assert not pipe.is_held()
-    heir.say(Kind.RELEASE, tunnel.key)
+    heir.send(Kind.RELEASE, tunnel.key)
     rig.hear()
     assert not tunnel.is_held()
 
@@ -172,7 +172,7 @@ def test_the_newer_server_of_a_slot_stays_the_newer(rig: Rig, newer_connected_fi
 @pytest.mark.parametrize("version", [protocol.VERSION, protocol.VERSION - 1])
 def test_each_goes_on_being_told_in_its_own_version(rig: Rig, version: int) -> None:
     worker, spare = rig.talker(1), rig.talker()
-    spare.say(Kind.SERVE, 1, quantity=1, version=version)
+    spare.send(Kind.SERVE, 1, quantity=1, version=version)
     worker.tunnel(rig.tunnel())
     rig.hear()
     _exec(rig)
@@ -246,7 +246,7 @@ def test_through_a_real_exec() -> None:
             for fd in fds:
                 os.close(fd)
         for key in got:
-            heir.say(Kind.RELEASE, key)
+            heir.send(Kind.RELEASE, key)
         heir.close()
         output, _ = process.communicate()
         assert process.returncode == 0

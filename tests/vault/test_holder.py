@@ -35,7 +35,7 @@ def test_a_registration_outlives_its_sender(rig: Rig) -> None:
 
 def test_it_is_read_past_a_reset(rig: Rig) -> None:
     worker, tunnels = rig.talker(1), [rig.tunnel(2), rig.tunnel(4)]
-    worker.say(Kind.COUNT)
+    worker.send(Kind.COUNT)
     rig.hear()
     for tunnel in tunnels:
         worker.tunnel(tunnel)
@@ -58,10 +58,10 @@ def test_a_release_by_another_does_nothing(rig: Rig) -> None:
     worker, other, tunnel = rig.talker(1), rig.talker(2, 2), rig.tunnel()
     worker.tunnel(tunnel)
     rig.hear()
-    other.say(Kind.RELEASE, tunnel.key)
+    other.send(Kind.RELEASE, tunnel.key)
     rig.hear()
     assert list(rig.holder.tunnels) == [tunnel.key]
-    worker.say(Kind.RELEASE, tunnel.key)
+    worker.send(Kind.RELEASE, tunnel.key)
     rig.hear()
     assert not rig.holder.tunnels
     assert not tunnel.is_held()
@@ -73,7 +73,7 @@ def test_one_release_may_speak_of_many(rig: Rig) -> None:
     for tunnel in tunnels:
         (other if tunnel.key == 6 else worker).tunnel(tunnel)
     rig.hear()
-    worker.say(Kind.RELEASE, 2, protocol.pack_keys([4, 6, 99, 8]))
+    worker.send(Kind.RELEASE, 2, protocol.pack_keys([4, 6, 99, 8]))
     rig.hear()
     assert [tunnel.is_held() for tunnel in tunnels] == [False, False, True, False, True]
     assert sorted(rig.holder.tunnels) == [6, 10]
@@ -85,7 +85,7 @@ def test_a_release_of_an_orphan_by_its_former_worker_is_none_of_the_next_ones(ri
     worker.close()
     rig.hear()
     other = rig.talker(2, 2)
-    other.say(Kind.RELEASE, tunnel.key)
+    other.send(Kind.RELEASE, tunnel.key)
     rig.hear()
     assert tunnel.is_held()
 
@@ -94,11 +94,11 @@ def test_a_tunnel_that_is_known_is_not_taken_twice(rig: Rig) -> None:
     worker, tunnel = rig.talker(1), rig.tunnel()
     again = [os.dup(sock.fileno()) for sock in (tunnel.inner_client, tunnel.inner_pod)]
     worker.tunnel(tunnel)
-    worker.say(Kind.TUNNEL, tunnel.key, b"", tuple(again))
+    worker.send(Kind.TUNNEL, tunnel.key, b"", tuple(again))
     rig.hear()
     for fd in again:
         os.close(fd)
-    worker.say(Kind.RELEASE, tunnel.key)
+    worker.send(Kind.RELEASE, tunnel.key)
     rig.hear()
     assert not tunnel.is_held()
 
@@ -182,8 +182,8 @@ def test_a_pipe_that_is_dropped_is_closed(rig: Rig) -> None:
     worker, pipes = rig.talker(1), [rig.pipe(), rig.pipe()]
     for place, pipe in enumerate(pipes):
         worker.pipe(pipe, place)
-    worker.say(Kind.DROP, 0)
-    worker.say(Kind.DROP, 5)
+    worker.send(Kind.DROP, 0)
+    worker.send(Kind.DROP, 5)
     rig.hear()
     assert [pipe.is_held() for pipe in pipes] == [False, True]
 
@@ -192,7 +192,7 @@ def test_a_place_that_is_used_anew_holds_the_new_pipe(rig: Rig) -> None:
     worker, tunnel, old, new = rig.talker(1), rig.tunnel(), rig.pipe(b"old"), rig.pipe(b"new")
     worker.tunnel(tunnel)
     worker.pipe(old, 3, tunnel.key)
-    worker.say(Kind.DROP, 3)
+    worker.send(Kind.DROP, 3)
     worker.pipe(new, 3, tunnel.key)
     worker.close()
     rig.hear()
@@ -272,7 +272,7 @@ def test_who_cannot_take_a_tunnel_gives_it_back(rig: Rig) -> None:
     worker.close()
     adopter = rig.talker(1)
     adopter.adopt().close()
-    adopter.say(Kind.RETURN, tunnel.key)
+    adopter.send(Kind.RETURN, tunnel.key)
     rig.hear()
     assert list(rig.holder.orphans) == [tunnel.key]
     assert adopter.hears_nothing()  # for a while
@@ -286,8 +286,8 @@ def test_nobody_gives_back_what_is_anothers(rig: Rig) -> None:
     worker, other, tunnel = rig.talker(1, 2), rig.talker(2, 2), rig.tunnel()
     worker.tunnel(tunnel)
     rig.hear()
-    other.say(Kind.RETURN, tunnel.key)
-    other.say(Kind.RETURN, 99)
+    other.send(Kind.RETURN, tunnel.key)
+    other.send(Kind.RETURN, 99)
     rig.hear()
     assert not rig.holder.orphans
 
@@ -425,7 +425,7 @@ def test_who_gave_a_tunnel_back_is_not_asked_again_at_once(rig: Rig, clock: Cloc
     clock.now += 0.1
     only = rig.talker(1)
     only.adopt().close()
-    only.say(Kind.RETURN, 2)
+    only.send(Kind.RETURN, 2)
     rig.hear()
     assert 0.2 <= _silence(rig, clock, only) < 0.25
 
@@ -434,7 +434,7 @@ def test_slots_are_told_by_how_many_wait_for_them(rig: Rig) -> None:
     for slot, keys in ((3, (2, 4)), (1, (6,)), (4, (8, 10, 12))):
         _orphan(rig, slot, 4, *keys)
     asker = rig.talker()
-    asker.say(Kind.COUNT)
+    asker.send(Kind.COUNT)
     rig.hear()
     answer = asker.answer()
     assert (answer.quantity, protocol.keys(answer.payload)) == (6, (4, 3, 1))
@@ -497,7 +497,7 @@ def _registered_anew(rig: Rig, tunnel: Tunnel, word: int) -> Talker:
     adopted = adopter.adopt()
     assert adopted.number == tunnel.key
     adopter.journal.words[0] = word
-    adopter.say(Kind.PIPE, 0, fds=(adopted.fds[2],))
+    adopter.send(Kind.PIPE, 0, fds=(adopted.fds[2],))
     _close(adopted)
     rig.hear()
     return adopter
@@ -523,7 +523,7 @@ def test_an_inherited_pipe_that_its_new_worker_registers_is_held_once(rig: Rig) 
 def test_an_inherited_pipe_that_is_dropped_dirty_goes_back_to_its_tunnel(rig: Rig) -> None:
     tunnel = _orphan_with_bytes(rig, b"bytes", TO_POD)
     adopter = _registered_anew(rig, tunnel, tunnel.key | TO_POD)
-    adopter.say(Kind.DROP, 0, (tunnel.key | TO_POD).to_bytes(8))
+    adopter.send(Kind.DROP, 0, (tunnel.key | TO_POD).to_bytes(8))
     rig.hear()
     adopter.close()
     rig.hear()
@@ -554,7 +554,7 @@ def test_an_inherited_pipe_stays_when_somebody_else_registers_it(rig: Rig) -> No
     adopter, other = rig.talker(1), rig.talker()
     adopted = adopter.adopt()
     other.journal.words[0] = tunnel.key | TO_POD
-    other.say(Kind.PIPE, 0, fds=(adopted.fds[2],))
+    other.send(Kind.PIPE, 0, fds=(adopted.fds[2],))
     _close(adopted)
     rig.hear()
     assert list(rig.holder.tunnels[tunnel.key].pipes) == [TO_POD]
@@ -588,7 +588,7 @@ def test_a_release_closes_inherited_pipes(rig: Rig) -> None:
     worker.close()
     heir = rig.talker(1)
     _close(heir.adopt())
-    heir.say(Kind.RELEASE, tunnel.key)
+    heir.send(Kind.RELEASE, tunnel.key)
     rig.hear()
     assert not pipe.is_held()
     assert not tunnel.is_held()
@@ -678,7 +678,7 @@ def test_a_tunnel_is_kept_for_a_while(rig: Rig) -> None:
 def test_the_version_before_is_understood(rig: Rig) -> None:
     worker, tunnel = rig.talker(1), rig.tunnel()
     fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno()
-    worker.say(Kind.TUNNEL, tunnel.key, b"passport", fds, version=protocol.VERSION - 1)
+    worker.send(Kind.TUNNEL, tunnel.key, b"passport", fds, version=protocol.VERSION - 1)
     rig.hear()
     assert list(rig.holder.tunnels) == [tunnel.key]
 
@@ -687,7 +687,7 @@ def test_the_version_before_is_understood(rig: Rig) -> None:
 def test_other_versions_are_refused_and_their_descriptors_closed(rig: Rig, version: int) -> None:
     worker, tunnel = rig.talker(1), rig.tunnel()
     fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno()
-    worker.say(Kind.TUNNEL, tunnel.key, b"passport", fds, version=version)
+    worker.send(Kind.TUNNEL, tunnel.key, b"passport", fds, version=version)
     tunnel.inner_client.close()
     tunnel.inner_pod.close()
     rig.hear()
@@ -705,9 +705,9 @@ def test_each_is_told_in_its_own_version(rig: Rig, version: int) -> None:
     worker.close()
     rig.hear()
     heir = rig.talker()
-    heir.say(Kind.SERVE, 1, quantity=1, version=version)
+    heir.send(Kind.SERVE, 1, quantity=1, version=version)
     for kind in (Kind.COUNT, Kind.ASK):
-        heir.say(kind, version=version)
+        heir.send(kind, version=version)
     rig.hear()
     heard = [heir.answer() for _ in range(3)]
     assert [(message.kind, message.version) for message in heard] == [
@@ -719,15 +719,15 @@ def test_each_is_told_in_its_own_version(rig: Rig, version: int) -> None:
 def test_the_version_that_was_heard_last_counts(rig: Rig) -> None:
     asker = rig.talker()
     for version in (protocol.VERSION - 1, protocol.VERSION):
-        asker.say(Kind.COUNT, version=version)
+        asker.send(Kind.COUNT, version=version)
         rig.hear()
         assert asker.answer().version == version
 
 
 def test_what_is_not_understood_changes_no_version(rig: Rig) -> None:
     asker = rig.talker()
-    asker.say(Kind.COUNT, version=protocol.VERSION - 1)
-    asker.say(Kind.COUNT, version=protocol.VERSION + 1)
+    asker.send(Kind.COUNT, version=protocol.VERSION - 1)
+    asker.send(Kind.COUNT, version=protocol.VERSION + 1)
     rig.hear()
     assert rig.holder.channels[0].version == protocol.VERSION - 1
 
@@ -737,9 +737,9 @@ def test_descriptors_that_nobody_asked_for_are_closed(rig: Rig, kind: int) -> No
     worker = rig.talker(1)
     before = open_descriptors()
     with socket.socket() as stray:
-        worker.say(kind, 1 << 40, fds=(stray.fileno(),), quantity=1)
+        worker.send(kind, 1 << 40, fds=(stray.fileno(),), quantity=1)
         rig.hear()
-    worker.say(Kind.DROP, 1 << 40)
+    worker.send(Kind.DROP, 1 << 40)
     rig.hear()
     assert open_descriptors() - before == set()
 
@@ -749,11 +749,11 @@ def test_pipes_of_a_registration_that_its_flags_do_not_speak_of_are_closed(rig: 
     worker, tunnel = rig.talker(1), rig.tunnel()
     pipes = [rig.pipe(b"x"), rig.pipe(b"x")]
     fds = (tunnel.inner_client.fileno(), tunnel.inner_pod.fileno(), *(pipe.read_fd for pipe in pipes))
-    worker.say(Kind.TUNNEL, tunnel.key, b"", fds, flags=flags)
+    worker.send(Kind.TUNNEL, tunnel.key, b"", fds, flags=flags)
     for pipe in pipes:
         pipe.leave()
     rig.hear()
-    worker.say(Kind.RELEASE, tunnel.key)
+    worker.send(Kind.RELEASE, tunnel.key)
     rig.hear()
     assert [pipe.is_held() for pipe in pipes] == [False, False]
 
@@ -761,7 +761,7 @@ def test_pipes_of_a_registration_that_its_flags_do_not_speak_of_are_closed(rig: 
 def test_a_registration_brings_pipes_that_are_still_dirty(rig: Rig) -> None:
     worker, tunnel, pipe = rig.talker(1), rig.tunnel(), rig.pipe(b"inherited")
     fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno(), pipe.read_fd
-    worker.say(Kind.TUNNEL, tunnel.key, b"", fds, flags=protocol.parked(TO_CLIENT), quantity=3)
+    worker.send(Kind.TUNNEL, tunnel.key, b"", fds, flags=protocol.parked(TO_CLIENT), quantity=3)
     pipe.leave()
     worker.close()
     rig.hear()
@@ -777,7 +777,7 @@ def test_what_is_no_journal_costs_the_holder_nothing(rig: Rig) -> None:
     ours, its = protocol.channel()
     rig.holder.attach(ours)
     stranger = Talker(its)
-    stranger.say(Kind.HELLO, fds=(its.fileno(),))
+    stranger.send(Kind.HELLO, fds=(its.fileno(),))
     rig.hear()
     stranger.close()
     rig.hear()
@@ -789,7 +789,7 @@ def test_what_is_no_pipe_costs_the_holder_nothing(rig: Rig) -> None:
     worker, tunnel = rig.talker(1), rig.tunnel()
     worker.tunnel(tunnel)
     null = os.open(os.devnull, os.O_RDONLY)
-    worker.say(Kind.PIPE, 0, fds=(null,))
+    worker.send(Kind.PIPE, 0, fds=(null,))
     os.close(null)
     worker.close()
     rig.hear()
@@ -800,7 +800,7 @@ def test_a_place_beyond_the_journal_costs_the_holder_nothing(rig: Rig) -> None:
     worker, tunnel = rig.talker(1), rig.tunnel()
     worker.tunnel(tunnel)
     pipe = rig.pipe(b"bytes")
-    worker.say(Kind.PIPE, 1 << 40, fds=(pipe.read_fd,))
+    worker.send(Kind.PIPE, 1 << 40, fds=(pipe.read_fd,))
     pipe.leave()
     worker.close()
     rig.hear()
@@ -837,7 +837,7 @@ def test_a_tunnel_of_what_is_no_connection_is_not_taken(rig: Rig, kind: str, pla
     with socket.socket() as sock:
         fds = [sock.fileno(), sock.fileno()]
         fds[place] = _odd(kind)
-        worker.say(Kind.TUNNEL, 4, b"", tuple(fds))
+        worker.send(Kind.TUNNEL, 4, b"", tuple(fds))
         os.close(fds[place])
     rig.hear()
     assert list(rig.holder.tunnels) == [2]
@@ -852,7 +852,7 @@ def test_a_tunnel_of_what_is_no_connection_is_not_taken(rig: Rig, kind: str, pla
 def test_a_tunnel_with_a_pipe_that_is_none_is_not_taken(rig: Rig, kind: str) -> None:
     worker, tunnel, odd = rig.talker(1), rig.tunnel(), _odd(kind)
     fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno(), odd
-    worker.say(Kind.TUNNEL, tunnel.key, b"", fds, flags=protocol.parked(TO_POD))
+    worker.send(Kind.TUNNEL, tunnel.key, b"", fds, flags=protocol.parked(TO_POD))
     os.close(odd)
     rig.hear()
     assert not rig.holder.tunnels
@@ -861,7 +861,7 @@ def test_a_tunnel_with_a_pipe_that_is_none_is_not_taken(rig: Rig, kind: str) -> 
 @pytest.mark.parametrize("kind", ["null", "datagrams"])
 def test_a_listener_that_is_none_is_not_kept(rig: Rig, kind: str) -> None:
     supervisor, odd = rig.talker(), _odd(kind)
-    supervisor.say(Kind.LISTENERS, payload=b'["odd"]', fds=(odd,))
+    supervisor.send(Kind.LISTENERS, payload=b'["odd"]', fds=(odd,))
     os.close(odd)
     rig.hear()
     assert rig.holder.listeners == (b"[]", ())
@@ -902,7 +902,7 @@ def test_a_registration_that_finds_no_descriptor_costs_no_other(rig: Rig) -> Non
     worker.tunnel(good)
     rig.hear()
     worker.tunnel(lost)
-    worker.say(Kind.COUNT)
+    worker.send(Kind.COUNT)
     with no_more_descriptors():
         rig.hear()
     assert list(rig.holder.tunnels) == [good.key]
@@ -924,13 +924,13 @@ def test_a_registration_that_finds_no_descriptor_costs_no_other(rig: Rig) -> Non
 def test_who_registers_what_there_is_no_room_for_is_told(rig: Rig, version: int) -> None:
     worker, good, extra = rig.talker(1), rig.tunnel(2), [rig.tunnel(4), rig.tunnel(6)]
     worker.tunnel(good)
-    worker.say(Kind.COUNT, version=version)
+    worker.send(Kind.COUNT, version=version)
     rig.hear()
     worker.answer()
     room, rig.holder._most = rig.holder._most, 0
     for tunnel in extra:
         fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno()
-        worker.say(Kind.TUNNEL, tunnel.key, b"", fds, version=version)
+        worker.send(Kind.TUNNEL, tunnel.key, b"", fds, version=version)
         tunnel.inner_client.close()
         tunnel.inner_pod.close()
     rig.hear()
@@ -951,10 +951,10 @@ def test_who_registers_what_there_is_no_room_for_is_told(rig: Rig, version: int)
 def test_what_is_held_already_is_not_returned(rig: Rig) -> None:
     worker, tunnel = rig.talker(1), rig.tunnel()
     fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno()
-    worker.say(Kind.TUNNEL, tunnel.key, b"", fds)
+    worker.send(Kind.TUNNEL, tunnel.key, b"", fds)
     rig.hear()
     rig.holder._most = 0
-    worker.say(Kind.TUNNEL, tunnel.key, b"", fds)
+    worker.send(Kind.TUNNEL, tunnel.key, b"", fds)
     rig.hear()
     assert worker.hears_nothing()
     assert list(rig.holder.tunnels) == [tunnel.key]
@@ -986,11 +986,11 @@ def test_listeners_are_kept_and_given_back(rig: Rig) -> None:
             sock.bind(("127.0.0.1", 0))
             sock.listen()
         names = [sock.getsockname() for sock in (one, other)]
-        supervisor.say(Kind.LISTENERS, payload=b'["first"]', fds=(one.fileno(),))
-        supervisor.say(Kind.LISTENERS, payload=b'["second"]', fds=(other.fileno(),))
+        supervisor.send(Kind.LISTENERS, payload=b'["first"]', fds=(one.fileno(),))
+        supervisor.send(Kind.LISTENERS, payload=b'["second"]', fds=(other.fileno(),))
     supervisor.close()
     rig.hear()
-    second.say(Kind.ASK)
+    second.send(Kind.ASK)
     rig.hear()
     answer = second.hear()
     assert answer is not None
@@ -999,14 +999,14 @@ def test_listeners_are_kept_and_given_back(rig: Rig) -> None:
         assert kept.getsockname() == names[1]
     with socket.socket() as client, pytest.raises(ConnectionRefusedError):
         client.connect(names[0])
-    second.say(Kind.LISTENERS, payload=b"[]")
+    second.send(Kind.LISTENERS, payload=b"[]")
     rig.hear()
 
 
 def _keeps(supervisor: Talker, payload: bytes = b'["first"]') -> None:
     with socket.socket() as sock:
         sock.listen()
-        supervisor.say(Kind.LISTENERS, payload=payload, fds=(sock.fileno(),))
+        supervisor.send(Kind.LISTENERS, payload=payload, fds=(sock.fileno(),))
 
 
 def test_a_second_supervisor_is_refused_while_the_first_is_there(rig: Rig) -> None:
@@ -1014,7 +1014,7 @@ def test_a_second_supervisor_is_refused_while_the_first_is_there(rig: Rig) -> No
     _keeps(first)
     rig.hear()
     before = open_descriptors()
-    second.say(Kind.ASK, version=protocol.VERSION - 1)
+    second.send(Kind.ASK, version=protocol.VERSION - 1)
     _keeps(second, b'["second"]')
     rig.hear()
     answers = [second.answer(), second.answer()]
@@ -1024,8 +1024,8 @@ def test_a_second_supervisor_is_refused_while_the_first_is_there(rig: Rig) -> No
     ]
     assert open_descriptors() - before == set()
     assert rig.holder.listeners[0] == b'["first"]'
-    second.say(Kind.COUNT)  # a look is free
-    first.say(Kind.ASK)
+    second.send(Kind.COUNT)  # a look is free
+    first.send(Kind.ASK)
     _keeps(first, b'["anew"]')
     rig.hear()
     assert second.answer().kind == Kind.COUNT
@@ -1033,21 +1033,21 @@ def test_a_second_supervisor_is_refused_while_the_first_is_there(rig: Rig) -> No
     assert (answer.kind, answer.payload) == (Kind.LISTENERS, b'["first"]')
     answer.close()
     assert rig.holder.listeners[0] == b'["anew"]'
-    first.say(Kind.LISTENERS, payload=b"[]")
+    first.send(Kind.LISTENERS, payload=b"[]")
     rig.hear()
 
 
 def test_who_only_asks_keeps_nobody_out(rig: Rig) -> None:
     first, second = rig.talker(), rig.talker()
     for supervisor in (first, second):
-        supervisor.say(Kind.ASK)
+        supervisor.send(Kind.ASK)
         rig.hear()
         assert supervisor.answer().kind == Kind.LISTENERS
 
 
 def test_a_refusal_for_another_reason_is_another(rig: Rig) -> None:
     worker = rig.talker()
-    worker.say(Kind.ASK, version=protocol.VERSION + 1)
+    worker.send(Kind.ASK, version=protocol.VERSION + 1)
     rig.hear()
     answer = worker.answer()
     assert (answer.kind, answer.flags) == (Kind.REFUSED, 0)
@@ -1059,13 +1059,13 @@ def test_a_supervisor_whose_end_has_not_been_read_yet_keeps_nobody_out(rig: Rig)
     _keeps(first)
     rig.hear()
     first.close()
-    second.say(Kind.ASK)
+    second.send(Kind.ASK)
     hear = rig.selector.get_key(rig.holder.channels[1].sock).data
     hear(selectors.EVENT_READ)
     answer = second.answer()
     assert (answer.kind, answer.payload) == (Kind.LISTENERS, b'["first"]')
     answer.close()
-    second.say(Kind.LISTENERS, payload=b"[]")
+    second.send(Kind.LISTENERS, payload=b"[]")
     rig.hear()
     assert rig.holder.listeners == (b"[]", ())
 
@@ -1074,7 +1074,7 @@ def test_tunnels_are_counted(rig: Rig) -> None:
     worker, asker = rig.talker(1), rig.talker()
     for key in (2, 4):
         worker.tunnel(rig.tunnel(key))
-    asker.say(Kind.COUNT)
+    asker.send(Kind.COUNT)
     rig.hear()
     answer = asker.hear()
     assert answer is not None

@@ -24,7 +24,7 @@ from tests.vault.rig import Rig, Talker
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _NOBODY = 65534
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 _FEW = 24  # descriptors
 _PROGRAM = """
 import json, os, sys
@@ -88,8 +88,8 @@ def _serving(
 
 
 def _hear(talker: Talker) -> Message:
-    talker.sock.settimeout(_PATIENCE)
-    give_up = time.monotonic() + _PATIENCE
+    talker.sock.settimeout(_TIMEOUT)
+    give_up = time.monotonic() + _TIMEOUT
     while time.monotonic() < give_up:
         with suppress(BlockingIOError):
             message = talker.hear()
@@ -131,7 +131,7 @@ Holder.tidy = tidy
     with _serving(tmp_path / "vault", program=bug + _PROGRAM) as server, server.talker() as worker:
         worker.tunnel(tunnel)
         assert server.heard()["event"] == "vault_error", "of two, one can be told"
-        worker.say(Kind.COUNT)
+        worker.send(Kind.COUNT)
         assert _hear(worker).quantity == 1
 
 
@@ -151,13 +151,13 @@ def test_a_journal_that_has_become_shorter_costs_nothing(rig: Rig, tmp_path: Pat
             protocol.send(sock, protocol.pack(Kind.PIPE, 5), (pipe.read_fd,))
             pipe.leave()
         os.close(odd)
-        worker.say(Kind.COUNT)
+        worker.send(Kind.COUNT)
         assert _hear(worker).quantity == 1
-        give_up = time.monotonic() + _PATIENCE
+        give_up = time.monotonic() + _TIMEOUT
         while pipe.is_held():
             assert time.monotonic() < give_up, "it keeps the pipe"
             time.sleep(0.001)
-        worker.say(Kind.COUNT)
+        worker.send(Kind.COUNT)
         assert _hear(worker).quantity == 1
 
 
@@ -179,7 +179,7 @@ def test_another_user_is_turned_away(tmp_path: Path) -> None:
         assert subprocess.run([sys.executable, "-c", program, str(_NOBODY)], cwd=tmp_path).returncode == 0
         assert server.heard() == {"event": "vault_peer_refused", "level": "error", "uid": _NOBODY}
         with server.talker() as worker:
-            worker.say(Kind.COUNT)
+            worker.send(Kind.COUNT)
             assert _hear(worker).kind == Kind.COUNT
 
 
@@ -187,7 +187,7 @@ def test_another_user_is_turned_away(tmp_path: Path) -> None:
 def test_root_may_use_another_users(tmp_path: Path) -> None:
     os.chown(tmp_path, _NOBODY, _NOBODY)
     with _serving(tmp_path / "vault", str(_NOBODY)) as server, server.talker() as worker:
-        worker.say(Kind.COUNT)
+        worker.send(Kind.COUNT)
         assert _hear(worker).kind == Kind.COUNT
 
 
@@ -205,7 +205,7 @@ def test_a_second_one_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
     with _serving(path) as server:
         assert f"[Errno {errno.EADDRINUSE}]" in _fails(path)
         with server.talker() as worker:
-            worker.say(Kind.COUNT)
+            worker.send(Kind.COUNT)
             assert _hear(worker).kind == Kind.COUNT
 
 
@@ -229,7 +229,7 @@ def test_a_signal_ends_it_and_its_tunnels(rig: Rig, tmp_path: Path, signum: sign
     tunnel = rig.tunnel()
     with _serving(tmp_path / "vault") as server, server.talker() as worker:
         worker.tunnel(tunnel)
-        worker.say(Kind.COUNT)
+        worker.send(Kind.COUNT)
         assert _hear(worker).quantity == 1
         server.process.send_signal(signum)
         assert server.heard() == {"event": "vault_stopped", "tunnels": 1}
@@ -241,7 +241,7 @@ def test_a_signal_ends_it_and_its_tunnels(rig: Rig, tmp_path: Path, signum: sign
 def test_a_hangup_does_nothing(tmp_path: Path) -> None:
     with _serving(tmp_path / "vault") as server, server.talker() as worker:
         server.process.send_signal(signal.SIGHUP)
-        worker.say(Kind.COUNT)
+        worker.send(Kind.COUNT)
         assert _hear(worker).kind == Kind.COUNT
         assert server.stop() == {"event": "vault_stopped", "tunnels": 0}
 
@@ -258,17 +258,17 @@ def test_a_connection_that_finds_no_descriptor_costs_the_others_nothing(rig: Rig
         others = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(30)]
         for other in others:
             other.connect(str(server.path))
-        give_up = time.monotonic() + _PATIENCE
+        give_up = time.monotonic() + _TIMEOUT
         while len(list(Path(f"/proc/{server.process.pid}/fd").iterdir())) < _FEW:
             assert server.process.poll() is None
             assert time.monotonic() < give_up
             time.sleep(0.001)
-        worker.say(Kind.COUNT)
+        worker.send(Kind.COUNT)
         assert _hear(worker).quantity == 1
         for other in others:
             other.close()
         with server.talker() as late:
-            late.say(Kind.COUNT)
+            late.send(Kind.COUNT)
             assert _hear(late).kind == Kind.COUNT
 
 
@@ -278,6 +278,6 @@ def test_what_is_too_long_for_a_path_is_told(tmp_path: Path) -> None:
 
 def test_versions_it_does_not_understand_are_refused(tmp_path: Path) -> None:
     with _serving(tmp_path / "vault") as server, server.talker() as worker:
-        worker.say(Kind.COUNT, version=protocol.VERSION + 1)
+        worker.send(Kind.COUNT, version=protocol.VERSION + 1)
         assert _hear(worker).kind == Kind.REFUSED
         assert server.heard()["event"] == "vault_refuses"

@@ -25,7 +25,7 @@ CLIENT, POD = 0, 1
 _LENGTH = 1 << 18  # bytes of a stream, at most
 _BUFFERS = 8192  # bytes: little is on its way before a pipe is full too
 _SEGMENT = 1400  # bytes: loopback's own would not fit into such buffers
-_PATIENCE = 10.0  # seconds without a byte or an end that is due
+_TIMEOUT = 10.0  # seconds without a byte or an end that is due
 _BLOCK = random.Random("law").randbytes(_LENGTH * 24)
 
 
@@ -280,7 +280,7 @@ class World:
                 channel.journal.close()
         for held in old.tunnels.values():
             held.close()
-        give_up = time.monotonic() + _PATIENCE
+        give_up = time.monotonic() + _TIMEOUT
         while set(self.holder.tunnels) != set(old.tunnels):
             assert time.monotonic() < give_up, "not everything is registered again"
             self.hear()
@@ -312,7 +312,7 @@ class World:
         assert self.worker is not None
         self.worker.close()
         self.worker, self.deaf = None, False
-        give_up = time.monotonic() + _PATIENCE
+        give_up = time.monotonic() + _TIMEOUT
         while self.holder.channels:
             assert time.monotonic() < give_up, "the holder doesn't see the end of a channel"
             self.hear()
@@ -341,7 +341,7 @@ class World:
             self.turn()
             if moved:
                 idle_since = time.monotonic()
-            elif time.monotonic() > idle_since + _PATIENCE:
+            elif time.monotonic() > idle_since + _TIMEOUT:
                 raise Broken("a call never ends: " + ", ".join(self._open()))
             else:
                 time.sleep(0.001)
@@ -359,7 +359,7 @@ class World:
         ]
 
     def _nothing_is_left(self) -> None:
-        give_up = time.monotonic() + _PATIENCE
+        give_up = time.monotonic() + _TIMEOUT
         while self.holder.tunnels:
             self.adopt()
             self.turn()

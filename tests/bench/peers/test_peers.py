@@ -22,7 +22,7 @@ from tests.bench.peers.tinypod import ACCEPT, UPGRADE, TinyPod, head_of, tiny_po
 pytestmark = pytest.mark.slow
 
 POD = "127.0.77.1"
-PATIENCE = 10.0
+TIMEOUT = 10.0
 
 
 @frozen
@@ -31,7 +31,7 @@ class Running:
     pod: TinyPod
 
     def status(self, target: str) -> int:
-        line = http.client.HTTPConnection(*self.proxy.address, timeout=PATIENCE)
+        line = http.client.HTTPConnection(*self.proxy.address, timeout=TIMEOUT)
         try:
             line.request("GET", target)
             return line.getresponse().status
@@ -40,7 +40,7 @@ class Running:
 
     @contextmanager
     def call(self, target: str = "/ws/pod/agent-1/call") -> Iterator[socket.socket]:
-        with socket.create_connection(self.proxy.address, timeout=PATIENCE) as sock:
+        with socket.create_connection(self.proxy.address, timeout=TIMEOUT) as sock:
             sock.sendall(UPGRADE % target.encode())
             head = head_of(sock)
             assert head.startswith(b"HTTP/1.1 101 ")

@@ -88,7 +88,7 @@ def test_one_that_was_killed_is_no_failure(tmp_path: Path) -> None:
 
 
 def test_one_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.peers.process._PATIENCE", 0.2)
+    monkeypatch.setattr("bench.peers.process._TIMEOUT", 0.2)
     with pytest.raises(PeerFailed, match="did not answer within"):
         server(tmp_path, Mute)
 

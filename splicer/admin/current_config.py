@@ -1,0 +1,109 @@
+"""The configuration in force, and what names mean by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import trio
+
+from splicer.admin.dispatch import Refused
+from splicer.config.schema import Config, ResolverSettings
+from splicer.configfile.read import prepare
+from splicer.errors import ConfigError, SplicerError
+from splicer.model import Upstream
+from splicer.net.resolve import Resolver
+from splicer.observe.log import Logger
+from splicer.routing.template import render_host
+
+_FIRST_CONFIG_TIMEOUT = 5.0  # seconds for the first configuration to be there
+_LOOKUP_TIMEOUT = 2.0  # for a name, whatever the routes' own deadlines say: somebody waits for a page
+
+
+class CurrentConfig:
+    """What the supervisor has accepted last.
+
+    Args:
+        nursery: where texts are parsed and names looked up.
+        path: the configuration's file, for messages: its text comes from the supervisor.
+        environ: for its ``${NAME}``.
+        log: is told of a text that can't be read.
+    """
+
+    def __init__(self, nursery: trio.Nursery, path: Path, environ: Mapping[str, str], log: Logger) -> None:
+        self._nursery = nursery
+        self._path = path
+        self._environ = environ
+        self._log = log
+        self._config: Config | None = None
+        self._there = trio.Event()
+        self._wanted: str | None = None
+        self._reading = False
+        self._resolver: tuple[ResolverSettings, Resolver] | None = None
+
+    # One at a time, and the newest wins: what was accepted later must never be overtaken.
+    def learn(self, text: str) -> None:
+        """Go by another configuration, as soon as it is parsed."""
+        self._wanted = text
+        if not self._reading:
+            self._reading = True
+            self._nursery.start_soon(self._read)
+
+    @property
+    def now(self) -> Config | None:
+        """The configuration; None: none has been read yet."""
+        return self._config
+
+    async def config(self) -> Config:
+        """The configuration, once there is one.
+
+        Raises:
+            Refused: none has been read yet.
+        """
+        with trio.move_on_after(_FIRST_CONFIG_TIMEOUT):
+            await self._there.wait()
+        if self._config is None:
+            raise Refused(503, "the configuration has not been read yet; the log may say why")
+        return self._config
+
+    async def addresses(self, pod: str) -> frozenset[str]:
+        """Where a pod is by those upstreams whose one capture is its name; empty if it can't be known."""
+        if self._config is None:
+            return frozenset()
+        resolver = self._resolver_for(self._config)
+        found: set[str] = set()
+
+        async def look_up(upstream: Upstream) -> None:
+            [capture] = upstream.host.captures
+            try:
+                with trio.fail_after(_LOOKUP_TIMEOUT):
+                    found.update((await resolver.resolve(render_host(upstream.host, {capture: pod}))).addresses)
+            except (SplicerError, trio.TooSlowError):
+                return
+
+        async with trio.open_nursery() as nursery:
+            for upstream in self._config.upstreams.values():
+                if len(upstream.host.captures) == 1:
+                    nursery.start_soon(look_up, upstream)
+        return frozenset(found)
+
+    # In a thread: a large file must not hold up a page.
+    async def _read(self) -> None:
+        while self._wanted is not None:
+            text, self._wanted = self._wanted, None
+            try:
+                prepared = await trio.to_thread.run_sync(
+                    prepare, text, self._path, self._environ, abandon_on_cancel=True
+                )
+            except ConfigError as error:
+                self._log.error("config_unread", process="admin", file=str(self._path), error=error.detail)
+            else:
+                self._config = prepared.config
+                self._there.set()
+        self._reading = False
+
+    def _resolver_for(self, config: Config) -> Resolver:
+        if self._resolver is None or self._resolver[0] != config.resolver:
+            resolver = Resolver(config.resolver, nursery=self._nursery, lifetime=_LOOKUP_TIMEOUT)
+            self._resolver = config.resolver, resolver
+        return self._resolver[1]

@@ -1,0 +1,109 @@
+"""Which path and method leads to which handler, and what the two sides give each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from attrs import frozen
+
+from splicer.errors import BadRequest, MethodNotAllowed, NotFound
+from splicer.model import Header, Respond
+
+
+class Refused(Exception):
+    """A handler's answer that is an error.
+
+    Args:
+        status: the HTTP status.
+        text: one clear line.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@frozen
+class Request:
+    """A request, as its handler gets it.
+
+    Args:
+        query: all values of each parameter, decoded.
+        body: the JSON object; None without a body.
+        part: the last segment of the path, decoded.
+    """
+
+    query: Mapping[str, list[str]]
+    body: dict[str, Any] | None = None
+    part: str = ""
+
+    def one(self, name: str) -> str | None:
+        """The value of a parameter that may be there once.
+
+        Raises:
+            BadRequest: it is there several times.
+        """
+        values = self.query.get(name, [])
+        if len(values) > 1:
+            raise BadRequest(f"{name} is there {len(values)} times")
+        return values[0] if values else None
+
+
+Handler = Callable[[Request], Awaitable[Respond]]
+
+
+@frozen
+class Page:
+    """What serves a path for one method.
+
+    Args:
+        handle: answers.
+        query: the parameters that it knows.
+        body: the keys of the JSON object that it takes; None: it takes no body.
+        at_once: it waits for nothing, and is answered however many others are being handled.
+    """
+
+    handle: Handler
+    query: frozenset[str] = frozenset()
+    body: frozenset[str] | None = None
+    at_once: bool = False
+
+
+Table = Mapping[str, Mapping[str, Page]]  # by path, which may end in "/{id}", and method
+
+
+def find(table: Table, method: str, path: str) -> tuple[Page, str]:
+    """The page, and the last segment of the path.
+
+    Raises:
+        NotFound: there is no such path.
+        MethodNotAllowed: it has no such method.
+    """
+    pages = _pages(table, path)
+    if pages is None:
+        raise NotFound(f"there is no {path[:100]} here, but {', '.join(table)}")
+    page = pages.get("GET" if method == "HEAD" else method)
+    if page is None:
+        raise MethodNotAllowed(allowed(table, path))
+    return page, unquote(path.rpartition("/")[2])
+
+
+def allowed(table: Table, path: str) -> tuple[str, ...]:
+    """The methods of a path, or all that there are. HEAD goes with GET (RFC 9110 §9.3.2)."""
+    pages = _pages(table, path)
+    methods = pages if pages is not None else [method for pages in table.values() for method in pages]
+    named = [name for method in methods for name in (("GET", "HEAD") if method == "GET" else (method,))]
+    return tuple(dict.fromkeys(named))
+
+
+def _pages(table: Table, path: str) -> Mapping[str, Page] | None:
+    parent, _, last = path.rpartition("/")
+    return table.get(path if path in table or not last else f"{parent}/{{id}}")
+
+
+def in_json(value: Any, status: int = 200, headers: tuple[Header, ...] = ()) -> Respond:
+    """An answer in JSON."""
+    return Respond(status, json.dumps(value).encode() + b"\n", "application/json", headers)

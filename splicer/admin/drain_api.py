@@ -1,0 +1,184 @@
+"""What operators want to become empty: the whole edge, a pod, a route."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import UTC, datetime
+
+import trio
+
+from splicer.admin.current_config import CurrentConfig
+from splicer.admin.dispatch import Refused, Request, in_json
+from splicer.admin.drain_targets import DrainTargets, scope_of
+from splicer.admin.supervisor_status import Drains, SupervisorStatus
+from splicer.admin.tunnels import address_of
+from splicer.admin.workers import Answers, Workers
+from splicer.ipc.board import Board
+from splicer.ipc.supervisor_channel import SupervisorChannel
+from splicer.ipc.wire import Message
+from splicer.model import Respond
+
+_CONFIRM_TIMEOUT = 5.0  # for all workers to go by it; a page may take ten, and some go by before
+_MOST_BYTES = 32 * 1024  # of all drains together, as JSON: they must fit into a packet (control.wire)
+
+
+class DrainApi:
+    """Pages about drains.
+
+    The supervisor keeps them, for it outlives this process: what is wanted is told to it, and holds when its facts show
+    it, for by then all workers go by it.
+
+    Args:
+        supervisor: keeps the drains.
+        facts: show them.
+        workers: have the tunnels that remain.
+        current: knows routes and pods.
+        board: where the workers show their numbers.
+    """
+
+    def __init__(
+        self,
+        supervisor: SupervisorChannel,
+        facts: SupervisorStatus,
+        workers: Workers,
+        current: CurrentConfig,
+        board: Board,
+    ) -> None:
+        self._supervisor = supervisor
+        self._facts = facts
+        self._workers = workers
+        self._current = current
+        self._board = board
+        self._drainable = DrainTargets(workers, current)
+        self._lock = trio.Lock()
+        self._told: Drains | None = None  # what the facts don't show yet
+
+    async def show(self, _: Request) -> Respond:
+        """All drains, and what remains."""
+        return in_json({"drains": await self.progress()})
+
+    async def begin(self, asked: Request) -> Respond:
+        """Drain; what is drained already stays so.
+
+        Raises:
+            BadRequest: that is nothing to drain.
+            Refused: nobody knows it, or the supervisor does not confirm it.
+        """
+        scope, name = scope_of(asked.body)
+        await self._drainable.check(scope, name)
+        now = round(time.time(), 3)
+
+        def add(drains: Drains) -> None:
+            if scope == "all":
+                drains["all"] = drains["all"] or now
+            else:
+                drains[f"{scope}s"].setdefault(name, now)
+
+        await self._change(add)
+        return await self.show(asked)
+
+    async def lift(self, asked: Request) -> Respond:
+        """Drain no longer; what isn't drained stays so.
+
+        Raises:
+            BadRequest: that is nothing to drain.
+            Refused: it can't be lifted, nobody knows it, or the supervisor does not confirm it.
+        """
+        scope, name = scope_of(asked.body)
+        if scope == "all" and self._facts.words["draining"]:
+            raise Refused(409, "the supervisor drains for a SIGTERM: that can't be lifted")
+        if scope != "all" and name not in self._facts.drains[f"{scope}s"]:
+            await self._drainable.check(scope, name)
+
+        def remove(drains: Drains) -> None:
+            if scope == "all":
+                drains["all"] = None
+            else:
+                drains[f"{scope}s"].pop(name, None)
+
+        await self._change(remove)
+        return await self.show(asked)
+
+    # A change that was told and not confirmed is part of what the next one changes: it may hold already.
+    async def _change(self, change: Callable[[Drains], None]) -> None:
+        async with self._lock:
+            wanted = deepcopy(self._told or self._facts.drains)
+            change(wanted)
+            if len(json.dumps(wanted)) > _MOST_BYTES:
+                raise Refused(409, "too much is drained already: lift something first")
+            if self._told is None and wanted == self._facts.drains:
+                return
+            self._told = wanted
+            self._supervisor.reply("drains", drains=wanted)
+            with trio.move_on_after(_CONFIRM_TIMEOUT):
+                await self._facts.until(lambda: self._facts.drains == wanted)
+                self._told = None
+                return
+            raise Refused(504, f"not all workers have confirmed it within {_CONFIRM_TIMEOUT:g} s; they still may")
+
+    async def progress(self) -> list[Message]:
+        """Each drain, since when, and how many tunnels remain: None while that can't be known."""
+        drains = self._facts.drains
+        entries = []
+        if self._facts.draining:
+            entries.append(_entry("all", "", drains["all"], self._everywhere()))
+        if drains["pods"]:
+            remaining = await self._on_pods(drains["pods"])
+            entries += [_entry("pod", name, since, remaining[name]) for name, since in drains["pods"].items()]
+        if drains["routes"]:
+            counts = await self._on_routes()
+            for name, since in drains["routes"].items():
+                entries.append(_entry("route", name, since, None if counts is None else counts[name]))
+        return entries
+
+    # A pod or a whole edge may be taken away when nothing remains: 0 is never said while somebody may have tunnels.
+    # Those on their way to another worker are the vault's alone.
+    def _is_whole(self, answers: Answers, listed: int) -> bool:
+        wanted = self._facts.words["workers"]
+        if answers.missing or len(self._workers.pids) < wanted:
+            return False
+        return self._workers.settled(wanted) or listed >= self._board.vaulted
+
+    def _everywhere(self) -> int | None:
+        all_there = len(self._workers.pids) >= self._facts.words["workers"]
+        return self._board.remaining if all_there else None
+
+    async def _on_routes(self) -> Counter[str] | None:
+        answers = await self._workers.ask("gauges")
+        counts: Counter[str] = Counter()
+        for row in answers.rows:
+            for route, _, count in row["tunnels"]:
+                counts[route] += count
+        return counts if self._is_whole(answers, counts.total()) else None
+
+    # A pod has tunnels under other names, too: of a service before it, say. It may go when these are over as well.
+    async def _on_pods(self, pods: Message) -> dict[str, int | None]:
+        answers = await self._workers.ask("tunnels")
+        if not self._is_whole(answers, len(answers.rows)):
+            return dict.fromkeys(pods)
+        addresses: dict[str, frozenset[str]] = {}
+
+        async def find(pod: str) -> None:
+            addresses[pod] = await self._current.addresses(pod)
+
+        async with trio.open_nursery() as nursery:
+            for pod in pods:
+                nursery.start_soon(find, pod)
+        places = Counter((row["pod"], address_of(row)) for row in answers.rows)
+        return {
+            pod: sum(count for place, count in places.items() if pod in place or place[1] in addresses[pod])
+            for pod in pods
+        }
+
+
+def _entry(scope: str, name: str, since: float | None, remaining: int | None) -> Message:
+    return {"scope": scope, "name": name, "since": iso(since), "remaining": remaining}
+
+
+def iso(seconds: float | None) -> str | None:
+    """A time in unix seconds as the log writes it (RFC 3339)."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

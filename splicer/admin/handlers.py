@@ -1,0 +1,153 @@
+"""All pages of the admin address, and those of the scraper's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+from splicer import __version__
+from splicer.admin.current_config import CurrentConfig
+from splicer.admin.dispatch import Handler, Page, Request, Table, in_json
+from splicer.admin.drain_api import DrainApi, iso
+from splicer.admin.supervisor_status import SupervisorStatus
+from splicer.admin.tunnels import Tunnels
+from splicer.admin.upstreams import listed
+from splicer.admin.uptime import uptime
+from splicer.admin.workers import Workers
+from splicer.config.dump import as_tables
+from splicer.errors import BadRequest
+from splicer.explain import explain
+from splicer.ipc.board import ROWS, Board, Column
+from splicer.ipc.wire import Message
+from splicer.model import Respond
+
+_PLACES = (Column.READING, Column.WRITING, Column.WAITING)  # every open connection stands in one of these
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
+_DRAIN = frozenset({"pod", "route"})
+
+Scraping = Callable[[], Awaitable[bytes]]
+
+
+class Handlers:
+    """What there is to read, by path.
+
+    Args:
+        board: where the processes show their numbers.
+        facts: what the supervisor has said last.
+        workers: are asked.
+        current: the configuration.
+        drains: the desk for drains.
+        scrape: gives the text for Prometheus.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        facts: SupervisorStatus,
+        workers: Workers,
+        current: CurrentConfig,
+        drains: DrainApi,
+        scrape: Scraping,
+    ) -> None:
+        self._board = board
+        self._facts = facts
+        self._workers = workers
+        self._current = current
+        self._drains = drains
+        self._scrape = scrape
+        self._tunnels = Tunnels(workers, facts)
+
+    @property
+    def for_operators(self) -> Table:
+        """All of them."""
+        drains, tunnels = self._drains, self._tunnels
+        return {
+            **self.for_scraper,
+            "/status": _get(self._status),
+            "/tunnels": _get(tunnels.show, "route", "pod"),
+            "/tunnels/{id}": {"DELETE": Page(tunnels.close)},
+            "/drain": {
+                "GET": Page(drains.show),
+                "POST": Page(drains.begin, body=_DRAIN),
+                "DELETE": Page(drains.lift, body=_DRAIN),
+            },
+            "/config": _get(self._config),
+            "/upstreams": _get(self._upstreams),
+            "/explain": _get(self._explain, "method", "target", "header"),
+        }
+
+    @property
+    def for_scraper(self) -> Table:
+        """Those that harm nobody, whoever reads them."""
+        return {"/healthz": {"GET": Page(_healthz, at_once=True)}, "/metrics": _get(self._metrics)}
+
+    async def _metrics(self, _: Request) -> Respond:
+        return Respond(200, await self._scrape(), _EXPOSITION)
+
+    async def _config(self, _: Request) -> Respond:
+        return in_json(as_tables(await self._current.config()))
+
+    async def _upstreams(self, _: Request) -> Respond:
+        config = await self._current.config()
+        answers = await self._workers.ask("endpoints")
+        return in_json({"upstreams": listed(config, answers.rows), "missing_workers": answers.missing})
+
+    async def _explain(self, asked: Request) -> Respond:
+        target = asked.one("target")
+        if target is None:
+            raise BadRequest("the target is missing: /explain?target=/path")
+        config = await self._current.config()
+        explanation = explain(config, asked.one("method") or "GET", target, asked.query.get("header", []))
+        return in_json({"found": explanation.found, "lines": explanation.lines})
+
+    async def _status(self, _: Request) -> Respond:
+        words, board = self._facts.words, self._board
+        reload = words["reload"]
+        status = {
+            "version": __version__,
+            "generation": words["generation"],
+            "uptime_s": round(uptime(), 3),
+            "draining": self._facts.draining,
+            "drains": await self._drains.progress(),
+            "remaining": board.remaining,
+            "workers": sorted(_workers(board, self._workers.pids), key=lambda worker: worker["slot"]),
+            "totals": {
+                "accepted": board.total(Column.ACCEPTED),
+                "handled": board.total(Column.HANDLED),
+                "requests": board.total(Column.REQUESTS),
+                "active": board.connections,
+                "tunnels": board.total(Column.TUNNELS),
+            },
+            "config": {
+                "last_reload": {"ok": reload["last_ok"], "at": iso(reload["last_at"])},
+                "reloads": {"ok": reload["ok"], "failed": reload["failed"]},
+            },
+            "restarts": words["restarts"],
+        }
+        return in_json(status)
+
+
+async def _healthz(_: Request) -> Respond:
+    return Respond(200, b"ok\n")
+
+
+def _get(handle: Handler, *query: str) -> Mapping[str, Page]:
+    return {"GET": Page(handle, frozenset(query))}
+
+
+# The spare and this process have a row, too, but no slot. While a slot has two processes, no row says which is which.
+def _workers(board: Board, pids: Mapping[int, list[int]]) -> Iterator[Message]:
+    rows = [row for row in map(board.row, range(1, ROWS)) if row[Column.SLOT]]
+    of_slot = Counter(row[Column.SLOT] for row in rows)
+    for row in rows:
+        slot = row[Column.SLOT]
+        known = pids.get(slot, [])
+        pid: dict[str, Any] = {"pid": known[0]} if of_slot[slot] == len(known) == 1 else {}
+        yield {
+            "slot": slot,
+            **pid,
+            "tunnels": row[Column.TUNNELS],
+            "exchanges": row[Column.EXCHANGES],
+            "connections": sum(row[place] for place in _PLACES),
+        }

@@ -1,0 +1,107 @@
+"""Warnings: what a valid routing.toml says that its writer probably did not mean."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from splicer.config.load import BYTE_ORDER_MARK
+from splicer.config.scalars import show
+from splicer.config.schema import Config
+from splicer.config.upstream_lint import upstream_warnings
+from splicer.config.values import format_duration
+from splicer.model import Deadlines, Route
+from splicer.routing.normal import decoded_form, normal_form
+from splicer.routing.shadow import shadowed
+
+_IN_REGEX = re.compile(r"//(?![*?{])|%[0-9A-Fa-f]{2}(?![*?{])")
+
+
+def warnings(config: Config, text: str = "") -> tuple[str, ...]:
+    """One line for each oddity, with its route and key; a configuration without any gets none.
+
+    Args:
+        config: the configuration.
+        text: of its file.
+    """
+    return (
+        *_byte_order_mark(text),
+        *upstream_warnings(config),
+        *_shadows(config),
+        *_stars(config),
+        *_spellings(config),
+        *_unreachable_deadlines(config),
+        *_unused_upstreams(config),
+        *_unscrapable_metrics(config),
+    )
+
+
+def _byte_order_mark(text: str) -> Iterator[str]:
+    if text.startswith(BYTE_ORDER_MARK):
+        yield "begins with a byte-order mark (BOM), which is skipped; save it as UTF-8 without one"
+
+
+def _place(route: Route) -> str:
+    return f"routes {route.index} {show(route.name)}"
+
+
+def _shadows(config: Config) -> Iterator[str]:
+    for route, taker in shadowed(config.routes):
+        yield f"{_place(route)}: can never match: {_place(taker)} takes all that it would"
+
+
+def _spellings(config: Config) -> Iterator[str]:
+    """Patterns that match no normal form, or only one of two spellings that are the same path to most pods."""
+    for route in config.routes:
+        kind, _, pattern = route.pattern.text.partition(" ")
+        if kind == "regex":
+            for odd in dict.fromkeys(_IN_REGEX.findall(pattern)):
+                if (usual := normal_form(odd)) != odd and "(?i" not in pattern:
+                    yield f"{_place(route)}: regex: {show(odd)} is in no path that it looks at; write {show(usual)}"
+        elif route.clients is not None and (plain := decoded_form(pattern)) != pattern:
+            yield f"{_place(route)}: {kind}: does not match {show(plain)}, the same to most pods; write that"
+
+
+def _stars(config: Config) -> Iterator[str]:
+    """A "*" outside a regex: in other proxies it stands for any text."""
+    for route in config.routes:
+        kind, _, pattern = route.pattern.text.partition(" ")
+        if kind != "regex" and "*" in pattern:
+            start = pattern.rstrip("*")
+            remedy = "a regex, in which [^/]+ is one segment" if "*" in start else f"prefix = {show(start)}"
+            yield f'{_place(route)}: {kind}: in {show(pattern)} a "*" stands for itself alone; write {remedy}'
+
+
+def _unreachable_deadlines(config: Config) -> Iterator[str]:
+    """Deadlines of one attempt that are longer than `attempts`: they can never run out."""
+    for key in _cut_short(config.deadlines):
+        yield _longer("", key, config.deadlines)
+    for route in config.routes:
+        for key in _cut_short(route.deadlines):
+            inherited = all(getattr(route.deadlines, k) == getattr(config.deadlines, k) for k in (key, "attempts"))
+            if not inherited:
+                yield _longer(f"{_place(route)}: ", key, route.deadlines)
+
+
+def _cut_short(deadlines: Deadlines) -> list[str]:
+    parts = ("resolve", "connect", "handshake")
+    return [key for key in parts if deadlines.attempts < getattr(deadlines, key) < math.inf]
+
+
+def _longer(place: str, key: str, deadlines: Deadlines) -> str:
+    part, whole = format_duration(getattr(deadlines, key)), format_duration(deadlines.attempts)
+    return f"{place}deadlines.{key}: {part} can never run out: deadlines.attempts ends all attempts after {whole}"
+
+
+def _unused_upstreams(config: Config) -> Iterator[str]:
+    used = {upstream.name for route in config.routes for upstream in (route.upstream, route.fallback) if upstream}
+    for name in config.upstreams:
+        if name not in used:
+            yield f"upstreams.{name}: no route uses it"
+
+
+def _unscrapable_metrics(config: Config) -> Iterator[str]:
+    metrics = config.server.metrics
+    if metrics is not None and not metrics.port:
+        yield f"server.metrics: {metrics}: port 0 takes any free one, which no scraper knows"

@@ -1,0 +1,181 @@
+"""From a TOML table to an attrs object, or to all its faults: cattrs at work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+import attrs
+from attrs import AttrsInstance, frozen
+from cattrs import BaseValidationError, ClassValidationError, Converter, ForbiddenExtraKeysError
+from cattrs.gen import make_dict_structure_fn, override
+
+from splicer.config.keys import Key, keys_of
+from splicer.config.kinds import Schema
+from splicer.config.scalars import At, BadValue, closest, resolved, show, suggest
+
+T = TypeVar("T", bound=AttrsInstance)
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def toml_key(key: str) -> str:
+    """A key as TOML writes it: in quotes if it needs them."""
+    return key if _BARE_KEY.fullmatch(key) else show(key)
+
+
+@frozen
+class Fault:
+    """What is wrong at one place of a table.
+
+    Args:
+        path: the keys that lead there; empty for the table itself.
+        text: the fault and its remedy.
+        meant: the key that an unknown one seems to stand for: it isn't missing as well.
+    """
+
+    path: tuple[str, ...]
+    text: str
+    meant: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The path as TOML writes it."""
+        return ".".join(map(toml_key, self.path))
+
+
+@frozen
+class Reading(Generic[T]):
+    """What could be made of a table.
+
+    Args:
+        value: built from the keys that have no fault; None if those don't suffice.
+        faults: of all the others.
+        given: the keys that the table has, or by their spelling was meant to have.
+        broken: those of them that have a fault.
+    """
+
+    value: T | None
+    faults: tuple[Fault, ...]
+    given: frozenset[str]
+    broken: frozenset[str]
+
+
+class Reader(Generic[T]):
+    """Makes instances of one attrs class from TOML tables.
+
+    Args:
+        cls: the class; a field without default is a key that must be there.
+        keys: of the table, each named as its field; a field without a key keeps its default. None: the class
+            declares the keys.
+    """
+
+    def __init__(self, cls: type[T], keys: dict[str, Key] | None = None) -> None:
+        self.keys = keys_of(cls) if keys is None else keys
+        overrides: dict[str, Any] = dict.fromkeys(attrs.fields_dict(cls), override(omit=True))
+        overrides |= {name: override(struct_hook=_hook(key.kind.parse)) for name, key in self.keys.items()}
+        self._structure = make_dict_structure_fn(
+            cls,
+            Converter(),
+            _cattrs_forbid_extra_keys=True,
+            _cattrs_detailed_validation=True,
+            **overrides,
+        )
+        self.cls = cls
+
+    def __call__(self, table: object) -> T:
+        """Make an instance.
+
+        Raises:
+            BadValue: it is no table.
+            ExceptionGroup: of all its faults.
+        """
+        table = resolved(table)
+        if not isinstance(table, dict):
+            raise BadValue(f"must be a table, not {show(table)}")
+        return self._structure(table, self.cls)
+
+    def read(self, table: object) -> Reading[T]:
+        """Make an instance of the keys that have no fault, and report the faults of all others."""
+        faults = tuple(self._faults(table))
+        if not isinstance(table, dict):
+            return Reading(None, faults, frozenset(), frozenset())
+        broken = frozenset(_broken_key(fault, table) for fault in faults if fault.path)
+        given = frozenset(key for key in self.keys if key in table) | broken
+        try:
+            value = self({key: table[key] for key in given - broken})
+        except BaseValidationError:
+            return Reading(None, faults, given, broken)
+        return Reading(value, faults, given, broken)
+
+    def defaults(self) -> dict[str, Any]:
+        """The default of each key, as the file has it; without those that it has to leave out."""
+        fields = attrs.fields_dict(self.cls)
+        values = {name: key.kind.write(fields[name].default) for name, key in self.keys.items() if not key.required}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def schema(self, *, defaults: bool = True) -> Schema:
+        """The JSON Schema (draft-07) of such a table.
+
+        Args:
+            defaults: whether to say the default of each key; not for keys that are inherited.
+        """
+        known = self.defaults() if defaults else {}
+        properties = {
+            name: {"description": key.doc, **({"default": known[name]} if name in known else {}), **key.kind.schema}
+            for name, key in self.keys.items()
+        }
+        required = [name for name, key in self.keys.items() if key.required]
+        dependencies = {name: list(key.beside) for name, key in self.keys.items() if key.beside}
+        return {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+            **({"required": required} if required else {}),
+            **({"dependencies": dependencies} if dependencies else {}),
+        }
+
+    def _faults(self, table: object) -> Iterator[Fault]:
+        try:
+            self(table)
+        except (ValueError, BaseValidationError) as error:
+            yield from _walk(error, ())
+
+
+def _hook(parse: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda value, _: parse(value)
+
+
+def _broken_key(fault: Fault, table: dict[str, Any]) -> str:
+    """The key of a table that a fault spoils."""
+    if len(fault.path) == 1 and fault.meant and fault.meant not in table:
+        return fault.meant
+    return fault.path[0]
+
+
+def _walk(error: Exception, path: tuple[str, ...]) -> Iterator[Fault]:
+    """Every fault within what a `Reader` raised."""
+    match error:
+        case ClassValidationError():
+            noted, others = error.group_exceptions()
+            unknown = [fault for other in others for fault in _walk(other, path)]
+            for fault, note in noted:
+                if not (isinstance(fault, KeyError) and note.name in {key.meant for key in unknown}):
+                    yield from _walk(fault, (*path, note.name))
+            yield from unknown
+        case ExceptionGroup():
+            for fault in error.exceptions:
+                yield from _walk(fault, path)
+        case At():
+            yield from _walk(error.fault, (*path, error.key))
+        case ForbiddenExtraKeysError():
+            known = [field.name for field in attrs.fields(error.cl)]
+            for key in sorted(error.extra_fields):
+                yield Fault((*path, key), f"unknown key{suggest(key, known)}", next(iter(closest(key, known)), None))
+        case KeyError():
+            yield Fault(path, "is missing")
+        case ValueError():
+            yield Fault(path, str(error))
+        case _:
+            raise error  # a bug in a parser

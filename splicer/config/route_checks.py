@@ -1,0 +1,93 @@
+"""How the keys of a ``[[routes]]`` table go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from splicer.config.keys import keys_of
+from splicer.config.reader import Fault, Reading
+from splicer.config.route_spec import RouteSpec
+from splicer.config.scalars import show, suggest
+from splicer.model import PathPattern, Template, Upstream
+
+PATTERNS = ("path", "prefix", "regex")
+ANSWERS = ("respond", "upstream")
+
+
+def broken_rules(
+    spec: RouteSpec, reading: Reading[RouteSpec], upstreams: Mapping[str, Upstream | None] | None
+) -> Iterator[Fault]:
+    """The faults that no key has on its own.
+
+    Invariant: a key that has a fault of its own counts as given and causes no other fault.
+
+    Args:
+        spec: made of the keys without faults.
+        reading: where `spec` comes from.
+        upstreams: by name, None for one with faults; None instead of the mapping if the upstreams could not be read.
+    """
+    given = reading.given
+    if "name" not in given:
+        yield Fault(("name",), "is missing")
+    yield from _exactly_one(PATTERNS, given)
+    yield from _exactly_one(ANSWERS, given)
+    yield from _belonging_together(spec, given)
+    yield from _unreachable(spec, reading)
+    yield from _captures("rewrite", spec.rewrite, spec, reading)
+    for key, name in (("upstream", spec.upstream), ("fallback", spec.fallback)):
+        if name is None or upstreams is None:
+            continue
+        if name not in upstreams:
+            yield Fault((key,), f"unknown upstream {show(name)}{suggest(name, upstreams)}")
+        elif (upstream := upstreams[name]) is not None:
+            yield from _captures(key, upstream.host, spec, reading)
+
+
+def _exactly_one(keys: tuple[str, ...], given: frozenset[str]) -> Iterator[Fault]:
+    present = [key for key in keys if key in given]
+    if not present:
+        yield Fault((), f"has none of {', '.join(keys)}; a route has exactly one of them")
+    for key in present[1:]:
+        yield Fault((key,), f"can't stand beside {present[0]}; a route has exactly one of {', '.join(keys)}")
+
+
+def _belonging_together(spec: RouteSpec, given: frozenset[str]) -> Iterator[Fault]:
+    besides = [(name, other) for name, key in keys_of(RouteSpec).items() if name in given for other in key.beside]
+    missing = [(name, other) for name, other in besides if other not in given]
+    if any(answer in given for answer in ANSWERS):
+        yield from (Fault((name,), f"goes only with {other}") for name, other in missing if other in ANSWERS)
+    if spec.strip_prefix and "prefix" not in given:
+        yield Fault(("strip_prefix",), "goes only with prefix")
+    if spec.strip_prefix and "rewrite" in given:
+        yield Fault(("strip_prefix",), "can't stand beside rewrite, which gives the whole path")
+    if spec.upgrade_only and "upgrade" not in given:
+        yield Fault(("upgrade_only",), 'needs upgrade; write upgrade = ["websocket"]')
+    yield from (Fault((name,), f"needs {other}") for name, other in missing if other not in ANSWERS)
+
+
+def _unreachable(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
+    if spec.encoded_slash_in_force == "forward" or "encoded_slash" in reading.broken:
+        return
+    for key, pattern in (("path", spec.path), ("prefix", spec.prefix)):
+        if pattern is not None and "%2F" in pattern.text:
+            yield Fault((key,), 'has an encoded slash, which the route refuses; write encoded_slash = "forward"')
+
+
+def _captures(key: str, template: Template | None, spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
+    """The captures that a template needs and the route's pattern doesn't have."""
+    patterns = [name for name in PATTERNS if name in reading.given]
+    if template is None or len(patterns) != 1 or patterns[0] in reading.broken:
+        return
+    pattern: PathPattern = getattr(spec, patterns[0])
+    where = "" if key == "rewrite" else f" in {template.text}"
+    for name in sorted(template.captures - pattern.captures):
+        remedy = suggest(name, sorted(pattern.captures), "{{{}}}") or _known(patterns[0], pattern)
+        yield Fault((key,), f"unknown capture {{{name}}}{where}{remedy}")
+
+
+def _known(kind: str, pattern: PathPattern) -> str:
+    if kind != "regex":
+        return f"; a {kind} has no captures, a regex has"
+    if not pattern.captures:
+        return "; the regex has no named group; write (?<name>...)"
+    return f"; the regex captures {', '.join(f'{{{name}}}' for name in sorted(pattern.captures))}"

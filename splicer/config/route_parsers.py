@@ -1,0 +1,108 @@
+"""Parsers for the single keys of a ``[[routes]]`` table."""
+
+from __future__ import annotations
+
+import re
+
+from splicer.config.addresses import is_host_name, is_ip
+from splicer.config.scalars import BadValue, integer, show, text
+from splicer.model import PathPattern
+from splicer.routing.hosts import host_name
+from splicer.routing.normal import normal_form
+from splicer.routing.pattern import compile_pattern
+from splicer.routing.rewrite import climbs
+from splicer.routing.template import CaptureTemplate, parse_template
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PROTOCOL = re.compile(rf"{_TOKEN.pattern}(?:/{_TOKEN.pattern})?")
+_NOT_IN_TARGET = re.compile(r"[^!-~]|#|%(?![0-9A-Fa-f]{2})")
+
+
+def path(value: object) -> PathPattern:
+    """A whole path."""
+    return compile_pattern("path", _literal_path(value))
+
+
+def prefix(value: object) -> PathPattern:
+    """What a path starts with."""
+    return compile_pattern("prefix", _literal_path(value))
+
+
+def regex(value: object) -> PathPattern:
+    """An RE2 expression."""
+    return compile_pattern("regex", text(value))
+
+
+def _literal_path(value: object) -> str:
+    word = text(value)
+    if not word.startswith("/"):
+        raise BadValue(f'must start with "/"; write {show("/" + word)}')
+    if "?" in word:
+        raise BadValue(f"{show(word)} has a query, which no path has; the query takes no part in matching")
+    _check_characters(word)
+    if "//" in word:
+        raise BadValue(
+            f"{show(word)} has an empty segment, and slashes are merged first; write {show(normal_form(word))}"
+        )
+    return word
+
+
+def _check_characters(word: str) -> None:
+    if odd := _NOT_IN_TARGET.search(word):
+        encoded = "".join(f"%{byte:02X}" for byte in odd[0].encode())
+        raise BadValue(f"{show(odd[0])} stands in no request as it is; write {encoded}")
+
+
+def rewrite(value: object) -> CaptureTemplate:
+    """A template for the request target that the pod gets."""
+    template = parse_template(text(value))
+    first = template.parts[0] if template.parts else ""
+    if isinstance(first, str) and not first.startswith("/"):
+        raise BadValue('must start with "/" or a capture')
+    for part in template.parts:
+        if isinstance(part, str):
+            _check_characters(part)
+    if climbs(template.render(dict.fromkeys(template.captures, "x"))):
+        raise BadValue("has a dot segment, which no pod should get")
+    return template
+
+
+def host(value: object) -> str:
+    """A host name, "*.suffix", or an address as a Host field has it."""
+    word = text(value)
+    bare = host_name(word)
+    named = is_host_name(bare.removeprefix("*."))
+    numeric = is_ip(bare.removeprefix("[").removesuffix("]"))
+    if "/" in word or not (named or numeric):
+        raise BadValue(f'{show(word)} is no host; write for example "example.com" or "*.example.com"')
+    if bare != word.removesuffix(".").lower():
+        raise BadValue(f"{show(word)} has a port, and hosts are compared without; write {show(bare)}")
+    return bare
+
+
+def method(value: object) -> str:
+    """A method; they are case-sensitive (RFC 9110 §9.1), and all that are in use are in upper case."""
+    word = text(value)
+    if not _TOKEN.fullmatch(word):
+        raise BadValue(f"{show(word)} is no method")
+    if word != word.upper():
+        raise BadValue(f"{show(word)} is not in upper case; write {show(word.upper())}")
+    return word
+
+
+def protocol(value: object) -> str:
+    """A protocol as the Upgrade field names it (RFC 9110 §7.8), in lower case."""
+    word = text(value)
+    if not _PROTOCOL.fullmatch(word):
+        raise BadValue(f'{show(word)} is no protocol such as "websocket"')
+    return word.lower()
+
+
+def fallback_status(value: object) -> int:
+    """A status after which the fallback is tried (design §6)."""
+    status = integer(value)
+    if 400 <= status <= 499:
+        raise BadValue(f"{status} is the client's fault: 4xx never falls back")
+    if not 500 <= status <= 599:
+        raise BadValue(f"must be between 500 and 599, not {status}")
+    return status

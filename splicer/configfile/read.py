@@ -1,0 +1,90 @@
+"""From a file, or from the text that the supervisor has accepted, to a configuration that can be put in force."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from splicer.config.load import load
+from splicer.config.schema import Config
+from splicer.configfile.signature import Signature, signature_of
+from splicer.errors import ConfigError
+from splicer.routing.table import RouteTable
+
+_MOST = 16 << 20  # bytes of a file
+
+
+def read_text_of(path: Path) -> str:
+    """The text of a routing.toml.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError((f"{path}: {error.strerror}",)) from error
+    except UnicodeDecodeError as error:
+        raise _undecodable(path, error) from error
+
+
+# Of the kind that ends: a pipe whose writer says nothing, or a device, would be read for ever.
+def read_file(path: Path) -> tuple[str, Signature]:
+    """The text of a routing.toml that may be read again later, and which file it was: others may take its place.
+
+    Raises:
+        ConfigError: it can't be read, is no file, or is too large.
+    """
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            status = os.fstat(file.fileno())  # before the text: what is changed meanwhile must look changed
+            if not stat.S_ISREG(status.st_mode):
+                raise ConfigError((f"{path}: not a regular file",))
+            data = file.read(_MOST + 1)
+    except OSError as error:
+        raise ConfigError((f"{path}: {error.strerror}",)) from error
+    if len(data) > _MOST:
+        raise ConfigError((f"{path}: more than {_MOST >> 20} MiB",))
+    try:
+        return io.StringIO(data.decode(), newline=None).read(), signature_of(status)
+    except UnicodeDecodeError as error:
+        raise _undecodable(path, error) from error
+
+
+def _undecodable(path: Path, error: UnicodeDecodeError) -> ConfigError:
+    if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return ConfigError((f"{path}: begins with the byte-order mark (BOM) of UTF-16; save it as UTF-8",))
+    return ConfigError((f"{path}: not UTF-8 at byte {error.start}",))
+
+
+def read_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read and check a routing.toml.
+
+    Raises:
+        ConfigError: it can't be read, or has faults.
+    """
+    return load(read_text_of(path), name=str(path), environ=environ)
+
+
+@frozen
+class Prepared:
+    """A configuration, and its routes."""
+
+    config: Config
+    table: RouteTable
+
+
+def prepare(text: str, path: Path, environ: Mapping[str, str]) -> Prepared:
+    """Do what takes time of putting a configuration in force.
+
+    Raises:
+        ConfigError: the text has faults.
+    """
+    config = load(text, name=str(path), environ=environ)
+    return Prepared(config, RouteTable(config.routes))

@@ -1,0 +1,128 @@
+"""Why a request goes where it goes: `splicer explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from attrs import asdict, frozen
+
+from splicer.config.route_spec import RouteSpec
+from splicer.config.routes import ROUTE, spec_of
+from splicer.config.scalars import printable
+from splicer.config.schema import Config
+from splicer.config.values import format_duration
+from splicer.errors import BadRequest, SplicerError
+from splicer.http1.request import parse_request
+from splicer.model import Match, RequestHead, Respond, Route
+from splicer.routing.normal import normal_form
+from splicer.routing.rewrite import target_path
+from splicer.routing.table import RouteTable
+from splicer.routing.template import render_host
+
+_NAMED = ("name", "path", "prefix", "regex", "clients", "respond", "upstream", "rewrite", "strip_prefix")
+_WITH_OWN_LINE = frozenset((*_NAMED, "upgrade", "upgrade_only", "fallback", "fallback_on", "deadlines"))
+
+
+@frozen
+class Explanation:
+    """What there is to say.
+
+    Args:
+        lines: for a person; printable, whatever was asked.
+        found: whether a route serves the request.
+    """
+
+    lines: tuple[str, ...]
+    found: bool
+
+
+def explain(config: Config, method: str, target: str, headers: Sequence[str]) -> Explanation:
+    """Take a request through the same parser and the same table as the edge does.
+
+    Args:
+        config: the configuration.
+        method: the request's.
+        target: the request target: a path, with or without a query.
+        headers: "Name: value" each; without a Host, "localhost" stands in.
+
+    Returns:
+        An explanation, whatever the text: if it is no request, the fault with which the edge would answer.
+    """
+    if not any(header.lower().startswith("host:") for header in headers):
+        headers = ("Host: localhost", *headers)
+    lines = [f"{method} {target}", *(f"  {header}" for header in headers), ""]
+    table = RouteTable(config.routes)
+    try:
+        head, _ = parse_request(_raw_head(method, target, headers), limit=config.limits.head_bytes)
+        if (normal := normal_form(head.path)) != head.path:
+            lines += [f"  matched as {normal}"]
+        lines += [
+            f"  {route.index} {route.name}: {why}" for route, why in table.explain(head.method, head.host, head.path)
+        ]
+        match = table.match(head.method, head.host, head.path)
+        lines.append("")
+        for line in _serving(match, head):  # one at a time: the lines before a fault are kept
+            lines.append(line)
+    except SplicerError as error:
+        return _explanation((*lines, "", f"{error.status}: {error.detail}"), found=False)
+    return _explanation(lines, found=True)
+
+
+def _raw_head(method: str, target: str, headers: Sequence[str]) -> bytes:
+    """The head as it would come.
+
+    Invariant: each part stays in its own line, so that no part can smuggle in a header.
+    """
+    for kind, parts in (("the method", [method]), ("the target", [target]), ("a header", headers)):
+        if any("\r" in part or "\n" in part for part in parts):
+            raise BadRequest(f"line break in {kind}")
+    if "" in headers:
+        raise BadRequest("field line without a colon")
+    # A lone surrogate is a byte of the command line that is no UTF-8 (PEP 383), or nonsense: never a "?".
+    return "\r\n".join((f"{method} {target} HTTP/1.1", *headers, "", "")).encode("utf-8", "surrogatepass")
+
+
+def _explanation(lines: Sequence[str], *, found: bool) -> Explanation:
+    """Each line stays one, and blinds no terminal: what a person gave, or a regex of the file, may hold anything."""
+    return Explanation(tuple(map(printable, lines)), found)
+
+
+def _serving(match: Match, head: RequestHead) -> Iterator[str]:
+    route = match.route
+    yield f"route      {route.index} {route.name} ({route.pattern.text})"
+    if match.captures:
+        yield "captures   " + ", ".join(f"{name} = {value}" for name, value in match.captures.items())
+    if route.clients is not None:
+        yield "clients    " + ", ".join(map(str, route.clients)) + " (403 for others)"
+    yield from _other_keys(route)
+    if isinstance(route.respond, Respond):
+        yield f"respond    {route.respond.status} {route.respond.body.decode('utf-8', 'replace')!r}"
+    elif route.respond is not None:
+        yield "respond    the stub_status page"
+    else:
+        yield from _forwarding(match, route, head)
+
+
+def _other_keys(route: Route) -> Iterator[str]:
+    """All keys that differ from their defaults, without those that have a line of their own."""
+    spec, default = spec_of(route), RouteSpec()
+    for name, key in ROUTE.keys.items():
+        value = getattr(spec, name)
+        if name not in _WITH_OWN_LINE and value != getattr(default, name):
+            yield f"{name:<10} {key.brief(value)}"
+
+
+def _forwarding(match: Match, route: Route, head: RequestHead) -> Iterator[str]:
+    assert route.upstream is not None  # noqa: S101 - a route has exactly one of `respond` and `upstream`
+    yield f"upstream   {route.upstream.name}"
+    yield f"target     {render_host(route.upstream.host, match.captures)}:{route.upstream.port}"
+    yield f"path       {target_path(match, head.path, head.query)}"
+    if route.fallback is not None:
+        target = f"{render_host(route.fallback.host, match.captures)}:{route.fallback.port}"
+        statuses = " ".join(map(str, sorted(route.fallback_on)))
+        yield f"fallback   {route.fallback.name}, {target} (unreachable, or {statuses})"
+    else:
+        yield "fallback   none"
+    if route.upgrade:
+        yield f"upgrade    {', '.join(route.upgrade)}" + (" only" if route.upgrade_only else "")
+    yield "deadlines  " + ", ".join(f"{key} {format_duration(value)}" for key, value in asdict(route.deadlines).items())

@@ -1,0 +1,1 @@
+"""What splicer's processes say to each other, and the memory they share."""

@@ -1,0 +1,61 @@
+"""One message to a name server, and the one that answers it, over UDP or TCP."""
+
+from __future__ import annotations
+
+import trio
+
+from splicer.net.dns_wire import Query, Response, read_response
+
+_MAX_SECONDS = 65535  # bytes of a message
+
+
+async def over_udp(server: tuple[str, int], query: Query) -> Response:
+    """Ask over UDP, until cancelled: what comes from elsewhere, answers something else or is malformed is ignored.
+
+    Raises:
+        OSError: there is no way to the server.
+    """
+    with trio.socket.socket(_family(server), trio.socket.SOCK_DGRAM) as sock:
+        await sock.connect(server)  # the kernel takes nothing from others then
+        await sock.send(query.wire)
+        while True:
+            try:
+                response = read_response(await sock.recv(_MAX_SECONDS), query)
+            except (ValueError, ConnectionRefusedError):  # of an ICMP message, which anybody can send
+                continue
+            if response is not None:
+                return response
+
+
+async def over_tcp(server: tuple[str, int], query: Query) -> Response:
+    """Ask over TCP (RFC 7766 §8).
+
+    Raises:
+        OSError: there is no way to the server.
+        trio.BrokenResourceError: the way broke.
+        ValueError: what came is no answer to this.
+        EOFError: the server closed before it was whole.
+    """
+    with trio.socket.socket(_family(server), trio.socket.SOCK_STREAM) as sock:
+        await sock.connect(server)
+        stream = trio.SocketStream(sock)
+        await stream.send_all(len(query.wire).to_bytes(2, "big") + query.wire)
+        size = int.from_bytes(await _exactly(stream, 2), "big")
+        response = read_response(await _exactly(stream, size), query)
+    if response is None:
+        raise ValueError("an answer to something else")
+    return response
+
+
+async def _exactly(stream: trio.SocketStream, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        received = await stream.receive_some(size - len(data))
+        if not received:
+            raise EOFError("closed before its answer was whole")
+        data += received
+    return bytes(data)
+
+
+def _family(server: tuple[str, int]) -> int:
+    return trio.socket.AF_INET6 if ":" in server[0] else trio.socket.AF_INET

@@ -1,0 +1,1 @@
+"""What is told of calls and processes: log lines, metrics, rows for operators."""

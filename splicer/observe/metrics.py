@@ -1,0 +1,269 @@
+"""What a process counts: Prometheus counters and histograms in files that outlive it.
+
+prometheus_client's multi-process mode, with a file for each row of the board instead of each pid: the next process on
+the row goes on where the dead one stopped, so neither a count nor a file is left behind. A row never has two living
+owners. There are no gauges here: one that is counted up and down goes wrong when its process is killed in between.
+
+Series are bounded: every label comes from the configuration, from the code, or from a pod that took a call.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from prometheus_client import Counter, Histogram, values
+from prometheus_client.metrics_core import Metric
+
+from splicer.errors import SplicerError
+from splicer.model import Record, Route
+from splicer.net.resolve import ResolverStats
+from splicer.observe.mmap_values import recorded, series, values_in
+
+_MOST_PODS = 4000  # series of one file; pods of a Deployment have ever new names
+_ROOM = 4 << 20  # bytes: a page that the file system has no room for would kill its writer (SIGBUS, mmap(2))
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_CLASSES = {None: "none"} | {status: f"{status // 100}xx" for status in range(100, 600)}
+_PARTS = ("resolve", "connect", "handshake")
+_OUTCOMES = ("opened", "refused", "failed")
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)  # seconds
+_REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_CALL = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
+_LAG = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+
+class _Nowhere:
+    """Counts nothing: there is no room for another series."""
+
+    def inc(self, amount: float = 1) -> None:
+        """See `Counter`."""
+
+    def observe(self, amount: float) -> None:
+        """See `Histogram`."""
+
+
+class _Children(dict[tuple[str, ...], Any]):
+    """A family's series by their labels: a plain look-up, for a handshake makes a dozen."""
+
+    def __init__(self, family: Counter | Histogram) -> None:
+        super().__init__()
+        self.family = family
+
+    def __missing__(self, labels: tuple[str, ...]) -> Any:
+        try:
+            if _has_room():
+                child = self[labels] = series(self.family, *labels)
+                return child
+        except OSError:  # somebody has removed the directory
+            pass
+        return _Nowhere()
+
+
+def keep_in(directory: Path | None, row: int) -> list[tuple[str, str]]:
+    """Count in files from now on, or, without a directory, for this process alone.
+
+    Returns routes and pods that the row's dead owners have counted.
+
+    Args:
+        directory: where all processes of one edge have theirs.
+        row: this process's on the board.
+
+    Raises:
+        OSError: the directory has no room.
+    """
+    if directory is None:
+        values.ValueClass = values.MutexValue
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+        return []
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+    if not _has_room():
+        raise OSError(f"{directory} has no room")
+    known = [(labels["route"], labels["pod"]) for labels in recorded(directory, row, "splicer_tunnels")]
+    values.ValueClass = values_in(directory, row)
+    return known
+
+
+def _has_room() -> bool:
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if directory is None:
+        return True
+    space = os.statvfs(directory)
+    return space.f_bavail * space.f_frsize >= _ROOM
+
+
+class _ResolverCounts(ResolverStats):
+    def __init__(self, series: dict[str, Any]) -> None:
+        super().__init__()
+        self._series = series
+
+    def count(self, word: str) -> None:
+        self._series[word].inc(1)
+
+
+class Metrics:
+    """An observer of the session that counts; `keep_in` says where.
+
+    What a handshake passes through is written down: no label is computed twice, no series looked up by the library.
+
+    Args:
+        pods: by route, of which the file has series already.
+    """
+
+    def __init__(self, pods: Iterable[tuple[str, str]] = ()) -> None:
+        self._families: list[_Children] = []
+        count, measure = partial(self._family, Counter), partial(self._family, Histogram)
+        self._requests = count("requests", "Requests answered.", "route", "method", "status")
+        self._durations = measure(
+            "request_duration_seconds", "Plain HTTP: head read to answer sent.", "route", buckets=_REQUEST
+        )
+        self._handshakes = measure(
+            "handshake_duration_seconds",
+            "The parts of a handshake, over all its attempts.",
+            "part",
+            "outcome",
+            buckets=_FAST,
+        )
+        self._attempts = count("attempts", "Attempts at pods.", "route", "upstream", "outcome")
+        self._fallbacks = count("fallbacks", "Second attempts, by why.", "route", "reason")
+        self._tunnels = count("tunnels", "Tunnels opened.", "route", "pod")
+        self._lives = measure("tunnel_duration_seconds", "Tunnels: head read to end.", "route", buckets=_CALL)
+        self._bytes = count("tunnel_bytes", "Bytes that tunnels moved.", "direction")
+        self._closes = count("tunnel_closes", "Tunnels over, by who and why.", "closer", "reason")
+        self._refused = count("connections_refused", "Connections turned away.", "reason")
+        resolver = {
+            "queries": "Names asked of the name servers.",
+            "failures": "Questions without a usable answer.",
+            "cache_hits": "Answers from the cache.",
+            "stale_answers": "Old answers given while the name servers fail.",
+        }
+        self.resolver = _ResolverCounts({word: count(f"resolver_{word}", text)[()] for word, text in resolver.items()})
+        self._dropped = count("log_lines_dropped", "Log lines that nobody took in time.")[()]
+        self._dropping = Lock()
+        self._crashes = count("crashes", "Connections ended by a bug.")[()]
+        self._observer_errors = count("observer_errors", "What a bug kept from being counted or logged.")[()]
+        self._lag = measure("event_loop_lag_seconds", "How late a timer of 100 ms was.", buckets=_LAG)[()]
+        self._pods = set(pods)
+        self._begin()
+
+    def _family(self, kind: type[Counter | Histogram], name: str, text: str, *labels: str, **more: Any) -> _Children:
+        self._families.append(_Children(kind(f"splicer_{name}", text, labels, registry=None, **more)))
+        return self._families[-1]
+
+    def collect(self) -> Iterator[Metric]:
+        """All series of this process; when each was made is left out, as in files."""
+        for children in self._families:
+            for metric in children.family.collect():
+                metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+                yield metric
+
+    # A counter that isn't there until its first event hides that event from rate().
+    def _begin(self) -> None:
+        for part in _PARTS:
+            for outcome in _OUTCOMES:
+                self._handshakes[part, outcome]
+        for direction in ("to_pod", "to_client"):
+            self._bytes[direction,]
+        for closer in ("client", "pod"):
+            self._closes[closer, "eof"]
+        self._refused["too_many_connections",]
+        self._requests["", "GET", "4xx"]
+        self._attempts["", "", "ok"]
+        self._fallbacks["", ""]
+        self._tunnels["", ""]
+        for family in (self._durations, self._lives):
+            family["",]
+
+    def know(self, routes: Iterable[Route]) -> None:
+        """Have the series of these routes from the start."""
+        for route in routes:
+            name = route.name
+            self._durations[name,]
+            for status in ("2xx", "5xx"):
+                self._requests[name, "GET", status]
+            if route.upstream is not None:
+                for outcome in ("ok", "connect_refused"):
+                    self._attempts[name, route.upstream.name, outcome]
+            if route.fallback is not None:
+                self._attempts[name, route.fallback.name, "ok"]
+                self._fallbacks[name, "connect_refused"]
+            if route.upgrade:
+                self._requests[name, "GET", "1xx"]
+                self._tunnels[name, ""]
+                self._lives[name,]
+
+    # ---- the session's observer ----
+
+    def tunnel_opened(self, record: Record) -> None:
+        """See `session.context.Observer`."""
+        route = record.route or ""
+        self._tunnels[route, self._pod(route, record)].inc(1)
+        self._requests[route, "GET", "1xx"].inc(1)
+        self._tried(route, record)
+        self._shaken(record, "opened")
+
+    def tunnel_over(self, record: Record) -> None:
+        """See `session.context.Observer`."""
+        self._bytes["to_pod",].inc(record.to_pod)
+        self._bytes["to_client",].inc(record.to_client)
+        self._closes[record.closer or "", record.close_reason or ""].inc(1)
+        self._lives[record.route or "",].observe((record.ended or record.started) - record.started)
+
+    def exchange_ended(self, record: Record) -> None:
+        """See `session.context.Observer`."""
+        route, method = record.route or "", record.method or ""
+        if method and method not in _METHODS:
+            method = "other"
+        self._requests[route, method, _CLASSES.get(record.status, "none")].inc(1)
+        self._tried(route, record)
+        if record.protocol is None:
+            self._durations[route,].observe((record.ended or record.started) - record.started)
+        elif record.attempts:
+            self._shaken(record, "refused" if record.attempts[-1].failure is None else "failed")
+
+    def connection_refused(self, client: str, error: SplicerError) -> None:
+        """See `session.context.Observer`."""
+        self._refused[error.reason,].inc(1)
+
+    def crashed(self, client: str, record: Record | None, error: Exception) -> None:
+        """See `session.context.Observer`."""
+        self._crashes.inc(1)
+
+    def observer_failed(self) -> None:
+        """Something could not be counted here, or learnt or logged elsewhere."""
+        self._observer_errors.inc(1)
+
+    def _pod(self, route: str, record: Record) -> str:
+        pod = record.endpoint.pod if record.endpoint is not None else ""
+        if (route, pod) not in self._pods:
+            if len(self._pods) >= _MOST_PODS:
+                return "other"
+            self._pods.add((route, pod))
+        return pod
+
+    def _tried(self, route: str, record: Record) -> None:
+        attempts = record.attempts
+        for attempt in attempts:
+            self._attempts[route, attempt.upstream, attempt.failure or "ok"].inc(1)
+        if len(attempts) > 1:
+            self._fallbacks[route, attempts[0].failure or ""].inc(1)
+
+    def _shaken(self, record: Record, outcome: str) -> None:
+        parts = record.parts
+        self._handshakes["resolve", outcome].observe(parts.resolve)
+        self._handshakes["connect", outcome].observe(parts.connect)
+        self._handshakes["handshake", outcome].observe(parts.handshake)
+
+    # ---- the rest of the process ----
+
+    def dropped(self, lines: int) -> None:
+        """Log lines are lost, in whatever thread."""
+        with self._dropping:
+            self._dropped.inc(lines)
+
+    def late(self, seconds: float) -> None:
+        """A timer of the event loop was so late."""
+        self._lag.observe(seconds)

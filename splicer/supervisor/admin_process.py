@@ -1,0 +1,126 @@
+"""The admin process: one, and another when it dies. No call needs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from splicer.ipc import wire
+from splicer.observe.plain_log import PlainLog
+from splicer.supervisor.listeners import Listeners
+from splicer.supervisor.process_table import Backoff, ProcessOwner, ProcessTable
+from splicer.supervisor.processes import Process, State
+from splicer.vault.protocol import channel
+
+_MAX_START_INTERVAL = 30.0  # seconds between two attempts to start it
+
+
+class AdminProcess(ProcessOwner):
+    """Keeps the admin process alive.
+
+    Args:
+        fleet: starts it.
+        say: the log.
+        arguments: what it is started with.
+        facts: what it is told: how things stand.
+        config: a file with the text in force, which is closed here.
+        heard: gets what it asks for.
+        began: is told when it serves.
+    """
+
+    def __init__(
+        self,
+        process_table: ProcessTable,
+        log: PlainLog,
+        arguments: Callable[[], dict[str, Any]],
+        facts: Callable[[], dict[str, Any]],
+        config: Callable[[], int | None],
+        heard: Callable[[dict[str, Any]], None],
+        began: Callable[[], None],
+    ) -> None:
+        self._process_table = process_table
+        self._log = log
+        self._arguments = arguments
+        self._facts = facts
+        self._config = config
+        self._heard = heard
+        self._began = began
+        self._process: Process | None = None
+        self._backoff = Backoff()
+        self.listeners = Listeners()  # of the admin address
+        self.metrics = Listeners()  # for the scraper
+        self.wanted = False
+
+    def reconcile(self) -> None:
+        """Start it if it is missing."""
+        if self.wanted and self._process is None and self._backoff.is_over(_MAX_START_INTERVAL):
+            self._process = self._process_table.start(self, "splicer.admin", self._arguments(), [])
+            if self._process is None:
+                self._backoff.failed()
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is there."""
+        return self._process is not None and self._process.state is State.SERVING
+
+    def tell(self) -> None:
+        """Tell it how things stand now."""
+        if self._process is not None and self.serves:
+            self._process.send("facts", (), **self._facts())
+
+    def tell_config(self) -> None:
+        """Tell it the configuration in force."""
+        config = self._config()
+        if config is not None:
+            if self._process is not None and self.serves:
+                self._process.send("config", (config,))
+            os.close(config)
+
+    # Neither end stays here: who outlives the other sees its end, and nobody reads what was meant for another.
+    def introduce(self, worker: Process) -> None:
+        """Give it and a worker a channel of their own."""
+        if self._process is None or not self.serves:
+            return
+        try:
+            ours, its = channel()
+        except OSError as error:
+            self._log("worker_not_introduced", level="error", pid=worker.pid, error=error.strerror)
+            return
+        with ours, its, suppress(OSError):  # who can't be told now won't be seen; that is no reason to kill it
+            wire.send(worker.sock, {"do": "attend"}, (its.fileno(),), worker.version)
+            who = {"slot": worker.slot, "pid": worker.pid, "speaks": worker.version}
+            self._process.send("worker", (ours.fileno(),), **who)
+
+    def dismiss(self) -> None:
+        """Stop it; another one follows only if it is still `wanted`."""
+        if self._process is not None:
+            self._process.state = State.GONE
+            self._process.send("stop")
+
+    def on_message(self, process: Process, words: dict[str, Any]) -> None:
+        """See `ProcessOwner`."""
+        match words.get("is"), process.state:
+            case "ready", State.STARTING:
+                process.state = State.PLACED
+                process.owe("serving")
+                fds = (*self.listeners.fds, *self.metrics.fds)
+                process.send("serve", fds, admin_listeners=len(self.listeners.fds), **self._facts())
+            case "serving", State.PLACED:
+                process.state = State.SERVING
+                self._backoff.reset()
+                self.tell()
+                self.tell_config()
+                self._began()
+            case _, State.SERVING:
+                self._heard(words)
+
+    def on_exit(self, process: Process, why: str, *, failed: bool) -> None:
+        """See `ProcessOwner`."""
+        if process.state in (State.STARTING, State.PLACED):
+            self._backoff.failed()
+        if self._process is process:
+            self._process = None
+        if failed:
+            self._log("admin_died", level="error", pid=process.pid, state=process.state.value, reason=why)

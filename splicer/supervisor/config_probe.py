@@ -1,0 +1,113 @@
+"""Asks a short-lived child what a routing.toml says."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from splicer.ipc.wire import text_file
+from splicer.supervisor.launch import command
+
+_TIMEOUT = 120.0  # seconds for an answer: what goes through an upgrade starts a worker, on a machine that is busy
+_END = 0.2  # seconds until a killed child is dead; one that is not then is reaped with all others, when it is
+
+ConfigSummary = dict[str, Any]
+
+
+class ConfigProbe:
+    """One child at a time; a newer question takes the place of an older one.
+
+    Args:
+        selector: where the answer is awaited.
+    """
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        self._child: subprocess.Popen[bytes] | None = None
+        self._answer = b""
+        self._late = 0.0  # when there must be one, on the monotonic clock
+        self._give_up: Callable[[], None] = self.close
+
+    @property
+    def underway(self) -> bool:
+        """Whether a question is open."""
+        return self._child is not None
+
+    def ask(self, module: str, path: Path, then: Callable[[ConfigSummary], None], *, text: str | None = None) -> None:
+        """Start a child, and go on.
+
+        Args:
+            module: what it runs; it prints one JSON object.
+            path: its argument.
+            then: gets what it says, or `{"faults": […]}`.
+            text: it gets as ``--text FD``.
+
+        Raises:
+            OSError: no process can be had.
+        """
+        self.close()
+        arguments, fds = [str(path)], []
+        if text is not None:
+            fds = [text_file(text)]
+            arguments += ["--text", str(fds[0])]
+        try:
+            child = self._child = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+                command(module, *arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                pass_fds=fds,
+                process_group=0,  # the terminal's Ctrl-C is for the supervisor
+            )
+        finally:
+            for fd in fds:
+                os.close(fd)
+        assert child.stdout is not None  # noqa: S101 - it was asked for
+        self._answer, self._late = b"", time.monotonic() + _TIMEOUT
+        self._give_up = partial(self._fail, path, then)
+        self._selector.register(child.stdout, selectors.EVENT_READ, partial(self._read, child, path, then))
+
+    def close(self) -> None:
+        """Forget a question that is still open."""
+        if self._child is not None:
+            self._end(self._child)
+
+    def expire(self) -> None:
+        """Give up a question that is open for too long; call it again and again."""
+        if self._child is not None and time.monotonic() > self._late:
+            self._end(self._child)
+            self._give_up()
+
+    def _fail(self, path: Path, then: Callable[[ConfigSummary], None]) -> None:
+        then({"faults": [f"{path}: the process that reads it has not answered in {_TIMEOUT:g} s"]})
+
+    def _read(self, child: subprocess.Popen[bytes], path: Path, then: Callable[[ConfigSummary], None], _: int) -> None:
+        assert child.stdout is not None  # noqa: S101
+        part = os.read(child.stdout.fileno(), 1 << 16)
+        self._answer += part
+        if part:
+            return
+        self._end(child)
+        try:
+            facts = json.loads(self._answer)
+        except ValueError:
+            facts = {"faults": [f"{path}: the process that reads it has failed"]}
+        then(facts)
+
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        assert child.stdout is not None  # noqa: S101
+        self._selector.unregister(child.stdout)
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # with all that it has started, before it notices that nobody reads
+        child.stdout.close()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_END)
+        self._child = None

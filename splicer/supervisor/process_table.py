@@ -1,0 +1,162 @@
+"""All processes that the supervisor has started: their rows on the board, their channels, their ends."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from splicer.ipc import wire
+from splicer.ipc.board import ROWS, Board, Column
+from splicer.observe.plain_log import PlainLog
+from splicer.supervisor import launch
+from splicer.supervisor.processes import Process, State, reason
+from splicer.vault.protocol import channel
+
+_STUCK_TIMEOUT = 10  # seconds without a step of its event loop after which a process is killed
+_START_TIMEOUT = 60  # seconds that a process may take to begin
+_ANSWER = 60.0  # seconds for an answer that others wait for: a process that lives and says nothing is a broken one
+_FIRST_RESTART_DELAY = 0.1  # seconds before another process is started after one that never served
+
+
+class ProcessOwner:
+    """Who a process works for."""
+
+    def on_message(self, process: Process, words: dict[str, Any]) -> None:
+        """It has said something: `is`, and perhaps more."""
+
+    def on_exit(self, process: Process, why: str, *, failed: bool) -> None:
+        """It is dead; `failed`: nobody had told it to end."""
+
+
+class ProcessTable:
+    """Starts processes and notices their ends.
+
+    Args:
+        selector: where channels are watched.
+        board: where the processes show their numbers.
+        say: the log.
+    """
+
+    def __init__(self, selector: selectors.BaseSelector, board: Board, log: PlainLog) -> None:
+        self._selector = selector
+        self._log = log
+        self.board = board
+        self.all: dict[int, Process] = {}
+        self._owners: dict[int, ProcessOwner] = {}
+
+    def start(self, owner: ProcessOwner, module: str, arguments: dict[str, Any], fds: list[int]) -> Process | None:
+        """Start a process; None, and a line in the log, if none can be had.
+
+        Args:
+            owner: who it works for.
+            module: what it runs.
+            arguments: for it, besides its row, its channel and the board.
+            fds: descriptors that it gets; they are closed here.
+        """
+        taken = {process.row for process in self.all.values()}
+        row = min(set(range(1, ROWS)) - taken)
+        ends = None
+        try:
+            ends = ours, its = channel()
+            # What starts may be newer than this program, and must speak so that it is understood here.
+            own = {"control": its.fileno(), "board": self.board.fd, "row": row, "version": wire.VERSION}
+            arguments = {**arguments, **own}
+            pid = launch.spawn(module, arguments, [its.fileno(), self.board.fd, *fds])
+        except OSError as error:
+            if ends is not None:
+                ends[0].close()
+            self._log("process_not_started", level="error", module=module, error=error.strerror)
+            return None
+        finally:
+            if ends is not None:
+                ends[1].close()
+            for fd in fds:
+                os.close(fd)
+        process = Process(pid, row, ours)
+        self.adopt(owner, process)
+        return process
+
+    def adopt(self, owner: ProcessOwner, process: Process) -> None:
+        """Take over a process that an earlier supervisor has started."""
+        self.all[process.pid] = process
+        self._owners[process.pid] = owner
+        self._selector.register(process.sock, selectors.EVENT_READ, partial(self._hear, owner, process))
+
+    def died(self, pid: int, status: int) -> None:
+        """A child has ended; it may be a stranger."""
+        process = self.all.pop(pid, None)
+        if process is None:
+            return
+        with suppress(KeyError):
+            self._selector.unregister(process.sock)
+        process.sock.close()
+        why = process.fault or reason(status)
+        failed = process.state not in (State.LEAVING, State.GONE) or status != 0
+        try:
+            self._owners.pop(pid).on_exit(process, why, failed=failed)
+        finally:
+            self.board.clear(process.row)
+
+    def tick(self) -> None:
+        """Once a second: kill those whose loop is stuck, and those that owe an answer for too long."""
+        now = time.monotonic()
+        for process in self.all.values():
+            beat = self.board.row(process.row)[Column.BEAT]
+            process.missed = 0 if beat != process.beat else process.missed + 1
+            process.beat = beat
+            if process.missed > (_START_TIMEOUT if process.state is State.STARTING else _STUCK_TIMEOUT):
+                process.fault = "stuck"
+            elif any(now > since + _ANSWER for since in process.owed.values()):
+                process.fault = f"no answer: {', '.join(process.owed)}"
+            if process.fault is not None:
+                process.kill()
+
+    def _hear(self, owner: ProcessOwner, process: Process, _: int) -> None:
+        if process.pid not in self.all:  # it was buried earlier in this batch of events
+            return
+        while True:
+            try:
+                heard = wire.receive(process.sock)
+            except BlockingIOError:
+                return
+            except (ValueError, OSError) as error:
+                self._log("process_unheard", level="error", pid=process.pid, error=str(error))
+                process.kill()
+                heard = None
+            if heard is None:
+                self._selector.unregister(process.sock)  # it says no more: it is dead, or about to be
+                return
+            words, fds = heard
+            for fd in fds:
+                os.close(fd)
+            word = str(words.get("is"))
+            process.version = words["version"]
+            process.owed.pop(word, None)
+            owner.on_message(process, words)
+
+
+class Backoff:
+    """How long to wait after processes that never served."""
+
+    def __init__(self) -> None:
+        self.failures = 0  # in a row
+        self._last = 0.0
+
+    def failed(self) -> None:
+        """Another one did not make it."""
+        self.failures += 1
+        self._last = time.monotonic()
+
+    def is_over(self, longest: float) -> bool:
+        """Whether it is time for the next one; `longest` in seconds."""
+        if not self.failures:
+            return True
+        return time.monotonic() >= self._last + min(longest, _FIRST_RESTART_DELAY * 2.0 ** min(self.failures - 1, 16))
+
+    def reset(self) -> None:
+        """One has served."""
+        self.failures = 0

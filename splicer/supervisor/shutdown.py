@@ -1,0 +1,135 @@
+"""The ways to end: drain, stop, hand over."""
+
+from __future__ import annotations
+
+import time
+
+from setproctitle import setproctitle
+
+from splicer.supervisor.edge_state import EdgeState
+from splicer.supervisor.listeners import Listeners
+from splicer.supervisor.processes import State
+
+_STOP_TIMEOUT = 3.0  # seconds for the workers to close everything
+_READ_TIMEOUT = 10.0  # seconds for the file to be read when a drain is asked for before
+_CLOSE_TIMEOUT = 1.0  # seconds for tunnels that a drain's deadline ends
+_HANDOVER_TIMEOUT = 10.0  # seconds for exchanges under way, and clients' last requests, when all is handed over
+_LAST_REQUESTS = 5.5  # seconds in which workers end client connections without a request
+
+
+class Shutdown:
+    """Ends one `splicer run`.
+
+    Args:
+        desk: the supervisor's.
+    """
+
+    def __init__(self, edge: EdgeState) -> None:
+        self._edge = edge
+        self._asked: float | None = None  # when a drain was, on the monotonic clock
+        self._last_requests = 0.0  # until when one is waited for in a drain, on the same clock
+
+    def drain(self) -> None:
+        """SIGTERM: what is under way may finish, in all workers; nothing new begins. A second one stops."""
+        edge = self._edge
+        if self._asked is not None or edge.stopping or edge.draining is not None:
+            self.stop()
+            return
+        asked = self._asked = time.monotonic()
+        if not self._begin(asked):
+            edge.steps.append(lambda: self._begin(asked))
+
+    # While the file is being read nobody knows how long a drain may take; and a vault may have calls already, which
+    # only a worker can carry on.
+    def _begin(self, asked: float) -> bool:
+        edge = self._edge
+        if edge.stopping:
+            return True
+        if not edge.facts:
+            if too_late := time.monotonic() > asked + _READ_TIMEOUT:
+                self.stop()
+            return too_late
+        seconds = edge.facts["drain"]
+        edge.draining = time.monotonic() + seconds
+        edge.workers.tell("drain", "draining")
+
+        def begun() -> bool:
+            if edge.workers.owes("draining"):
+                return False
+            edge.log("drain", **edge.load(), seconds=seconds)
+            edge.vault.invalidate_count()
+            edge.admin_process.tell()
+            self.go_on_draining()
+            return True
+
+        edge.steps.append(begun)
+        return True
+
+    def go_on_draining(self) -> None:
+        """Wait for the end of a drain that has begun, if one has."""
+        if self._edge.draining is not None:
+            self._last_requests = time.monotonic() + _LAST_REQUESTS
+            self._edge.steps.append(self._drained)
+
+    def stop(self) -> None:
+        """SIGINT: close everything now."""
+        if not self._edge.stopping:
+            self._edge.vault.keep(Listeners())
+            self._dismiss(_STOP_TIMEOUT, *State)
+
+    def hand_over(self) -> None:
+        """SIGQUIT: leave all calls to a vault that outlives this process, also during a drain."""
+        edge = self._edge
+        if (why_not_durable := edge.vault.why_not_durable) is not None:
+            edge.log("handover_refused", level="error", reason=why_not_durable)
+        elif not edge.stopping:
+            edge.log("handover", **edge.load())
+            setproctitle(f"splicer: handing over {edge.path}")  # who has asked for it sees that it was not refused
+            edge.workers.leave(_HANDOVER_TIMEOUT)
+            self._dismiss(_HANDOVER_TIMEOUT + _STOP_TIMEOUT, State.STARTING, State.IMPORTED, State.READY)
+
+    # A worker that has just died counts too: its tunnels are in the vault, until another has closed them.
+    def _drained(self) -> bool:
+        edge = self._edge
+        if edge.stopping or edge.draining is None:
+            return True
+        waits = edge.board.asking and time.monotonic() < self._last_requests
+        if any(edge.load().values()):
+            edge.vault.invalidate_count()
+        elif not waits and edge.vault.confirm_empty():
+            self.stop()
+            return True
+        if time.monotonic() < edge.draining:
+            return False
+        edge.log("drain_expired", level="warning", **edge.load())
+        edge.workers.tell("expire")
+        late = time.monotonic() + _CLOSE_TIMEOUT
+        edge.steps.append(lambda: self._stop_at(late))
+        return True
+
+    def _stop_at(self, late: float) -> bool:
+        if time.monotonic() < late:
+            return False
+        self.stop()
+        return True
+
+    def _dismiss(self, seconds: float, *states: State) -> None:
+        edge = self._edge
+        edge.stopping = True
+        edge.workers.slots = edge.workers.spares = 0
+        edge.workers.dismiss(*states)
+        edge.admin_process.wanted = False
+        edge.admin_process.dismiss()
+        late = time.monotonic() + seconds
+
+        def over() -> bool:
+            if edge.process_table.all and time.monotonic() < late:
+                return False
+            edge.listeners.close()
+            edge.admin_process.listeners.close()
+            edge.admin_process.metrics.close()
+            edge.log("stopped")
+            edge.finish(0)
+            return True
+
+        edge.steps.append(over)

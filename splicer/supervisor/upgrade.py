@@ -1,0 +1,166 @@
+"""New workers in the place of living ones, and new code in the place of the old. Calls don't notice.
+
+SIGUSR1 renews the workers, one after another: each hands its tunnels over and exits. SIGUSR2 turns this very process
+into the code that is on disk now, with every descriptor where it is, and then renews the workers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from splicer.ipc.wire import text_file
+from splicer.supervisor.config_probe import ConfigProbe, ConfigSummary
+from splicer.supervisor.edge_state import EdgeState, Reloads
+from splicer.supervisor.launch import become
+from splicer.supervisor.processes import Process, State
+from splicer.supervisor.state import SupervisorState, fields
+
+_LOG_FLUSH_TIMEOUT = 0.2  # seconds for the log before an exec
+
+
+class Upgrade:
+    """Renews workers and code.
+
+    Args:
+        desk: the supervisor's.
+        leave_off: ends what a child does for this program, and nobody will hear of after an exec.
+    """
+
+    def __init__(self, edge: EdgeState, leave_off: Callable[[], None]) -> None:
+        self._edge = edge
+        self._leave_off = leave_off
+        self._preflight = ConfigProbe(edge.selector)
+        self._asked = 0
+        self._slots: list[int] = []  # those whose workers are still to be replaced
+        self._word = ""  # what the log says when all are
+
+    @property
+    def underway(self) -> bool:
+        """Whether anything is still the old one."""
+        return self._preflight.underway or bool(self._word)
+
+    def expire(self) -> None:
+        """Give up a rehearsal that takes too long; call it again and again."""
+        self._preflight.expire()
+
+    def close(self) -> None:
+        """Forget what is under way."""
+        self._preflight.close()
+        self._slots, self._word = [], ""
+
+    def recycle(self, word: str) -> None:
+        """Replace every worker; `word` is what the log says at the end."""
+        self._slots = list(range(1, self._edge.workers.slots + 1))
+        self._word = word
+
+    def go_on(self) -> None:
+        """Replace the next worker, if it is its turn."""
+        workers = self._edge.workers
+        if not self._word or not workers.complete or any(one.state is State.LEAVING for one in workers.all.values()):
+            return
+        if not self._slots:
+            self._edge.log(self._word, workers=workers.slots)
+            self._word = ""
+        elif workers.replace(self._slots[0]):
+            self._slots.pop(0)
+
+    # A child that runs the new code goes through all that could fail: after the exec there is no way back.
+    def upgrade(self) -> None:
+        """Go on with the code and the configuration now on disk."""
+        edge = self._edge
+        if edge.stopping or not edge.facts:
+            self._refuse(["the edge is starting or stopping"])
+            return
+        self._asked = edge.asked
+        state = json.dumps(self._state()[0])
+        self._preflight.ask("splicer.supervisor.preflight", edge.path, self._exec, text=state)
+
+    def _exec(self, facts: ConfigSummary) -> None:
+        edge = self._edge
+        if edge.stopping:
+            return
+        if "faults" in facts:
+            self._refuse(facts["faults"])
+            return
+        if faults := edge.bind_more(facts):
+            self._refuse(faults)
+            return
+        self._leave_off()
+        edge.workers.dismiss(State.STARTING, State.IMPORTED, State.READY)
+        edge.admin_process.dismiss()
+        state, fds = self._state()
+        paper = text_file(json.dumps({**state, "facts": facts, "fds": fds}))
+        edge.log("upgrade")
+        edge.log.close(_LOG_FLUSH_TIMEOUT)
+        try:
+            reread = edge.asked != self._asked  # a reload has been asked for since the file was read for this
+            arguments = {
+                "path": str(edge.path),
+                "vault": edge.vault.path,
+                "state": paper,
+                "reread": reread,
+                "watch": edge.watch.on,
+                "last_good": None if edge.last_good.path is None else str(edge.last_good.path),
+                "read": facts.get("read"),
+            }
+            with edge.notify.exported():
+                become("splicer.supervisor", arguments, [paper, *fds])
+        except OSError as error:
+            edge.log.reopen()
+            self._refuse([f"{error.filename}: {error.strerror}"])
+        finally:
+            os.close(paper)
+
+    def _refuse(self, faults: list[str]) -> None:
+        for fault in faults:
+            self._edge.log("upgrade_fault", level="error", fault=fault)
+        self._edge.log("upgrade_failed", level="error", kept="the old code")
+
+    def _state(self) -> tuple[dict[str, Any], list[int]]:
+        edge = self._edge
+        processes = list(edge.process_table.all.values())
+        listeners, admin = edge.listeners.by_address, edge.admin_process.listeners.by_address
+        holder, held = edge.vault.state()
+        metrics, counts = edge.admin_process.metrics.by_address, edge.counts
+        state = fields(
+            edge.facts,
+            edge.generation,
+            edge.draining,
+            edge.board.fd,
+            listeners,
+            admin,
+            metrics,
+            processes,
+            holder,
+            None if counts is None else (counts.path, counts.fd),
+            edge.drains,
+            vars(edge.reloads),
+            edge.workers.restarts,
+        )
+        sockets = (*listeners.values(), *admin.values(), *metrics.values())
+        fds = [*sockets, *(process.sock.fileno() for process in processes), *held]
+        if counts is not None:
+            fds.append(counts.fd)
+        return state, [edge.board.fd, *fds]
+
+    def resume(self, state: SupervisorState) -> None:
+        """Go on as the supervisor that this process was before the exec."""
+        edge = self._edge
+        edge.generation = state.generation + 1
+        edge.draining = state.draining
+        edge.drains = edge.followed = state.drains or edge.drains
+        edge.reloads = Reloads(**state.reloads) if state.reloads else edge.reloads
+        edge.reloads.last_ok = True  # the file was read for this, and is in force
+        edge.workers.restarts = state.restarts
+        edge.admin_process.listeners.restore(state.admin)
+        edge.admin_process.metrics.restore(state.metrics)
+        for one in state.workers:
+            edge.workers.adopt(Process.restore(one.pid, one.row, one.fd, one.state, one.slot, one.version))
+        for fault in edge.bind(state.facts):
+            edge.log("upgrade_fault", level="error", fault=fault)
+        edge.put_in_force(state.facts)
+        edge.workers.retire_surplus()
+        self.recycle("upgraded")

@@ -1,0 +1,1 @@
+"""A worker process: it accepts, and runs the nursery in which every call lives."""

@@ -1,0 +1,76 @@
+"""`python -m splicer.run`: a worker process. The supervisor starts it, and tells it what to do when it is ready."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import trio
+from setproctitle import setproctitle
+
+from splicer.ipc import wire
+from splicer.ipc.board import Board
+from splicer.ipc.supervisor_channel import SupervisorChannel, received
+from splicer.observe.line_writer import LineWriter
+from splicer.observe.metrics import Metrics, keep_in
+from splicer.vault import protocol
+from splicer.vault.limits import raise_descriptor_limit
+from splicer.worker.worker import Worker
+
+_SWITCH_SECONDS = 0.0005  # for how long another thread (a reload, the log) may hold up the frames
+_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)  # the supervisor's affairs
+
+
+def main() -> None:
+    """Work until the supervisor says that it is enough, or it is gone and all calls are over."""
+    for signum in _IGNORED:
+        signal.signal(signum, signal.SIG_IGN)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    setproctitle("splicer: spare")
+    raise_descriptor_limit()
+    arguments = json.loads(sys.argv[1])
+    metrics = _metrics(arguments)
+    lines = LineWriter(sys.stdout.fileno(), lost=metrics.dropped)
+    worker = _worker(arguments, lines, metrics)
+    try:
+        trio.run(worker.run)
+    except BaseException as error:  # noqa: BLE001 - logged; tasks hang by it that would cut off their calls
+        worker.die(error)
+    lines.close()
+    os._exit(0)
+
+
+# No call may fail for want of room for a count.
+def _metrics(arguments: dict[str, Any]) -> Metrics:
+    directory = arguments.get("metrics")
+    try:
+        return Metrics(keep_in(None if directory is None else Path(directory), arguments["row"]))
+    except OSError as error:
+        print(f"splicer: this worker's metrics are not kept: {error}", file=sys.stderr)  # noqa: T201 - no log yet
+        keep_in(None, arguments["row"])
+        return Metrics()
+
+
+def _worker(arguments: dict[str, Any], lines: LineWriter, metrics: Metrics) -> Worker:
+    vault = arguments.get("vault")
+    socket_of_vault = arguments.get("vault_path")
+    return Worker(
+        supervisor=SupervisorChannel(received(arguments["control"]), arguments.get("version", wire.VERSION)),
+        board=Board(arguments["board"]),
+        row=arguments["row"],
+        vault=None if vault is None else received(vault),
+        vault_version=arguments.get("vault_version", protocol.VERSION),
+        vault_path=None if socket_of_vault is None else Path(socket_of_vault),
+        path=Path(arguments["path"]),
+        environ=os.environ,
+        lines=lines,
+        metrics=metrics,
+    )
+
+
+if __name__ == "__main__":
+    main()

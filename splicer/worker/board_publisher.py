@@ -1,0 +1,77 @@
+"""A process's numbers on the board, where the others see them."""
+
+from __future__ import annotations
+
+import math
+
+import trio
+
+from splicer.ipc.board import Board, Column
+from splicer.observe.metrics import Metrics
+from splicer.relay.hub import Hub
+from splicer.session.context import SessionContext, StubStatus
+from splicer.worker.vault_link import VaultLink
+
+_PUBLISH_INTERVAL = 0.1  # seconds between two looks of others at our numbers
+_CACHE_SECONDS = 0.01  # seconds that a look at theirs will do for
+_MORE = 8  # an eighth more connections than the workers have on average, and one, are enough
+
+
+class BoardPublisher:
+    """Keeps a worker's row true.
+
+    Args:
+        board: the board.
+        number: of the row.
+        hub: has the tunnels.
+        link: to the vault.
+        metrics: are told how late the event loop is.
+    """
+
+    def __init__(self, board: Board, number: int, hub: Hub, link: VaultLink, metrics: Metrics) -> None:
+        self._board = board
+        self._number = number
+        self._hub = hub
+        self._link = link
+        self._metrics = metrics
+        self.row = board.row(number)
+        self.context: SessionContext | None = None  # until there is a configuration
+        self._peers: list[int] = []  # client connections of each other worker that accepts
+        self._compared = -math.inf  # when these were looked at
+
+    async def run(self) -> None:
+        """Show how things stand until cancelled."""
+        while True:
+            self.publish()
+            due = trio.current_time() + _PUBLISH_INTERVAL
+            await trio.sleep_until(due)
+            self._metrics.late(trio.current_time() - due)
+
+    # Who asks is about to tell of our own numbers, too: these must outlive us, for no total may ever fall.
+    def others(self) -> StubStatus:
+        """The numbers of all others together."""
+        self.publish()
+        return StubStatus(*self._board.others(self._number))
+
+    def has_enough(self) -> bool:
+        """Whether the next client connection should rather go to another worker that accepts."""
+        assert self.context is not None  # noqa: S101 - there is no connection before the configuration
+        own, now = self.context.counts.active, trio.current_time()
+        if now >= self._compared + _CACHE_SECONDS:
+            self._compared, self._peers = now, self._board.accepting(self._number)
+        mean = (own + sum(self._peers)) / (1 + len(self._peers))
+        return own > 1 + mean + mean / _MORE
+
+    def publish(self) -> None:
+        """Show how things stand now."""
+        row, context, pipes = self.row, self.context, self._hub.pipes
+        row[Column.TUNNELS] = self._hub.tunnels
+        row[Column.PIPES_POOLED], row[Column.PIPES_PARKED] = pipes.idle, pipes.in_use
+        row[Column.VAULT] = self._link.connected
+        if context is not None:
+            row[Column.EXCHANGES] = len(context.waiting)
+            counts = context.counts
+            row[Column.ACCEPTED], row[Column.HANDLED] = counts.accepted, counts.handled
+            row[Column.REQUESTS] = counts.requests
+            row[Column.READING], row[Column.WRITING] = counts.reading, counts.writing
+            row[Column.WAITING], row[Column.IDLE] = counts.waiting, len(context.idle)

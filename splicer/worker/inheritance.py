@@ -1,0 +1,94 @@
+"""Client connections without a request go from a worker that leaves to the one that takes its place.
+
+Closing them would reset what a client sends at that moment, and a POST is not sent again. What has come and was not
+read is in the socket, and goes along.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+import trio
+
+from splicer.ipc import wire
+from splicer.session.client import ClientLeg
+
+_LATER = frozenset({errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})  # unix(7)
+_POLL_INTERVAL = 0.002  # seconds: it may not be the channel that is full
+_TIMEOUT = 1.0  # seconds that an heir may take to hear of one connection
+_BURST = 64  # connections in a row before other tasks have their turn
+
+
+class Heir:
+    """The worker that gets them.
+
+    Args:
+        sock: a channel to it, non-blocking.
+        version: that it speaks.
+    """
+
+    def __init__(self, sock: socket.socket, version: int) -> None:
+        self._sock: socket.socket | None = sock
+        self._version = version
+        self._one_at_a_time = trio.Lock()
+
+    async def take(self, client: ClientLeg) -> bool:
+        """Give it a connection, of which nothing may be left unhandled here; it is no longer ours then.
+
+        Returns:
+            False if there is no heir any more: the connection is as it was.
+        """
+        async with self._one_at_a_time:
+            if self._sock is None:
+                return False
+            with trio.move_on_after(_TIMEOUT), suppress(OSError):
+                await self._say(self._sock, {"peer": client.peer}, client.stream.sock.fileno())
+                client.stream.abandon()
+                return True
+            self._sock.close()
+            self._sock = None
+            return False
+
+    async def _say(self, sock: socket.socket, words: wire.Message, fd: int) -> None:
+        while True:
+            try:
+                wire.send(sock, words, (fd,), self._version)
+            except OSError as error:
+                if error.errno not in _LATER:
+                    raise
+                await trio.lowlevel.wait_writable(sock)
+                await trio.sleep(_POLL_INTERVAL)
+            else:
+                return
+
+
+async def inherit(sock: socket.socket, take: Callable[[socket.socket, str], None]) -> None:
+    """Take what another worker gives, until it is gone.
+
+    Args:
+        sock: a channel to it, non-blocking; it is closed at the end.
+        take: gets each connection, non-blocking, and the peer's numeric address.
+    """
+    with sock:
+        taken = 0
+        while True:
+            try:
+                heard = wire.receive(sock)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(sock)
+                continue
+            except (OSError, ValueError):
+                return
+            if heard is None:
+                return
+            words, fds = heard
+            for fd in fds:  # there may be no descriptor left for it
+                client = socket.socket(fileno=fd)
+                client.setblocking(False)
+                take(client, str(words.get("peer", "")))
+            taken += 1
+            if taken % _BURST == 0:
+                await trio.lowlevel.checkpoint()

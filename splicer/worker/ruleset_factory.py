@@ -1,0 +1,57 @@
+"""From a configuration to the rules that a session works by."""
+
+from __future__ import annotations
+
+from splicer.config.schema import Config, ResolverSettings
+from splicer.net.resolve import Resolver, ResolverStats, Starter
+from splicer.routing.pattern import ExactPath
+from splicer.routing.table import RouteTable
+from splicer.session.context import Ruleset
+from splicer.upstream.balance import Balancer
+from splicer.upstream.endpoints import Endpoints
+
+
+class RulesetFactory:
+    """Makes rules, and has what outlives them.
+
+    Args:
+        balancer: the worker's.
+        counters: are told what happens in the resolver.
+    """
+
+    def __init__(self, balancer: Balancer, counters: ResolverStats) -> None:
+        self._balancer = balancer
+        self._counters = counters
+        self._resolver: tuple[tuple[ResolverSettings, float], Resolver] | None = None
+
+    @property
+    def resolver(self) -> Resolver:
+        """That of the rules made last."""
+        assert self._resolver is not None  # noqa: S101 - whoever asks comes after the first rules
+        return self._resolver[1]
+
+    def make(self, config: Config, table: RouteTable, tasks: Starter) -> Ruleset:
+        """The rules of a configuration; `tasks` is where names are looked up."""
+        return Ruleset(
+            table=table,
+            endpoints=Endpoints(self._resolver_for(config, tasks), self._balancer),
+            deadlines=config.deadlines,
+            limits=config.limits,
+            trusted_proxies=config.server.trusted_proxies,
+            probes=_probes(config),
+        )
+
+    # A resolver outlives a reload that doesn't concern it: its last good answers may be all there is.
+    def _resolver_for(self, config: Config, tasks: Starter) -> Resolver:
+        lifetime = max(route.deadlines.resolve for route in config.routes)
+        wanted = (config.resolver, lifetime)
+        if self._resolver is None or self._resolver[0] != wanted:
+            resolver = Resolver(config.resolver, nursery=tasks, lifetime=lifetime, counters=self._counters)
+            self._resolver = wanted, resolver
+        return self._resolver[1]
+
+
+# Not those of a prefix or a regex: "/" would be all there is.
+def _probes(config: Config) -> frozenset[bytes]:
+    patterns = (route.pattern for route in config.routes if route.respond is not None)
+    return frozenset(pattern.path.encode() for pattern in patterns if isinstance(pattern, ExactPath))

@@ -1,0 +1,147 @@
+"""What the child that reads a routing.toml tells the supervisor, as a function and as a process."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from splicer.configfile import inspect as module
+from splicer.configfile.inspect import inspect
+from splicer.configfile.signature import signature_of
+from splicer.ipc.wire import text_file
+
+TEXT = """
+[server]
+listen = ["127.0.0.1:8080", "[::1]:8081"]
+admin = "127.0.0.1:9901"
+workers = 3
+[deadlines]
+drain = "90s"
+[log]
+format = "console"
+[[routes]]
+name = "all"
+prefix = "/"
+respond = { status = 200 }
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "routing.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_all_that_the_supervisor_needs(path: Path) -> None:
+    facts = inspect(path, None)
+    assert facts.pop("read") == signature_of(path.stat())
+    assert facts == {
+        "text": TEXT,
+        "listen": [("127.0.0.1", 8080), ("::1", 8081)],
+        "admin": ("127.0.0.1", 9901),
+        "metrics": None,
+        "workers": 3,
+        "drain": 90.0,
+        "format": "console",
+        "warnings": [],
+        "changes": [],
+        "needs_restart": [],
+    }
+
+
+def test_as_many_workers_as_cpus(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "usable_cpus", lambda: 5)
+    path.write_text(TEXT.replace("workers = 3", 'workers = "auto"'))
+    assert inspect(path, None)["workers"] == 5
+
+
+def test_what_is_off_has_no_address(path: Path) -> None:
+    path.write_text(TEXT.replace('admin = "127.0.0.1:9901"', 'admin = "off"'))
+    assert inspect(path, None)["admin"] is None
+
+
+def test_warnings_are_passed_on(path: Path) -> None:
+    path.write_text(TEXT + '[[routes]]\nname = "late"\npath = "/late"\nrespond = { status = 200 }\n')
+    [warning] = inspect(path, None)["warnings"]
+    assert "late" in warning
+
+
+@pytest.mark.parametrize(
+    ("old", "changed", "restart"),
+    [
+        (TEXT, [], []),
+        (TEXT.replace("status = 200", "status = 204"), ["all"], []),
+        (TEXT.replace("90s", "60s"), ["drain"], []),
+        (TEXT.replace("workers = 3", "workers = 2"), ["workers"], ["server.workers"]),
+        (TEXT.replace(":8080", ":8088"), ["listen"], ["server.listen"]),
+    ],
+)
+def test_what_has_changed_against_the_text_in_force(
+    path: Path, old: str, changed: list[str], restart: list[str]
+) -> None:
+    facts = inspect(path, old)
+    assert all(word in " ".join(facts["changes"]) for word in changed)
+    assert bool(facts["changes"]) == bool(changed)
+    assert facts["needs_restart"] == restart
+
+
+def test_faults_are_all_there_is_to_say(path: Path) -> None:
+    path.write_text(TEXT.replace("90s", "soon") + "[srver]\n")
+    facts = inspect(path, TEXT)
+    assert facts.keys() == {"faults", "read"}
+    assert facts["read"] == signature_of(path.stat())
+    assert len(facts["faults"]) == 2
+    assert all(str(path) in fault for fault in facts["faults"])
+
+
+def test_a_file_that_is_gone_is_a_fault(tmp_path: Path) -> None:
+    fault = f"{tmp_path / 'none'}: No such file or directory"
+    assert inspect(tmp_path / "none", None) == {"faults": [fault], "read": None}
+
+
+# ---- the child ----
+
+
+def run(path: Path, *more: str, **options: Any) -> dict[str, Any]:
+    command = [sys.executable, "-m", "splicer.configfile.inspect", str(path), *more]
+    done = subprocess.run(command, capture_output=True, check=True, **options)
+    assert done.stderr == b""
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
+
+
+def test_the_child_prints_one_json_object(path: Path) -> None:
+    path.write_text(TEXT.replace("90s", "never") + "# ü")
+    facts = run(path)
+    assert (facts["drain"], facts["text"][-1]) == (math.inf, "ü")
+    assert facts["listen"] == [["127.0.0.1", 8080], ["::1", 8081]]
+
+
+def test_the_child_is_given_the_text_in_force(path: Path) -> None:
+    fd = text_file(TEXT.replace("status = 200", "status = 204"))
+    facts = run(path, "--text", str(fd), pass_fds=[fd])
+    os.close(fd)
+    assert facts["changes"]
+    assert run(path)["changes"] == []
+
+
+@pytest.mark.parametrize("child", ["splicer.configfile.inspect", "splicer.supervisor.preflight"])
+def test_a_child_whose_supervisor_was_killed_ends_without_a_word(path: Path, child: str) -> None:
+    fd = text_file("{}" if child == "splicer.supervisor.preflight" else TEXT)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", child, str(path), "--text", str(fd)]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, pass_fds=[fd], check=False)
+    os.close(writer)
+    os.close(fd)
+    assert done.stderr == b""
+    assert done.returncode == -signal.SIGPIPE

@@ -1,0 +1,265 @@
+"""What the access log says, to the letter and at its longest."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from splicer.errors import Side, TooManyConnections
+from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Quality, Record
+from splicer.observe.access_log import AccessLog
+from splicer.observe.log import make_logger
+from tests.observe.still import still
+from tests.observe.test_log import LONGEST, Lines
+from tests.relay.harness import Edge
+
+EXCHANGE = Record(
+    id="0123456789abcdef",
+    client="192.0.2.7",
+    started=1.0,
+    method="PUT",
+    path="/a/%20x",
+    query="token=secret",
+    host="edge.test:80",
+    route="things",
+    request_id="0123456789abcdef",
+    upstream="spare",
+    target="spare.test:8000/b/%20x",
+    endpoint=Endpoint("spare.test", "10.0.0.2", 8000),
+    status=201,
+    attempts=[
+        AttemptOutcome("app", "10.0.0.1:8000", "connect_refused", "refused"),
+        AttemptOutcome("spare", "10.0.0.2:8000"),
+    ],
+    parts=HandshakeParts(0.001, 0.0025, 1.5),
+    to_pod=3,
+    to_client=5,
+    closer=Side.POD,
+    close_reason="complete",
+)
+
+
+def told(what: str, *arguments: Any, query: bool = False, now: float = 3.25) -> list[dict[str, Any]]:
+    """The lines that one call leaves at a time."""
+    lines = Lines()
+
+    async def main() -> None:
+        clock.jump(now)
+        getattr(AccessLog(make_logger(lines, "json"), query), what)(*arguments)  # type: ignore[arg-type]  # see Lines
+
+    clock = MockClock()
+    trio.run(main, clock=clock)
+    assert all(len(line.encode("utf-8", "replace")) < LONGEST for line in lines.lines)
+    return [json.loads(line) for line in lines.lines]
+
+
+def test_an_exchange_is_one_line_with_all_there_is_to_know() -> None:
+    [line] = told("exchange_ended", EXCHANGE)
+    assert line.pop("time")
+    assert line == {
+        "event": "exchange",
+        "level": "info",
+        "id": "0123456789abcdef",
+        "route": "things",
+        "client": "192.0.2.7",
+        "method": "PUT",
+        "host": "edge.test:80",
+        "path": "/a/%20x",
+        "status": 201,
+        "upstream": "spare",
+        "target": "spare.test:8000/b/%20x",
+        "pod": "spare.test",
+        "endpoint": "10.0.0.2:8000",
+        "attempts": [
+            {"upstream": "app", "endpoint": "10.0.0.1:8000", "failure": "connect_refused", "detail": "refused"},
+            {"upstream": "spare", "endpoint": "10.0.0.2:8000", "failure": None},
+        ],
+        "resolve_ms": 1.0,
+        "connect_ms": 2.5,
+        "handshake_ms": 1500.0,
+        "bytes_to_pod": 3,
+        "bytes_to_client": 5,
+        "duration_ms": 2250.0,
+        "closed_by": "pod",
+        "reason": "complete",
+    }
+
+
+@pytest.mark.parametrize("what", ["tunnel_opened", "tunnel_closed", "exchange_ended"])
+def test_a_query_string_is_told_only_if_asked_for(what: str) -> None:
+    [line] = told(what, EXCHANGE)
+    assert "secret" not in json.dumps(line)
+    [line] = told(what, EXCHANGE, query=True)
+    assert line["query"] == "token=secret"
+
+
+def test_a_tunnel_is_two_lines() -> None:
+    record = evolve(EXCHANGE, status=101, protocol="websocket", closer=None, close_reason=None)
+    [opened] = told("tunnel_opened", record)
+    assert (opened["event"], opened["status"], opened["protocol"]) == ("tunnel_open", 101, "websocket")
+    assert not {"closed_by", "reason", "duration_ms", "bytes_to_pod", "adopted"} & opened.keys()
+    record = evolve(record, closer=Side.PROXY, close_reason="idle")
+    [closed] = told("tunnel_closed", record)
+    assert closed["adopted"] == 0
+    assert (closed["event"], closed["closed_by"], closed["reason"]) == ("tunnel_close", "proxy", "idle")
+    for key in ("id", "route", "pod", "endpoint", "attempts"):
+        assert opened[key] == closed[key]
+
+
+def test_a_tunnels_last_line_tells_how_often_it_has_changed_its_worker() -> None:
+    [closed] = told("tunnel_closed", evolve(EXCHANGE, adopted=3))
+    assert closed["adopted"] == 3
+    [ended] = told("exchange_ended", EXCHANGE)
+    assert "adopted" not in ended, "an exchange never does"
+
+
+def test_what_has_no_pod_names_none() -> None:
+    [line] = told("exchange_ended", Record("0123456789abcdef", "192.0.2.7", 1.0, status=400, detail="no request line"))
+    assert line["detail"] == "no request line"
+    assert not {"upstream", "target", "pod", "attempts", "resolve_ms"} & line.keys()
+
+
+def test_another_request_id_is_told() -> None:
+    assert "request_id" not in told("exchange_ended", EXCHANGE)[0]
+    assert told("exchange_ended", evolve(EXCHANGE, request_id="theirs"))[0]["request_id"] == "theirs"
+
+
+@pytest.mark.parametrize("what", ["tunnel_opened", "tunnel_closed", "exchange_ended"])
+def test_a_route_may_not_be_logged(what: str) -> None:
+    assert told(what, evolve(EXCHANGE, logged=False)) == []
+
+
+def test_a_refused_connection() -> None:
+    [line] = told("connection_refused", "192.0.2.7", TooManyConnections())
+    assert (line["event"], line["level"], line["client"]) == ("connection_refused", "warning", "192.0.2.7")
+    assert (line["reason"], line["status"]) == ("too_many_connections", 503)
+
+
+@pytest.mark.parametrize("record", [EXCHANGE, None])
+def test_a_crash_is_one_line_with_its_id(record: Record | None) -> None:
+    def deep(levels: int) -> None:
+        if levels:
+            deep(levels - 1)
+        raise ZeroDivisionError("x" * 5000)
+
+    try:
+        deep(200)
+    except ZeroDivisionError as error:
+        [line] = told("crashed", "192.0.2.7", record, error)
+    assert (line["event"], line["level"], line["client"]) == ("crash", "error", "192.0.2.7")
+    assert line["id"] == (record.id if record else None)
+    assert line["error"].startswith("ZeroDivisionError('xxx")
+    assert "xxx" in line["traceback"]
+
+
+characters = st.sampled_from(['"', "\\", "ä", "\x01", "x", "\U0001f600"]) | st.characters()
+nasty = st.tuples(characters, st.sampled_from([0, 1, 100, 1024, 1025, 32_000]))
+
+
+@given(nasties=st.tuples(*[nasty] * 7))
+def test_no_line_is_too_long_or_broken(nasties: tuple[tuple[str, int], ...]) -> None:
+    path, query, host, method, target, detail, why = (character * count for character, count in nasties)
+    attempts = [AttemptOutcome("u" * 60, "[2001:db8::1]:8000", "connect_refused", why) for _ in range(2)]
+    record = evolve(
+        EXCHANGE, path=path, query=query, host=host, method=method, target=target, detail=detail, attempts=attempts
+    )
+    [line] = told("exchange_ended", record, query=True)
+    assert (line["id"], line["closed_by"], line["status"], len(line["attempts"])) == (record.id, "pod", 201, 2)
+
+
+# ---- what TCP says, and calls that go on ----
+
+
+def test_a_tunnels_last_line_tells_of_both_lines() -> None:
+    [closed] = told("tunnel_closed", evolve(EXCHANGE, client_line=Quality(0.0421, 7), pod_line=Quality(0.0001234, 0)))
+    assert {key: value for key, value in closed.items() if key.endswith(("_rtt_ms", "_retransmits"))} == {
+        "client_rtt_ms": 42.1,
+        "client_retransmits": 7,
+        "pod_rtt_ms": 0.123,
+        "pod_retransmits": 0,
+    }
+
+
+def test_where_tcp_says_nothing_the_fields_are_there_all_the_same() -> None:
+    [closed] = told("tunnel_closed", EXCHANGE)
+    assert closed["client_rtt_ms"] is closed["client_retransmits"] is None
+    assert closed["pod_rtt_ms"] is closed["pod_retransmits"] is None
+    [opened] = told("tunnel_opened", EXCHANGE)
+    [ended] = told("exchange_ended", EXCHANGE)
+    assert not [key for key in (*opened, *ended) if key.endswith(("_rtt_ms", "_retransmits"))]
+
+
+def test_a_duration_ends_when_the_call_did_not_when_it_is_told() -> None:
+    for what in ("tunnel_closed", "exchange_ended"):
+        assert told(what, evolve(EXCHANGE, ended=2.5), now=60.0)[0]["duration_ms"] == 1500
+
+
+def going_on(record: Record, to_pod: int = 300, to_client: int = 5000, *, query: bool = False) -> list[dict[str, Any]]:
+    """The lines about a tunnel that was opened at 1, moved a byte at 3, and is told of at 3.25."""
+
+    async def main() -> None:
+        tunnel = still(record)
+        tunnel.client.total, tunnel.pod.total, tunnel.last = to_pod, to_client, 3.0
+        found.extend(await trio.to_thread.run_sync(partial(told, "tunnel_goes_on", tunnel, record, query=query)))
+
+    found: list[dict[str, Any]] = []
+    trio.run(main)
+    return found
+
+
+def test_a_call_that_goes_on_is_told_of() -> None:
+    [line] = going_on(evolve(EXCHANGE, protocol="websocket", status=101, adopted=2))
+    assert line.pop("time")
+    assert line == {
+        "event": "tunnel_progress",
+        "level": "info",
+        "id": "0123456789abcdef",
+        "route": "things",
+        "client": "192.0.2.7",
+        "method": "PUT",
+        "host": "edge.test:80",
+        "path": "/a/%20x",
+        "pod": "spare.test",
+        "bytes_to_pod": 300,
+        "bytes_to_client": 5000,
+        "duration_ms": 2250.0,
+        "idle_ms": 250.0,
+        "adopted": 2,
+        "client_rtt_ms": None,
+        "client_retransmits": None,
+        "pod_rtt_ms": None,
+        "pod_retransmits": None,
+    }
+
+
+def test_a_call_that_goes_on_may_have_told_its_client_nothing_yet() -> None:
+    [line] = going_on(evolve(EXCHANGE, endpoint=None), to_client=-129)
+    assert (line["bytes_to_client"], line["pod"]) == (0, None)
+
+
+def test_a_call_that_goes_on_tells_what_it_told_before() -> None:
+    assert "secret" not in json.dumps(going_on(EXCHANGE))
+    assert going_on(EXCHANGE, query=True)[0]["query"] == "token=secret"
+    assert going_on(evolve(EXCHANGE, logged=False)) == []
+
+
+async def test_a_call_that_goes_on_tells_of_both_lines(edge: Edge) -> None:
+    record = evolve(EXCHANGE, started=trio.current_time())
+    call = await edge.call(owner=record)
+    await call.client.send(b"hello")
+    assert await call.pod.read(5) == b"hello"
+    lines = Lines()
+    AccessLog(make_logger(lines, "json")).tunnel_goes_on(edge.hub.live[0], record)  # type: ignore[arg-type]  # see Lines
+    line = json.loads(lines.lines[0])
+    assert line["bytes_to_pod"] == 5
+    for side in ("client", "pod"):
+        assert 0 < line[f"{side}_rtt_ms"] < 10_000
+        assert line[f"{side}_retransmits"] >= 0

@@ -1,0 +1,174 @@
+"""An edge that is started again whenever its supervisor is killed, at one vault of its own, and all their processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, define
+
+from tests.e2e.edge import Edge, running, session_of
+from tests.e2e.fleet import patched
+from tests.e2e.site import Site
+from tests.e2e.vaults import Vault, vault_at
+from tests.stress.kills import worker_pids
+from tests.stress.trials import text_of
+
+_POLL_INTERVAL = 0.02  # seconds
+_CALM = 1.0  # seconds
+_SERVED = 60.0  # seconds until all slots are served again, on a busy machine
+_WORKER = re.compile(r"splicer: worker \d+")
+_RAISE = signal.SIGRTMIN
+_CODE = f"""
+import signal
+import splicer.relay.hub as hub
+
+wanted = []
+signal.signal({int(_RAISE)}, lambda *_: wanted.append("a bug"))
+
+def turn(self, turn=hub.Hub.turn):
+    if wanted:
+        raise RuntimeError(wanted.pop())
+    turn(self)
+
+hub.Hub.turn = turn
+"""
+# What must be in no log, whoever is killed.
+_DEATHS = ("worker_died", "worker_crash")
+_NEVER = ("crash", "supervisor_error", "vault_error", "adoption_failed", "vault_message_lost", "drains_not_followed")
+
+
+@define(eq=False)
+class Edges:
+    """What is running.
+
+    Args:
+        site: where its pods are.
+        text: its routing.toml.
+        workers: how many it has.
+        vault: its vault; None: the one in its supervisor.
+        environ: of its processes, besides ours.
+        all: one after another; the last one runs.
+        victims: workers that were made to die.
+    """
+
+    site: Site
+    text: str
+    workers: int
+    vault: Vault | None
+    environ: dict[str, str]
+    _stack: ExitStack
+    all: list[Edge] = Factory(list)
+    victims: set[int] = Factory(set)
+
+    @property
+    def now(self) -> Edge:
+        """The one that runs."""
+        return self.all[-1]
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        options = () if self.vault is None else ("--vault", str(self.vault.path))
+        edge = running(self.text, self.site, environ=self.environ, options=options)
+        self.all.append(self._stack.enter_context(edge))
+
+    def kill_supervisor(self, *, whole: bool) -> None:
+        """SIGKILL it alone; or all of its processes, as a service manager does that sees it dead."""
+        edge = self.now
+        self.victims.update(self.serving)
+        if whole:
+            edge.kill()
+        else:
+            edge.killed = True
+            edge.process.kill()
+            edge.process.wait()
+
+    @property
+    def serving(self) -> list[int]:
+        """All processes that have calls, also those that a dead supervisor has left, and those that are leaving."""
+        return self.find(lambda title: _WORKER.match(title) is not None)
+
+    @property
+    def of_slots(self) -> list[int]:
+        """The workers of the edge that runs."""
+        return list(worker_pids(self.now.pid).values())
+
+    def find(self, wanted: Callable[[str], bool]) -> list[int]:
+        """The processes with such a title."""
+        living = [edge for edge in self.all if edge is self.now or session_of(edge.pid)]
+        return [pid for edge in living for pid, title in session_of(edge.pid) if wanted(title)]
+
+    def send(self, pids: Collection[int], signum: int) -> None:
+        """Signal processes, some of which may have ended."""
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signum)
+
+    def end(self, pids: Collection[int], signum: int) -> None:
+        """Make workers die of a signal."""
+        self.victims.update(pids)
+        self.send(pids, signum)
+
+    def crash(self, pid: int) -> None:
+        """Let a worker find a bug in itself."""
+        self.end([pid], _RAISE)
+
+    def wait_served(self) -> None:
+        """Wait until every slot has a worker."""
+        self.wait(lambda: worker_pids(self.now.pid).keys() == set(range(1, self.workers + 1)))
+
+    def settle(self) -> None:
+        """Wait until every slot has a worker, and all calls of those that have died are another's."""
+        self.wait_served()
+        time.sleep(_CALM)
+
+    def wait(self, true: Callable[[], object], seconds: float = _SERVED) -> None:
+        """Wait until something is so."""
+        late = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < late, f"not within {seconds:g} s"
+            time.sleep(_POLL_INTERVAL)
+
+    def take_odd_lines(self) -> list[dict[str, Any]]:
+        """What no log may have, whoever was killed; it is taken out of the logs, as what was wanted is."""
+        odd = [line for line in self._lines if line["event"] in (*_NEVER, *_DEATHS)]
+        for edge in self.all:
+            edge.lines[:] = [line for line in edge.lines if line["event"] not in (*_NEVER, *_DEATHS, "supervisor_lost")]
+        return [line for line in odd if line["event"] in _NEVER or line["pid"] not in self.victims]
+
+    def errors(self) -> Counter[str]:
+        """How often the logs have each event that is an error."""
+        return Counter(line["event"] for line in self._lines if line.get("level") == "error")
+
+    @property
+    def _lines(self) -> list[dict[str, Any]]:
+        logs = [edge.lines for edge in self.all]
+        if self.vault is not None:
+            logs.append(self.vault.lines)
+        return [line for log in logs for line in log]
+
+
+@contextmanager
+def edges(directory: Path, workers: int, *, own_vault: bool) -> Iterator[Edges]:
+    """Start one; in the end all must have ended in order.
+
+    Args:
+        directory: for files.
+        workers: so many.
+        own_vault: the vault is a process of its own.
+    """
+    site = Site(pods=8)
+    patch = directory / "patch"
+    patch.mkdir()
+    with ExitStack() as vaults, ExitStack() as stack:
+        vault = vaults.enter_context(vault_at(directory / "vault")) if own_vault else None
+        running_edges = Edges(site, text_of(site, workers), workers, vault, patched(patch, _CODE), stack)
+        running_edges.start()
+        yield running_edges

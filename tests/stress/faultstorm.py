@@ -1,0 +1,189 @@
+"""Thousands of calls, and fault after fault: no call may be lost but where a fault takes away both that hold it.
+
+`python -m tests.stress --calls 2000 --faults 1000` does it by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from attrs import Factory, asdict, define
+
+from tests.stress.calls import Setting
+from tests.stress.edges import Edges, edges
+from tests.stress.faults import FAULTS, Fault, strike
+
+_ROOT = Path(__file__).parents[2]
+_POLL_INTERVAL = 0.2  # seconds
+_SHOWN = 20  # faults of calls that a person wants to read
+
+
+class CallsProcess:
+    """`tests.stress.calls` as a process of its own."""
+
+    def __init__(self, setting: Setting) -> None:
+        command = [sys.executable, "-m", "tests.stress.calls", json.dumps(asdict(setting))]
+        self._process = subprocess.Popen(
+            command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+
+    def window(self, name: str) -> None:
+        """What is silent from now on is silent because of this."""
+        self._say(f"window {name}")
+
+    def ask(self, word: str) -> dict[str, Any]:
+        """What it answers: `tests.stress.calls.Figures`."""
+        self._say(word)
+        assert self._process.stdout is not None
+        figures: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return figures
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        self._process.stdin.flush()
+
+
+@contextmanager
+def calling(setting: Setting) -> Iterator[CallsProcess]:
+    """Have calls, all of which are open when this begins."""
+    calls = CallsProcess(setting)
+    try:
+        late = time.monotonic() + setting.calls / setting.rate + setting.patience
+        while calls.ask("figures")["open"] < setting.calls * (1 - setting.short):
+            assert time.monotonic() < late, "not all calls have opened"
+            time.sleep(_POLL_INTERVAL)
+        yield calls
+    finally:
+        calls.close()
+
+
+@define
+class Outcome:
+    """What came of it.
+
+    Args:
+        calls: so many at any time.
+        seconds: from the first fault to the last one's end.
+        faults: how many of each kind.
+        figures: `tests.stress.calls.Figures`.
+        errors: how often the logs have each event that is an error.
+        odd: lines that no log should have.
+    """
+
+    calls: int
+    seconds: float
+    faults: Counter[str] = Factory(Counter)
+    figures: Mapping[str, Any] = Factory(dict)
+    errors: Counter[str] = Factory(Counter)
+    odd: list[dict[str, Any]] = Factory(list)
+
+    @property
+    def lost(self) -> int:
+        """Calls that no fault explains."""
+        return sum(count for name, count in self.figures["lost"].items() if not _loses(name))
+
+    def text(self) -> str:
+        """For a person."""
+        told = self.figures
+        apart = sum(told["lost"].values()) - self.lost
+        lines = [
+            f"{self.faults.total()} faults over {self.calls} calls in {self.seconds:.0f} s: {self.lost} lost,"
+            f" and {apart} where the vault and a worker were killed together",
+            f"{told['opened']} opened, {sum(told['completed'].values())} ended as planned,"
+            f" {told['received'] / 1e6:.0f} MB received; handshakes: {told['dropped']} dropped, other answers"
+            f" {told['statuses']}, slowest {told['longest_answer'] * 1000:.0f} ms",
+            f"errors in the logs: {dict(self.errors)}",
+            f"the calls' own process read nothing for {told['longest_turn'] * 1000:.0f} ms at most",
+            "",
+            "| fault | times | calls lost | silence: median | p99 | longest |",
+            "|---|---:|---:|---:|---:|---:|",
+        ]
+        for name, silence in told["silences"].items():
+            shown = " | ".join(f"{seconds * 1000:.0f} ms" for seconds in silence)
+            lines.append(f"| {name} | {self.faults[name] or ''} | {told['lost'].get(name, 0)} | {shown} |")
+        lines += ["", *told["faults"][:_SHOWN], *map(str, self.odd[:_SHOWN])]
+        return "\n".join(lines)
+
+
+def _loses(window: str) -> bool:
+    return window in FAULTS and FAULTS[window].loses
+
+
+def storm_of_faults(
+    directory: Path,
+    calls: int,
+    faults: int,
+    *,
+    seed: int = 1,
+    workers: int = 4,
+    own_vault: bool = True,
+    only: tuple[str, ...] = (),
+    tell: Callable[[str], object] = lambda _: None,
+) -> Outcome:
+    """Do it.
+
+    Args:
+        directory: for files.
+        calls: so many at any time.
+        faults: so many, one after another.
+        seed: decides which, and what the calls do.
+        workers: of the edge.
+        own_vault: the vault is a process of its own, and may be killed, as the supervisor may.
+        only: kinds of faults; none: all.
+        tell: gets a line now and then.
+    """
+    rng = Random(seed)
+    kinds = {name: fault for name, fault in FAULTS.items() if name in only or not only}
+    kinds = {name: fault for name, fault in kinds.items() if own_vault or not fault.own_vault}
+    with edges(directory, workers, own_vault=own_vault) as running:
+        pods = tuple((place.name, place.address, place.port) for place in (running.site.take() for _ in range(8)))
+        outcome = Outcome(calls, 0.0)
+        try:
+            with calling(Setting(running.now.address, pods, calls, seed=seed)) as process:
+                begun = time.monotonic()
+                while outcome.faults.total() < faults:
+                    _one(rng, kinds, running, process, outcome, tell)
+                outcome.seconds = time.monotonic() - begun
+                process.window("after")
+                running.settle()
+                outcome.figures = process.ask("finish")
+        finally:
+            outcome.errors, outcome.odd = running.errors(), running.take_odd_lines()
+    return outcome
+
+
+def _one(
+    rng: Random,
+    kinds: Mapping[str, Fault],
+    running: Edges,
+    process: CallsProcess,
+    outcome: Outcome,
+    tell: Callable[[str], object],
+) -> None:
+    [name] = rng.choices(list(kinds), [fault.weight for fault in kinds.values()])
+    tell(f"{outcome.faults.total() + 1}: {name}")
+    if kinds[name].alone:
+        process.window("between")
+        running.settle()
+    process.window(name)
+    strike(kinds[name], running, rng)
+    outcome.faults[name] += 1
+    lost = process.ask("figures")["lost"]
+    if lost != outcome.figures.get("lost", {}):
+        tell(f"  lost: {lost}")
+    outcome.figures = {"lost": lost}

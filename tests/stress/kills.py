@@ -1,0 +1,111 @@
+"""Kill workers, as the kernel or an operator would."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Set
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+import trio
+from attrs import define
+
+_WORKER = re.compile(rb"splicer: worker (\d+)\b")
+_POLL_INTERVAL = 0.005  # seconds between two looks
+_ADOPTION = 0.1  # seconds after which a worker has all tunnels of its slot
+T = TypeVar("T")
+
+
+def worker_pids(edge_pid: int) -> dict[int, int]:
+    """The workers that serve now, by slot: a spare is none.
+
+    Args:
+        edge_pid: the supervisor's.
+    """
+    return {int(title[1]): pid for pid in _descendants(edge_pid) if (title := _WORKER.match(_title(pid)))}
+
+
+def _descendants(pid: int) -> list[int]:
+    """Its children and theirs; whoever ends meanwhile may be missing, with its own."""
+    found = []
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in (thread / "children").read_text().split():
+                found += [int(child), *_descendants(int(child))]
+    return found
+
+
+def _title(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+async def kill_and_see(pid: int) -> None:
+    """SIGKILL, and wait until the process is dead: it holds no descriptor any more."""
+    with suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            await trio.lowlevel.wait_readable(handle)
+        finally:
+            os.close(handle)
+
+
+@define
+class Killer:
+    """Kills workers at random instants, in salvos: whoever takes a dead one's place may be killed while it does so.
+
+    Args:
+        workers: which ones there are, by slot, such as ``lambda: worker_pids(edge.pid)``.
+        rng: decides who and when.
+        pause: seconds between two salvos at most.
+        refill: before each salvo, wait until all slots are filled again.
+        salvo: kills of one slot in a row at most.
+        patience: seconds that this, or waiting for any worker at all, may take.
+        kills: so many so far.
+        slowest_refill: seconds from a salvo's end to a worker in its slot; 0 without `refill`.
+    """
+
+    workers: Callable[[], dict[int, int]]
+    rng: Random
+    pause: float = 0.3
+    refill: bool = False
+    salvo: int = 3
+    patience: float = 30.0
+    kills: int = 0
+    slowest_refill: float = 0.0
+
+    async def run(self, kills: int) -> None:
+        """Kill so many."""
+        while self.kills < kills:
+            slots = (await self._until(self.workers)).keys()
+            slot = self.rng.choice(sorted(slots))
+            await trio.sleep(self.rng.uniform(0, self.pause))
+            for count in range(min(self.rng.randint(1, self.salvo), kills - self.kills)):
+                await self._one(slot, at_once=count > 0)
+            if self.refill:
+                await self._refilled(slots)
+
+    async def _one(self, slot: int, *, at_once: bool) -> None:
+        await self._until(lambda: slot in self.workers())
+        if at_once:
+            await trio.sleep(self.rng.uniform(0, _ADOPTION))
+        if pid := self.workers().get(slot):
+            await kill_and_see(pid)
+            self.kills += 1
+
+    async def _refilled(self, slots: Set[int]) -> None:
+        dead = trio.current_time()
+        await self._until(lambda: self.workers().keys() >= slots)
+        self.slowest_refill = max(self.slowest_refill, trio.current_time() - dead)
+
+    async def _until(self, look: Callable[[], T]) -> T:
+        with trio.fail_after(self.patience):
+            while not (seen := look()):  # noqa: ASYNC110 - what other processes do sets no event
+                await trio.sleep(_POLL_INTERVAL)
+        return seen

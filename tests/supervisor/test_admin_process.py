@@ -1,0 +1,259 @@
+"""The admin process, as the supervisor keeps it."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from splicer.ipc import wire
+from splicer.supervisor.processes import Process
+from tests.descriptors import no_more_descriptors, none_left_open
+from tests.supervisor.harness import ANY, Far, Office, office
+
+TWIN = ("127.0.0.2", 0)
+
+
+def _name(fd: int) -> tuple[str, int]:
+    with socket.socket(fileno=os.dup(fd)) as sock:
+        name: tuple[str, int] = sock.getsockname()
+        return name
+
+
+def _channel(*fds: int) -> socket.socket:
+    [fd] = fds
+    return socket.socket(fileno=os.dup(fd))
+
+
+def _introduced(admin: Far, worker: Far, slot: int) -> None:
+    """Both have been given an end of one channel, and nobody else has one."""
+    words, one = admin.hear("worker")
+    assert (words["slot"], words["pid"]) == (slot, worker.pid)
+    _, other = worker.hear("attend")
+    with _channel(*one) as its:
+        with _channel(*other) as workers:
+            for fd in other:
+                os.close(fd)
+                worker.office.descriptors.remove(fd)
+            its.send(b"question")
+            assert workers.recv(100) == b"question"
+            assert workers.type == socket.SOCK_SEQPACKET
+            assert not os.get_blocking(its.fileno())
+        assert its.recv(1) == b"", "somebody else has the worker's end, too"
+
+
+def test_it_is_started_with_what_it_needs_to_begin(room: Office) -> None:
+    room.open(workers=0, format="console")
+    words = room.started("splicer.admin").arguments
+    assert (words["path"], words["format"], words["metrics"]) == ("routing.toml", "console", None)
+    assert words.keys() == {"path", "format", "metrics", "control", "board", "row", "version"}
+
+
+def test_it_gets_its_listeners_and_then_those_for_the_scraper(room: Office) -> None:
+    room.open(workers=0, admin=ANY, metrics=TWIN)
+    admin = room.started("splicer.admin")
+    admin.send("ready")
+    words, fds = admin.hear("serve")
+    assert words["admin_listeners"] == 1
+    assert [_name(fd)[0] for fd in fds] == ["127.0.0.1", "127.0.0.2"]
+    assert admin.pending() == []
+
+
+def test_it_is_there_for_the_scraper_alone(room: Office) -> None:
+    room.open(workers=0, admin=None, metrics=TWIN)
+    admin = room.started("splicer.admin")
+    admin.send("ready")
+    words, fds = admin.hear("serve")
+    assert words["admin_listeners"] == 0
+    assert [_name(fd)[0] for fd in fds] == ["127.0.0.2"]
+
+
+def test_without_an_address_there_is_none(room: Office) -> None:
+    room.open(workers=0, admin=None, metrics=None)
+    assert room.all == []
+
+
+def test_it_hears_all_facts_and_the_text_in_force_when_it_serves(room: Office) -> None:
+    room.open(workers=0, text="[server]\n")
+    admin = room.started("splicer.admin")
+    admin.send("ready")
+    served, _ = admin.hear("serve")
+    admin.send("serving")
+    told, _ = admin.hear("facts")
+    facts = {"generation", "workers", "draining", "drains", "reload", "restarts", "listen"}
+    assert told.keys() - {"version", "do"} == facts
+    assert served.keys() - {"version", "do", "fds", "admin_listeners"} == facts
+    _, [fd] = admin.hear("config")
+    assert wire.read_text(os.dup(fd)) == "[server]\n"
+    assert admin.pending() == []
+
+
+def test_it_hears_nothing_before_it_serves_and_nothing_after_it_was_dismissed(room: Office) -> None:
+    room.open(workers=0)
+    admin_process = room.edge.admin_process
+    admin = room.started("splicer.admin")
+    for word in (None, "ready"):
+        if word is not None:
+            admin.send(word)
+            admin.hear("serve")
+        admin_process.tell()
+        admin_process.tell_config()
+        assert not admin_process.serves
+        assert admin.pending() == []
+    admin.send("serving")
+    assert admin_process.serves
+    admin_process.tell()
+    admin_process.tell_config()
+    assert admin.pending() == ["facts", "config", "facts", "config"]
+    admin_process.dismiss()
+    admin_process.tell()
+    admin_process.tell_config()
+    assert admin.pending() == ["stop"]
+
+
+@pytest.mark.parametrize("admin_first", [True, False])
+def test_it_and_a_worker_get_a_channel_whoever_comes_first(room: Office, admin_first: bool) -> None:
+    room.open(workers=1)
+    if admin_first:
+        admin = room.admin()
+        assert admin.pending() == ["serve", "facts", "config"]
+    worker = room.worker(serving=False)
+    if not admin_first:
+        assert worker.pending() == ["prepare", "serve"]
+        admin = room.admin()
+        assert [admin.next()[0]["do"] for _ in range(3)] == ["serve", "facts", "config"]
+    else:
+        assert [worker.next()[0]["do"] for _ in range(2)] == ["prepare", "serve"], "its slot comes first"
+    _introduced(admin, worker, slot=1)
+    assert (worker.pending(), admin.pending()) == ([], [])
+
+
+def test_another_worker_on_a_slot_is_introduced_beside_the_one_that_leaves(room: Office) -> None:
+    room.open(workers=1)
+    leaving = room.worker()
+    room.edge.workers.spares = 1
+    room.turn()
+    room.worker(serving=False)
+    admin = room.admin()
+    admin.pending()
+    leaving.pending()
+    assert room.edge.workers.replace(1)
+    assert admin.pending() == ["worker"]
+    assert leaving.pending() == ["retire"]
+    admin.die()
+    room.turn()
+    another = room.admin()
+    assert another.pending() == ["serve", "facts", "config", "worker", "worker"]
+    assert leaving.pending() == ["attend"], "it has tunnels still"
+
+
+def test_who_has_no_slot_or_no_tunnels_left_is_nobody_to_be_introduced(room: Office) -> None:
+    room.open(workers=1, spares=1)
+    gone = room.worker()
+    room.turn()
+    spare = next(far for far in room.all if far.module == "splicer.worker" and far is not gone)
+    spare.send("imported")
+    spare.send("prepared")
+    room.edge.workers.replace(1)
+    gone.send("handed_over")
+    room.turn()
+    gone.pending()
+    room.admin()
+    assert gone.pending() == []
+    assert spare.pending() == ["prepare", "serve", "inherit", "attend"]
+
+
+def test_the_next_one_is_introduced_to_all_anew(room: Office) -> None:
+    room.open(workers=2)
+    for worker in [far for far in room.all if far.module == "splicer.worker"]:
+        for word in ("imported", "prepared", "serving"):
+            worker.send(word)
+    workers = {far.pid: far for far in room.all if far.module == "splicer.worker"}
+    first = room.admin()
+    first.pending()
+    for worker in workers.values():
+        worker.pending()
+    first.die()
+    assert [line["reason"] for line in room.said.of("admin_died")] == ["SIGKILL"]
+    second = room.admin()
+    assert second is not first
+    assert [second.next()[0]["do"] for _ in range(3)] == ["serve", "facts", "config"]
+    for slot, worker in enumerate(workers.values(), start=1):
+        _introduced(second, worker, slot)
+
+
+def test_one_that_was_told_to_end_is_no_failure(room: Office) -> None:
+    room.open(workers=0)
+    admin = room.admin()
+    room.edge.admin_process.wanted = False
+    room.edge.admin_process.dismiss()
+    admin.die(0)
+    assert room.said.of("admin_died") == []
+    assert len(room.all) == 1, "it was started again"
+
+
+def test_one_that_never_serves_is_not_started_again_at_once(room: Office) -> None:
+    room.open(workers=0)
+    room.started("splicer.admin").die()
+    assert len(room.all) == 1
+
+
+def test_without_a_descriptor_nobody_is_introduced_and_it_is_told(room: Office) -> None:
+    room.open(workers=1)
+    admin, worker = room.admin(), room.worker()
+    admin.pending()
+    worker.pending()
+    [process] = room.edge.workers.all.values()
+    with no_more_descriptors():
+        room.edge.admin_process.introduce(process)
+    assert [line["pid"] for line in room.said.of("worker_not_introduced")] == [worker.pid]
+    assert (admin.pending(), worker.pending()) == ([], [])
+
+
+def test_what_it_says_before_it_serves_is_not_heard(room: Office) -> None:
+    room.open(workers=0)
+    admin = room.started("splicer.admin")
+    before, asked = room.edge.drains, {"all": 1.0, "pods": {}, "routes": {}}
+    for word in ("ready", "serving"):
+        admin.send("drains", drains=asked)
+        assert room.edge.drains == before
+        admin.send(word)
+    admin.send("drains", drains=asked)
+    assert room.edge.drains == asked
+
+
+def test_a_worker_that_reads_nothing_is_not_introduced_and_not_killed(
+    room: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.open(workers=1)
+    admin, worker = room.admin(), room.worker()
+    admin.pending()
+    [process] = room.edge.workers.all.values()
+    while True:
+        try:
+            wire.send(process.sock, {"do": "more"})
+        except BlockingIOError:
+            break
+    killed: list[Process] = []
+    monkeypatch.setattr(Process, "kill", killed.append)
+    with none_left_open():
+        room.edge.admin_process.introduce(process)
+    assert killed == []
+    assert worker.pending().count("attend") == 1, "the first one, of before"
+    assert admin.pending() == []
+
+
+def test_no_descriptor_stays_open() -> None:
+    def come_and_go() -> None:
+        with office() as room:
+            room.open(workers=1, metrics=TWIN)
+            room.admin()
+            room.worker()
+            with none_left_open():
+                room.edge.admin_process.tell()
+                room.edge.admin_process.tell_config()
+                room.edge.admin_process.introduce(next(iter(room.edge.workers.all.values())))
+
+    with none_left_open():
+        come_and_go()

@@ -1,0 +1,176 @@
+"""The child that reads a file, asked from a selector's loop."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from splicer.supervisor.config_probe import ConfigProbe, ConfigSummary
+from tests.descriptors import none_left_open
+
+GOOD = '[[routes]]\nname = "all"\nprefix = "/"\nrespond = { status = 200 }\n'
+INSPECT = "splicer.configfile.inspect"
+_TIMEOUT = 30.0  # seconds
+
+
+class Loop:
+    """A selector's loop, and the answers that came."""
+
+    def __init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        self.config_probe = ConfigProbe(self.selector)
+        self.answers: list[ConfigSummary] = []
+
+    def turn(self) -> None:
+        for key, events in self.selector.select(0.1):
+            key.data(events)
+
+    def answer(self) -> ConfigSummary:
+        late = time.monotonic() + _TIMEOUT
+        while not self.answers:
+            assert time.monotonic() < late
+            self.turn()
+        [facts] = self.answers
+        return facts
+
+    def ask(self, module: str, path: Path, text: str | None = None) -> None:
+        self.config_probe.ask(module, path, self.answers.append, text=text)
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    before = _children()
+    with none_left_open():
+        loop = Loop()
+        yield loop
+        loop.config_probe.close()
+        assert not loop.selector.get_map(), "something is still watched"
+        loop.selector.close()
+    assert _children() <= before, "a child is left"
+
+
+def _children() -> set[str]:
+    return set(Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "routing.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_what_a_file_says(loop: Loop, path: Path) -> None:
+    loop.ask(INSPECT, path)
+    facts = loop.answer()
+    assert (facts["text"], facts["changes"]) == (GOOD, [])
+
+
+def test_what_has_changed_since(loop: Loop, path: Path) -> None:
+    loop.ask(INSPECT, path, GOOD.replace("200", "204"))
+    assert loop.answer()["changes"]
+
+
+def test_its_faults(loop: Loop, path: Path) -> None:
+    path.write_text(GOOD + "[srver]\n")
+    loop.ask(INSPECT, path)
+    [fault] = loop.answer()["faults"]
+    assert "srver" in fault
+
+
+def test_a_large_answer_is_read_whole(loop: Loop, path: Path) -> None:
+    text = GOOD + "# " + "x" * 1_000_000
+    path.write_text(text)
+    loop.ask(INSPECT, path)
+    assert loop.answer()["text"] == text
+
+
+@pytest.mark.parametrize("code", ["raise SystemExit(3)", "print('no JSON')", "import os; os.kill(os.getpid(), 9)"])
+def test_a_child_that_fails_is_a_fault(
+    loop: Loop, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    (tmp_path / "failing.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    loop.ask("failing", path)
+    assert loop.answer() == {"faults": [f"{path}: the process that reads it has failed"]}
+
+
+def test_a_newer_question_takes_the_place_of_an_older_one(loop: Loop, path: Path) -> None:
+    loop.ask(INSPECT, path)
+    path.write_text(GOOD.replace("200", "201"))
+    loop.ask(INSPECT, path)
+    assert "201" in loop.answer()["text"]
+    loop.turn()
+    assert len(loop.answers) == 1
+
+
+def test_a_question_may_be_forgotten(loop: Loop, path: Path) -> None:
+    loop.ask(INSPECT, path)
+    loop.config_probe.close()
+    loop.config_probe.close()
+    loop.turn()
+    assert loop.answers == []
+
+
+# As the supervisor's SIGCHLD may do.
+def test_somebody_else_may_reap_the_child(loop: Loop, path: Path) -> None:
+    loop.ask(INSPECT, path)
+    os.waitpid(-1, 0)
+    assert loop.answer()["text"] == GOOD
+
+
+def test_the_child_is_not_of_the_terminals_process_group(loop: Loop, path: Path, tmp_path: Path) -> None:
+    loop.ask(INSPECT, path)
+    child = loop.config_probe._child
+    assert child is not None
+    assert os.getpgid(child.pid) == child.pid
+    loop.answer()
+
+
+# ---- a child that does not end ----
+
+
+@pytest.fixture
+def hung(tmp_path: Path) -> Path:
+    """A file that nobody ever writes: to open it takes for ever (fifo(7))."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return path
+
+
+def test_a_child_that_does_not_answer_is_not_waited_for_for_ever(
+    loop: Loop, hung: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop.ask(INSPECT, hung)
+    loop.config_probe.expire()
+    assert loop.config_probe.underway
+    monkeypatch.setattr("splicer.supervisor.config_probe._TIMEOUT", -1.0)
+    loop.ask(INSPECT, hung)
+    loop.config_probe.expire()
+    assert not loop.config_probe.underway
+    assert loop.answers == [{"faults": [f"{hung}: the process that reads it has not answered in -1 s"]}]
+    loop.config_probe.expire()
+    assert len(loop.answers) == 1
+
+
+# One that waits for a dead disk dies when the disk answers, and no sooner: the supervisor has calls to keep meanwhile.
+def test_a_child_that_cannot_be_killed_now_is_left_to_who_reaps_all(
+    loop: Loop, hung: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("splicer.supervisor.config_probe.signal", SimpleNamespace(SIGKILL=0))
+    loop.ask(INSPECT, hung)
+    child = loop.config_probe._child
+    assert child is not None
+    began = time.monotonic()
+    loop.config_probe.close()
+    assert time.monotonic() - began < _TIMEOUT
+    assert child.poll() is None
+    child.kill()
+    child.wait()

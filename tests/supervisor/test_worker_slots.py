@@ -1,0 +1,158 @@
+"""Which worker gets which slot, who takes whose place, and what becomes of one that does not answer."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import pytest
+
+from splicer.ipc import wire
+from splicer.supervisor import process_table, worker_slots
+from splicer.supervisor.processes import State
+from splicer.supervisor.vaults import OwnVault
+from tests.supervisor.harness import Far, Office
+
+
+@pytest.mark.parametrize(
+    ("orphaned", "order"), [([], [1, 2, 3, 4]), ([3], [3, 1, 2, 4]), ([2, 4], [2, 4, 1, 3]), ([9], [1, 2, 3, 4])]
+)
+def test_slots_that_calls_wait_for_are_filled_first(
+    room: Office, monkeypatch: pytest.MonkeyPatch, orphaned: list[int], order: list[int]
+) -> None:
+    monkeypatch.setattr(OwnVault, "orphaned_slots", orphaned)
+    room.open(workers=4)
+    given = []
+    for worker in [far for far in room.all if far.module == "splicer.worker"]:
+        worker.send("imported")
+        worker.send("prepared")
+        while (heard := worker.next()[0])["do"] != "serve":
+            pass
+        given.append(heard["slot"])
+        orphaned[:] = [slot for slot in orphaned if slot != heard["slot"]]
+    assert given == order
+
+
+# It lives, for its loop turns: but what it was told may not hold, and others wait for it.
+@pytest.mark.parametrize("word", ["prepared", "serving", "reloaded"])
+def test_a_worker_that_never_answers_is_replaced(room: Office, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    room.open(workers=1)
+    worker = next(far for far in room.all if far.module == "splicer.worker")
+    for answer in ("imported", "prepared", "serving"):
+        if answer == word:
+            break
+        worker.send(answer)
+    if word == "reloaded":
+        room.edge.workers.tell("reload", "reloaded")
+    [process] = room.edge.workers.all.values()
+    room.edge.process_table.tick()
+    assert process.fault is None
+    with monkeypatch.context() as patches:
+        patches.setattr(process_table, "_ANSWER", -1.0)
+        room.edge.process_table.tick()
+    assert process.fault == f"no answer: {word}"
+    worker.die()
+    [line] = room.said.of("worker_died")
+    assert line["reason"] == f"no answer: {word}"
+    assert not room.edge.workers.owes(word)
+
+
+def test_one_that_has_answered_owes_nothing(room: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.open(workers=1)
+    worker = room.worker()
+    room.edge.workers.tell("reload", "reloaded")
+    worker.send("reloaded")
+    monkeypatch.setattr(process_table, "_ANSWER", -1.0)
+    room.edge.process_table.tick()
+    assert not any(process.fault for process in room.edge.workers.all.values())
+
+
+# ---- one takes another's place ----
+
+
+def _two(room: Office) -> tuple[Far, Far]:
+    """One that serves, and a spare."""
+    room.open(workers=1, spares=1)
+    first, spare = (far for far in room.all if far.module == "splicer.worker")
+    for word in ("imported", "prepared", "serving"):
+        first.send(word)
+    for word in ("imported", "prepared"):
+        spare.send(word)
+    first.pending()
+    spare.hear("prepare")
+    return first, spare
+
+
+def _speak(one: int, other: int) -> None:
+    with socket.socket(fileno=one) as left, socket.socket(fileno=other) as right:
+        left.send(b"hello")
+        assert right.recv(10) == b"hello"
+        left.detach()
+        right.detach()
+
+
+def test_who_leaves_and_who_comes_get_a_channel_of_their_own(room: Office) -> None:
+    first, spare = _two(room)
+    assert room.edge.workers.replace(1)
+    words, ours = first.hear("retire")
+    assert words["speaks"] == 1
+    spare.hear("serve")
+    _, its = spare.hear("inherit")
+    _speak(*ours, *its)
+    with socket.socket(fileno=its[0]) as end:
+        os.close(ours[0])
+        room.descriptors.remove(ours[0])
+        assert end.recv(10) == b"", "the supervisor has kept an end"
+        end.detach()
+
+
+def test_one_whose_slot_is_gone_leaves_to_another(room: Office) -> None:
+    room.open(workers=2)
+    first, second = (far for far in room.all if far.module == "splicer.worker")
+    for far in (first, second):
+        for word in ("imported", "prepared", "serving"):
+            far.send(word)
+        far.pending()
+    room.edge.workers.slots = 1
+    room.edge.workers.retire_surplus()
+    _, ours = second.hear("retire")
+    _, its = first.hear("inherit")
+    _speak(*ours, *its)
+
+
+def test_without_an_heir_it_leaves_all_the_same(room: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, spare = _two(room)
+
+    def none_left() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(worker_slots, "channel", none_left)
+    assert room.edge.workers.replace(1)
+    assert first.hear("retire")[1] == []
+    assert spare.pending() == ["serve"]
+
+
+def test_an_heir_that_can_not_be_told_is_none_and_is_not_killed(room: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, spare = _two(room)
+    say = wire.send
+
+    def full(sock: socket.socket, words: wire.Message, *more: Any) -> None:
+        if words["do"] == "inherit":
+            raise BlockingIOError
+        say(sock, words, *more)
+
+    monkeypatch.setattr(wire, "say", full)
+    assert room.edge.workers.replace(1)
+    words, fds = first.hear("retire")
+    assert (words.get("speaks"), fds) == (None, [])
+    assert spare.pending() == ["serve"]
+    assert {process.state for process in room.edge.workers.all.values()} >= {State.LEAVING, State.PLACED}
+
+
+def test_when_all_leave_nobody_inherits(room: Office) -> None:
+    first, spare = _two(room)
+    room.edge.workers.leave(10.0)
+    words, fds = first.hear("retire")
+    assert (words["seconds"], words["linger"], fds) == (10.0, 0, [])
+    assert spare.pending() == []

@@ -1,0 +1,98 @@
+"""A worker's numbers on the board, and which worker has enough connections."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from splicer.ipc.board import Board, Column
+from splicer.session.context import StubStatus
+from splicer.worker.board_publisher import BoardPublisher
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    board = Board()
+    yield board
+    os.close(board.fd)
+
+
+def publisher(board: Board, number: int = 1, **counts: int) -> BoardPublisher:
+    """Of a worker that has no tunnel."""
+    pipes = SimpleNamespace(idle=3, in_use=2)
+    hub, link = SimpleNamespace(tunnels=4, pipes=pipes), SimpleNamespace(connected=True)
+    shown = BoardPublisher(board, number, cast("Any", hub), cast("Any", link), cast("Any", None))
+    shown.context = cast("Any", SimpleNamespace(counts=StubStatus(**counts), waiting={1, 2}, idle=range(7)))
+    return shown
+
+
+def test_others_see_all_of_its_numbers(board: Board) -> None:
+    publisher(board, accepted=1, handled=2, requests=3, reading=4, writing=5, waiting=6).publish()
+    assert board.others(2) == [1, 2, 3, 4, 5, 6]
+    assert board.total(Column.EXCHANGES) == 2
+    assert [board.total(column) for column in (Column.TUNNELS, Column.PIPES_POOLED, Column.PIPES_PARKED)] == [4, 3, 2]
+    assert board.total(Column.VAULT) == 1
+    assert board.asking == 4 + 7
+
+
+async def test_who_is_alone_never_has_enough(board: Board) -> None:
+    worker = publisher(board, writing=10_000)
+    board.row(7)[Column.WRITING] = 1  # of one that accepts no more
+    assert not worker.has_enough()
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "enough"),
+    [
+        (1, [0], False),
+        (2, [0], False),
+        (3, [0], True),
+        (8, [0, 0, 0], True),
+        (100, [100, 100, 100], False),
+        (110, [100, 100, 100], False),
+        (120, [100, 100, 100], True),
+        (90, [100, 0], True),
+        (0, [0], False),
+    ],
+)
+async def test_who_has_clearly_more_than_the_others_has_enough(
+    board: Board, own: int, others: list[int], enough: bool
+) -> None:
+    worker = publisher(board, reading=own)
+    for number, count in enumerate(others, 2):
+        board.row(number)[Column.LISTENING] = 1
+        board.row(number)[Column.WAITING] = count
+    assert worker.has_enough() is enough
+
+
+@given(counts=st.lists(st.integers(0, 10_000), min_size=1, max_size=20))
+def test_somebody_always_has_room(counts: list[int]) -> None:
+    board = Board()
+    workers = [publisher(board, number, writing=count) for number, count in enumerate(counts, 1)]
+
+    async def ask() -> list[bool]:
+        for worker in workers:
+            worker.row[Column.LISTENING] = 1
+            worker.publish()
+        return [worker.has_enough() for worker in workers]
+
+    enough = trio.run(ask)
+    assert not enough[counts.index(min(counts))]
+    os.close(board.fd)
+
+
+async def test_what_others_have_is_looked_at_again(board: Board, autojump_clock: MockClock) -> None:
+    worker = publisher(board, writing=100)
+    board.row(7)[Column.LISTENING] = 1
+    assert worker.has_enough()
+    board.row(7)[Column.WRITING] = 100
+    await trio.sleep(0.02)
+    assert not worker.has_enough()
