@@ -23,7 +23,7 @@ from bench.traffic.driver import TrafficFailed
 T = TypeVar("T")
 
 _MINE = "splicer"
-_INTERVAL = "all"
+_ALL = "all"
 _PEERS = {peer.name: peer for peer in peers.ALL}
 _FAILED = 1
 _SHORTEST = 0.1  # seconds of a load
@@ -131,9 +131,9 @@ def _asked(arguments: Sequence[str] | None) -> tuple[Asked | None, Path]:
     given = parser.parse_args(arguments)
     if given.list:
         return None, given.out
-    names = [_MINE, *map(str.strip, given.peers.split(","))] if given.peers else [_INTERVAL]
+    names = [_MINE, *map(str.strip, given.peers.split(","))] if given.peers else [_ALL]
     asked = Asked(
-        _chosen(parser, "scenario", given.scenarios or [_INTERVAL], scenarios.ALL),
+        _chosen(parser, "scenario", given.scenarios or [_ALL], scenarios.ALL),
         _chosen(parser, "peer", names, _PEERS),
         given.repeat or (1 if given.quick else None),
         given.seconds,
@@ -144,9 +144,9 @@ def _asked(arguments: Sequence[str] | None) -> tuple[Asked | None, Path]:
 
 def _chosen(parser: Parser, kind: str, names: Sequence[str], there: Mapping[str, T]) -> list[T]:
     """Those of these names, each once, in the order in which a whole run has them."""
-    if unknown := [name for name in names if name not in there and name != _INTERVAL]:
-        parser.error(f"no {kind} {unknown[0]!r}; there is {', '.join(there)}, {_INTERVAL}")
-    return [one for name, one in there.items() if name in names or _INTERVAL in names]
+    if unknown := [name for name in names if name not in there and name != _ALL]:
+        parser.error(f"no {kind} {unknown[0]!r}; there is {', '.join(there)}, {_ALL}")
+    return [one for name, one in there.items() if name in names or _ALL in names]
 
 
 def _seconds(text: str) -> float:

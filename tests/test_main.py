@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_POLL_INTERVAL = """
+_LOOK_AT_IMPORTS = """
 import signal, sys, types
 cli = types.ModuleType("splicer.cli")
 cli.main = lambda: print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())), "typer" in sys.modules)
@@ -19,7 +19,7 @@ main()
 
 
 def test_signals_are_blocked_before_the_rest_is_imported() -> None:
-    ran = subprocess.run([sys.executable, "-c", _POLL_INTERVAL], capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", _LOOK_AT_IMPORTS], capture_output=True, text=True, check=True)
     blocked, typer = ran.stdout.rsplit(maxsplit=1)
     assert "SIGTERM" in blocked
     assert "SIGHUP" in blocked

@@ -23,7 +23,7 @@ from splicer.ipc.wire import Message
 from splicer.model import Respond
 
 _CONFIRM_TIMEOUT = 5.0  # for all workers to go by it; a page may take ten, and some go by before
-_MOST_BYTES = 32 * 1024  # of all drains together, as JSON: they must fit into a packet (control.wire)
+_MOST_BYTES = 32 * 1024  # of all drains together, as JSON: they must fit into a packet (ipc.wire)
 
 
 class DrainApi:

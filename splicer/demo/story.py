@@ -9,7 +9,7 @@ from splicer.demo.failure import DemoFailed
 
 _SAID = ("route", "path", "status", "attempts", "bytes_to_pod", "bytes_to_client", "duration_ms", "closed_by", "reason")
 _UNSAID = frozenset({"event", "time", "level"})
-_MAX_SECONDS = 40  # characters of a path
+_MAX_CHARACTERS = 40  # characters of a path
 
 
 class Story:
@@ -56,4 +56,4 @@ def _value(key: str, value: Any) -> str:
     if isinstance(value, list):
         return "; ".join(map(str, value))
     text = str(value)
-    return text if key != "path" or len(text) <= _MAX_SECONDS else text[: _MAX_SECONDS - 3] + "..."
+    return text if key != "path" or len(text) <= _MAX_CHARACTERS else text[: _MAX_CHARACTERS - 3] + "..."

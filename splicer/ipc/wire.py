@@ -11,7 +11,7 @@ import socket
 from typing import Any
 
 VERSION = 1
-_MAX_SECONDS = 64 * 1024  # bytes
+_MAX_BYTES = 64 * 1024  # bytes
 _SPACE = socket.CMSG_SPACE(64 * array.array("i").itemsize)
 
 Message = dict[str, Any]
@@ -21,7 +21,7 @@ class TooLong(OSError):
     """A message that no reader would take."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(errno.EMSGSIZE, f"a message of {size} bytes, {_MAX_SECONDS} allowed")
+        super().__init__(errno.EMSGSIZE, f"a message of {size} bytes, {_MAX_BYTES} allowed")
 
 
 def send(sock: socket.socket, words: Message, fds: tuple[int, ...] = (), version: int = VERSION) -> None:
@@ -38,7 +38,7 @@ def send(sock: socket.socket, words: Message, fds: tuple[int, ...] = (), version
         OSError: the other side reads no more, or is gone.
     """
     data = json.dumps({"version": version, **({"fds": len(fds)} if fds else {}), **words}).encode()
-    if len(data) > _MAX_SECONDS:
+    if len(data) > _MAX_BYTES:
         raise TooLong(len(data))
     if fds:
         socket.send_fds(sock, [data], fds, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
@@ -81,7 +81,7 @@ def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
 
 # socket.recv_fds() would do, but for its flags, which it forgets: what it received would be inherited.
 def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
-    data, rights, _, _ = sock.recvmsg(_MAX_SECONDS, _SPACE, socket.MSG_CMSG_CLOEXEC)
+    data, rights, _, _ = sock.recvmsg(_MAX_BYTES, _SPACE, socket.MSG_CMSG_CLOEXEC)
     fds = array.array("i")
     for _, _, content in rights:
         fds.frombytes(content[: len(content) - len(content) % fds.itemsize])

@@ -6,7 +6,7 @@ import trio
 
 from splicer.net.dns_wire import Query, Response, read_response
 
-_MAX_SECONDS = 65535  # bytes of a message
+_MAX_BYTES = 65535  # bytes of a message
 
 
 async def over_udp(server: tuple[str, int], query: Query) -> Response:
@@ -20,7 +20,7 @@ async def over_udp(server: tuple[str, int], query: Query) -> Response:
         await sock.send(query.wire)
         while True:
             try:
-                response = read_response(await sock.recv(_MAX_SECONDS), query)
+                response = read_response(await sock.recv(_MAX_BYTES), query)
             except (ValueError, ConnectionRefusedError):  # of an ICMP message, which anybody can send
                 continue
             if response is not None:

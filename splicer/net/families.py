@@ -20,8 +20,8 @@ async def ask_families(name: str, kinds: Sequence[RdataType], ask: Ask) -> Recor
     """What is known of a name in all families together.
 
     A failure of one family doesn't spoil the other's addresses, nor does its slowness: once one has addresses, or
-    says that the name doesn't exist, the others have `RESOLUTION_DELAY_SECONDS` left. "No address of this family" decides
-    nothing before the others have answered.
+    says that the name doesn't exist, the others have `RESOLUTION_DELAY_SECONDS` left. "No address of this family"
+    decides nothing before the others have answered.
 
     Args:
         name: absolute.

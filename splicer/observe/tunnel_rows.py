@@ -16,8 +16,8 @@ from splicer.relay.tunnel import Tunnel
 
 _ROWS = 16  # tunnels in a batch
 _SLICE = 256  # tunnels that are counted in one go
-_GROUPS = 16  # (route, pod) pairs in a row, which must fit into a packet (control.wire)
-_MAX_SECONDS = 256  # characters of a text
+_GROUPS = 16  # (route, pod) pairs in a row, which must fit into a packet (ipc.wire)
+_MAX_CHARACTERS = 256  # characters of a text
 
 
 def tunnels(hub: Hub, slot: int) -> Iterator[list[Message]]:
@@ -89,7 +89,7 @@ def _row(one: Tunnel, slot: int, now: float) -> Message:
 
 
 def _shown(value: Any) -> Any:
-    return value[:_MAX_SECONDS] + "…" if isinstance(value, str) and len(value) > _MAX_SECONDS else value
+    return value[:_MAX_CHARACTERS] + "…" if isinstance(value, str) and len(value) > _MAX_CHARACTERS else value
 
 
 def _pod(record: Record) -> str:

@@ -20,7 +20,7 @@ from splicer.net.options import USER_TIMEOUT_MS
 from splicer.relay.tunnel import ResumeState, TunnelLimits
 
 _FORMAT = 2  # of marshal: every Python since 2.5 reads it, and writing it takes a quarter of JSON's time
-_MAX_SECONDS = 1024  # characters of a text that came from outside: a log line has no more
+_MAX_CHARACTERS = 1024  # characters of a text that came from outside: a log line has no more
 _MOST_ATTEMPTS = 4
 _TCP_INFO_BYTES = 216
 # Of struct tcp_info in <linux/tcp.h> (Linux 4.19): state; last_data_sent, last_data_recv and last_ack_recv in ms;
@@ -178,4 +178,4 @@ def _passport(fields: dict[str, Any], adoptions: int) -> Passport:
 
 
 def _cut(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _MAX_SECONDS else text[:_MAX_SECONDS]
+    return text if text is None or len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS]

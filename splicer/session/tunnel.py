@@ -121,7 +121,7 @@ async def run_adopted(
     """Go on with a tunnel that was another worker's. An exception ends this tunnel alone, and the observer is told.
 
     Args:
-        house: the rooms.
+        context: what the session is given.
         past: what was written down about it.
         client: its connection; it is closed at the end.
         pod: its connection; it is closed at the end.

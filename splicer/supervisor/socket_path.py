@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-_MAX_SECONDS = 107  # bytes: sun_path has 108 with the NUL (unix(7))
+_MAX_BYTES = 107  # bytes: sun_path has 108 with the NUL (unix(7))
 
 
 def fault_of(path: Path) -> str | None:
@@ -15,8 +15,8 @@ def fault_of(path: Path) -> str | None:
     Args:
         path: of the socket.
     """
-    if (length := len(os.fsencode(path))) > _MAX_SECONDS:
-        return f"{path}: too long for a socket's path: {length} bytes, {_MAX_SECONDS} at most; name a shorter one"
+    if (length := len(os.fsencode(path))) > _MAX_BYTES:
+        return f"{path}: too long for a socket's path: {length} bytes, {_MAX_BYTES} at most; name a shorter one"
     try:
         if stat.S_ISSOCK(path.stat().st_mode):
             return None

@@ -54,7 +54,7 @@ class Vault(Protocol):
         """A worker has tunnels: if it dies now, the vault may have yet to hear of them."""
 
     def confirm_empty(self) -> bool:
-        """Whether it holds none, and has heard all that was said until the last `invalidate_count`; ask it again and again."""
+        """Whether it holds no tunnel and has read all messages up to the last `invalidate_count`; ask repeatedly."""
         ...
 
     def vault_connection(self) -> tuple[dict[str, Any], list[int]]:

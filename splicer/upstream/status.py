@@ -15,7 +15,7 @@ from splicer.net.resolve import Resolver
 
 _REMEMBER_SECONDS = 600.0  # seconds after the last attempt
 _MOST = 4096
-_ROWS = 32  # endpoints in a packet (control.wire)
+_ROWS = 32  # endpoints in a packet (ipc.wire)
 _SILENT = frozenset({"abandoned", "client_gone", "no_descriptor", "pod_draining"})  # no fault of an endpoint's
 
 

@@ -1,4 +1,4 @@
-"""`python -m splicer.run`: a worker process. The supervisor starts it, and tells it what to do when it is ready."""
+"""`python -m splicer.worker`: a worker process. The supervisor starts it, and tells it what to do when it is ready."""
 
 from __future__ import annotations
 

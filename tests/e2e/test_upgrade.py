@@ -38,7 +38,7 @@ from tests.e2e.wire import TIMEOUT, EndOfStream, Message, Wire, ask, dial, until
 from tests.stress.kills import worker_pids
 
 _PACKAGE = Path(__file__).parents[2] / "splicer"
-_VERSIONS = ["supervisor/state.py", "vault/protocol.py", "control/wire.py"]
+_VERSIONS = ["supervisor/state.py", "vault/protocol.py", "ipc/wire.py"]
 _RAISES = "raise RuntimeError('a bug')\n"
 
 
@@ -396,7 +396,7 @@ async def test_two_versions_ahead(edge: Edge, place: Place, code: Code) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", ["vault/protocol.py", "control/wire.py"])
+@pytest.mark.parametrize("path", ["vault/protocol.py", "ipc/wire.py"])
 async def test_two_versions_of_the_messages_ahead(own_edge: Edge, own_place: Place, own_code: Code, path: str) -> None:
     """The workers that live would not be understood."""
     broken = own_code.changed({path: ("\nVERSION = 1\n", "\nVERSION = 3\n")})

@@ -27,7 +27,7 @@ from splicer.vault.protocol import channel
 from tests.descriptors import none_left_open
 from tests.observe.still import StillHub, record, still
 
-_MAX_SECONDS = 64 * 1024  # bytes of a packet (control.wire)
+_MAX_BYTES = 64 * 1024  # bytes of a packet (ipc.wire)
 _MANY = 2000  # batches: more than a channel holds
 
 
@@ -338,7 +338,7 @@ async def _law(
             asker.ask(what)
             _, rows = await asker.answer()
             assert len(rows) == count
-        assert max(asker.sizes) <= _MAX_SECONDS
+        assert max(asker.sizes) <= _MAX_BYTES
 
 
 @pytest.mark.parametrize("name", ["call", "x" * 100, "ü" * 100, "😀" * 100])
@@ -366,7 +366,7 @@ async def test_rows_that_are_together_too_long_for_a_packet_come_in_several() ->
     async with asking({"tunnels": lambda _: iter([rows])}) as (asker, _):
         asker.ask("tunnels")
         assert await asker.answer() == (1, rows)
-        assert max(asker.sizes) <= _MAX_SECONDS
+        assert max(asker.sizes) <= _MAX_BYTES
 
 
 async def test_a_row_that_is_too_long_is_left_out_and_told_of() -> None:

@@ -1,7 +1,8 @@
 """Both ends of thousands of calls, in one process and one loop, every byte of which is looked at.
 
-`python -m tests.stress.calls SETTING`, a `Setting` as JSON. Lines on standard input tell it what to do: ``window NAME``,
-what is silent from now on is silent because of that; ``figures`` and ``finish`` are answered by a line of JSON, the
+`python -m tests.stress.calls SETTING`, a `Setting` as JSON. Lines on standard input tell it what to do:
+``window NAME``, what is silent from now on is silent because of that; ``figures`` and ``finish`` are answered by a
+line of JSON, the
 figures so far, or when all calls have come to their ends.
 """
 

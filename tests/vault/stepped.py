@@ -41,7 +41,7 @@ from splicer.worker import vault_link, vault_outbox
 from splicer.worker.vault_link import Adopted, VaultLink
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
-_MAX_SECONDS = 1 << 17
+_MAX_BYTES = 1 << 17
 _FOREVER = TunnelLimits(idle=math.inf, half_closed=math.inf, lifetime=math.inf)
 _CALLS: tuple[tuple[Any, str], ...] = (
     (os, "splice"),
@@ -143,7 +143,7 @@ class Worker:
 
     def _hear(self) -> None:
         try:
-            data = self._control.recv(_MAX_SECONDS)
+            data = self._control.recv(_MAX_BYTES)
         except ConnectionResetError as error:
             raise Gone from error
         if not data:
@@ -155,7 +155,7 @@ class Worker:
     def kill(self) -> None:
         """SIGKILL."""
         os.kill(self.pid, signal.SIGKILL)
-        while self._control.recv(_MAX_SECONDS):
+        while self._control.recv(_MAX_BYTES):
             pass
 
     def close(self) -> None:
@@ -333,7 +333,7 @@ class _Process:
                     await wait_all_tasks_blocked()
                     self._say()
                     await trio.lowlevel.wait_readable(self._control)
-                    data, fds, _, _ = socket.recv_fds(self._control, _MAX_SECONDS, 2)
+                    data, fds, _, _ = socket.recv_fds(self._control, _MAX_BYTES, 2)
                     if not data:
                         os._exit(0)
                     await wait_all_tasks_blocked()
@@ -425,7 +425,7 @@ def _fork_forever(orders: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()
     while True:
-        data, fds, _, _ = socket.recv_fds(orders, _MAX_SECONDS, 2)
+        data, fds, _, _ = socket.recv_fds(orders, _MAX_BYTES, 2)
         if not data:
             return
         if os.fork():
