@@ -287,7 +287,11 @@ class Connection:
     async def _linger(self) -> None:
         client, head = self._client, self._head
         if client.buffer or head is None or head.has_body or not client.stream.is_quiet():
-            await client.linger()
+            self._context.lingering += 1
+            try:
+                await client.linger()
+            finally:
+                self._context.lingering -= 1
 
 
 # A guess that decides about a turn, and about nothing else.

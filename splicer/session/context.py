@@ -196,6 +196,7 @@ class SessionContext:
     observer: Observer
     closing: ClosingConnections = field(factory=ClosingConnections)
     counts: StubStatus = field(factory=StubStatus)
+    lingering: int = 0  # client connections that wait for nothing but their client's end
     waiting: set[InFlight] = field(factory=set)
     idle: IdleClients = field(factory=IdleClients)
     vault: Vault | None = None

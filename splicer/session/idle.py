@@ -25,17 +25,16 @@ class IdleClients:
     A wait that is ended from here closes its connection in order, unless a byte has come: its request is served.
     """
 
-    __slots__ = ("_given", "_heir", "_most", "_waits", "ended")
+    __slots__ = ("_heir", "_most", "_waits", "ended")
 
     def __init__(self) -> None:
         self.ended = 0  # waits, so that there is room
         self._heir: Heir | None = None
         self._waits: dict[ClientLeg, trio.CancelScope] = {}
-        self._given = 0  # those that are on their way to the heir
         self._most = math.inf  # seconds
 
     def __len__(self) -> int:
-        return len(self._waits) + self._given
+        return len(self._waits)
 
     async def wait(self, client: ClientLeg, seconds: float) -> bool:
         """Wait for the first byte of a request.
@@ -49,7 +48,7 @@ class IdleClients:
         """
         heir = self._heir
         while True:
-            if heir is not None and not client.buffer and await self._give(heir, client):
+            if heir is not None and not client.buffer and await heir(client):
                 return False
             with trio.move_on_after(min(seconds, self._most)) as scope:
                 self._waits[client] = scope
@@ -60,13 +59,6 @@ class IdleClients:
             if heir is self._heir:
                 return not client.stream.is_quiet()
             heir = self._heir
-
-    async def _give(self, heir: Heir, client: ClientLeg) -> bool:
-        self._given += 1
-        try:
-            return await heir(client)
-        finally:
-            self._given -= 1
 
     def make_room(self, places: int = 1) -> bool:
         """End the longest waits; each connection is closed as soon as its task runs.

@@ -74,4 +74,4 @@ class BoardPublisher:
             row[Column.ACCEPTED], row[Column.HANDLED] = counts.accepted, counts.handled
             row[Column.REQUESTS] = counts.requests
             row[Column.READING], row[Column.WRITING] = counts.reading, counts.writing
-            row[Column.WAITING], row[Column.IDLE] = counts.waiting, len(context.idle)
+            row[Column.WAITING], row[Column.IDLE] = counts.waiting, counts.waiting - context.lingering

@@ -421,8 +421,7 @@ class Worker:
         await self._context.idle.end_within(_LAST_REQUEST, None if heir is None else heir.take)
 
     def _under_way(self) -> int:
-        counts, idle = self._context.counts, len(self._context.idle)
-        return counts.reading + counts.writing + idle - self._hub.tunnels - self._hub.left
+        return self._context.counts.active - self._context.lingering - self._hub.tunnels - self._hub.left
 
     def _stop_listening(self) -> None:
         self._row[Column.LISTENING] = 0

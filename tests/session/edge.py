@@ -247,7 +247,7 @@ class Edge:
     def check_clean(self) -> None:
         """What must hold when all connections are over, however they went."""
         context, counts = self.context, self.context.counts
-        assert (counts.reading, counts.writing, counts.waiting) == (0, 0, 0)
+        assert (counts.reading, counts.writing, counts.waiting, context.lingering) == (0, 0, 0, 0)
         assert not context.waiting, "somebody is still watched"
         assert not context.balancer._live, "an endpoint is still held"
         pooled = {stream for idle in context.pool._idle.values() for _, stream in idle}

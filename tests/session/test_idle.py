@@ -260,7 +260,7 @@ async def test_what_has_come_and_was_not_read_goes_along(edge: Edge) -> None:
     client = await idling(edge)
     await edge.context.idle.end_within(5, heir.take)
     await trio.sleep(0.05)
-    assert len(edge.context.idle) == 1, "it is on its way: who ends now would end it"
+    assert edge.context.counts.active == 1, "it is on its way: who ends now would end it"
     assert await is_served(client)
     assert heir.context.counts.requests == 1
 
@@ -292,6 +292,16 @@ async def test_whom_the_heir_does_not_take_waits_here_for_one_more_request(edge:
     assert (answer.status, answer.get("connection")) == (200, "close")
     assert await second.rest() == b""
     assert trio.current_time() == pytest.approx(15.1)
+
+
+async def test_who_has_had_its_last_answer_is_told_from_who_may_ask(edge: Edge) -> None:
+    waiting, told = await idling(edge), await edge.ask(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n")
+    assert (await read_answer(told)).get("connection") == "close"
+    assert (edge.context.counts.waiting, edge.context.lingering) == (2, 1)
+    told.end.close()
+    await wait_all_tasks_blocked()
+    assert (edge.context.counts.waiting, edge.context.lingering) == (1, 0)
+    assert await is_served(waiting)
 
 
 async def test_many_end_in_slices(edge: Edge) -> None:

@@ -30,7 +30,7 @@ def publisher(board: Board, number: int = 1, **counts: int) -> BoardPublisher:
     pipes = SimpleNamespace(idle=3, in_use=2)
     hub, link = SimpleNamespace(tunnels=4, pipes=pipes), SimpleNamespace(connected=True)
     shown = BoardPublisher(board, number, cast("Any", hub), cast("Any", link), cast("Any", None))
-    shown.context = cast("Any", SimpleNamespace(counts=StubStatus(**counts), waiting={1, 2}, idle=range(7)))
+    shown.context = cast("Any", SimpleNamespace(counts=StubStatus(**counts), waiting={1, 2}, lingering=2))
     return shown
 
 
@@ -40,7 +40,7 @@ def test_others_see_all_of_its_numbers(board: Board) -> None:
     assert board.total(Column.EXCHANGES) == 2
     assert [board.total(column) for column in (Column.TUNNELS, Column.PIPES_POOLED, Column.PIPES_PARKED)] == [4, 3, 2]
     assert board.total(Column.VAULT) == 1
-    assert board.asking == 4 + 7
+    assert board.asking == 4 + 6 - 2
 
 
 async def test_who_is_alone_never_has_enough(board: Board) -> None:
