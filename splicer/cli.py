@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="splicer",
     help="The edge proxy of a voice platform.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -37,13 +36,19 @@ app.add_typer(tunnels, name="tunnels")
 # Who reads it says why that fails: in one line, as of everything else that is wrong with it.
 ConfigFile = Annotated[Path, typer.Option("-c", "--config", metavar="FILE", help="The configuration.", readable=False)]
 Pid = Annotated[int | None, typer.Option(min=1, help="Of the supervisor, if several run the same file.")]
+Control = Annotated[
+    Path | None, typer.Option("--control", metavar="SOCKET", help="The supervisor's, if its title isn't to be seen.")
+]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Send the signal alone; the log says how it went.")]
+Timeout = Annotated[
+    str, typer.Option(metavar="DURATION", help="How long to wait; then exit code 1, and the command goes on.")
+]
 Admin = Annotated[
     str | None, typer.Option("--admin", metavar="HOST:PORT", help="The admin address, if not the one that FILE names.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The answer of the admin address as it is, for scripts.")]
 _DEFAULT = Path("routing.toml")
-_SIGNAL_HEARD_TIMEOUT = 3.0  # seconds until a supervisor has heard a signal
-_HANDOVER_TIMEOUT = 20.0  # seconds
+_TIMEOUT = "2m"  # new workers begin one after another, on a machine that may be busy
 
 
 def main() -> None:
@@ -79,6 +84,14 @@ def run(
             metavar="FILE", help="Keep each accepted configuration here; begin with it if the other is broken."
         ),
     ] = None,
+    control: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SOCKET",
+            help="For `splicer reload` and its like. Without it: beside the vault's, in $XDG_RUNTIME_DIR, or in "
+            "shared memory; they find it.",
+        ),
+    ] = None,
 ) -> None:
     """Run the edge.
 
@@ -95,6 +108,7 @@ def run(
             "vault": None if vault is None else str(vault),
             "watch": watch,
             "last_good": None if last_good is None else str(last_good),
+            "control": None if control is None else str(control),
         },
     )
 
@@ -112,28 +126,36 @@ def vault(
     become("splicer.supervisor.vault_main", {"socket": str(socket), "keep": _seconds(keep, "--keep")})
 
 
-@app.command()
-def upgrade(config: ConfigFile = _DEFAULT, pid: Pid = None) -> None:
-    """Go on with the code and the configuration now on disk: same process, same calls. Its log tells the outcome."""
-    _signal(signal.SIGUSR2, config, pid)
+def _supervisor_command(word: str, signum: signal.Signals, text: str) -> None:
+    def command(
+        config: ConfigFile = _DEFAULT,
+        pid: Pid = None,
+        control: Control = None,
+        no_wait: NoWait = False,
+        timeout: Timeout = _TIMEOUT,
+    ) -> None:
+        from splicer.ops.control import CommandFailed, Supervisor
+
+        seconds = _seconds(timeout, "--timeout")
+        try:
+            supervisor = Supervisor(config, pid, control)
+            lines = supervisor.signal(signum) if no_wait else supervisor.ask(word, seconds)
+        except CommandFailed as failed:
+            _fail(*failed.faults)
+        for line in lines:
+            print(line)  # noqa: T201 - the command's output
+
+    app.command(word, help=f"{text} Exit code 1, and why, if that fails.")(command)
 
 
-@app.command()
-def recycle(config: ConfigFile = _DEFAULT, pid: Pid = None) -> None:
-    """Renew the workers, one after another; each hands its calls over. Its log tells the outcome."""
-    _signal(signal.SIGUSR1, config, pid)
-
-
-@app.command()
-def handover(config: ConfigFile = _DEFAULT, pid: Pid = None) -> None:
-    """End `splicer run`, and leave its calls in the vault of their own container, for the next one."""
-    from splicer.supervisor.locate import has_ended, is_handing_over
-
-    found = _signal(signal.SIGQUIT, config, pid)
-    if not is_handing_over(found, _SIGNAL_HEARD_TIMEOUT):
-        _fail(f"process {found} refuses, and goes on: handover_refused in its log says why")
-    if not has_ended(found, _HANDOVER_TIMEOUT):
-        _fail(f"process {found} has not ended yet; its log says why")
+_supervisor_command("reload", signal.SIGHUP, "Read the configuration again; one with a fault changes nothing.")
+_supervisor_command(
+    "upgrade", signal.SIGUSR2, "Go on with the code and the file now on disk: same process, same calls."
+)
+_supervisor_command("recycle", signal.SIGUSR1, "Renew the workers, one after another; each hands its calls over.")
+_supervisor_command(
+    "handover", signal.SIGQUIT, "End `splicer run`, and leave its calls in the vault of their own container."
+)
 
 
 @app.command()
@@ -298,23 +320,6 @@ def _seconds(value: str, option: str) -> float:
         return duration(value)
     except BadValue as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
-
-
-def _signal(signum: signal.Signals, config: Path, pid: int | None) -> int:
-    from splicer.supervisor.locate import is_supervisor, supervisors
-
-    if pid is None:
-        found = supervisors(config)
-        if len(found) != 1:
-            _fail(f"{config}: {len(found)} supervisors run it; say --pid" if found else f"{config}: nobody runs it")
-        pid = found[0]
-    elif not is_supervisor(pid):
-        _fail(f"process {pid} is no supervisor of splicer's")
-    try:
-        os.kill(pid, signum)
-    except OSError as error:
-        _fail(f"process {pid}: {error.strerror}")
-    return pid
 
 
 def _fail(*faults: str) -> NoReturn:

@@ -15,9 +15,11 @@ from setproctitle import setproctitle
 from splicer.ipc.board import Board
 from splicer.ipc.wire import read_text
 from splicer.observe.plain_log import PlainLog
+from splicer.supervisor.control_place import listen_at_first, places
 from splicer.supervisor.edge_state import EdgeState
 from splicer.supervisor.launch import SIGNALS
 from splicer.supervisor.listeners import Listeners
+from splicer.supervisor.locate import title_of
 from splicer.supervisor.metrics_dir import MetricsDirectory
 from splicer.supervisor.sd_notify import SdNotify
 from splicer.supervisor.socket_path import fault_of
@@ -32,7 +34,6 @@ def main() -> int:
     """Run the edge; the exit code."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     arguments = json.loads(sys.argv[1])
-    setproctitle(f"splicer: supervisor {arguments['path']}")
     raise_descriptor_limit()
     log = PlainLog()
     notify = SdNotify(os.environ, log)
@@ -47,7 +48,8 @@ def main() -> int:
             vault = OwnVault(selector, log) if remote is None else RemoteVault(remote, selector, log)
             desk_with = partial(EdgeState, path, log, vault, selector, watch=watch, last_good=last_good, notify=notify)
             if "state" not in arguments:
-                return Supervisor(desk_with(Board(), Listeners(), _counts(log))).run()
+                edge = desk_with(Board(), Listeners(), _counts(log))
+                return Supervisor(edge).run() if _listen(edge, _path(arguments.get("control"))) else 1
             state = _state(arguments["state"])
             if isinstance(vault, OwnVault) and state.holder is not None:
                 restore(vault.holder, state.holder)
@@ -55,6 +57,9 @@ def main() -> int:
             listeners.restore(state.listeners)
             counts = MetricsDirectory(*state.counts) if state.counts is not None else _counts(log)
             edge = desk_with(Board(state.board), listeners, counts)
+            if state.control is not None:
+                edge.control.restore(state.control, reread=arguments["reread"])
+            _listen(edge, None)
             read = arguments.get("read")
             return Supervisor(edge).run(state, reread=arguments["reread"], read=read and tuple(read))
     finally:
@@ -64,6 +69,23 @@ def main() -> int:
 
 def _path(argument: str | None) -> Path | None:
     return None if argument is None else Path(argument)
+
+
+def _listen(edge: EdgeState, wanted: Path | None) -> bool:
+    """Have a control socket, and be found by it; False: there can be none where one is wanted."""
+    control = edge.control
+    if control.path is None:
+        vault = _path(edge.vault.path)
+        private = None if edge.counts is None else edge.counts.path
+        faults = listen_at_first(control, [wanted] if wanted else places(edge.path, vault, private, os.environ))
+        if faults and wanted:
+            edge.log.die_usage([f"--control: {fault}" for fault in faults])
+            edge.finish(1)
+            return False
+        if faults:
+            edge.log("control_unavailable", level="error", reason="; ".join(faults))
+    setproctitle(title_of(edge.path, control.path))
+    return True
 
 
 def _counts(log: PlainLog) -> MetricsDirectory | None:

@@ -15,8 +15,10 @@ from splicer.ipc.wire import text_file
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor.admin_process import AdminProcess
 from splicer.supervisor.config_probe import ConfigSummary
+from splicer.supervisor.control_socket import ControlSocket
 from splicer.supervisor.listeners import Listeners
 from splicer.supervisor.metrics_dir import MetricsDirectory
+from splicer.supervisor.outcomes import Outcomes
 from splicer.supervisor.process_table import ProcessTable
 from splicer.supervisor.processes import State
 from splicer.supervisor.sd_notify import SdNotify
@@ -106,6 +108,8 @@ class EdgeState:
         self.generation = 0
         self.asked = 0  # how often a reload was asked for
         self.reloads = Reloads()
+        self.outcomes = Outcomes()
+        self.control = ControlSocket(selector, self.outcomes, log)
         self.drains: dict[str, Any] = {"all": None, "pods": {}, "routes": {}}  # what an operator wants to become empty
         self.followed = self.drains  # ... and all workers go by
         self.draining: float | None = None  # until when, on the monotonic clock

@@ -7,6 +7,7 @@ import os
 from splicer.ipc.wire import text_file
 from splicer.supervisor.config_probe import ConfigProbe, ConfigSummary
 from splicer.supervisor.edge_state import EdgeState
+from splicer.supervisor.outcomes import Topic
 
 _FIXED = ("listen", "admin", "metrics", "workers", "format")  # of the processes: they stay until an upgrade
 
@@ -41,7 +42,11 @@ class Reload:
         edge.asked += 1
         signature = edge.watch.signature()
         then = self._apply if edge.facts else self._begin
-        self._config_probe.ask("splicer.configfile.inspect", edge.path, then, text=edge.facts.get("text"))
+        try:
+            self._config_probe.ask("splicer.configfile.inspect", edge.path, then, text=edge.facts.get("text"))
+        except OSError as error:
+            edge.outcomes.fail(Topic.READING, f"{edge.path}: no process can be had to read it: {error.strerror}")
+            raise
         edge.watch.note(signature)
 
     def _begin(self, facts: ConfigSummary) -> None:
@@ -79,6 +84,7 @@ class Reload:
         config = text_file(facts["text"])
         edge.workers.tell("reload", "reloaded", (config,))
         os.close(config)
+        edge.outcomes.move(Topic.READING, Topic.RELOAD)
 
         def applied() -> bool:
             if edge.workers.owes("reloaded"):
@@ -87,9 +93,18 @@ class Reload:
             edge.reloads.note(ok=True)
             edge.admin_process.tell()
             edge.admin_process.tell_config()
+            edge.outcomes.succeed(Topic.RELOAD, *self._summary(facts))
             return True
 
         edge.steps.append(applied)
+
+    def _summary(self, facts: ConfigSummary) -> list[str]:
+        path = self._edge.path
+        return [
+            f"{path}: reloaded: {', '.join(facts['changes']) or 'nothing has changed'}",
+            *(f"{path}: {key}: this stays as it was until `splicer upgrade`" for key in facts["needs_restart"]),
+            *(f"{path}: warning: {warning}" for warning in facts["warnings"]),
+        ]
 
     def _refuse(self, faults: list[str], kept: str) -> None:
         edge = self._edge
@@ -98,3 +113,4 @@ class Reload:
         edge.log("reload_failed", level="error", file=str(edge.path), kept=kept)
         edge.reloads.note(ok=False)
         edge.admin_process.tell()
+        edge.outcomes.fail(Topic.READING, *faults, f"{edge.path}: not reloaded; the old routes stay in force")

@@ -8,6 +8,7 @@ from setproctitle import setproctitle
 
 from splicer.supervisor.edge_state import EdgeState
 from splicer.supervisor.listeners import Listeners
+from splicer.supervisor.outcomes import Topic
 from splicer.supervisor.processes import State
 
 _STOP_TIMEOUT = 3.0  # seconds for the workers to close everything
@@ -28,6 +29,7 @@ class Shutdown:
         self._edge = edge
         self._asked: float | None = None  # when a drain was, on the monotonic clock
         self._last_requests = 0.0  # until when one is waited for in a drain, on the same clock
+        self.handing_over = False
 
     def drain(self) -> None:
         """SIGTERM: what is under way may finish, in all workers; nothing new begins. A second one stops."""
@@ -82,9 +84,11 @@ class Shutdown:
         edge = self._edge
         if (why_not_durable := edge.vault.why_not_durable) is not None:
             edge.log("handover_refused", level="error", reason=why_not_durable)
+            edge.outcomes.fail(Topic.HANDOVER, f"refused, and the edge goes on: {why_not_durable}")
         elif not edge.stopping:
+            self.handing_over = True
             edge.log("handover", **edge.load())
-            setproctitle(f"splicer: handing over {edge.path}")  # who has asked for it sees that it was not refused
+            setproctitle(f"splicer: handing over {edge.path}")  # no command shall find it any more
             edge.workers.leave(_HANDOVER_TIMEOUT)
             self._dismiss(_HANDOVER_TIMEOUT + _STOP_TIMEOUT, State.STARTING, State.IMPORTED, State.READY)
 
@@ -116,6 +120,7 @@ class Shutdown:
     def _dismiss(self, seconds: float, *states: State) -> None:
         edge = self._edge
         edge.stopping = True
+        edge.outcomes.fail_others(Topic.HANDOVER, "the edge is stopping")
         edge.workers.slots = edge.workers.spares = 0
         edge.workers.dismiss(*states)
         edge.admin_process.wanted = False
@@ -129,7 +134,17 @@ class Shutdown:
             edge.admin_process.listeners.close()
             edge.admin_process.metrics.close()
             edge.log("stopped")
+            self._tell_of_handover()
             edge.finish(0)
             return True
 
         edge.steps.append(over)
+
+    # A process that is still there is killed: then the vault has its calls as after any other death.
+    def _tell_of_handover(self) -> None:
+        edge = self._edge
+        if (why_not_durable := edge.vault.why_not_durable) is not None:
+            edge.outcomes.fail(Topic.HANDOVER, f"the edge has ended, but its calls may be lost: {why_not_durable}")
+        else:
+            where = f"calls in the vault at {edge.vault.path}"
+            edge.outcomes.succeed(Topic.HANDOVER, f"handed over; {where}: {edge.vault.tunnels}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from splicer.ipc import wire
+from splicer.supervisor.control_socket import ControlState
 from splicer.supervisor.processes import Process, State
 from splicer.vault import protocol
 from splicer.vault.handover import HolderState, decode
@@ -49,6 +50,7 @@ class SupervisorState:
         restarts: workers that died with a slot.
         crew: the workers.
         holder: the vault's state, if it is in this process.
+        control: the control socket; None: there is none.
     """
 
     facts: dict[str, Any]
@@ -64,6 +66,7 @@ class SupervisorState:
     drains: dict[str, Any] | None
     reloads: dict[str, Any] | None
     restarts: int
+    control: ControlState | None
 
 
 def fields(
@@ -80,6 +83,7 @@ def fields(
     drains: dict[str, Any],
     reloads: dict[str, Any],
     restarts: int,
+    control: ControlState | None,
 ) -> dict[str, Any]:
     """A state, fit for JSON; see `SupervisorState`, and `vault.handover.dump` for `holder`."""
     processes = [ProcessState.of(process) for process in workers]
@@ -98,6 +102,7 @@ def fields(
         "drains": drains,
         "reloads": reloads,
         "restarts": restarts,
+        "control": None if control is None else vars(control),
     }
 
 
@@ -128,4 +133,5 @@ def read(raw: dict[str, Any]) -> SupervisorState:
         drains=raw.get("drains"),
         reloads=raw.get("reloads"),
         restarts=raw.get("restarts", 0),
+        control=None if raw.get("control") is None else ControlState.of(**raw["control"]),
     )

@@ -18,8 +18,10 @@ from typing import Any
 
 from splicer.configfile.signature import Signature
 from splicer.ipc.board import Column
+from splicer.supervisor.control_socket import Client
 from splicer.supervisor.edge_state import EdgeState
 from splicer.supervisor.launch import SIGNALS
+from splicer.supervisor.outcomes import Topic
 from splicer.supervisor.reload import Reload
 from splicer.supervisor.service_status import ServiceStatus
 from splicer.supervisor.shutdown import Shutdown
@@ -45,6 +47,13 @@ class Supervisor:
         self._upgrade = Upgrade(edge, self._reload.close)
         self._shutdown = Shutdown(edge)
         self._service_status = ServiceStatus(edge)
+        self._commands: dict[str, tuple[Topic, Callable[[], None]]] = {
+            "reload": (Topic.READING, self._reload.read),
+            "upgrade": (Topic.PREFLIGHT, self._upgrade.upgrade),
+            "recycle": (Topic.RENEWAL, lambda: self._upgrade.recycle("recycled")),
+            "handover": (Topic.HANDOVER, self._shutdown.hand_over),
+        }
+        edge.control.on_word = self._on_word
         self._was_ready = False
         self._due = self._untidy = 0.0  # when to look at the processes, and at the vault, on the monotonic clock
 
@@ -74,6 +83,7 @@ class Supervisor:
             self._guarded(self._turn)
         self._reload.close()
         self._upgrade.close()
+        edge.control.close()
         signal.set_wakeup_fd(-1)  # a child that ends after this loop would write to a socket that nobody has any more
         return edge.code
 
@@ -81,7 +91,13 @@ class Supervisor:
         edge = self._edge
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + _TICK_INTERVAL
-            for call in (edge.process_table.tick, self._watch, self._reload.expire, self._upgrade.expire):
+            for call in (
+                edge.process_table.tick,
+                self._watch,
+                self._reload.expire,
+                self._upgrade.expire,
+                edge.control.tidy,
+            ):
                 self._guarded(call)
         if time.monotonic() >= self._untidy:
             self._untidy = time.monotonic() + (self._guarded(edge.vault.tidy) or TICK)
@@ -126,6 +142,20 @@ class Supervisor:
                 self._upgrade.upgrade()
             case signal.SIGQUIT:
                 self._shutdown.hand_over()
+
+    # It waits before the command begins: some outcomes are known at once.
+    def _on_word(self, client: Client, word: str) -> None:
+        edge = self._edge
+        if word not in self._commands:
+            client.answer([f"{word!r} is no command; there are {', '.join(self._commands)}"], ok=False)
+        elif not edge.facts:
+            client.answer(["the edge is starting"], ok=False)
+        elif edge.stopping and not (word == "handover" and self._shutdown.handing_over):
+            client.answer(["the edge is stopping"], ok=False)
+        else:
+            topic, begin = self._commands[word]
+            edge.outcomes.waiting[client] = topic
+            begin()
 
     # Also those of others: as the first process of a container this one inherits every orphan.
     def _reap(self) -> None:

@@ -15,10 +15,12 @@ from splicer.ipc.wire import text_file
 from splicer.supervisor.config_probe import ConfigProbe, ConfigSummary
 from splicer.supervisor.edge_state import EdgeState, Reloads
 from splicer.supervisor.launch import become
+from splicer.supervisor.outcomes import Topic
 from splicer.supervisor.processes import Process, State
 from splicer.supervisor.state import SupervisorState, fields
 
 _LOG_FLUSH_TIMEOUT = 0.2  # seconds for the log before an exec
+_MAX_FAILURES = 5  # new workers in a row that fail before an operator hears that a renewal is stuck
 
 
 class Upgrade:
@@ -58,11 +60,18 @@ class Upgrade:
 
     def go_on(self) -> None:
         """Replace the next worker, if it is its turn."""
-        workers = self._edge.workers
+        workers, outcomes = self._edge.workers, self._edge.outcomes
+        if self._word and workers.backoff.failures >= _MAX_FAILURES:
+            outcomes.fail(
+                Topic.RENEWAL,
+                f"{workers.backoff.failures} new workers in a row have failed: worker_died in the log says why",
+                "the edge goes on with those that serve, and tries again and again",
+            )
         if not self._word or not workers.complete or any(one.state is State.LEAVING for one in workers.all.values()):
             return
         if not self._slots:
             self._edge.log(self._word, workers=workers.slots)
+            outcomes.succeed(Topic.RENEWAL, f"{self._word}: {workers.slots} new workers serve")
             self._word = ""
         elif workers.replace(self._slots[0]):
             self._slots.pop(0)
@@ -76,7 +85,10 @@ class Upgrade:
             return
         self._asked = edge.asked
         state = json.dumps(self._state()[0])
-        self._preflight.ask("splicer.supervisor.preflight", edge.path, self._exec, text=state)
+        try:
+            self._preflight.ask("splicer.supervisor.preflight", edge.path, self._exec, text=state)
+        except OSError as error:
+            self._refuse([f"no process can be had that tries the new code: {error.strerror}"])
 
     def _exec(self, facts: ConfigSummary) -> None:
         edge = self._edge
@@ -111,6 +123,7 @@ class Upgrade:
         except OSError as error:
             edge.log.reopen()
             self._refuse([f"{error.filename}: {error.strerror}"])
+            edge.outcomes.fail(Topic.READING, "given up for an upgrade that has failed; reload again")
         finally:
             os.close(paper)
 
@@ -118,6 +131,7 @@ class Upgrade:
         for fault in faults:
             self._edge.log("upgrade_fault", level="error", fault=fault)
         self._edge.log("upgrade_failed", level="error", kept="the old code")
+        self._edge.outcomes.fail(Topic.PREFLIGHT, *faults, "not upgraded; the old code goes on")
 
     def _state(self) -> tuple[dict[str, Any], list[int]]:
         edge = self._edge
@@ -139,11 +153,14 @@ class Upgrade:
             edge.drains,
             vars(edge.reloads),
             edge.workers.restarts,
+            edge.control.state,
         )
         sockets = (*listeners.values(), *admin.values(), *metrics.values())
         fds = [*sockets, *(process.sock.fileno() for process in processes), *held]
         if counts is not None:
             fds.append(counts.fd)
+        if (control := edge.control.state) is not None:
+            fds += [control.fd, *(fd for fd, _ in control.clients)]
         return state, [edge.board.fd, *fds]
 
     def resume(self, state: SupervisorState) -> None:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import selectors
 import signal
 import socket
-import stat
-import struct
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from traceback import format_exception
 from typing import Any
 
 from splicer.vault.holder import KEEP_SECONDS, TICK, Holder
-
-_BACKLOG = 256
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred, unix(7)
+from splicer.vault.local_socket import listen_at, peer_of
 
 Log = Callable[..., None]
 
@@ -44,7 +38,7 @@ def serve(
         OSError: the socket can't be had; EADDRINUSE: another vault serves it.
     """
     stop = _stop_signals()
-    with selectors.DefaultSelector() as selector, _listen(path) as listener:
+    with selectors.DefaultSelector() as selector, listen_at(path, socket.SOCK_SEQPACKET) as listener:
         holder = Holder(selector, log, keep)
         selector.register(stop, selectors.EVENT_READ)
         log("vault_ready", socket=str(path))
@@ -105,36 +99,13 @@ def _accept(listener: socket.socket, holder: Holder, log: Log) -> bool:
     except OSError as error:
         log("vault_accept_failed", level="error", error=error.strerror)
         return False
-    _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    if uid in (os.geteuid(), 0):
+    peer = peer_of(sock)
+    if peer.may_ask:
         holder.attach(sock)
     else:
-        log("vault_peer_refused", level="error", uid=uid)
+        log("vault_peer_refused", level="error", uid=peer.uid)
         sock.close()
     return True
-
-
-# A socket file that nobody listens at is what a killed vault left.
-def _listen(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with suppress(OSError):
-        if stat.S_ISSOCK(path.stat().st_mode):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-                try:
-                    probe.connect(str(path))
-                except ConnectionRefusedError:
-                    path.unlink()
-    mask = os.umask(0o177)
-    try:
-        listener.bind(str(path))
-    except OSError:
-        listener.close()
-        raise
-    finally:
-        os.umask(mask)
-    listener.setblocking(False)
-    listener.listen(_BACKLOG)
-    return listener
 
 
 def _stop_signals() -> socket.socket:

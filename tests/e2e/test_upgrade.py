@@ -523,9 +523,8 @@ async def test_the_commands_find_the_process(edge: Edge, tmp_path: Path) -> None
         before = worker_pids(edge.pid)
         edge.mark()
         result = await splicer(command, *how)
-        assert (result.code, result.out, result.err) == (0, "", "")
-        await edge.line(event)
-        await at_rest(edge)
+        assert (result.code, result.out, result.err) == (0, f"{event}: 2 new workers serve\n", "")
+        assert edge.find(event)
         assert not set(before.values()) & set(worker_pids(edge.pid).values())
 
 
@@ -554,7 +553,7 @@ async def test_errors_of_the_commands(tmp_path: Path) -> None:
     path.write_text(Site(pods=1).toml())
     gone = await trio.run_process(["true"], check=False)
     assert gone.returncode == 0
-    nobody = await each(*([command, "-c", str(path)] for command in ("upgrade", "recycle", "handover")))
+    nobody = await each(*([command, "-c", str(path)] for command in ("reload", "upgrade", "recycle", "handover")))
     for result in nobody:
         assert (result.code, result.out, result.err) == (1, "", f"splicer: {path}: nobody runs it\n")
     no_process, no_number, zero = await each(

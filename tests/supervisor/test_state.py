@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer.supervisor import state as module
+from splicer.supervisor.control_socket import ControlState
 from splicer.supervisor.processes import Process, State
 from splicer.supervisor.state import ProcessState, SupervisorState, fields, read
 from splicer.vault.handover import HolderState
 from splicer.vault.protocol import channel
 
-_LATER = ("metrics", "counts", "drains", "reloads", "restarts")  # keys that the first program didn't write
+_LATER = ("metrics", "counts", "drains", "reloads", "restarts", "control")  # keys that the first program didn't write
 _NOTHING_HELD = {"slots": 2, "channels": [], "tunnels": []}
 
 _names = st.text(max_size=20)
@@ -59,6 +60,7 @@ def _written(**more: Any) -> dict[str, Any]:
         "drains": {},
         "reloads": {},
         "restarts": 0,
+        "control": None,
     }
     raw: dict[str, Any] = json.loads(json.dumps(fields(**{**written, **more})))
     return raw
@@ -76,6 +78,7 @@ def _written(**more: Any) -> dict[str, Any]:
     _drains,
     _reloads,
     st.integers(0),
+    st.none() | st.builds(ControlState),
 )
 def test_all_that_is_written_is_read(
     facts: dict[str, Any],
@@ -89,6 +92,7 @@ def test_all_that_is_written_is_read(
     drains: dict[str, Any],
     reloads: dict[str, Any],
     restarts: int,
+    control: ControlState | None,
 ) -> None:
     raw = fields(
         facts,
@@ -104,6 +108,7 @@ def test_all_that_is_written_is_read(
         drains,
         reloads,
         restarts,
+        control,
     )
     assert read(json.loads(json.dumps(raw))) == SupervisorState(
         facts=facts,
@@ -119,6 +124,7 @@ def test_all_that_is_written_is_read(
         drains=drains,
         reloads=reloads,
         restarts=restarts,
+        control=control,
     )
 
 
