@@ -39,11 +39,10 @@ def logged_events(package: Path) -> set[Event]:
     while more := {name for tree in trees for name in _handing_on(tree, writers)} - writers:
         writers |= more
     return {
-        Event(argument.value, _level(call))
+        Event(text, _level(call))
         for tree in trees
         for call in _calls(tree, writers)
-        for argument in call.args[:1]
-        if isinstance(argument, ast.Constant) and _EVENT.fullmatch(str(argument.value))
+        if (text := _first_text(call)) is not None and _EVENT.fullmatch(text)
     }
 
 
@@ -72,6 +71,13 @@ def _name(call: ast.Call) -> str:
         case ast.Attribute(attr=name) | ast.Name(id=name):
             return name
     return ""
+
+
+def _first_text(call: ast.Call) -> str | None:
+    match call.args:
+        case [ast.Constant(value=str(text)), *_]:
+            return text
+    return None
 
 
 def _level(call: ast.Call) -> str | None:
