@@ -48,7 +48,7 @@ class SupervisorState:
         drains: what an operator wants to become empty; None: nothing.
         reloads: how reloads went (`edge.Reloads`); None: not known.
         restarts: workers that died with a slot.
-        crew: the workers.
+        workers: the workers.
         holder: the vault's state, if it is in this process.
         control: the control socket; None: there is none.
     """
@@ -96,7 +96,7 @@ def fields(
         "listeners": [[*address, fd] for address, fd in listeners.items()],
         "admin": [[*address, fd] for address, fd in admin.items()],
         "metrics": [[*address, fd] for address, fd in metrics.items()],
-        "crew": [[one.pid, one.row, one.fd, one.state.value, one.slot, one.version] for one in processes],
+        "workers": [[one.pid, one.row, one.fd, one.state.value, one.slot, one.version] for one in processes],
         "holder": holder,
         "counts": counts,
         "drains": drains,
@@ -126,7 +126,7 @@ def read(raw: dict[str, Any]) -> SupervisorState:
         metrics={(host, port): fd for host, port, fd in raw.get("metrics", ())},
         workers=[
             ProcessState(pid, row, fd, State(state), slot, version)
-            for pid, row, fd, state, slot, version in raw["crew"]
+            for pid, row, fd, state, slot, version in raw["workers"]
         ],
         holder=None if raw["holder"] is None else decode(raw["holder"]),
         counts=None if raw.get("counts") is None else tuple(raw["counts"]),

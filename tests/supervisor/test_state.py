@@ -54,7 +54,7 @@ def _written(**more: Any) -> dict[str, Any]:
         "listeners": {},
         "admin": {},
         "metrics": {},
-        "crew": [],
+        "workers": [],
         "holder": None,
         "counts": None,
         "drains": {},
