@@ -18,7 +18,7 @@ from splicer.vault.protocol import channel
 
 _STUCK_TIMEOUT = 10  # seconds without a step of its event loop after which a process is killed
 _START_TIMEOUT = 60  # seconds that a process may take to begin
-_ANSWER_TIMEOUT = 60.0  # seconds for an answer that others wait for: a process that lives and says nothing is a broken one
+_ANSWER_TIMEOUT = 60.0  # seconds for an answer: a process that lives and says nothing is broken
 _FIRST_RESTART_DELAY = 0.1  # seconds before another process is started after one that never served
 
 

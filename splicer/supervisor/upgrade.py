@@ -27,7 +27,7 @@ class Upgrade:
     """Renews workers and code.
 
     Args:
-        desk: the supervisor's.
+        edge: what the supervisor's parts share.
         leave_off: ends what a child does for this program, and nobody will hear of after an exec.
     """
 

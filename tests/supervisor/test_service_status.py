@@ -1,4 +1,4 @@
-"""What a service manager is told of a desk, and when."""
+"""What a service manager is told of an edge, and when."""
 
 from __future__ import annotations
 
