@@ -14,13 +14,13 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor.outcomes import Outcomes, Topic
+from splicer.supervisor.state import ControlState
 from splicer.vault.local_socket import listen_at, peer_of
 
 MAX_ANSWER_BYTES = 1 << 16  # less than a socket takes at once (net.core.wmem_default): an answer is sent in one piece
@@ -70,26 +70,6 @@ class Client:
         with suppress(OSError):
             self.sock.send(encode(lines, ok=ok))
         self._close(self)
-
-
-@dataclass(frozen=True)
-class ControlState:
-    """The control socket, as the program after an upgrade gets it.
-
-    Args:
-        path: where it is.
-        fd: the listening socket.
-        clients: descriptor of each, and the topic that it waits for; "": it has sent no word yet.
-    """
-
-    path: str
-    fd: int
-    clients: list[tuple[int, str]]
-
-    @classmethod
-    def of(cls, path: str, fd: int, clients: list[list[Any]]) -> ControlState:
-        """As JSON has it."""
-        return cls(path, fd, [(fd, topic) for fd, topic in clients])
 
 
 class ControlSocket:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from splicer.ipc import wire
-from splicer.supervisor.control_socket import ControlState
 from splicer.supervisor.processes import Process, State
 from splicer.vault import protocol
 from splicer.vault.handover import HolderState, decode
@@ -31,6 +30,26 @@ class ProcessState:
     def of(cls, process: Process) -> ProcessState:
         """As it is now."""
         return cls(process.pid, process.row, process.sock.fileno(), process.state, process.slot, process.version)
+
+
+@dataclass(frozen=True)
+class ControlState:
+    """The control socket, as the program after an upgrade gets it.
+
+    Args:
+        path: where it is.
+        fd: the listening socket.
+        clients: descriptor of each, and the topic that it waits for; "": it has sent no word yet.
+    """
+
+    path: str
+    fd: int
+    clients: list[tuple[int, str]]
+
+    @classmethod
+    def of(cls, path: str, fd: int, clients: list[list[Any]]) -> ControlState:
+        """As JSON has it."""
+        return cls(path, fd, [(fd, topic) for fd, topic in clients])
 
 
 @dataclass(frozen=True)
