@@ -74,7 +74,7 @@ def _path(argument: str | None) -> Path | None:
 def _listen(edge: EdgeState, wanted: Path | None) -> bool:
     """Have a control socket, and be found by it; False: there can be none where one is wanted."""
     control = edge.control
-    if control.path is None:
+    if control.path is None or not control.path.exists():
         vault = _path(edge.vault.path)
         private = None if edge.counts is None else edge.counts.path
         faults = listen_at_first(control, [wanted] if wanted else places(edge.path, vault, private, os.environ))

@@ -100,8 +100,9 @@ class ControlSocket:
         Raises:
             OSError: it can't be had; EADDRINUSE: another supervisor is there.
         """
-        self._listener = listen_at(path.absolute(), socket.SOCK_STREAM)
-        self.path = path.absolute()
+        listener = listen_at(path.absolute(), socket.SOCK_STREAM)
+        self._stop_listening()
+        self._listener, self.path = listener, path.absolute()
         self._accept_more()
 
     # A reload that the upgrade's own reading of the file has overtaken is over when the workers are new.
@@ -141,15 +142,19 @@ class ControlSocket:
 
     def close(self) -> None:
         """Be gone; who still waits hears nothing more."""
-        if self._listener is not None and self.path is not None:
+        if self.path is not None:
             with suppress(OSError):
                 self.path.unlink()
+        self._stop_listening()
+        for client in list(self._clients):
+            self._drop(client)
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
             if self._accepting:
                 self._selector.unregister(self._listener)
             self._listener.close()
-            self._listener, self._accepting = None, False
-        for client in list(self._clients):
-            self._drop(client)
+        self._listener, self.path, self._accepting = None, None, False
 
     # Without a descriptor for a connection the listener is let alone until the next tick: it stays readable meanwhile.
     def _accept_more(self) -> None:
