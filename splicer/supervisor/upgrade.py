@@ -45,7 +45,7 @@ class Upgrade:
         return self._preflight.underway or bool(self._word)
 
     def expire(self) -> None:
-        """Give up a rehearsal that takes too long; call it again and again."""
+        """Give up a preflight that takes too long; call it again and again."""
         self._preflight.expire()
 
     def close(self) -> None:
