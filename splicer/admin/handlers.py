@@ -37,7 +37,7 @@ class Handlers:
         facts: what the supervisor has said last.
         workers: are asked.
         current: the configuration.
-        drains: the drain API.
+        drains: the desk for drains.
         scrape: gives the text for Prometheus.
     """
 

@@ -16,7 +16,7 @@ class Reload:
     """Reads the file, at the start and again and again.
 
     Args:
-        edge: what the supervisor's parts share.
+        desk: the supervisor's.
     """
 
     def __init__(self, edge: EdgeState) -> None:

@@ -22,7 +22,7 @@ class Shutdown:
     """Ends one `splicer run`.
 
     Args:
-        edge: what the supervisor's parts share.
+        desk: the supervisor's.
     """
 
     def __init__(self, edge: EdgeState) -> None:

@@ -38,7 +38,7 @@ class Supervisor:
     """Runs the processes of one `splicer run`.
 
     Args:
-        edge: what the supervisor's parts share.
+        desk: what its parts share.
     """
 
     def __init__(self, edge: EdgeState) -> None:

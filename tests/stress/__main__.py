@@ -6,6 +6,7 @@ import argparse
 import resource
 import sys
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 from tests.stress.faults import FAULTS
@@ -23,6 +24,7 @@ def main() -> int:
     parser.add_argument(
         "--only", action="append", default=[], choices=FAULTS, help="this kind of fault; may be repeated"
     )
+    parser.add_argument("--logs", type=Path, help="a directory for all log lines")
     given = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with tempfile.TemporaryDirectory() as directory:
@@ -34,7 +36,8 @@ def main() -> int:
             workers=given.workers,
             own_vault=not given.inside,
             only=tuple(given.only),
-            tell=lambda line: sys.stderr.write(f"{line}\n"),
+            tell=lambda line: sys.stderr.write(f"{datetime.now():%H:%M:%S} {line}\n"),
+            logs=given.logs,
         )
     sys.stdout.write(f"{outcome.text()}\n")
     return 1 if outcome.lost or outcome.odd else 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
@@ -19,10 +22,10 @@ from tests.e2e.fleet import patched
 from tests.e2e.site import Site
 from tests.e2e.vaults import Vault, vault_at
 from tests.stress.kills import worker_pids
-from tests.stress.trials import text_of
+from tests.stress.trials import files_of, text_of
 
 _POLL_INTERVAL = 0.02  # seconds
-_CALM = 1.0  # seconds
+_ESTABLISHED = "01"  # as /proc/net/tcp has it
 _SERVED = 60.0  # seconds until all slots are served again, on a busy machine
 _WORKER = re.compile(r"splicer: worker \d+")
 _RAISE = signal.SIGRTMIN
@@ -122,12 +125,30 @@ class Edges:
 
     def wait_served(self) -> None:
         """Wait until every slot has a worker."""
-        self.wait(lambda: worker_pids(self.now.pid).keys() == set(range(1, self.workers + 1)))
+        self.wait(self._is_served)
 
-    def settle(self) -> None:
-        """Wait until every slot has a worker, and all calls of those that have died are another's."""
-        self.wait_served()
-        time.sleep(_CALM)
+    def _is_served(self) -> bool:
+        return worker_pids(self.now.pid).keys() == set(range(1, self.workers + 1))
+
+    def settle(self) -> tuple[float, float, float]:
+        """Wait until every slot has a worker, each call a worker, and each call the vault; the seconds that each took.
+
+        A call that is adopted between two looks is seen at neither of two workers: it takes another look.
+        """
+        begun = time.monotonic()
+        times = []
+        for done in (self._is_served, self._workers_have_all, self._vault_has_all):
+            self.wait(done)
+            times.append(time.monotonic() - begun)
+        served, held, protected = times
+        return served, held, protected
+
+    def _workers_have_all(self) -> bool:
+        return connections_to(self.now.address) <= {link for pid in self.serving for link in _files_of(pid)}
+
+    def _vault_has_all(self) -> bool:
+        vault = self.vault.pid if self.vault is not None else self.now.pid
+        return connections_to(self.now.address) <= set(_files_of(vault))
 
     def wait(self, true: Callable[[], object], seconds: float = _SERVED) -> None:
         """Wait until something is so."""
@@ -138,10 +159,23 @@ class Edges:
 
     def take_odd_lines(self) -> list[dict[str, Any]]:
         """What no log may have, whoever was killed; it is taken out of the logs, as what was wanted is."""
-        odd = [line for line in self._lines if line["event"] in (*_NEVER, *_DEATHS)]
+        lines = [line for line in self._lines if line["event"] in (*_NEVER, *_DEATHS)]
+        odd = [line for line in lines if line["event"] in _NEVER or line["pid"] not in self.victims]
         for edge in self.all:
             edge.lines[:] = [line for line in edge.lines if line["event"] not in (*_NEVER, *_DEATHS, "supervisor_lost")]
-        return [line for line in odd if line["event"] in _NEVER or line["pid"] not in self.victims]
+            told = edge.take_stderr()
+            # Who begins while its supervisor is killed may find that the next one has tidied up.
+            if "Traceback" in told or (told and not edge.killed):
+                odd.append({"event": "stderr", "text": told})
+        return odd
+
+    def save_logs(self, directory: Path) -> None:
+        """Write all log lines to files, one for each edge and one for the vault."""
+        logs = {f"edge-{number}": edge.lines for number, edge in enumerate(self.all)}
+        if self.vault is not None:
+            logs["vault"] = self.vault.lines
+        for name, lines in logs.items():
+            (directory / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
     def errors(self) -> Counter[str]:
         """How often the logs have each event that is an error."""
@@ -153,6 +187,19 @@ class Edges:
         if self.vault is not None:
             logs.append(self.vault.lines)
         return [line for log in logs for line in log]
+
+
+def connections_to(address: tuple[str, int]) -> set[str]:
+    """The sockets of an address that have a peer, as /proc/PID/fd names them (proc(5), /proc/net/tcp)."""
+    near = "{:08X}:{:04X}".format(*struct.unpack("=I", socket.inet_aton(address[0])), address[1])
+    table = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return {f"socket:[{words[9]}]" for words in table if words[1] == near and words[3] == _ESTABLISHED}
+
+
+def _files_of(pid: int) -> list[str]:
+    with suppress(FileNotFoundError):  # it has ended since
+        return files_of(pid)
+    return []
 
 
 @contextmanager

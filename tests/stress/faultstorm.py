@@ -24,6 +24,7 @@ from tests.stress.faults import FAULTS, Fault, strike
 
 _ROOT = Path(__file__).parents[2]
 _POLL_INTERVAL = 0.2  # seconds
+_TOLD = 5  # faults of calls that are told at once
 _SHOWN = 20  # faults of calls that a person wants to read
 
 
@@ -81,6 +82,7 @@ class Outcome:
         seconds: from the first fault to the last one's end.
         faults: how many of each kind.
         figures: `tests.stress.calls.Figures`.
+        settled: the longest times until every slot had a worker again, each call a worker, and each call the vault.
         errors: how often the logs have each event that is an error.
         odd: lines that no log should have.
     """
@@ -89,6 +91,7 @@ class Outcome:
     seconds: float
     faults: Counter[str] = Factory(Counter)
     figures: Mapping[str, Any] = Factory(dict)
+    settled: tuple[float, float, float] = (0.0, 0.0, 0.0)
     errors: Counter[str] = Factory(Counter)
     odd: list[dict[str, Any]] = Factory(list)
 
@@ -107,6 +110,8 @@ class Outcome:
             f"{told['opened']} opened, {sum(told['completed'].values())} ended as planned,"
             f" {told['received'] / 1e6:.0f} MB received; handshakes: {told['dropped']} dropped, other answers"
             f" {told['statuses']}, slowest {told['longest_answer'] * 1000:.0f} ms",
+            "at most {:.1f} s until every slot had a worker again, {:.1f} s until each call had one, and {:.1f} s until"
+            " the vault had it".format(*self.settled),
             f"errors in the logs: {dict(self.errors)}",
             f"the calls' own process read nothing for {told['longest_turn'] * 1000:.0f} ms at most",
             "",
@@ -134,6 +139,7 @@ def storm_of_faults(
     own_vault: bool = True,
     only: tuple[str, ...] = (),
     tell: Callable[[str], object] = lambda _: None,
+    logs: Path | None = None,
 ) -> Outcome:
     """Do it.
 
@@ -146,6 +152,7 @@ def storm_of_faults(
         own_vault: the vault is a process of its own, and may be killed, as the supervisor may.
         only: kinds of faults; none: all.
         tell: gets a line now and then.
+        logs: a directory for all log lines.
     """
     rng = Random(seed)
     kinds = {name: fault for name, fault in FAULTS.items() if name in only or not only}
@@ -163,6 +170,8 @@ def storm_of_faults(
                 running.settle()
                 outcome.figures = process.ask("finish")
         finally:
+            if logs is not None:
+                running.save_logs(logs)
             outcome.errors, outcome.odd = running.errors(), running.take_odd_lines()
     return outcome
 
@@ -179,11 +188,15 @@ def _one(
     tell(f"{outcome.faults.total() + 1}: {name}")
     if kinds[name].alone:
         process.window("between")
-        running.settle()
+        settled = running.settle()
+        tell("  settled after {:.1f}, {:.1f}, {:.1f} s".format(*settled))
+        outcome.settled = max(outcome.settled, settled, key=lambda times: times[-1])
     process.window(name)
     strike(kinds[name], running, rng)
     outcome.faults[name] += 1
-    lost = process.ask("figures")["lost"]
-    if lost != outcome.figures.get("lost", {}):
-        tell(f"  lost: {lost}")
-    outcome.figures = {"lost": lost}
+    known = len(outcome.figures.get("faults", ()))
+    outcome.figures = process.ask("figures")
+    for fault in outcome.figures["faults"][known : known + _TOLD]:
+        tell(f"  {fault}")
+    if more := outcome.figures["faults"][known + _TOLD :]:
+        tell(f"  and {len(more)} more")

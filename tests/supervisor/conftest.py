@@ -1,4 +1,4 @@
-"""A supervisor's state for the tests."""
+"""A supervisor's desk for the tests."""
 
 from __future__ import annotations
 
