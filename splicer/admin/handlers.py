@@ -37,7 +37,7 @@ class Handlers:
         facts: what the supervisor has said last.
         workers: are asked.
         current: the configuration.
-        drains: the desk for drains.
+        drains: the drain API.
         scrape: gives the text for Prometheus.
     """
 

@@ -16,7 +16,8 @@ DEADLINES = Reader(
     {
         "head": Key(
             DURATION,
-            "From the first wait for a request to the end of its head; then 408, or a silent close if nothing came.",
+            "From the first byte of a request to the end of its head, however slowly it comes; then 408. A new "
+            "connection that says nothing has as long, and is closed.",
         ),
         "resolve": Key(DURATION, "One lookup of a name; then the fallback, or 504."),
         "connect": Key(DURATION, "One connection to a pod, over all addresses of its name; then the fallback, or 504."),

@@ -21,7 +21,7 @@ class Column(IntEnum):
     BEAT = 0  # grows as long as the event loop makes progress (`ipc.heartbeat`, `relay.instrument`)
     TUNNELS = 1
     EXCHANGES = 2
-    ACCEPTED = 3  # from here on: session.house.Counts, in its order
+    ACCEPTED = 3  # from here on: session.context.StubStatus, in its order
     HANDLED = 4
     REQUESTS = 5
     READING = 6

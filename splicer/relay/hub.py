@@ -30,14 +30,14 @@ _MAX_FRAME_DELAY = 0.00005  # seconds that frames wait while Trio runs other tas
 _REGISTRY_TIMEOUT = 1.0  # seconds that a new tunnel waits until the keeper hears of its pipe
 _SWEEP_INTERVAL = 1.0  # seconds at most between two sweeps
 _MIN_SWEEP_INTERVAL = 0.01
-_SLICE = 256  # tunnels that a sweep looks at in one go: a millisecond, if the vigil asks the kernel about each
+_SLICE = 256  # tunnels that a sweep looks at in one go: a millisecond, if the kernel is asked about each
 
 
 class Hub(Mover):
     """Splices any number of tunnels; one instance a worker, its `run` in the worker's nursery.
 
     Args:
-        vigil: tells vanished peers from paused ones; None: one with its own defaults.
+        liveness: tells vanished peers from paused ones; None: one with its own defaults.
         keeper: of the pipes, should this process die; None: nobody.
     """
 

@@ -1,7 +1,7 @@
 """Telling a peer that has vanished from one that merely stopped reading.
 
 TCP_USER_TIMEOUT ends a connection whose peer is gone. But since Linux 5.11 it also ends one whose peer is well
-and keeps its window shut for that long (commit 9d9b1ee0b2d1): a paused reader would be cut off. So the vigil
+and keeps its window shut for that long (commit 9d9b1ee0b2d1): a paused reader would be cut off. So this check
 looks at the legs that are being written to, lifts the option while bytes wait in the kernel, and judges such a
 leg by TCP_INFO instead: by its silence, once it has left more than one transmission unanswered.
 

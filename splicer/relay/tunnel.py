@@ -82,8 +82,8 @@ class Leg:
         self.discard = False  # the peer takes no more: what is read here is dropped
         self.broken: str | None = None  # its connection is, and so
         self.over = False  # nothing more is read of it: a connection broke, and what is left is being delivered
-        self.patience = 0  # the TCP_USER_TIMEOUT, in ms, that the vigil lifted from it (vigil.py)
-        self.seen = 0  # bytes written to it when the vigil last looked
+        self.patience = 0  # the TCP_USER_TIMEOUT, in ms, that was lifted from it (liveness.py)
+        self.seen = 0  # bytes written to it at the last look at it (liveness.py)
         self.word = 0  # what the journal says of a pipe with this direction's bytes
 
     def wanted(self) -> int:
@@ -178,7 +178,7 @@ class ResumeState:
         age: seconds since it was opened.
         broken: whose connection was reset, if one was.
         closer: whose end of stream the other one has got already.
-        patience: the TCP_USER_TIMEOUT, in ms, of a socket from which the other worker's vigil may have lifted it.
+        patience: the TCP_USER_TIMEOUT, in ms, of a socket from which the other worker may have lifted it.
     """
 
     pipes: tuple[int | None, int | None] = (None, None)

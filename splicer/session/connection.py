@@ -53,7 +53,7 @@ class Connection:
     """One client connection, from accept to close.
 
     Args:
-        house: the rooms.
+        context: what the session is given.
         stream: the connection; it is closed at the end.
         peer: the client's numeric address.
         over: it came in over the limit: it is there for one request, and goes on only if that may use a pod.

@@ -46,9 +46,9 @@ def main() -> int:
                 log.die_usage([f"--vault: {fault}"])
                 return 1
             vault = OwnVault(selector, log) if remote is None else RemoteVault(remote, selector, log)
-            desk_with = partial(EdgeState, path, log, vault, selector, watch=watch, last_good=last_good, notify=notify)
+            edge_with = partial(EdgeState, path, log, vault, selector, watch=watch, last_good=last_good, notify=notify)
             if "state" not in arguments:
-                edge = desk_with(Board(), Listeners(), _counts(log))
+                edge = edge_with(Board(), Listeners(), _counts(log))
                 return Supervisor(edge).run() if _listen(edge, _path(arguments.get("control"))) else 1
             state = _state(arguments["state"])
             if isinstance(vault, OwnVault) and state.holder is not None:
@@ -56,7 +56,7 @@ def main() -> int:
             listeners = Listeners()
             listeners.restore(state.listeners)
             counts = MetricsDirectory(*state.counts) if state.counts is not None else _counts(log)
-            edge = desk_with(Board(state.board), listeners, counts)
+            edge = edge_with(Board(state.board), listeners, counts)
             if state.control is not None:
                 edge.control.restore(state.control, reread=arguments["reread"])
             _listen(edge, None)
@@ -74,7 +74,7 @@ def _path(argument: str | None) -> Path | None:
 def _listen(edge: EdgeState, wanted: Path | None) -> bool:
     """Have a control socket, and be found by it; False: there can be none where one is wanted."""
     control = edge.control
-    if control.path is None:
+    if control.path is None or not control.path.exists():
         vault = _path(edge.vault.path)
         private = None if edge.counts is None else edge.counts.path
         faults = listen_at_first(control, [wanted] if wanted else places(edge.path, vault, private, os.environ))

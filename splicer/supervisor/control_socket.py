@@ -14,13 +14,13 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor.outcomes import Outcomes, Topic
+from splicer.supervisor.state import ControlState
 from splicer.vault.local_socket import listen_at, peer_of
 
 MAX_ANSWER_BYTES = 1 << 16  # less than a socket takes at once (net.core.wmem_default): an answer is sent in one piece
@@ -72,26 +72,6 @@ class Client:
         self._close(self)
 
 
-@dataclass(frozen=True)
-class ControlState:
-    """The control socket, as the program after an upgrade gets it.
-
-    Args:
-        path: where it is.
-        fd: the listening socket.
-        clients: descriptor of each, and the topic that it waits for; "": it has sent no word yet.
-    """
-
-    path: str
-    fd: int
-    clients: list[tuple[int, str]]
-
-    @classmethod
-    def of(cls, path: str, fd: int, clients: list[list[Any]]) -> ControlState:
-        """As JSON has it."""
-        return cls(path, fd, [(fd, topic) for fd, topic in clients])
-
-
 class ControlSocket:
     """Listens, and takes words in.
 
@@ -120,8 +100,9 @@ class ControlSocket:
         Raises:
             OSError: it can't be had; EADDRINUSE: another supervisor is there.
         """
-        self._listener = listen_at(path.absolute(), socket.SOCK_STREAM)
-        self.path = path.absolute()
+        listener = listen_at(path.absolute(), socket.SOCK_STREAM)
+        self._stop_listening()
+        self._listener, self.path = listener, path.absolute()
         self._accept_more()
 
     # A reload that the upgrade's own reading of the file has overtaken is over when the workers are new.
@@ -161,15 +142,19 @@ class ControlSocket:
 
     def close(self) -> None:
         """Be gone; who still waits hears nothing more."""
-        if self._listener is not None and self.path is not None:
+        if self.path is not None:
             with suppress(OSError):
                 self.path.unlink()
+        self._stop_listening()
+        for client in list(self._clients):
+            self._drop(client)
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
             if self._accepting:
                 self._selector.unregister(self._listener)
             self._listener.close()
-            self._listener, self._accepting = None, False
-        for client in list(self._clients):
-            self._drop(client)
+        self._listener, self.path, self._accepting = None, None, False
 
     # Without a descriptor for a connection the listener is let alone until the next tick: it stays readable meanwhile.
     def _accept_more(self) -> None:

@@ -18,7 +18,7 @@ from splicer.vault.protocol import channel
 
 _STUCK_TIMEOUT = 10  # seconds without a step of its event loop after which a process is killed
 _START_TIMEOUT = 60  # seconds that a process may take to begin
-_ANSWER = 60.0  # seconds for an answer that others wait for: a process that lives and says nothing is a broken one
+_ANSWER_TIMEOUT = 60.0  # seconds for an answer: a process that lives and says nothing is broken
 _FIRST_RESTART_DELAY = 0.1  # seconds before another process is started after one that never served
 
 
@@ -110,7 +110,7 @@ class ProcessTable:
             process.beat = beat
             if process.missed > (_START_TIMEOUT if process.state is State.STARTING else _STUCK_TIMEOUT):
                 process.fault = "stuck"
-            elif any(now > since + _ANSWER for since in process.owed.values()):
+            elif any(now > since + _ANSWER_TIMEOUT for since in process.owed.values()):
                 process.fault = f"no answer: {', '.join(process.owed)}"
             if process.fault is not None:
                 process.kill()

@@ -16,7 +16,7 @@ class Reload:
     """Reads the file, at the start and again and again.
 
     Args:
-        desk: the supervisor's.
+        edge: what the supervisor's parts share.
     """
 
     def __init__(self, edge: EdgeState) -> None:

@@ -1,6 +1,6 @@
 """How the edge stands, as a service manager hears of it: sd_notify(3), systemd.service(5).
 
-It is seen from the desk at each turn of the loop, and told when it differs from what was told last. So each
+The supervisor's loop compares it at each turn, and sends it when it differs from what was sent last. So each
 ``RELOADING=1`` has its ``READY=1``, however the reload ends, and what a full socket didn't take is told later.
 """
 
@@ -28,7 +28,7 @@ class ServiceStatus:
     """Tells the manager.
 
     Args:
-        desk: the supervisor's.
+        edge: what the supervisor's parts share.
     """
 
     def __init__(self, edge: EdgeState) -> None:

@@ -22,7 +22,7 @@ class Shutdown:
     """Ends one `splicer run`.
 
     Args:
-        desk: the supervisor's.
+        edge: what the supervisor's parts share.
     """
 
     def __init__(self, edge: EdgeState) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from splicer.ipc import wire
-from splicer.supervisor.control_socket import ControlState
 from splicer.supervisor.processes import Process, State
 from splicer.vault import protocol
 from splicer.vault.handover import HolderState, decode
@@ -34,6 +33,26 @@ class ProcessState:
 
 
 @dataclass(frozen=True)
+class ControlState:
+    """The control socket, as the program after an upgrade gets it.
+
+    Args:
+        path: where it is.
+        fd: the listening socket.
+        clients: descriptor of each, and the topic that it waits for; "": it has sent no word yet.
+    """
+
+    path: str
+    fd: int
+    clients: list[tuple[int, str]]
+
+    @classmethod
+    def of(cls, path: str, fd: int, clients: list[list[Any]]) -> ControlState:
+        """As JSON has it."""
+        return cls(path, fd, [(fd, topic) for fd, topic in clients])
+
+
+@dataclass(frozen=True)
 class SupervisorState:
     """All that a supervisor knows.
 
@@ -48,7 +67,7 @@ class SupervisorState:
         drains: what an operator wants to become empty; None: nothing.
         reloads: how reloads went (`edge.Reloads`); None: not known.
         restarts: workers that died with a slot.
-        crew: the workers.
+        workers: the workers.
         holder: the vault's state, if it is in this process.
         control: the control socket; None: there is none.
     """
@@ -96,7 +115,7 @@ def fields(
         "listeners": [[*address, fd] for address, fd in listeners.items()],
         "admin": [[*address, fd] for address, fd in admin.items()],
         "metrics": [[*address, fd] for address, fd in metrics.items()],
-        "crew": [[one.pid, one.row, one.fd, one.state.value, one.slot, one.version] for one in processes],
+        "workers": [[one.pid, one.row, one.fd, one.state.value, one.slot, one.version] for one in processes],
         "holder": holder,
         "counts": counts,
         "drains": drains,
@@ -126,7 +145,7 @@ def read(raw: dict[str, Any]) -> SupervisorState:
         metrics={(host, port): fd for host, port, fd in raw.get("metrics", ())},
         workers=[
             ProcessState(pid, row, fd, State(state), slot, version)
-            for pid, row, fd, state, slot, version in raw["crew"]
+            for pid, row, fd, state, slot, version in raw["workers"]
         ],
         holder=None if raw["holder"] is None else decode(raw["holder"]),
         counts=None if raw.get("counts") is None else tuple(raw["counts"]),

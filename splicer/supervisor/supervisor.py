@@ -38,7 +38,7 @@ class Supervisor:
     """Runs the processes of one `splicer run`.
 
     Args:
-        desk: what its parts share.
+        edge: what the supervisor's parts share.
     """
 
     def __init__(self, edge: EdgeState) -> None:

@@ -27,7 +27,7 @@ class Upgrade:
     """Renews workers and code.
 
     Args:
-        desk: the supervisor's.
+        edge: what the supervisor's parts share.
         leave_off: ends what a child does for this program, and nobody will hear of after an exec.
     """
 
@@ -45,7 +45,7 @@ class Upgrade:
         return self._preflight.underway or bool(self._word)
 
     def expire(self) -> None:
-        """Give up a rehearsal that takes too long; call it again and again."""
+        """Give up a preflight that takes too long; call it again and again."""
         self._preflight.expire()
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ class WorkerSlots(ProcessOwner):
         fleet: starts the processes.
         say: the log.
         equip: what a new worker needs of the vault: arguments, and the descriptors to pass.
-        config: a file with the text in force, or None while there is none; the crew closes it.
+        config: a file with the text in force, or None while there is none; it is closed here.
         orders: what a worker is told when it gets a slot: fields, and the descriptors to pass.
         waiting: whether tunnels wait for a worker.
         orphaned: slots whose tunnels have none, that with most of them first.

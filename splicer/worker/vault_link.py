@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import trio
-from attrs import frozen
+from attrs import define, frozen
 
 from splicer.vault import protocol
 from splicer.vault.held import is_stream
@@ -51,9 +51,9 @@ class Adopted:
     pipes: dict[int, int]
 
 
-@frozen
+@define
 class _Known:
-    """What a vault that comes back is told of a tunnel."""
+    """What the vault is told of a tunnel."""
 
     passport: bytes
     client: socket.socket
@@ -206,9 +206,11 @@ class VaultLink:
             self._tunnels[key] = known
         if trio.current_time() < self._full_until:
             raise OSError(errno.EMFILE, "the vault has no descriptor left")
-        if self._outbox is not None:
-            self._outbox.offer(key, partial(self._registration, key, known))
-            await self._outbox.until_told(key)
+        outbox = self._outbox
+        if outbox is None or (outbox.is_empty and outbox.send_now(*self._registration(key, known))):
+            return
+        outbox.offer(key, partial(self._registration, key, known))
+        await outbox.until_told(key)
 
     def remember(self, adopted: Adopted) -> None:
         """Be able to register an adopted tunnel with a vault that comes back."""

@@ -80,7 +80,7 @@ class Outbox:
             told()
 
     def offer(self, key: int, make: Make) -> None:
-        """Register a tunnel as soon as it can be said.
+        """Register a tunnel as soon as it can be said, which may be at once.
 
         Args:
             key: the tunnel's.

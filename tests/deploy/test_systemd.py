@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from splicer import cli
+from splicer.config.values import duration
 from splicer.supervisor import service_status, shutdown
 
 _ROOT = Path(__file__).parents[2]
@@ -48,9 +49,10 @@ def seconds(said: Unit, key: str) -> float:
     return float(number) * _SPANS[value[len(number) :]]
 
 
-def command(said: Unit) -> dict[str, Any]:
+def command(said: Unit, key: str = "ExecStart") -> dict[str, Any]:
     """What splicer's own command line makes of the command."""
-    [line] = said["ExecStart"]
+    [line] = said[key]
+    line = line.replace("$MAINPID", "4711")
     binary, name, *arguments = line.split()
     assert binary == _BINARY
     group = typer.main.get_command(cli.app)
@@ -118,8 +120,14 @@ def test_the_vault_is_the_last_to_be_killed_for_memory() -> None:
     assert -1000 < int(vault) < int(edge) < 0
 
 
+def test_a_reload_is_over_before_systemd_gives_it_up() -> None:
+    assert EDGE["ExecReload"][0].split()[1] == "reload"
+    asked = command(EDGE, "ExecReload")
+    assert (asked["pid"], asked["no_wait"]) == (4711, False)
+    assert duration(asked["timeout"]) < 90  # DefaultTimeoutStartSec=
+
+
 def test_signals() -> None:
-    assert EDGE["ExecReload"] == ["kill -HUP $MAINPID"]
     assert EDGE["KillSignal"] == ["SIGTERM"]
     assert EDGE["KillMode"] == ["mixed"]  # the workers hear of it from the supervisor
     assert not EDGE["ExecStop"]

@@ -1,4 +1,4 @@
-"""A link from one page to another, or to a heading, leads somewhere; and the README stays short."""
+"""What pages link to and name is there; and the README stays short."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/**/*.md
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 CODE = re.compile(r"`[^`\n]+`")
+FILE = re.compile(r"[\w./-]*\w/[\w./-]*\w\.(?:py|toml|md|yaml|yml|json)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -37,6 +38,21 @@ def broken(page: Path) -> list[str]:
     return faults
 
 
+# A path is written from the root, from `splicer/`, or from the page's own directory.
+def missing(page: Path) -> list[str]:
+    named = {path for code in CODE.findall(prose(page)) for path in FILE.findall(code)}
+    return [
+        path
+        for path in sorted(named)
+        if not any((base / path).exists() for base in (ROOT, ROOT / "splicer", page.parent))
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_is_named_is_there(page: Path) -> None:
+    assert missing(page) == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken(page) == []
@@ -47,6 +63,12 @@ def test_a_broken_link_is_seen(tmp_path: Path) -> None:
     links = "[a](#one-two-three) [b](#four) [c](other.md) [d](page.md#one-two-three) [e](page.md#x)"
     page.write_text(f"# One `two`, three\n{links}\n")
     assert broken(page) == ["#four", "other.md", "page.md#x"]
+
+
+def test_a_file_that_is_gone_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("`relay/hub.py`, `splicer/relay/hub.py`, `page.md`, `relay/gone.py`, `rm -f docs/gone.md`\n")
+    assert missing(page) == ["docs/gone.md", "relay/gone.py"]
 
 
 def test_every_document_is_linked_from_the_readme() -> None:

@@ -97,7 +97,7 @@ async def ask_at(edge: Edge, slot: int, target: str) -> Message:
         return await ask(edge.address, "GET", target)
 
 
-async def at_every(edge: Edge, status: int, target: str = "/health") -> None:
+async def at_every(edge: Edge, status: int, target: str) -> None:
     """Wait until every worker answers so: each shows its numbers to the others only now and then."""
     for slot in worker_pids(edge.pid):
         with trio.fail_after(TIMEOUT):

@@ -6,6 +6,7 @@ Files that may not be read and ports that may not be had are tried without root'
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ import trio
 
 from tests.e2e.edge import running
 from tests.e2e.site import Site
+from tests.e2e.test_command_line import splicer
 from tests.e2e.wire import TIMEOUT
 
 _MAY_LITTLE = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
@@ -116,9 +118,11 @@ async def test_a_directory_that_goes_later_stops_nobody(tmp_path: Path) -> None:
     directory, site = tmp_path / "volume", Site(pods=1)
     directory.mkdir()
     with running(site.toml(), site, options=("--vault", str(directory / "vault"))) as edge:
-        directory.rmdir()
+        shutil.rmtree(directory)
+        assert (await splicer("reload", "-c", edge.path)).code == 1  # the control socket was there, too
         edge.signal(signal.SIGUSR2)
         await edge.line("upgraded")
+        assert (await splicer("reload", "-c", edge.path)).code == 0
 
 
 # ---- ports ----

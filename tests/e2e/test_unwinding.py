@@ -74,17 +74,17 @@ if "splicer.supervisor" in sys.orig_argv:
         except FileNotFoundError:
             return
         raise MemoryError("a bug")
-    def tick(self, tick=process_table.Fleet.tick):
+    def tick(self, tick=process_table.ProcessTable.tick):
         found("tick")
         tick(self)
     def select(self, timeout, select=selectors.EpollSelector.select):
         found("select")
         return select(self, timeout)
-    def speak(self, event, *more, speak=plain_log.Say.__call__, **fields):
+    def speak(self, event, *more, speak=plain_log.PlainLog.__call__, **fields):
         if event == "supervisor_error":
             found("say")
         speak(self, event, *more, **fields)
-    process_table.Fleet.tick, selectors.EpollSelector.select, plain_log.Say.__call__ = tick, select, speak
+    process_table.ProcessTable.tick, selectors.EpollSelector.select, plain_log.PlainLog.__call__ = tick, select, speak
 """
 
 

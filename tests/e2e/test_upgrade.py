@@ -529,6 +529,34 @@ async def test_the_commands_find_the_process(edge: Edge, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+async def test_the_commands_tell_how_it_went(edge: Edge, place: Place, code: Code) -> None:
+    await at_rest(edge)
+    line = "\nfrom enum import StrEnum\n"
+    async with talking(edge, place) as talk:
+        assert (await splicer("recycle", "-c", edge.path)).code == 0
+        await talk.goes_on()
+        before = worker_pids(edge.pid)
+        with code.changed({"supervisor/outcomes.py": (line, f"{line}{_RAISES}")}):
+            failed = await splicer("upgrade", "-c", edge.path)
+        assert (failed.code, failed.out) == (1, "")
+        why, last = failed.err.splitlines()
+        assert "the new code can't take over: RuntimeError('a bug')" in why
+        assert last == "splicer: not upgraded; the old code goes on"
+        assert worker_pids(edge.pid) == before
+
+
+@pytest.mark.slow
+async def test_who_waits_for_something_else_hears_of_it_after_an_upgrade(edge: Edge, place: Place) -> None:
+    await at_rest(edge)
+    async with talking(edge, place):
+        edge.mark()
+        results = await each(*([command, "-c", str(edge.path)] for command in ("upgrade", "recycle", "reload") * 2))
+        assert [result.code for result in results] == [0] * 6, results
+        assert edge.find("upgrade")
+        assert edge.find(("upgraded", "recycled"))
+
+
+@pytest.mark.slow
 async def test_a_supervisor_that_was_started_with_a_relative_path(tmp_path: Path) -> None:
     """It is found by any name of its file, seen from anywhere."""
     site, path = Site(pods=1), tmp_path / "routing.toml"

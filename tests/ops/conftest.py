@@ -24,5 +24,5 @@ def client(admin: Admin) -> Client:
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain, "_POLL", 0.01)
-    monkeypatch.setattr(drain, "_TIMEOUT", 0.1)
+    monkeypatch.setattr(drain, "_POLL_INTERVAL", 0.01)
+    monkeypatch.setattr(drain, "_RESTART_TIMEOUT", 0.1)

@@ -1,4 +1,4 @@
-"""A supervisor's desk for the tests."""
+"""A supervisor's state for the tests."""
 
 from __future__ import annotations
 

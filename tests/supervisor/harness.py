@@ -1,8 +1,8 @@
-"""A supervisor's desk without its loop, and the far ends of processes that nobody has started.
+"""A supervisor's state without its loop, and the far ends of processes that nobody has started.
 
-with office() as desk:
-    desk.open(workers=1)
-    worker = desk.started("splicer.worker")
+with office() as room:
+    room.open(workers=1)
+    worker = room.started("splicer.worker")
     worker.say("imported")
     words, fds = worker.hear("prepare")
 """

@@ -137,35 +137,28 @@ def test_the_child_is_not_of_the_terminals_process_group(loop: Loop, path: Path,
 # ---- a child that does not end ----
 
 
-@pytest.fixture
-def hung(tmp_path: Path) -> Path:
-    """A file that nobody ever writes: to open it takes for ever (fifo(7))."""
-    path = tmp_path / "fifo"
-    os.mkfifo(path)
-    return path
+HUNG = "timeit", Path("__import__('time').sleep(1000)")  # a module, and an argument with which it takes that long
 
 
-def test_a_child_that_does_not_answer_is_not_waited_for_for_ever(
-    loop: Loop, hung: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loop.ask(INSPECT, hung)
+def test_a_child_that_does_not_answer_is_not_waited_for_for_ever(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop.ask(*HUNG)
     loop.config_probe.expire()
     assert loop.config_probe.underway
     monkeypatch.setattr("splicer.supervisor.config_probe._TIMEOUT", -1.0)
-    loop.ask(INSPECT, hung)
+    loop.ask(*HUNG)
     loop.config_probe.expire()
     assert not loop.config_probe.underway
-    assert loop.answers == [{"faults": [f"{hung}: the process that reads it has not answered in -1 s"]}]
+    assert loop.answers == [{"faults": [f"{HUNG[1]}: the process that reads it has not answered in -1 s"]}]
     loop.config_probe.expire()
     assert len(loop.answers) == 1
 
 
 # One that waits for a dead disk dies when the disk answers, and no sooner: the supervisor has calls to keep meanwhile.
 def test_a_child_that_cannot_be_killed_now_is_left_to_who_reaps_all(
-    loop: Loop, hung: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("splicer.supervisor.config_probe.signal", SimpleNamespace(SIGKILL=0))
-    loop.ask(INSPECT, hung)
+    loop.ask(*HUNG)
     child = loop.config_probe._child
     assert child is not None
     began = time.monotonic()

@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer.supervisor import control_socket
-from splicer.supervisor.control_socket import MAX_ANSWER_BYTES, ControlSocket, ControlState, decode, encode
+from splicer.supervisor.control_socket import MAX_ANSWER_BYTES, ControlSocket, decode, encode
 from splicer.supervisor.outcomes import Outcomes, Topic
+from splicer.supervisor.state import ControlState
 from splicer.supervisor.supervisor import Supervisor
 from tests.supervisor.harness import Far, Office
 

@@ -27,7 +27,7 @@ def _facts(admin: Far) -> Message:
     return facts
 
 
-def _crew(room: Office, count: int) -> list[Far]:
+def _workers(room: Office, count: int) -> list[Far]:
     """So many workers, all serving, that have heard nothing yet."""
     workers = [far for far in room.all if far.module == "splicer.worker"]
     assert len(workers) == count
@@ -42,7 +42,7 @@ def _crew(room: Office, count: int) -> list[Far]:
 def staff(room: Office) -> tuple[Far, list[Far]]:
     """An admin process and two workers, all serving, that have heard nothing yet."""
     room.open(workers=2)
-    workers, admin = _crew(room, 2), room.admin()
+    workers, admin = _workers(room, 2), room.admin()
     for far in (admin, *workers):
         far.pending()
     return admin, workers

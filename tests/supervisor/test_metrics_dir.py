@@ -18,8 +18,8 @@ from tests.descriptors import none_left_open
 _EDGE = """
 import sys, time
 from pathlib import Path
-from splicer.supervisor.metrics_dir import CountsDirectory
-counts = CountsDirectory.make(sys.argv[1:])
+from splicer.supervisor.metrics_dir import MetricsDirectory
+counts = MetricsDirectory.make(sys.argv[1:])
 Path(counts.path, "counter_1.db").write_bytes(b"counts")
 print(counts.path, flush=True)
 time.sleep(60)

@@ -1,4 +1,4 @@
-"""What a service manager is told of a desk, and when."""
+"""What a service manager is told of an edge, and when."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_vault_that_is_away_is_told_of(told: Told, monkeypatch: pytest.MonkeyP
     told.room.open()
     assert "vault" not in told.turn()[0][1]  # its own ends with it, and that is no news
     monkeypatch.setattr(told.room.edge.vault, "path", "/run/vault", raising=False)
-    monkeypatch.setattr(told.room.edge.vault, "lack", "the vault at /run/vault is away", raising=False)
+    monkeypatch.setattr(told.room.edge.vault, "why_not_durable", "the vault at /run/vault is away", raising=False)
     assert told.turn(seconds=1)[0][0].endswith("; the vault at /run/vault is away")
 
 

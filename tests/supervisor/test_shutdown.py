@@ -126,7 +126,7 @@ def test_a_drain_does_not_wait_for_ever_for_a_file_that_is_never_read(
     Shutdown(room.edge).drain()
     room.turn()
     assert not room.edge.stopping
-    monkeypatch.setattr(shutdown, "_UNREAD", -1.0)
+    monkeypatch.setattr(shutdown, "_READ_TIMEOUT", -1.0)
     room.turn()
     assert room.edge.stopping
 

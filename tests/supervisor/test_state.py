@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer.supervisor import state as module
-from splicer.supervisor.control_socket import ControlState
 from splicer.supervisor.processes import Process, State
-from splicer.supervisor.state import ProcessState, SupervisorState, fields, read
+from splicer.supervisor.state import ControlState, ProcessState, SupervisorState, fields, read
 from splicer.vault.handover import HolderState
 from splicer.vault.protocol import channel
 
@@ -54,7 +53,7 @@ def _written(**more: Any) -> dict[str, Any]:
         "listeners": {},
         "admin": {},
         "metrics": {},
-        "crew": [],
+        "workers": [],
         "holder": None,
         "counts": None,
         "drains": {},

@@ -49,7 +49,7 @@ def test_a_worker_that_never_answers_is_replaced(room: Office, monkeypatch: pyte
     room.edge.process_table.tick()
     assert process.fault is None
     with monkeypatch.context() as patches:
-        patches.setattr(process_table, "_ANSWER", -1.0)
+        patches.setattr(process_table, "_ANSWER_TIMEOUT", -1.0)
         room.edge.process_table.tick()
     assert process.fault == f"no answer: {word}"
     worker.die()
@@ -63,7 +63,7 @@ def test_one_that_has_answered_owes_nothing(room: Office, monkeypatch: pytest.Mo
     worker = room.worker()
     room.edge.workers.tell("reload", "reloaded")
     worker.send("reloaded")
-    monkeypatch.setattr(process_table, "_ANSWER", -1.0)
+    monkeypatch.setattr(process_table, "_ANSWER_TIMEOUT", -1.0)
     room.edge.process_table.tick()
     assert not any(process.fault for process in room.edge.workers.all.values())
 
@@ -142,7 +142,7 @@ def test_an_heir_that_can_not_be_told_is_none_and_is_not_killed(room: Office, mo
             raise BlockingIOError
         say(sock, words, *more)
 
-    monkeypatch.setattr(wire, "say", full)
+    monkeypatch.setattr(wire, "send", full)
     assert room.edge.workers.replace(1)
     words, fds = first.hear("retire")
     assert (words.get("speaks"), fds) == (None, [])

@@ -329,6 +329,7 @@ class _Process:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._link.run)
+                nursery.start_soon(self._hub._flushes.run)  # it ends tunnels, and moves no byte
                 while True:
                     await wait_all_tasks_blocked()
                     self._say()

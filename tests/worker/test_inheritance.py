@@ -163,7 +163,7 @@ async def test_descriptors_of_others_that_are_under_way_delay_it(
         told(*arguments)
 
     told = wire.send
-    monkeypatch.setattr(wire, "say", say)
+    monkeypatch.setattr(wire, "send", say)
     assert await workers.heir.take(workers.client())
 
 

@@ -1,0 +1,73 @@
+"""docs/log-events.md has every log event of the code, and none besides; and every reason of an error."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from splicer import errors
+from tests.docs.log_events import Event, logged_events
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/log-events.md").read_text(encoding="utf-8")
+LOGGED = logged_events(ROOT / "splicer")
+ROW = re.compile(r"^\| `(\w+)` \| (info|warning|error) \|", re.MULTILINE)
+ROWS = dict(ROW.findall(PAGE))
+
+
+def test_the_page_has_every_event_and_none_besides() -> None:
+    assert ROWS.keys() == {event.name for event in LOGGED}
+
+
+def test_each_event_has_one_row() -> None:
+    assert [name for name, rows in Counter(name for name, _ in ROW.findall(PAGE)).items() if rows > 1] == []
+
+
+def test_levels_are_those_of_the_code() -> None:
+    assert [event for event in LOGGED if event.level not in (None, ROWS.get(event.name))] == []
+
+
+def test_the_page_has_every_reason_with_its_status() -> None:
+    statuses: dict[str, str] = {}
+    for words, status in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (\d{3}) \|", PAGE, re.MULTILINE):
+        statuses |= dict.fromkeys(re.findall(r"`(\w+)`", words), status)
+    classes = [
+        each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.SplicerError)
+    ]
+    raised = {each.reason: str(each.status) for each in classes}
+    for other in ("error", "config", "pod_error", "status"):  # families; for the writer of a file; the pod's own status
+        del raised[other]
+    assert statuses == raised
+
+
+# ---- the search itself ----
+
+
+def found_in(directory: Path, code: str) -> set[Event]:
+    package = directory / "package"
+    package.mkdir()
+    (package / "module.py").write_text(code)
+    return set(logged_events(package))
+
+
+def test_a_logger_is_found(tmp_path: Path) -> None:
+    code = 'log.info("one", two="three")\nlog("four", level="error")\nmatch.info("not one")\nsend("five")'
+    assert found_in(tmp_path, code) == {Event("one", "info"), Event("four", "error")}
+
+
+def test_what_hands_an_event_on_is_a_logger(tmp_path: Path) -> None:
+    code = """
+class Part:
+    def close(self, event):
+        self.lost(event)
+    def lost(self, event):
+        self.log(event, level="error")
+    def begin(self, word):
+        self.word = word
+    def end(self):
+        self.log(self.word)
+part.close("one")
+part.begin("two")
+"""
+    assert found_in(tmp_path, code) == {Event("one", None), Event("two", None)}
