@@ -23,7 +23,7 @@ _CODE = f"""
 import socket
 import splicer.relay.hub as hub
 import splicer.session.connection as connection
-import splicer.worker as worker
+import splicer.worker.worker as worker
 
 def touchy(moves):
     def move(self, leg, *more):
