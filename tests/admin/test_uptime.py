@@ -15,7 +15,7 @@ open("/proc/self/comm", "w").write("a) S 1 2 (b")
 time.sleep(0.2)
 line = [sys.executable, "-c", "from splicer.admin.uptime import uptime; print(uptime())"]
 age = float(subprocess.run(line, check=True, stdout=subprocess.PIPE).stdout)
-print(uptime)
+print(age)
 """
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 
