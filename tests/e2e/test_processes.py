@@ -49,7 +49,7 @@ def own_edge() -> Iterator[Edge]:
 
 
 def titles(edge: Edge) -> Counter[str]:
-    return Counter(title for _, title in session_of(edge.pid))
+    return Counter(title.partition(" control=")[0] for _, title in session_of(edge.pid))
 
 
 def all_of(edge: Edge, workers: int) -> Counter[str]:
@@ -178,14 +178,14 @@ async def test_a_broken_file_and_a_dead_worker(edge: Edge, nursery: trio.Nursery
 _SLOW_PREPARATION = """
 import time
 from pathlib import Path
-import splicer.worker
-def prepare(*arguments, prepare=splicer.worker.prepare):
+import splicer.worker.worker
+def prepare(*arguments, prepare=splicer.worker.worker.prepare):
     if Path("{slow}").exists():
         Path("{begun}", str(os.getpid())).touch()
         while Path("{slow}").exists():
             time.sleep(0.01)
     return prepare(*arguments)
-splicer.worker.prepare = prepare
+splicer.worker.worker.prepare = prepare
 """
 
 
