@@ -234,7 +234,18 @@ def refusal() -> str | None:
     with pod_of_containers() as pod:
         script = _script(pod, "", "1m")
         tried = subprocess.run(
-            ["unshare", *_NAMESPACES, "--fork", "sh", "-ec", script, "sh", _PYTHON, "-c", "import splicer.worker.worker"],
+            [
+                "unshare",
+                *_NAMESPACES,
+                "--fork",
+                "sh",
+                "-ec",
+                script,
+                "sh",
+                _PYTHON,
+                "-c",
+                "import splicer.worker.worker",
+            ],
             env=_environ(),
             capture_output=True,
             text=True,
