@@ -346,14 +346,14 @@ async def test_a_broken_file(edge: Edge, place: Place) -> None:
 
 
 async def test_code_that_can_not_be_imported(edge: Edge, place: Place, code: Code) -> None:
-    broken = code.changed({"worker.py": ("\nimport os\n", f"\nimport os\n{_RAISES}")})
+    broken = code.changed({"worker/worker.py": ("\nimport os\n", f"\nimport os\n{_RAISES}")})
     await fails(edge, place, "worker", broken=broken)
     assert "RuntimeError: a bug" in edge.take_stderr()
 
 
 async def test_a_worker_that_can_not_be_prepared(edge: Edge, place: Place, code: Code) -> None:
     line = "        prepared = await self._read(fd)\n        config = "
-    await fails(edge, place, "worker", broken=code.changed({"worker.py": (line, f"        {_RAISES}{line}")}))
+    await fails(edge, place, "worker", broken=code.changed({"worker/worker.py": (line, f"        {_RAISES}{line}")}))
     assert "RuntimeError: a bug" in edge.take_stderr()
 
 
@@ -362,7 +362,7 @@ async def test_a_worker_that_can_not_be_prepared(edge: Edge, place: Place, code:
     ("path", "line"),
     [
         ("supervisor.py", "import os"),
-        ("renewal.py", "import json"),
+        ("upgrade.py", "import json"),
         ("__main__.py", "import json"),
     ],
 )
@@ -490,7 +490,7 @@ async def test_a_reload_while_the_new_code_is_tried(own_edge: Edge, own_code: Co
     hold = own_code.directory / "hold"
     wait = f"import time, pathlib\nwhile pathlib.Path({str(hold)!r}).exists():\n    time.sleep(0.01)\n"
     hold.touch()
-    with own_code.changed({"worker.py": ("\nimport os\n", f"\nimport os\n{wait}")}):
+    with own_code.changed({"worker/worker.py": ("\nimport os\n", f"\nimport os\n{wait}")}):
         edge.signal(signal.SIGUSR2)
         await until(lambda: any("splicer.supervisor.preflight" in title for _, title in session_of(edge.pid)))
         await until(lambda: sum(title.startswith("splicer: spare") for _, title in session_of(edge.pid)) == 1)

@@ -187,7 +187,7 @@ async def test_an_upgrade_from_a_version_that_knew_of_no_watching(tmp_path: Path
     site = Site(pods=2)
     new = '                "watch": desk.watch.on,\n'
     with ExitStack() as stack:
-        with code.changed({"supervisor/renewal.py": (new, '                "of_old": True,\n')}):
+        with code.changed({"supervisor/upgrade.py": (new, '                "of_old": True,\n')}):
             edge = stack.enter_context(watching(site, code.directory))
         edge.signal(signal.SIGUSR2)
         await edge.line("upgraded")
