@@ -185,7 +185,7 @@ async def test_what_an_upgrade_has_put_in_force_is_no_failure_any_more() -> None
 async def test_an_upgrade_from_a_version_that_knew_of_no_watching(tmp_path: Path) -> None:
     code = Code(tmp_path / "code")
     site = Site(pods=2)
-    new = '                "watch": desk.watch.on,\n'
+    new = '                "watch": edge.watch.on,\n'
     with ExitStack() as stack:
         with code.changed({"supervisor/upgrade.py": (new, '                "of_old": True,\n')}):
             edge = stack.enter_context(watching(site, code.directory))
