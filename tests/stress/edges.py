@@ -133,22 +133,23 @@ class Edges:
     def settle(self) -> tuple[float, float, float]:
         """Wait until every slot has a worker, each call a worker, and each call the vault; the seconds that each took.
 
-        A call that is adopted between two looks is seen at neither of two workers: it takes another look.
+        Calls that begin meanwhile are not waited for.
         """
         begun = time.monotonic()
-        times = []
-        for done in (self._is_served, self._workers_have_all, self._vault_has_all):
-            self.wait(done)
-            times.append(time.monotonic() - begun)
-        served, held, protected = times
-        return served, held, protected
+        self.wait_served()
+        served = time.monotonic() - begun
+        calls = connections_to(self.now.address)
+        self._wait_until_held(calls, lambda: self.serving)
+        held = time.monotonic() - begun
+        self._wait_until_held(calls, lambda: [self.now.pid if self.vault is None else self.vault.pid])
+        return served, held, time.monotonic() - begun
 
-    def _workers_have_all(self) -> bool:
-        return connections_to(self.now.address) <= {link for pid in self.serving for link in _files_of(pid)}
+    def _wait_until_held(self, calls: set[str], holders: Callable[[], list[int]]) -> None:
+        def held() -> bool:
+            found = {link for pid in holders() for link in _files_of(pid)}
+            return calls & connections_to(self.now.address) <= found
 
-    def _vault_has_all(self) -> bool:
-        vault = self.vault.pid if self.vault is not None else self.now.pid
-        return connections_to(self.now.address) <= set(_files_of(vault))
+        self.wait(held)
 
     def wait(self, true: Callable[[], object], seconds: float = _SERVED) -> None:
         """Wait until something is so."""
@@ -190,10 +191,11 @@ class Edges:
 
 
 def connections_to(address: tuple[str, int]) -> set[str]:
-    """The sockets of an address that have a peer, as /proc/PID/fd names them (proc(5), /proc/net/tcp)."""
+    """The accepted sockets of an address that have a peer, as /proc/PID/fd names them (proc(5), /proc/net/tcp)."""
     near = "{:08X}:{:04X}".format(*struct.unpack("=I", socket.inet_aton(address[0])), address[1])
     table = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    return {f"socket:[{words[9]}]" for words in table if words[1] == near and words[3] == _ESTABLISHED}
+    inodes = {words[9] for words in table if words[1] == near and words[3] == _ESTABLISHED}
+    return {f"socket:[{inode}]" for inode in inodes - {"0"}}
 
 
 def _files_of(pid: int) -> list[str]:

@@ -169,10 +169,13 @@ def storm_of_faults(
                 process.window("after")
                 running.settle()
                 outcome.figures = process.ask("finish")
+        except AssertionError as error:
+            outcome.odd.append({"event": "given up", "text": str(error)})
         finally:
             if logs is not None:
                 running.save_logs(logs)
-            outcome.errors, outcome.odd = running.errors(), running.take_odd_lines()
+            outcome.errors = running.errors()
+            outcome.odd += running.take_odd_lines()
     return outcome
 
 
