@@ -55,13 +55,18 @@ class Code:
         self._times = itertools.count(1_000_000_000)
 
     def replace(self, path: str, old: str, new: str) -> None:
-        """Change a file, which has this text once. Its time is another one: or else the old bytecode would be taken."""
+        """Change a file, which has this text once. Its time is another one: or else the old bytecode would be taken.
+
+        A process that starts meanwhile reads the one or the other, never a part.
+        """
         file = self.directory / "splicer" / path
         text = file.read_text()
         assert text.count(old) == 1, f"{path} has {old!r} {text.count(old)} times"
-        file.write_text(text.replace(old, new))
+        beside = file.with_suffix(".new")
+        beside.write_text(text.replace(old, new))
         time = next(self._times)
-        os.utime(file, (time, time))
+        os.utime(beside, (time, time))
+        beside.replace(file)
 
     @contextmanager
     def changed(self, changes: dict[str, tuple[str, str]]) -> Iterator[None]:

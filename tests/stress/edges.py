@@ -26,7 +26,7 @@ from tests.stress.trials import files_of, text_of
 
 _POLL_INTERVAL = 0.02  # seconds
 _ESTABLISHED = "01"  # as /proc/net/tcp has it
-_SERVED = 60.0  # seconds until all slots are served again, on a busy machine
+_SERVED = 240.0  # seconds until all slots are served and all calls held again, on a busy machine
 _WORKER = re.compile(r"splicer: worker \d+")
 _RAISE = signal.SIGRTMIN
 _CODE = f"""
@@ -145,17 +145,19 @@ class Edges:
         return served, held, time.monotonic() - begun
 
     def _wait_until_held(self, calls: set[str], holders: Callable[[], list[int]]) -> None:
-        def held() -> bool:
+        def left() -> int:
             found = {link for pid in holders() for link in _files_of(pid)}
-            return calls & connections_to(self.now.address) <= found
+            return len(calls & connections_to(self.now.address) - found)
 
-        self.wait(held)
+        self.wait(lambda: not left(), told=lambda: f"{left()} of {len(calls)} calls are not held by {holders()}")
 
-    def wait(self, true: Callable[[], object], seconds: float = _SERVED) -> None:
-        """Wait until something is so."""
+    def wait(
+        self, true: Callable[[], object], seconds: float = _SERVED, told: Callable[[], object] = lambda: ""
+    ) -> None:
+        """Wait until something is so; else say what is `told`."""
         late = time.monotonic() + seconds
         while not true():
-            assert time.monotonic() < late, f"not within {seconds:g} s"
+            assert time.monotonic() < late, f"not within {seconds:g} s: {told()}"
             time.sleep(_POLL_INTERVAL)
 
     def take_odd_lines(self) -> list[dict[str, Any]]:

@@ -16,8 +16,8 @@ from attrs import frozen
 from tests.stress.edges import Edges
 
 _RECOVERY = 5.0  # seconds
-_STUCK = 30.0  # seconds after which a stopped worker is dead
-_RENEWED = 60.0  # seconds
+_STUCK = 120.0  # seconds after which a stopped worker is dead
+_RENEWED = 240.0  # seconds
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL)
 Act = Callable[[Edges, Random], None]
 
