@@ -105,7 +105,7 @@ def test_a_fault_says_what_and_how(parse: Callable[[object], Any], value: object
 @pytest.mark.parametrize(
     "parse",
     [text, name, boolean, integer, choice("a"), list_of(text), table_of(str, text)],
-    ids=lambda parse: str(parse),
+    ids=["text", "name", "boolean", "integer", "choice", "list_of", "table_of"],
 )
 def test_a_string_that_could_not_be_filled_in_tells_its_own_fault(parse: Callable[[object], Any]) -> None:
     with pytest.raises(BadValue, match=r"^NAME is not set$"):
