@@ -24,7 +24,7 @@ _PLACES = 1 << 16
 
 
 class PipeRegistry(Protocol):
-    """Who keeps the pipes of a worker that dies; `vault.client.VaultLink`."""
+    """Who keeps the pipes of a worker that dies; `worker.vault_link.VaultLink`."""
 
     @property
     def words(self) -> Any:

@@ -122,7 +122,7 @@ class Splice(Protocol):
 
 
 class Vault(Protocol):
-    """`vault.client.VaultLink`: who keeps a tunnel should this worker die."""
+    """`worker.vault_link.VaultLink`: who keeps a tunnel should this worker die."""
 
     @property
     def connected(self) -> bool:

@@ -47,12 +47,13 @@ from splicer.upstream.closing import ClosingConnections
 from splicer.upstream.pool import IdlePool
 from splicer.upstream.status import EndpointStates
 from splicer.worker.admission import Admission
+from splicer.worker.adopted import Adopted
 from splicer.worker.board_publisher import BoardPublisher
 from splicer.worker.collector import collect_if_grown, collect_young_only
 from splicer.worker.drains import DrainOrders
 from splicer.worker.inheritance import Heir, inherit
 from splicer.worker.ruleset_factory import RulesetFactory
-from splicer.worker.vault_link import Adopted, VaultLink
+from splicer.worker.vault_link import VaultLink
 from splicer.worker.vital import VitalTasks, run_vital
 
 _MAX_REFUSALS = 256  # connections over the limit that still get an answer; the rest is closed

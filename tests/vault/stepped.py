@@ -37,8 +37,9 @@ from splicer.session.context import SessionContext
 from splicer.session.tunnel import OpenTunnel, run_adopted, run_tunnel
 from splicer.upstream.balance import Balancer
 from splicer.vault import protocol
-from splicer.worker import vault_link, vault_outbox
-from splicer.worker.vault_link import Adopted, VaultLink
+from splicer.worker import vault_outbox, vault_releases
+from splicer.worker.adopted import Adopted
+from splicer.worker.vault_link import VaultLink
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _MAX_BYTES = 1 << 17
@@ -220,10 +221,10 @@ class _Link(VaultLink):
         try:
             super().add_pipe(place, fd, word)
         except BlockingIOError:
-            if self.flaw != UNTOLD_PIPE or self._outbox is None:
+            if self.flaw != UNTOLD_PIPE or self._channel.outbox is None:
                 raise
-            self._pipes[place] = fd
-            self._outbox.post(lambda: self._pipe(place))
+            self._inventory.pipes[place] = fd
+            self._channel.outbox.post(lambda: self._inventory.pipe(place))
 
     @property
     def words(self) -> Any:
@@ -314,7 +315,7 @@ class _Process:
             observer=_Observer(self._crash),
             vault=self._link,
         )
-        vault_link._RELEASE_BATCH_WINDOW = math.inf
+        vault_releases._BATCH_WINDOW = math.inf
         if words["hasty"]:
             vault_outbox._TIMEOUT = hub._REGISTRY_TIMEOUT = 0.0
         for owner, name in _CALLS:

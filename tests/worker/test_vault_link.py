@@ -15,7 +15,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.vault import protocol
 from splicer.vault.protocol import TO_CLIENT, Kind, Message
-from splicer.worker.vault_link import Adopted, VaultLink, VersionError
+from splicer.worker.adopted import Adopted
+from splicer.worker.vault_channel import VersionError
+from splicer.worker.vault_link import VaultLink
 from tests.descriptors import no_more_descriptors
 from tests.vault.rig import Pipe, Rig, Tunnel
 
@@ -41,7 +43,7 @@ class Linked:
     @property
     def waits(self) -> bool:
         """Whether anything that was said has not left."""
-        outbox = self.link._outbox
+        outbox = self.link._channel.outbox
         return outbox is not None and not outbox.is_empty
 
     def fill(self) -> int:

@@ -1,0 +1,75 @@
+"""What the vault is to hold for a worker, and how that is said.
+
+A vault that comes back knows nothing, and is told all of it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from functools import partial
+
+from attrs import define
+
+from splicer.vault.protocol import Kind
+from splicer.worker.vault_outbox import Outbox, Packet
+
+Pack = Callable[..., bytes]  # `protocol.pack` in the version that the vault speaks
+
+
+@define
+class KnownTunnel:
+    """What the vault is told of a tunnel.
+
+    Args:
+        passport: what its next worker must know of it.
+        client: its socket.
+        pod: its socket.
+        adoptions: how often it has changed its worker.
+    """
+
+    passport: bytes
+    client: socket.socket
+    pod: socket.socket
+    adoptions: int
+
+
+class Inventory:
+    """The slot, the pipes and the tunnels.
+
+    Args:
+        pack: makes messages.
+    """
+
+    def __init__(self, pack: Pack) -> None:
+        self._pack = pack
+        self.serves: tuple[int, int] | None = None  # slot, and number of slots
+        self.pipes: dict[int, int] = {}  # place in the journal → read end
+        self.tunnels: dict[int, KnownTunnel] = {}  # by key
+
+    def serving(self) -> Packet | None:
+        """Which slot's tunnels this worker takes; None: no slot's."""
+        if self.serves is None:
+            return None
+        slot, slots = self.serves
+        return self._pack(Kind.SERVE, slot, quantity=slots), ()
+
+    def pipe(self, place: int) -> Packet | None:
+        """A pipe; None: it is closed."""
+        fd = self.pipes.get(place)
+        return None if fd is None else (self._pack(Kind.PIPE, place), (fd,))
+
+    def registration(self, key: int, known: KnownTunnel) -> Packet:
+        """A tunnel."""
+        data = self._pack(Kind.TUNNEL, key, known.passport, quantity=known.adoptions)
+        return data, (known.client.fileno(), known.pod.fileno())
+
+    # Pipes first, for a tunnel's bytes may be in one.
+    def tell(self, outbox: Outbox) -> None:
+        """Say everything."""
+        if (serving := self.serving()) is not None:
+            outbox.post(lambda: serving)
+        for place in self.pipes:
+            outbox.post(partial(self.pipe, place))
+        for key, known in self.tunnels.items():
+            outbox.offer(key, partial(self.registration, key, known))
