@@ -1,1 +1,1 @@
-"""Sockets."""
+"""Sockets and name resolution."""

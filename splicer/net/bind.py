@@ -17,7 +17,7 @@ def bind(host: str, port: int) -> socket.socket:
         port: 0 takes any free one.
 
     Raises:
-        OSError: the address can't be had (bind(2)).
+        OSError: bind(2) or listen(2) failed, for example because the address is in use.
     """
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:

@@ -1,4 +1,4 @@
-"""What is remembered of names, for how long, and what is served meanwhile. Times are on Trio's clock, in seconds."""
+"""The resolver's cache of answers and errors, and how long each may be used. Times are on Trio's clock, in seconds."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from attrs import define, frozen
 from splicer.errors import NameNotFound, ResolveFailed
 from splicer.net.dns_query import Records
 
-CAPACITY = 10_000  # names of each kind: clients choose pod names, and memory must not follow them
-NEGATIVE_TTL = 1.0  # a pod that is just being created must not stay unknown for longer
-FAILURE_TTL = 1.0  # RFC 9520 §3.2 asks for at least one second
-RETRY_INTERVAL = 2.0  # with name servers down, an old answer is served that long before they are asked again
+CAPACITY = 10_000  # entries in each of the two maps: clients choose pod names, so memory must be bounded
+NEGATIVE_TTL = 1.0  # seconds; a pod that is being created must not stay unknown for longer
+FAILURE_TTL = 1.0  # seconds; RFC 9520 §3.2 asks for at least one
+RETRY_INTERVAL = 2.0  # seconds for which a stale answer is served before failed name servers are asked again
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -26,9 +26,9 @@ class Known:
 
     Args:
         addresses: never empty.
-        expires: until then it is served without a question.
-        refresh_after: until then not even a refresh asks again.
-        stale: the last question failed.
+        expires: until then it is served without asking the name servers.
+        refresh_after: until then not even a refresh asks them.
+        stale: the last lookup failed.
     """
 
     addresses: tuple[str, ...]
@@ -39,14 +39,14 @@ class Known:
 
 @frozen
 class Refusal:
-    """Why a name has no address, until it expires."""
+    """The error to raise for a name, until it expires."""
 
     error: NameNotFound | ResolveFailed
     expires: float
 
 
 class LeastRecentlyUsed(Generic[K, V]):
-    """A mapping that forgets what was used longest ago."""
+    """A mapping of bounded size that drops the least recently used item."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -56,7 +56,7 @@ class LeastRecentlyUsed(Generic[K, V]):
         return len(self._items)
 
     def get(self, key: K) -> V | None:
-        """The value, which then counts as used; None: not there."""
+        """The value, which then counts as used, or None."""
         value = self._items.get(key)
         if value is not None:
             self._items.move_to_end(key)
@@ -70,18 +70,18 @@ class LeastRecentlyUsed(Generic[K, V]):
             self._items.popitem(last=False)
 
     def discard(self, key: K) -> None:
-        """Forget the key if it is there."""
+        """Remove the key if it is present."""
         self._items.pop(key, None)
 
 
 class Cache:
     """Good answers and refusals.
 
-    A name is in one of the two at most. They have separate room, so that a flood of invented names can't push out
-    the good answers that are needed when the name servers fail.
+    A name is in at most one of the two maps. Each has its own capacity, so a flood of invented names can't evict the
+    good answers that are needed when the name servers fail.
 
     Args:
-        max_ttl: seconds; no record is trusted for longer.
+        max_ttl: seconds; upper bound of any record's TTL.
     """
 
     def __init__(self, max_ttl: float) -> None:
@@ -93,28 +93,28 @@ class Cache:
         return len(self._good) + len(self._bad)
 
     def good(self, name: str) -> Known | None:
-        """The last good answer, however old."""
+        """The last good answer, whatever its age."""
         return self._good.get(name)
 
     def refusal(self, name: str, now: float) -> NameNotFound | ResolveFailed | None:
-        """The error to raise without asking."""
+        """The error to raise without asking the name servers, or None."""
         refusal = self._bad.get(name)
         return refusal.error if refusal is not None and now < refusal.expires else None
 
     def found(self, name: str, records: Records, now: float) -> None:
-        """The name servers gave addresses. A TTL of 0 leaves them only for when the servers fail."""
+        """Store addresses that the name servers gave. With a TTL of 0 they are used only if the servers fail later."""
         expires = now + min(records.ttl, self._max_ttl)
         old = self._good.get(name)
         self._good.put(name, Known(records.addresses, expires, old.refresh_after if old else -math.inf))
         self._bad.discard(name)
 
     def gone(self, name: str, records: Records, error: NameNotFound, now: float) -> None:
-        """The name servers say that there is no address: they know, so the last good answer goes too."""
+        """Record that the name has no address. That answer is authoritative, so the last good answer is dropped."""
         self._good.discard(name)
         self._bad.put(name, Refusal(error, now + min(records.ttl, NEGATIVE_TTL)))
 
     def failed(self, name: str, error: ResolveFailed, now: float) -> None:
-        """The name servers failed: the last good answer, if there is one, serves on."""
+        """Record that the name servers failed. The last good answer, if there is one, stays in use."""
         known = self._good.get(name)
         if known is None:
             self._bad.put(name, Refusal(error, now + FAILURE_TTL))

@@ -20,13 +20,13 @@ async def dial(endpoint: Endpoint, buffer: int) -> TcpStream:
     """Connect; the caller's cancel scope is the deadline.
 
     Args:
-        endpoint: where to.
-        buffer: see `limit_buffers`.
+        endpoint: the address and port to connect to.
+        buffer: bytes, see `limit_buffers`.
 
     Raises:
-        ConnectRefused: nobody listens there.
+        ConnectRefused: nothing listens there (ECONNREFUSED).
         ConnectFailed: unreachable, an address family that this machine lacks, or another errno of connect(2).
-        NoDescriptor: this process has none left.
+        NoDescriptor: this process or the machine has no free descriptor.
     """
     try:
         sock = socket.socket(
@@ -42,7 +42,7 @@ async def dial(endpoint: Endpoint, buffer: int) -> TcpStream:
         address = (endpoint.address, endpoint.port)
         code = sock.connect_ex(address)
         if code == errno.EINPROGRESS:
-            code = sock.connect_ex(address)  # to a pod on this node it is done by now, and there is nothing to wait for
+            code = sock.connect_ex(address)  # a connection to a pod on this node is established by now: no need to wait
         if code == errno.EISCONN:
             code = 0
         elif code == errno.EALREADY:

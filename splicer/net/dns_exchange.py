@@ -1,4 +1,4 @@
-"""One message to a name server, and the one that answers it, over UDP or TCP."""
+"""One DNS query to a name server and its response, over UDP or TCP."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import trio
 
 from splicer.net.dns_wire import Query, Response, read_response
 
-_MAX_BYTES = 65535  # bytes of a message
+_MAX_BYTES = 65535  # size of the largest DNS message
 
 
 async def over_udp(server: tuple[str, int], query: Query) -> Response:
-    """Ask over UDP, until cancelled: what comes from elsewhere, answers something else or is malformed is ignored.
+    """Ask over UDP and wait for the answer until cancelled; malformed or unrelated packets are ignored.
 
     Raises:
-        OSError: there is no way to the server.
+        OSError: the server can't be reached.
     """
     with trio.socket.socket(_family(server), trio.socket.SOCK_DGRAM) as sock:
-        await sock.connect(server)  # the kernel takes nothing from others then
+        await sock.connect(server)  # from here on the kernel drops packets from other addresses
         await sock.send(query.wire)
         while True:
             try:
                 response = read_response(await sock.recv(_MAX_BYTES), query)
-            except (ValueError, ConnectionRefusedError):  # of an ICMP message, which anybody can send
+            except (ValueError, ConnectionRefusedError):  # an ICMP message refuses, and anybody can forge one
                 continue
             if response is not None:
                 return response
@@ -31,10 +31,10 @@ async def over_tcp(server: tuple[str, int], query: Query) -> Response:
     """Ask over TCP (RFC 7766 §8).
 
     Raises:
-        OSError: there is no way to the server.
-        trio.BrokenResourceError: the way broke.
-        ValueError: what came is no answer to this.
-        EOFError: the server closed before it was whole.
+        OSError: the server can't be reached.
+        trio.BrokenResourceError: the connection broke.
+        ValueError: the response is malformed, or does not answer this query.
+        EOFError: the server closed the connection before the response was complete.
     """
     with trio.socket.socket(_family(server), trio.socket.SOCK_STREAM) as sock:
         await sock.connect(server)

@@ -1,6 +1,6 @@
-"""What a name server says, out of its bytes (RFC 1035 §4.1): as much of it as a lookup of addresses needs.
+"""A parser of DNS responses (RFC 1035 §4.1) that reads only what a lookup of addresses needs.
 
-dnspython takes 40 µs and more for a record, and all calls wait meanwhile: 0.3 s for an answer of 64 KiB.
+dnspython takes 40 µs and more for a record, 0.3 s for an answer of 64 KiB, and all calls of the worker wait meanwhile.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from dns.rdatatype import RdataType
 
 from splicer.errors import ResolveFailed
 
-_HEADER = struct.Struct("!HHHHHH")  # id, flags, and how many questions, answers, authorities and others there are
-_RECORD = struct.Struct("!HHIH")  # behind the name: type, class, TTL, length of the data
+_HEADER = struct.Struct("!HHHHHH")  # id, flags, and the counts of questions, answers, authorities and additionals
+_RECORD = struct.Struct("!HHIH")  # after the name: type, class, TTL, length of the data
 _RESPONSE, _OPCODE, _TRUNCATED, _RCODE = 0x8000, 0x7800, 0x0200, 0x000F
 _IN = 1
 _POINTER = 0xC0
-_LONGEST_LABEL, _LONGEST_NAME = 63, 254  # bytes with the lengths, without the root's
-_LONGEST_TTL = 2**31 - 1  # seconds; more is none (RFC 2181 §8)
-# Some servers leave the question out then.
+_LONGEST_LABEL, _LONGEST_NAME = 63, 254  # bytes; a name counts its length bytes, but not the root's
+_LONGEST_TTL = 2**31 - 1  # seconds; a larger value counts as 0 (RFC 2181 §8)
+# With these codes some servers leave the question out.
 _WITHOUT_QUESTION = frozenset({dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED})
 _TOO_SHORT = (struct.error, IndexError)
 _SHORTEST_SOA = 22  # bytes
 _MOST_ALIASES = 16
-_CNAME, _SOA, _NS = int(RdataType.CNAME), int(RdataType.SOA), int(RdataType.NS)  # compared for each record
+_CNAME, _SOA, _NS = int(RdataType.CNAME), int(RdataType.SOA), int(RdataType.NS)  # plain ints compare faster
 _ADDRESSES = {RdataType.A: (socket.AF_INET, 4), RdataType.AAAA: (socket.AF_INET6, 16)}
 
 
@@ -39,8 +39,8 @@ class Query:
     """A question about addresses.
 
     Args:
-        wire: the message.
-        question: name, type and class as in a message, the name in lower case.
+        wire: the message as it is sent.
+        question: name, type and class as they stand in a message, the name in lower case.
         kind: the type, A or AAAA.
     """
 
@@ -53,7 +53,7 @@ def make_query(name: dns.name.Name, kind: RdataType, payload: int | None) -> Que
     """Write a question.
 
     Args:
-        name: whose addresses are wanted.
+        name: the name whose addresses are wanted.
         kind: A or AAAA.
         payload: bytes that an answer over UDP may have (EDNS, RFC 6891 §6.2.3); None: without EDNS.
     """
@@ -68,12 +68,13 @@ class Response:
 
     Args:
         rcode: see `dns.rcode`.
-        truncated: it is not the whole answer.
+        truncated: the TC flag: records are missing.
         addresses: numeric, in the order served, of the name asked for or of the one that its aliases lead to.
-        ttl: the least of those on the way, in seconds; without addresses the zone's word counts too (RFC 2308 §5).
+        ttl: seconds; the smallest TTL of the aliases and addresses; without addresses, of the aliases and the negative
+            TTL of the zone's SOA (RFC 2308 §5).
         alias: the name that the aliases lead to; None without aliases.
-        alias_ttl: the least of the aliases alone.
-        referral: it names other servers, and nothing else.
+        alias_ttl: seconds; the smallest TTL of the aliases alone.
+        referral: the authority section has NS records only.
     """
 
     rcode: dns.rcode.Rcode
@@ -89,15 +90,15 @@ def read_response(wire: bytes, query: Query) -> Response | None:
     """Read a response.
 
     Args:
-        wire: the message.
-        query: what was sent.
+        wire: the message that came.
+        query: the query that was sent.
 
     Returns:
-        None if it is the answer to something else.
+        None if the message answers another query.
 
     Raises:
-        ValueError: it is malformed; a truncated one may end anywhere.
-        ResolveFailed: what it says can't be: its aliases have no end, or a name that does not exist has addresses.
+        ValueError: the message is malformed; one with the TC flag may end anywhere.
+        ResolveFailed: the message contradicts itself: endless aliases, or addresses of a name that does not exist.
     """
     question = query.question
     try:
@@ -121,9 +122,9 @@ def read_response(wire: bytes, query: Query) -> Response | None:
 
 
 class _Records:
-    """The records of a message that matter.
+    """The relevant records of a message.
 
-    Invariant: no byte is read as part of a name twice: what a label begins is known by its place from then on.
+    Invariant: no byte is read twice as part of a name. The name that begins at an offset is remembered by that offset.
     """
 
     def __init__(self, wire: bytes, kind: RdataType) -> None:
@@ -132,13 +133,13 @@ class _Records:
         self._family, self._size = _ADDRESSES[kind]
         self._known: dict[int, bytes] = {}
         self._addresses: dict[bytes, list[bytes]] = {}
-        self._ttls: dict[bytes, float] = {}  # the least of a name's addresses
+        self._ttls: dict[bytes, float] = {}  # the smallest TTL of a name's addresses
         self._aliases: dict[bytes, tuple[bytes, float]] = {}
-        self._negative = math.inf  # seconds, as the zone has it
+        self._negative = math.inf  # seconds; the negative TTL of the zone's SOA
         self._authorities: set[int] = set()
 
     def name(self, at: int) -> tuple[bytes, int]:
-        """The name at a place, in lower case, and the place behind it."""
+        """Read the name at an offset; return it in lower case, and the offset behind it."""
         wire, known = self._wire, self._known
         path: list[tuple[int, bytes]] = []
         end, segment = 0, at
@@ -167,7 +168,7 @@ class _Records:
         return name, end
 
     def take(self, at: int, *, authority: bool) -> int:
-        """Take the record at a place, of the answer or the authority section; the place behind it."""
+        """Read the record at an offset of the answer or authority section; return the offset behind it."""
         owner, at = self.name(at)
         kind, klass, ttl, size = _RECORD.unpack_from(self._wire, at)
         at += _RECORD.size
@@ -190,7 +191,7 @@ class _Records:
         return end
 
     def response(self, rcode: dns.rcode.Rcode, name: bytes, *, truncated: bool) -> Response:
-        """What they say about a name."""
+        """The response about a name, made from these records."""
         followed, alias_ttl = 0, math.inf
         while name not in self._addresses and name in self._aliases:
             name, ttl = self._aliases[name]

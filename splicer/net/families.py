@@ -1,4 +1,4 @@
-"""A and AAAA asked at once, made into one answer (RFC 8305 §3)."""
+"""A and AAAA queries sent at once and merged into one answer (RFC 8305 §3)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _Outcomes = dict[RdataType, Records | ResolveFailed]
 
 
 async def ask_families(name: str, kinds: Sequence[RdataType], ask: Ask) -> Records:
-    """What is known of a name in all families together.
+    """Look up a name in all address families.
 
-    A failure of one family doesn't spoil the other's addresses, nor does its slowness: once one has addresses, or
-    says that the name doesn't exist, the others have `RESOLUTION_DELAY_SECONDS` left. "No address of this family"
-    decides nothing before the others have answered.
+    A family that fails or is slow does not spoil the other's addresses: once one family has addresses, or NXDOMAIN, the
+    others have `RESOLUTION_DELAY_SECONDS` left. An empty answer of one family decides nothing before the others have
+    answered.
 
     Args:
         name: absolute.
-        kinds: of the records, in the order in which their addresses shall come.
-        ask: puts one question.
+        kinds: record types, in the order in which their addresses are returned.
+        ask: puts one question to the name servers.
 
     Raises:
-        ResolveFailed: no addresses, and not every family could say so.
+        ResolveFailed: no family has addresses, and at least one has failed.
     """
     outcomes: _Outcomes = {}
     async with trio.open_nursery() as nursery:
@@ -42,7 +42,7 @@ async def _ask_one(name: str, kind: RdataType, ask: Ask, outcomes: _Outcomes, ot
     try:
         records = await ask(name, kind)
     except ResolveFailed as error:
-        outcomes[kind] = error.with_traceback(None)  # whose frames hold `outcomes`: a cycle
+        outcomes[kind] = error.with_traceback(None)  # the traceback's frames hold `outcomes`: a reference cycle
         return
     outcomes[kind] = records
     if records.addresses or not records.exists:
@@ -60,4 +60,4 @@ def _merge(kinds: Sequence[RdataType], outcomes: _Outcomes) -> Records:
     if len(answers) == len(kinds) or not exists:
         return Records((), min(answer.ttl for answer in answers), exists)
     failure = next(outcome for outcome in known if isinstance(outcome, ResolveFailed))
-    raise type(failure)(*failure.args)  # `failure` itself, raised, would hold this frame, which holds it
+    raise type(failure)(*failure.args)  # raising `failure` itself would make a cycle: its traceback holds this frame

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import trio
 
-_BURST = 64  # accepts in a row before the loop yields: a storm must not starve what is already served
-_LEFT = 0.005  # seconds that others have for connections that are left to them
-_UNTAKEN = 16  # accepts in a row of those that nobody has taken
+_BURST = 64  # accepts in a row before the loop yields: a connection storm must not starve the calls being served
+_DEFER_SECONDS = 0.005  # seconds for which a connection is left to other processes
+_DEFERRED_BURST = 16  # accepts in a row of connections that no other process has taken
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_BACKOFF_SECONDS = 0.1  # seconds
-_FREED = 0.001  # seconds, for tasks that are about to close something
+_BACKOFF_SECONDS = 0.1  # seconds before the next accept when nothing could be freed
+_CLOSE_DELAY = 0.001  # seconds for the tasks that are about to close a descriptor
 
 
 async def accept_forever(
@@ -25,32 +25,34 @@ async def accept_forever(
 ) -> None:
     """Accept until cancelled.
 
-    Linux wakes all who wait for a listening socket that they share, and who runs first would take all that is there. So
-    who has enough leaves a connection in the queue for a moment. It takes it when nobody else has: others may be
-    stopped, or about to die.
+    Linux wakes all processes that wait for a shared listening socket, and the first one to run would take all pending
+    connections. So a process that has enough leaves a connection in the queue for `_DEFER_SECONDS`, and accepts it
+    only if no other process has: the others may be stopped or about to die.
 
     Args:
         listener: from `net.bind`.
-        handle: gets each connection, non-blocking, and the peer's numeric address; it must not block.
-        exhausted: is told when descriptors or memory ran out, and says whether it has freed some; if not, the loop
-            waits a little, for what is already served frees some in time.
+        handle: gets each connection as a non-blocking socket, and the peer's numeric address; it must not block.
+        exhausted: called when descriptors or memory ran out; returns whether it has freed some. If not, the loop waits
+            a little until the connections being served free some.
         has_enough: whether connections should rather go to other processes that accept from the same socket.
-        burst: how many are accepted before other tasks have their turn.
+        burst: connections accepted before other tasks run.
     """
     while True:
         await trio.lowlevel.wait_readable(listener)
         leave = has_enough()
         if leave:
-            await trio.sleep(_LEFT)
-        for taken in range(_UNTAKEN if leave else burst):
+            await trio.sleep(_DEFER_SECONDS)
+        for taken in range(_DEFERRED_BURST if leave else burst):
             try:
                 sock, address = listener.accept()
             except BlockingIOError:
                 break
             except OSError as error:
                 if error.errno in _EXHAUSTED:
-                    if not taken:  # else nobody may be there any more: a descriptor is looked for first
-                        await trio.sleep(_FREED if exhausted(error) else _BACKOFF_SECONDS)
+                    # Linux looks for a descriptor before it looks at the queue: after the first accept, the error may
+                    # mean that the queue is empty.
+                    if not taken:
+                        await trio.sleep(_CLOSE_DELAY if exhausted(error) else _BACKOFF_SECONDS)
                     break
                 continue  # the connection died in the queue (accept(2), "Error handling")
             sock.setblocking(False)

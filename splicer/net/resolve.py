@@ -1,4 +1,4 @@
-"""Names to addresses: the cache in front, one lookup in flight per name, the last good answer behind."""
+"""Name resolution: a cache, at most one lookup in flight per name, and the last good answer if the servers fail."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from splicer.net.dns_query import NameServers, Records, system_nameservers
 from splicer.net.families import Ask, ask_families
 from splicer.policy.allowed import LOCALHOST, is_localhost
 
-REFRESH_INTERVAL = 0.25  # seconds: a storm of failed connects must not become a storm of questions
+REFRESH_INTERVAL = 0.25  # seconds: many failed connects at once must not cause as many lookups
 STALE_TIMEOUT = 0.25  # seconds that a caller waits for servers that failed the last time (RFC 8767 §5)
-UNHURRIED = 128  # lookups at once, of names without an earlier answer, that get all their time
-HURRIED = 256  # more of them at once
-HURRY = 0.5  # seconds for each of these
+UNKNOWN_NAME_LOOKUPS = 128  # concurrent lookups of names without an earlier answer that get the whole lifetime
+SHORT_LOOKUPS = 256  # concurrent lookups of such names beyond these
+SHORT_LOOKUP_TIMEOUT = 0.5  # seconds for each lookup of the second kind
 
 _STOPPED = "the resolver has stopped"
-_MAX_LOOKUP_SECONDS = 30.0  # seconds; with `deadlines.resolve` "never", lookups that nobody awaits must still end
-_USABLE_TIME = 0.9  # of the caller's own deadline, after which an old answer is taken while it can still be used
+_MAX_LOOKUP_SECONDS = 30.0  # seconds; with `deadlines.resolve` "never", a lookup without waiters must still end
+_USABLE_TIME = 0.9  # of the caller's own deadline; then the old answer is taken, while there is time to use it
 
 
 @frozen
 class Answer:
-    """What a lookup yields.
+    """The result of a lookup.
 
     Args:
-        addresses: numeric, IPv4 before IPv6, each family as served; never empty.
-        fresh: False when it came from the cache or the name servers failed: after a failed connect it is worth
-            while to resolve again with `refresh`.
+        addresses: numeric, IPv4 before IPv6, each family in the order served; never empty.
+        fresh: False when the answer came from the cache or the name servers failed; then, after a failed connect, it is
+            worthwhile to resolve again with `refresh`.
     """
 
     addresses: tuple[str, ...]
@@ -49,9 +49,9 @@ class ResolverStats:
 
     Args:
         queries: lookups put to the name servers (A and AAAA together are one).
-        failures: those of them that no name server answered usably.
-        cache_hits: answers given from the cache within their time.
-        stale_answers: answers given although the name servers had failed.
+        failures: those of them to which no name server gave a usable answer.
+        cache_hits: answers from the cache within their TTL.
+        stale_answers: old answers given because the name servers had failed.
     """
 
     queries: int = 0
@@ -59,13 +59,13 @@ class ResolverStats:
     cache_hits: int = 0
     stale_answers: int = 0
 
-    def count(self, word: str) -> None:
-        """One more of these."""
-        setattr(self, word, getattr(self, word) + 1)
+    def count(self, name: str) -> None:
+        """Add one to the counter of this name."""
+        setattr(self, name, getattr(self, name) + 1)
 
 
 class Starter(Protocol):
-    """What a resolver needs of a nursery."""
+    """The part of a nursery that a resolver uses."""
 
     def start_soon(self, task: Callable[..., Awaitable[object]], /, *arguments: Any) -> None:
         """As `trio.Nursery.start_soon`."""
@@ -77,12 +77,12 @@ class ResolverOptions(Protocol):
 
     @property
     def nameservers(self) -> tuple[tuple[str, int], ...]:
-        """Numeric addresses and ports; empty: those of /etc/resolv.conf."""
+        """Numeric addresses and ports; if empty, those of /etc/resolv.conf are used."""
         ...
 
     @property
     def max_ttl(self) -> float:
-        """Seconds; a record is never trusted for longer."""
+        """Seconds; upper bound of any record's TTL."""
         ...
 
     @property
@@ -92,13 +92,13 @@ class ResolverOptions(Protocol):
 
     @property
     def hosts(self) -> Mapping[str, tuple[str, ...]]:
-        """Fixed names in lower case, which come before DNS."""
+        """Fixed names in lower case; they take precedence over DNS."""
         ...
 
 
 @define(eq=False)
 class _Flight:
-    """A lookup under way, for all who wait for it."""
+    """A lookup in flight, shared by all callers that wait for it."""
 
     done: trio.Event = Factory(trio.Event)
     outcome: Answer | NameNotFound | ResolveFailed = Factory(lambda: ResolveFailed(_STOPPED))
@@ -107,19 +107,20 @@ class _Flight:
 class Resolver:
     """dnspython on Trio.
 
-    Names are absolute (no search list). Fixed names, IP literals and localhost (RFC 6761 §6.3) need no question.
+    Names are absolute (no search list). Fixed names, IP literals and localhost (RFC 6761 §6.3) need no lookup.
     An answer is cached for min(TTL, `max_ttl`), "no such name" briefly; while the name servers fail, the last good
-    answer is served. A name has one lookup in flight at most, and it belongs to the nursery, not to who asked first.
+    answer is served. A name has at most one lookup in flight; it runs in the nursery, not in the task that asked first.
 
-    Invariant: names that clients make up hold up no other. Lookups of names without an earlier answer are bounded in
-    number, and beyond `UNHURRIED` in time too: name servers that know a name say so soon. Others wait for no place.
+    Invariant: names that clients invent delay no other name. Lookups of names without an earlier answer are bounded in
+    number, and beyond `UNKNOWN_NAME_LOOKUPS` also in time: name servers that know a name answer soon. Lookups of other
+    names have no such bound.
 
     Args:
         settings: the ``[resolver]`` table.
         nursery: where lookups run.
         lifetime: seconds that a lookup may take (`deadlines.resolve`).
         ask: puts one question to the name servers; None: over the network.
-        counters: are told what happens; None: new ones.
+        counters: the counters to add to; None: new ones.
     """
 
     def __init__(
@@ -140,23 +141,23 @@ class Resolver:
         self._hosts = {_absolute(name): Answer(addresses, fresh=True) for name, addresses in settings.hosts.items()}
         self._cache = Cache(settings.max_ttl)
         self._flights: dict[str, _Flight] = {}
-        self._unhurried = trio.CapacityLimiter(UNHURRIED)
-        self._hurried = trio.CapacityLimiter(HURRIED)
+        self._unknown_names = trio.CapacityLimiter(UNKNOWN_NAME_LOOKUPS)
+        self._short = trio.CapacityLimiter(SHORT_LOOKUPS)
 
     def cached(self, name: str) -> Answer | None:
-        """The answer that is at hand; None: `resolve` must be awaited."""
-        return self._at_hand(_absolute(name), refresh=False)
+        """The answer that needs no lookup; None: `resolve` must be awaited."""
+        return self._without_lookup(_absolute(name), refresh=False)
 
     def known(self, name: str) -> tuple[str, ...]:
-        """The addresses that `cached` would give, or would have given before they grew old; it is not counted."""
+        """The addresses that `cached` gives, or gave before they expired; this call does not count as a cache hit."""
         name = _absolute(name)
         answer = self._fixed(name) or self._cache.good(name)
         return () if answer is None else answer.addresses
 
     async def resolve(self, name: str, *, refresh: bool = False) -> Answer:
-        """The answer at hand, or that of the name servers; there is no checkpoint if there is nothing to wait for.
+        """The cached answer, or that of the name servers; there is no checkpoint if no lookup is needed.
 
-        The caller's deadline is a cancel scope around the call. Whoever gives up, the lookup goes on for the others.
+        The caller's deadline is a cancel scope around the call. A lookup goes on if one of its callers gives up.
 
         Args:
             name: absolute, with or without the last dot.
@@ -167,7 +168,7 @@ class Resolver:
             ResolveFailed: no name server gave a usable answer, and no earlier answer is known.
         """
         name = _absolute(name)
-        answer = self._at_hand(name, refresh=refresh)
+        answer = self._without_lookup(name, refresh=refresh)
         if answer is not None:
             return answer
         refusal = self._cache.refusal(name, trio.current_time())
@@ -176,11 +177,11 @@ class Resolver:
         known = self._cache.good(name)
         if known is not None and refresh and name not in self._flights:
             known.refresh_after = trio.current_time() + REFRESH_INTERVAL
-        flight = self._flights.get(name) or self._take_off(name)
+        flight = self._flights.get(name) or self._start_lookup(name)
         with trio.move_on_after(_time_to_wait(known)):
             await flight.done.wait()
         outcome = flight.outcome
-        if known is not None and not flight.done.is_set():  # it goes on, but this caller's time is up
+        if known is not None and not flight.done.is_set():  # the lookup goes on, but this caller must not wait longer
             outcome = Answer(known.addresses, fresh=False)
         if not isinstance(outcome, Answer):
             raise _again(outcome)
@@ -188,7 +189,7 @@ class Resolver:
             self.counters.count("stale_answers")
         return outcome
 
-    def _at_hand(self, name: str, *, refresh: bool) -> Answer | None:
+    def _without_lookup(self, name: str, *, refresh: bool) -> Answer | None:
         fixed = self._fixed(name)
         if fixed is not None:
             return fixed
@@ -211,7 +212,7 @@ class Resolver:
             return self._localhost
         return _literal(name)
 
-    def _take_off(self, name: str) -> _Flight:
+    def _start_lookup(self, name: str) -> _Flight:
         flight = _Flight()
         try:
             self._nursery.start_soon(self._look_up, name, flight)
@@ -220,33 +221,33 @@ class Resolver:
         self._flights[name] = flight
         return flight
 
-    # Whatever happens in here, the waiters wake, and the nursery sees no exception but its own cancellation.
+    # Invariant: the waiters are always woken, and no exception but cancellation reaches the nursery.
     async def _look_up(self, name: str, flight: _Flight) -> None:
         self.counters.count("queries")
         try:
             with trio.fail_after(self._lifetime):
-                records = await self._ask_in_turn(name)
+                records = await self._ask_within_bounds(name)
             flight.outcome = self._learn(name, records)
         except trio.TooSlowError:
             flight.outcome = self._failed(name, ResolveTimeout(f"{name}: no answer within {self._lifetime:g} s"))
         except ResolveFailed as error:
-            flight.outcome = self._failed(name, error.with_traceback(None))  # whose frames hold the flight: a cycle
-        except Exception as error:  # noqa: BLE001  # a fault of ours must fail this name, not the worker
+            flight.outcome = self._failed(name, error.with_traceback(None))  # its frames hold the flight: a cycle
+        except Exception as error:  # noqa: BLE001  # a bug of ours must fail this name, not the worker
             flight.outcome = self._failed(name, ResolveFailed(f"{name}: {error!r}"))
         finally:
             del self._flights[name]
             flight.done.set()
 
-    async def _ask_in_turn(self, name: str) -> Records:
+    async def _ask_within_bounds(self, name: str) -> Records:
         if self._cache.good(name) is not None:
             return await ask_families(name, self._kinds, self._ask)
-        if self._unhurried.available_tokens:
-            async with self._unhurried:
+        if self._unknown_names.available_tokens:
+            async with self._unknown_names:
                 return await ask_families(name, self._kinds, self._ask)
-        async with self._hurried:
-            with trio.move_on_after(HURRY):
+        async with self._short:
+            with trio.move_on_after(SHORT_LOOKUP_TIMEOUT):
                 return await ask_families(name, self._kinds, self._ask)
-        raise ResolveTimeout(f"{name}: no answer within {HURRY:g} s, amid many other unknown names")
+        raise ResolveTimeout(f"{name}: no answer within {SHORT_LOOKUP_TIMEOUT:g} s, amid many other unknown names")
 
     def _learn(self, name: str, records: Records) -> Answer | NameNotFound:
         now = trio.current_time()
@@ -277,12 +278,12 @@ def _literal(name: str) -> Answer | None:
 
 
 def _again(error: NameNotFound | ResolveFailed) -> NameNotFound | ResolveFailed:
-    """The same error for one more caller: a raised exception gathers its raiser's traceback."""
+    """A copy of the error for one more caller: a raised exception collects the traceback of its raiser."""
     return type(error)(*error.args)
 
 
 def _time_to_wait(known: Known | None) -> float:
-    """Seconds to wait for a lookup: who knows an older answer stops early enough to use it."""
+    """Seconds to wait for a lookup: a caller with an older answer stops early enough to use it."""
     if known is None:
         return math.inf
     left = trio.current_effective_deadline() - trio.current_time()

@@ -1,4 +1,4 @@
-"""A TCP connection as the session sees it: lean reads and writes, and three exact ways to end."""
+"""A TCP connection for the session: reads and writes with few checkpoints; it ends with FIN, RST or neither."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LINGER_0 = struct.pack("ii", 1, 0)
 
 
 class ByteStream(Protocol):
-    """What a session needs of a connection.
+    """The connection interface of a session.
 
     The async methods raise `trio.BrokenResourceError` when the connection is broken. They return without a checkpoint
-    when they needn't wait: whoever loops over them yields to Trio itself.
+    if they needn't wait, so a caller that loops over them must yield to Trio itself.
     """
 
     @property
@@ -37,39 +37,39 @@ class ByteStream(Protocol):
         ...
 
     def send_eof(self) -> None:
-        """Half-close: no more will be sent."""
+        """Half-close: send a FIN."""
         ...
 
     def is_quiet(self) -> bool:
-        """Whether nothing is there to be read: no byte, no end of stream, no error."""
+        """Whether there is nothing to read: no byte, no end of stream, no error."""
         ...
 
     def is_gone(self) -> bool:
-        """Whether the peer has closed or reset the connection, be there bytes left to read or not."""
+        """Whether the peer has closed or reset the connection, even if bytes are left to read."""
         ...
 
     def is_flushed(self) -> bool:
-        """Whether a reset would discard nothing: the peer's kernel has all that was sent, or the peer is gone."""
+        """Whether a reset would discard nothing: the peer's kernel has acknowledged all bytes, or the peer is gone."""
         ...
 
     def close(self) -> None:
-        """End in order; idempotent."""
+        """Close with a FIN; idempotent."""
         ...
 
     def reset(self) -> None:
-        """End with an RST; idempotent."""
+        """Close with an RST; idempotent."""
         ...
 
     def abandon(self) -> None:
-        """Let go of it without a word to the peer: another process goes on with it."""
+        """Close the descriptor and send nothing to the peer: another process has a duplicate and goes on with it."""
         ...
 
 
 class TcpStream:
     """A connected, non-blocking socket.
 
-    Trio's own SocketStream yields to the scheduler on every call; on the handshake path that costs more than the
-    system calls do.
+    Trio's SocketStream yields to the scheduler on every call; on the handshake path that costs more than the system
+    calls do.
     """
 
     __slots__ = ("sock",)
@@ -88,8 +88,8 @@ class TcpStream:
         except OSError as error:
             raise trio.BrokenResourceError from error
 
-    # The user timeout would also end a connection whose peer is well and keeps its window shut: since Linux 5.11 it
-    # counts that too. Who doesn't read is a matter for the exchange's own deadline.
+    # Since Linux 5.11 the user timeout also ends a connection whose peer is alive and keeps its window shut. So it is
+    # switched off here: a peer that doesn't read is a matter for the exchange's own deadline.
     async def send_all(self, data: bytes) -> None:
         """See `ByteStream`."""
         view = memoryview(data)
@@ -126,12 +126,12 @@ class TcpStream:
         return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
     def is_flushed(self) -> bool:
-        """See `ByteStream`; SIOCOUTQ of tcp(7), whose queue stays as it was when a reset comes."""
+        """See `ByteStream`; SIOCOUTQ (tcp(7)) keeps its value after a reset, so the state is asked too."""
         answer = array.array("i", [0])
         fcntl.ioctl(self.sock, termios.TIOCOUTQ, answer)
         return not answer[0] or self._state() == _CLOSED
 
-    # Somebody else may hold a duplicate of the descriptor, and then close(2) alone sends no FIN.
+    # Another process may hold a duplicate of the descriptor, and then close(2) alone sends no FIN.
     def close(self) -> None:
         """See `ByteStream`."""
         if self.sock.fileno() < 0:

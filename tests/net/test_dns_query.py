@@ -120,7 +120,7 @@ async def test_a_silent_first_server_leaves_time_for_the_second_which_is_then_as
 async def test_the_order_is_the_files_again_after_a_while(
     server: DnsServer, second: DnsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dns_query, "_LAST_AFTER_SILENCE", 0.0)
+    monkeypatch.setattr(dns_query, "_DEMOTION_SECONDS", 0.0)
     server.set(POD, "127.0.0.10")
     server.misbehave(silent=True, times=1)
     asked = servers(server, second, lifetime=SHORT)

@@ -15,7 +15,15 @@ from splicer.errors import NameNotFound, ResolveFailed, ResolveTimeout
 from splicer.net import cache
 from splicer.net.cache import FAILURE_TTL, NEGATIVE_TTL, RETRY_INTERVAL
 from splicer.net.dns_query import Records
-from splicer.net.resolve import HURRIED, HURRY, REFRESH_INTERVAL, STALE_TIMEOUT, UNHURRIED, Answer, Resolver
+from splicer.net.resolve import (
+    REFRESH_INTERVAL,
+    SHORT_LOOKUP_TIMEOUT,
+    SHORT_LOOKUPS,
+    STALE_TIMEOUT,
+    UNKNOWN_NAME_LOOKUPS,
+    Answer,
+    Resolver,
+)
 
 POD = "pod-0.example"
 LIFETIME = 2.0
@@ -322,8 +330,8 @@ async def test_lookups_of_unknown_names_are_bounded(nursery: trio.Nursery, autoj
     flood = Flood()
     resolver = Resolver(Options(), nursery=nursery, lifetime=LIFETIME, ask=flood.ask)
     async with trio.open_nursery() as clients:
-        await flood.start(clients, resolver, 3 * (UNHURRIED + HURRIED))
-    assert flood.most == UNHURRIED + HURRIED
+        await flood.start(clients, resolver, 3 * (UNKNOWN_NAME_LOOKUPS + SHORT_LOOKUPS))
+    assert flood.most == UNKNOWN_NAME_LOOKUPS + SHORT_LOOKUPS
 
 
 async def test_invented_names_don_t_hold_up_those_that_exist(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
@@ -332,16 +340,16 @@ async def test_invented_names_don_t_hold_up_those_that_exist(nursery: trio.Nurse
     await resolver.resolve("old.example")
     await trio.sleep(6.0)  # it has grown old
     async with trio.open_nursery() as clients:
-        await flood.start(clients, resolver, UNHURRIED + HURRIED)
+        await flood.start(clients, resolver, UNKNOWN_NAME_LOOKUPS + SHORT_LOOKUPS)
         began = trio.current_time()
         assert await resolver.resolve("old.example") == fresh("10.0.0.2")
         assert trio.current_time() - began == pytest.approx(MOMENT)
         assert await resolver.resolve("new.example") == fresh("10.0.0.1")
-        assert trio.current_time() - began == pytest.approx(HURRY + MOMENT)
+        assert trio.current_time() - began == pytest.approx(SHORT_LOOKUP_TIMEOUT + MOMENT)
 
 
 async def test_many_new_names_that_exist_are_all_found(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    flood = Flood({f"pod-{number}.example": "10.0.0.1" for number in range(5 * (UNHURRIED + HURRIED))})
+    flood = Flood({f"pod-{number}.example": "10.0.0.1" for number in range(5 * (UNKNOWN_NAME_LOOKUPS + SHORT_LOOKUPS))})
     resolver = Resolver(Options(), nursery=nursery, lifetime=LIFETIME, ask=flood.ask)
     found = []
 
