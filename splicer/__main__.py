@@ -1,4 +1,4 @@
-"""What `splicer` and ``python -m splicer`` begin with."""
+"""The entry point of `splicer` and ``python -m splicer``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import signal
 from splicer.supervisor.launch import SIGNALS
 
 
-# The first process of a container ignores every signal that it has no handler for (pid_namespaces(7)), but not one that
-# is blocked: a SIGTERM that comes while all else is imported waits for the program that knows what to do about it.
+# The first process of a container ignores every signal without a handler (pid_namespaces(7)), but a blocked signal
+# stays pending: a SIGTERM that comes while the rest is imported waits until the program has its handlers.
 def main() -> None:
     """Run the command line."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

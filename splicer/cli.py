@@ -1,4 +1,4 @@
-"""What a person types."""
+"""The command line."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ app = typer.Typer(
 )
 
 tunnels = typer.Typer(
-    help="Look at the live calls, close them, drain pods and routes: through the admin address.",
+    help="List and close live calls, drain pods and routes: through the admin address.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 app.add_typer(tunnels, name="tunnels")
 
-# Who reads it says why that fails: in one line, as of everything else that is wrong with it.
+# Typer doesn't check that the file is readable: the code that reads it reports that in one line, like any other fault.
 ConfigFile = Annotated[Path, typer.Option("-c", "--config", metavar="FILE", help="The configuration.", readable=False)]
-Pid = Annotated[int | None, typer.Option(min=1, help="Of the supervisor, if several run the same file.")]
+Pid = Annotated[int | None, typer.Option(min=1, help="The supervisor's pid, if several run the same file.")]
 Control = Annotated[
-    Path | None, typer.Option("--control", metavar="SOCKET", help="The supervisor's, if its title isn't to be seen.")
+    Path | None,
+    typer.Option("--control", metavar="SOCKET", help="The supervisor's, if its process title can't be read."),
 ]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Send the signal alone; the log says how it went.")]
 Timeout = Annotated[
@@ -48,7 +49,7 @@ Admin = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The answer of the admin address as it is, for scripts.")]
 _DEFAULT = Path("routing.toml")
-_TIMEOUT = "2m"  # new workers begin one after another, on a machine that may be busy
+_TIMEOUT = "2m"  # new workers start one after another, on a machine that may be busy
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def main() -> None:
     app(prog_name="splicer")
 
 
-# Signals were blocked when this process began: these two become programs that let them in.
+# `__main__` has blocked the signals. The programs of `run` and `vault` unblock them when they have their handlers.
 @app.callback(invoke_without_command=True)
 def _options(
     context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
@@ -73,7 +74,7 @@ def run(
     config: ConfigFile = _DEFAULT,
     vault: Annotated[
         Path | None,
-        typer.Option(metavar="SOCKET", help="Of a `splicer vault`, which keeps the calls if all of this ends."),
+        typer.Option(metavar="SOCKET", help="Socket of a `splicer vault`; it keeps the calls if this edge ends."),
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Reload when FILE changes: an editor's, or a mounted ConfigMap's.")
@@ -81,15 +82,15 @@ def run(
     last_good: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Keep each accepted configuration here; begin with it if the other is broken."
+            metavar="FILE", help="Keep each accepted configuration here; start with it if routing.toml is broken."
         ),
     ] = None,
     control: Annotated[
         Path | None,
         typer.Option(
             metavar="SOCKET",
-            help="For `splicer reload` and its like. Without it: beside the vault's, in $XDG_RUNTIME_DIR, or in "
-            "shared memory; they find it.",
+            help="Where `splicer reload` and the like reach the supervisor. By default beside the vault's socket, in "
+            "$XDG_RUNTIME_DIR, or in shared memory; the commands find it.",
         ),
     ] = None,
 ) -> None:
@@ -210,7 +211,7 @@ def explain(
 
 @app.command()
 def status(config: ConfigFile = _DEFAULT, admin: Admin = None, as_json: AsJson = False) -> None:
-    """Show how a running edge does: configuration, workers, drains."""
+    """Show the state of a running edge: configuration, workers, drains."""
     from splicer.ops import commands
 
     with _asking(config, admin) as client:
@@ -285,7 +286,7 @@ def tunnels_drain(
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the tour.")] = False,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of the edge, on 127.0.0.1; 0 takes any free one.")
+        int, typer.Option(min=0, max=65535, help="The edge's port on 127.0.0.1; 0 takes any free one.")
     ] = 8080,
 ) -> None:
     """Run a whole small voice system on 127.0.0.x, with a call through it."""

@@ -1,7 +1,7 @@
 """One tree of errors.
 
-Each knows whose fault it is (`side`), the HTTP status that tells the client (`status`), a short stable
-word for logs (`reason`), and whether another pod might do better (`another_attempt_may_help`, design §6).
+Each error has the party at fault (`side`), the HTTP status for the client (`status`), a short stable word for logs
+(`reason`), and whether another attempt may succeed (`another_attempt_may_help`, design §6).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Side(StrEnum):
 class SplicerError(Exception):
     """Root of all errors that splicer raises on purpose.
 
-    `side` is whose fault it is; `closer` is who ended the connection for it: splicer, unless the other left first.
+    `side` is the party at fault; `closer` is the party that ended the connection: splicer, unless the peer left first.
     """
 
     side: ClassVar[Side] = Side.PROXY
@@ -32,7 +32,7 @@ class SplicerError(Exception):
 
     @property
     def detail(self) -> str:
-        """One line for a log: what happened, to whom."""
+        """One line for a log: what happened, and to which peer."""
         return str(self) or self.reason
 
 
@@ -77,7 +77,7 @@ class NotFound(ClientError):
 
 
 class BadCapture(NotFound):
-    """A capture that a host is made of is no DNS label."""
+    """A capture in an upstream's host is no DNS label."""
 
     reason = "bad_capture"
 
@@ -119,7 +119,7 @@ class BodyTooLarge(ClientError):
 
 
 class RequestLineTooLong(ClientError):
-    """The request line is longer than any URL that means well (RFC 9112 §3, RFC 9110 §15.5.15)."""
+    """The request line is longer than that of any legitimate request (RFC 9112 §3, RFC 9110 §15.5.15)."""
 
     status = 414
     reason = "request_line_too_long"
@@ -129,7 +129,7 @@ class UpgradeRequired(ClientError):
     """A route with `upgrade_only` got a request that is no upgrade (RFC 9110 §15.5.22).
 
     Args:
-        protocols: what the route's `upgrade` names.
+        protocols: the route's `upgrade`.
     """
 
     status = 426
@@ -155,7 +155,7 @@ class HeadTooLarge(ClientError):
 
 
 class ClientGone(ClientError):
-    """The client closed or reset its connection; there is nobody to answer (nginx logs this as 499)."""
+    """The client closed or reset its connection, so there is no answer to send (nginx logs this as 499)."""
 
     closer = Side.CLIENT
     status = 499
@@ -200,7 +200,7 @@ class NoEndpoint(PodError):
 
 
 class PodDraining(PodError):
-    """An operator wants the pod to become empty."""
+    """An operator drains the pod."""
 
     status = 503
     reason = "pod_draining"
@@ -272,7 +272,7 @@ class ResponseTimeout(PodError):
 
 
 class BadAnswer(PodError):
-    """What the pod sent is no HTTP/1.1 response, is ambiguous, or is a 101 that fails the gate."""
+    """The pod's answer is no HTTP/1.1 response, is ambiguous, or is a 101 that fails the gate."""
 
     closer = Side.POD
     reason = "bad_answer"
@@ -306,7 +306,7 @@ class Draining(SplicerError):
 
 
 class LoopDetected(SplicerError):
-    """The request has come through here before, and again: an upstream leads back (RFC 5842 §7.2)."""
+    """The request has passed through splicer several times: an upstream leads back to it (RFC 5842 §7.2)."""
 
     status = 508
     reason = "loop"

@@ -1,4 +1,4 @@
-"""Why a request goes where it goes: `splicer explain`."""
+"""`splicer explain`: which route a request takes, and why not another one."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _WITH_OWN_LINE = frozenset((*_NAMED, "upgrade", "upgrade_only", "fallback", "fal
 
 @frozen
 class Explanation:
-    """What there is to say.
+    """The output of `splicer explain`.
 
     Args:
-        lines: for a person; printable, whatever was asked.
+        lines: for a person; printable, whatever the input.
         found: whether a route serves the request.
     """
 
@@ -37,16 +37,16 @@ class Explanation:
 
 
 def explain(config: Config, method: str, target: str, headers: Sequence[str]) -> Explanation:
-    """Take a request through the same parser and the same table as the edge does.
+    """Process a request with the same parser and the same route table as the edge does.
 
     Args:
         config: the configuration.
-        method: the request's.
+        method: the request's method.
         target: the request target: a path, with or without a query.
-        headers: "Name: value" each; without a Host, "localhost" stands in.
+        headers: "Name: value" each; without a Host, "localhost" is used.
 
     Returns:
-        An explanation, whatever the text: if it is no request, the fault with which the edge would answer.
+        An explanation in every case: for an invalid request, it is the error with which the edge would answer.
     """
     if not any(header.lower().startswith("host:") for header in headers):
         headers = ("Host: localhost", *headers)
@@ -61,7 +61,7 @@ def explain(config: Config, method: str, target: str, headers: Sequence[str]) ->
         ]
         match = table.match(head.method, head.host, head.path)
         lines.append("")
-        for line in _serving(match, head):  # one at a time: the lines before a fault are kept
+        for line in _serving(match, head):  # appended one by one, so that the lines before a fault are kept
             lines.append(line)
     except SplicerError as error:
         return _explanation((*lines, "", f"{error.status}: {error.detail}"), found=False)
@@ -69,21 +69,21 @@ def explain(config: Config, method: str, target: str, headers: Sequence[str]) ->
 
 
 def _raw_head(method: str, target: str, headers: Sequence[str]) -> bytes:
-    """The head as it would come.
+    """The head as a client would send it.
 
-    Invariant: each part stays in its own line, so that no part can smuggle in a header.
+    Invariant: no part contains a line break, so none can add a header.
     """
     for kind, parts in (("the method", [method]), ("the target", [target]), ("a header", headers)):
         if any("\r" in part or "\n" in part for part in parts):
             raise BadRequest(f"line break in {kind}")
     if "" in headers:
         raise BadRequest("field line without a colon")
-    # A lone surrogate is a byte of the command line that is no UTF-8 (PEP 383), or nonsense: never a "?".
+    # A lone surrogate is a byte of the command line that is not UTF-8 (PEP 383), or garbage; it must not become a "?".
     return "\r\n".join((f"{method} {target} HTTP/1.1", *headers, "", "")).encode("utf-8", "surrogatepass")
 
 
 def _explanation(lines: Sequence[str], *, found: bool) -> Explanation:
-    """Each line stays one, and blinds no terminal: what a person gave, or a regex of the file, may hold anything."""
+    """Escape each line for a terminal: the arguments, or a regex of the file, may hold any character."""
     return Explanation(tuple(map(printable, lines)), found)
 
 

@@ -1,6 +1,6 @@
-"""The values that travel the corridor: frozen, without I/O.
+"""The values that are passed between the parts of splicer, without I/O; all but the record are frozen.
 
-A request head becomes a `Match`, a match becomes attempts at `Endpoint`s, and what happened becomes a record.
+A request head leads to a `Match`, a match to attempts at `Endpoint`s, and the outcome goes into a `Record`.
 Durations are seconds (float, `math.inf` for "never"), sizes are bytes.
 """
 
@@ -18,11 +18,11 @@ Header = tuple[bytes, bytes]
 Headers = tuple[Header, ...]
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
-Span = tuple[int, int]  # from where to where in a path, as a slice has it; (-1, -1): nowhere
+Span = tuple[int, int]  # start and end in a path, as of a slice; (-1, -1): nowhere
 
 
 def authority(host: str, port: int) -> str:
-    """Host and port as a URL has them; an IPv6 address gets its brackets (RFC 3986 §3.2.2)."""
+    """Host and port as in a URL; an IPv6 address gets brackets (RFC 3986 §3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -32,12 +32,12 @@ class RequestHead:
 
     Args:
         method: as received (methods are case-sensitive, RFC 9110 §9.1).
-        target: the request target exactly as it came.
-        path: its path, percent-encoding untouched.
-        query: what follows the first "?", or None without one.
-        host: the authority the request is for, as it came ("" for HTTP/1.0 without Host).
+        target: the request target exactly as received.
+        path: its path, with percent-encoding as received.
+        query: the text after the first "?", or None without one.
+        host: the authority that the request is for, as received ("" for HTTP/1.0 without Host).
         version: "1.0" or "1.1".
-        headers: all fields in order, names in the case they came in.
+        headers: all fields in order, names in their original case.
         content_length: of the body in bytes; None without Content-Length.
         chunked: the body is framed by Transfer-Encoding: chunked.
     """
@@ -54,7 +54,7 @@ class RequestHead:
 
     @property
     def has_body(self) -> bool:
-        """Whether any body byte is announced."""
+        """Whether the head announces a body that may not be empty."""
         return self.chunked or bool(self.content_length)
 
     def values(self, name: bytes) -> list[bytes]:
@@ -64,7 +64,7 @@ class RequestHead:
 
 @frozen
 class ResponseHead:
-    """A pod's response head: the fields in order, names in the case they came in."""
+    """A pod's response head: the fields in order, names in their original case."""
 
     status: int
     reason: bytes
@@ -81,7 +81,7 @@ class Endpoint:
     """One pod's address.
 
     Args:
-        pod: the name that logs and `X-Splicer-Fallback-From` give it.
+        pod: its name in logs and in `X-Splicer-Fallback-From`.
         address: a numeric IP address.
         port: the TCP port.
     """
@@ -95,11 +95,11 @@ class Endpoint:
 
 
 class PathPattern(Protocol):
-    """What a route's `path`, `prefix` or `regex` compiles to."""
+    """The compiled form of a route's `path`, `prefix` or `regex`."""
 
     @property
     def text(self) -> str:
-        """The pattern as a file would have it, with its kind: ``prefix /api/``."""
+        """The pattern as in a file, with its kind: ``prefix /api/``."""
         ...
 
     @property
@@ -108,7 +108,7 @@ class PathPattern(Protocol):
         ...
 
     def match(self, path: str) -> Mapping[str, Span] | None:
-        """Where the captures are when the path, given in its normal form, matches; else None."""
+        """The spans of the captures when the path, given in its normal form, matches; else None."""
         ...
 
 
@@ -122,17 +122,17 @@ class Template(Protocol):
 
     @property
     def captures(self) -> frozenset[str]:
-        """The captures it needs."""
+        """The names of the captures in it."""
         ...
 
     def render(self, captures: Mapping[str, str]) -> str:
-        """The text with each capture put in as it is."""
+        """The text with the captures put in, unchanged."""
         ...
 
 
 @frozen
 class Deadlines:
-    """Design §7, all in seconds; `math.inf` is "never"."""
+    """The deadlines of design §7, all in seconds; `math.inf` is "never"."""
 
     head: float = 10.0
     resolve: float = 2.0
@@ -150,13 +150,13 @@ class Deadlines:
 
 @frozen
 class Upstream:
-    """A named address of routing.toml.
+    """An ``[upstreams.NAME]`` table of routing.toml.
 
     Args:
         name: its key under ``[upstreams]``.
         host: the host template; its captures must each be one DNS label.
         port: the TCP port, never from a capture.
-        allow: networks in which a resolved address must lie; None allows any unicast address that is neither
+        allow: networks that a resolved address must be in; None allows any unicast address that is neither
             loopback, link-local nor a metadata address (design §5).
         balance: "least-tunnels", "round-robin" or "random".
     """
@@ -182,8 +182,8 @@ class Respond:
         body: the whole body.
         content_type: of the body.
         headers: further fields.
-        draining: what to answer during a drain instead; None: the same.
-        unprotected: what to answer while calls would be lost with their worker instead; None: the same.
+        draining: the answer during a drain; None: this one.
+        unprotected: the answer while calls would be lost if their worker died; None: this one.
     """
 
     status: int
@@ -230,7 +230,7 @@ class Route:
 
 @frozen
 class Match:
-    """A route and what its pattern captured, raw."""
+    """A route and the captures of its pattern, with percent-encoding as received."""
 
     route: Route
     captures: Mapping[str, str]
@@ -238,7 +238,7 @@ class Match:
 
 @define
 class HandshakeParts:
-    """Where the time before the response head went, in seconds, summed over all attempts."""
+    """The durations of the steps before the response head, in seconds, summed over all attempts."""
 
     resolve: float = 0.0
     connect: float = 0.0
@@ -247,14 +247,14 @@ class HandshakeParts:
 
 @frozen
 class AttemptOutcome:
-    """How one attempt ended.
+    """The outcome of one attempt.
 
     Args:
-        upstream: its name.
-        endpoint: the last one dialled; None if it came to none.
-        failure: None for the one that served, "abandoned" if the exchange was over first, else an error's `reason`.
-        detail: one line more.
-        pod: the name of that endpoint's.
+        upstream: the upstream's name.
+        endpoint: the last endpoint dialled; None if none was.
+        failure: None if the attempt succeeded, "abandoned" if the exchange ended first, else an error's `reason`.
+        detail: one more line about the failure.
+        pod: the name of the endpoint's pod.
     """
 
     upstream: str
@@ -266,11 +266,11 @@ class AttemptOutcome:
 
 @frozen
 class Quality:
-    """What TCP knows of the line to a peer, over the connection's whole life.
+    """The network quality of a connection to a peer, from TCP_INFO.
 
     Args:
         rtt: the smoothed round-trip time, in seconds.
-        retransmits: segments that were sent again.
+        retransmits: segments sent again, over the connection's whole life.
     """
 
     rtt: float
@@ -279,7 +279,7 @@ class Quality:
 
 @define
 class Record:
-    """What the access log says of one exchange or tunnel; filled in as it goes.
+    """The facts about one exchange or tunnel for log and metrics; filled in as it proceeds.
 
     Args:
         id: unique to the exchange; the pod sees it as X-Request-ID unless a trusted proxy gave one.
@@ -287,14 +287,14 @@ class Record:
         started: on the monotonic clock, seconds.
         to_pod: bytes of body or tunnel sent towards the pod.
         to_client: bytes of body or tunnel sent towards the client.
-        closer: who ended it; None while it lives.
+        closer: the party that ended it (a `Side`); None while it lives.
         close_reason: a stable word: "eof", "reset", "idle", "complete", an error's `reason` ...
-        detail: one line more when something went wrong.
-        protocol: what the client asked to upgrade to; None: plain HTTP.
-        adopted: how often a tunnel has changed its worker.
-        ended: when it was over, on the monotonic clock, seconds; None while it lives.
-        client_line: the line to the client, at the end of a tunnel.
-        pod_line: the line to the pod, at the end of a tunnel.
+        detail: one more line when something went wrong.
+        protocol: the protocol that the client asked to upgrade to; None: plain HTTP.
+        adopted: how many times a tunnel has changed its worker.
+        ended: end time on the monotonic clock, seconds; None while it lives.
+        client_line: quality of the connection to the client, at the end of a tunnel.
+        pod_line: quality of the connection to the pod, at the end of a tunnel.
     """
 
     id: str

@@ -1,1 +1,1 @@
-"""From a routing.toml on disk to its text, and to what the supervisor must know of it."""
+"""Reading a routing.toml from disk: its text, and the facts that the supervisor needs."""

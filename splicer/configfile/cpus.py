@@ -10,10 +10,10 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def usable_cpus(root: Path = _CGROUP) -> int:
-    """The CPUs of the affinity mask, or as many as the cgroup's quota is worth if that is less; at least 1.
+    """The number of CPUs in the affinity mask, or the cgroup's CPU quota, rounded up, if that is less; at least 1.
 
     Args:
-        root: where the control group of this container is mounted (cgroups(7): cpu.max of version 2, cpu.cfs_quota_us
+        root: the mount point of this container's control group (cgroups(7): cpu.max of version 2, cpu.cfs_quota_us
             of version 1).
     """
     cpus = len(os.sched_getaffinity(0))

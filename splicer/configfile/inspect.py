@@ -1,8 +1,8 @@
-"""The child that reads a routing.toml for the supervisor, which parses none itself.
+"""The child process that reads a routing.toml for the supervisor, which itself parses no configuration.
 
     python -m splicer.configfile.inspect FILE [--text FD]
 
-FD holds the text in force. It prints one JSON object: all that the supervisor needs to know of the file, or its faults.
+FD holds the text in force. The child prints one JSON object: the facts that the supervisor needs, or the faults.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from splicer.ipc.wire import answer, read_text
 
 
 def inspect(path: Path, old: str | None) -> dict[str, Any]:
-    """What the supervisor needs to know of a file.
+    """Read a file; return the facts that the supervisor needs, or the faults.
 
     Args:
         path: the routing.toml.
-        old: the text in force, to tell what has changed.
+        old: the text in force, to list what has changed; None: there is none.
     """
     signature = _signature(path)
     try:
@@ -72,7 +72,7 @@ def _changes(path: Path, old: str | None, config: Config) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print what there is to say about the file that the arguments name."""
+    """Print the result for the file that the arguments name."""
     path, *rest = sys.argv[1:]
     answer(inspect(Path(path), read_text(int(rest[1])) if rest else None))
 

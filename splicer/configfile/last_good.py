@@ -1,7 +1,7 @@
-"""`splicer run --last-good FILE`: what was accepted last outlives this program, for a start that finds a broken file.
+"""`splicer run --last-good FILE`: the last accepted configuration is kept on disk, for a start with a broken file.
 
-A container is started again at a time that nobody chose, and the file may be broken by then: an edge that ended would
-take all calls with it that the vault keeps.
+A container may restart at any time, and routing.toml may be broken by then. If the edge refused to start, all calls
+that the vault keeps would be lost.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ Log = Callable[..., None]
 
 
 class LastGood:
-    """Keeps a text.
+    """The file that keeps the last accepted configuration.
 
     Args:
-        path: of the file; None: nowhere.
-        log: told when it can't be kept.
+        path: the file's path; None: nothing is kept.
+        log: called when the file can't be written.
     """
 
     def __init__(self, path: Path | None, log: Log) -> None:
@@ -29,12 +29,12 @@ class LastGood:
 
     @property
     def is_there(self) -> bool:
-        """Whether there is one to go on with."""
+        """Whether there is a kept configuration to start with."""
         return self.path is not None and self.path.is_file()
 
-    # By a rename: who reads it gets the one or the other, whole.
+    # Renamed into place, so that a reader sees the old file or the new one, never a part.
     def keep(self, text: str) -> None:
-        """Keep this one from now on."""
+        """Replace the kept configuration by this text."""
         if self.path is None or text == self._kept:
             return
         new = self.path.with_name(f".{self.path.name}.new")

@@ -1,4 +1,4 @@
-"""From a file, or from the text that the supervisor has accepted, to a configuration that can be put in force."""
+"""Reading a configuration from a file, or from the text that the supervisor has accepted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from splicer.configfile.signature import Signature, signature_of
 from splicer.errors import ConfigError
 from splicer.routing.table import RouteTable
 
-_MOST = 16 << 20  # bytes of a file
+_MAX_BYTES = 16 << 20  # size of a file
 
 
 def read_text_of(path: Path) -> str:
@@ -34,23 +34,23 @@ def read_text_of(path: Path) -> str:
         raise _undecodable(path, error) from error
 
 
-# Of the kind that ends: a pipe whose writer says nothing, or a device, would be read for ever.
+# Only regular files: reading a device, or a pipe whose writer is silent, might never end.
 def read_file(path: Path) -> tuple[str, Signature]:
-    """The text of a routing.toml that may be read again later, and which file it was: others may take its place.
+    """The text of a routing.toml, and the signature of the file, by which a later change or replacement is noticed.
 
     Raises:
-        ConfigError: it can't be read, is no file, or is too large.
+        ConfigError: it can't be read, is no regular file, or is too large.
     """
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            status = os.fstat(file.fileno())  # before the text: what is changed meanwhile must look changed
+            status = os.fstat(file.fileno())  # before the text is read, so that a change meanwhile is noticed later
             if not stat.S_ISREG(status.st_mode):
                 raise ConfigError((f"{path}: not a regular file",))
-            data = file.read(_MOST + 1)
+            data = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError((f"{path}: {error.strerror}",)) from error
-    if len(data) > _MOST:
-        raise ConfigError((f"{path}: more than {_MOST >> 20} MiB",))
+    if len(data) > _MAX_BYTES:
+        raise ConfigError((f"{path}: more than {_MAX_BYTES >> 20} MiB",))
     try:
         return io.StringIO(data.decode(), newline=None).read(), signature_of(status)
     except UnicodeDecodeError as error:
@@ -74,14 +74,14 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Config:
 
 @frozen
 class Prepared:
-    """A configuration, and its routes."""
+    """A configuration and its route table."""
 
     config: Config
     table: RouteTable
 
 
 def prepare(text: str, path: Path, environ: Mapping[str, str]) -> Prepared:
-    """Do what takes time of putting a configuration in force.
+    """Do the slow part of putting a configuration in force: parse it and compile its routes.
 
     Raises:
         ConfigError: the text has faults.

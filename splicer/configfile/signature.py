@@ -1,4 +1,4 @@
-"""What tells a file from another one, or from itself after a change."""
+"""A file's signature, by which a change or a replacement of the file is noticed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 Signature = tuple[int, ...]
 
 
-# Not the time of the inode's change: a kubelet sets owner and mode of a volume's files again and again.
+# Without st_ctime: a kubelet sets owner and mode of a volume's files again and again, and each time changes it.
 def signature_of(status: os.stat_result) -> Signature:
-    """Made of what stat(2) says."""
+    """The signature of a file, from the result of stat(2)."""
     return status.st_dev, status.st_ino, status.st_mode, status.st_mtime_ns, status.st_size

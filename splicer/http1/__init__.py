@@ -1,1 +1,1 @@
-"""h11 at work without I/O: bytes in, values or errors out."""
+"""HTTP/1.1 without I/O, on h11: bytes in, values or errors out."""

@@ -1,7 +1,7 @@
-"""A message's body, out of the bytes behind its head: counted, or in chunks (RFC 9112 §6, §7.1).
+"""Reading a message's body: with a Content-Length, or chunked (RFC 9112 §6, §7.1).
 
-h11 frames the bodies that we write. Read by it, a chunk would cost 4 µs and a trailer field 1.5, be they one byte or
-many, and their number is the sender's choice.
+h11 frames the bodies that we write, but does not read them: it takes 4 µs for each chunk and 1.5 µs for each trailer
+field, whatever their size, and the sender chooses their number.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from splicer.http1.head import FIELD_LINES, field_fault, forbidden_byte, split_f
 from splicer.model import Headers, RequestHead
 
 MOST_TRAILERS = 100
-_MOST_CHUNKS = 64  # that are read at a time, however small: others wait meanwhile
+_MOST_CHUNKS = 64  # chunks read at a time, whatever their size: other tasks wait meanwhile
 _SIZE = rb"([0-9A-Fa-f]{1,16})[\t ]{0,8}+(?:;[\t\x20-\x7e\x80-\xff]{0,999}+)?+\r\n"
-_LONGEST_SIZE = 16 + 8 + 1000 + 2  # bytes of that: hardly anybody uses extensions
+_LONGEST_SIZE = 16 + 8 + 1000 + 2  # bytes that `_SIZE` matches at most; hardly any sender uses chunk extensions
 _FIRST_SIZE = re.compile(_SIZE)
 _NEXT_SIZE = re.compile(rb"\r\n" + _SIZE)
 _FIELD_LINES = re.compile(FIELD_LINES)
@@ -29,28 +29,28 @@ class EndOfBody:
     """The body is complete.
 
     Args:
-        trailers: what a chunked body ended with.
+        trailers: the trailer fields of a chunked body.
     """
 
     trailers: Headers = ()
 
 
 class BodyReader(Protocol):
-    """Bytes in, content out."""
+    """Decodes a body: framed bytes in, content out."""
 
     end: EndOfBody | None
 
     def feed(self, data: bytes) -> None:
-        """Take what came."""
+        """Take received bytes."""
         ...
 
     def read(self) -> bytes:
-        """What is at hand of the content; b"" while more bytes are needed, and behind the `end`."""
+        """The content that is complete so far; b"" while more bytes are needed, and after the `end`."""
         ...
 
     @property
     def trailing(self) -> bytes:
-        """Bytes that came behind the body, once there is an `end`."""
+        """Bytes received after the body, once `end` is set."""
         ...
 
 
@@ -98,16 +98,16 @@ class CountedBody:
         return self._raw
 
 
-# Nothing is looked at twice but the beginning of a size line, and that is short.
+# Each byte is parsed once, except for the beginning of an incomplete size line, which is short.
 class ChunkedBody:
-    """A body in chunks (RFC 9112 §7.1). Line ends are strict; extensions are dropped.
+    """A chunked body (RFC 9112 §7.1). Line ends are strict; chunk extensions are dropped.
 
-    `read` raises what it was given for that, once what came can't become a body.
+    `read` raises one of the two given errors as soon as the bytes can't become a valid body.
 
     Args:
         limit: the most bytes that the trailers may have.
-        malformed: to raise for broken framing.
-        too_large: to raise for trailers over the limit, or more than `MOST_TRAILERS`.
+        malformed: raised for broken framing.
+        too_large: raised for trailers over the limit, or more than `MOST_TRAILERS`.
     """
 
     def __init__(
@@ -120,10 +120,10 @@ class ChunkedBody:
         self._malformed = malformed
         self._too_large = too_large
         self._raw = b""
-        self._size = _FIRST_SIZE  # a later one stands behind the line end of the chunk before it
+        self._size = _FIRST_SIZE  # then _NEXT_SIZE, which begins with the line end of the chunk before it
         self._left = 0  # bytes of the current chunk
         self._last = False  # the chunk of size 0 has come: trailers follow
-        self._searched = 0  # bytes of these
+        self._searched = 0  # bytes of the trailers that were checked already
         self.end: EndOfBody | None = None
 
     def feed(self, data: bytes) -> None:
@@ -131,9 +131,9 @@ class ChunkedBody:
         self._raw += data
 
     def read(self) -> bytes:
-        """See `BodyReader`; of so many chunks at a time that nobody waits for long.
+        """See `BodyReader`; one call reads at most `_MOST_CHUNKS`, so that other tasks don't wait long.
 
-        What is sound is returned before the fault behind it is raised.
+        Valid content is returned first; the next call raises for a fault behind it.
         """
         raw, at, pieces = self._raw, 0, list[bytes]()
         while not self._last and len(pieces) < _MOST_CHUNKS:
@@ -188,7 +188,7 @@ class ChunkedBody:
         self._searched = len(section)
         if end < 0:
             return
-        lines = b"-\r\n" + section + b"\r\n"  # as in a head: a first line of another kind
+        lines = b"-\r\n" + section + b"\r\n"  # the functions for heads skip the first line
         if not _FIELD_LINES.fullmatch(section):
             raise self._malformed(f"chunked body: {field_fault(lines)}")
         self.end, self._raw = EndOfBody(split_fields(lines)), raw[end + 4 :]

@@ -1,4 +1,4 @@
-"""Who the client is, and what the pod is told of it: X-Forwarded-*, X-Real-IP, X-Request-ID."""
+"""The client's address behind trusted proxies, and the fields for the pod: X-Forwarded-*, X-Real-IP, X-Request-ID."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from splicer.http1.lists import list_members
 from splicer.model import Address, Network, RequestHead
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-# A stranger's list may be as long as a head, and looking at an address costs microseconds.
+# A client's list may be as long as a head, and parsing one address takes microseconds.
 _MOST_HOPS = 32
 _LONGEST_ADDRESS = 53  # characters: an IPv6 address with an IPv4 one in it, brackets and a port
 _SECURE = frozenset({b"https", b"wss"})
@@ -21,15 +21,15 @@ _WITH_PORT = re.compile(r"\[([^\]]*+)\](?::[0-9]*+)?|([0-9.]++):[0-9]*+")
 
 @frozen
 class Forwarding:
-    """What the proxy vouches for.
+    """The values of the fields that splicer asserts to the pod.
 
     Args:
         client: the client's numeric address; X-Real-IP.
         forwarded_for: X-Forwarded-For, the peer last.
-        proto: "http" or "https", as the client spoke to the first proxy.
+        proto: "http" or "https": the scheme between the client and the first proxy.
         host: the Host that the client asked for.
         request_id: X-Request-ID.
-        believed: the peer is a trusted proxy, and what it says besides is passed on.
+        believed: the peer is a trusted proxy, so its other X-Forwarded-* fields are passed on.
     """
 
     client: str
@@ -50,16 +50,16 @@ class Forwarding:
         }
 
 
-# Nothing is believed but what a trusted proxy wrote: the walk goes from our peer outwards and stops at the first
-# address that is not one of ours, for whoever sits there could have written all that is left of it.
+# Invariant: only values that a trusted proxy wrote are believed. X-Forwarded-For is read from our peer outwards, up to
+# the first address that is not trusted: the host at that address could have written everything to the left of it.
 def forwarding(head: RequestHead, peer: str, trusted: Sequence[Network], request_id: str) -> Forwarding:
-    """Decide whom the request comes from.
+    """Decide which client the request comes from.
 
     Args:
         head: the client's request.
         peer: numeric address of the connection's other end; an IPv4-mapped one is judged as IPv4.
-        trusted: networks of the proxies that are believed, as far as `_MOST_HOPS` of them.
-        request_id: to use unless a trusted proxy gave one.
+        trusted: networks of the proxies that are believed; at most `_MOST_HOPS` of them are followed.
+        request_id: the ID to use unless a trusted proxy gave one.
     """
     address = _parse(peer) if trusted or ":" in peer else None
     if address is not None:
@@ -95,7 +95,7 @@ def _walk(address: Address, came_for: str, trusted: Sequence[Network]) -> Addres
     return address
 
 
-# A scope id says something on its own machine alone, and may be any text.
+# An address with a scope id (RFC 4007 §11) is refused: the id has a meaning on its own machine only, and is any text.
 def _parse(text: str) -> Address | None:
     if len(text) > _LONGEST_ADDRESS or "%" in text:
         return None

@@ -1,8 +1,8 @@
-"""The raw head: where it ends, and the strict reading that both legs share.
+"""Strict checks of a raw head, shared by both legs: where it ends, its bytes, lines, fields and framing.
 
-h11 takes obs-folds, bare line feeds, two framings at once and a `Content-Length: 5, 5`; two parsers that read
-such a head differently are what request smuggling lives on. So every head is judged here, byte by byte,
-before h11 sees it (RFC 9112 §2.2, §5, §6).
+h11 accepts obs-folds, bare line feeds, two framings at once and a `Content-Length: 5, 5`. Request smuggling needs two
+parsers that read such a head differently, so every head is checked here, byte by byte, before h11 sees it (RFC 9112
+§2.2, §5, §6).
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from splicer.model import Headers
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 FIELD_LINES = rb"(?:" + TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+"
-# RFC 9112 §2.2 asks a server to skip "at least one" empty line before a request; the bound keeps a drip of
-# them from being scanned over and over.
+# RFC 9112 §2.2 asks a server to skip "at least one" empty line before a request; without a bound, empty lines that come
+# one by one would be scanned again and again.
 LEADING_LINES = rb"(?:\r\n){0,8}+"
-# A field costs some microseconds however short it is, and all calls wait while a head is parsed: 32 KiB of "a:" are
-# 8,000 fields. Envoy and HAProxy take about 100; no client or pod that means well has as many.
+# A field takes some microseconds whatever its length, and all calls wait while a head is parsed: 32 KiB of "a:" are
+# 8,000 fields. Envoy and HAProxy allow about 100; no legitimate client or pod sends as many.
 MOST_FIELDS = 128
-# Bytes without the line's end; nginx's cap. A path is matched, rewritten and logged, and each step looks at all of it.
+# Bytes without the line end; the same as nginx's limit. Matching, rewriting and logging each read the whole path.
 LONGEST_LINE = 8192
 
 _LEADING = re.compile(LEADING_LINES)
 _BEGINNING = re.compile(LEADING_LINES + rb"(?:\r?\Z|[!#$%&'*+\-.^_`|~0-9A-Za-z])")
 _ORDINARY = rb"[\t\x20-\x7e\x80-\xff]*+"
-# What may stand in a head. A search for what may not would try each byte anew, and cost twenty times as much.
+# Matches allowed bytes. A search for forbidden ones would start anew at each byte, and take twenty times as long.
 _CLEAN = re.compile(rb"(?:(?<=\r)\n)?+(?:" + _ORDINARY + rb"\r\n(?![\t ]))*+" + _ORDINARY)
 _NAME = re.compile(TOKEN)
 _FRAMING = re.compile(rb"\r\n(host|content-length|transfer-encoding):[\t ]*+([^\r]*+)", re.IGNORECASE)
@@ -41,7 +41,7 @@ def find_head_end(buffer: bytes | bytearray, start: int = 0) -> int:
 
     Args:
         buffer: from the first byte of the head (which may be a leading empty line).
-        start: bytes that an earlier call has searched already.
+        start: bytes that an earlier call has already searched.
 
     Returns:
         The index just past the blank line, or -1 while there is none.
@@ -57,17 +57,17 @@ def _first(buffer: bytes | bytearray) -> int:
 
 
 def check_partial(buffer: bytes | bytearray, limit: int, start: int = 0) -> None:
-    """Refuse a request head without a blank line yet, as soon as none can make it valid.
+    """Refuse an incomplete request head as soon as no further byte can make it valid.
 
     Args:
-        buffer: all that came of the head.
+        buffer: all received bytes of the head.
         limit: the most bytes a head may have.
-        start: bytes that an earlier call has judged already, so that a slow drip costs no more than a burst.
+        start: bytes that an earlier call has already checked, so that a slow drip costs no more than a burst.
 
     Raises:
         HeadTooLarge: it is over the limit.
         RequestLineTooLong: its first line is over `LONGEST_LINE`.
-        BadRequest: no further byte can mend it.
+        BadRequest: no further byte can make it valid.
     """
     check_line_length(buffer)
     if len(buffer) > limit:
@@ -80,10 +80,10 @@ def check_partial(buffer: bytes | bytearray, limit: int, start: int = 0) -> None
 
 
 def check_line_length(buffer: bytes | bytearray) -> None:
-    """Refuse a request, complete or not, whose first line is over `LONGEST_LINE`.
+    """Check the length of a request's first line, complete or not.
 
     Raises:
-        RequestLineTooLong: it is.
+        RequestLineTooLong: it is over `LONGEST_LINE`.
     """
     if len(buffer) > LONGEST_LINE + 1:
         first = _first(buffer)
@@ -92,19 +92,19 @@ def check_line_length(buffer: bytes | bytearray) -> None:
 
 
 def check_field_count(raw: bytes | bytearray, error: type[HeadTooLarge] | type[BadAnswer]) -> None:
-    """Refuse a complete head with too many field lines, before anything looks at each of them.
+    """Refuse a complete head with too many field lines, before any code parses each of them.
 
     Args:
         raw: the head, to its blank line inclusive.
-        error: what to raise when there are more than `MOST_FIELDS`.
+        error: raised when there are more than `MOST_FIELDS`.
     """
-    fields = raw.count(b"\r\n", _first(raw)) - 2  # the first line and the blank one are none
+    fields = raw.count(b"\r\n", _first(raw)) - 2  # without the first line and the blank one
     if fields > MOST_FIELDS:
         raise error(f"head of {fields} fields, {MOST_FIELDS} allowed")
 
 
 def forbidden_byte(buffer: bytes | bytearray, start: int = 0) -> str | None:
-    """Say what is wrong with the bytes of a head (complete or not), or None when nothing is."""
+    """Name the fault in the bytes of a head (complete or not); None: there is none."""
     clean = _CLEAN.match(buffer, start)
     at = clean.end() if clean else start
     odd = bytes(buffer[at : at + 2])
@@ -122,7 +122,7 @@ def forbidden_byte(buffer: bytes | bytearray, start: int = 0) -> str | None:
 
 
 def field_fault(raw: bytes | bytearray) -> str:
-    """Say which field line makes a complete head malformed, when nothing before it does (RFC 9112 §5)."""
+    """Name the fault in a complete head whose first line and bytes are valid (RFC 9112 §5)."""
     for line in raw.strip(b"\r\n").split(b"\r\n")[1:]:
         name, colon, _ = line.partition(b":")
         if not colon:
@@ -137,13 +137,13 @@ def field_fault(raw: bytes | bytearray) -> str:
 
 
 def split_fields(raw: bytes) -> Headers:
-    """Split a head, whose every line is known to be well formed, into its fields as they came."""
+    """Split a head whose lines are all known to be well formed into its fields, unchanged."""
     lines = [line.partition(b":") for line in raw.split(b"\r\n")[1:-2]]
     return tuple([(name, value.strip(b" \t")) for name, _, value in lines])
 
 
 def framing_fields(raw: bytes) -> FramingFields:
-    """Collect the values of Host, Content-Length and Transfer-Encoding as they came (h11 rewrites some).
+    """Collect the values of Host, Content-Length and Transfer-Encoding unchanged (h11 rewrites some).
 
     Args:
         raw: a head whose every line is known to be well formed.
@@ -154,15 +154,16 @@ def framing_fields(raw: bytes) -> FramingFields:
     return fields
 
 
-# A request that says it twice is refused: it may mean to be read in two ways, and no client that means well sends it.
+# Of answers only. A request with a repeated Content-Length is refused: it may be meant to be read in two ways, and no
+# legitimate client sends it.
 def merge_lengths(fields: FramingFields) -> bool:
-    """Take a Content-Length of an answer that is said several times alike for one (RFC 9112 §6.3, the fifth rule).
+    """Reduce a repeated Content-Length whose values are all equal to one value (RFC 9112 §6.3, the fifth rule).
 
     Args:
-        fields: what `framing_fields` found; they have one length then.
+        fields: what `framing_fields` found; changed in place.
 
     Returns:
-        Whether it was so.
+        Whether they were changed.
     """
     said = fields.get(b"content-length")
     if said is None:
@@ -174,16 +175,16 @@ def merge_lengths(fields: FramingFields) -> bool:
     return True
 
 
-# A head that passes has exactly one framing, and every parser reads the same one.
+# Invariant: a head that passes has exactly one framing, and every parser reads the same one.
 def body_framing(
     fields: FramingFields, minor: bytes, error: type[BadRequest] | type[BadAnswer]
 ) -> tuple[int | None, bool]:
-    """Judge how the body is framed (RFC 9112 §6.1 to §6.3).
+    """Decide how the body is framed (RFC 9112 §6.1 to §6.3).
 
     Args:
         fields: what `framing_fields` found.
         minor: the version's second digit, b"0" or b"1".
-        error: what to raise.
+        error: raised when the framing is invalid or ambiguous.
 
     Returns:
         The Content-Length in bytes, or None; and whether the body is chunked.

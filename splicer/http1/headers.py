@@ -1,6 +1,6 @@
-"""Field lines: which of them go on to the other leg, and our own serialisation, order and case kept.
+"""Field lines: which ones are forwarded, and how heads are written, with order and case kept.
 
-h11 would write Host first and pick its own framing, so it only parses and frames; heads are written here.
+h11 would write Host first and choose its own framing, so it only parses and frames bodies; heads are written here.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _ASSERTED = (
 )
 _ASSERTED_NAMES = frozenset(name.lower() for name in _ASSERTED)
 _OWN_PREFIX = b"x-splicer-"
-# What else pods take for a proxy's word: of the client's address, scheme and port, or even of the path (as Symfony,
-# Zend and IIS do).
+# Other fields that pods trust because a proxy usually sets them: the client's address, scheme and port, or even the
+# path (Symfony, Zend and IIS).
 _PROXYS_PREFIX = b"x-forwarded-"
 _PROXYS = frozenset({b"forwarded", b"x-original-url", b"x-rewrite-url"})
 _NOT_IN_TRAILERS = HOP_BY_HOP | _NEVER_NOMINATED | {b"trailer"}
 
 
 def gather(headers: Headers, names: frozenset[bytes]) -> dict[bytes, list[bytes]]:
-    """Collect all values of some fields in one pass; `names` in lower case, absent ones left out."""
+    """Collect all values of the named fields in one pass; `names` are in lower case, absent fields are left out."""
     found: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         key = name.lower()
@@ -41,15 +41,15 @@ def gather(headers: Headers, names: frozenset[bytes]) -> dict[bytes, list[bytes]
 
 
 def forwarded_headers(headers: Headers, *, drop: frozenset[bytes] = frozenset()) -> list[Header]:
-    """Leave out what belongs to one connection only (RFC 9110 §7.6.1).
+    """Leave out the hop-by-hop fields (RFC 9110 §7.6.1).
 
     Args:
-        headers: as they came.
+        headers: the fields as received.
         drop: further names to leave out, in lower case.
 
     Returns:
-        The other fields, in order, names in the case they came in. A Connection field that nominates Host or
-        Content-Length is not obeyed: it would change what the message is.
+        The other fields, in order, names in their original case. A Connection field that nominates Host or
+        Content-Length is not obeyed: that would change the meaning of the message.
     """
     return [header for _, header in _end_to_end(headers, drop)]
 
@@ -65,7 +65,7 @@ def _end_to_end(headers: Headers, drop: frozenset[bytes]) -> list[tuple[bytes, H
 
 
 def forwarded_trailers(trailers: Iterable[Header]) -> list[Header]:
-    """Leave out what no trailer may say: framing, routing, and what the proxy vouches for (RFC 9110 §6.5.1)."""
+    """Leave out fields that no trailer may have: framing, routing, and those that a proxy asserts (RFC 9110 §6.5.1)."""
     return [
         (name, value)
         for name, value in trailers
@@ -83,7 +83,7 @@ def serialize_request(method: str, target: str, headers: Iterable[Header]) -> by
     return f"{method} {target} HTTP/1.1\r\n".encode("ascii") + serialize_fields(headers)
 
 
-# Nothing the client says can stand where a proxy vouches for a value, and the body has one framing.
+# Invariant: no field of the client's replaces a value that a proxy asserts, and the body has one framing.
 def request_for_pod(
     head: RequestHead,
     target: str,
@@ -99,12 +99,12 @@ def request_for_pod(
     Args:
         head: the client's.
         target: path and query for the pod.
-        forwarding: what X-Forwarded-*, X-Real-IP and X-Request-ID say; each takes the place of the client's own
-            field or is added at the end. An empty value is not sent.
+        forwarding: the values of X-Forwarded-*, X-Real-IP and X-Request-ID; each replaces the client's own field or is
+            added at the end. An empty value is not sent.
         protocol: the upgrade to ask for, or None.
         extra: fields added at the end.
         authority: Host for an HTTP/1.0 request that came without one.
-        close: no other request follows on its connection.
+        close: no other request follows on the pod's connection.
     """
     asserted = forwarding.fields()
     host = (head.host or authority).encode("ascii")
@@ -135,9 +135,9 @@ def request_for_pod(
 
 
 def _is_forged(key: bytes, *, believed: bool) -> bool:
-    """Whether a pod could take a field for the word of a proxy that has not said it.
+    """Whether a pod could believe that a proxy has set this field, though none has.
 
-    Behind CGI or WSGI "_" and "-" are one, so a name is judged with dashes; proxies write them themselves.
+    CGI and WSGI don't distinguish "_" from "-", so a name is judged with dashes; proxies write dashes themselves.
 
     Args:
         key: the name in lower case.

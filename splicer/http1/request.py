@@ -1,4 +1,4 @@
-"""One request head: raw bytes in, a `RequestHead` and the h11 connection that frames its body out."""
+"""Parsing one request head: raw bytes in; a `RequestHead` and the h11 connection that frames the answer out."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ _REFUSED = frozenset({b"CONNECT", b"TRACE"})
 
 
 def parse_request(raw: bytes | bytearray, *, limit: int) -> tuple[RequestHead, h11.Connection]:
-    """Judge and parse a request head (RFC 9112 §2.2 to §6, RFC 9110 §7.2).
+    """Check and parse a request head (RFC 9112 §2.2 to §6, RFC 9110 §7.2).
 
     Args:
-        raw: exactly one head, to its blank line inclusive; a few empty lines may lead.
+        raw: exactly one head, to its blank line inclusive; a few empty lines may precede it.
         limit: the most bytes it may have.
 
     Returns:
-        The head, and an h11 server connection that has consumed it, to frame the answer; it is told nothing of the
-        body (`http1.body`).
+        The head, and an h11 server connection that has consumed it, to frame the answer; that connection never gets
+        the request's body, which `http1.body` reads.
 
     Raises:
         RequestLineTooLong: its first line is over `LONGEST_LINE`.
@@ -88,14 +88,14 @@ def parse_request(raw: bytes | bytearray, *, limit: int) -> tuple[RequestHead, h
 
 
 def request_line(raw: bytes | bytearray) -> tuple[str, str] | None:
-    r"""Read the request line of a head that was refused, for the log.
+    r"""Read the request line of a refused head, for the log.
 
     Args:
-        raw: the head, or as much of it as came.
+        raw: the head, or the part of it that was received.
 
     Returns:
-        The method, and the target's first KiB as it came but without its query (which may hold secrets), bytes that
-        are no visible ASCII as ``\xNN``; None when there is no whole request line.
+        The method, and the first KiB of the target without its query (which may hold secrets), with bytes other than
+        visible ASCII as ``\xNN``; None when there is no complete request line.
     """
     line = _REQUEST_LINE.match(raw)
     if line is None:
@@ -122,7 +122,7 @@ def _feed_h11(message: bytes, limit: int) -> tuple[h11.Connection, h11.Request]:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        raise BadRequest(str(error)) from error.with_traceback(None)  # its frames hold it: a cycle
+        raise BadRequest(str(error)) from error.with_traceback(None)  # its frames hold the error: a cycle
     if not isinstance(event, h11.Request):
         raise BadRequest("incomplete request head")
     return connection, event

@@ -1,4 +1,4 @@
-"""A pod's answer: raw bytes in, heads and body out; and the framing of the request body on its way to the pod."""
+"""Parsing a pod's answer: raw bytes in, heads and body out; and framing the request body for the pod."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from splicer.model import Header, Headers, RequestHead, ResponseHead
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?+\r\n" + FIELD_LINES + rb"\r\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: .*+)?", re.DOTALL)
 _BEGINNING = b"HTTP/1."
-_MOST_INFORMATIONAL = 16  # before the final answer; each may become a write to the client
+_MOST_INFORMATIONAL = 16  # 1xx heads before the final answer; each may become a write to the client
 BODILESS = frozenset({204, 304})  # statuses that no body follows, whatever the head says (RFC 9112 §6.3)
 _WITHOUT_TRAILERS = EndOfBody()
 
 
 class ResponseParser:
-    """One exchange with a pod, from the request that was sent to the end of its answer.
+    """One exchange with a pod, from the sent request to the end of the answer.
 
     Args:
-        request: as the client sent it; its method and framing decide what the answer means.
+        request: the client's; its method and framing decide how the answer is framed.
         limit: the most bytes that a response head may have.
         protocol: the upgrade that was asked for, or None.
     """
@@ -49,13 +49,13 @@ class ResponseParser:
         self._raw = b""
         self._searched = 0
         self._eof = False
-        self._chunks: ChunkedBody | None = None  # gets what comes behind the head, else that stays in `_raw`
-        self._left: int | None = None  # bytes that the body still has; None: it is chunked, or the stream's end is its
+        self._chunks: ChunkedBody | None = None  # gets the bytes after the head; without it they stay in `_raw`
+        self._left: int | None = None  # bytes left of the body; None: it is chunked, or ends with the stream
         self._persistent = False
         self._informational = 0  # heads so far
         self._end: EndOfBody | None = None
 
-    # Made when there is a request body to write: it would be most of the work of an exchange.
+    # Made only if there is a request body to write: making it is most of the work of an exchange.
     @cached_property
     def _h11(self) -> h11.Connection:
         request, connection = self._request, h11.Connection(h11.CLIENT, max_incomplete_event_size=self._limit)
@@ -74,7 +74,7 @@ class ResponseParser:
         return self._h11.send(h11.EndOfMessage(headers=kept))
 
     def feed(self, data: bytes) -> None:
-        """Take what the pod sent."""
+        """Take bytes received from the pod."""
         if self._chunks is None:
             self._raw += data
         else:
@@ -91,8 +91,8 @@ class ResponseParser:
             The head, or None while more bytes are needed.
 
         Raises:
-            BadAnswer: what came is not one unambiguous HTTP/1.x head, a 101 that nobody asked for, or the seventeenth
-                informational one.
+            BadAnswer: the bytes are not one unambiguous HTTP/1.x head, or it is a 101 without an upgrade request, or
+                the seventeenth informational head.
             PodClosed: the stream ended before the head was complete.
         """
         end = self._raw.find(b"\r\n\r\n", max(0, self._searched - 3)) + 4
@@ -116,7 +116,7 @@ class ResponseParser:
             return self._end
         if self._chunks is not None:
             return self._next_chunks(self._chunks)
-        # A body that isn't chunked is a count of bytes, and what lies beyond it is never taken.
+        # A body that isn't chunked has a number of bytes, and bytes beyond it are never taken.
         if data := self._raw[: self._left]:
             self._raw = self._raw[len(data) :]
             if self._left is not None:
@@ -138,17 +138,17 @@ class ResponseParser:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing of the body will follow what `next_body` has told."""
+        """Whether `next_body` has already returned the whole body."""
         return self._left == 0 if self._chunks is None else self._chunks.end is not None
 
     @property
     def trailing(self) -> bytes:
-        """Bytes that came behind the message; after a 101, the first ones of the tunnel."""
+        """Bytes received after the message; after a 101, the first ones of the tunnel."""
         return self._raw if self._chunks is None else self._chunks.trailing
 
     @property
     def finished(self) -> bool:
-        """Whether request and answer are complete, the connection is open, and nothing came behind them."""
+        """Whether request and answer are complete, the connection is open, and no bytes followed the answer."""
         if self._end is None or self._eof or self.trailing:
             return False
         return not self._request.has_body or self._h11.our_state is h11.DONE
@@ -190,7 +190,7 @@ class ResponseParser:
             version="1.1" if minor == b"1" else "1.0",
             headers=split_fields(raw),
         )
-        if head.status < 200:  # it ends here whatever its fields say (RFC 9112 §6.3); a 101 is the end of HTTP
+        if head.status < 200:  # no body follows, whatever its fields say (RFC 9112 §6.3); after a 101 HTTP is over
             self._informational += head.status != 101
             if self._informational > _MOST_INFORMATIONAL:
                 raise BadAnswer(f"more than {_MOST_INFORMATIONAL} informational answers")
@@ -210,7 +210,7 @@ class ResponseParser:
 
 @lru_cache(maxsize=64)
 def _sent(method: str, length: int | None, chunked: bool) -> h11.Request:
-    """As much of the request as h11 must know to frame the body."""
+    """The parts of the request that h11 needs to frame the body."""
     fields = [("Host", "pod")]
     if chunked:
         fields.append(("Transfer-Encoding", "chunked"))
@@ -220,7 +220,7 @@ def _sent(method: str, length: int | None, chunked: bool) -> h11.Request:
 
 
 def _with_length(headers: Headers, length: bytes) -> Headers:
-    """The fields with that Content-Length where the first one stood, and no other."""
+    """The fields with this Content-Length in place of the first one, and without the others."""
     first = next(at for at, (name, _) in enumerate(headers) if name.lower() == b"content-length")
     rest = [header for header in headers[first + 1 :] if header[0].lower() != b"content-length"]
     return (*headers[:first], (headers[first][0], length), *rest)

@@ -1,4 +1,4 @@
-"""The request target: which form it has, and whether its path may be forwarded (RFC 9112 §3.2)."""
+"""The request target: its form, and whether its path may be forwarded (RFC 9112 §3.2)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _BAD_ESCAPE = re.compile(r"%(?![2-689a-f][0-9a-f]|7[0-9a-e])(?:[0-9a-f]{2})?+")
 
 
 def parse_target(method: str, target: str) -> tuple[str, str | None, str | None]:
-    """Take a request target apart, percent-encoding untouched.
+    """Split a request target; percent-encoding is left as it is.
 
-    A client may name the ws or wss URI that it dials: these are http and https by another name (RFC 6455 §3).
+    A client may send the ws or wss URI that it dials: these schemes are taken as http and https (RFC 6455 §3).
 
     Args:
         method: of the request; only OPTIONS may ask for ``*``.
@@ -27,7 +27,7 @@ def parse_target(method: str, target: str) -> tuple[str, str | None, str | None]
         The path, the query (None without "?"), and the authority of an absolute-form target (else None).
 
     Raises:
-        BadRequest: it has no form that this method may use, or its path must not be forwarded.
+        BadRequest: its form is not allowed for this method, or its path must not be forwarded.
     """
     if "#" in target:
         raise BadRequest("fragment in the request target")
@@ -59,8 +59,8 @@ def _parse_absolute(method: str, target: str) -> tuple[str, str | None, str]:
 def check_path(path: str) -> None:
     r"""Refuse a path that a pod might read as another one.
 
-    Dot segments count with %2e and %2f decoded, so that no ``/..%2f`` climbs out of a route's prefix; an encoded
-    slash that forms none is left alone.
+    Dot segments are searched for with %2e and %2f decoded, so that no ``/..%2f`` leads out of a route's prefix; an
+    encoded slash that is no part of one is left alone.
 
     Raises:
         BadRequest: a dot segment, a backslash, an encoded control character, or ``%`` without two digits.
@@ -77,9 +77,9 @@ def check_path(path: str) -> None:
 
 
 def is_authority(text: str) -> bool:
-    """Whether `text` is a host, not empty, with an optional port (RFC 3986 §3.2.2, §3.2.3).
+    """Whether `text` is a non-empty host with an optional port (RFC 3986 §3.2.2, §3.2.3).
 
-    User information is none of it, nor a comma: two values of a joined Host must not pass for one.
+    User information is not allowed, nor a comma: two Host values joined into one must not be accepted.
     """
     parts = _AUTHORITY.fullmatch(text)
     if parts is None:

@@ -1,4 +1,4 @@
-"""The handshake gate: when a request is an upgrade, and when a 101 is the answer to it (design §5)."""
+"""The handshake gate: whether a request is an upgrade, and whether a 101 answers it (design §5)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
 def wanted_upgrade(head: RequestHead, allowed: tuple[str, ...]) -> str | None:
     """Decide whether a request is an upgrade that its route allows (RFC 9110 §7.8, RFC 6455 §4.2.1).
 
-    Faults of a WebSocket handshake are told in this order: the body, then the version (another version may have
+    Faults of a WebSocket handshake are checked in this order: the body, then the version (another version may have
     another key), then the key.
 
     Args:
@@ -55,10 +55,10 @@ def wanted_upgrade(head: RequestHead, allowed: tuple[str, ...]) -> str | None:
     return protocol
 
 
-# A tunnel opens only for an answer that was made for this very request: whatever else a pod, or a cache before it,
-# may say is never spliced.
+# Invariant: a tunnel opens only for an answer to this very request. Any other answer, of the pod or of a cache in front
+# of it, is never spliced.
 def verify_upgrade(head: RequestHead, answer: ResponseHead, protocol: str) -> None:
-    """Judge the answer to an upgrade (RFC 9110 §7.8, RFC 6455 §4.1).
+    """Check the answer to an upgrade (RFC 9110 §7.8, RFC 6455 §4.1).
 
     Args:
         head: the client's request.
@@ -66,7 +66,7 @@ def verify_upgrade(head: RequestHead, answer: ResponseHead, protocol: str) -> No
         protocol: what `wanted_upgrade` returned.
 
     Raises:
-        BadAnswer: it does not open this tunnel.
+        BadAnswer: the answer does not open this tunnel.
     """
     if answer.status != 101:
         raise BadAnswer(f"status {answer.status} opens no tunnel")
@@ -82,12 +82,12 @@ def verify_upgrade(head: RequestHead, answer: ResponseHead, protocol: str) -> No
 
 
 def serialize_101(answer: ResponseHead) -> bytes:
-    """Write a verified 101 for the client: the pod's end-to-end fields, in order, behind our own two.
+    """Write a verified 101 for the client: our own two fields, then the pod's end-to-end fields in order.
 
-    A length, which some servers write there, says nothing: no 101 has a body (RFC 9112 §6.3).
+    A Content-Length, which some servers send with a 101, is dropped: no 101 has a body (RFC 9112 §6.3).
 
     Args:
-        answer: what `verify_upgrade` let pass.
+        answer: an answer that `verify_upgrade` has accepted.
     """
     own: list[Header] = [(b"Upgrade", answer.values(b"upgrade")[0]), (b"Connection", b"Upgrade")]
     return b"HTTP/1.1 101 %s\r\n" % answer.reason + serialize_fields(

@@ -1,6 +1,6 @@
-"""Via: that a request came through here, and how often it has (RFC 9110 §7.6.3).
+"""The Via field: it marks requests that passed through splicer, and shows loops (RFC 9110 §7.6.3).
 
-A gateway must say so of requests, and may of responses: nothing is gained there, so ours don't.
+A gateway must add Via to requests and may add it to responses; it would be of no use there, so splicer doesn't.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 from splicer.http1.lists import list_members
 from splicer.model import Header, RequestHead
 
-MOST_PASSES = 5  # of one request: an edge in front of a region's edge is two
+MOST_PASSES = 5  # passes of one request through splicer: an edge in front of a region's edge makes two
 _PSEUDONYM = b"splicer"
 
 
 def is_loop(head: RequestHead) -> bool:
-    """Whether a request has come through here so often that its way leads back; other names in Via don't count."""
+    """Whether a request has passed through splicer so often that it must be in a loop; only our name in Via counts."""
     values = [value.lower() for value in head.values(b"via")]
-    if sum(value.count(_PSEUDONYM) for value in values) < MOST_PASSES:  # far cheaper, and true as a rule
+    if sum(value.count(_PSEUDONYM) for value in values) < MOST_PASSES:  # a cheap check that nearly always suffices
         return False
     return sum(member.split(maxsplit=2)[1:2] == [_PSEUDONYM] for member in list_members(values)) >= MOST_PASSES
 
 
 def via(head: RequestHead) -> Header:
-    """The field that tells of this pass, behind those of earlier ones."""
+    """The field for this pass; it goes after those of earlier passes."""
     return b"Via", b"%s %s" % (head.version.encode("ascii"), _PSEUDONYM)

@@ -1,4 +1,4 @@
-"""The answer that the client gets: our own head, h11's framing."""
+"""Writing the answer to the client: the head is written here, h11 frames the body."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ResponseWriter:
     """One answer to one request.
 
     Args:
-        server: the connection that `parse_request` returned with the request; it frames a body without a length.
+        server: the h11 connection that `parse_request` returned with the request; it frames a body without a length.
         request: the client's.
     """
 
@@ -37,20 +37,20 @@ class ResponseWriter:
         self._complete = False
 
     def informational(self, status: int, reason: bytes, headers: Headers) -> bytes:
-        """Write a 1xx head; b"" for an HTTP/1.0 client, which knows none (RFC 9110 §15.2)."""
+        """Write a 1xx head; b"" for an HTTP/1.0 client, which must not get one (RFC 9110 §15.2)."""
         if self._request.version == "1.0":
             return b""
         return _head(status, reason, forwarded_headers(headers, drop=_LENGTH))
 
-    # The head never names a framing other than the one that `body` and `end` go on to use.
+    # Invariant: the head names the framing that `body` and `end` use.
     def head(self, status: int, reason: bytes, headers: Headers, *, close: bool) -> bytes:
         """Write the final head.
 
         Args:
             status: 200 to 999.
-            reason: the phrase as the pod had it.
-            headers: the pod's; a Content-Length in it was judged by `ResponseParser`.
-            close: the connection ends after this answer: it must, unless the request was read whole.
+            reason: the pod's reason phrase.
+            headers: the pod's; `ResponseParser` has checked their Content-Length.
+            close: the connection ends after this answer; it must unless the whole request was read.
         """
         fields = forwarded_headers(headers, drop=_LENGTH if status == HTTPStatus.NO_CONTENT else frozenset())
         request = self._request
@@ -74,7 +74,7 @@ class ResponseWriter:
         """Frame a piece of the body.
 
         Raises:
-            BadAnswer: it is more than the head announced.
+            BadAnswer: the body is longer than the head announced.
         """
         if self._left is None:
             return self._server.send(h11.Data(data=data))
@@ -84,7 +84,7 @@ class ResponseWriter:
         return data
 
     def end(self, trailers: Iterable[Header] = ()) -> bytes:
-        """Frame the end of the body; only a chunked one carries trailers.
+        """Frame the end of the body; only a chunked body carries trailers.
 
         Raises:
             BadAnswer: the body is shorter than the head announced.
@@ -98,12 +98,12 @@ class ResponseWriter:
 
     @property
     def tells_length(self) -> bool:
-        """Whether the client can tell an answer that broke off from a whole one: by its length, or by its chunks."""
+        """Whether the client can tell a truncated answer from a complete one: by its length, or by its chunks."""
         return self._left is not None or self._request.version == "1.1"
 
     @property
     def persistent(self) -> bool:
-        """Whether the client's connection can take another request: the answer is complete, nobody closes."""
+        """Whether the client's connection can take another request: the answer is complete, and neither side closes."""
         return self._complete and not self._close
 
 
@@ -138,7 +138,7 @@ def simple_response(
 
 
 def _upgrades(headers: Headers) -> list[Header]:
-    """What a 426 must say, for it is about this connection and no other (RFC 9110 §15.5.22)."""
+    """The Upgrade fields that a 426 must have; as hop-by-hop fields they are not forwarded (RFC 9110 §15.5.22)."""
     return [header for header in headers if header[0].lower() == b"upgrade"]
 
 

@@ -115,7 +115,7 @@ class NameServers:
         raise ResolveFailed(f"{name} {kind.name}: no end of aliases after {_ALIASES} questions")
 
     async def _ask(self, question: dns.name.Name, kind: RdataType) -> _Reply:
-        """Ask in two rounds: a server that was silent or failed is asked again, one that refused or sent garbage is not.
+        """Ask in two rounds: after silence or SERVFAIL a server is asked again, after a refusal or garbage it is not.
 
         The second round is without EDNS: some servers, and firewalls in front of them, reject or drop EDNS queries.
         """

@@ -1,1 +1,1 @@
-"""From a request's method, host and path to its route: pure, and fast enough for every request."""
+"""Matching a request's method, host and path to a route: pure, and fast enough to run for every request."""

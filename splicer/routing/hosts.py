@@ -26,5 +26,5 @@ def hosts_cover(earlier: tuple[str, ...], later: tuple[str, ...]) -> bool:
     """Whether every name that `later` matches is matched by `earlier` too."""
     if not earlier:
         return True
-    # A later "*.b.c" lies within "*.c" as the name "x.b.c" does; "*" stands for one label or more.
+    # "*.b.c" is covered by "*.c" as the name "x.b.c" is, so it is matched like a name; "*" is one label or more.
     return bool(later) and all(host_matches(earlier, host) for host in later)

@@ -1,4 +1,4 @@
-"""A path's normal form, which selects its route, and the way from there back to the bytes that came."""
+"""A path's normal form, which selects its route, and the mapping from its parts back to the received bytes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from splicer.errors import BadRequest
 from splicer.model import Span
 
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # RFC 3986 §2.3
-_NEVER_PLAIN = frozenset("#%?\\")  # no path has them but encoded
+_NEVER_PLAIN = frozenset("#%?\\")  # a path has these only encoded
 _DIGITS = [high + low for high in "0123456789abcdefABCDEF" for low in "0123456789abcdefABCDEF"]
 
 
 def _table(plain: Callable[[str], bool]) -> dict[str, str]:
-    """What becomes of an escape, by its two digits: a plain character, or the escape in upper case (§6.2.2.1)."""
+    """The replacement of each escape, by its two digits: a plain character, or the escape in upper case (§6.2.2.1)."""
     characters = {digits: chr(int(digits, 16)) for digits in _DIGITS}
     return {digits: char if plain(char) else f"%{digits.upper()}" for digits, char in characters.items()}
 
@@ -27,15 +27,15 @@ _SHORTENED = re.compile("//++|%(?:2[DEde]|3[0-9]|[46][1-9A-Fa-f]|5[0-9AFaf]|7[0-
 
 
 def normal_form(path: str) -> str:
-    """The one spelling that stands for all that mean the same: unreserved characters decoded, slashes merged.
+    """The one spelling of all equivalent paths: unreserved characters decoded, slashes merged; in linear time.
 
-    An encoded slash separates no segments (RFC 3986 §2.2), and stays encoded. It costs linear time.
+    An encoded slash separates no segments (RFC 3986 §2.2), and stays encoded.
     """
     return _spelt(path, _NORMAL) if "%" in path or "//" in path else path
 
 
 def decoded_form(normal: str) -> str:
-    """A normal form as somebody reads it who decodes everything before he looks: slashes, "@" and the like, too."""
+    """A normal form as a server reads it that decodes the whole path first: slashes, "@" and so on included."""
     return _spelt(normal, _DECODED)
 
 
@@ -46,17 +46,17 @@ def _spelt(path: str, table: Mapping[str, str]) -> str:
 
 
 def cut_out(path: str, spans: Mapping[str, Span]) -> dict[str, str]:
-    """What lies at some places of a path's normal form, as it came.
+    """Map spans of a path's normal form to the matching slices of the received path.
 
-    Invariant: each is a slice of the path, and its normal form is what lies there in the path's; where one ends and
-    another begins, so do the slices.
+    Invariant: the normal form of each slice is the text at its span of the path's normal form; slices of adjacent spans
+    are adjacent.
 
     Args:
-        path: as it came: ASCII, and "%" only before two digits.
-        spans: by name; (-1, -1) is nowhere, and comes out empty.
+        path: as received: ASCII, and "%" only before two digits.
+        spans: by name; (-1, -1) means nowhere, and gives "".
 
     Raises:
-        BadRequest: a place is inside an escape: nobody can say whether its byte comes before it or behind.
+        BadRequest: a span begins or ends inside an escape: it is undefined to which side the encoded byte belongs.
     """
     if not ("%" in path or "//" in path):
         return {name: path[start:end] for name, (start, end) in spans.items()}

@@ -1,4 +1,4 @@
-"""What a route's `path`, `prefix` or `regex` compiles to: it looks at normal forms alone."""
+"""The compiled patterns of a route's `path`, `prefix` or `regex`; they match paths in normal form only."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from splicer.routing.normal import normal_form
 _NO_CAPTURES: Mapping[str, Span] = MappingProxyType({})
 
 _QUIET = re2.Options()
-_QUIET.log_errors = False  # RE2 would print to stderr what we raise
+_QUIET.log_errors = False  # RE2 would also print to stderr the errors that it raises
 
 
 @frozen
 class ExactPath:
-    """The whole path; `path` is in normal form."""
+    """Matches one whole path; `path` is in normal form."""
 
     path: str
 
@@ -42,7 +42,7 @@ class ExactPath:
 
 @frozen
 class PrefixPath:
-    """What the path starts with; `prefix` is in normal form."""
+    """Matches paths that start with a prefix; `prefix` is in normal form."""
 
     prefix: str
 
@@ -57,17 +57,18 @@ class PrefixPath:
         return frozenset()
 
     def match(self, path: str) -> Mapping[str, Span] | None:
-        """No captures when the path starts so, else None."""
+        """No captures when the path starts with the prefix, else None."""
         return _NO_CAPTURES if path.startswith(self.prefix) else None
 
 
 @frozen
 class RegexPath:
-    """An RE2 expression, searched for as nginx does: anchored only where it says "^" or "$".
+    """An RE2 expression, searched for as in nginx: it is anchored only by "^" or "$".
 
     Args:
         regex: the expression as the file has it.
-        literal: what a matching path starts with; told at compile time, for a call of RE2 costs microseconds.
+        literal: the text that every matching path starts with; it is checked first, because a call of RE2 takes
+            microseconds.
     """
 
     regex: str
@@ -86,7 +87,7 @@ class RegexPath:
         return frozenset(name for name, _ in self._groups)
 
     def match(self, path: str) -> Mapping[str, Span] | None:
-        """Where each group is, (-1, -1) if it took no part, when the expression is found in the path, else None."""
+        """The span of each group, (-1, -1) if it took no part in the match; None if the expression is not found."""
         if not path.startswith(self.literal):
             return None
         found = self._compiled.search(path.encode())  # bytes are searched three times as fast as str
@@ -96,14 +97,14 @@ class RegexPath:
 
 
 def compile_pattern(kind: Literal["path", "prefix", "regex"], text: str) -> PathPattern:
-    """Compile what a route's `path`, `prefix` or `regex` key says.
+    """Compile a route's `path`, `prefix` or `regex`.
 
     Args:
         kind: the key.
         text: its value, in any spelling; for "regex" in RE2 syntax (https://github.com/google/re2/wiki/Syntax).
 
     Raises:
-        ValueError: RE2 refuses the expression, with its own text; or two groups have the same name.
+        ValueError: RE2 refuses the expression (the message is RE2's), or two groups have the same name.
     """
     if kind == "path":
         return ExactPath(normal_form(text))
@@ -119,7 +120,7 @@ def compile_pattern(kind: Literal["path", "prefix", "regex"], text: str) -> Path
 
 
 def leading_text(pattern: PathPattern) -> str:
-    """What every path that the pattern matches starts with; "" when unknown."""
+    """The text that every path matched by the pattern starts with; "" when unknown."""
     match pattern:
         case ExactPath(path):
             return path

@@ -1,4 +1,4 @@
-"""The request target that the pod gets to see."""
+"""The request target that is sent to the pod."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from splicer.routing.normal import cut_out
 
 
 def target_path(match: Match, path: str, query: str | None) -> str:
-    """The target for the pod, percent-encoding untouched.
+    """The target for the pod; percent-encoding is left as it is.
 
-    Invariant: the client's query is never lost, unless the rewrite has one of its own.
+    Invariant: the client's query is kept unless the rewrite has one of its own.
 
     Args:
-        match: what `RouteTable.match` found.
+        match: the result of `RouteTable.match`.
         path: the request's, as received.
-        query: what follows the "?", or None without one.
+        query: the text after the "?", or None without one.
 
     Raises:
-        BadRequest: cutting the path has made a dot segment: "/files../x", with the prefix "/files" taken off, would
-            climb out of what the route means to show.
+        BadRequest: the rewrite has made a dot segment: "/files../x" without the prefix "/files" would lead out of the
+            tree that the route is meant to show.
     """
     route = match.route
     if route.rewrite is not None:

@@ -1,4 +1,4 @@
-"""Routes that can never match, because an earlier one takes all that they would."""
+"""Routes that can never match, because an earlier route takes all their requests."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from splicer.routing.table import same_resource, served_methods
 
 
 def shadowed(routes: Iterable[Route]) -> list[tuple[Route, Route]]:
-    """Each route that can never match, with the earlier one that takes its place.
+    """Each route that can never match, with the earlier one that takes its requests.
 
-    Never a false alarm: what can't be decided (a regex against another, say) is passed over. `clients` don't
-    matter: they are judged after the match.
+    There are no false alarms: pairs that can't be decided, such as two regexes, are left out. `clients` don't matter:
+    they are checked after the match.
     """
     earlier: list[Route] = []
     pairs = []
@@ -27,10 +27,10 @@ def shadowed(routes: Iterable[Route]) -> list[tuple[Route, Route]]:
 
 
 def _taker(earlier: list[Route], later: Route) -> Route | None:
-    """The first route that `RouteTable.match` can't get past with any request that `later` matches.
+    """The first earlier route that keeps every request from `later`.
 
-    Methods let a request past only to a route of the same resource; any other gets 405 from the first match. So
-    after a route of the same resource only such routes matter, and those by their methods.
+    If a route's methods exclude a request, `RouteTable.match` goes on only to routes of the same resource, and answers
+    405 if none has the method. So after a route of the same resource only such routes matter, by their methods.
     """
     resource_seen = False
     for route in earlier:

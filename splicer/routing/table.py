@@ -1,4 +1,4 @@
-"""All routes of a configuration: the first in file order that matches a request takes it."""
+"""All routes of a configuration; the first one in file order that matches a request takes it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _NO_CAPTURES: Mapping[str, str] = MappingProxyType({})
 
 
 class RouteTable:
-    """An immutable table of routes, asked once for each request.
+    """An immutable table of routes, used once for each request.
 
-    Invariant: the answer is the one that trying every route in file order gives. The table only leaves out
-    routes whose pattern demands another first segment than the path has: each bucket holds, in file order, the
-    routes that demand its segment and those that demand none.
+    Invariant: the result is the same as that of trying every route in file order. The table only skips routes whose
+    pattern requires another first segment than the path has: each bucket holds, in file order, the routes that require
+    its segment and those that require none.
 
     Args:
         routes: in file order.
@@ -31,7 +31,7 @@ class RouteTable:
         self._rest: list[Route] = []
         self._buckets: dict[str, list[Route]] = {}
         for route in routes:
-            segment = _demanded_segment(route)
+            segment = _required_segment(route)
             if segment is not None:
                 self._buckets.setdefault(segment, self._rest.copy()).append(route)
             else:
@@ -39,13 +39,13 @@ class RouteTable:
                     bucket.append(route)
 
     def match(self, method: str, host: str, path: str) -> Match:
-        """Find the route that takes a request; its `clients` are not judged here.
+        """Find the route that takes a request; its `clients` are not checked here.
 
         Several routes with the same pattern and the same hosts are one resource with several methods. A route
         that names GET serves HEAD too (RFC 9110 §9.3.2).
 
-        Invariant: all spellings of a path that `normal_form` makes one lead to the same route, with the same captures
-        but for their spelling, which is the client's.
+        Invariant: all paths with the same normal form get the same route, and the same captures except for their
+        spelling, which is the client's.
 
         Args:
             method: as received.
@@ -54,9 +54,9 @@ class RouteTable:
 
         Raises:
             NotFound: no route matches.
-            MethodNotAllowed: the resource is there, but none of its routes has this method.
+            MethodNotAllowed: the resource exists, but none of its routes has this method.
             BadRequest: an encoded slash that the route refuses, a path that a guarded route would take if it were
-                decoded, or a capture with half an encoded byte.
+                decoded, or a capture that ends inside an encoded byte.
         """
         name, normal = host_name(host), normal_form(path)
         takers, spans = self._takers(method, name, normal)
@@ -70,7 +70,7 @@ class RouteTable:
         return Match(route, cut_out(path, spans) if spans else _NO_CAPTURES)
 
     def _takers(self, method: str, name: str, normal: str) -> tuple[tuple[Route, ...], Mapping[str, Span]]:
-        """The route that takes a request; or all of its resource, if none has the method; or none."""
+        """The route that takes a request; all routes of its resource if none has the method; () if none matches."""
         candidates = self._buckets.get(_first_segment(normal), self._rest)
         for route in candidates:
             spans = route.pattern.match(normal)
@@ -86,18 +86,18 @@ class RouteTable:
         for route in takers:
             if route.encoded_slash == "refuse" and "%2F" in normal:
                 raise BadRequest(f'route {route.index} "{route.name}" refuses an encoded slash')
-        # A pod that decodes a path before it looks at it would serve what the other route guards.
+        # A pod that decodes the path before it matches would serve a resource that another route guards.
         for route in self._takers(method, name, decoded_form(normal))[0]:
             if _is_guarded(route) and route not in takers:
                 raise BadRequest(f'decoded, the path would belong to route {route.index} "{route.name}"')
 
     def explain(self, method: str, host: str, path: str) -> list[tuple[Route, str]]:
-        """Tell why routes did not match: all before the one that `match` finds, or all there are.
+        """Say why each route before the one that `match` finds did not match; all routes if it finds none.
 
         Args:
-            method: these three are as for `match`.
-            host: see there.
-            path: see there.
+            method: as for `match`.
+            host: as for `match`.
+            path: as for `match`.
         """
         name, normal = host_name(host), normal_form(path)
         resource: Route | None = None
@@ -116,7 +116,7 @@ class RouteTable:
 
 
 def same_resource(route: Route, other: Route) -> bool:
-    """Whether two routes differ in their methods at most, as far as matching goes."""
+    """Whether the matching rules of two routes differ at most in their methods."""
     return route.pattern == other.pattern and set(route.hosts) == set(other.hosts)
 
 
@@ -125,7 +125,7 @@ def _is_guarded(route: Route) -> bool:
 
 
 def served_methods(route: Route) -> tuple[str, ...]:
-    """A route's methods, with the HEAD that comes with GET; empty: any."""
+    """A route's methods, with HEAD if it has GET; empty: any."""
     if "GET" in route.methods and "HEAD" not in route.methods:
         return (*route.methods, "HEAD")
     return route.methods
@@ -136,13 +136,13 @@ def _serves(route: Route, method: str) -> bool:
 
 
 def _first_segment(path: str) -> str:
-    """Of a normal form, up to the slash that ends the first segment: "/api" of "/api/v1"."""
+    """The first segment of a path in normal form, with its leading slash: "/api" of "/api/v1"."""
     end = path.find("/", 1)
     return path if end < 0 else path[:end]
 
 
-def _demanded_segment(route: Route) -> str | None:
-    """The first segment of every path that the route matches, or None when there is no saying."""
+def _required_segment(route: Route) -> str | None:
+    """The first segment of every path that the route matches, or None when it is not known to be the same."""
     literal = leading_text(route.pattern)
     if literal.find("/", 1) > 0 or isinstance(route.pattern, ExactPath):
         return _first_segment(literal)

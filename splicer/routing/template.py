@@ -16,7 +16,7 @@ _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 @frozen
 class Capture:
-    """A place in a template where a capture goes."""
+    """A placeholder in a template."""
 
     name: str
 
@@ -36,7 +36,7 @@ class CaptureTemplate:
     captures: frozenset[str]
 
     def render(self, captures: Mapping[str, str]) -> str:
-        """The text with each capture put in as it is."""
+        """The text with the captures put in, unchanged."""
         return "".join(part if isinstance(part, str) else captures[part.name] for part in self.parts)
 
 
@@ -44,7 +44,7 @@ def parse_template(text: str) -> CaptureTemplate:
     """Parse literal text with ``{captures}``; ``{{`` and ``}}`` stand for the braces themselves.
 
     Raises:
-        ValueError: a brace without its partner, or braces around what is no name.
+        ValueError: a brace without its partner, or braces around something that is no name.
     """
     parts: list[str | Capture] = []
     end = 0
@@ -71,21 +71,18 @@ def _part(token: re.Match[str]) -> str | Capture:
 
 
 def check_label(value: str) -> bool:
-    """Whether a capture is one DNS label in lower case (RFC 1123 §2.1), as it stands.
-
-    One that would first have to be percent-decoded is none.
-    """
+    """Whether a capture is one DNS label in lower case (RFC 1123 §2.1), without percent-decoding it."""
     return _LABEL.fullmatch(value) is not None
 
 
 def render_host(template: Template, captures: Mapping[str, str]) -> str:
     """The host name to connect to, or an address literal.
 
-    Invariant: a capture never leaves its DNS label, so that the fixed parts of the template alone say in
-    which domain the host lies (design §5). A template without captures is the file's own and taken as it is.
+    Invariant: a capture never adds a dot, so the fixed parts of the template alone determine the host's domain (design
+    §5). A template without captures comes from the file and is not checked.
 
     Raises:
-        BadCapture: a capture that the host uses is no DNS label, or the name gets too long for DNS.
+        BadCapture: a capture in the host is no DNS label, or the name is too long for DNS.
     """
     if not template.captures:
         return template.render(captures)
