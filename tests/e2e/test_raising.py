@@ -23,7 +23,7 @@ _CODE = f"""
 import socket
 import splicer.relay.hub as hub
 import splicer.session.connection as connection
-import splicer.worker.worker as worker
+import splicer.worker.acceptor as acceptor
 
 def touchy(moves):
     def move(self, leg, *more):
@@ -44,12 +44,12 @@ def parse_request(raw, parse_request=connection.parse_request, **options):
         raise RuntimeError("a bug")
     return parse_request(raw, **options)
 
-def accept(self, sock, peer, accept=worker.Worker._accept):
+def accept(self, sock, peer, accept=acceptor.Acceptor._accept):
     once("%(directory)s/accept")
     accept(self, sock, peer)
 
 hub.Hub._fill, hub.Hub._pass = touchy(hub.Hub._fill), touchy(hub.Hub._pass)
-hub.Hub.turn, connection.parse_request, worker.Worker._accept = turn, parse_request, accept
+hub.Hub.turn, connection.parse_request, acceptor.Acceptor._accept = turn, parse_request, accept
 """
 
 

@@ -357,7 +357,7 @@ async def test_code_that_can_not_be_imported(edge: Edge, place: Place, code: Cod
 
 
 async def test_a_worker_that_can_not_be_prepared(edge: Edge, place: Place, code: Code) -> None:
-    line = "        prepared = await self._read(fd)\n        config = "
+    line = "        prepared = await self._read(fd)\n"
     await fails(edge, place, "worker", broken=code.changed({"worker/worker.py": (line, f"        {_RAISES}{line}")}))
     assert "RuntimeError: a bug" in edge.take_stderr()
 

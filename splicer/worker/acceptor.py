@@ -1,0 +1,142 @@
+"""New client connections: accepted, turned away at the limit, or inherited from a worker that has left."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import trio
+
+from splicer.errors import TooManyConnections
+from splicer.net.listen import accept_forever
+from splicer.net.options import granted_buffer, limit_buffers
+from splicer.net.stream import TcpStream
+from splicer.session.client import ClientLeg
+from splicer.session.connection import Connection
+from splicer.session.context import ConnectionState, SessionContext
+from splicer.session.respond import send_refusal
+from splicer.worker.newest import Start
+from splicer.worker.worker_log import WorkerLog
+
+_MAX_REFUSALS = 256  # connections over the limit that still get an answer; the rest is closed
+_LOG_INTERVAL = 10.0  # seconds between two lines about the same exhaustion
+
+
+class Limit(Protocol):
+    """`worker.admission.Admission`, as far as a new connection needs it."""
+
+    def over(self) -> int:
+        """By how many the open connections exceed the limit."""
+        ...
+
+    def may_ask(self) -> bool:
+        """Whether a connection that is about to be counted may ask for something."""
+        ...
+
+
+class Acceptor:
+    """Takes connections for the session.
+
+    Args:
+        context: serves them.
+        limit: says which may come in.
+        start: starts a task.
+        has_enough: whether connections should rather go to other workers.
+        accepted: is called after each that came in.
+        log: gets what is short.
+    """
+
+    def __init__(
+        self,
+        context: SessionContext,
+        limit: Limit,
+        start: Start,
+        has_enough: Callable[[], bool],
+        accepted: Callable[[], None],
+        log: WorkerLog,
+    ) -> None:
+        self._context = context
+        self._limit = limit
+        self._start = start
+        self._has_enough = has_enough
+        self._accepted = accepted
+        self._log = log
+        self._accepting = trio.CancelScope()
+        self._listeners: list[socket.socket] = []
+        self._turned_away = 0
+        self._exhausted_logged = -_LOG_INTERVAL
+
+    def listen(self, listeners: Sequence[socket.socket], buffer: int) -> None:
+        """Accept until `stop`.
+
+        Args:
+            listeners: which are owned from now on.
+            buffer: bytes; see `limit_buffers`.
+        """
+        self._listeners = list(listeners)
+        self.limit_buffers(buffer)
+        self._start(self._accept_all)
+
+    def stop(self) -> None:
+        """Accept no more; what waits in the queue is for other workers."""
+        self._accepting.cancel()
+        for listener in self._listeners:
+            trio.lowlevel.notify_closing(listener)
+            listener.close()
+        self._listeners.clear()
+
+    # The listening sockets are those of all workers: who read the file last has the say.
+    def limit_buffers(self, size: int) -> None:
+        """Limit the buffers of the connections to come to so many bytes."""
+        for listener in self._listeners:
+            limit_buffers(listener, size)
+            if (granted := granted_buffer(listener)) < size:
+                remedy = "a higher net.core.rmem_max and net.core.wmem_max"
+                self._log.error("socket_buffer_capped", wanted=size, granted=granted, remedy=remedy)
+
+    def inherit(self, sock: socket.socket, peer: str) -> None:
+        """Go on with a connection that another worker has left, between two requests."""
+        self._start(Connection(self._context, TcpStream(sock), peer, place=ConnectionState.WAITING).serve)
+
+    async def _accept_all(self) -> None:
+        with self._accepting:
+            async with trio.open_nursery() as nursery:
+                for listener in self._listeners:
+                    nursery.start_soon(accept_forever, listener, self._accept, self._exhausted, self._has_enough)
+
+    def _accept(self, sock: socket.socket, peer: str) -> None:
+        counts = self._context.counts
+        counts.accepted += 1
+        stream = TcpStream(sock)
+        if not self._limit.may_ask():
+            self._context.observer.connection_refused(peer, TooManyConnections())
+            if self._turned_away < _MAX_REFUSALS:
+                self._start(self._turn_away, ClientLeg(stream, peer))
+            else:
+                stream.close()
+            return
+        counts.handled += 1
+        over = self._limit.over() >= 0
+        self._start(Connection(self._context, stream, peer, over=over).serve)
+        self._accepted()
+
+    async def _turn_away(self, client: ClientLeg) -> None:
+        self._turned_away += 1
+        try:
+            await send_refusal(client, TooManyConnections())
+            await client.linger()
+        except Exception as error:  # noqa: BLE001 - as in a connection that is served
+            self._context.observer.crashed(client.peer, None, error)
+        finally:
+            self._turned_away -= 1
+            client.stream.close()
+
+    def _exhausted(self, error: OSError) -> bool:
+        if self._context.idle.make_room():
+            return True
+        now = trio.current_time()
+        if now - self._exhausted_logged >= _LOG_INTERVAL:
+            self._exhausted_logged = now
+            self._log.error_with_tunnels("accept_backs_off", error=error.strerror)
+        return False

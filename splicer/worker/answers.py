@@ -1,0 +1,34 @@
+"""What a worker answers when the admin process asks (`ipc/query.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from splicer.errors import Side
+from splicer.ipc.query import Answer, RowBatches
+from splicer.ipc.wire import Message
+from splicer.observe import tunnel_rows
+from splicer.relay.hub import Hub
+
+
+def answers(hub: Hub, slot: int, endpoints: Callable[[], RowBatches]) -> Mapping[str, Answer]:
+    """What there is to ask.
+
+    Args:
+        hub: has the tunnels.
+        slot: that is served.
+        endpoints: rows of the upstreams' endpoints.
+    """
+
+    def close(words: Message) -> RowBatches:
+        found = tunnel_rows.find(hub, words["id"])
+        if found is not None:
+            hub.end(found, Side.PROXY, "operator")
+            yield [{"closed": words["id"]}]
+
+    return {
+        "tunnels": lambda _: tunnel_rows.tunnels(hub, slot),
+        "gauges": lambda _: tunnel_rows.counts(hub, slot),
+        "endpoints": lambda _: endpoints(),
+        "close": close,
+    }

@@ -1,0 +1,138 @@
+"""What a worker has once there is a configuration: the session's context, and the parts that work with it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from splicer.configfile.read import Prepared
+from splicer.ipc.board import Column
+from splicer.ipc.query import RowBatches
+from splicer.net.dial import dial
+from splicer.observe.access_log import AccessLog
+from splicer.observe.line_writer import LineWriter
+from splicer.observe.log import make_logger
+from splicer.observe.observers import Observers
+from splicer.session.context import Drains, SessionContext
+from splicer.session.watch import watch_clients
+from splicer.worker.acceptor import Acceptor
+from splicer.worker.adoption import Adoption
+from splicer.worker.collector import collect_if_grown
+from splicer.worker.draining import Draining
+from splicer.worker.drains import DrainOrders
+from splicer.worker.leaving import Leaving
+from splicer.worker.parts import Parts
+from splicer.worker.reloads import Reloads
+from splicer.worker.vital import VitalTasks
+
+
+class Configured:
+    """The configuration in force, and who works by it.
+
+    Args:
+        prepared: the first configuration.
+        parts: what outlives it.
+        tasks: where tasks run.
+        lines: where log lines go.
+        path: of the configuration's file, for messages.
+        read: reads the text behind a descriptor, which it closes.
+        reloaded: is called when the newest reload was tried.
+        drains_set: is called when the newest drains are followed.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        parts: Parts,
+        tasks: VitalTasks,
+        lines: LineWriter,
+        path: Path,
+        read: Callable[[int], Awaitable[Prepared]],
+        reloaded: Callable[[], None],
+        drains_set: Callable[[], None],
+    ) -> None:
+        self.config = prepared.config
+        self._parts = parts
+        self._tasks = tasks
+        self._path = path
+        logger = make_logger(lines, self.config.log.format, colors=os.isatty(sys.stdout.fileno()))
+        self._access = AccessLog(logger, self.config.log.query)
+        self._observer = Observers(parts.metrics, parts.endpoints, self._access)
+        parts.log.begin(logger, self._observer)
+        self.context = parts.publisher.context = parts.admission.context = self._make_context(prepared)
+        self._tell_observers()
+        self._put_together(read, reloaded, drains_set)
+
+    def _make_context(self, prepared: Prepared) -> SessionContext:
+        parts = self._parts
+        return SessionContext(
+            rules=parts.rules.make(prepared.config, prepared.table, self._tasks),
+            dial=lambda endpoint: dial(endpoint, self.config.limits.socket_buffer),
+            pool=parts.pool,
+            closing=parts.closing,
+            balancer=parts.balancer,
+            splice=parts.hub.splice,
+            observer=self._observer,
+            vault=parts.link,
+            others=parts.publisher.others,
+            turns=parts.turns,
+            may_use_pod=parts.admission.may_use_pod,
+            yield_to_relay=parts.hub.turn_if_due,
+        )
+
+    def _put_together(
+        self,
+        read: Callable[[int], Awaitable[Prepared]],
+        reloaded: Callable[[], None],
+        drains_set: Callable[[], None],
+    ) -> None:
+        parts, context, start = self._parts, self.context, self._tasks.start_soon
+        link, log, publisher = parts.link, parts.log, parts.publisher
+        orders = DrainOrders(
+            self._go_by, lambda: self.config.upstreams, lambda: parts.rules.resolver, log.drains_failed
+        )
+        self.draining = Draining(context, orders, start, drains_set, log.drains_failed)
+        self.acceptor = Acceptor(context, parts.admission, start, publisher.has_enough, publisher.publish, log)
+        self.adoption = Adoption(context, link, start, self._count_adopted, log.adoption_failed)
+        self.leaving = Leaving(context, parts.hub, link, self._stop_accepting)
+        self.reloads = Reloads(start, read, self._apply, self._reload_failed, reloaded)
+        self._orders = orders
+
+    def start(self) -> None:
+        """Start the tasks that run as long as the worker does."""
+        start = self._tasks.start_soon
+        start(watch_clients, self.context.waiting)
+        start(self._orders.run)
+        start(collect_if_grown, lambda: self.context.counts.active, self._parts.log.garbage_found)
+
+    def endpoint_rows(self) -> RowBatches:
+        """Rows of the upstreams' endpoints."""
+        parts = self._parts
+        return parts.endpoints.rows(self.config, parts.rules.resolver, parts.balancer.live)
+
+    # A configuration that can't be put into force fails with the rules, before anything else has changed.
+    def _apply(self, prepared: Prepared) -> None:
+        self.context.rules = self._parts.rules.make(prepared.config, prepared.table, self._tasks)
+        self.config = prepared.config
+        self._tell_observers()
+        self.acceptor.limit_buffers(self.config.limits.socket_buffer)
+
+    def _tell_observers(self) -> None:
+        self._access.query = self.config.log.query
+        self._parts.metrics.know(self.config.routes)
+        self._parts.progress.every(self.config.log.progress, self._observer.tunnel_goes_on)
+
+    def _reload_failed(self, error: str) -> None:
+        self._parts.log.error("reload_failed", file=str(self._path), kept="the old routes", error=error)
+
+    def _go_by(self, drains: Drains) -> None:
+        self.context.drains = drains
+
+    def _count_adopted(self) -> None:
+        self._parts.row[Column.ADOPTED] += 1
+
+    def _stop_accepting(self) -> None:
+        self._parts.row[Column.LISTENING] = 0
+        self.acceptor.stop()

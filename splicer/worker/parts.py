@@ -1,0 +1,75 @@
+"""What a worker has before it has a configuration, and what outlives each configuration."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from splicer.ipc.board import Board
+from splicer.observe.metrics import Metrics
+from splicer.observe.progress import Progress
+from splicer.relay.hub import Hub
+from splicer.session.turns import Turns
+from splicer.upstream.balance import Balancer
+from splicer.upstream.closing import ClosingConnections
+from splicer.upstream.pool import IdlePool
+from splicer.upstream.status import EndpointStates
+from splicer.worker.admission import Admission
+from splicer.worker.adopted import Adopted
+from splicer.worker.board_publisher import BoardPublisher
+from splicer.worker.newest import Start
+from splicer.worker.ruleset_factory import RulesetFactory
+from splicer.worker.vault_link import VaultLink
+from splicer.worker.worker_log import WorkerLog
+
+
+class Parts:
+    """The parts, put together.
+
+    Args:
+        board: where the processes show their numbers.
+        row: this one's on it.
+        vault: a connection to the vault, or None.
+        vault_version: that it speaks.
+        vault_path: of its socket, if it is a process of its own.
+        metrics: what is counted.
+        adopt: gets each tunnel that the vault hands over.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        row: int,
+        vault: socket.socket | None,
+        vault_version: int,
+        vault_path: Path | None,
+        metrics: Metrics,
+        adopt: Callable[[Adopted], None],
+    ) -> None:
+        self.metrics = metrics
+        self.log = WorkerLog(lambda: self.hub.tunnels)
+        self.link = VaultLink(vault, vault_path, adopt, self.log.vault_event, vault_version)
+        self.hub = Hub(registry=self.link)
+        self.publisher = BoardPublisher(board, row, self.hub, self.link, metrics)
+        self.row = self.publisher.row
+        self.admission = Admission(board, row, self.log.room_made)
+        self.progress = Progress(self.hub)
+        self.endpoints = EndpointStates()
+        self.balancer = Balancer()
+        self.rules = RulesetFactory(self.balancer, metrics.resolver)
+        self.pool = IdlePool()
+        self.closing = ClosingConnections()
+        self.turns = Turns()
+
+    def start(self, start: Start) -> None:
+        """Start the tasks of all."""
+        running = (self.hub, self.turns, self.pool, self.closing, self.link)
+        for part in (*running, self.progress, self.publisher, self.admission):
+            start(part.run)
+
+    def close(self) -> None:
+        """Close what idles, and say to the vault what there is still to say."""
+        self.pool.close()
+        self.closing.close()
+        self.link.finish()

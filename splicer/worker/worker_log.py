@@ -1,0 +1,85 @@
+"""A worker's own log lines: what concerns no single request or call."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from splicer.observe.log import Logger
+from splicer.observe.observers import Observers
+
+_MAX_TRACEBACK = 2000  # characters: its end says most
+
+
+class WorkerLog:
+    """Logs, once it has been told how; what comes earlier is dropped.
+
+    Args:
+        tunnels: how many are open: most lines say it.
+    """
+
+    def __init__(self, tunnels: Callable[[], int]) -> None:
+        self._tunnels = tunnels
+        self._logger: Logger | None = None
+        self._observers: Observers | None = None
+
+    def begin(self, logger: Logger, observers: Observers) -> None:
+        """Log from now on.
+
+        Args:
+            logger: writes the lines.
+            observers: see to it that a line that can't be written concerns nobody.
+        """
+        self._logger, self._observers = logger, observers
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Log an error."""
+        if self._logger is not None and self._observers is not None:
+            self._observers.say(self._logger.error, event, **fields)
+
+    def error_with_tunnels(self, event: str, **fields: Any) -> None:
+        """Log an error that matters the more the more tunnels are open."""
+        self.error(event, **fields, tunnels=self._tunnels())
+
+    def vault_event(self, event: str) -> None:
+        """Log that the vault is there, or why it is not."""
+        if event != "vault_connected":
+            self.error_with_tunnels(event)
+        elif self._logger is not None and self._observers is not None:
+            self._observers.say(self._logger.info, event, tunnels=self._tunnels())
+
+    def room_made(self, connections: int) -> None:
+        """Log that idle connections were closed at the limit."""
+        self.error_with_tunnels("idle_connections_closed", connections=connections)
+
+    def garbage_found(self, objects: int, seconds: float) -> None:
+        """Log what a full collection has found, if anything."""
+        if objects:
+            self.error_with_tunnels("garbage_found", objects=objects, ms=round(seconds * 1000, 3))
+
+    def drains_failed(self, error: Exception) -> None:
+        """Log that an operator's drains are not followed."""
+        self.error("drains_not_followed", error=repr(error))
+
+    def query_failed(self, error: Exception) -> None:
+        """Log that the admin process was not answered."""
+        self.error("query_failed", error=repr(error))
+
+    def order_refused(self, order: str, reason: str) -> None:
+        """Log that the supervisor has asked for what this worker can't do now."""
+        self.error("order_refused", order=order, error=reason)
+
+    def adoption_failed(self, reason: str) -> None:
+        """Log that a tunnel of another worker could not go on."""
+        self.error("adoption_failed", error=reason)
+
+    def crash(self, error: BaseException) -> None:
+        """Log why this process is about to end; on stderr if how to log has not been told yet."""
+        text = "".join(traceback.format_exception(error))[-_MAX_TRACEBACK:]
+        if self._logger is not None:
+            self._logger.error("worker_crash", pid=os.getpid(), error=repr(error), traceback=text)
+        else:
+            print(text, file=sys.stderr)  # noqa: T201 - see above
