@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 _USAGE = 2
+_SHORTEST = 0.1  # seconds of a load
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,3 +25,15 @@ def shown(path: Path) -> str:
     with suppress(OSError, ValueError):
         path = path.relative_to(Path.cwd())
     return str(path).replace("%", "%%")
+
+
+def seconds(text: str) -> float:
+    """How long a load lasts.
+
+    Raises:
+        argparse.ArgumentTypeError: no load can last so long.
+    """
+    with suppress(ValueError):
+        if _SHORTEST <= (found := float(text)) < math.inf:
+            return found
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, or less than {_SHORTEST:g}")

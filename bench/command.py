@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import math
-import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import TypeVar
 
 from bench import peers, scenarios
-from bench.arguments import Parser, shown
+from bench.arguments import Parser, seconds, shown
+from bench.interrupt import INTERRUPTED, interruptible
 from bench.model import Report
 from bench.progress import progress
 from bench.report.write import RESULTS, write
@@ -26,8 +24,6 @@ _MINE = "splicer"
 _ALL = "all"
 _PEERS = {peer.name: peer for peer in peers.ALL}
 _FAILED = 1
-_SHORTEST = 0.1  # seconds of a load
-_INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,20 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = Run(asked, bar := progress())
     code = 0
     try:
-        with _interruptible():
+        with interruptible():
             run.execute()
     except KeyboardInterrupt:
-        code = _INTERRUPTED
+        code = INTERRUPTED
     except (TrafficFailed, OSError) as failed:
         sys.stderr.write(f"{failed}\n")
         code = _FAILED
     finally:
         bar.end()
     try:
-        with _interruptible():
+        with interruptible():
             return _told(run.report(), out) or code
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def _told(report: Report, out: Path) -> int:
@@ -78,27 +74,6 @@ def _told(report: Report, out: Path) -> int:
         sys.stderr.write(f"the report can't be written: {error}\n")
         return _FAILED
     return _FAILED if any(skipped.peer == _MINE for skipped in report.skipped) else 0
-
-
-# Once: all that was started has to be ended, and nobody's impatience may prevent that.
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGHUP (but for nohup's sake), SIGINT and SIGTERM raise KeyboardInterrupt."""
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        for further in numbers:
-            signal.signal(further, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _list() -> None:
@@ -117,7 +92,7 @@ def _parser() -> Parser:
     parser = Parser(prog="python -m bench", description="splicer side by side with other proxies.")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="some of --list, or all")
     parser.add_argument("--peers", metavar="NAME,NAME", help="beside splicer, some of --list; else all")
-    parser.add_argument("--seconds", type=_seconds, help="of one load; else what each scenario thinks right")
+    parser.add_argument("--seconds", type=seconds, help="of one load; else what each scenario thinks right")
     parser.add_argument("--repeat", type=_repeat, help="repetitions; else 3 (--quick: 1), of some scenarios fewer")
     parser.add_argument("--quick", action="store_true", help="under two minutes")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help=f"where reports are: {shown(RESULTS)}")
@@ -147,13 +122,6 @@ def _chosen(parser: Parser, kind: str, names: Sequence[str], there: Mapping[str,
     if unknown := [name for name in names if name not in there and name != _ALL]:
         parser.error(f"no {kind} {unknown[0]!r}; there is {', '.join(there)}, {_ALL}")
     return [one for name, one in there.items() if name in names or _ALL in names]
-
-
-def _seconds(text: str) -> float:
-    with suppress(ValueError):
-        if _SHORTEST <= (seconds := float(text)) < math.inf:
-            return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, or less than {_SHORTEST:g}")
 
 
 def _repeat(text: str) -> int:

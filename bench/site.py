@@ -124,14 +124,19 @@ class Site:
 
 
 @contextmanager
-def opened(quick: bool) -> Iterator[Site]:
-    """Pods and their name server run; this process leaves the proxies' processor alone."""
+def opened(quick: bool, known: int = MANY) -> Iterator[Site]:
+    """Pods and their name server run; this process leaves the proxies' processor alone.
+
+    Args:
+        quick: the run is a short one.
+        known: pods whose names the name server has.
+    """
     processors = Processors.of_this_process()
     cpus = processors.load()
     with pinned(cpus), ExitStack() as stack:
         port = _free_port()
         calls = stack.enter_context(pods(port, cpus, max(1, len(cpus) // 2)))
-        nameserver = stack.enter_context(serving(_pods(MANY), _DOMAIN))
+        nameserver = stack.enter_context(serving(_pods(known), _DOMAIN))
         site = Site(
             processors,
             port,

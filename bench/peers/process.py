@@ -41,6 +41,7 @@ class Tree(Proxy):
     """
 
     software: ClassVar[Software]
+    cwd: Path | None = None  # where it is started; None: where this process is
 
     def __init__(self, name: str, job: Job, home: Path, cpus: Collection[int]) -> None:
         self.address = free_address()
@@ -53,6 +54,7 @@ class Tree(Proxy):
             self.leader = subprocess.Popen(  # noqa: S603 - our own
                 [self.software.path, *arguments],
                 env={**os.environ, **self.environ()},
+                cwd=self.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=said,

@@ -1,17 +1,21 @@
-"""splicer itself, as this checkout has it."""
+"""splicer itself: as this checkout has it, or as another one does."""
 
 from __future__ import annotations
 
 import re
 import signal
+import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from bench.peers.base import Job, Peer, PeerFailed
 from bench.peers.process import Tree, session_of
-from bench.peers.template import at, free_address, routes
+from bench.peers.template import at, free_address, home_of, routes
 
-_ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
+
 _FILE = "routing.toml"
 _ROUTE = """
 [[routes]]
@@ -20,9 +24,10 @@ prefix = "PREFIX"
 upstream = "router"
 log = false
 """
+_TELL = "import splicer; print(splicer.__file__); print(splicer.__version__)"
 
 
-class _Checkout:
+class _Here:
     path = sys.executable
 
     def missing(self) -> str | None:
@@ -31,24 +36,35 @@ class _Checkout:
 
     def version(self) -> str:
         """The package's, and the Python that runs it."""
-        from splicer import __version__
-
-        return f"{__version__}, Python {sys.version.split()[0]}"
+        return _version(ROOT)
 
 
 class Splicer(Tree):
-    """With its vault, its gate and its admin process, as always."""
+    """With its vault, its gate and its admin process, as always.
 
-    software = _Checkout()
+    Args:
+        name: see `Tree`, as for the others.
+        job: see there.
+        home: see there.
+        cpus: see there.
+        root: the directory that has the package.
+    """
+
+    software = _Here()
+
+    def __init__(self, name: str, job: Job, home: Path, cpus: Collection[int], root: Path = ROOT) -> None:
+        self.admin = free_address()
+        self.cwd = self._root = root
+        super().__init__(name, job, home, cpus)
 
     def configure(self) -> Sequence[str]:
         """One file for all."""
-        config = self.write(_FILE, _FILE, admin=at(free_address()), routes=routes(self.job, _ROUTE))
+        config = self.write(_FILE, _FILE, admin=at(self.admin), routes=routes(self.job, _ROUTE))
         return ["-m", "splicer", "run", "-c", config]
 
     def environ(self) -> Mapping[str, str]:
         """Where the package is."""
-        return {"PYTHONPATH": str(_ROOT)}
+        return _environ(self._root)
 
     def workers(self) -> list[int]:
         """In the order of their slots."""
@@ -58,3 +74,55 @@ class Splicer(Tree):
     def reload(self) -> None:
         """Have the supervisor read its file again."""
         self.leader.send_signal(signal.SIGHUP)
+
+
+class Checkout(Peer):
+    """splicer of some directory, run by this Python with what is installed for it.
+
+    Args:
+        name: as in the figures: "before".
+        root: the directory that has the package.
+    """
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.name = self.title = name
+        self._root = root.resolve()
+
+    def missing(self) -> str | None:
+        """Why it can't be run."""
+        try:
+            self.version()
+        except PeerFailed as failed:
+            return str(failed)
+        return None
+
+    def version(self) -> str:
+        """The package's, and the Python that runs it."""
+        return _version(self._root)
+
+    @contextmanager
+    def running(self, job: Job, cpus: Collection[int]) -> Iterator[Splicer]:
+        """Run it; see `Peer.running`."""
+        with home_of(self.name) as home, Splicer(self.name, job, home, cpus, self._root) as proxy:
+            yield proxy
+
+
+# `python -m` looks into the current directory first, then into PYTHONPATH: both must be this one.
+def _environ(root: Path) -> dict[str, str]:
+    return {"PYTHONPATH": str(root)}
+
+
+def _version(root: Path) -> str:
+    """What the package of a directory says of itself.
+
+    Raises:
+        PeerFailed: there is none that can be imported; one that is elsewhere would be measured instead.
+    """
+    told = subprocess.run(  # noqa: S603 - our own
+        [sys.executable, "-c", _TELL], cwd=root, env=_environ(root), capture_output=True, text=True, check=False
+    )
+    lines = told.stdout.splitlines()
+    if told.returncode or Path(lines[0]).parent != root / "splicer":
+        said = told.stderr.strip().splitlines()[-1:] or lines[:1]
+        raise PeerFailed(f"{root} has no splicer that can be run: {said[0]}")
+    return f"{lines[1]}, Python {sys.version.split()[0]}"

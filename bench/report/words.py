@@ -30,6 +30,7 @@ _NAMES = {
     "bulk.1m_mb_per_cpu": "throughput per CPU second, messages of 1 MiB",
     "handshakes.rate": "rate of new calls",
     "handshakes.per_cpu": "new calls per CPU second",
+    "handshakes.outside_us": "CPU for a new call outside the workers",
     "handshakes.p99_us": "time to the 101, p99",
     "storm.p99_us": "frames in a storm of new calls, p99",
     "storm.quiet_p99_us": "frames with no storm of new calls, p99",

@@ -129,6 +129,7 @@ class Measured:
         result: the client's.
         cpu: CPU seconds of the proxy from "go" until the client had its result, before any connection is closed.
         settled: the same until the proxy had done all that was under way.
+        outside: the part of that which processes took that carry no calls.
         workers: processors that the proxy had.
         crowded: the load's own processors were full, so that clients and pods were late as well.
     """
@@ -136,6 +137,7 @@ class Measured:
     result: Result
     cpu: float
     settled: float
+    outside: float = 0.0
     workers: int = 1
     crowded: bool = False
 
@@ -175,16 +177,22 @@ def measured(
     with turn.client(mode, proxy, options, pods=pods, workers=workers) as client:
         client.wait_ready()
         before, busy = settled_cpu_seconds(proxy.pids()), turn.site.pods_cpu()
+        outside = _outside(proxy)
         client.go()
         result = client.result()
         after, busy = cpu_seconds(proxy.pids()), turn.site.pods_cpu() - busy
         settled = settled_cpu_seconds(proxy.pids())
+        outside = _outside(proxy) - outside
         client.end()
     checked(turn, result, lost=int(result["count"] * _REFUSED) if "clients" in options else 0)
     if after <= before:
         raise PeerFailed("it took no CPU: its processes have ended")
     crowded = turn.site.is_crowded((busy + result["cpu"]) / result["seconds"])
-    return Measured(result, after - before, settled - before, workers, crowded)
+    return Measured(result, after - before, settled - before, outside, workers, crowded)
+
+
+def _outside(proxy: Proxy) -> float:
+    return cpu_seconds(set(proxy.pids()) - set(proxy.workers()))
 
 
 def checked(turn: Turn, result: Result, lost: float = 0) -> Result:

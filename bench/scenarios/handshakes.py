@@ -25,4 +25,5 @@ class Handshakes(Scenario):
         run = measured(turn, turn.proxy, "handshakes", CALLERS)
         yield Sample("rate", "1/s", run.rate, run.load_bound)
         yield Sample("per_cpu", "1/s", run.per_cpu)
+        yield Sample("outside_us", "us", run.outside / run.result["count"] * 1e6)
         yield Sample("p99_us", "us", float(run.result["latency_us"]["p99"]))

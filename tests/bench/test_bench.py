@@ -15,14 +15,14 @@ from bench.report.write import JSON
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def started(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "bench", *arguments]
+def started(*arguments: str, module: str = "bench") -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", module, *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def bench(*arguments: str) -> tuple[int, str, str]:
+def bench(*arguments: str, module: str = "bench") -> tuple[int, str, str]:
     """Exit code, and what was said."""
-    with started(*arguments) as process:
+    with started(*arguments, module=module) as process:
         out, err = process.communicate(timeout=110)
         return process.returncode, out, err
 
@@ -95,3 +95,29 @@ def test_who_runs_the_bench_as_a_module_gets_its_exit_code() -> None:
     code, out, err = bench("nothing")
     assert (code, out) == (2, "")
     assert err.startswith("python -m bench: no scenario 'nothing'")
+
+
+# What they find out is the machine's; that they do is what is tested.
+@pytest.mark.slow
+def test_two_checkouts_are_compared() -> None:
+    asked = ("http", "handshakes", "--before", str(ROOT), "--pairs", "6", "--seconds", "0.1")
+    code, out, err = bench(*asked, module="bench.pairs")
+    assert code in (0, 1), err
+    assert [line for line in out.splitlines() if line.startswith(("CPU of a new call", "CPU of an HTTP request"))]
+    assert "skipped" not in err
+
+
+@pytest.mark.slow
+def test_parts_are_measured_beside_the_whole() -> None:
+    code, out, err = bench("--repeat", "1", "--seconds", "0.3", module="bench.parts")
+    assert code in (0, 1), err
+    for part in ("counting a call, together", "the journal's store", "counting takes at most 5%"):
+        assert part in out
+
+
+@pytest.mark.slow
+def test_a_scrape_is_timed_beside_calls() -> None:
+    code, out, err = bench("--pods", "20", "--scrapes", "2", "--seconds", "0.3", module="bench.scrape")
+    assert code in (0, 1), err
+    assert "20 tunnels to as many pods, 2 workers" in out
+    assert out.count(" 0 tunnels lost") == 3

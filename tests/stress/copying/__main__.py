@@ -1,12 +1,11 @@
 """What a relay with read(2) and write(2) loses where splice(2) loses nothing: the same storm and kills for both.
 
-    python bench/readwrite_loss.py
+    python -m tests.stress.copying
 
-From the checkout, with what its tests need installed. It takes under two minutes, and prints a table in Markdown. The
-copying relay is splicer itself with nothing but its two calls of splice(2) replaced: see readwrite/sitecustomize.py.
+It takes under two minutes, and prints a table in Markdown. The copying relay is splicer itself with nothing but its
+two calls of splice(2) replaced: see sitecustomize.py.
 """
 
-# ruff: noqa: E402 - the checkout has to be on the path before its modules can be imported
 from __future__ import annotations
 
 import os
@@ -16,15 +15,14 @@ from pathlib import Path
 import trio
 from attrs import frozen
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
 from tests.e2e.edge import running
 from tests.e2e.site import Site
 from tests.stress.report import Kind, Report
 from tests.stress.storm import storming
 from tests.stress.trials import kill_workers, text_of
 
+_HERE = Path(__file__).resolve().parent
+_ROOT = _HERE.parents[2]
 _KILLS = 30
 _TUNNELS = 100
 _SECONDS = 5.0  # that a tunnel lives at most
@@ -56,9 +54,9 @@ class Row:
 
 
 async def _storm(relay: str, patch: Path | None) -> Row:
-    environ = {} if patch is None else {"PYTHONPATH": os.pathsep.join([str(patch), str(ROOT)])}
+    environ = {} if patch is None else {"PYTHONPATH": os.pathsep.join([str(patch), str(_ROOT)])}
     site = Site(pods=8)
-    with running(text_of(site, workers=2), site, environ=environ, code=ROOT) as edge, trio.fail_after(_MAX_SECONDS):
+    with running(text_of(site, workers=2), site, environ=environ, code=_ROOT) as edge, trio.fail_after(_MAX_SECONDS):
         async with storming(edge.address, site, seed=_SEED, patience=_TIMEOUT, answered=_TIMEOUT) as weather:
             weather.keep(_TUNNELS, _SECONDS)
             await weather.full()
@@ -69,7 +67,7 @@ async def _storm(relay: str, patch: Path | None) -> Row:
 async def _main() -> None:
     rows = [
         await _storm("splice(2)", None),
-        await _storm("read(2) and write(2)", Path(__file__).parent / "readwrite"),
+        await _storm("read(2) and write(2)", _HERE),
     ]
     names = ("relay", "workers killed", "tunnels", "lost or damaged", "bytes missing", "moved", "longest stall")
     table = [f"| {' | '.join(names)} |", "|---" + "|---:" * (len(names) - 1) + "|", *map(str, rows)]

@@ -1,0 +1,208 @@
+"""Whether a change has made splicer dearer: this checkout and another one in turns, and the ratio of each two rounds.
+
+    python -m bench.pairs --before PATH-OR-COMMIT [--after PATH] [--pairs 20] [--seconds 2] [SCENARIO …]
+
+Both run at the same time, each with one worker, on one processor; the load has the others. Rounds go A B, B A, A B …;
+six minutes for 20 pairs. A ratio above 1 says that "after" takes more. It is told with its 95 % interval (see
+`bench.interval`): where all of that lies above 1, the exit code is 1. A commit is run as git has it, with nothing
+built; both run with this Python and what is installed for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from bench import scenarios
+from bench.arguments import Parser, seconds
+from bench.interrupt import INTERRUPTED, interruptible
+from bench.interval import LEAST_PAIRS, Interval, ratio_of
+from bench.model import Report
+from bench.peers.splicer import ROOT, Checkout
+from bench.progress import progress
+from bench.report.words import number
+from bench.run import Asked, Run
+from bench.traffic.driver import TrafficFailed
+
+BEFORE, AFTER = "before", "after"
+USUAL = ("frames", "handshakes", "http")
+
+
+@frozen
+class Cost:
+    """A figure as what one thing takes: less is better.
+
+    Args:
+        key: of the figure.
+        name: of what it takes.
+        per_cpu: the figure tells how many a CPU second is good for.
+    """
+
+    key: str
+    name: str
+    per_cpu: bool = False
+
+    def of(self, value: float) -> float:
+        """Microseconds."""
+        return 1e6 / value if self.per_cpu else value
+
+
+COSTS = (
+    Cost("frames.cpu_us", "CPU of a frame"),
+    Cost("saturate.per_cpu", "CPU of a frame at full load", per_cpu=True),
+    Cost("handshakes.per_cpu", "CPU of a new call", per_cpu=True),
+    Cost("handshakes.outside_us", "of that outside the worker"),
+    Cost("http.per_cpu", "CPU of an HTTP request", per_cpu=True),
+)
+
+
+@frozen
+class Row:
+    """What came of one cost: medians in microseconds, and the ratio of after to before."""
+
+    name: str
+    before: float
+    after: float
+    interval: Interval
+
+    @property
+    def dearer(self) -> bool:
+        """Whether that is certain."""
+        return self.interval.low > 1
+
+    def __str__(self) -> str:
+        its = self.interval
+        verdict = "dearer" if self.dearer else "cheaper" if its.high < 1 else "no difference that shows"
+        sure = f"{its.ratio:.3f} ({its.low:.3f} to {its.high:.3f})"
+        return f"{self.name:30}{number(self.before):>10}{number(self.after):>10}  {sure:26}{verdict}"
+
+
+class NoPairs(Exception):
+    """There is nothing to compare; one line."""
+
+
+def rows(report: Report) -> list[Row]:
+    """What a run says of each cost that it has measured.
+
+    Raises:
+        NoPairs: one of the two could not be measured, or not often enough.
+    """
+    if report.skipped:
+        raise NoPairs("; ".join(f"{one.peer} {one.scenario}: {one.reason}" for one in report.skipped))
+    found = []
+    for cost in COSTS:
+        before, after = report.figure(cost.key, BEFORE), report.figure(cost.key, AFTER)
+        if before is None or after is None:
+            continue
+        try:
+            both = zip(before.values, after.values, strict=True)
+            its = ratio_of([(cost.of(first), cost.of(second)) for first, second in both])
+        except (ValueError, ZeroDivisionError) as error:
+            raise NoPairs(f"{cost.key}: {error}") from None
+        found.append(Row(cost.name, cost.of(before.median), cost.of(after.median), its))
+    return found
+
+
+@contextmanager
+def code_of(where: str) -> Iterator[Path]:
+    """A directory with a package: one that is there, or one that is made of a commit of this repository.
+
+    Args:
+        where: a path, or a commit's name.
+
+    Raises:
+        NoPairs: it is neither.
+    """
+    if Path(where).is_dir():
+        yield Path(where).resolve()
+        return
+    packed = subprocess.run(  # noqa: S603 - git takes it as a name or says that there is none
+        ["git", "-C", str(ROOT), "archive", "--format=tar", where, "--", "splicer"],  # noqa: S607 - whichever git
+        capture_output=True,
+        check=False,
+    )
+    if packed.returncode:
+        raise NoPairs(f"{where} is no directory and no commit: {packed.stderr.decode(errors='replace').strip()}")
+    with tempfile.TemporaryDirectory(prefix="bench-code-") as directory:
+        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+            archive.extractall(directory, filter="data")
+        yield Path(directory)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See above.
+
+    Returns:
+        The exit code: 0; 1: one cost has become dearer, or could not be measured; 2: wrong usage; 130: interrupted.
+    """
+    asked = _asked(arguments)
+    try:
+        with interruptible(), code_of(asked.before) as before, code_of(asked.after) as after:
+            report = _measured(asked, before, after)
+        found = rows(report)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (NoPairs, TrafficFailed, OSError) as failed:
+        sys.stderr.write(f"{failed}\n")
+        return 1
+    _tell(asked, report, found)
+    return 1 if any(row.dearer for row in found) else 0
+
+
+def _measured(asked: argparse.Namespace, before: Path, after: Path) -> Report:
+    peers = [Checkout(BEFORE, before), Checkout(AFTER, after)]
+    wanted = [scenario for name, scenario in scenarios.ALL.items() if name in (asked.scenarios or USUAL)]
+    run = Run(Asked(wanted, peers, asked.pairs, asked.seconds), bar := progress())
+    try:
+        run.execute()
+    finally:
+        bar.end()
+    return run.report()
+
+
+def _tell(asked: argparse.Namespace, report: Report, found: Sequence[Row]) -> None:
+    for note in report.notes:
+        sys.stderr.write(f"note: {note}\n")
+    sys.stdout.write(
+        f"before: {asked.before}, {report.versions[BEFORE]}\nafter: {asked.after}, {report.versions[AFTER]}\n"
+    )
+    sys.stdout.write(f"{asked.pairs} pairs of rounds of {asked.seconds:g} s; medians in us\n")
+    sys.stdout.write(f"{'':30}{'before':>10}{'after':>10}  {'after / before (95 %)':26}\n")
+    sys.stdout.writelines(f"{row}\n" for row in found)
+
+
+def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        prog="python -m bench.pairs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    there = [name for name in scenarios.ALL if any(cost.key.startswith(f"{name}.") for cost in COSTS)]
+    parser.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(there)}; else {', '.join(USUAL)}"
+    )
+    parser.add_argument("--before", required=True, metavar="PATH-OR-COMMIT", help="a checkout, or a commit of this one")
+    parser.add_argument("--after", default=str(ROOT), metavar="PATH-OR-COMMIT", help="the same; else this checkout")
+    parser.add_argument("--pairs", type=_pairs, default=20, help="of rounds of each scenario (20)")
+    parser.add_argument("--seconds", type=seconds, default=2.0, help="of a round (2)")
+    asked = parser.parse_args(arguments)
+    if unknown := [name for name in asked.scenarios if name not in there]:
+        parser.error(f"no scenario {unknown[0]!r} tells a cost; those that do: {', '.join(there)}")
+    return asked
+
+
+def _pairs(text: str) -> int:
+    if text.isdecimal() and int(text) >= LEAST_PAIRS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {LEAST_PAIRS} on")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
