@@ -24,6 +24,22 @@ class Event(NamedTuple):
     level: str | None
 
 
+class _Scope(NamedTuple):
+    """A module or a function, and what is in it.
+
+    Args:
+        name: a function's; "" for a module.
+        parameters: a function's, but for `self`.
+        calls: with functions' in functions.
+        kept: attributes, each with the name of the variable whose value it gets.
+    """
+
+    name: str
+    parameters: set[str]
+    calls: list[ast.Call]
+    kept: list[tuple[str, str]]
+
+
 def logged_events(package: Path) -> set[Event]:
     """Every event.
 
@@ -34,36 +50,49 @@ def logged_events(package: Path) -> set[Event]:
         package: the directory of a package. Its `demo` and `ops`, which print what a person reads, are left out.
     """
     files = [file for file in package.rglob("*.py") if file.relative_to(package).parts[0] not in ("demo", "ops")]
-    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    modules = [list(_scopes(ast.parse(file.read_text(encoding="utf-8")))) for file in files]
     writers = {*_LEVELS, *_PLAIN, *_HANDING_ON}
-    while more := {name for tree in trees for name in _handing_on(tree, writers)} - writers:
+    while more := {name for scopes in modules for name in _handing_on(scopes, writers)} - writers:
         writers |= more
     return {
         Event(text, _level(call))
-        for tree in trees
-        for call in _calls(tree, writers)
+        for whole, *_ in modules
+        for call in _calls(whole, writers)
         if (text := _first_text(call)) is not None and _EVENT.fullmatch(text)
     }
 
 
-def _handing_on(tree: ast.Module, writers: set[str]) -> Iterator[str]:
-    kept = {node.attr for call in _calls(tree, writers) for node in call.args if isinstance(node, ast.Attribute)}
-    for function in (node for node in ast.walk(tree) if isinstance(node, _Function)):
-        parameters = {argument.arg for argument in function.args.args} - {"self"}
+# The module is the first one.
+def _scopes(tree: ast.Module) -> Iterator[_Scope]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | _Function):
+            inner = list(ast.walk(node))
+            calls = [each for each in inner if isinstance(each, ast.Call)]
+            name, parameters = "", set()
+            if isinstance(node, _Function):
+                name, parameters = node.name, {argument.arg for argument in node.args.args} - {"self"}
+            yield _Scope(name, parameters, calls, list(_kept(inner)))
+
+
+def _kept(nodes: list[ast.AST]) -> Iterator[tuple[str, str]]:
+    for node in nodes:
+        match node:
+            case ast.Assign(targets=[ast.Attribute(attr=name)], value=ast.Name(id=value)):
+                yield name, value
+
+
+def _handing_on(scopes: list[_Scope], writers: set[str]) -> Iterator[str]:
+    whole, *functions = scopes
+    attributes = {node.attr for call in _calls(whole, writers) for node in call.args if isinstance(node, ast.Attribute)}
+    for function in functions:
         handed_on = {node.id for call in _calls(function, writers) for node in call.args if isinstance(node, ast.Name)}
-        if parameters & handed_on or parameters & set(_kept_in(function, kept)):
+        handed_on |= {value for name, value in function.kept if name in attributes}
+        if function.parameters & handed_on:
             yield function.name
 
 
-def _kept_in(function: _Function, attributes: set[str]) -> Iterator[str]:
-    for node in ast.walk(function):
-        match node:
-            case ast.Assign(targets=[ast.Attribute(attr=name)], value=ast.Name(id=value)) if name in attributes:
-                yield value
-
-
-def _calls(tree: ast.AST, names: set[str]) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node) in names)
+def _calls(scope: _Scope, names: set[str]) -> list[ast.Call]:
+    return [call for call in scope.calls if _name(call) in names]
 
 
 def _name(call: ast.Call) -> str:

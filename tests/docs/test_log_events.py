@@ -6,26 +6,32 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from splicer import errors
 from tests.docs.log_events import Event, logged_events
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/log-events.md").read_text(encoding="utf-8")
-LOGGED = logged_events(ROOT / "splicer")
 ROW = re.compile(r"^\| `(\w+)` \| (info|warning|error) \|", re.MULTILINE)
 ROWS = dict(ROW.findall(PAGE))
 
 
-def test_the_page_has_every_event_and_none_besides() -> None:
-    assert ROWS.keys() == {event.name for event in LOGGED}
+@pytest.fixture(scope="module")
+def logged() -> set[Event]:
+    return logged_events(ROOT / "splicer")
+
+
+def test_the_page_has_every_event_and_none_besides(logged: set[Event]) -> None:
+    assert ROWS.keys() == {event.name for event in logged}
 
 
 def test_each_event_has_one_row() -> None:
     assert [name for name, rows in Counter(name for name, _ in ROW.findall(PAGE)).items() if rows > 1] == []
 
 
-def test_levels_are_those_of_the_code() -> None:
-    assert [event for event in LOGGED if event.level not in (None, ROWS.get(event.name))] == []
+def test_levels_are_those_of_the_code(logged: set[Event]) -> None:
+    assert [event for event in logged if event.level not in (None, ROWS.get(event.name))] == []
 
 
 def test_the_page_has_every_reason_with_its_status() -> None:
