@@ -15,7 +15,7 @@ from splicer.admin.dispatch import Handler, Page, Refused, Request, Table
 from splicer.errors import BadRequest, SplicerError
 from splicer.model import Respond
 from tests.admin.served import serving, to_the_end
-from tests.descriptors import no_more_descriptors, none_left_open
+from tests.kit.descriptors import no_more_descriptors, none_left_open
 
 _AUTOJUMP_THRESHOLD = 0.05  # real seconds in which nothing happens, after which the clock jumps
 ASK = b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"

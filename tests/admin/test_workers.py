@@ -14,7 +14,7 @@ from splicer.observe.line_writer import LineWriter
 from splicer.observe.log import make_logger
 from splicer.vault.protocol import channel
 from tests.admin.rig import FakeWorker, rig, tunnel
-from tests.descriptors import none_left_open
+from tests.kit.descriptors import none_left_open
 
 _AUTOJUMP_THRESHOLD = 0.05  # real seconds in which nothing happens, after which the clock jumps
 

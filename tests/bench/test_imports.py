@@ -57,7 +57,7 @@ def test_it_imports_no_test_and_patches_no_module(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("from tests.e2e.edge import Edge", "imports tests.e2e.edge.Edge"),
+        ("from tests.kit.edge import Edge", "imports tests.kit.edge.Edge"),
         ("import tests.e2e", "imports tests.e2e"),
         ("from splicer.relay import pipes\npipes.Pipe = 1", "changes splicer.relay.pipes"),
         ("import os\nos.splice = 1", "changes os"),

@@ -28,7 +28,7 @@ from splicer.demo.edge import Edge
 from splicer.demo.places import EDGE_HOST, POD_PORT, PODS, ROUTER_HOST, ROUTER_PORT
 from splicer.demo.story import shortened
 from splicer.model import Deadlines, Route
-from tests.e2e.edge import session_of
+from tests.kit.edge import session_of
 
 _DEADLINE = 30.0  # seconds: for a machine that is busy with other things
 

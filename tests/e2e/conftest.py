@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from tests.e2e.edge import ALL, Edge, running
 from tests.e2e.guide import guide_edge
-from tests.e2e.pods import tunnel_pod
-from tests.e2e.site import Place, Site
+from tests.kit.edge import ALL, Edge, running
+from tests.kit.pods import tunnel_pod
+from tests.kit.site import Place, Site
 
 _MAX_SECONDS = 300  # seconds that a test may take
 

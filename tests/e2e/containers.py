@@ -27,7 +27,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.wire import TIMEOUT, until
+from tests.kit.wire import TIMEOUT, until
 
 USER = 65532
 _ROOT = Path(__file__).parents[2]

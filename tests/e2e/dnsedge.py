@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import trio
 
-from tests.dns_server import DnsServer
-from tests.e2e.edge import Edge, running
-from tests.e2e.site import Site
-from tests.e2e.wire import Message, ask, ask_until
+from tests.kit.dns_server import DnsServer
+from tests.kit.edge import Edge, running
+from tests.kit.site import Site
+from tests.kit.wire import Message, ask, ask_until
 
 ROUTES = """
 [upstreams.named]

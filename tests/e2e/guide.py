@@ -10,10 +10,10 @@ from pathlib import Path
 import trio
 from attrs import define
 
-from tests.dns_server import DnsServer
-from tests.e2e.edge import Edge, running
-from tests.e2e.pods import Answer, Handler, Pod, echo_messages, http_pod, raw_pod, tunnel_pod, ws_pod
-from tests.e2e.site import Site
+from tests.kit.dns_server import DnsServer
+from tests.kit.edge import Edge, running
+from tests.kit.pods import Answer, Handler, Pod, echo_messages, http_pod, raw_pod, tunnel_pod, ws_pod
+from tests.kit.site import Site
 
 HOST = "clairvoyance.breezelabs.app"
 _ROUTING = Path(__file__).parents[2] / "routing.toml"

@@ -13,11 +13,11 @@ from attrs import Factory, define, frozen
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.edge import Edge, session_of
-from tests.e2e.fleet import several
-from tests.e2e.site import Site, free_port
-from tests.e2e.wire import TIMEOUT, EndOfStream, Message, ask, until
-from tests.stress.kills import kill_and_see
+from tests.kit.edge import Edge, session_of
+from tests.kit.fleet import several
+from tests.kit.site import Site, free_port
+from tests.kit.wire import TIMEOUT, EndOfStream, Message, ask, until
+from tests.kit.workers import kill_and_see
 
 _POLL_INTERVAL = 0.05  # seconds between two looks
 _FRESH = 1.05  # seconds

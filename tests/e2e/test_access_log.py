@@ -9,11 +9,11 @@ from datetime import datetime
 import pytest
 import trio
 
-from tests.e2e.calls import handshake, tunnel
-from tests.e2e.edge import Edge, Line, running
-from tests.e2e.pods import http_pod, ok, raw_pod, tunnel_pod
-from tests.e2e.site import Site
-from tests.e2e.wire import Wire, ask, dial, request
+from tests.kit.calls import handshake, tunnel
+from tests.kit.edge import Edge, Line, running
+from tests.kit.pods import http_pod, ok, raw_pod, tunnel_pod
+from tests.kit.site import Site
+from tests.kit.wire import Wire, ask, dial, request
 
 ROUTES = """
 [[routes]]

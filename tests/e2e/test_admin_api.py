@@ -10,9 +10,6 @@ from typing import Any
 import pytest
 import trio
 
-from tests.e2e.calls import handshake, tunnel
-from tests.e2e.edge import Edge, running
-from tests.e2e.fleet import echoes, kill_worker_of, slot_of, the_gap, tunnel_at
 from tests.e2e.operator import (
     Growth,
     address_of,
@@ -25,11 +22,14 @@ from tests.e2e.operator import (
     see,
     see_until,
 )
-from tests.e2e.pods import tunnel_pod
-from tests.e2e.site import Place, Site
 from tests.e2e.test_command_line import splicer
-from tests.e2e.wire import Wire, ask, dial, until
-from tests.stress.kills import kill_and_see, worker_pids
+from tests.kit.calls import handshake, tunnel
+from tests.kit.edge import Edge, running
+from tests.kit.fleet import echoes, kill_worker_of, slot_of, the_gap, tunnel_at
+from tests.kit.pods import tunnel_pod
+from tests.kit.site import Place, Site
+from tests.kit.wire import Wire, ask, dial, until
+from tests.kit.workers import kill_and_see, worker_pids
 
 _PAGES = {
     "/healthz": {"GET", "HEAD"},

@@ -16,13 +16,13 @@ from random import Random
 import pytest
 import trio
 
-from tests.e2e.calls import tunnel
-from tests.e2e.edge import Edge, running, session_of
-from tests.e2e.fleet import at_every, echoes, kill_worker, kill_worker_of, only, several, slot_of, the_gap, tunnel_at
-from tests.e2e.pods import tunnel_pod
-from tests.e2e.site import Place, Site
-from tests.e2e.wire import TIMEOUT, Wire, dial, request, until
-from tests.stress.kills import kill_and_see, worker_pids
+from tests.kit.calls import tunnel
+from tests.kit.edge import Edge, running, session_of
+from tests.kit.fleet import at_every, echoes, kill_worker, kill_worker_of, only, several, slot_of, the_gap, tunnel_at
+from tests.kit.pods import tunnel_pod
+from tests.kit.site import Place, Site
+from tests.kit.wire import TIMEOUT, Wire, dial, request, until
+from tests.kit.workers import kill_and_see, worker_pids
 
 _LIMIT = 6
 _LIMITED = f"[limits]\nconnections = {_LIMIT}\n"

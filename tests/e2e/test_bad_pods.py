@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.e2e.calls import handshake
-from tests.e2e.edge import Edge
-from tests.e2e.pods import ok, raw_pod
-from tests.e2e.wire import EndOfStream, Message, Wire, ask, dial, request
+from tests.kit.calls import handshake
+from tests.kit.edge import Edge
+from tests.kit.pods import ok, raw_pod
+from tests.kit.wire import EndOfStream, Message, Wire, ask, dial, request
 
 GARBAGE = {
     "no HTTP": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from tests.e2e.edge import Edge, running
-from tests.e2e.pods import Pod, http_pod
-from tests.e2e.site import Place, Site
-from tests.e2e.wire import Message, dial, request
+from tests.kit.edge import Edge, running
+from tests.kit.pods import Pod, http_pod
+from tests.kit.site import Place, Site
+from tests.kit.wire import Message, dial, request
 
 ROUTES = """
 [[routes]]

@@ -13,10 +13,10 @@ import pytest
 import trio
 from attrs import frozen
 
-from tests.e2e.edge import running
-from tests.e2e.pods import http_pod
-from tests.e2e.site import Site
-from tests.e2e.wire import TIMEOUT, ask, dial, request, until
+from tests.kit.edge import running
+from tests.kit.pods import http_pod
+from tests.kit.site import Site
+from tests.kit.wire import TIMEOUT, ask, dial, request, until
 
 ROUTING = Path(__file__).parents[2] / "routing.toml"
 FAULTY = """

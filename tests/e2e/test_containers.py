@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.calls import handshake
 from tests.e2e.containers import Container, PodOfContainers, pod_of_containers, refusal
-from tests.e2e.fleet import several
-from tests.e2e.pods import patient_echo, tunnel_pod
-from tests.e2e.site import Place, Site, free_port
-from tests.e2e.wire import Wire, dial, until
-from tests.stress.kills import kill_and_see, worker_pids
+from tests.kit.calls import handshake
+from tests.kit.fleet import several
+from tests.kit.pods import patient_echo, tunnel_pod
+from tests.kit.site import Place, Site, free_port
+from tests.kit.wire import Wire, dial, until
+from tests.kit.workers import kill_and_see, worker_pids
 
 pytestmark = pytest.mark.slow
 

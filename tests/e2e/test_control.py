@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.edge import Edge, running
-from tests.e2e.site import Site
 from tests.e2e.test_command_line import Result, each, splicer
-from tests.e2e.wire import ask, until
+from tests.kit.edge import Edge, running
+from tests.kit.site import Site
+from tests.kit.wire import ask, until
 
 _NEW = '[[routes]]\nname = "new"\npath = "/new"\nrespond = { status = 200 }\n'
 

@@ -9,11 +9,11 @@ from contextlib import ExitStack, suppress
 import pytest
 import trio
 
-from tests.e2e.calls import handshake, tunnel
-from tests.e2e.edge import Edge, Line, running
-from tests.e2e.pods import echo, http_pod, raw_pod, tunnel_pod
-from tests.e2e.site import Place, Site
-from tests.e2e.wire import Wire, ask, dial, request, until
+from tests.kit.calls import handshake, tunnel
+from tests.kit.edge import Edge, Line, running
+from tests.kit.pods import echo, http_pod, raw_pod, tunnel_pod
+from tests.kit.site import Place, Site
+from tests.kit.wire import Wire, ask, dial, request, until
 
 SHORT = "500ms"
 KINDS = ("connect", "handshake", "attempts", "response", "idle", "half_closed", "lifetime")

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from tests.dns_server import DnsServer
-from tests.e2e.calls import handshake
 from tests.e2e.dnsedge import dns_edge, get, served_by, start_dns
-from tests.e2e.edge import Edge
-from tests.e2e.pods import http_pod, tunnel_pod
-from tests.e2e.wire import ask, dial
+from tests.kit.calls import handshake
+from tests.kit.dns_server import DnsServer
+from tests.kit.edge import Edge
+from tests.kit.pods import http_pod, tunnel_pod
+from tests.kit.wire import ask, dial
 
 
 @pytest.fixture(scope="module")

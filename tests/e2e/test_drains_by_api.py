@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import trio
 
-from tests.e2e.calls import handshake, tunnel
-from tests.e2e.edge import Edge, running
-from tests.e2e.fleet import echoes, kill_worker, only, tunnel_at
 from tests.e2e.operator import ask_admin, kill_admin, observed, scrape, see, see_until
-from tests.e2e.pods import http_pod, raw_pod, tunnel_pod
-from tests.e2e.site import Place, Site
-from tests.e2e.wire import Message, Wire, ask, dial, until
-from tests.stress.kills import worker_pids
+from tests.kit.calls import handshake, tunnel
+from tests.kit.edge import Edge, running
+from tests.kit.fleet import echoes, kill_worker, only, tunnel_at
+from tests.kit.pods import http_pod, raw_pod, tunnel_pod
+from tests.kit.site import Place, Site
+from tests.kit.wire import Message, Wire, ask, dial, until
+from tests.kit.workers import worker_pids
 
 _SHARED = 6  # pods behind one name, of which no URL chooses one
 _ROUTES = """

@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack
 import pytest
 import trio
 
-from tests.e2e.edge import Edge, running
-from tests.e2e.site import Site
-from tests.e2e.wire import Wire, dial, request
+from tests.kit.edge import Edge, running
+from tests.kit.site import Site
+from tests.kit.wire import Wire, dial, request
 
 STORM = 300  # requests
 DEAR = "".join(f"X-Field-{n}: {'v' * 100}\r\n" for n in range(100)).encode()

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from tests.e2e.calls import handshake, tunnel
-from tests.e2e.edge import Edge, running
-from tests.e2e.pods import Handler, Pod, ok, raw_pod, switching, tunnel_pod
-from tests.e2e.site import Place, Site
-from tests.e2e.wire import Message, Wire, dial
+from tests.kit.calls import handshake, tunnel
+from tests.kit.edge import Edge, running
+from tests.kit.pods import Handler, Pod, ok, raw_pod, switching, tunnel_pod
+from tests.kit.site import Place, Site
+from tests.kit.wire import Message, Wire, dial
 
 ROUTES = """
 [upstreams.nowhere]

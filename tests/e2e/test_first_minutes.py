@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.e2e.edge import running
-from tests.e2e.pods import http_pod
-from tests.e2e.site import Site, free_port
-from tests.e2e.wire import ask
+from tests.kit.edge import running
+from tests.kit.pods import http_pod
+from tests.kit.site import Site, free_port
+from tests.kit.wire import ask
 
 FILE = """[server]
 listen = "127.0.0.1:0"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.e2e.edge import Edge
-from tests.e2e.pods import http_pod, ok
-from tests.e2e.wire import Message, ask, dial, request
+from tests.kit.edge import Edge
+from tests.kit.pods import http_pod, ok
+from tests.kit.wire import Message, ask, dial, request
 
 
 @pytest.fixture

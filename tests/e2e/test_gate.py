@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from tests.e2e.calls import KEY, handshake
-from tests.e2e.edge import Edge, running
-from tests.e2e.pods import echo, http_pod, ok, raw_pod, switching, tunnel_pod
-from tests.e2e.site import Site
-from tests.e2e.wire import Message, Wire, dial, request
+from tests.kit.calls import KEY, handshake
+from tests.kit.edge import Edge, running
+from tests.kit.pods import echo, http_pod, ok, raw_pod, switching, tunnel_pod
+from tests.kit.site import Site
+from tests.kit.wire import Message, Wire, dial, request
 
 ROUTES = """
 [[routes]]

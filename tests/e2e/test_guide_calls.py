@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 
-from tests.e2e.calls import call, handshake
-from tests.e2e.edge import Edge
 from tests.e2e.guide import HOST, Cluster
-from tests.e2e.pods import echo, ok, switching
-from tests.e2e.wire import Message, Wire, dial
+from tests.kit.calls import call, handshake
+from tests.kit.edge import Edge
+from tests.kit.pods import echo, ok, switching
+from tests.kit.wire import Message, Wire, dial
 
 CALLBACK = "agent/voice/breeze-buddy/twilio/callback/order-confirmation/v2"
 STEERING = [

@@ -8,10 +8,10 @@ import re
 import pytest
 import trio
 
-from tests.e2e.calls import call, handshake
-from tests.e2e.edge import Edge
 from tests.e2e.guide import HOST, Cluster
-from tests.e2e.wire import ask, dial
+from tests.kit.calls import call, handshake
+from tests.kit.edge import Edge
+from tests.kit.wire import ask, dial
 
 WEBHOOKS = [
     ("twilio/callback/order-confirmation/v2", "/api/v1/twilio/allocate"),

@@ -7,9 +7,9 @@ import http.client
 import pytest
 import trio
 
-from tests.e2e.edge import Edge
-from tests.e2e.pods import http_pod, ok, raw_pod
-from tests.e2e.wire import Wire, ask, dial
+from tests.kit.edge import Edge
+from tests.kit.pods import http_pod, ok, raw_pod
+from tests.kit.wire import Wire, ask, dial
 
 EARLY = [
     b"Date: Thu, 01 Jan 1970 00:00:00 GMT",

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from tests.e2e.edge import Edge, running
-from tests.e2e.pods import http_pod, ok, raw_pod
-from tests.e2e.site import Site
-from tests.e2e.wire import Wire, ask, dial, request
+from tests.kit.edge import Edge, running
+from tests.kit.pods import http_pod, ok, raw_pod
+from tests.kit.site import Site
+from tests.kit.wire import Wire, ask, dial, request
 
 UNAVAILABLE = ok(b"sorry", status=b"503 Service Unavailable")
 

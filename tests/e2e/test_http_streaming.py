@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from tests.e2e.edge import Edge, running
-from tests.e2e.pods import http_pod, ok, raw_pod
-from tests.e2e.site import Site
-from tests.e2e.wire import Message, Wire, dial, request, until, values_of
+from tests.kit.edge import Edge, running
+from tests.kit.pods import http_pod, ok, raw_pod
+from tests.kit.site import Site
+from tests.kit.wire import Message, Wire, dial, request, until, values_of
 
 MIB = 1 << 20
 PIECE = bytes(range(256)) * 256  # 64 KiB

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.calls import handshake, tunnel
-from tests.e2e.edge import Edge, running
-from tests.e2e.fleet import patched
-from tests.e2e.pods import http_pod, ok, raw_pod, switching, tunnel_pod
-from tests.e2e.site import Place, Site
-from tests.e2e.wire import TIMEOUT, EndOfStream, Wire, dial, request
+from tests.kit.calls import handshake, tunnel
+from tests.kit.edge import Edge, running
+from tests.kit.fleet import patched
+from tests.kit.pods import http_pod, ok, raw_pod, switching, tunnel_pod
+from tests.kit.site import Place, Site
+from tests.kit.wire import TIMEOUT, EndOfStream, Wire, dial, request
 
 PIPES = 128  # descriptors that the relay may keep for the next calls
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.edge import Edge, running
-from tests.e2e.fleet import only, several, slot_of
-from tests.e2e.pods import http_pod, ok
-from tests.e2e.site import Site
 from tests.e2e.test_upgrade import at_rest
-from tests.e2e.vaults import vault_at
-from tests.e2e.wire import Wire, dial, request, until
-from tests.stress.kills import worker_pids
+from tests.kit.edge import Edge, running
+from tests.kit.fleet import only, several, slot_of
+from tests.kit.pods import http_pod, ok
+from tests.kit.site import Site
+from tests.kit.vaults import vault_at
+from tests.kit.wire import Wire, dial, request, until
+from tests.kit.workers import worker_pids
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.calls import tunnel
-from tests.e2e.edge import Edge, running
-from tests.e2e.fleet import echoes, several
-from tests.e2e.pods import patient_echo, tunnel_pod
-from tests.e2e.site import Site
 from tests.e2e.test_command_line import splicer
-from tests.e2e.vaults import vault_at
-from tests.e2e.wire import ask, until
+from tests.kit.calls import tunnel
+from tests.kit.edge import Edge, running
+from tests.kit.fleet import echoes, several
+from tests.kit.pods import patient_echo, tunnel_pod
+from tests.kit.site import Site
+from tests.kit.vaults import vault_at
+from tests.kit.wire import ask, until
 
 _BROKEN = "[[routes]\n"
 

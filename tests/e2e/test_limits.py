@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.calls import handshake, tunnel
-from tests.e2e.edge import Edge, running
-from tests.e2e.fleet import only, several, tunnel_at
-from tests.e2e.pods import http_pod, ok, raw_pod, tunnel_pod
-from tests.e2e.site import Place, Site
-from tests.e2e.wire import TIMEOUT, EndOfStream, Wire, ask, ask_until, dial, request, until
+from tests.kit.calls import handshake, tunnel
+from tests.kit.edge import Edge, running
+from tests.kit.fleet import only, several, tunnel_at
+from tests.kit.pods import http_pod, ok, raw_pod, tunnel_pod
+from tests.kit.site import Place, Site
+from tests.kit.wire import TIMEOUT, EndOfStream, Wire, ask, ask_until, dial, request, until
 
 LIMIT = 20
 ABOVE = 64  # connections over the limit that may ask for what needs no pod

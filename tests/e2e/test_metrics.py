@@ -14,10 +14,6 @@ import pytest
 import trio
 from attrs import define
 
-from tests.dns_server import DnsServer
-from tests.e2e.calls import handshake, tunnel
-from tests.e2e.edge import Edge, running
-from tests.e2e.fleet import echoes, kill_worker, tunnel_at
 from tests.e2e.operator import (
     Growth,
     Scrape,
@@ -29,10 +25,15 @@ from tests.e2e.operator import (
     scrape_until,
     watched,
 )
-from tests.e2e.pods import http_pod, tunnel_pod
-from tests.e2e.site import Place, Site
-from tests.e2e.wire import EndOfStream, Wire, ask, dial, request
-from tests.stress.kills import Killer, worker_pids
+from tests.kit.calls import handshake, tunnel
+from tests.kit.dns_server import DnsServer
+from tests.kit.edge import Edge, running
+from tests.kit.fleet import echoes, kill_worker, tunnel_at
+from tests.kit.pods import http_pod, tunnel_pod
+from tests.kit.site import Place, Site
+from tests.kit.wire import EndOfStream, Wire, ask, dial, request
+from tests.kit.workers import worker_pids
+from tests.stress.kills import Killer
 
 _COUNTERS = (
     "attempts",

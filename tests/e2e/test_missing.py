@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.edge import running
-from tests.e2e.site import Site
 from tests.e2e.test_command_line import splicer
-from tests.e2e.wire import TIMEOUT
+from tests.kit.edge import running
+from tests.kit.site import Site
+from tests.kit.wire import TIMEOUT
 
 _MAY_LITTLE = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 _FORBIDDEN = 80

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.edge import Edge, running
-from tests.e2e.pods import ok, raw_pod
-from tests.e2e.site import Site
-from tests.e2e.wire import Wire, dial, request, until
+from tests.kit.edge import Edge, running
+from tests.kit.pods import ok, raw_pod
+from tests.kit.site import Site
+from tests.kit.wire import Wire, dial, request, until
 
 _REQUESTS = 200
 _ESTABLISHED, _TIME_WAIT = "01", "06"  # in <net/tcp_states.h>

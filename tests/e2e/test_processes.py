@@ -14,13 +14,13 @@ import pytest
 import trio
 
 from splicer.configfile.cpus import usable_cpus
-from tests.e2e.calls import tunnel
-from tests.e2e.edge import Edge, running, session_of
-from tests.e2e.fleet import echoes, kill_worker, only, patched, several, tunnel_at
-from tests.e2e.pods import tunnel_pod
-from tests.e2e.site import Site, free_port
-from tests.e2e.wire import EndOfStream, ask, dial, until
-from tests.stress.kills import kill_and_see, worker_pids
+from tests.kit.calls import tunnel
+from tests.kit.edge import Edge, running, session_of
+from tests.kit.fleet import echoes, kill_worker, only, patched, several, tunnel_at
+from tests.kit.pods import tunnel_pod
+from tests.kit.site import Site, free_port
+from tests.kit.wire import EndOfStream, ask, dial, until
+from tests.kit.workers import kill_and_see, worker_pids
 
 _OF_THE_SUPERVISOR = (
     signal.SIGINT,

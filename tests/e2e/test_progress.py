@@ -9,10 +9,10 @@ from contextlib import AsyncExitStack
 import pytest
 import trio
 
-from tests.e2e.calls import tunnel
-from tests.e2e.edge import Edge, Line, running
-from tests.e2e.fleet import echoes, kill_worker_of, several
-from tests.e2e.site import Place, Site
+from tests.kit.calls import tunnel
+from tests.kit.edge import Edge, Line, running
+from tests.kit.fleet import echoes, kill_worker_of, several
+from tests.kit.site import Place, Site
 
 _INTERVAL = 200  # milliseconds
 _QUALITY = ("client_rtt_ms", "client_retransmits", "pod_rtt_ms", "pod_retransmits")

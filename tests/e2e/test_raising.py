@@ -10,13 +10,13 @@ import pytest
 import trio
 from attrs import frozen
 
-from tests.e2e.calls import handshake
-from tests.e2e.edge import Edge, running
-from tests.e2e.fleet import echoes, kill_worker_of, only, patched, several, slot_of, tunnel_at
-from tests.e2e.pods import raw_pod
-from tests.e2e.site import Place, Site
-from tests.e2e.wire import EndOfStream, Wire, ask, dial, request, until
-from tests.stress.kills import worker_pids
+from tests.kit.calls import handshake
+from tests.kit.edge import Edge, running
+from tests.kit.fleet import echoes, kill_worker_of, only, patched, several, slot_of, tunnel_at
+from tests.kit.pods import raw_pod
+from tests.kit.site import Place, Site
+from tests.kit.wire import EndOfStream, Wire, ask, dial, request, until
+from tests.kit.workers import worker_pids
 
 _BUG = b"BUG!"  # bytes that the relay can't stand
 _CODE = f"""

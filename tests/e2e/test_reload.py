@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import trio
 
-from tests.e2e.calls import handshake, tunnel
-from tests.e2e.edge import Edge, running
-from tests.e2e.pods import echo, http_pod, ok, raw_pod, switching, tunnel_pod
-from tests.e2e.site import Site
-from tests.e2e.wire import Wire, ask, dial, request, until
+from tests.kit.calls import handshake, tunnel
+from tests.kit.edge import Edge, running
+from tests.kit.pods import echo, http_pod, ok, raw_pod, switching, tunnel_pod
+from tests.kit.site import Site
+from tests.kit.wire import Wire, ask, dial, request, until
 
 NEW = """
 [[routes]]

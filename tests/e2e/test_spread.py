@@ -11,11 +11,11 @@ from contextlib import AsyncExitStack
 import pytest
 import trio
 
-from tests.e2e.edge import Edge, running
-from tests.e2e.fleet import only, several
-from tests.e2e.site import Site
-from tests.e2e.wire import TIMEOUT, Wire, dial, request, until
-from tests.stress.kills import worker_pids
+from tests.kit.edge import Edge, running
+from tests.kit.fleet import only, several
+from tests.kit.site import Site
+from tests.kit.wire import TIMEOUT, Wire, dial, request, until
+from tests.kit.workers import worker_pids
 
 WORKERS, COUNT = 4, 200
 

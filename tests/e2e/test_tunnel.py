@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.calls import handshake, tunnel
-from tests.e2e.edge import Edge
-from tests.e2e.pods import echo, raw_pod, switching, tunnel_pod
-from tests.e2e.wire import Wire, dial, until
+from tests.kit.calls import handshake, tunnel
+from tests.kit.edge import Edge
+from tests.kit.pods import echo, raw_pod, switching, tunnel_pod
+from tests.kit.wire import Wire, dial, until
 
 BIG = bytes(range(256)) * 1024  # 256 KiB
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.calls import handshake, tunnel
-from tests.e2e.edge import Edge, running
-from tests.e2e.fleet import echoes, kill_worker_of, several, the_gap, tunnel_at
 from tests.e2e.operator import address_of, listed, observed, see, see_until
-from tests.e2e.site import Place, Site, free_port
 from tests.e2e.test_command_line import Result, splicer
-from tests.e2e.wire import ask, dial, until
-from tests.stress.kills import worker_pids
+from tests.kit.calls import handshake, tunnel
+from tests.kit.edge import Edge, running
+from tests.kit.fleet import echoes, kill_worker_of, several, the_gap, tunnel_at
+from tests.kit.site import Place, Site, free_port
+from tests.kit.wire import ask, dial, until
+from tests.kit.workers import worker_pids
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import pytest
 import trio
 from attrs import frozen
 
-from tests.e2e.calls import tunnel
-from tests.e2e.edge import Edge, running
-from tests.e2e.fleet import ask_at, echoes, kill_worker, only, patched, several, slot_of, tunnel_at
-from tests.e2e.pods import tunnel_pod
-from tests.e2e.site import Place, Site
-from tests.e2e.wire import EndOfStream, until
-from tests.stress.kills import worker_pids
+from tests.kit.calls import tunnel
+from tests.kit.edge import Edge, running
+from tests.kit.fleet import ask_at, echoes, kill_worker, only, patched, several, slot_of, tunnel_at
+from tests.kit.pods import tunnel_pod
+from tests.kit.site import Place, Site
+from tests.kit.wire import EndOfStream, until
+from tests.kit.workers import worker_pids
 
 _PLACES = {
     "log.opened": "splicer.observe.access_log:AccessLog.tunnel_opened",

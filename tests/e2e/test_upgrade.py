@@ -28,14 +28,14 @@ from random import Random
 import pytest
 import trio
 
-from tests.e2e.calls import handshake, tunnel
-from tests.e2e.edge import Edge, Line, running, session_of
-from tests.e2e.fleet import ask_at, echoes, kill_worker, only, several, tunnel_at
-from tests.e2e.pods import raw_pod, switching, tunnel_pod
-from tests.e2e.site import Place, Site, free_port
 from tests.e2e.test_command_line import each, splicer
-from tests.e2e.wire import TIMEOUT, EndOfStream, Message, Wire, ask, dial, until
-from tests.stress.kills import worker_pids
+from tests.kit.calls import handshake, tunnel
+from tests.kit.edge import Edge, Line, running, session_of
+from tests.kit.fleet import ask_at, echoes, kill_worker, only, several, tunnel_at
+from tests.kit.pods import raw_pod, switching, tunnel_pod
+from tests.kit.site import Place, Site, free_port
+from tests.kit.wire import TIMEOUT, EndOfStream, Message, Wire, ask, dial, until
+from tests.kit.workers import worker_pids
 
 _PACKAGE = Path(__file__).parents[2] / "splicer"
 _VERSIONS = ["supervisor/state.py", "vault/protocol.py", "ipc/wire.py"]

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.calls import tunnel
-from tests.e2e.edge import Edge, Line, running
-from tests.e2e.fleet import echoes, kill_worker, kill_worker_of, several, tunnel_at
-from tests.e2e.pods import patient_echo, raw_pod, tunnel_pod
-from tests.e2e.site import Place, Site
 from tests.e2e.test_command_line import splicer
-from tests.e2e.vaults import Vault, vault_at
-from tests.e2e.wire import Wire, ask, dial, request, until
-from tests.stress.kills import worker_pids
+from tests.kit.calls import tunnel
+from tests.kit.edge import Edge, Line, running
+from tests.kit.fleet import echoes, kill_worker, kill_worker_of, several, tunnel_at
+from tests.kit.pods import patient_echo, raw_pod, tunnel_pod
+from tests.kit.site import Place, Site
+from tests.kit.vaults import Vault, vault_at
+from tests.kit.wire import Wire, ask, dial, request, until
+from tests.kit.workers import worker_pids
 
 _CONNECT = """
 import os, socket, sys

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.calls import tunnel
-from tests.e2e.edge import Edge, running, session_of
-from tests.e2e.fleet import echoes
 from tests.e2e.operator import observed, scrape_until
-from tests.e2e.pods import tunnel_pod
-from tests.e2e.site import Site
 from tests.e2e.test_upgrade import Code
-from tests.e2e.wire import ask, until
+from tests.kit.calls import tunnel
+from tests.kit.edge import Edge, running, session_of
+from tests.kit.fleet import echoes
+from tests.kit.pods import tunnel_pod
+from tests.kit.site import Site
+from tests.kit.wire import ask, until
 
 ROUTE = '[[routes]]\nname = "{0}"\npath = "/{0}"\nrespond = {{ status = 200, body = "{0}\\n" }}\n'
 BROKEN = "[[routes]]\ncolour = 'red'\n"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.edge import running
-from tests.e2e.fleet import several
-from tests.e2e.site import Site
-from tests.e2e.wire import ask_until, until
+from tests.kit.edge import running
+from tests.kit.fleet import several
+from tests.kit.site import Site
+from tests.kit.wire import ask_until, until
 
 pytestmark = pytest.mark.slow
 

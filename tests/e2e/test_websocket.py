@@ -10,10 +10,10 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
-from tests.e2e.calls import call, tunnel
-from tests.e2e.edge import Edge
-from tests.e2e.pods import tunnel_pod, ws_pod
-from tests.e2e.wire import until
+from tests.kit.calls import call, tunnel
+from tests.kit.edge import Edge
+from tests.kit.pods import tunnel_pod, ws_pod
+from tests.kit.wire import until
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from splicer.net.resolve import Resolver
 from splicer.observe import tunnel_rows
 from splicer.upstream.status import EndpointStates
 from splicer.vault.protocol import channel
-from tests.descriptors import none_left_open
+from tests.kit.descriptors import none_left_open
 from tests.observe.still import StillHub, record, still
 
 _MAX_BYTES = 64 * 1024  # bytes of a packet (ipc.wire)

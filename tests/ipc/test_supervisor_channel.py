@@ -12,7 +12,7 @@ import trio
 from splicer.ipc import wire
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
 from splicer.vault.protocol import channel
-from tests.descriptors import none_left_open
+from tests.kit.descriptors import none_left_open
 
 Ends = tuple[socket.socket, socket.socket]
 

@@ -11,7 +11,7 @@ import pytest
 
 from splicer.ipc import wire
 from splicer.vault.protocol import channel
-from tests.descriptors import no_more_descriptors, none_left_open
+from tests.kit.descriptors import no_more_descriptors, none_left_open
 
 Ends = tuple[socket.socket, socket.socket]
 

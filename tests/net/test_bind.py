@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from splicer.net.bind import bind
-from tests.descriptors import none_left_open
+from tests.kit.descriptors import none_left_open
 
 
 @pytest.fixture

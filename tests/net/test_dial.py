@@ -14,7 +14,7 @@ from splicer.model import Endpoint
 from splicer.net.bind import bind
 from splicer.net.dial import dial
 from splicer.net.options import limit_buffers
-from tests.descriptors import no_more_descriptors, none_left_open, open_descriptors
+from tests.kit.descriptors import no_more_descriptors, none_left_open, open_descriptors
 
 BUFFER = 64 * 1024
 

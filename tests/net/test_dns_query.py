@@ -14,7 +14,7 @@ from dns.rdatatype import RdataType
 from splicer.errors import ResolveFailed
 from splicer.net import dns_query
 from splicer.net.dns_query import NameServers, Records, system_nameservers
-from tests.dns_server import DnsServer
+from tests.kit.dns_server import DnsServer
 
 POD = "pod-0.example"
 LONG = 8.0  # seconds: an answer comes long before

@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.net.bind import bind
 from splicer.net.listen import accept_forever
-from tests.descriptors import no_more_descriptors
+from tests.kit.descriptors import no_more_descriptors
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from attrs import evolve, field, frozen
 from splicer.errors import NameNotFound, ResolveFailed, ResolveTimeout
 from splicer.net import resolve as module
 from splicer.net.resolve import Answer, Resolver
-from tests.dns_server import DnsServer
-from tests.garbage import counting_garbage
+from tests.kit.dns_server import DnsServer
+from tests.kit.garbage import counting_garbage
 
 POD = "voice-agent-0.voice-agent.example"
 LIFETIME = 8.0

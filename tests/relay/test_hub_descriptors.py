@@ -18,7 +18,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from splicer.errors import Side
 from splicer.relay import pipes as pipes_module
 from splicer.relay.tunnel import Tunnel, TunnelEnd, TunnelLimits
-from tests.descriptors import no_more_descriptors
+from tests.kit.descriptors import no_more_descriptors
 from tests.relay.harness import (
     PLENTY,
     Call,

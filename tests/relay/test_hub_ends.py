@@ -12,7 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
 from splicer.relay.tunnel import TunnelEnd
-from tests.garbage import counting_garbage
+from tests.kit.garbage import counting_garbage
 from tests.relay.harness import (
     PLENTY,
     Call,

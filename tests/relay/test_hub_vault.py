@@ -15,7 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from splicer.errors import Side
 from splicer.relay.pipes import Pipe
 from splicer.relay.tunnel import ResumeState, TunnelEnd, TunnelLimits
-from tests.descriptors import no_more_descriptors
+from tests.kit.descriptors import no_more_descriptors
 from tests.relay.harness import PLENTY, Call, CountingHub, Edge, running, small_tcp_pair, tcp_pair, until
 from tests.relay.registry import FakeVault
 

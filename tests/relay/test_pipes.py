@@ -8,7 +8,7 @@ import pytest
 
 from splicer.relay import pipes as module
 from splicer.relay.pipes import Inherited, Pipe, PipePool
-from tests.descriptors import no_more_descriptors, open_descriptors
+from tests.kit.descriptors import no_more_descriptors, open_descriptors
 from tests.relay.harness import pipe_of
 from tests.relay.registry import FakeVault, unread
 

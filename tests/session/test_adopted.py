@@ -23,7 +23,7 @@ from splicer.session.context import Ruleset, SessionContext
 from splicer.session.tunnel import OpenTunnel, run_adopted, run_tunnel
 from splicer.upstream.balance import Balancer
 from splicer.upstream.pool import IdlePool
-from tests.descriptors import none_left_open
+from tests.kit.descriptors import none_left_open
 from tests.relay.harness import Peer, tcp_pair
 from tests.session.edge import Told
 

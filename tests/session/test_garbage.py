@@ -14,7 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import BadCapture, ConnectRefused, NameNotFound, NoDescriptor, PodError, ResolveFailed, SplicerError
 from splicer.model import Respond
-from tests.garbage import counting_garbage
+from tests.kit.garbage import counting_garbage
 from tests.session.edge import (
     APP,
     APP_UPSTREAM,

@@ -10,8 +10,8 @@ from enum import Enum
 import trio
 from attrs import define
 
-from tests.e2e.site import Site
-from tests.e2e.wire import EndOfStream, Wire
+from tests.kit.site import Site
+from tests.kit.wire import EndOfStream, Wire
 
 _TARGET = re.compile(rb"/ws1/agent-(\d+)/")
 

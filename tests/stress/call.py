@@ -11,8 +11,8 @@ from typing import Protocol
 
 from attrs import Factory, define, field
 
-from tests.e2e.calls import handshake
-from tests.e2e.pods import switching
+from tests.kit.calls import handshake
+from tests.kit.pods import switching
 from tests.stress.report import Kind
 from tests.stress.side import Side
 from tests.stress.streams import End, Flow

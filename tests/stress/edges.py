@@ -17,11 +17,11 @@ from typing import Any
 
 from attrs import Factory, define
 
-from tests.e2e.edge import Edge, running, session_of
-from tests.e2e.fleet import patched
-from tests.e2e.site import Site
-from tests.e2e.vaults import Vault, vault_at
-from tests.stress.kills import worker_pids
+from tests.kit.edge import Edge, running, session_of
+from tests.kit.fleet import patched
+from tests.kit.site import Site
+from tests.kit.vaults import Vault, vault_at
+from tests.kit.workers import worker_pids
 from tests.stress.trials import files_of, text_of
 
 _POLL_INTERVAL = 0.02  # seconds

@@ -11,9 +11,9 @@ from contextlib import suppress
 import trio
 from attrs import Factory, define
 
-from tests.e2e.calls import handshake
-from tests.e2e.pods import switching
-from tests.e2e.site import Place
+from tests.kit.calls import handshake
+from tests.kit.pods import switching
+from tests.kit.site import Place
 from tests.stress.peer import Peer, prepare
 from tests.stress.plans import Part, Plan
 from tests.stress.report import Fault, Kind, Report

@@ -10,7 +10,7 @@ from errno import EINPROGRESS
 import trio
 from attrs import frozen
 
-from tests.e2e.calls import ACCEPT
+from tests.kit.calls import ACCEPT
 from tests.stress.streams import Flow
 
 _READ = 64 * 1024  # bytes

@@ -20,7 +20,7 @@ from random import Random
 import trio
 from attrs import define
 
-from tests.e2e.site import Site
+from tests.kit.site import Site
 from tests.stress.ground import Ground
 from tests.stress.plans import Plan, draw, draw_short
 from tests.stress.report import Report

@@ -11,9 +11,9 @@ from random import Random
 import pytest
 import trio
 
-from tests.e2e.edge import running
-from tests.e2e.site import Site, free_port
-from tests.e2e.wire import until
+from tests.kit.edge import running
+from tests.kit.site import Site, free_port
+from tests.kit.wire import until
 from tests.stress.bad_relay import Act, BadRelay, Course, Spoiler
 from tests.stress.plans import BEHAVIOURS, Part, Plan, Shutdown, draw, paced
 from tests.stress.report import Kind, Report

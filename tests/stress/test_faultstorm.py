@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.e2e.site import Site
-from tests.e2e.wire import until
+from tests.kit.site import Site
+from tests.kit.wire import until
 from tests.stress.bad_relay import Act, BadRelay, Course, Spoiler
 from tests.stress.calls import Setting
 from tests.stress.faults import FAULTS

@@ -10,8 +10,9 @@ from random import Random
 import pytest
 import trio
 
-from tests.e2e.wire import until
-from tests.stress.kills import Killer, kill_and_see, worker_pids
+from tests.kit.wire import until
+from tests.kit.workers import kill_and_see, worker_pids
+from tests.stress.kills import Killer
 
 _TITLED = "import setproctitle, sys; setproctitle.setproctitle({title!r}); sys.stdin.read()"
 _SUPERVISOR = """

@@ -9,9 +9,9 @@ from functools import partial
 import pytest
 import trio
 
-from tests.e2e.edge import Edge
-from tests.e2e.wire import EndOfStream, ask, until
-from tests.stress.kills import kill_and_see, worker_pids
+from tests.kit.edge import Edge
+from tests.kit.wire import EndOfStream, ask, until
+from tests.kit.workers import kill_and_see, worker_pids
 from tests.stress.plans import BEHAVIOURS
 from tests.stress.trials import Tell, deaths_are_told, edge_with, kill_workers, signal_again, storm_during
 

@@ -11,10 +11,10 @@ import pytest
 import trio
 from attrs import define
 
-from tests.e2e.edge import Edge, running
-from tests.e2e.site import Site
-from tests.e2e.vaults import Vault, vault_at
-from tests.e2e.wire import ask, until
+from tests.kit.edge import Edge, running
+from tests.kit.site import Site
+from tests.kit.vaults import Vault, vault_at
+from tests.kit.wire import ask, until
 from tests.stress.plans import BEHAVIOURS
 from tests.stress.trials import TIMEOUT, Tell, files_of, kill_workers, storm, text_of
 

@@ -11,9 +11,10 @@ from random import Random
 
 import trio
 
-from tests.e2e.edge import Edge, running
-from tests.e2e.site import Site
-from tests.stress.kills import Killer, worker_pids
+from tests.kit.edge import Edge, running
+from tests.kit.site import Site
+from tests.kit.workers import worker_pids
+from tests.stress.kills import Killer
 from tests.stress.report import Report
 from tests.stress.storm import storming
 

@@ -9,7 +9,7 @@ import pytest
 
 from splicer.ipc import wire
 from splicer.supervisor.processes import Process
-from tests.descriptors import no_more_descriptors, none_left_open
+from tests.kit.descriptors import no_more_descriptors, none_left_open
 from tests.supervisor.harness import ANY, Far, Office, office
 
 TWIN = ("127.0.0.2", 0)

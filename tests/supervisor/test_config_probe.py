@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from splicer.supervisor.config_probe import ConfigProbe, ConfigSummary
-from tests.descriptors import none_left_open
+from tests.kit.descriptors import none_left_open
 
 GOOD = '[[routes]]\nname = "all"\nprefix = "/"\nrespond = { status = 200 }\n'
 INSPECT = "splicer.configfile.inspect"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from splicer.supervisor.listeners import Listeners
-from tests.descriptors import none_left_open
+from tests.kit.descriptors import none_left_open
 
 ANY, TWIN = ("127.0.0.1", 0), ("127.0.0.2", 0)
 

@@ -13,7 +13,7 @@ import pytest
 
 import splicer
 from splicer.supervisor.metrics_dir import MetricsDirectory
-from tests.descriptors import none_left_open
+from tests.kit.descriptors import none_left_open
 
 _EDGE = """
 import sys, time

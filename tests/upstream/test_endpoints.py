@@ -13,7 +13,7 @@ from splicer.model import Endpoint, Network, Upstream
 from splicer.net.resolve import Answer, Resolver
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Choice, Endpoints
-from tests.dns_server import DnsServer
+from tests.kit.dns_server import DnsServer
 
 POD = "voice-agent-0.voice-agent.example"
 SERVICE = "voice-agent.example"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.descriptors import none_left_open
+from tests.kit.descriptors import none_left_open
 from tests.vault.rig import Rig
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from splicer.vault import protocol
 from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message
-from tests.descriptors import no_more_descriptors, open_descriptors
+from tests.kit.descriptors import no_more_descriptors, open_descriptors
 from tests.vault.rig import Rig, Talker, Tunnel
 
 _WAYS = [TO_POD, TO_CLIENT]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from splicer.vault.held import Channel
 from splicer.vault.holder import Holder
-from tests.descriptors import none_left_open
+from tests.kit.descriptors import none_left_open
 from tests.vault import stepped
 from tests.vault.stepped import Forge
 from tests.vault.world import CLIENT, POD, Broken, World

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from splicer.vault import protocol
 from splicer.vault.protocol import LONGEST, Kind, ProtocolError
-from tests.descriptors import no_more_descriptors, none_left_open
+from tests.kit.descriptors import no_more_descriptors, none_left_open
 
 Ends = tuple[socket.socket, socket.socket]
 

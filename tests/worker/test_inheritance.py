@@ -17,7 +17,7 @@ from splicer.net.stream import TcpStream
 from splicer.session.client import ClientLeg
 from splicer.vault.protocol import channel
 from splicer.worker.inheritance import Heir, inherit
-from tests.descriptors import no_more_descriptors, none_left_open
+from tests.kit.descriptors import no_more_descriptors, none_left_open
 
 _MOST = 2000  # connections: a channel holds fewer
 

@@ -18,7 +18,7 @@ from splicer.vault.protocol import TO_CLIENT, Kind, Message
 from splicer.worker.adopted import Adopted
 from splicer.worker.vault_channel import VersionError
 from splicer.worker.vault_link import VaultLink
-from tests.descriptors import no_more_descriptors
+from tests.kit.descriptors import no_more_descriptors
 from tests.vault.rig import Pipe, Rig, Tunnel
 
 _ROOT = Path(__file__).resolve().parent.parent.parent

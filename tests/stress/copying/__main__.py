@@ -15,8 +15,8 @@ from pathlib import Path
 import trio
 from attrs import frozen
 
-from tests.e2e.edge import running
-from tests.e2e.site import Site
+from tests.kit.edge import running
+from tests.kit.site import Site
 from tests.stress.report import Kind, Report
 from tests.stress.storm import storming
 from tests.stress.trials import kill_workers, text_of

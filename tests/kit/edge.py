@@ -27,8 +27,8 @@ from typing import Any
 
 import trio
 
-from tests.e2e.site import Site
-from tests.e2e.wire import TIMEOUT, dial, request, until
+from tests.kit.site import Site
+from tests.kit.wire import TIMEOUT, dial, request, until
 
 Line = dict[str, Any]
 ALL: list[Edge] = []  # those that run now

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import trio
 
-from tests.e2e.calls import tunnel
-from tests.e2e.edge import Edge, Line
-from tests.e2e.site import Site
-from tests.e2e.wire import TIMEOUT, Message, Wire, ask, until
-from tests.stress.kills import kill_and_see, worker_pids
+from tests.kit.calls import tunnel
+from tests.kit.edge import Edge, Line
+from tests.kit.site import Site
+from tests.kit.wire import TIMEOUT, Message, Wire, ask, until
+from tests.kit.workers import kill_and_see, worker_pids
 
 _PATCH = """
 import sys

@@ -10,7 +10,7 @@ from attrs import Factory, define
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
 from wsproto.utilities import generate_accept_token
 
-from tests.e2e.wire import EndOfStream, Message, Wire, values_of
+from tests.kit.wire import EndOfStream, Message, Wire, values_of
 
 Handler = Callable[[Wire], Awaitable[None]]
 Answer = Callable[[Message], bytes]

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import trio
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
-from tests.e2e.edge import Edge
-from tests.e2e.pods import LARGEST
-from tests.e2e.wire import TIMEOUT, Wire, dial, request
+from tests.kit.edge import Edge
+from tests.kit.pods import LARGEST
+from tests.kit.wire import TIMEOUT, Wire, dial, request
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 §1.3

@@ -18,7 +18,7 @@ from typing import Any
 
 from splicer.vault import protocol
 from splicer.vault.protocol import Kind, Message
-from tests.e2e.wire import TIMEOUT, until
+from tests.kit.wire import TIMEOUT, until
 
 _POLL_INTERVAL = 0.005  # seconds
 _LISTENS = "0A"  # TCP_LISTEN, as /proc/net/tcp has it
