@@ -121,7 +121,7 @@ class OwnVault:
     @property
     def orphaned_slots(self) -> Sequence[int]:
         """See `Vault`."""
-        return self.holder.orphaned_slots
+        return self.holder.placement.orphaned_slots
 
     def tidy(self) -> float:
         """See `Vault`."""

@@ -59,7 +59,7 @@ def dump(holder: Holder) -> tuple[dict[str, Any], list[int]]:
     channels, tunnels, fds = [], [], []
     for channel in holder.channels:
         journal = channel.journal.fd if channel.journal is not None else -1
-        serves = holder.serving.get(channel.slot) is channel
+        serves = holder.placement.serving.get(channel.slot) is channel
         pipes = list(channel.pipes.items())
         channels.append([channel.sock.fileno(), channel.version, channel.slot, serves, journal, pipes])
         fds += [channel.sock.fileno(), *channel.pipes.values(), *([journal] if journal >= 0 else [])]
@@ -70,7 +70,7 @@ def dump(holder: Holder) -> tuple[dict[str, Any], list[int]]:
         left = list(held.pipes.items())
         tunnels.append([held.key, passport, held.client, held.pod, held.slot, adoptions, left, owner])
         fds += [held.client, held.pod, *held.pipes.values()]
-    return {"slots": holder.slots, "channels": channels, "tunnels": tunnels}, fds
+    return {"slots": holder.placement.slots, "channels": channels, "tunnels": tunnels}, fds
 
 
 def decode(raw: dict[str, Any]) -> HolderState:
@@ -92,7 +92,7 @@ def decode(raw: dict[str, Any]) -> HolderState:
 
 def restore(holder: Holder, state: HolderState) -> None:
     """Go on as another holder, in whose process this one is; its channels may be full of messages by now."""
-    holder.slots = state.slots
+    holder.placement.slots = state.slots
     for channel in state.channels:
         _restore_channel(holder, channel)
     for tunnel in state.tunnels:
@@ -100,13 +100,13 @@ def restore(holder: Holder, state: HolderState) -> None:
         held.pipes = tunnel.pipes
         holder.tunnels[held.key] = held
         if held.pipes:
-            holder.inherited[held.key] = held
+            holder.pipes.inherit(held)
         if tunnel.owner is None:
-            holder.orphan(held)
+            holder.placement.orphan(held)
         else:
             held.owner = holder.channels[tunnel.owner]
             held.owner.keys[held.key] = None
-    holder.place(list(holder.orphans.values()))
+    holder.placement.place(list(holder.placement.orphans.values()))
 
 
 def _restore_channel(holder: Holder, state: ChannelState) -> Channel:
@@ -115,5 +115,5 @@ def _restore_channel(holder: Holder, state: ChannelState) -> Channel:
     channel.pipes = state.pipes
     channel.journal = JournalReader(state.journal) if state.journal >= 0 else None
     if state.serves:
-        holder.serving[channel.slot] = channel
+        holder.placement.serving[channel.slot] = channel
     return channel

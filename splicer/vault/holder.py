@@ -5,8 +5,7 @@ place is handed the descriptors, drains each pipe that holds bytes to where the 
 
 - One owner at every instant: a worker's channel is read to its end, past any error, before its tunnels go to another.
   The end comes when the kernel has closed the last of its descriptors, and no thread of it runs any more.
-- A pipe that holds bytes goes with the tunnel that the journal names, or is closed if that is unknown: its bytes never
-  go to another.
+- A pipe's bytes never go to another call than the one that the journal names (`vault/pipes.py`).
 - Nothing here waits: both ends of a channel are non-blocking, and what doesn't fit waits in an outbox.
 """
 
@@ -17,22 +16,19 @@ import resource
 import selectors
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
 from splicer.vault import protocol
-from splicer.vault.held import Channel, Held, is_pipe, is_stream, unread
+from splicer.vault.held import Channel, Held, is_pipe, is_stream
 from splicer.vault.journal import PLACES, JournalReader
+from splicer.vault.pipes import Pipes
+from splicer.vault.placement import Placement
 from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolError
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SHARE = 64  # messages of one channel in a row
-_SLOT_GRACE_SECONDS = 0.2  # seconds of silence after which a call no longer waits for the next worker of its slot
-_SPELL = 0.5  # seconds without any worker after which the next one is the first of a whole edge that begins
-_EDGE_START_SECONDS = 1.0  # seconds after that one in which its others begin
-_GONE_ON = 1.0  # seconds after which whoever was given a call has surely gone on with it
 TICK = 0.1  # seconds between two looks at what is to be done unasked
 _SOON = 0.02  # seconds between two of them while a call may have to go to a worker of another slot
 _LOG_INTERVAL = 10.0  # seconds between two lines about the same lack
@@ -54,18 +50,16 @@ class Holder:
         self._selector = selector
         self._log = log
         self._keep = keep
-        self.slots = 1
         self.tunnels: dict[int, Held] = {}
-        self.orphans: dict[int, Held] = {}
+        self.placement = Placement(self._flush_all)
+        self.pipes = Pipes(self.tunnels)
         self.channels: list[Channel] = []
         self.listeners: tuple[bytes, tuple[int, ...]] = (b"[]", ())
-        self.serving: dict[int, Channel] = {}
         # A new descriptor gets the lowest free number: one that high says that hardly any is left. The rest is for
         # pipes, without which a call that is held could not go on.
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = soft - min(1024, soft // 8)
         self._full_logged = -_LOG_INTERVAL
-        self.inherited: dict[int, Held] = {}  # those with pipes of a dead worker
 
     def attach(self, sock: socket.socket) -> Channel:
         """Serve a connection, which is owned from now on."""
@@ -75,31 +69,19 @@ class Holder:
         self._selector.register(sock, _READ, partial(self._ready, channel))
         return channel
 
-    @property
-    def orphaned_slots(self) -> list[int]:
-        """Slots whose tunnels wait for a worker, that with most of them first."""
-        return [slot for slot, _ in Counter(held.slot for held in self.orphans.values()).most_common()]
-
     def tidy(self) -> float:
         """Do what is due: pipes of dead workers that are drained, tunnels that waited long enough, or for nobody.
 
         Returns:
             Seconds after which it is to be called again.
         """
-        for key, held in list(self.inherited.items()):
-            for direction, fd in list(held.pipes.items()):
-                if not unread(fd):
-                    os.close(held.pipes.pop(direction))
-            if not held.pipes:
-                del self.inherited[key]
-        now = time.monotonic()
-        if self.serving:
-            self._spread([held for held in self.orphans.values() if now >= held.due])
-        for held in [held for held in self.orphans.values() if held.orphaned < now - self._keep]:
+        self.pipes.close_drained()
+        self.placement.place_due()
+        for held in self.placement.kept_longer_than(self._keep):
             self._log("tunnel_abandoned", level="error", kept=self._keep, slot=held.slot)
             held.shut()
             self._forget(held)
-        return _SOON if self.orphans and self.serving else TICK
+        return _SOON if self.placement.is_urgent else TICK
 
     def _ready(self, channel: Channel, events: int) -> None:
         if events & _WRITE:
@@ -146,24 +128,18 @@ class Holder:
         elif kind == Kind.RETURN:
             self._take_back(channel, number)
         elif kind == Kind.PIPE and number < PLACES:
-            self._drop(channel, number, 0)
-            channel.pipes[number] = fds[0]
-            self._hold_once(channel, number)
+            self.pipes.add(channel, number, fds[0])
         elif kind == Kind.DROP:
-            self._drop(channel, number, int.from_bytes(message.payload, "big"))
+            self.pipes.drop(channel, number, int.from_bytes(message.payload, "big"))
         elif kind == Kind.HELLO and channel.journal is None:
             self._open_journal(channel, fds[0])
         elif kind == Kind.SERVE and number and message.quantity:
-            if not self.serving:
-                self._gather()
-            channel.slot, self.slots = number, message.quantity
-            self.serving[number] = channel
-            self.place(list(self.orphans.values()))
+            self.placement.serve(channel, number, message.quantity)
         elif kind in (Kind.ASK, Kind.LISTENERS) and self._is_supervised(channel):
             message.close()
             self._post(channel, protocol.pack(Kind.REFUSED, flags=1, version=channel.version))
         elif kind == Kind.COUNT:
-            slots = protocol.pack_keys(self.orphaned_slots)
+            slots = protocol.pack_keys(self.placement.orphaned_slots)
             self._post(
                 channel, protocol.pack(Kind.COUNT, 0, slots, quantity=len(self.tunnels), version=channel.version)
             )
@@ -208,62 +184,22 @@ class Holder:
         directions = [way for way in (TO_POD, TO_CLIENT) if message.flags & protocol.parked(way)]
         held.pipes = dict(zip(directions, pipes, strict=False))
         if pipes:
-            self.inherited[held.key] = held
+            self.pipes.inherit(held)
         held.owner = channel
         channel.keys[held.key] = None
         self.tunnels[held.key] = held
 
-    # An inherited pipe has become one of its new worker's own, and is in that one's journal.
-    def _hold_once(self, channel: Channel, place: int) -> None:
-        word = channel.journal.word(place) if channel.journal is not None else 0
-        held = self.tunnels.get(word & ~1)
-        older = held.pipes.get(word & 1) if held is not None and held.owner is channel else None
-        if held is not None and older is not None and os.path.sameopenfile(older, channel.pipes[place]):
-            os.close(held.pipes.pop(word & 1))
-
-    # Nobody else may have a descriptor left either: whoever is asked next is asked after a little while.
     def _take_back(self, channel: Channel, key: int) -> None:
         held = self.tunnels.get(key)
         if held is not None and held.owner is channel:
-            self.orphan(held)
-            held.due = max(held.due, time.monotonic() + _SLOT_GRACE_SECONDS)
-
-    # Who dies right after it was given a call may never have gone on with it: then the call has been silent all along,
-    # and in a row of such deaths its time must not begin anew with each.
-    def orphan(self, held: Held) -> None:
-        """A tunnel has no worker."""
-        now = time.monotonic()
-        if held.owner is not None:
-            held.owner.keys.pop(held.key, None)
-        held.owner = None
-        if now - held.given > _GONE_ON:
-            held.orphaned, held.due = now, now + _SLOT_GRACE_SECONDS
-        self.orphans[held.key] = held
-
-    # A pipe that is closed dirty belongs to a call that is about to be released. Until then it is kept: if its worker
-    # dies now, the next one must not go on with a hole in the middle.
-    def _drop(self, channel: Channel, place: int, word: int) -> None:
-        fd = channel.pipes.pop(place, None)
-        if fd is not None:
-            self._leave(channel, fd, word)
-
-    def _leave(self, channel: Channel, fd: int, word: int) -> bool:
-        held = self.tunnels.get(word & ~1)
-        if held is None or held.owner is not channel or not unread(fd):
-            os.close(fd)
-            return False
-        if (older := held.pipes.pop(word & 1, None)) is not None:
-            os.close(older)  # empty, or the same: a direction with bytes in one pipe is not read into another
-        held.pipes[word & 1] = fd
-        self.inherited[held.key] = held
-        return True
+            self.placement.take_back(held)
 
     def _forget(self, held: Held) -> None:
         if held.owner is not None:
             held.owner.keys.pop(held.key, None)
         del self.tunnels[held.key]
-        self.orphans.pop(held.key, None)
-        self.inherited.pop(held.key, None)
+        self.placement.forget(held)
+        self.pipes.forget(held)
         held.close()
 
     def _give_up(self, item: Held | tuple[bytes, tuple[int, ...]], error: OSError) -> None:
@@ -277,57 +213,15 @@ class Holder:
         self._selector.unregister(channel.sock)
         channel.sock.close()
         self.channels.remove(channel)
-        if self.serving.get(channel.slot) is channel:
-            del self.serving[channel.slot]
-        dirty = self._sort_pipes(channel)
+        self.placement.leave(channel)
+        dirty = self.pipes.sort(channel)
         # Backwards: who came last, and perhaps too late to be served before this death, comes first next time.
         orphans = [self.tunnels[key] for key in reversed(channel.keys)]
         for held in orphans:
-            self.orphan(held)
+            self.placement.orphan(held)
         if orphans:
             self._log("tunnels_orphaned", slot=channel.slot, tunnels=len(orphans), pipes=dirty)
-        self.place(orphans)
-
-    def _sort_pipes(self, channel: Channel) -> int:
-        journal = channel.journal
-        dirty = 0
-        for place, fd in channel.pipes.items():
-            dirty += self._leave(channel, fd, journal.word(place) if journal is not None else 0)
-        channel.pipes.clear()
-        if journal is not None:
-            journal.close()
-        return dirty
-
-    def place(self, orphans: list[Held]) -> None:
-        """Give tunnels to the workers that serve their slots; those of a vacant slot wait a little for one."""
-        for held in orphans:
-            held.slot = (max(held.slot, 1) - 1) % self.slots + 1  # there may be fewer workers now
-            channel = self.serving.get(held.slot)
-            if channel is not None:
-                self._give(held, channel)
-        self._flush_all()
-
-    # Better an uneven load than a silent call. But if it had nobody at all for a while, a whole edge begins: the first
-    # worker would get the calls of all that are a moment behind it, and keep them. No call waits for that twice.
-    def _gather(self) -> None:
-        now = time.monotonic()
-        for held in self.orphans.values():
-            if now - held.orphaned > _SPELL and held.due <= held.orphaned + _SLOT_GRACE_SECONDS:
-                held.due = now + _EDGE_START_SECONDS
-
-    def _spread(self, orphans: list[Held]) -> None:
-        for held in orphans:
-            channel = min(self.serving.values(), key=lambda one: len(one.keys))
-            held.slot = channel.slot
-            self._give(held, channel)
-        self._flush_all()
-
-    def _give(self, held: Held, channel: Channel) -> None:
-        del self.orphans[held.key]
-        held.owner, held.given = channel, time.monotonic()
-        held.adoptions += 1
-        channel.keys[held.key] = None
-        channel.outbox.append(held)
+        self.placement.place(orphans)
 
     def _flush_all(self) -> None:
         for channel in self.channels:

@@ -96,7 +96,7 @@ def test_a_tunnel_that_it_has_yet_to_hear_of_is_found(distant: Distant) -> None:
     assert distant.vault.tunnels == 1
     distant.worker.close()
     assert not any(distant.rounds(20))
-    distant.rig.holder.orphans.clear()
+    distant.rig.holder.placement.orphans.clear()
     for held in distant.rig.holder.tunnels.values():
         held.close()
     distant.rig.holder.tunnels.clear()

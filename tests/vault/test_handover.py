@@ -54,7 +54,7 @@ def test_owners_stay_and_orphans_stay(rig: Rig) -> None:
     worker.close()
     rig.hear()
     _exec(rig)
-    assert list(rig.holder.orphans) == [2]
+    assert list(rig.holder.placement.orphans) == [2]
     other.send(Kind.RELEASE, 4)
     rig.hear()
     assert not tunnels[1].is_held()
@@ -189,7 +189,7 @@ def test_slots_and_spares_stay_what_they_were(rig: Rig) -> None:
     worker.tunnel(rig.tunnel())
     rig.hear()
     _exec(rig)
-    assert rig.holder.slots == 4
+    assert rig.holder.placement.slots == 4
     worker.close()
     rig.hear()
     assert spare.hears_nothing()

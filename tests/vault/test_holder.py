@@ -29,7 +29,7 @@ def test_a_registration_outlives_its_sender(rig: Rig) -> None:
     worker.close()
     assert tunnel.is_held()
     rig.hear()
-    assert list(rig.holder.orphans) == [tunnel.key]
+    assert list(rig.holder.placement.orphans) == [tunnel.key]
     assert tunnel.is_held()
 
 
@@ -41,7 +41,7 @@ def test_it_is_read_past_a_reset(rig: Rig) -> None:
         worker.tunnel(tunnel)
     worker.close()  # without having read the answer: ECONNRESET comes first
     rig.hear()
-    assert sorted(rig.holder.orphans) == [2, 4]
+    assert sorted(rig.holder.placement.orphans) == [2, 4]
 
 
 def test_more_than_one_share_of_messages_is_read_to_the_end(rig: Rig) -> None:
@@ -51,7 +51,7 @@ def test_more_than_one_share_of_messages_is_read_to_the_end(rig: Rig) -> None:
         worker.tunnel(tunnel)
     worker.close()
     rig.hear()
-    assert len(rig.holder.orphans) == 200
+    assert len(rig.holder.placement.orphans) == 200
 
 
 def test_a_release_by_another_does_nothing(rig: Rig) -> None:
@@ -163,7 +163,7 @@ def test_an_empty_pipe_with_a_stale_word_is_closed(rig: Rig) -> None:
     worker.close()
     rig.hear()
     assert not pipe.is_held()
-    assert not rig.holder.inherited
+    assert not rig.holder.pipes.inherited
 
 
 def test_without_a_journal_every_pipe_is_closed(rig: Rig) -> None:
@@ -217,7 +217,7 @@ def test_orphans_wait_for_whoever_serves_their_slot(rig: Rig) -> None:
     adopted = others[2].adopt()
     assert adopted.number == tunnel.key
     _close(adopted)
-    assert not rig.holder.orphans
+    assert not rig.holder.placement.orphans
     assert all(other.hears_nothing() for other in others)
 
 
@@ -250,7 +250,7 @@ def test_the_newer_server_of_a_slot_gets_what_the_older_leaves(rig: Rig) -> None
     newer.tunnel(later)
     newer.close()
     rig.hear()
-    assert sorted(rig.holder.orphans) == [2, 4]
+    assert sorted(rig.holder.placement.orphans) == [2, 4]
 
 
 def test_tunnels_of_two_dead_servers_of_a_slot_go_to_the_third(rig: Rig) -> None:
@@ -274,7 +274,7 @@ def test_who_cannot_take_a_tunnel_gives_it_back(rig: Rig) -> None:
     adopter.adopt().close()
     adopter.send(Kind.RETURN, tunnel.key)
     rig.hear()
-    assert list(rig.holder.orphans) == [tunnel.key]
+    assert list(rig.holder.placement.orphans) == [tunnel.key]
     assert adopter.hears_nothing()  # for a while
     other = rig.talker(1)
     adopted = other.adopt()
@@ -289,7 +289,7 @@ def test_nobody_gives_back_what_is_anothers(rig: Rig) -> None:
     other.send(Kind.RETURN, tunnel.key)
     other.send(Kind.RETURN, 99)
     rig.hear()
-    assert not rig.holder.orphans
+    assert not rig.holder.placement.orphans
 
 
 # ---- slots that stay vacant ----
@@ -308,7 +308,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("splicer.vault.holder.time", clock)
+    for module in ("holder", "placement"):
+        monkeypatch.setattr(f"splicer.vault.{module}.time", clock)
     return clock
 
 
@@ -365,7 +366,7 @@ def test_workers_that_die_as_soon_as_they_get_a_call_do_not_keep_it_silent(
         dying.close()
         rig.hear()
         rig.holder.tidy()
-        if not rig.holder.orphans:
+        if not rig.holder.placement.orphans:
             break
     assert clock.now - died < 0.25 + lives
     other.adopt().close()
@@ -408,12 +409,12 @@ def test_an_edge_that_begins_again_and_again_delays_no_call_for_ever(rig: Rig, c
     _orphan(rig, 2, 2, 2)
     clock.now += 60
     began = clock.now
-    while rig.holder.orphans:
+    while rig.holder.placement.orphans:
         assert clock.now < began + 2
         first = rig.talker(1, 2)
         clock.now += 0.35
         rig.holder.tidy()
-        if rig.holder.orphans:
+        if rig.holder.placement.orphans:
             first.close()
             rig.hear()
         clock.now += 0.35
@@ -510,7 +511,7 @@ def test_an_inherited_pipe_that_its_new_worker_registers_is_held_once(rig: Rig) 
     assert held.pipes == {}
     [fd] = rig.holder.channels[-1].pipes.values()
     rig.holder.tidy()
-    assert not rig.holder.inherited
+    assert not rig.holder.pipes.inherited
     adopter.close()  # its bytes are the tunnel's as before
     rig.hear()
     assert held.pipes == {TO_CLIENT: fd}
@@ -578,7 +579,7 @@ def test_tidy_closes_inherited_pipes_that_are_drained(rig: Rig) -> None:
     os.read(rig.holder.tunnels[tunnel.key].pipes[TO_CLIENT], 99)
     rig.holder.tidy()
     assert not dirty.is_held()
-    assert not rig.holder.inherited
+    assert not rig.holder.pipes.inherited
 
 
 def test_a_release_closes_inherited_pipes(rig: Rig) -> None:
@@ -592,7 +593,7 @@ def test_a_release_closes_inherited_pipes(rig: Rig) -> None:
     rig.hear()
     assert not pipe.is_held()
     assert not tunnel.is_held()
-    assert not rig.holder.inherited
+    assert not rig.holder.pipes.inherited
 
 
 # ---- a slow receiver ----
@@ -658,7 +659,7 @@ def test_a_tunnel_that_nobody_comes_for_is_ended() -> None:
         assert tunnel.pod.recv(1) == b""
         assert not pipe.is_held()
         assert not rig.holder.tunnels
-        assert not rig.holder.orphans
+        assert not rig.holder.placement.orphans
         assert "tunnel_abandoned" in rig.logged
         os.close(elsewhere)
 
@@ -793,7 +794,7 @@ def test_what_is_no_pipe_costs_the_holder_nothing(rig: Rig) -> None:
     os.close(null)
     worker.close()
     rig.hear()
-    assert list(rig.holder.orphans) == [tunnel.key]
+    assert list(rig.holder.placement.orphans) == [tunnel.key]
 
 
 def test_a_place_beyond_the_journal_costs_the_holder_nothing(rig: Rig) -> None:
@@ -804,7 +805,7 @@ def test_a_place_beyond_the_journal_costs_the_holder_nothing(rig: Rig) -> None:
     pipe.leave()
     worker.close()
     rig.hear()
-    assert list(rig.holder.orphans) == [tunnel.key]
+    assert list(rig.holder.placement.orphans) == [tunnel.key]
     assert not pipe.is_held()
 
 
@@ -876,7 +877,7 @@ def test_one_bad_entry_keeps_no_other_from_its_next_worker(rig: Rig, unsent: boo
     rig.hear()
     bad = rig.holder.tunnels[4]
     bad.pipes[TO_POD] = os.open(os.devnull, os.O_RDONLY)
-    rig.holder.inherited[4] = bad
+    rig.holder.pipes.inherited[4] = bad
     if unsent:
         bad.passport = bytes(1 << 20)  # no message has room for it
     rig.holder.tidy()
@@ -891,7 +892,7 @@ def test_one_bad_entry_keeps_no_other_from_its_next_worker(rig: Rig, unsent: boo
     assert ("vault_tunnel_unfit" in rig.logged) is unsent
     assert sorted(rig.holder.tunnels) == ([2, 6] if unsent else [2, 4, 6])
     rig.holder.tidy()
-    assert not rig.holder.inherited
+    assert not rig.holder.pipes.inherited
 
 
 # ---- no descriptor is left ----

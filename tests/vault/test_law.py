@@ -358,11 +358,11 @@ class _Hasty(Holder):
 class _Careless(Holder):
     """Forgets what the journal says."""
 
-    def _sort_pipes(self, channel: Channel) -> int:
+    def _lost(self, channel: Channel) -> None:
         if channel.journal is not None:
             channel.journal.close()
             channel.journal = None
-        return super()._sort_pipes(channel)
+        super()._lost(channel)
 
 
 @pytest.mark.parametrize(

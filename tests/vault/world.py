@@ -368,7 +368,7 @@ class World:
         if self.worker is not None:
             self.worker.close()
             self._bury()
-        kept: list[dict[int, Held]] = [self.holder.tunnels, self.holder.orphans, self.holder.inherited]
+        kept: list[dict[int, Held]] = [self.holder.tunnels, self.holder.placement.orphans, self.holder.pipes.inherited]
         if any(kept):
             raise Broken("the holder has kept something")
 

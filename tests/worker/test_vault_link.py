@@ -602,7 +602,7 @@ async def test_a_holder_that_stood_still_knows_in_the_end_what_there_is(rig: Rig
         assert set(rig.holder.tunnels) == {tunnel.key for tunnel in tunnels} - {tunnel.key for tunnel in over}
         [channel] = rig.holder.channels
         assert set(channel.keys) == set(rig.holder.tunnels)
-        assert not rig.holder.orphans
+        assert not rig.holder.placement.orphans
 
 
 # ---- adoption ----
