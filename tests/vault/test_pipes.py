@@ -13,7 +13,7 @@ from splicer.vault.held import Channel, Held
 from splicer.vault.journal import Journal, JournalReader
 from splicer.vault.pipes import Pipes
 from splicer.vault.protocol import TO_CLIENT, TO_POD
-from tests.descriptors import none_left_open
+from tests.kit.descriptors import none_left_open
 
 
 class Dead:
