@@ -16,7 +16,7 @@ _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
 @frozen
 class ListenAddress:
-    """Where to listen.
+    """An address to listen on.
 
     Args:
         host: a numeric IP address, without brackets.
@@ -40,9 +40,10 @@ def is_ip(host: str) -> bool:
 
 
 def is_host_name(host: str) -> bool:
-    """Whether this can be a name in DNS (RFC 1035 §2.3.4; underscores, as services have them, are taken too).
+    """Whether this can be a name in DNS (RFC 1035 §2.3.4); underscores, as in service names, are accepted too.
 
-    A last label of digits alone would make an address of it, and a wrong one (RFC 1123 §2.1).
+    A last label of digits only is refused: such a name would be read as an IPv4 address, and an invalid one (RFC 1123
+    §2.1).
     """
     if len(host) > 254 or not _HOST_NAME.fullmatch(host):
         return False
@@ -78,7 +79,7 @@ def ip(value: object) -> str:
 
 
 def listen_address(value: object) -> ListenAddress:
-    """Where to listen: "0.0.0.0:8080", "[::]:8080", or ":8080" for every IPv4 address. Port 0 takes any free one."""
+    """An address to listen on: "0.0.0.0:8080", "[::]:8080", or ":8080" for every IPv4 address; port 0: any free one."""
     if isinstance(value, int) and not isinstance(value, bool):
         raise BadValue(f'must be an address with a port; write "0.0.0.0:{value if 0 <= value < 65536 else 8080}"')
     word = text(value)
@@ -86,7 +87,7 @@ def listen_address(value: object) -> ListenAddress:
     if port is None:
         example = str(ListenAddress(host, 8080)) if is_ip(host) else "0.0.0.0:8080"
         raise BadValue(f"{show(word)} has no port; write for example {show(example)}")
-    host = host or "0.0.0.0"  # noqa: S104 - that is what ":8080" says
+    host = host or "0.0.0.0"  # noqa: S104 - ":8080" means every IPv4 address
     if host == "localhost":
         raise BadValue(f'{show(word)} must be an IP address; write "127.0.0.1:{port}"')
     if not is_ip(host):

@@ -17,7 +17,7 @@ DEADLINES = Reader(
         "head": Key(
             DURATION,
             "From the first byte of a request to the end of its head, however slowly it comes; then 408. A new "
-            "connection that says nothing has as long, and is closed.",
+            "connection that sends nothing is closed after the same time.",
         ),
         "resolve": Key(DURATION, "One lookup of a name; then the fallback, or 504."),
         "connect": Key(DURATION, "One connection to a pod, over all addresses of its name; then the fallback, or 504."),
@@ -26,16 +26,16 @@ DEADLINES = Reader(
         ),
         "attempts": Key(
             DURATION,
-            "All lookups, connections and handshakes of one request together, but for the time that the client takes "
-            "to send its body; then 504.",
+            "All lookups, connections and handshakes of one request together, without the time in which the client "
+            "sends its body; then 504.",
         ),
         "response": Key(
             DURATION,
             "A whole exchange of plain HTTP; then 504 (408 if the client's body is missing), or the answer breaks off.",
         ),
         "body_idle": Key(DURATION, "The wait between two pieces of a request's body; then 408."),
-        "idle": Key(DURATION, "A call in which no byte comes from either side; then it is closed."),
-        "half_closed": Key(DURATION, "The same, once one side has closed its half of the connection."),
+        "idle": Key(DURATION, "The time in a call without a byte from either side; then it is closed."),
+        "half_closed": Key(DURATION, "The same after one side has closed its half of the connection."),
         "lifetime": Key(DURATION, "A whole call; then it is closed."),
         "keepalive": Key(DURATION, "A client's idle connection between two requests; then it is closed."),
         "drain": Key(DURATION, "From SIGTERM, the time in which calls may finish; then they are closed."),
@@ -63,7 +63,7 @@ def _format(deadlines: Mapping[str, float]) -> dict[str, str]:
 
 
 def of_a_route(deadlines: Deadlines) -> dict[str, float]:
-    """A route's deadlines but for those that a route can't have."""
+    """A route's deadlines without those that a route can't set."""
     return {name: seconds for name, seconds in attrs.asdict(deadlines).items() if name not in _NOT_OF_A_ROUTE}
 
 

@@ -1,4 +1,4 @@
-"""What a reload changes, for the log."""
+"""The differences between two configurations, for the log line of a reload."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LISTED_APART = ("path", "prefix", "regex", "deadlines")  # keys of a route
 
 
 def diff(old: Config, new: Config) -> tuple[str, ...]:
-    """One line for each change, from `old` to `new`; none if they say the same."""
+    """One line for each change from `old` to `new`; none if they are equal."""
     return (*_sections(old, new), *_upstreams(old, new), *_routes(old, new))
 
 
 def needs_restart(old: Config, new: Config) -> tuple[str, ...]:
-    """The changed keys that stay as they are until a restart: they belong to the processes, not to requests."""
+    """The changed keys that take effect only at a restart: they belong to the processes, not to requests."""
     return tuple(
         f"{section}.{name}"
         for section, reader in SECTIONS.items()
@@ -63,7 +63,7 @@ def _routes(old: Config, new: Config) -> Iterator[str]:
 
 
 def _own_deadlines(place: str, before: tuple[Route, Deadlines], after: tuple[Route, Deadlines]) -> Iterator[str]:
-    """A route's changed deadlines, without those that merely follow ``[deadlines]``."""
+    """A route's changed deadlines, without those that changed only because ``[deadlines]`` did."""
     for key in attrs.fields_dict(Deadlines):
         was, was_for_all = (getattr(deadlines, key) for deadlines in (before[0].deadlines, before[1]))
         now, now_for_all = (getattr(deadlines, key) for deadlines in (after[0].deadlines, after[1]))

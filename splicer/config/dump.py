@@ -1,4 +1,4 @@
-"""A `Config` as the tables of a routing.toml that leaves nothing to defaults."""
+"""A `Config` as the tables of a routing.toml, with every default written out."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from splicer.config.sections import SECTIONS
 
 
 def as_tables(config: Config) -> dict[str, Any]:
-    """The configuration in force, in the file's own keys and notation (design §7), every default filled in.
+    """The configuration in force, in the file's own keys and notation (design §7), with every default written out.
 
-    Invariant: these tables, written as TOML, load as an equal `Config`. So a key that says "any" or "none" by not
-    being there isn't there, nor is one that the file refuses beside the others (a `respond` route has no deadlines);
-    and a literal ``${`` is written as the file needs it.
+    Invariant: these tables, written as TOML, load as an equal `Config`. So a key whose absence means "any" or "none" is
+    left out, as is one that would be a fault beside the others (a `respond` route has no deadlines); and a literal
+    ``${`` is escaped.
 
     Args:
-        config: any that `load` has made.
+        config: a configuration made by `load`.
 
     Returns:
-        Tables, lists, strings, integers and booleans alone: they can be written as JSON too.
+        Only tables, lists, strings, integers and booleans, so that the result can be written as JSON too.
     """
     upstream_keys, route_keys = upstreams.UPSTREAM.keys, routes.ROUTE.keys
     tables: dict[str, Any] = _escaped(
@@ -37,7 +37,7 @@ def as_tables(config: Config) -> dict[str, Any]:
 
 
 def _escaped(value: Any) -> Any:
-    """No string is a reference to the environment any more (`config.environment` leaves keys alone)."""
+    """Escape "${" in all strings, so that none is a reference to the environment; `config.environment` ignores keys."""
     match value:
         case str():
             return value.replace("${", "$${")

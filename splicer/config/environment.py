@@ -1,6 +1,6 @@
 """``${NAME}`` and ``${NAME:-default}`` in the strings of a parsed file.
 
-They are filled in after TOML was parsed, so a variable's value can be no syntax.
+They are filled in after the TOML was parsed, so a variable's value is never read as syntax.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from collections.abc import Mapping
 from typing import Any
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
-_DEPTH = 8  # no key of ours lies deeper; dotted keys can nest without end
+_DEPTH = 8  # no valid key is nested deeper; dotted keys in a file can nest without bound
 
 
 class FromEnvironment(str):
-    """A string that the environment gave as a whole: it may stand for a number or a boolean."""
+    """A string that comes wholly from the environment: it may stand for a number or a boolean."""
 
     __slots__ = ()
 
 
 class Unresolved(str):
-    """Stands where a string couldn't be filled in; its text is the fault.
+    """Takes the place of a string that couldn't be filled in; its text is the fault.
 
-    The parser of its key reports it, so that it is reported once, with its place, and hides no other fault.
+    The parser of its key reports the fault, so that it is reported once, with its key, and hides no other fault.
     """
 
     __slots__ = ()
 
 
 def expand_all(value: Any, environ: Mapping[str, str], depth: int = _DEPTH) -> Any:
-    """Fill in every string within a TOML value, keys left alone."""
+    """Fill in every string within a TOML value; keys are left as they are."""
     if isinstance(value, str):
         return expand(value, environ)
     if depth and isinstance(value, dict):
@@ -42,10 +42,10 @@ def expand_all(value: Any, environ: Mapping[str, str], depth: int = _DEPTH) -> A
 def expand(text: str, environ: Mapping[str, str]) -> str:
     """Fill in one string; ``$${`` stands for a literal ``${``.
 
-    As in a shell, ``:-`` takes the default for a variable that is empty too.
+    As in a shell, ``:-`` takes the default for an empty variable too.
 
     Returns:
-        A `str`; a `FromEnvironment` if the text is one reference; an `Unresolved` if it can't be done.
+        A `str`; a `FromEnvironment` if the text is one reference; an `Unresolved` if it can't be filled in.
     """
 
     def value_of(reference: re.Match[str]) -> str:
@@ -72,5 +72,5 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
 
 
 def _has_surrogates(value: str) -> bool:
-    """Python's sign (PEP 383) for bytes of the environment that are no UTF-8."""
+    """Whether the value has lone surrogates, which stand for bytes that are not UTF-8 (PEP 383)."""
     return any("\ud800" <= character <= "\udfff" for character in value)

@@ -1,4 +1,4 @@
-"""Upstreams whose addresses the file itself gives: as a literal, as localhost, or under ``[resolver.hosts]``."""
+"""Upstreams whose addresses are given by the file: as a literal, as localhost, or under ``[resolver.hosts]``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Hosts = Mapping[str, tuple[str, ...]]
 
 
 def fixed_addresses(host: str, hosts: Hosts) -> tuple[str, ...]:
-    """The addresses that a host without captures has whatever the name servers say; none: they are asked.
+    """The addresses of a host without captures that needs no name server; () if the name servers are asked.
 
     Args:
-        host: as the upstream has it.
-        hosts: of ``[resolver.hosts]``.
+        host: as written in the upstream.
+        hosts: the table ``[resolver.hosts]``.
     """
     name = host.lower().removesuffix(".")
     if name in hosts:
@@ -32,15 +32,15 @@ def fixed_addresses(host: str, hosts: Hosts) -> tuple[str, ...]:
 def settle_allow(
     host: str, allow: tuple[Network, ...] | None, hosts: Hosts
 ) -> tuple[tuple[Network, ...] | None, tuple[Fault, ...]]:
-    """The `allow` of an upstream without captures, and what keeps every one of its addresses from being dialled.
+    """The effective `allow` of an upstream without captures, and the fault if none of its addresses may be dialled.
 
-    An address that stands in the upstream is the operator's own word, and so its own `allow`; so is localhost, which
-    can mean nothing else (RFC 6761 §6.3). Any other name needs an `allow` for loopback, wherever its address is from.
+    The operator has written an address literal on purpose, so it is allowed without an `allow`; so is localhost, which
+    can mean only loopback (RFC 6761 §6.3). Any other name needs an `allow` for loopback, whatever gave its address.
 
     Args:
-        host: as the upstream has it.
-        allow: None if it has none.
-        hosts: of ``[resolver.hosts]``.
+        host: as written in the upstream.
+        allow: the upstream's `allow`; None if it has none.
+        hosts: the table ``[resolver.hosts]``.
     """
     addresses = fixed_addresses(host, hosts)
     networks = tuple(network for network in map(own_network, addresses) if network is not None)

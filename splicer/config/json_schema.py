@@ -12,10 +12,10 @@ from splicer.config.upstreams import UPSTREAM
 
 
 def json_schema() -> Schema:
-    """What a routing.toml looks like, in JSON Schema draft-07.
+    """The JSON Schema (draft-07) of a routing.toml.
 
-    Invariant: a file that `load` takes is valid by it. The reverse holds for the types of values, for numbers within
-    limits and for the names of keys; what strings may say, and what goes together, is for `load` to judge.
+    Invariant: every file that `load` accepts is valid. The reverse holds for the types of values, the ranges of numbers
+    and the names of keys; the contents of strings, and rules between keys, are checked by `load` alone.
     """
     sections: dict[str, Any] = {name: reader.schema() for name, reader in SECTIONS.items()}
     return {

@@ -1,7 +1,7 @@
-"""How the keys of routing.toml are declared: each once, beside the field that holds its value.
+"""The declaration of a key of routing.toml: once, beside the field that holds its value.
 
-The reader, `/config`, the log of a reload, `splicer explain`, the JSON schema and the documents' tables all go by these
-declarations.
+The reader, `/config`, the log of a reload, `splicer explain`, the JSON schema and the tables in docs/ are all made from
+these declarations.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Key:
     """A key of a table.
 
     Args:
-        kind: of its value.
+        kind: the kind of its value.
         doc: one or two plain sentences for users, in Markdown.
-        absent: what it means that the key is not there, for keys whose default no value expresses.
-        beside: the other keys of the table without which this one is a fault.
-        required: its table must have it.
-        fixed: a reload does not change it: it belongs to the processes.
+        absent: the meaning of the key's absence, for keys whose default can't be written as a value.
+        beside: other keys of the table that must be present if this one is.
+        required: whether its table must have it.
+        fixed: whether a reload does not change it, because it belongs to the processes.
     """
 
     kind: Kind[Any]
@@ -41,13 +41,13 @@ class Key:
     fixed: bool = False
 
     def brief(self, value: Any) -> str:
-        """A value in a line of the log, or of `splicer explain`."""
+        """A value as text for one line of the log, or of `splicer explain`."""
         kind = self.kind
         return (kind.brief(value) if kind.brief and value is not None else _plain(kind.write(value))) or self.absent
 
 
 def _plain(value: Any) -> str:
-    """What TOML would write, without quotes and brackets."""
+    """A TOML value without quotes and brackets."""
     match value:
         case None:
             return ""
@@ -71,7 +71,7 @@ def key(kind: Kind[Any], doc: str, *, default: Any = attrs.NOTHING, **more: Any)
     Args:
         kind: see `Key`.
         doc: see `Key`.
-        default: the value without the key, immutable; none given: the key is required.
+        default: the value if the key is absent, immutable; if not given, the key is required.
         more: the other arguments of `Key`.
     """
     more.setdefault("required", default is attrs.NOTHING)
@@ -84,11 +84,11 @@ def keys_of(cls: type[AttrsInstance]) -> dict[str, Key]:
 
 
 def written(keys: Mapping[str, Key], values: object) -> dict[str, Any]:
-    """A table as the file has it, every default filled in.
+    """A table in the file's notation, with every default written out.
 
     Args:
-        keys: of the table.
-        values: an object with an attribute for each of them.
+        keys: the table's keys.
+        values: an object with an attribute for each key.
     """
     table = {}
     for name, key in keys.items():
@@ -99,9 +99,9 @@ def written(keys: Mapping[str, Key], values: object) -> dict[str, Any]:
 
 
 def shared(source: AttrsInstance, cls: type[AttrsInstance]) -> dict[str, Any]:
-    """The fields of an object that a class has under the same name.
+    """The values of an object's fields that a class has under the same names.
 
-    A table is read as an object of one class, which declares its keys; a class of `model` has what is made of it. What
-    is the same in both is carried over by its name, both ways.
+    A table is read as an object of a class that declares its keys, and is then converted to a class of `model`. Fields
+    that both classes have are copied by name, in both directions.
     """
     return {name: getattr(source, name) for name in attrs.fields_dict(type(source)) if name in attrs.fields_dict(cls)}

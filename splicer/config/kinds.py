@@ -1,4 +1,4 @@
-"""What the value of a key can be: how it is read and written, and what the JSON schema and the documents call it."""
+"""The kinds of values of keys: how a value is read and written, and its description in JSON schema and documents."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ class Kind(Generic[T_co]):
     """One kind of value.
 
     Args:
-        parse: makes a value of what TOML gave, or raises `BadValue`, or a group of them for several items.
+        parse: converts a TOML value, or raises `BadValue`, or a group of them for several items.
         format: the inverse: a value in TOML's types, as a person would write it.
-        schema: JSON Schema (draft-07) of what `parse` takes. It may take more strings, but no value of another type.
-        words: what the documents call it.
+        schema: JSON Schema (draft-07) of the values that `parse` accepts. It may accept more strings, but no value of
+            another type.
+        words: its name in the documents.
         unset: the word that stands for None in the file; None: there is no such word.
-        brief: makes one line of a value, for the log; None: what `format` makes is brief enough.
+        brief: formats a value in one line, for the log; None: the result of `format` is short enough.
     """
 
     parse: Callable[[Any], T_co]
@@ -44,17 +45,17 @@ class Kind(Generic[T_co]):
     brief: Callable[[Any], str] | None = None
 
     def write(self, value: object) -> Any:
-        """A value as the file has it; None if the file says it by leaving the key out."""
+        """A value in the file's notation; None if it is expressed by leaving the key out."""
         return self.unset if value is None else self.format(value)
 
 
 def any_of(*schemas: Schema) -> Schema:
-    """A schema that takes what one of several takes."""
+    """A schema that accepts whatever one of several schemas accepts."""
     return {"anyOf": [part for schema in schemas for part in schema.get("anyOf", [schema])]}
 
 
 def unchanged(value: Any) -> Any:
-    """The `format` of a value that is the same in the file."""
+    """The `format` of a value that is written in the file as it is."""
     return value
 
 
@@ -62,9 +63,9 @@ def text(parse: Callable[[Any], T], words: str, *, pattern: str | None = None) -
     """A string.
 
     Args:
-        parse: as in `Kind`; `str` makes the string of its value again.
+        parse: as in `Kind`; `str` turns its value into the string again.
         words: as in `Kind`.
-        pattern: of the whole string, for the schema; None: the schema takes any string.
+        pattern: a pattern for the whole string, for the schema; None: the schema accepts any string.
     """
     return Kind(parse, str, {"type": "string"} if pattern is None else _matching(pattern), words)
 
@@ -103,8 +104,8 @@ def list_of(item: Kind[T], words: str, *, empty: str | None = None) -> Kind[tupl
 
     Args:
         item: the kind of all items.
-        words: what the documents call several of them.
-        empty: why a list without items is a fault; None: it is none. Where it is one, the file says "any" or "none" by
+        words: the plural name of the items in the documents.
+        empty: why an empty list is a fault; None: it is allowed. Where it is a fault, "any" or "none" is expressed by
             leaving the key out.
     """
 
@@ -116,7 +117,7 @@ def list_of(item: Kind[T], words: str, *, empty: str | None = None) -> Kind[tupl
 
 
 def unless(word: str, meaning: M, kind: Kind[T]) -> Kind[T | M]:
-    """A kind with one word besides: "off", "unlimited" ..."""
+    """A kind that also accepts one word: "off", "unlimited" ..."""
 
     def write(value: Any) -> Any:
         return word if value == meaning else kind.format(value)

@@ -1,4 +1,4 @@
-"""Warnings: what a valid routing.toml says that its writer probably did not mean."""
+"""Warnings about a valid routing.toml: things that its author probably did not mean."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _IN_REGEX = re.compile(r"//(?![*?{])|%[0-9A-Fa-f]{2}(?![*?{])")
 
 
 def warnings(config: Config, text: str = "") -> tuple[str, ...]:
-    """One line for each oddity, with its route and key; a configuration without any gets none.
+    """One line for each warning, with its route and key.
 
     Args:
         config: the configuration.
-        text: of its file.
+        text: the text of its file.
     """
     return (
         *_byte_order_mark(text),
@@ -52,7 +52,7 @@ def _shadows(config: Config) -> Iterator[str]:
 
 
 def _spellings(config: Config) -> Iterator[str]:
-    """Patterns that match no normal form, or only one of two spellings that are the same path to most pods."""
+    """Patterns that match no normal form, or only one of two spellings that most pods treat as the same path."""
     for route in config.routes:
         kind, _, pattern = route.pattern.text.partition(" ")
         if kind == "regex":
@@ -64,7 +64,7 @@ def _spellings(config: Config) -> Iterator[str]:
 
 
 def _stars(config: Config) -> Iterator[str]:
-    """A "*" outside a regex: in other proxies it stands for any text."""
+    """A "*" outside a regex: in other proxies it means any text."""
     for route in config.routes:
         kind, _, pattern = route.pattern.text.partition(" ")
         if kind != "regex" and "*" in pattern:

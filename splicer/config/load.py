@@ -1,4 +1,4 @@
-"""The text of a routing.toml to one `Config`, or to all of its faults."""
+"""Loading the text of a routing.toml: the result is one `Config`, or all faults of the text."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     """Read a configuration.
 
     Args:
-        text: of the file; a byte-order mark is skipped, and is a warning of `splicer check`.
-        name: of the file, for the faults.
-        environ: what ``${NAME}`` is taken from.
+        text: the text of the file; a byte-order mark is skipped (`splicer check` warns of it).
+        name: the file's name, for the faults.
+        environ: the environment for ``${NAME}``.
 
     Raises:
         ConfigError: all faults of the file, each one line that begins with `name`. No other error is ever raised.
@@ -81,7 +81,7 @@ def _with_position(message: str, text: str) -> str:
 
 @define
 class _Loading:
-    """A document on its way to a `Config`, with the faults found so far."""
+    """A document that is being converted to a `Config`, and the faults found so far."""
 
     document: dict[str, Any]
     faults: list[str] = Factory(list)
@@ -98,7 +98,7 @@ class _Loading:
     def section(
         self, key: str, reader: Reader[T], rules: Callable[[T, frozenset[str]], Iterable[Fault]] | None = None
     ) -> T:
-        """One table, with the defaults where it has faults; `rules` finds the faults that no key has on its own."""
+        """One table, with the defaults for keys that have faults; `rules` finds the faults between keys."""
         reading = reader.read(self.document.get(key, {}))
         self.add(key, reading.faults)
         value = reader({}) if reading.value is None else reading.value
@@ -107,7 +107,7 @@ class _Loading:
         return value
 
     def upstreams(self, hosts: Hosts) -> dict[str, Upstream | None] | None:
-        """All upstreams, None for one with faults; None instead of the mapping if they are no tables."""
+        """All upstreams; a value is None for one with faults; the result is None if `upstreams` is no table."""
         tables = self.document.get("upstreams", {})
         if not isinstance(tables, dict):
             self.faults.append(f"upstreams: must be tables such as [upstreams.pod], not {show(tables)}")

@@ -1,4 +1,4 @@
-"""From a TOML table to an attrs object, or to all its faults: cattrs at work."""
+"""Reading a TOML table with cattrs: the result is an attrs object, or all faults of the table."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def toml_key(key: str) -> str:
 
 @frozen
 class Fault:
-    """What is wrong at one place of a table.
+    """A fault at one place of a table.
 
     Args:
         path: the keys that lead there; empty for the table itself.
         text: the fault and its remedy.
-        meant: the key that an unknown one seems to stand for: it isn't missing as well.
+        meant: the key that an unknown key seems to be a misspelling of; it is not reported as missing as well.
     """
 
     path: tuple[str, ...]
@@ -47,12 +47,12 @@ class Fault:
 
 @frozen
 class Reading(Generic[T]):
-    """What could be made of a table.
+    """The result of reading a table.
 
     Args:
-        value: built from the keys that have no fault; None if those don't suffice.
-        faults: of all the others.
-        given: the keys that the table has, or by their spelling was meant to have.
+        value: built from the keys without faults; None if those don't suffice.
+        faults: the faults of all other keys.
+        given: the keys that the table has, misspelt ones included.
         broken: those of them that have a fault.
     """
 
@@ -66,9 +66,9 @@ class Reader(Generic[T]):
     """Makes instances of one attrs class from TOML tables.
 
     Args:
-        cls: the class; a field without default is a key that must be there.
-        keys: of the table, each named as its field; a field without a key keeps its default. None: the class
-            declares the keys.
+        cls: the class; a field without default is a required key.
+        keys: the table's keys, each with the name of its field; a field without a key keeps its default. None: the
+            class declares the keys.
     """
 
     def __init__(self, cls: type[T], keys: dict[str, Key] | None = None) -> None:
@@ -88,8 +88,8 @@ class Reader(Generic[T]):
         """Make an instance.
 
         Raises:
-            BadValue: it is no table.
-            ExceptionGroup: of all its faults.
+            BadValue: the value is no table.
+            ExceptionGroup: all faults of the table.
         """
         table = resolved(table)
         if not isinstance(table, dict):
@@ -97,7 +97,7 @@ class Reader(Generic[T]):
         return self._structure(table, self.cls)
 
     def read(self, table: object) -> Reading[T]:
-        """Make an instance of the keys that have no fault, and report the faults of all others."""
+        """Make an instance from the keys without faults, and report the faults of all others."""
         faults = tuple(self._faults(table))
         if not isinstance(table, dict):
             return Reading(None, faults, frozenset(), frozenset())
@@ -110,16 +110,16 @@ class Reader(Generic[T]):
         return Reading(value, faults, given, broken)
 
     def defaults(self) -> dict[str, Any]:
-        """The default of each key, as the file has it; without those that it has to leave out."""
+        """The default of each key in the file's notation, without those that are expressed by leaving the key out."""
         fields = attrs.fields_dict(self.cls)
         values = {name: key.kind.write(fields[name].default) for name, key in self.keys.items() if not key.required}
         return {name: value for name, value in values.items() if value is not None}
 
     def schema(self, *, defaults: bool = True) -> Schema:
-        """The JSON Schema (draft-07) of such a table.
+        """The JSON Schema (draft-07) of the table.
 
         Args:
-            defaults: whether to say the default of each key; not for keys that are inherited.
+            defaults: whether to include the default of each key; False for keys that are inherited.
         """
         known = self.defaults() if defaults else {}
         properties = {
@@ -148,14 +148,14 @@ def _hook(parse: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def _broken_key(fault: Fault, table: dict[str, Any]) -> str:
-    """The key of a table that a fault spoils."""
+    """The key of a table to which a fault belongs."""
     if len(fault.path) == 1 and fault.meant and fault.meant not in table:
         return fault.meant
     return fault.path[0]
 
 
 def _walk(error: Exception, path: tuple[str, ...]) -> Iterator[Fault]:
-    """Every fault within what a `Reader` raised."""
+    """Every fault within an error that a `Reader` raised."""
     match error:
         case ClassValidationError():
             noted, others = error.group_exceptions()

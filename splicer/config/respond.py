@@ -1,4 +1,4 @@
-"""A route's `respond` key: the answer that needs no pod."""
+"""A route's `respond` key: an answer without a pod."""
 
 from __future__ import annotations
 

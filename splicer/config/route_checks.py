@@ -1,4 +1,4 @@
-"""How the keys of a ``[[routes]]`` table go together."""
+"""The rules between the keys of a ``[[routes]]`` table."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ANSWERS = ("respond", "upstream")
 def broken_rules(
     spec: RouteSpec, reading: Reading[RouteSpec], upstreams: Mapping[str, Upstream | None] | None
 ) -> Iterator[Fault]:
-    """The faults that no key has on its own.
+    """The faults in the combination of keys.
 
     Invariant: a key that has a fault of its own counts as given and causes no other fault.
 
     Args:
-        spec: made of the keys without faults.
-        reading: where `spec` comes from.
+        spec: made from the keys without faults.
+        reading: the reading that `spec` comes from.
         upstreams: by name, None for one with faults; None instead of the mapping if the upstreams could not be read.
     """
     given = reading.given
@@ -74,7 +74,7 @@ def _unreachable(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault
 
 
 def _captures(key: str, template: Template | None, spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
-    """The captures that a template needs and the route's pattern doesn't have."""
+    """Faults for captures of a template that the route's pattern doesn't have."""
     patterns = [name for name in PATTERNS if name in reading.given]
     if template is None or len(patterns) != 1 or patterns[0] in reading.broken:
         return

@@ -24,7 +24,7 @@ def path(value: object) -> PathPattern:
 
 
 def prefix(value: object) -> PathPattern:
-    """What a path starts with."""
+    """The beginning of a path."""
     return compile_pattern("prefix", _literal_path(value))
 
 
@@ -68,7 +68,7 @@ def rewrite(value: object) -> CaptureTemplate:
 
 
 def host(value: object) -> str:
-    """A host name, "*.suffix", or an address as a Host field has it."""
+    """A host name, "*.suffix", or an address in the notation of a Host field."""
     word = text(value)
     bare = host_name(word)
     named = is_host_name(bare.removeprefix("*."))
@@ -81,7 +81,7 @@ def host(value: object) -> str:
 
 
 def method(value: object) -> str:
-    """A method; they are case-sensitive (RFC 9110 §9.1), and all that are in use are in upper case."""
+    """A method. Methods are case-sensitive (RFC 9110 §9.1), and all in use are in upper case."""
     word = text(value)
     if not _TOKEN.fullmatch(word):
         raise BadValue(f"{show(word)} is no method")

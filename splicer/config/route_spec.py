@@ -1,7 +1,7 @@
 """The keys of a ``[[routes]]`` table.
 
-A new key is a field of `RouteSpec` here, and one of the same name in `model.Route`, which carries its value to where it
-is used. A key whose value the route has in another form, or under another name, is converted in `routes`.
+A new key is a field of `RouteSpec` here, and one of the same name in `model.Route`, which holds the value in use. A key
+whose value has another form or name in `model.Route` is converted in `routes`.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ _UPSTREAM = ("upstream",)
 class RouteSpec:
     """One table, each key parsed on its own; upstreams are still names. See `model.Route`."""
 
-    name: str = key(kinds.NAME, "What logs and metrics call the route; unique.", default="", required=True)
+    name: str = key(kinds.NAME, "The route's name in logs and metrics; unique.", default="", required=True)
     path: PathPattern | None = key(_pattern("path", "string"), "The whole path of a request.", default=None)
     prefix: PathPattern | None = key(
-        _pattern("prefix", "string"), "What the path of a request starts with.", default=None
+        _pattern("prefix", "string"), "The beginning of the path of a request.", default=None
     )
     regex: PathPattern | None = key(
         _pattern("regex", "RE2 expression"),
-        "An expression that is searched for in the path of a request: write `^` for the start. What a named group "
-        "matches, as in `(?<pod>[^/]+)`, is a capture.",
+        "An expression that is searched for in the path of a request: write `^` for the start. The text that a named "
+        "group such as `(?<pod>[^/]+)` matches is a capture.",
         default=None,
     )
     hosts: tuple[str, ...] = key(
@@ -63,21 +63,21 @@ class RouteSpec:
     )
     clients: tuple[Network, ...] | None = key(
         kinds.list_of(kinds.NETWORK, "networks", empty="nobody could use the route; leave the key out for any client"),
-        "The networks that clients may come from; others get 403. Behind `trusted_proxies` it is the address that "
-        "they give.",
+        "The networks that clients may come from; others get 403. Behind `trusted_proxies` the address that these "
+        "proxies report counts.",
         default=None,
         absent="any",
     )
     encoded_slash: str | None = key(
         kinds.choice("refuse", "forward"),
-        "Whether a path with an encoded slash, `%2F`, gets 400 or goes to the pod as it came.",
+        "Whether a path with an encoded slash, `%2F`, gets 400 or is forwarded to the pod unchanged.",
         default=None,
         absent='`"refuse"` beside `clients`, else `"forward"`',
     )
     log: bool = key(kinds.BOOLEAN, "Whether requests are in the access log.", default=True)
     respond: Respond | StatusPage | None = key(
         RESPOND,
-        'An answer that needs no pod: a table of its own, or `"status"` for the page of nginx\'s stub_status.',
+        'An answer without a pod: a table of its own, or `"status"` for the page of nginx\'s stub_status.',
         default=None,
     )
     upstream: str | None = key(
@@ -85,13 +85,13 @@ class RouteSpec:
     )
     rewrite: Template | None = key(
         _REWRITE,
-        "The path that the pod gets instead, whole, with `{captures}`; the client's query is kept unless this has one.",
+        "The whole path that the pod gets instead, with `{captures}`; the client's query is kept unless this has one.",
         default=None,
         beside=_UPSTREAM,
     )
     strip_prefix: bool = key(
         kinds.BOOLEAN,
-        "Whether the pod gets only what follows the `prefix` of the route.",
+        "Whether the pod gets the path without the route's `prefix`.",
         default=False,
         beside=_UPSTREAM,
     )
@@ -119,7 +119,7 @@ class RouteSpec:
     )
     deadlines: Mapping[str, float] = key(
         ROUTE_DEADLINES,
-        "The deadlines in which the route differs from `[deadlines]`: any but `head` and `drain`.",
+        "The deadlines that differ from `[deadlines]` on this route: any but `head` and `drain`.",
         default=MappingProxyType({}),
         absent="those of `[deadlines]`",
         beside=_UPSTREAM,
@@ -127,5 +127,5 @@ class RouteSpec:
 
     @property
     def encoded_slash_in_force(self) -> str:
-        """The value that applies: a route with `clients` refuses what a pod could read as another path."""
+        """The effective value: by default a route with `clients` refuses a path that a pod could read differently."""
         return self.encoded_slash or ("forward" if self.clients is None else "refuse")

@@ -1,4 +1,4 @@
-"""``[[routes]]``: from one table to the `Route` that it makes, and back."""
+"""``[[routes]]``: converting one table to a `Route`, and back."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def read_route(
     """One route, or None and all its faults.
 
     Args:
-        index: its place in the file, from 1.
-        table: as TOML has it.
+        index: its position in the file, from 1.
+        table: the value that TOML gave.
         upstreams: by name, None for one with faults; None instead of the mapping if the upstreams could not be read.
-        inherited: ``[deadlines]``.
+        inherited: the values of ``[deadlines]``.
     """
     reading = ROUTE.read(table)
     spec = reading.value
@@ -58,7 +58,7 @@ def _route(
 
 
 def spec_of(route: Route) -> RouteSpec:
-    """The table that says the same, with nothing left to defaults: the inverse of `read_route`."""
+    """The equivalent table with every default written out: the inverse of `read_route`."""
     kind, _, _ = route.pattern.text.partition(" ")
     converted = {
         kind: route.pattern,

@@ -1,6 +1,6 @@
 """Parsers for TOML's own types. They are strict: "3" is no integer.
 
-Here and in `values`, `addresses` and the others, a parser gets what TOML gave, and raises `BadValue`.
+Here and in `values`, `addresses` and the like, a parser takes a value of TOML, and raises `BadValue` if it is invalid.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _SHOWN = 60  # characters of a value in a fault
 
 
 class BadValue(ValueError):
-    """A value that can't be used; its text is the fault and the remedy, to follow a key and a colon."""
+    """A value that can't be used; its text is the fault and the remedy, and is printed after a key and a colon."""
 
 
 class At(BadValue):
     """The fault of one entry in a table.
 
     Args:
-        key: the entry's.
+        key: the entry's key.
         fault: a ValueError, or a group of them.
     """
 
@@ -41,7 +41,7 @@ class At(BadValue):
 
 
 def show(value: object) -> str:
-    """A TOML value as a fault names it."""
+    """A TOML value as it is shown in a fault."""
     match value:
         case bool():
             return str(value).lower()
@@ -58,7 +58,7 @@ def show(value: object) -> str:
 
 
 def closest(word: str, known: Iterable[str]) -> list[str]:
-    """The known word that a misspelt one stands for, if there is one that is like it."""
+    """The known word that a misspelt word resembles most, as a list; [] if none is similar."""
     return get_close_matches(word, list(known), n=1)
 
 
@@ -68,7 +68,7 @@ def suggest(word: str, known: Iterable[str], form: str = '"{}"') -> str:
 
 
 def resolved(value: T) -> T:
-    """Any value, unless it is a string that the environment couldn't fill in."""
+    """The value itself; raises if it is a string that couldn't be filled in from the environment."""
     if isinstance(value, Unresolved):
         raise BadValue(value)
     return value
@@ -83,7 +83,7 @@ def text(value: object) -> str:
 
 
 def name(value: object) -> str:
-    """What logs and faults will call something."""
+    """The name of a route or upstream, for logs and faults."""
     word = text(value)
     if not word.strip() or not word.isprintable():
         raise BadValue("a name is one line of printable characters, and not empty")
@@ -93,14 +93,14 @@ def name(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """One line that no terminal takes for a command: all else than letters, signs and blanks is escaped."""
+    """Escape everything but printable characters, so that the text is one line and holds no terminal commands."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
 
 
 def boolean(value: object) -> bool:
-    """True or false; the environment may say it in words."""
+    """True or false; a reference to the environment may give it as a word."""
     value = resolved(value)
     if isinstance(value, FromEnvironment) and value in {"true", "false"}:
         return value == "true"
@@ -110,7 +110,7 @@ def boolean(value: object) -> bool:
 
 
 def integer(value: object) -> int:
-    """An integer and nothing that merely looks like one; the environment may say it in digits."""
+    """An integer, but no float or boolean; a reference to the environment may give it in digits."""
     value = resolved(value)
     if isinstance(value, FromEnvironment) and _INTEGER.fullmatch(value):
         return int(value)
@@ -150,8 +150,8 @@ def list_of(parse_item: Callable[[object], T], *, empty: str | None = None) -> C
     """A parser for a list; it reports the faults of all items at once.
 
     Args:
-        parse_item: parses one.
-        empty: why there must be one item at least; None when there needn't.
+        parse_item: parses one item.
+        empty: why there must be at least one item; None: the list may be empty.
     """
 
     def parse(value: object) -> tuple[T, ...]:
@@ -170,7 +170,7 @@ def each(parse_item: Callable[[Any], T], items: Iterable[object]) -> list[T]:
     """Parse all items.
 
     Raises:
-        ExceptionGroup: of the faults of all that can't be parsed.
+        ExceptionGroup: the faults of all items that can't be parsed.
     """
     parsed, faults = [], []
     for item in items:
@@ -186,7 +186,7 @@ def each(parse_item: Callable[[Any], T], items: Iterable[object]) -> list[T]:
 def table_of(
     parse_key: Callable[[str], K], parse_value: Callable[[object], T]
 ) -> Callable[[object], tuple[tuple[K, T], ...]]:
-    """A parser for a table whose keys are the user's own; it reports the faults of all entries at once."""
+    """A parser for a table whose keys the user chooses; it reports the faults of all entries at once."""
 
     def parse_entry(entry: tuple[str, object]) -> tuple[K, T]:
         key, value = entry

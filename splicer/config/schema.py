@@ -1,7 +1,7 @@
-"""What a routing.toml says, after every check: frozen values with the defaults of design §7.
+"""The values of a checked routing.toml, frozen, with the defaults of design §7.
 
-Each key of the tables that are there once is declared here; those of a route are in `route_spec`, of an upstream in
-`upstreams`, of ``[deadlines]`` in `deadlines`, of a `respond` table in `respond`.
+The keys of the sections are declared here, except for ``[deadlines]`` (`deadlines`); those of a route are in
+`route_spec`, of an upstream in `upstreams`, of a `respond` table in `respond`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ServerSettings:
     listen: tuple[ListenAddress, ...] = key(
         kinds.LISTEN_ADDRESSES,
         'Where clients connect. `":8080"` is every IPv4 address, port 0 any free port.',
-        default=(ListenAddress("0.0.0.0", 8080),),  # noqa: S104 - an edge is there for all
+        default=(ListenAddress("0.0.0.0", 8080),),  # noqa: S104 - an edge serves every interface
         fixed=True,
     )
     workers: int | Literal["auto"] = key(
@@ -37,21 +37,21 @@ class ServerSettings:
     )
     admin: ListenAddress | None = key(
         kinds.unless("off", None, kinds.LISTEN_ADDRESS),
-        "Where `splicer status` and `splicer tunnels` ask, and where `/config` and `/metrics` are; strangers must not "
-        "reach it.",
+        "The address that `splicer status` and `splicer tunnels` use, and that serves `/config` and `/metrics`. "
+        "Strangers must not reach it.",
         default=ListenAddress("127.0.0.1", 9901),
         fixed=True,
     )
     metrics: ListenAddress | None = key(
         kinds.unless("off", None, kinds.LISTEN_ADDRESS),
-        "One more address, which has `/metrics` and `/healthz` alone, for Prometheus and the kubelet.",
+        "One more address that serves only `/metrics` and `/healthz`, for Prometheus and the kubelet.",
         default=None,
         fixed=True,
     )
     trusted_proxies: tuple[Network, ...] = key(
         kinds.list_of(kinds.NETWORK, "networks"),
-        "The proxies in front of splicer: only they are believed about a client's address and scheme "
-        "(`X-Forwarded-For`, `X-Forwarded-Proto`).",
+        "The proxies in front of splicer: a client's address and scheme (`X-Forwarded-For`, `X-Forwarded-Proto`) are "
+        "believed only if one of them sends them.",
         default=(),
     )
 
@@ -76,8 +76,8 @@ class Limits:
     )
     socket_buffer: int = key(
         kinds.size(16 * 1024, 16 * 1024 * 1024),
-        "What the kernel may keep of a connection to a client or a pod that nobody reads; three times as much may be "
-        "on its way. More is faster on long lines, and each call that nobody reads costs up to six times as much.",
+        "The kernel's receive buffer of a connection to a client or a pod; its send buffer is three times as large. "
+        "More is faster over a long round trip; a call whose peers do not read takes up to six times this size.",
         default=64 * 1024,
     )
 
@@ -88,7 +88,7 @@ class LogSettings:
 
     format: Literal["json", "console"] = key(
         kinds.choice("json", "console"),
-        "Whether the lines of the log, on stdout, are for machines or for a person.",
+        "Whether the lines of the log, on stdout, are for machines (`json`) or for a person (`console`).",
         default="json",
         fixed=True,
     )
@@ -111,12 +111,12 @@ class ResolverSettings:
     )
     max_ttl: float = key(
         kinds.DURATION,
-        "The longest time for which an answer of a name server is trusted, whatever TTL it has.",
+        "The upper bound of the TTL of a name server's answer.",
         default=10.0,
     )
     ipv6: bool = key(kinds.BOOLEAN, "Whether names are asked for IPv6 addresses too.", default=True)
     hosts: Mapping[str, tuple[str, ...]] = key(
-        kinds.FIXED_HOSTS, "Names with fixed addresses, which come before DNS.", default=MappingProxyType({})
+        kinds.FIXED_HOSTS, "Names with fixed addresses; they take precedence over DNS.", default=MappingProxyType({})
     )
 
 

@@ -1,4 +1,4 @@
-"""The tables of routing.toml that are there once."""
+"""The sections of routing.toml: tables that occur once."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SECTIONS: Mapping[str, Reader[Any]] = {
 
 
 def clashes(server: ServerSettings, broken: frozenset[str]) -> Iterator[Fault]:
-    """Addresses that two of the server's listeners claim: the second couldn't listen there (bind(2), EADDRINUSE).
+    """Addresses that two of the server's listeners share: the second bind(2) would fail with EADDRINUSE.
 
     Invariant: a key that has a fault of its own causes no other fault.
 
     Args:
-        server: with the defaults for the broken keys.
+        server: the section, with the defaults for the broken keys.
         broken: the keys that have a fault.
     """
     claims = [*(("listen", address) for address in server.listen), ("admin", server.admin), ("metrics", server.metrics)]
@@ -43,7 +43,7 @@ def clashes(server: ServerSettings, broken: frozenset[str]) -> Iterator[Fault]:
 
 
 def _overlap(one: ListenAddress, other: ListenAddress) -> bool:
-    """Whether only one of two can be had: "0.0.0.0" is all of IPv4, "::" all of IPv6 alone, port 0 any free one."""
+    """Whether two addresses can't both be bound: "0.0.0.0" is all of IPv4, "::" all of IPv6, port 0 any free port."""
     if not one.port or one.port != other.port:
         return False
     first, second = ip_address(one.host), ip_address(other.host)

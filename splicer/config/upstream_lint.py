@@ -10,13 +10,13 @@ from splicer.config.scalars import show
 from splicer.config.schema import Config
 from splicer.model import Upstream
 
-# What a country's registry calls the domains below which it gives out names. The Public Suffix List has thousands
-# more, and grows; this is a hint, and what keeps an edge from strangers' hosts is `allow`.
+# Second-level domains below which countries' registries sell names. The Public Suffix List has thousands more, and
+# grows; this is only a hint: `allow` is what keeps an edge from dialling strangers' hosts.
 _REGISTRIES = frozenset(("ac", "co", "com", "edu", "go", "gob", "gov", "ltd", "ne", "net", "nom", "or", "org", "sch"))
 
 
 def upstream_warnings(config: Config) -> Iterator[str]:
-    """One line for each oddity, with its upstream, key and remedy."""
+    """One line for each warning, with its upstream, key and remedy."""
     for upstream in config.upstreams.values():
         place = f"upstreams.{toml_key(upstream.name)}"
         if not upstream.host.captures:
@@ -31,7 +31,7 @@ def upstream_warnings(config: Config) -> Iterator[str]:
 
 
 def _one_label(place: str, host: str, config: Config) -> Iterator[str]:
-    """A host without a dot; one that ends in a dot is meant as it stands."""
+    """A host without a dot. One that ends in a dot gives no warning: it is written as an absolute name on purpose."""
     if "." not in host and not fixed_addresses(host, config.resolver.hosts):
         yield (
             f"{place}.address: {show(host)} is asked for as it stands, without a search list; "

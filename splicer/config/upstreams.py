@@ -19,8 +19,8 @@ from splicer.routing.template import CaptureTemplate, parse_template
 def upstream_address(value: object) -> tuple[Template, int]:
     """Host template and port of "host:port".
 
-    Invariant: what follows the last capture of a host has a domain of its own, so that the file and not the URL
-    chooses the domain (design §5).
+    Invariant: the text after the last capture of a host contains a domain, so that the file and not the URL chooses the
+    domain (design §5).
     """
     word = text(value)
     if "://" in word:
@@ -61,8 +61,8 @@ class UpstreamSpec:
         kinds.Kind(
             upstream_address, lambda address: authority(address[0].text, address[1]), kinds.TEXT.schema, "host and port"
         ),
-        "Where the pods are: a name or an IP address. The name may take captures of the route's `regex`, each of them "
-        'one DNS label, as in `"{pod}.voice-agent.svc.cluster.local:8000"`.',
+        "The address of the pods: a name or an IP address. The name may use captures of the route's `regex`, each of "
+        'them one DNS label, as in `"{pod}.voice-agent.svc.cluster.local:8000"`.',
     )
     allow: tuple[Network, ...] | None = key(
         kinds.list_of(
@@ -75,7 +75,7 @@ class UpstreamSpec:
     )
     balance: str = key(
         kinds.choice("least-tunnels", "round-robin", "random"),
-        "Which of several addresses gets the next call.",
+        "How the next call's address is chosen among several.",
         default="least-tunnels",
     )
 
@@ -84,7 +84,7 @@ UPSTREAM = Reader(UpstreamSpec)
 
 
 def spec_of(upstream: Upstream) -> UpstreamSpec:
-    """The table that says the same: the inverse of `read_upstream`."""
+    """The equivalent table: the inverse of `read_upstream`."""
     return UpstreamSpec(address=(upstream.host, upstream.port), **shared(upstream, UpstreamSpec))
 
 
@@ -95,8 +95,8 @@ def read_upstream(
 
     Args:
         name: its key under ``[upstreams]``.
-        table: as TOML has it.
-        hosts: of ``[resolver.hosts]``.
+        table: the value that TOML gave.
+        hosts: the table ``[resolver.hosts]``.
     """
     reading = UPSTREAM.read(table)
     spec, faults = reading.value, reading.faults

@@ -76,7 +76,7 @@ def format_size(size: int) -> int | str:
 
 
 def unless(word: str, meaning: T, parse: Callable[[object], U]) -> Callable[[object], T | U]:
-    """A parser that takes one word besides: "off", "unlimited" ..."""
+    """A parser that also accepts one word: "off", "unlimited" ..."""
 
     def parse_unless(value: object) -> T | U:
         if value == word:
