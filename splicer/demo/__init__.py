@@ -1,6 +1,6 @@
-"""`splicer demo`: a whole small voice system on 127.0.0.x, to look at.
+"""`splicer demo`: a small voice system on 127.0.0.x, to show what splicer does.
 
-Pods and router live in this process, the edge is a real `splicer run`.
+Pods and router run in this process; the edge is a real `splicer run`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def run_demo(*, once: bool, port: int) -> None:
 
     Args:
         once: end after the tour.
-        port: of the edge; 0 takes any free one.
+        port: the edge's TCP port; 0 takes any free one.
 
     Raises:
-        DemoFailed: an address can't be had, or a step of the tour failed.
+        DemoFailed: an address is not available, or a step of the tour failed.
     """
-    # Trio hands the signals over only while it runs: just before and after, Ctrl-C means the same.
+    # Trio delivers the signals only while it runs; just before and after, Ctrl-C raises KeyboardInterrupt.
     with suppress(KeyboardInterrupt), TemporaryDirectory(prefix="splicer-demo-") as directory:
         try:
             trio.run(_demo, Path(directory), once, port)
@@ -57,7 +57,7 @@ async def _demo(directory: Path, once: bool, port: int) -> None:
     story.title("The demo has ended.")
 
 
-# However this ends, the pods are gone and the edge's process is reaped.
+# Invariant: however this ends, the pods are stopped and the edge's process is reaped.
 async def _live(story: Story, directory: Path, once: bool, port: int) -> None:
     pods = {name: Pod(name, host) for name, host in PODS.items()}
     listening("the edge", EDGE_HOST, port, "take another with --port; 0 takes any free one").close()

@@ -1,4 +1,4 @@
-"""A provider's side of a call: Twilio's messages on a WebSocket, 160 bytes of audio every 20 ms."""
+"""The provider's side of a call: Twilio's messages on a WebSocket, 160 bytes of audio every 20 ms."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _ANSWER_TIMEOUT = 5.0  # seconds, for a handshake or an answer
 
 @define
 class PhoneCall:
-    """A call under way.
+    """A live call.
 
     Args:
-        pod: that answered.
+        pod: the name of the pod that answered.
         answered_after: seconds from dialling to the open WebSocket.
     """
 
@@ -35,7 +35,7 @@ class PhoneCall:
     _stream: str
 
     async def speak(self, frames: int) -> list[float]:
-        """Send audio in real time, and hear the same audio back.
+        """Send audio in real time, and receive the same audio back.
 
         Returns:
             The time from a frame to its echo, in seconds, for each.
@@ -56,12 +56,12 @@ class PhoneCall:
         return round_trips
 
     async def hang_up(self) -> None:
-        """End the call in order: what was said before the mark has arrived."""
+        """End the call in order: when the mark comes back, all audio before it has arrived."""
         await self._exchange({"event": "mark", "streamSid": self._stream, "mark": {"name": "end"}})
         await self._send({"event": "stop", "streamSid": self._stream})
 
     async def greet(self) -> None:
-        """Say who calls."""
+        """Send the messages with which a call begins."""
         await self._send({"event": "connected", "protocol": "Call", "version": "1.0.0"})
         start = {"streamSid": self._stream, "callSid": "CA" + self._stream[2:]}
         await self._send({"event": "start", "streamSid": self._stream, "start": start})
@@ -80,13 +80,13 @@ class PhoneCall:
 
 @asynccontextmanager
 async def place_call(url: str) -> AsyncIterator[PhoneCall]:
-    """A call, open within the block, and hung up in order at its end.
+    """A call that is open within the block, and hung up in order at its end.
 
     Args:
-        url: the ws:// URL that the provider was given.
+        url: the ws:// URL that the router gave to the provider.
 
     Raises:
-        trio_websocket.HandshakeError: nobody took it.
+        trio_websocket.HandshakeError: the handshake failed.
     """
     dialled = trio.current_time()
     async with open_websocket_url(

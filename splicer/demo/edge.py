@@ -20,14 +20,14 @@ import trio
 from splicer.demo.failure import DemoFailed, must_work
 
 _START_TIMEOUT = 30.0  # seconds, on a slow machine
-_STOP_TIMEOUT = 6.0  # seconds between SIGINT and SIGKILL: its supervisor gives the workers some, too
+_STOP_TIMEOUT = 6.0  # seconds between SIGINT and SIGKILL: longer than the supervisor waits for its workers
 
 
 class Edge:
     """A running edge.
 
     Args:
-        process: `splicer run`.
+        process: the process of `splicer run`.
         file: its routing.toml.
     """
 
@@ -40,7 +40,7 @@ class Edge:
 
     @property
     def pid(self) -> int:
-        """For signals."""
+        """The supervisor's pid, for signals."""
         return self._process.pid
 
     async def next_entry(self) -> Mapping[str, Any] | None:
@@ -62,17 +62,17 @@ class Edge:
         raise DemoFailed(f"the edge has ended: {self._last_words}")
 
     async def ended(self) -> None:
-        """Wait for its end.
+        """Wait until the edge has ended.
 
         Raises:
-            DemoFailed: it wasn't an orderly one.
+            DemoFailed: its exit status is not 0.
         """
         status = await self._process.wait()
         if status:
             raise DemoFailed(f"the edge has ended with status {status}: {self._last_words}")
 
     async def read_log(self) -> None:
-        """Take in its log until it ends."""
+        """Read the log until it ends."""
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         rest = b""
         with self._arriving:
@@ -89,10 +89,10 @@ async def running_edge(directory: Path, port: int) -> AsyncIterator[Edge]:
 
     Args:
         directory: for its routing.toml.
-        port: of the edge; 0 takes any free one.
+        port: the edge's TCP port; 0 takes any free one.
 
     Raises:
-        DemoFailed: it doesn't start.
+        DemoFailed: the edge doesn't start.
     """
     file = directory / "routing.toml"
     file.write_bytes(files("splicer.demo").joinpath("routing.toml").read_bytes())
@@ -103,7 +103,7 @@ async def running_edge(directory: Path, port: int) -> AsyncIterator[Edge]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
-        start_new_session=True,  # a terminal's Ctrl-C is for the demo, which then stops the edge
+        start_new_session=True,  # the terminal sends Ctrl-C to the demo alone, which then stops the edge
         deliver_cancel=_stop,
     )
     async with trio.open_nursery() as nursery:
@@ -122,7 +122,7 @@ async def _stop(process: trio.Process) -> None:
 
 
 def _parse(line: str) -> Mapping[str, Any]:
-    """A JSON log line, or what else a process may say, as an event without a name."""
+    """A JSON log line as an entry; any other line as an entry whose event is the line."""
     try:
         entry = json.loads(line)
     except ValueError:

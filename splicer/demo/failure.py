@@ -1,4 +1,4 @@
-"""What goes wrong in a demo, told in one line."""
+"""Failures of the demo, as one clear line."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, ConnectionTimeo
 
 from splicer.errors import SplicerError
 
-_STEP_TIMEOUT = 10.0  # for anything that happens on one machine
+_STEP_TIMEOUT = 10.0  # seconds; plenty for any step on one machine
 _EXPECTED = (OSError, ValueError, trio.BrokenResourceError, h11.RemoteProtocolError, HandshakeError, ConnectionClosed)
 
 
 class DemoFailed(SplicerError):
-    """The demo can't start, or a step of its tour went another way than it should."""
+    """The demo can't start, or a step of its tour had an unexpected result."""
 
     reason = "demo"
 
 
 @contextmanager
 def must_work(what: str, seconds: float = _STEP_TIMEOUT) -> Iterator[None]:
-    """A deadline for what stands in the block, and one clear line if it fails.
+    """A deadline for the block, and one clear line if it fails.
 
     Args:
-        what: is tried, for the line.
-        seconds: that it may take.
+        what: what the block does, for that line.
+        seconds: the time that it may take.
 
     Raises:
         DemoFailed: it failed, or took longer.
@@ -44,6 +44,6 @@ def must_work(what: str, seconds: float = _STEP_TIMEOUT) -> Iterator[None]:
 
 
 def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The exception that a nursery's group, or a group within it, tells first."""
+    """The first exception of a nursery's group that is no group itself."""
     error = group.exceptions[0]
     return first_failure(error) if isinstance(error, BaseExceptionGroup) else error

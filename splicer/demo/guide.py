@@ -1,4 +1,4 @@
-"""What stands before the tour and after it: who is there, and what to try by hand."""
+"""The texts before and after the tour: the processes and addresses, and commands to try by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from splicer.demo.story import Story
 
 
 def introduce(story: Story, edge: Edge) -> None:
-    """Say who is there."""
+    """Print the parts of the system and their addresses."""
     names, hosts = list(PODS), list(PODS.values())
     story.title("A whole voice system on this machine")
     story.line(f"pods    {names[0]} to {names[-1]}, on {hosts[0]}:{POD_PORT} to {hosts[-1]}:{POD_PORT}")
@@ -21,12 +21,12 @@ def introduce(story: Story, edge: Edge) -> None:
 
 
 def show_by_hand(story: Story, edge: Edge, stopped: str) -> None:
-    """Print commands that work as they stand.
+    """Print commands that can be pasted into a shell.
 
     Args:
-        story: where they are printed.
-        edge: running.
-        stopped: the pod that no longer runs.
+        story: prints them.
+        edge: the running edge.
+        stopped: the name of the pod that no longer runs.
     """
     pod = next(name for name in PODS if name != stopped)
     http, ws = f"http://{edge.address}", f"ws://{edge.address}/ws/pod"

@@ -1,4 +1,4 @@
-"""Who lives where on 127.0.0.0/8. The demo's routing.toml says the same."""
+"""The demo's addresses in 127.0.0.0/8. The demo's routing.toml has the same."""
 
 from __future__ import annotations
 

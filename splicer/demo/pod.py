@@ -1,4 +1,4 @@
-"""A voice pod: it takes calls by WebSocket, and tells by plain HTTP what it saw."""
+"""A voice pod: it takes calls by WebSocket, and reports its last calls by plain HTTP."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from splicer.demo.web import Answer, Request, serve
 
 _KEPT_CALLS = 20
 _HANDSHAKE_TIMEOUT = 10.0  # seconds
-_IDLE_TIMEOUT = 3600.0  # seconds after which a caller is given up, as the route's idle deadline does
+_IDLE_TIMEOUT = 3600.0  # seconds after which a silent call is ended, as by the route's idle deadline
 
 
 @define
 class Call:
-    """What a pod saw of a call.
+    """A call as the pod saw it.
 
     Args:
-        path: as it reached the pod.
+        path: the path of the request that the pod got.
         client: X-Forwarded-For.
         fallback_from: X-Splicer-Fallback-From: the pod that should have got the call.
-        frames: of audio, received and sent back.
+        frames: the number of audio frames received and sent back.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Pod:
     """One pod.
 
     Args:
-        name: the StatefulSet's name for it.
+        name: its name in the StatefulSet.
         host: its numeric address.
     """
 
@@ -55,7 +55,7 @@ class Pod:
         """Serve until stopped.
 
         Raises:
-            DemoFailed: its address can't be had.
+            DemoFailed: its address is not available.
         """
         try:
             with self._life:
@@ -64,7 +64,7 @@ class Pod:
             self._ended.set()
 
     async def stop(self) -> None:
-        """Die as a pod dies: calls are cut, and nobody listens any more."""
+        """Stop as a killed pod does: calls are cut, and connections are refused."""
         self._life.cancel()
         await self._ended.wait()
 

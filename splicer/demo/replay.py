@@ -1,4 +1,4 @@
-"""A connection given to another reader, who has to see its request too."""
+"""Passing a connection to another reader together with the request that was already read from it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import trio
 
 
 def replayed(head: h11.Request, stream: trio.SocketStream) -> trio.abc.Stream:
-    """The connection as it was before a WebSocket handshake was read from it.
+    """A stream that yields a WebSocket handshake again, and then the rest of the connection.
 
-    Nothing was read behind the handshake: a client waits for the answer (RFC 6455 §4.1).
+    No bytes after the handshake have been read: a client waits for the answer (RFC 6455 §4.1).
 
     Args:
         head: the handshake.

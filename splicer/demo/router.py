@@ -1,4 +1,4 @@
-"""The smart router: a provider's webhook is answered with the URL of the pod that shall take the call."""
+"""The smart router: it answers a provider's webhook with the URL of the pod that is to take the call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def run_router(*, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_
     """Serve until cancelled.
 
     Raises:
-        DemoFailed: its address can't be had.
+        DemoFailed: its address is not available.
     """
     await serve(ROUTER, ROUTER_HOST, ROUTER_PORT, _respond, task_status=task_status)
 

@@ -1,4 +1,4 @@
-"""What the demo tells: plain lines, a little nicer on a terminal."""
+"""The demo's output: plain lines, with styles on a terminal."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Story:
         self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def title(self, text: str) -> None:
-        """A new chapter."""
+        """Print a title."""
         self._print(f"\n{text}", "bold")
 
     def line(self, text: str) -> None:
-        """What happens."""
+        """Print a line."""
         self._print(f"   {text}")
 
     def log(self, entry: Mapping[str, Any]) -> None:
-        """A line of the edge's log, shortened."""
+        """Print a line of the edge's log, shortened."""
         self._print(f"   edge log: {shortened(entry)}", "dim")
 
     def _print(self, text: str, style: str | None = None) -> None:
@@ -43,7 +43,7 @@ class Story:
 
 
 def shortened(entry: Mapping[str, Any]) -> str:
-    """A log line: of a call or an exchange what a reader of the demo wants, else all but the time."""
+    """A log line for the demo: the main fields if it is about a call or an exchange, else all but time and level."""
     keys = _SAID if "route" in entry else [key for key in entry if key not in _UNSAID]
     words = [f"{key}={_value(key, entry[key])}" for key in keys if entry.get(key) is not None]
     return " ".join([str(entry["event"]), *words])

@@ -23,18 +23,18 @@ _ALLOCATED = re.compile(r"ws://[^/]+/ws/pod/([^/]+)(/.*)")
 
 
 async def take_tour(story: Story, edge: Edge, pods: Mapping[str, Pod]) -> str:
-    """Lead through it.
+    """Run the tour.
 
     Args:
-        story: where it is told.
-        edge: running.
-        pods: running, by name.
+        story: prints it.
+        edge: the running edge.
+        pods: the running pods, by name.
 
     Returns:
         The name of the pod that is stopped at the end.
 
     Raises:
-        DemoFailed: a step went another way than it should.
+        DemoFailed: a step had an unexpected result.
     """
     url = await _webhook(story, edge)
     allocated = _ALLOCATED.fullmatch(url)
@@ -85,8 +85,8 @@ async def _call(story: Story, edge: Edge, url: str) -> str:
     return call.pod
 
 
-# The pod itself tells what reached it: either it was asked through the edge and shows the last call as it was made,
-# or the edge has done something else than the tour claims.
+# The pod itself reports its last call, through the edge. If that is not the call that was made, the edge has not done
+# what the tour claims.
 async def _look(story: Story, edge: Edge, pod: str, path: str, *, fallback_from: str | None) -> None:
     with must_work(f"asking {pod} for its calls"):
         answer = await fetch(edge.address, "GET", f"/{pod}/calls")

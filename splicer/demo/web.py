@@ -1,4 +1,4 @@
-"""As much HTTP/1.1 as pods, a router and a caller need: h11 on a Trio stream."""
+"""A small HTTP/1.1 server and client for the demo: h11 on a Trio stream."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from splicer.demo.replay import replayed
 from splicer.net.bind import bind
 
 _CHUNK = 16384  # bytes
-_REQUEST_TIMEOUT = 75.0  # seconds, for the next request to come and be answered
+_REQUEST_TIMEOUT = 75.0  # seconds for the next request, its answer included
 _ENDS_ONE_CONNECTION = (
     trio.BrokenResourceError,
     trio.TooSlowError,
@@ -73,13 +73,13 @@ def listening(who: str, host: str, port: int, remedy: str = "is another demo run
     """A listening socket.
 
     Args:
-        who: wants it, for the error.
+        who: the name of the server, for the error.
         host: numeric address.
         port: TCP port; 0 takes any free one.
-        remedy: what to do if the address can't be had.
+        remedy: what to do if the address is not available.
 
     Raises:
-        DemoFailed: the address can't be had.
+        DemoFailed: the address is not available.
     """
     try:
         return bind(host, port)
@@ -99,19 +99,19 @@ async def serve(
     """Listen and serve until cancelled.
 
     Args:
-        who: listens, for the error.
+        who: the name of the server, for the error.
         host: numeric address.
         port: TCP port.
         respond: answers a request.
-        take_call: gets the connection, its request still to be read, when a WebSocket handshake comes.
-        task_status: is told when connections are accepted.
+        take_call: gets the connection when a WebSocket handshake comes; it reads the request itself.
+        task_status: started when connections are accepted.
 
     Raises:
-        DemoFailed: the address can't be had.
+        DemoFailed: the address is not available.
     """
     sock = listening(who, host, port)
 
-    # A connection that breaks, or whose client talks nonsense, concerns nobody else.
+    # A connection that breaks, or whose client sends garbage, affects no other connection.
     async def handle(stream: trio.SocketStream) -> None:
         async with stream:
             try:
@@ -152,13 +152,13 @@ async def fetch(address: str, method: str, target: str, body: bytes = b"") -> An
 
     Args:
         address: "host:port".
-        method: the request's.
+        method: the request's method.
         target: path and query.
-        body: of a form.
+        body: an encoded form.
 
     Raises:
-        OSError: nobody can be connected to there.
-        h11.RemoteProtocolError: the answer is none.
+        OSError: the connection failed.
+        h11.RemoteProtocolError: the answer is not valid HTTP.
         trio.BrokenResourceError: the connection broke.
     """
     client = h11.Connection(h11.CLIENT)

@@ -1,4 +1,4 @@
-"""The access log: a line when a tunnel opens, now and then while it lives, and one when it or an exchange ends."""
+"""The access log: a line when a tunnel opens, at intervals while it lives, and when it or an exchange ends."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from splicer.observe.log import Logger
 from splicer.observe.tunnel_rows import line
 from splicer.relay.tunnel import Tunnel
 
-_MOST_CHARACTERS = 1024  # of one text: a log line has 4 KiB at most
+_MAX_CHARACTERS = 1024  # of one text; a log line has at most 4 KiB
 
 
 @define
 class AccessLog:
-    """The session's observer.
+    """The session's observer that writes the log lines.
 
     Args:
-        log: where the lines go.
+        log: the logger for the lines.
         query: whether query strings are logged.
     """
 
@@ -43,7 +43,7 @@ class AccessLog:
             self.log.info("tunnel_close", **fields, adopted=record.adopted, **lines)
 
     def tunnel_goes_on(self, tunnel: Tunnel, record: Record) -> None:
-        """It has been open for another `log.progress`."""
+        """The tunnel has been open for another `log.progress` interval."""
         if record.logged:
             now = trio.current_time()
             lines = line(quality(tunnel.client.sock), "client") | line(quality(tunnel.pod.sock), "pod")
@@ -138,4 +138,4 @@ def _ms(seconds: float) -> float:
 
 
 def _shortened(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "…"
+    return text if text is None or len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "…"

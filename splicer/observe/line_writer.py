@@ -1,6 +1,6 @@
-"""Log lines on their way out. A reader that stops reading must never stop a call.
+"""Writing log lines without blocking: a reader that stops reading must never stop a call.
 
-Lines go into a bounded queue, and a thread of its own writes them. What doesn't fit is dropped and counted.
+Lines go into a bounded queue, and a separate thread writes them. Lines that don't fit are dropped and counted.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 _CAPACITY = 10_000  # lines
-_BATCH_WINDOW = 0.02  # seconds: under load the thread wakes once for many lines
-LONGEST = 4096  # bytes with the newline: PIPE_BUF, so that the lines of several processes never mix (pipe(7))
+_BATCH_WINDOW = 0.02  # seconds for which lines are collected: under load the thread wakes once for many lines
+LONGEST = 4096  # bytes with the newline: PIPE_BUF, so that lines of several processes are never mixed (pipe(7))
 
 
 class LineWriter:
@@ -22,8 +22,8 @@ class LineWriter:
 
     Args:
         fd: the descriptor; it stays open.
-        capacity: how many lines may wait.
-        lost: is told how many lines are dropped, in whatever thread.
+        capacity: the most lines that may wait.
+        lost: called with the number of dropped lines, from any thread.
     """
 
     def __init__(self, fd: int, capacity: int = _CAPACITY, lost: Callable[[int], None] = lambda _: None) -> None:
@@ -47,14 +47,14 @@ class LineWriter:
             self._wake.set()
 
     def close(self, seconds: float = 1.0) -> None:
-        """Write what is queued, for at most `seconds`: the reader may have stopped."""
+        """Write the queued lines, for at most `seconds`: the reader may have stopped reading."""
         self._closing = True
         self._wake.set()
         self._thread.join(seconds)
         if self._thread.is_alive():
             self._drop(len(self._lines))
 
-    # Nobody would start this thread again: what goes wrong, whatever it is, costs the lines in hand.
+    # Invariant: no error ends this thread, since nothing would start it again; the lines being written are dropped.
     def _run(self) -> None:
         closing = False
         while not closing:
@@ -63,12 +63,13 @@ class LineWriter:
                 if not self._closing:
                     time.sleep(_BATCH_WINDOW)
                 self._wake.clear()
-                closing = self._closing  # what is queued from now on belongs to nobody; what was before is written
+                closing = self._closing  # read before the queue: lines queued before `close` are still written
                 while self._lines:
                     with suppress(BaseException):
                         self._write(self._next())
 
-    # Each write lets go of the interpreter, and the calls' thread must be asked for it again: few and full ones.
+    # Each write releases the GIL, and this thread must then get it back from the calls' thread: so writes are few and
+    # as large as possible.
     def _next(self) -> bytes:
         lines = [self._lines.popleft()]
         size = len(lines[0])
@@ -80,9 +81,9 @@ class LineWriter:
         while lines:
             try:
                 lines = lines[os.write(self._fd, lines) :]
-            except BlockingIOError:  # somebody made the descriptor non-blocking
+            except BlockingIOError:  # another process has made the descriptor non-blocking
                 time.sleep(_BATCH_WINDOW)
-            except BaseException:  # noqa: BLE001 - nobody reads any more, as a rule; see `_run`
+            except BaseException:  # noqa: BLE001 - usually the reader has gone; see the invariant of `_run`
                 self._drop(lines.count(b"\n"))
                 return
 

@@ -17,12 +17,12 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, default=str, check_circular=Fals
 
 
 def make_logger(lines: LineWriter, style: str, *, colors: bool = False) -> Logger:
-    """A logger.
+    """Make a logger.
 
     Args:
-        lines: where its lines go.
+        lines: the writer of its lines.
         style: "json", or "console" for a person.
-        colors: for the console.
+        colors: whether the console style uses colors.
     """
     renderer: Any
     if style == "json":
@@ -39,7 +39,7 @@ def make_logger(lines: LineWriter, style: str, *, colors: bool = False) -> Logge
 
 
 class _Lines:
-    """What structlog wraps."""
+    """The logger that structlog wraps: it passes finished lines on."""
 
     def __init__(self, lines: LineWriter) -> None:
         self._lines = lines
@@ -50,7 +50,7 @@ class _Lines:
     debug = info = warning = error = critical = msg
 
 
-# A line that the writer would have to cut is no JSON: what makes it too long is shortened before.
+# If the writer cut a line, it would no longer be JSON. So the longest values are shortened before.
 def _encode(event: EventDict) -> str:
     line = _ENCODER.encode(event)
     for most in _CUTS:

@@ -1,10 +1,11 @@
-"""What a process counts: Prometheus counters and histograms in files that outlive it.
+"""A worker's Prometheus counters and histograms, in files that outlive the process.
 
-prometheus_client's multi-process mode, with a file for each row of the board instead of each pid: the next process on
-the row goes on where the dead one stopped, so neither a count nor a file is left behind. A row never has two living
-owners. There are no gauges here: one that is counted up and down goes wrong when its process is killed in between.
+This is prometheus_client's multi-process mode with one file for each row of the board instead of each pid: the next
+owner of the row continues the counts of the dead one, so no counts are lost and no files are left over. A row never has
+two living owners. There are no gauges here: a gauge that is incremented and decremented would be wrong for ever if its
+process were killed in between.
 
-Series are bounded: every label comes from the configuration, from the code, or from a pod that took a call.
+The number of series is bounded: every label comes from the configuration, the code, or a pod that took a call.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from splicer.model import Record, Route
 from splicer.net.resolve import ResolverStats
 from splicer.observe.mmap_values import recorded, series, values_in
 
-_MOST_PODS = 4000  # series of one file; pods of a Deployment have ever new names
-_ROOM = 4 << 20  # bytes: a page that the file system has no room for would kill its writer (SIGBUS, mmap(2))
+_MAX_PODS = 4000  # series of one file; pods of a Deployment get new names all the time
+_MIN_FREE_BYTES = 4 << 20  # without room for a mapped page, a write to it kills the process (SIGBUS, mmap(2))
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _CLASSES = {None: "none"} | {status: f"{status // 100}xx" for status in range(100, 600)}
 _PARTS = ("resolve", "connect", "handshake")
@@ -36,8 +37,8 @@ _CALL = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
 _LAG = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 
-class _Nowhere:
-    """Counts nothing: there is no room for another series."""
+class _NullSeries:
+    """Counts nothing; used when there is no room for another series."""
 
     def inc(self, amount: float = 1) -> None:
         """See `Counter`."""
@@ -47,7 +48,7 @@ class _Nowhere:
 
 
 class _Children(dict[tuple[str, ...], Any]):
-    """A family's series by their labels: a plain look-up, for a handshake makes a dozen."""
+    """A family's series by their labels, in a plain dict for speed: a handshake looks up a dozen."""
 
     def __init__(self, family: Counter | Histogram) -> None:
         super().__init__()
@@ -58,19 +59,19 @@ class _Children(dict[tuple[str, ...], Any]):
             if _has_room():
                 child = self[labels] = series(self.family, *labels)
                 return child
-        except OSError:  # somebody has removed the directory
+        except OSError:  # the directory was removed
             pass
-        return _Nowhere()
+        return _NullSeries()
 
 
 def keep_in(directory: Path | None, row: int) -> list[tuple[str, str]]:
-    """Count in files from now on, or, without a directory, for this process alone.
+    """Count in files from now on, or, without a directory, in this process's memory only.
 
-    Returns routes and pods that the row's dead owners have counted.
+    Returns the pairs of route and pod that earlier owners of the row have counted.
 
     Args:
-        directory: where all processes of one edge have theirs.
-        row: this process's on the board.
+        directory: the directory of the files of all processes of one edge.
+        row: this process's row on the board.
 
     Raises:
         OSError: the directory has no room.
@@ -92,7 +93,7 @@ def _has_room() -> bool:
     if directory is None:
         return True
     space = os.statvfs(directory)
-    return space.f_bavail * space.f_frsize >= _ROOM
+    return space.f_bavail * space.f_frsize >= _MIN_FREE_BYTES
 
 
 class _ResolverCounts(ResolverStats):
@@ -100,17 +101,17 @@ class _ResolverCounts(ResolverStats):
         super().__init__()
         self._series = series
 
-    def count(self, word: str) -> None:
-        self._series[word].inc(1)
+    def count(self, name: str) -> None:
+        self._series[name].inc(1)
 
 
 class Metrics:
-    """An observer of the session that counts; `keep_in` says where.
+    """The session's observer that counts; `keep_in` sets where the counts are kept.
 
-    What a handshake passes through is written down: no label is computed twice, no series looked up by the library.
+    The code for a handshake is written out for speed: no label is computed twice, and the library looks up no series.
 
     Args:
-        pods: by route, of which the file has series already.
+        pods: pairs of route and pod for which the file already has series.
     """
 
     def __init__(self, pods: Iterable[tuple[str, str]] = ()) -> None:
@@ -154,13 +155,13 @@ class Metrics:
         return self._families[-1]
 
     def collect(self) -> Iterator[Metric]:
-        """All series of this process; when each was made is left out, as in files."""
+        """All series of this process, without their creation times, as in the files."""
         for children in self._families:
             for metric in children.family.collect():
                 metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
                 yield metric
 
-    # A counter that isn't there until its first event hides that event from rate().
+    # rate() can't see the first event of a counter that doesn't exist before it, so common series are made at once.
     def _begin(self) -> None:
         for part in _PARTS:
             for outcome in _OUTCOMES:
@@ -178,7 +179,7 @@ class Metrics:
             family["",]
 
     def know(self, routes: Iterable[Route]) -> None:
-        """Have the series of these routes from the start."""
+        """Make the series of these routes before their first event."""
         for route in routes:
             name = route.name
             self._durations[name,]
@@ -233,13 +234,13 @@ class Metrics:
         self._crashes.inc(1)
 
     def observer_failed(self) -> None:
-        """Something could not be counted here, or learnt or logged elsewhere."""
+        """An observer has raised an error."""
         self._observer_errors.inc(1)
 
     def _pod(self, route: str, record: Record) -> str:
         pod = record.endpoint.pod if record.endpoint is not None else ""
         if (route, pod) not in self._pods:
-            if len(self._pods) >= _MOST_PODS:
+            if len(self._pods) >= _MAX_PODS:
                 return "other"
             self._pods.add((route, pod))
         return pod
@@ -260,10 +261,10 @@ class Metrics:
     # ---- the rest of the process ----
 
     def dropped(self, lines: int) -> None:
-        """Log lines are lost, in whatever thread."""
+        """Count dropped log lines; may be called from any thread."""
         with self._dropping:
             self._dropped.inc(lines)
 
     def late(self, seconds: float) -> None:
-        """A timer of the event loop was so late."""
+        """Record how late a timer of the event loop was, in seconds."""
         self._lag.observe(seconds)

@@ -1,7 +1,7 @@
-"""Numbers in mapped files, in the format of prometheus_client's multi-process mode.
+"""Metric values in mapped files, in the format of prometheus_client's multi-process mode.
 
-Its own value takes a lock, asks whether the process has forked, and packs two numbers for every step: five times what a
-step costs here, and a handshake makes a dozen. Ours is one aligned store of eight bytes.
+For every increment, prometheus_client's own value takes a lock, checks whether the process has forked, and packs two
+numbers. The values here store eight aligned bytes, which takes a fifth of the time; a handshake makes a dozen.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Any
 from prometheus_client import Counter, Histogram, values
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
-_MOST = 4 << 20  # bytes of one file: pods of a Deployment have ever new names, and a file outlives its writer
+_MAX_BYTES = 4 << 20  # size of one file: pods of a Deployment get ever new names, and a file outlives its writer
 
 
 def values_in(directory: Path, row: int) -> type[Any]:
-    """What `prometheus_client.values.ValueClass` may be: its values are kept in files of this directory.
+    """A class for `prometheus_client.values.ValueClass` that keeps its values in files of this directory.
 
-    A value that stands in the file already goes on. A step is not atomic: one thread counts. Making a value raises
-    OSError when its file is full.
+    A value that is already in the file is continued. An increment is not atomic, so only one thread may count. Making a
+    value raises OSError when its file is full.
 
     Args:
-        directory: of the files.
-        row: in their names; no other living process may have the same.
+        directory: the directory of the files.
+        row: the number in their names; no two living processes may have the same.
     """
     files: dict[str, Any] = {}
 
@@ -40,11 +40,11 @@ def values_in(directory: Path, row: int) -> type[Any]:
             if typ not in files:
                 files[typ] = MmapedDict(str(directory / f"{typ}_{row}.db"))  # type: ignore[no-untyped-call]
             file, key = files[typ], mmap_key(metric_name, name, labelnames, labelvalues, help_text)
-            if file._used > _MOST and key not in file._positions:
+            if file._used > _MAX_BYTES and key not in file._positions:
                 raise OSError(f"{file._fname} is full")
-            file.read_value(key)  # makes it, if it isn't there
+            file.read_value(key)  # adds the key if it is missing
             self._at = file._positions[key] // 8
-            self._view = memoryview(file._m).cast("d")  # a file that grows is mapped anew, over the same pages
+            self._view = memoryview(file._m).cast("d")  # valid also after the file grows: a new map has the same pages
 
         def inc(self, amount: float = 1.0) -> None:
             self._view[self._at] += amount
@@ -56,17 +56,17 @@ def values_in(directory: Path, row: int) -> type[Any]:
         def get_exemplar(self) -> None:
             return None
 
-    def close() -> None:  # maps stay as long as somebody counts in them
+    def close() -> None:  # a map stays open as long as a value uses it
         for file in files.values():
             file._f.close()
         files.clear()
 
-    values._multi_process_cleanups.append(close)  # as the library's own: for `close_all_multiprocess_files`
+    values._multi_process_cleanups.append(close)  # as the library does: for `close_all_multiprocess_files`
     return MmapValue
 
 
 def recorded(directory: Path, row: int, counter: str) -> Iterator[dict[str, str]]:
-    """The labels of a counter's series that stand in the file."""
+    """The labels of a counter's series in the file."""
     file = directory / f"counter_{row}.db"
     if file.exists() and file.stat().st_size:
         for key, *_ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
@@ -76,10 +76,10 @@ def recorded(directory: Path, row: int, counter: str) -> Iterator[dict[str, str]
 
 
 class MmapHistogram:
-    """A histogram's series, without the library's layers above its values.
+    """One series of a histogram that updates its values directly, without the library's layers above them.
 
     Args:
-        series: with all labels given.
+        series: the library's series, with all labels given.
     """
 
     __slots__ = ("_bounds", "_buckets", "_sum")
@@ -94,6 +94,6 @@ class MmapHistogram:
 
 
 def series(family: Counter | Histogram, *labels: str) -> Any:
-    """What counts for these labels: it has `inc`, or `observe`."""
+    """The counter or histogram of these labels: it has `inc`, or `observe`."""
     child = family.labels(*labels) if labels else family
     return MmapHistogram(child) if isinstance(child, Histogram) else child._value

@@ -1,4 +1,4 @@
-"""All who are told by the session what happened."""
+"""The session's observers: metrics, endpoint states and log, called one after another."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from splicer.observe.metrics import Metrics
 from splicer.relay.tunnel import Tunnel
 from splicer.upstream.status import EndpointStates
 
-_LOG_INTERVAL = 10.0  # seconds between two lines about what observers do wrong
+_LOG_INTERVAL = 10.0  # seconds between two lines about failed observers
 
 
 @define
 class Observers:
-    """The session's observer. What is counted comes first: a process may be killed before it has written its line.
+    """The session's observer. Metrics come first: a process may be killed before it has written its log line.
 
-    Invariant: what one of them does wrong, or has no memory for, is counted, and concerns neither the others nor the
-    call.
+    Invariant: if one observer raises, even for lack of memory, that is counted, and neither the others nor the call are
+    affected.
     """
 
     metrics: Metrics
@@ -42,7 +42,7 @@ class Observers:
         self._tell(self.log.tunnel_opened, record)
 
     def tunnel_goes_on(self, tunnel: Tunnel, record: Record) -> None:
-        """It has been open for another `log.progress`."""
+        """The tunnel has been open for another `log.progress` interval."""
         self._tell(self.log.tunnel_goes_on, tunnel, record)
 
     def tunnel_over(self, record: Record) -> None:
@@ -70,12 +70,12 @@ class Observers:
         self._tell(self.log.crashed, client, record, error)
 
     def say(self, line: Callable[..., None], event: str, **fields: Any) -> None:
-        """What else there is to log.
+        """Log another event; an error in logging is counted, not raised.
 
         Args:
-            line: the logger's method for its level.
-            event: its name.
-            fields: what it says.
+            line: the logger's method for the level.
+            event: the event's name.
+            fields: the event's fields.
         """
         self._tell(partial(line, event, **fields))
 

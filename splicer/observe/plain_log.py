@@ -1,4 +1,4 @@
-"""The supervisor's log lines: like the workers', without what these need for it."""
+"""The supervisor's log: lines like the workers', made without structlog."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from splicer.observe.line_writer import LONGEST, LineWriter
 
-_NAME_WIDTH = 30  # as structlog's console has it
+_NAME_WIDTH = 30  # characters; as in structlog's console style
 
 
 class PlainLog:
-    """Writes one line per event to stdout, never waiting for its reader.
+    """Writes one line per event to stdout, and never waits for the reader.
 
     Args:
         style: "json", or "console" for a person; may change once the configuration is known.
@@ -24,7 +24,7 @@ class PlainLog:
         self._lines = LineWriter(sys.stdout.fileno())
 
     def __call__(self, event: str, level: str = "info", **fields: Any) -> None:
-        """Say one thing."""
+        """Write the line of one event."""
         time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         if self.style == "json":
             line = json.dumps({"event": event, **fields, "level": level, "time": time}, ensure_ascii=False, default=str)
@@ -37,7 +37,7 @@ class PlainLog:
         self._lines.write(line)
 
     def die_usage(self, faults: list[str]) -> None:
-        """Tell whoever has typed the command why it ends."""
+        """Print to stderr why the command ends, for the person who typed it."""
         for fault in faults:
             print(f"splicer: {fault}", file=sys.stderr)  # noqa: T201 - the command's output
 
@@ -46,5 +46,5 @@ class PlainLog:
         self._lines = LineWriter(sys.stdout.fileno())
 
     def close(self, seconds: float = 1.0) -> None:
-        """Write what is queued, for at most so many seconds."""
+        """Write the queued lines, for at most `seconds`."""
         self._lines.close(seconds)

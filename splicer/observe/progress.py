@@ -1,4 +1,4 @@
-"""A line now and then about a tunnel that lives long."""
+"""Progress lines: at intervals, a log line about each long-lived tunnel."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from splicer.model import Record
 from splicer.relay.hub import Hub
 from splicer.relay.tunnel import Tunnel
 
-_MAX_LATENESS = 0.1  # of the interval: so late a line may be
-_SHORTEST, _MAX_SECONDS = 0.05, 5.0  # seconds between two looks
-_SLICE = 32  # tunnels that are looked at in one go: a line for each takes two milliseconds
+_MAX_LATENESS = 0.1  # of the interval; a line may be that late
+_MIN_CHECK_INTERVAL, _MAX_CHECK_INTERVAL = 0.05, 5.0  # seconds
+_SLICE = 32  # tunnels checked before other tasks run: a line for each of them takes two milliseconds
 
 
 class Progress:
-    """Tells of every tunnel once an interval, counted from its beginning, also after it has changed its worker.
+    """Calls a function for every tunnel once per interval, counted from the tunnel's start, in whichever worker it is.
 
     Args:
-        hub: has the tunnels.
+        hub: the hub that has the tunnels.
     """
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._tell: Callable[[Tunnel, Record], None] = lambda *_: None
-        self._told: dict[Tunnel, int] = {}  # intervals that were over at the last look
+        self._told: dict[Tunnel, int] = {}  # the number of intervals that were over at the last check
         self._interval = math.inf
         self._changed = trio.Event()
 
     def every(self, interval: float, tell: Callable[[Tunnel, Record], None]) -> None:
-        """Tell so often from now on.
+        """Set the interval and the function to call.
 
         Args:
             interval: seconds; `math.inf` is never.
-            tell: gets the tunnel and its record.
+            tell: called with the tunnel and its record.
         """
         self._tell = tell
         if interval != self._interval:
@@ -44,17 +44,17 @@ class Progress:
             self._changed.set()
 
     async def run(self) -> None:
-        """Tell until cancelled."""
+        """Check all tunnels again and again, until cancelled."""
         while True:
             self._changed = trio.Event()
-            pause = max(_SHORTEST, min(self._interval * _MAX_LATENESS, _MAX_SECONDS))
+            pause = max(_MIN_CHECK_INTERVAL, min(self._interval * _MAX_LATENESS, _MAX_CHECK_INTERVAL))
             with trio.move_on_after(math.inf if self._interval == math.inf else pause):
                 await self._changed.wait()
                 continue
             await self._look()
 
-    # A tunnel that is seen for the first time has had its lines: here, or where it was before. The interval may change
-    # in the middle.
+    # A tunnel that is checked for the first time has had the lines of its past intervals, here or in its last worker.
+    # The interval may change during the loop.
     async def _look(self) -> None:
         before, told, interval = self._told, dict[Tunnel, int](), self._interval
         self._told = told

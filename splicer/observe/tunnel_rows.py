@@ -1,4 +1,4 @@
-"""The live tunnels of a worker, as others see them."""
+"""The live tunnels of a worker as rows for the admin process."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from splicer.relay.hub import Hub
 from splicer.relay.tunnel import Tunnel
 
 _ROWS = 16  # tunnels in a batch
-_SLICE = 256  # tunnels that are counted in one go
+_SLICE = 256  # tunnels counted before other tasks run
 _GROUPS = 16  # (route, pod) pairs in a row, which must fit into a packet (ipc.wire)
-_MAX_CHARACTERS = 256  # characters of a text
+_MAX_CHARACTERS = 256  # of one text
 
 
 def tunnels(hub: Hub, slot: int) -> Iterator[list[Message]]:
     """A row for each tunnel, in batches.
 
     Args:
-        hub: the worker's.
-        slot: that it serves.
+        hub: the worker's hub.
+        slot: the worker's slot.
     """
     live = hub.live
     for start in range(0, len(live), _ROWS):
@@ -34,7 +34,7 @@ def tunnels(hub: Hub, slot: int) -> Iterator[list[Message]]:
 
 
 def counts(hub: Hub, slot: int) -> Iterator[list[Message]]:
-    """How many tunnels there are by route and pod, and what they have moved; a row has a part of it."""
+    """The number of tunnels by route and pod, and the bytes moved, over several rows; [] lets other tasks run."""
     live = hub.live
     groups: dict[tuple[str, str], int] = defaultdict(int)
     to_pod = to_client = 0
@@ -51,13 +51,13 @@ def counts(hub: Hub, slot: int) -> Iterator[list[Message]]:
         yield [{"tunnels": rows[start : start + _GROUPS], "to_pod": 0, "to_client": 0, "slot": slot}]
 
 
-def find(hub: Hub, id: str) -> Tunnel | None:  # noqa: A002 - that is what it is called everywhere
-    """The live tunnel of this id."""
+def find(hub: Hub, id: str) -> Tunnel | None:  # noqa: A002 - the name used everywhere
+    """The live tunnel with this id."""
     return next((one for one in hub.live if isinstance(one.owner, Record) and one.owner.id == id), None)
 
 
 def line(quality: Quality | None, side: str) -> Message:
-    """The line to a peer, for a log line or a row."""
+    """The network quality of a connection to a peer, as fields of a log line or a row."""
     return {
         f"{side}_rtt_ms": None if quality is None else round(quality.rtt * 1000, 3),
         f"{side}_retransmits": None if quality is None else quality.retransmits,

@@ -1,4 +1,4 @@
-"""What the admin address answers, taken with care: it may be of another version, or another service altogether."""
+"""Checked access to the admin address's answers: it may be of another version, or be another service altogether."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ JsonObject = dict[str, Any]
 
 
 def rows(answer: JsonObject, key: str) -> list[JsonObject]:
-    """The objects of a list that every answer of this kind has.
+    """The objects of a list in an answer.
 
     Raises:
-        AdminFailed: this one has none.
+        AdminFailed: the answer has no such list.
     """
     found = answer.get(key)
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
@@ -22,7 +22,7 @@ def rows(answer: JsonObject, key: str) -> list[JsonObject]:
 
 
 def part(answer: JsonObject, key: str) -> JsonObject:
-    """An object within an object; an empty one if it isn't there."""
+    """An object within an object; {} if it is absent."""
     found = answer.get(key)
     return found if isinstance(found, dict) else {}
 

@@ -1,4 +1,4 @@
-"""Questions to the admin address: HTTP by the standard library, a deadline over each, one clear line for a failure."""
+"""Requests to the admin address, with the standard library: each has a deadline, and a failure gives one clear line."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from splicer.model import authority
 from splicer.ops.answer import JsonObject
 from splicer.ops.failure import AdminFailed, Refused
 
-_REQUEST_TIMEOUT = 15.0  # an order waits until all workers go by it
+_REQUEST_TIMEOUT = 15.0  # seconds; a drain is answered only when all workers follow it
 
 
 @frozen
 class Client:
-    """Asks one admin address.
+    """A client of one admin address.
 
     Args:
         host: an IP address, without brackets, or a name.
@@ -32,22 +32,22 @@ class Client:
     def __str__(self) -> str:
         return authority(self.host, self.port)
 
-    # A socket's own timeout starts anew with each byte, and a name's lookup has none: so this waits for a thread, which
-    # may be left behind.
+    # A socket's timeout starts anew with each byte, and a name lookup has none. So the request runs in a thread, which
+    # is abandoned if it takes too long.
     def ask(
         self, method: str, target: str, body: JsonObject | None = None, *, seconds: float = _REQUEST_TIMEOUT
     ) -> JsonObject:
-        """What it answers.
+        """Send a request and return the answer.
 
         Args:
-            method: of the request.
+            method: the request's method.
             target: path and query, percent-encoded.
-            body: goes along as JSON.
-            seconds: that all of this may take.
+            body: sent as JSON.
+            seconds: the time for the whole request.
 
         Raises:
-            Refused: it answered with an error.
-            AdminFailed: nobody answered, or not in time, or somebody else than a splicer.
+            Refused: the answer is an error.
+            AdminFailed: there was no answer, or not in time, or it is not a splicer's.
         """
         outcome: Future[tuple[int, bytes]] = Future()
         Thread(target=self._exchange, args=(outcome, method, target, body, seconds), daemon=True).start()
@@ -73,13 +73,13 @@ class Client:
             connection.request(method, target, data, self._headers(connection, data))
             response = connection.getresponse()
             outcome.set_result((response.status, response.read()))
-        except Exception as error:  # noqa: BLE001 - the thread that waits tells it
+        except Exception as error:  # noqa: BLE001 - the waiting thread reports it
             outcome.set_exception(error)
         finally:
             connection.close()
 
-    # The admin address refuses names that it can't know to be its own, against DNS rebinding: so it is called by the
-    # address at which it was reached.
+    # Against DNS rebinding, the admin address refuses Host names that may not be its own. So Host is the IP address to
+    # which this is connected.
     def _headers(self, connection: HTTPConnection, data: bytes | None) -> dict[str, str]:
         headers = {"Host": authority(connection.sock.getpeername()[0], self.port), "Connection": "close"}
         return headers if data is None else headers | {"Content-Type": "application/json"}

@@ -1,4 +1,4 @@
-"""What each command does: ask, and show the answer as a table or as it is."""
+"""The commands: each asks the admin address, and prints the answer as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from splicer.ops.output import complain, on_terminal, progress, say
 
 
 def status(client: Client, *, as_json: bool) -> None:
-    """Show how all of it does."""
+    """Show the state of the edge."""
     answer = client.ask("GET", "/status")
     if as_json:
         _say_json(answer)
@@ -41,13 +41,12 @@ def list_tunnels(client: Client, *, route: str | None, pod: str | None, as_json:
     say(tables.tunnels(answer, colors=on_terminal()))
 
 
-# What has been closed is told after all, whatever comes in between: neither a reader who leaves nor a failure may hide
-# how far this went.
+# The list of closed tunnels is printed even after an error: a failure must not hide which tunnels were closed.
 def close(client: Client, ids: Iterable[str], *, as_json: bool) -> None:
     """End tunnels.
 
     Raises:
-        AdminFailed: one of them isn't there; the others are closed all the same.
+        AdminFailed: one of them doesn't exist; the others are closed all the same.
     """
     closed: list[str] = []
     faults: list[str] = []
@@ -67,7 +66,7 @@ def close(client: Client, ids: Iterable[str], *, as_json: bool) -> None:
 
 
 def drain(client: Client, scope: Scope, *, as_json: bool) -> None:
-    """Have new calls go elsewhere."""
+    """Drain: new calls go elsewhere."""
     answer = client.ask("POST", "/drain", scope.body)
     count = scope.remaining(answer)
     if as_json:
@@ -77,16 +76,16 @@ def drain(client: Client, scope: Scope, *, as_json: bool) -> None:
 
 
 def drain_and_wait(client: Client, scope: Scope, *, timeout: float, as_json: bool) -> None:
-    """Have new calls go elsewhere, and wait until the live ones are over.
+    """Drain, and wait until the live calls are over.
 
     Args:
-        client: whom to ask.
+        client: the admin address.
         scope: what is drained.
         timeout: how long to wait, in seconds.
-        as_json: show the last answer alone.
+        as_json: print only the last answer.
 
     Raises:
-        AdminFailed: they aren't over in time. The drain goes on.
+        AdminFailed: not all calls are over in time. The drain goes on.
     """
     answer = client.ask("POST", "/drain", scope.body)
     if as_json:
@@ -102,7 +101,7 @@ def drain_and_wait(client: Client, scope: Scope, *, timeout: float, as_json: boo
 
 
 def lift(client: Client, scope: Scope, *, as_json: bool) -> None:
-    """Let new calls come again."""
+    """End a drain: new calls are taken again."""
     answer = client.ask("DELETE", "/drain", scope.body)
     if as_json:
         _say_json(answer)
@@ -110,6 +109,6 @@ def lift(client: Client, scope: Scope, *, as_json: bool) -> None:
         say(f"{scope}: no longer drained")
 
 
-# In ASCII: a name within a string can't reach the terminal as anything but text.
+# In ASCII: no name in a string can send commands to the terminal.
 def _say_json(answer: JsonObject) -> None:
     say(json.dumps(answer))

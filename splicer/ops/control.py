@@ -1,4 +1,4 @@
-"""Tells a supervisor what to do, through its control socket, and waits for the outcome."""
+"""Sends a command to a supervisor through its control socket, and waits for the outcome."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from splicer.supervisor.control_socket import MAX_ANSWER_BYTES, decode
 from splicer.supervisor.locate import Found, has_ended, supervisor, supervisors
 from splicer.vault.local_socket import peer_of
 
-_CONNECT_TIMEOUT = 10.0  # seconds; a supervisor's loop takes a connection at once
+_CONNECT_TIMEOUT = 10.0  # seconds; a healthy supervisor accepts a connection at once
 
 
 class CommandFailed(SplicerError):
-    """It was refused, or failed, or nobody can be asked.
+    """The command was refused or failed, or there is no supervisor to ask.
 
     Args:
         faults: why, one clear line each.
@@ -31,12 +31,12 @@ class CommandFailed(SplicerError):
 
 
 class Supervisor:
-    """A supervisor that can be told something.
+    """A running supervisor that takes commands.
 
     Args:
         config: its routing.toml.
-        pid: its own, if several run the same file.
-        path: of its control socket; None: as its title says.
+        pid: its pid, needed if several supervisors run the same file.
+        path: the path of its control socket; None: the path in its process title.
 
     Raises:
         CommandFailed: there is none, or there are several.
@@ -47,10 +47,10 @@ class Supervisor:
         self._found = None if path is not None and pid is None else _find(config, pid)
 
     def signal(self, signum: int) -> list[str]:
-        """Send it a signal, and wait for nothing; so there is nothing to tell.
+        """Send a signal without waiting for its effect; the result is an empty list of lines.
 
         Raises:
-            CommandFailed: there is nobody, or it may not be sent.
+            CommandFailed: there is no such process, or the signal may not be sent to it.
         """
         pid = self._found.pid if self._found is not None else self._pid_at_the_other_end()
         try:
@@ -60,14 +60,14 @@ class Supervisor:
         return []
 
     def ask(self, word: str, timeout: float) -> list[str]:
-        """Send a command, and wait until it is done; what has happened, in lines for a person.
+        """Send a command, and wait until it is done; return the outcome as lines for a person.
 
         Args:
             word: the command.
             timeout: seconds.
 
         Raises:
-            CommandFailed: it has not been done, or is not done yet.
+            CommandFailed: the command failed, or is not done in time.
         """
         late = time.monotonic() + timeout
         sock, pid = self._connect()
@@ -91,7 +91,8 @@ class Supervisor:
         pid, path = self._found.pid, self._found.control
         if path is None:
             raise CommandFailed(f"process {pid} has no control socket: say --no-wait, and look into its log")
-        # It may be in another container: its own root is what its path is seen from. Nobody else may look through that.
+        # The supervisor may be in another container, and its path is relative to its own root. If this process may not
+        # use that root, the path is tried as it is.
         with suppress(CommandFailed):
             return _connected(Path(f"/proc/{pid}/root{path}"), pid)
         return _connected(path, pid)
@@ -110,7 +111,7 @@ def _find(config: Path, pid: int | None) -> Found:
     return all_found[0]
 
 
-# Its directory by a descriptor: the whole path may be longer than an address can be (unix(7), sun_path).
+# Through a descriptor of the directory: the whole path may be too long for an address (unix(7), sun_path).
 def _connected(path: Path, pid: int | None) -> tuple[socket.socket, int]:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.settimeout(_CONNECT_TIMEOUT)

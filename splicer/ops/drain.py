@@ -1,4 +1,4 @@
-"""Draining: new calls go elsewhere, live ones finish."""
+"""Draining through the admin address: new calls go elsewhere, live ones finish."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from splicer.ops.answer import JsonObject, rows
 from splicer.ops.client import Client
 from splicer.ops.failure import AdminFailed
 
-_POLL_INTERVAL = 0.5  # seconds between two looks
-_RESTART_TIMEOUT = 15.0  # seconds: the admin process may be killed at any time, and another one takes its place
+_POLL_INTERVAL = 0.5  # seconds between two requests
+_RESTART_TIMEOUT = 15.0  # seconds without an answer: the admin process may be killed at any time, and is then replaced
 _MAX_REQUEST_TIMEOUT = 5.0  # seconds
 _MIN_REQUEST_TIMEOUT = 1.0
 
 
 @frozen
 class Scope:
-    """What is drained: a pod, a route, or with neither the whole."""
+    """What is drained: a pod, a route, or, with neither, the whole edge."""
 
     pod: str | None = None
     route: str | None = None
@@ -31,14 +31,14 @@ class Scope:
 
     @property
     def body(self) -> JsonObject:
-        """What POST and DELETE /drain take."""
+        """The body of POST and DELETE /drain."""
         return {} if self == Scope() else dict([self._key])
 
     def remaining(self, answer: JsonObject) -> int | None:
-        """How many of its tunnels live, by an answer of /drain; None if that isn't known at the moment.
+        """The number of its live tunnels in an answer of /drain; None if it is not known at the moment.
 
         Raises:
-            AdminFailed: it isn't drained.
+            AdminFailed: the scope is not drained.
         """
         kind, name = self._key
         for row in rows(answer, "drains"):
@@ -55,7 +55,7 @@ class Scope:
 
 
 def _as_listed(pod: str) -> str:
-    """A pod's name as the admin address lists it, however it was given."""
+    """A pod's name in the form in which the admin address lists it."""
     name = pod.lower().removesuffix(".")
     try:
         return str(ip_address(name))
@@ -64,7 +64,7 @@ def _as_listed(pod: str) -> str:
 
 
 def remain(count: int | None) -> str:
-    """As a person says it."""
+    """The number of remaining tunnels as text."""
     if count is None:
         return "it is not known how many tunnels remain"
     return f"{count} tunnel remains" if count == 1 else f"{count} tunnels remain"
@@ -73,20 +73,20 @@ def remain(count: int | None) -> str:
 def wait(
     client: Client, scope: Scope, answer: JsonObject, timeout: float, show: Callable[[int | None], None]
 ) -> JsonObject:
-    """Look until no tunnel remains, or the time is over.
+    """Poll until no tunnel remains, or the time is over.
 
     Args:
-        client: whom to ask.
-        scope: that is drained.
-        answer: of POST /drain.
+        client: the admin address.
+        scope: what is drained.
+        answer: the answer of POST /drain.
         timeout: seconds.
-        show: is told at each look how many remain.
+        show: called after each answer with the number of remaining tunnels.
 
     Returns:
         The last answer of GET /drain.
 
     Raises:
-        AdminFailed: it isn't drained any more, or there is no answer for long.
+        AdminFailed: the scope is no longer drained, or there was no answer for `_RESTART_TIMEOUT`.
     """
     until = time.monotonic() + timeout
     while True:
@@ -94,20 +94,20 @@ def wait(
         show(count)
         if count == 0:
             return answer
-        later = _look_again(client, until)
+        later = _poll(client, until)
         if later is None:
             return answer
         answer = later
 
 
-def _look_again(client: Client, until: float) -> JsonObject | None:
-    patience = time.monotonic() + _RESTART_TIMEOUT
+def _poll(client: Client, until: float) -> JsonObject | None:
+    give_up_at = time.monotonic() + _RESTART_TIMEOUT
     while (rest := until - time.monotonic()) > 0:
         time.sleep(min(_POLL_INTERVAL, rest))
         seconds = min(_MAX_REQUEST_TIMEOUT, max(_MIN_REQUEST_TIMEOUT, until - time.monotonic()))
         try:
             return client.ask("GET", "/drain", seconds=seconds)
         except AdminFailed:
-            if time.monotonic() > patience:
+            if time.monotonic() > give_up_at:
                 raise
     return None

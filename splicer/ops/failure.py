@@ -1,4 +1,4 @@
-"""What goes wrong between an operator and the admin address, told in clear lines."""
+"""Failures of requests to the admin address, as clear lines for an operator."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from splicer.errors import SplicerError
 
 
 class AdminFailed(SplicerError):
-    """It can't be done.
+    """A request to the admin address failed.
 
     Args:
         faults: why, one clear line each.
@@ -20,4 +20,4 @@ class AdminFailed(SplicerError):
 
 
 class Refused(AdminFailed):
-    """The admin address said no, and why."""
+    """The admin address answered with an error."""

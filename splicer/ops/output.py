@@ -1,4 +1,4 @@
-"""stdout: for a person at a terminal, or for a program."""
+"""Writing to stdout, for a person at a terminal or for a program."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from splicer.ops.failure import AdminFailed
 
 
 def on_terminal() -> bool:
-    """Whether a person looks on."""
+    """Whether stdout is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def say(text: str) -> None:
-    """Write lines, at once. Ends the process with status 1, without a word, when nobody reads them any more.
+    """Write lines, unbuffered. If the reader has gone, end the process with status 1 and no message.
 
     Raises:
-        AdminFailed: they can't be written.
+        AdminFailed: they can't be written for another reason.
     """
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a route's name may have letters that this terminal lacks
+        sys.stdout.reconfigure(errors="backslashreplace")  # a route's name may have letters that stdout can't encode
     try:
         print(text, flush=True)  # noqa: T201 - the command's output
     except OSError as error:
@@ -38,7 +38,7 @@ def complain(text: str) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """A function that shows where things stand: a live line on a terminal, else a line for each change."""
+    """A function that shows the current state: one updated line on a terminal, else a new line for each change."""
     if not on_terminal() or os.environ.get("TERM", "dumb") == "dumb":
         yield _each_change()
         return
@@ -61,7 +61,7 @@ def _each_change() -> Callable[[str], None]:
     return show
 
 
-# The interpreter flushes what is left when it exits, and would tell of that failure too.
+# stdout is replaced, because the interpreter flushes it again at exit and would report that failure too.
 def _give_up(error: OSError) -> NoReturn:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):

@@ -1,4 +1,4 @@
-"""Answers as tables for a person, as wide as they need to be: an id that was cut can't be pasted."""
+"""Answers as tables for a person. Columns are never cut to the terminal's width: an id must be whole to be pasted."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from splicer.config.values import format_duration
 from splicer.ops.answer import JsonObject, part, rows
 
 _NOTHING = "-"
-_WIDEST = 1_000_000  # characters: more than any table has
-_ENDLESS = 1e18  # nothing that is counted or measured here comes to it
+_WIDEST = 1_000_000  # characters; wider than any table
+_MAX_NUMBER = 1e18  # larger than any number that is counted or measured here
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -28,7 +28,7 @@ def tunnels(answer: JsonObject, *, colors: bool) -> str:
 
 
 def status(answer: JsonObject, *, colors: bool) -> str:
-    """How all of it does: facts, workers, and what is drained."""
+    """The state of the edge: general facts, workers, and drains."""
     parts: list[RenderableType] = [_facts(answer), "", _table(_WORKER, rows(answer, "workers"))]
     if drains := rows(answer, "drains"):
         parts += ["", _table(_DRAIN, drains)]
@@ -66,7 +66,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and 0 <= value < _ENDLESS else None
+    return value if isinstance(value, int | float) and 0 <= value < _MAX_NUMBER else None
 
 
 def _seconds(value: Any) -> str:
@@ -91,7 +91,7 @@ def _bytes(value: Any) -> str:
 
 @frozen
 class _Column:
-    """A heading, the key of the values below it, and how they are shown. A heading is one word: for awk and sort."""
+    """A heading, the key of its values, and how they are shown. A heading is one word, for the sake of awk and sort."""
 
     heading: str
     key: str
@@ -130,7 +130,7 @@ _DRAIN = (
 )
 
 
-# Cells are Text, never str: rich takes "[red]" and ":smile:" in a str for its own.
+# Cells are Text, never str: in a str, rich would interpret "[red]" and ":smile:".
 def _table(columns: Sequence[_Column], lines: Iterable[JsonObject]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:

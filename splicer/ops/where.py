@@ -1,4 +1,4 @@
-"""Which address to ask."""
+"""Finding the admin address: from the option, or from the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def admin_address(text: str) -> tuple[str, int]:
     """Host and port of "127.0.0.1:9901", "[::1]:9901" or "name:9901".
 
     Raises:
-        BadValue: it is none of them.
+        BadValue: the text is none of these.
     """
     host, port = split_port(text)
     if port is None:
@@ -32,7 +32,7 @@ def admin_of(path: Path) -> tuple[str, int]:
     """Host and port of the admin address that a routing.toml names.
 
     Raises:
-        AdminFailed: it names none that could be asked, or the file has faults.
+        AdminFailed: the file names no usable address, or has faults.
     """
     try:
         admin = read_config(path, os.environ).server.admin

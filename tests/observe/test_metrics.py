@@ -342,7 +342,7 @@ def test_a_route_that_comes_with_a_reload_has_its_series_at_once(metrics: Metric
 def test_pods_beyond_the_most_are_one_series(
     metrics: Metrics, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_PODS", 3)
+    monkeypatch.setattr(module, "_MAX_PODS", 3)
     with counting(directory) as found:
         for number in (0, 1, 2, 3, 4, 1, 5):
             metrics.tunnel_opened(evolve(TUNNEL, endpoint=Endpoint(f"pod-{number}", "10.0.0.2", 8000)))
