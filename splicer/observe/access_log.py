@@ -13,7 +13,7 @@ from splicer.model import AttemptOutcome, Record
 from splicer.net.tcpinfo import quality
 from splicer.observe.log import Logger
 from splicer.observe.tunnel_rows import line
-from splicer.relay.tunnel import Tunnel
+from splicer.relay.api import TunnelView
 
 _MAX_CHARACTERS = 1024  # of one text; a log line has at most 4 KiB
 
@@ -42,19 +42,21 @@ class AccessLog:
             lines = line(record.client_line, "client") | line(record.pod_line, "pod")
             self.log.info("tunnel_close", **fields, adopted=record.adopted, **lines)
 
-    def tunnel_goes_on(self, tunnel: Tunnel, record: Record) -> None:
+    def tunnel_goes_on(self, tunnel: TunnelView[Record]) -> None:
         """The tunnel has been open for another `log.progress` interval."""
+        record = tunnel.owner
         if record.logged:
             now = trio.current_time()
-            lines = line(quality(tunnel.client.sock), "client") | line(quality(tunnel.pod.sock), "pod")
+            client, pod = tunnel.sockets
+            lines = line(quality(client), "client") | line(quality(pod), "pod")
             self.log.info(
                 "tunnel_progress",
                 **self._request(record),
                 pod=record.endpoint.pod if record.endpoint else None,
-                bytes_to_pod=tunnel.client.total,
-                bytes_to_client=max(0, tunnel.pod.total),
+                bytes_to_pod=tunnel.to_pod,
+                bytes_to_client=tunnel.to_client,
                 duration_ms=_ms(now - record.started),
-                idle_ms=_ms(max(0.0, now - tunnel.last)),
+                idle_ms=_ms(tunnel.idle(now)),
                 adopted=record.adopted,
                 **lines,
             )

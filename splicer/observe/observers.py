@@ -16,7 +16,7 @@ from splicer.errors import SplicerError
 from splicer.model import Record
 from splicer.observe.access_log import AccessLog
 from splicer.observe.metrics import Metrics
-from splicer.relay.tunnel import Tunnel
+from splicer.relay.api import TunnelView
 from splicer.upstream.status import EndpointStates
 
 _LOG_INTERVAL = 10.0  # seconds between two lines about failed observers
@@ -41,9 +41,9 @@ class Observers:
         self._tell(self.endpoints.learn, record)
         self._tell(self.log.tunnel_opened, record)
 
-    def tunnel_goes_on(self, tunnel: Tunnel, record: Record) -> None:
+    def tunnel_goes_on(self, tunnel: TunnelView[Record]) -> None:
         """The tunnel has been open for another `log.progress` interval."""
-        self._tell(self.log.tunnel_goes_on, tunnel, record)
+        self._tell(self.log.tunnel_goes_on, tunnel)
 
     def tunnel_over(self, record: Record) -> None:
         """See `session.context.Observer`."""

@@ -8,8 +8,7 @@ from collections.abc import Callable
 import trio
 
 from splicer.model import Record
-from splicer.relay.hub import Hub
-from splicer.relay.tunnel import Tunnel
+from splicer.relay.api import LiveTunnels, TunnelView
 
 _MAX_LATENESS = 0.1  # of the interval; a line may be that late
 _MIN_CHECK_INTERVAL, _MAX_CHECK_INTERVAL = 0.05, 5.0  # seconds
@@ -20,22 +19,22 @@ class Progress:
     """Calls a function for every tunnel once per interval, counted from the tunnel's start, in whichever worker it is.
 
     Args:
-        hub: the hub that has the tunnels.
+        relay: has the tunnels.
     """
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._tell: Callable[[Tunnel, Record], None] = lambda *_: None
-        self._told: dict[Tunnel, int] = {}  # the number of intervals that were over at the last check
+    def __init__(self, relay: LiveTunnels[Record]) -> None:
+        self._relay = relay
+        self._tell: Callable[[TunnelView[Record]], None] = lambda _: None
+        self._told: dict[TunnelView[Record], int] = {}  # the number of intervals that were over at the last check
         self._interval = math.inf
         self._changed = trio.Event()
 
-    def every(self, interval: float, tell: Callable[[Tunnel, Record], None]) -> None:
+    def every(self, interval: float, tell: Callable[[TunnelView[Record]], None]) -> None:
         """Set the interval and the function to call.
 
         Args:
             interval: seconds; `math.inf` is never.
-            tell: called with the tunnel and its record.
+            tell: called with the tunnel.
         """
         self._tell = tell
         if interval != self._interval:
@@ -56,15 +55,15 @@ class Progress:
     # A tunnel that is checked for the first time has had the lines of its past intervals, here or in its last worker.
     # The interval may change during the loop.
     async def _look(self) -> None:
-        before, told, interval = self._told, dict[Tunnel, int](), self._interval
+        before, told, interval = self._told, dict[TunnelView[Record], int](), self._interval
         self._told = told
-        live = self._hub.live
+        live = self._relay.views()
         for start in range(0, len(live), _SLICE):
             now = trio.current_time()
             for tunnel in live[start : start + _SLICE]:
-                if tunnel.result is None and isinstance(tunnel.owner, Record):
+                if tunnel.alive:
                     over = int((now - tunnel.owner.started) / interval)
                     if over > before.get(tunnel, over):
-                        self._tell(tunnel, tunnel.owner)
+                        self._tell(tunnel)
                     told[tunnel] = over
             await trio.lowlevel.checkpoint()

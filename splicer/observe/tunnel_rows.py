@@ -11,8 +11,7 @@ import trio
 from splicer.ipc.wire import Message
 from splicer.model import Quality, Record
 from splicer.net.tcpinfo import quality
-from splicer.relay.hub import Hub
-from splicer.relay.tunnel import Tunnel
+from splicer.relay.api import LiveTunnels, TunnelView
 
 _ROWS = 16  # tunnels in a batch
 _SLICE = 256  # tunnels counted before other tasks run
@@ -20,30 +19,30 @@ _GROUPS = 16  # (route, pod) pairs in a row, which must fit into a packet (ipc.w
 _MAX_CHARACTERS = 256  # of one text
 
 
-def tunnels(hub: Hub, slot: int) -> Iterator[list[Message]]:
+def tunnels(relay: LiveTunnels[Record], slot: int) -> Iterator[list[Message]]:
     """A row for each tunnel, in batches.
 
     Args:
-        hub: the worker's hub.
+        relay: the worker's relay.
         slot: the worker's slot.
     """
-    live = hub.live
+    live = relay.views()
     for start in range(0, len(live), _ROWS):
         now = trio.current_time()
-        yield [_row(one, slot, now) for one in live[start : start + _ROWS] if one.result is None]
+        yield [_row(one, slot, now) for one in live[start : start + _ROWS] if one.alive]
 
 
-def counts(hub: Hub, slot: int) -> Iterator[list[Message]]:
+def counts(relay: LiveTunnels[Record], slot: int) -> Iterator[list[Message]]:
     """The number of tunnels by route and pod, and the bytes moved, over several rows; [] lets other tasks run."""
-    live = hub.live
+    live = relay.views()
     groups: dict[tuple[str, str], int] = defaultdict(int)
     to_pod = to_client = 0
     for start in range(0, len(live), _SLICE):
         for one in live[start : start + _SLICE]:
-            if one.result is None and isinstance(one.owner, Record):
+            if one.alive:
                 groups[one.owner.route or "", _pod(one.owner)] += 1
-                to_pod += one.client.total
-                to_client += max(0, one.pod.total)
+                to_pod += one.to_pod
+                to_client += one.to_client
         yield []
     rows = [[*group, count] for group, count in groups.items()]
     yield [{"tunnels": [], "to_pod": to_pod, "to_client": to_client, "slot": slot}]
@@ -51,9 +50,9 @@ def counts(hub: Hub, slot: int) -> Iterator[list[Message]]:
         yield [{"tunnels": rows[start : start + _GROUPS], "to_pod": 0, "to_client": 0, "slot": slot}]
 
 
-def find(hub: Hub, id: str) -> Tunnel | None:  # noqa: A002 - the name used everywhere
+def find(relay: LiveTunnels[Record], id: str) -> TunnelView[Record] | None:  # noqa: A002 - the name used everywhere
     """The live tunnel with this id."""
-    return next((one for one in hub.live if isinstance(one.owner, Record) and one.owner.id == id), None)
+    return next((one for one in relay.views() if one.owner.id == id), None)
 
 
 def line(quality: Quality | None, side: str) -> Message:
@@ -64,9 +63,9 @@ def line(quality: Quality | None, side: str) -> Message:
     }
 
 
-def _row(one: Tunnel, slot: int, now: float) -> Message:
+def _row(one: TunnelView[Record], slot: int, now: float) -> Message:
     record = one.owner
-    assert isinstance(record, Record)  # noqa: S101 - the session gives each tunnel its record
+    client, pod = one.sockets
     row = {
         "id": record.id,
         "route": record.route,
@@ -77,13 +76,13 @@ def _row(one: Tunnel, slot: int, now: float) -> Message:
         "path": record.path or "",
         "protocol": record.protocol,
         "age_s": round(now - record.started, 3),
-        "idle_s": round(max(0.0, now - one.last), 3),
-        "bytes_to_pod": one.client.total,
-        "bytes_to_client": max(0, one.pod.total),
+        "idle_s": round(one.idle(now), 3),
+        "bytes_to_pod": one.to_pod,
+        "bytes_to_client": one.to_client,
         "worker": slot,
         "adopted": record.adopted,
-        **line(quality(one.client.sock), "client"),
-        **line(quality(one.pod.sock), "pod"),
+        **line(quality(client), "client"),
+        **line(quality(pod), "pod"),
     }
     return {key: _shown(value) for key, value in row.items()}
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import trio
 
-from splicer.relay.tunnel import Leg, Tunnel, TunnelEnd
+from splicer.relay.tunnel import Leg, Tunnel
 
 CLOSED = 7  # TCP_CLOSE in <netinet/tcp.h>: after a reset
 _POLL_INTERVAL = 0.02  # seconds: Linux has no event for "all of it is acknowledged"
@@ -51,14 +51,14 @@ class Flushes:
         over: ends one that has delivered it.
     """
 
-    def __init__(self, over: Callable[[Tunnel, TunnelEnd], None]) -> None:
+    def __init__(self, over: Callable[[Tunnel], None]) -> None:
         self._over = over
-        self._tunnels: dict[Tunnel, tuple[Leg, TunnelEnd]] = {}
+        self._tunnels: dict[Tunnel, Leg] = {}
         self._some = trio.Event()
 
-    def add(self, leg: Leg, end: TunnelEnd) -> None:
-        """End its tunnel in this way when the peer of its socket has acknowledged everything."""
-        self._tunnels[leg.tunnel] = leg, end
+    def add(self, leg: Leg) -> None:
+        """End its tunnel when the peer of its socket has acknowledged everything."""
+        self._tunnels[leg.tunnel] = leg
         self._some.set()
 
     def discard(self, tunnel: Tunnel) -> None:
@@ -70,9 +70,9 @@ class Flushes:
         while True:
             await self._some.wait()
             await trio.sleep(_POLL_INTERVAL)
-            for number, (tunnel, (leg, end)) in enumerate(list(self._tunnels.items()), 1):
+            for number, (tunnel, leg) in enumerate(list(self._tunnels.items()), 1):
                 if tunnel in self._tunnels and is_flushed(leg):
-                    self._over(tunnel, end)
+                    self._over(tunnel)
                 if not number % _SLICE:
                     await trio.lowlevel.checkpoint()
             if not self._tunnels:

@@ -16,7 +16,8 @@ import socket
 import struct
 
 from splicer.relay.flush import CLOSED, tcp_state
-from splicer.relay.tunnel import Leg, Tunnel, why_broken
+from splicer.relay.leaving import why_broken
+from splicer.relay.tunnel import Leg, Tunnel
 
 _CHECK_INTERVAL = 10.0  # seconds between two looks: several fit into the shortest useful TCP_USER_TIMEOUT
 _TCP_INFO_BYTES = 148

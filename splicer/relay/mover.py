@@ -3,53 +3,152 @@
 - A clean pipe is taken, filled by one splice and drained at once. Only when the destination is full does it
   stay *parked* with its direction: then that source is not read until the pipe is empty.
 - The journal says whose bytes a pipe holds before it holds any: who takes over from a killed worker goes by it.
-- Where no pipe can be had, one that is kept for it serves those whose peer has room, and so is never held for long.
+- Where no pipe is clean, the one that is put by serves those whose peer has room, and so is never held for long.
 - We wait on sockets, never on pipes. With a clean pipe EAGAIN from the fill means "no data".
 - Never SPLICE_F_MORE: small frames would wait 200 ms for company.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import select
 import socket
+from typing import Any
 
-from splicer.relay.coalesce import LARGE, FrameCoalescer
-from splicer.relay.flush import Flushes, is_flushed
-from splicer.relay.pipes import Pipe, PipePool, PipeRegistry
-from splicer.relay.tunnel import WRITE, Leg, Tunnel, TunnelEnd, why_broken
+from splicer.errors import Side
+from splicer.relay.api import TunnelEnd, TunnelSpec
+from splicer.relay.clean_pipes import CleanPipes
+from splicer.relay.coalesce import LARGE
+from splicer.relay.flush import unacknowledged
+from splicer.relay.leaving import break_off, lose, read_eof, why_broken, write_failed
+from splicer.relay.news import News
+from splicer.relay.pipes import Pipe
+from splicer.relay.tunnel import READ, WRITE, Leg, Tunnel
 
 _FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 _SIOCATMARK = 0x8905  # <linux/sockios.h>: whether the next byte is the urgent one
 _PAGE = 4096  # bytes that any clean pipe takes in one piece
+BATCH = 64  # events of one epoll_wait: even if all are bulk, the share of time is looked at soon
 
 
 class Mover:
-    """Moves bytes in plain function calls; who inherits it says when, and what becomes of a tunnel that is over.
+    """Moves bytes in plain function calls; see `ByteMover`.
 
     Args:
-        keeper: of the pipes, should this process die.
-        gathering: is told how much has moved.
+        words: the journal.
     """
 
-    def __init__(self, registry: PipeRegistry, coalescer: FrameCoalescer) -> None:
+    def __init__(self, words: Any) -> None:
+        self.pipes = CleanPipes()
+        self.news = News()
+        self.frames = 0
+        self._clean = self.pipes.clean
+        self._words = words
         self._epoll = select.epoll()
-        self._pipes = PipePool(registry)
-        self._words = registry.words
         self._devnull = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        self._coalescer = coalescer
+        self._legs: dict[int, Leg] = {}
         self._starved: list[Leg] = []
-        self._flushes = Flushes(self._end)
 
-    def _end(self, tunnel: Tunnel, result: TunnelEnd) -> None:
-        """It is over: see that nothing of it moves any more."""
-        raise NotImplementedError
+    @property
+    def starved(self) -> int:
+        """How many directions wait for a pipe, and for nothing else."""
+        return len(self._starved)
 
-    def _expect(self, tunnel: Tunnel) -> None:
-        """Its next deadline may have come nearer."""
-        raise NotImplementedError
+    def fileno(self) -> int:
+        """The epoll's."""
+        return self._epoll.fileno()
+
+    def close(self) -> None:
+        """Close the mover's own descriptors."""
+        self._epoll.close()
+        os.close(self._devnull)
+
+    # ---- tunnels ----
+
+    def make(self, spec: TunnelSpec[Any], now: float) -> Tunnel:
+        """A tunnel in which nothing moves yet."""
+        client, pod = Leg(spec.client, Side.CLIENT), Leg(spec.pod, Side.POD)
+        pod.total = -spec.uncounted
+        return Tunnel(client, pod, spec.limits, now, spec.key, spec.owner)
+
+    def add(self, tunnel: Tunnel, now: float) -> None:
+        """Move what is in its pipes, and from now on what comes."""
+        client, pod = tunnel.client, tunnel.pod
+        self._legs[client.fd] = client
+        self._legs[pod.fd] = pod
+        for leg in (pod, client):
+            if leg.parked:
+                self.drain(leg, now)
+        if tunnel.result is None:
+            self.watch(client)
+            self.watch(pod)
+            self.news.expect(tunnel)
+
+    def step(self, now: float) -> int:
+        """Move what one batch of events stands for; how many events there were."""
+        events = self._epoll.poll(0, BATCH)
+        legs, clean = self._legs, self._clean
+        self.frames += len(events)
+        for fd, mask in events:
+            leg = legs.get(fd)
+            if leg is None:  # its tunnel ended earlier in this batch
+                continue
+            try:
+                if leg.peer.parked and mask != READ:
+                    self.drain(leg.peer, now)
+                if not (leg.parked or leg.eof) and mask != WRITE and leg.tunnel.result is None:
+                    if clean and not leg.discard:
+                        self._pass(leg, clean[-1], now)
+                    else:
+                        self._fill(leg, now)
+            except MemoryError:
+                raise  # it would end one call after another: this process ends, and all of them go on elsewhere
+            except Exception as error:  # noqa: BLE001 - a bug ends one call, whose task raises it
+                leg.tunnel.error = error
+                self.end(leg.tunnel, TunnelEnd(Side.PROXY, "crash"))
+        if self._starved and (clean or self.pipes.has_last):
+            self.feed(now)
+        return len(events)
+
+    def feed(self, now: float) -> None:
+        """Go on with those that waited for a pipe: some may be there."""
+        starved, self._starved = self._starved, []
+        for leg in starved:
+            leg.starved = False
+            if leg.tunnel.result is None and self._legs.get(leg.fd) is leg:
+                self.drain(leg, now)
+
+    # Whatever else ends a tunnel of which a connection broke, that was its end; and what was not acknowledged by then
+    # has not arrived.
+    def end(self, tunnel: Tunnel, end: TunnelEnd) -> None:
+        """End a tunnel."""
+        if (broken := tunnel.broken()) is not None:
+            end = broken
+            for leg in (tunnel.client, tunnel.pod):
+                leg.peer.total -= unacknowledged(leg)
+        tunnel.result = end
+        self.drop(tunnel)
+        self.news.ended(tunnel)
+
+    def drop(self, tunnel: Tunnel) -> None:
+        """Forget a tunnel: nothing of it moves any more, and its pipes are spent."""
+        for leg in (tunnel.client, tunnel.pod):
+            if leg.mask:
+                self._epoll.unregister(leg.fd)
+                leg.mask = 0
+            if self._legs.get(leg.fd) is leg:
+                del self._legs[leg.fd]
+            if leg.pipe is not None:
+                self.pipes.spent.append(leg.pipe)
+                self.news.pending = True
+                leg.pipe, leg.parked = None, 0
+
+    def lose(self, leg: Leg, now: float) -> None:
+        """The peer of this leg has vanished, though the kernel keeps its connection."""
+        lose(self, leg, now)
+
+    # ---- bytes ----
 
     # What a frame does as a rule, in one go: the pipe stays in the pool, for it is clean again at once, and nobody else
     # runs meanwhile. Whatever leaves bytes in it takes it out.
@@ -61,41 +160,40 @@ class Mover:
             self._fill(leg, now)  # nothing there, or urgent data
             return
         except OSError as error:
-            self._break_off(leg, leg.broken or why_broken(error), now)
+            break_off(self, leg, leg.broken or why_broken(error), now)
             return
         if not count:
-            self._read_eof(leg, now)
+            read_eof(self, leg, now)
             return
         if count > LARGE:
-            self._coalescer.frames += count // 1024
+            self.frames += count // 1024
         try:
             sent = os.splice(pipe.read_fd, leg.peer.fd, count, flags=_FLAGS)
         except BaseException as error:
-            leg.pipe, leg.parked = self._pipes.take(), count
+            leg.pipe, leg.parked = self._taken(), count
             if not isinstance(error, OSError):
                 raise
             if not isinstance(error, BlockingIOError):
-                self._write_failed(leg, error, now)
+                write_failed(self, leg, error, now)
         else:
             leg.total += sent
             leg.tunnel.last = now
             if sent == count:
                 return
-            leg.pipe, leg.parked = self._pipes.take(), count - sent
+            leg.pipe, leg.parked = self._taken(), count - sent
         if leg.parked:
-            self._watch(leg)
-            self._watch(leg.peer)
+            self.watch(leg)
+            self.watch(leg.peer)
 
     # Bytes leave the source's socket only into a pipe that is clean, and stay in it until the peer took them.
     def _fill(self, leg: Leg, now: float) -> None:
-        most = _PAGE
-        try:
-            pipe = self._pipes.take()
+        if self._clean:
+            pipe = self._taken()
             most = pipe.size
-        except OSError:
-            if (last := self._make_do(leg)) is None:
-                return
-            pipe = last
+        elif (last := self._make_do(leg)) is not None:
+            pipe, most = last, _PAGE
+        else:
+            return
         self._words[pipe.place] = leg.word
         try:
             try:
@@ -103,50 +201,61 @@ class Mover:
             except BlockingIOError:
                 count = _copy(leg.sock, pipe)
         except BlockingIOError:
-            self._pipes.give_back(pipe)
+            self._free(pipe)
             return
         except OSError as error:
-            self._pipes.give_back(pipe)
-            self._break_off(leg, leg.broken or why_broken(error), now)
+            self._free(pipe)
+            break_off(self, leg, leg.broken or why_broken(error), now)
             return
         if not count:
-            self._pipes.give_back(pipe)
-            self._read_eof(leg, now)
+            self._free(pipe)
+            read_eof(self, leg, now)
             return
         leg.pipe, leg.parked = pipe, count
-        self._drain(leg, now)
+        self.drain(leg, now)
         if leg.parked:
-            self._watch(leg)
-            self._watch(leg.peer)
+            self.watch(leg)
+            self.watch(leg.peer)
 
-    # When no pipe can be had there is still the last one. It is lent only to a direction whose peer has room for all
+    # When no pipe is clean there is still the last one. It is lent only to a direction whose peer has room for all
     # that is put into it, so one slow reader holds up nobody else. Who has to wait for room, or for the last pipe,
     # counts as parked without a pipe: nothing has been read, and the fill is tried anew.
     def _make_do(self, leg: Leg) -> Pipe | None:
         has_room = leg.discard or _has_room(leg.peer)
-        pipe = self._pipes.take_last() if has_room else None
+        pipe = self.pipes.take_last() if has_room else None
+        self.news.pending = True  # more pipes are needed
         if pipe is None:
             leg.parked, leg.starved = 1, has_room
             if has_room:
                 self._starved.append(leg)
-            self._watch(leg)
-            self._watch(leg.peer)
+            self.watch(leg)
+            self.watch(leg.peer)
         return pipe
 
-    def _drain(self, leg: Leg, now: float) -> None:
+    def _taken(self) -> Pipe:
+        self.news.pending = True  # more may be needed
+        return self._clean.pop()
+
+    def _free(self, pipe: Pipe) -> None:
+        self.pipes.give(pipe)
+        if self.pipes.spent:
+            self.news.pending = True
+
+    def drain(self, leg: Leg, now: float) -> None:
+        """Let the peer have what is parked, as far as it takes it; where nothing has been read yet, fill."""
         pipe = leg.pipe
         if pipe is None:
             leg.parked = 0
             self._fill(leg, now)
-            self._watch(leg)
-            self._watch(leg.peer)
+            self.watch(leg)
+            self.watch(leg.peer)
             return
         try:
             count = os.splice(pipe.read_fd, self._devnull if leg.discard else leg.peer.fd, leg.parked, flags=_FLAGS)
         except BlockingIOError:
             return
         except OSError as error:
-            self._write_failed(leg, error, now)
+            write_failed(self, leg, error, now)
             return
         leg.parked -= count
         if not leg.discard:
@@ -154,70 +263,13 @@ class Mover:
             leg.tunnel.last = now
         if not leg.parked:
             leg.pipe = None
-            self._pipes.give_back(pipe)
+            self._free(pipe)
             if leg.peer.mask & WRITE:
-                self._watch(leg)
-                self._watch(leg.peer)
+                self.watch(leg)
+                self.watch(leg.peer)
 
-    # A direction ends only when its source's end of stream was read and its pipe is empty: `_fill` reads with a
-    # clean pipe, so an end of stream never overtakes bytes.
-    def _read_eof(self, leg: Leg, now: float) -> None:
-        tunnel, peer = leg.tunnel, leg.peer
-        if leg.broken:
-            self._break_off(leg, leg.broken, now)
-            return
-        if peer.over:  # it says no more, but may be reading
-            leg.over = True
-            self._watch(leg)
-            return
-        leg.eof = True
-        if tunnel.closer is None:
-            tunnel.closer = leg.side
-        tunnel.last = now
-        if peer.eof:
-            self._end(tunnel, TunnelEnd(tunnel.closer, "eof"))
-            return
-        with contextlib.suppress(OSError):  # a peer that is gone shows itself when it is read or written
-            peer.sock.shutdown(socket.SHUT_WR)
-        self._watch(leg)
-        self._expect(tunnel)
-
-    # What the broken connection had brought has been read by now, and its sender was told long ago that it arrived: the
-    # other one gets the time of a half-closed tunnel to take it. What that one says meanwhile is dropped: who has to
-    # write before he reads would take nothing.
-    def _break_off(self, leg: Leg, reason: str, now: float) -> None:
-        tunnel, peer = leg.tunnel, leg.peer
-        end = TunnelEnd(leg.side, reason, reset=reason == "reset")
-        if not peer.over:
-            leg.broken = reason
-        if peer.over or is_flushed(peer):
-            self._end(tunnel, end)
-            return
-        leg.over = peer.discard = True
-        tunnel.closer = tunnel.closer or leg.side
-        tunnel.last = now
-        self._expect(tunnel)
-        self._flushes.add(peer, end)
-        if peer.parked:
-            self._drain(peer, now)
-        self._watch(leg)
-        self._watch(peer)
-
-    # The peer takes no more. What it sent before it broke is still delivered: its own end, or error, is read in
-    # its turn and says how the tunnel ends. If its end of stream was read long ago, only this direction suffers;
-    # so too if that is there but not yet read: then the first write hears EPIPE (Linux, tcp_reset() in CLOSE_WAIT).
-    def _write_failed(self, leg: Leg, error: OSError, now: float) -> None:
-        tunnel, peer = leg.tunnel, leg.peer
-        leg.discard = True
-        if not isinstance(error, BrokenPipeError):
-            peer.broken = why_broken(error)
-        if tunnel.closer is None:
-            tunnel.closer = peer.side
-            tunnel.last = now
-            self._expect(tunnel)
-        self._drain(leg, now)
-
-    def _watch(self, leg: Leg) -> None:
+    def watch(self, leg: Leg) -> None:
+        """Wait for the events that are of use to this leg."""
         wanted = leg.wanted()
         if wanted == leg.mask or leg.tunnel.result is not None:
             return

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import socket
+from typing import Any
 
 import trio
-from attrs import frozen
 
 from splicer.errors import Side
-from splicer.relay.pipes import Pipe, PipePool
+from splicer.relay.api import TunnelEnd, TunnelLimits
+from splicer.relay.pipes import Pipe
 
 READ = 1  # EPOLLIN
 WRITE = 4  # EPOLLOUT
-
-
-@frozen
-class TunnelLimits:
-    """A tunnel's deadlines, in seconds; `math.inf` is "never" (design §7)."""
-
-    idle: float
-    half_closed: float
-    lifetime: float
-
-
-@frozen
-class TunnelEnd:
-    """How a tunnel ended.
-
-    Args:
-        closer: who ended it.
-        reason: "eof", "reset", "timed_out", "idle", "half_closed", "lifetime" or the word given to `Tunnel.end`.
-        reset: the leg that did not cause the end is to be reset, not closed: a reset is passed on as one.
-    """
-
-    closer: Side
-    reason: str
-    reset: bool = False
 
 
 class Leg:
@@ -105,9 +81,8 @@ class Tunnel:
         "closer",
         "error",
         "expires",
-        "half_closed",
-        "idle",
         "last",
+        "limits",
         "owner",
         "pod",
         "result",
@@ -115,7 +90,7 @@ class Tunnel:
     )
 
     def __init__(
-        self, client: Leg, pod: Leg, limits: TunnelLimits, now: float, key: int = 0, owner: object = None
+        self, client: Leg, pod: Leg, limits: TunnelLimits, now: float, key: int = 0, owner: Any = None
     ) -> None:
         self.client = client
         self.pod = pod
@@ -123,8 +98,7 @@ class Tunnel:
         client.tunnel = pod.tunnel = self
         client.word, pod.word = key, key | 1
         self.owner = owner  # what the caller of `splice` knows it by
-        self.idle = limits.idle
-        self.half_closed = limits.half_closed
+        self.limits = limits
         self.last = now
         self.expires = now + limits.lifetime
         self.closer: Side | None = None  # whose end of stream came first, or who broke first
@@ -141,6 +115,30 @@ class Tunnel:
         self.error = None
 
     @property
+    def alive(self) -> bool:
+        """See `TunnelView`, as for what follows."""
+        return self.result is None
+
+    @property
+    def to_pod(self) -> int:
+        """Bytes that the pod's socket has taken."""
+        return self.client.total
+
+    @property
+    def to_client(self) -> int:
+        """Bytes that the client's socket has taken, without the 101."""
+        return max(0, self.pod.total)
+
+    @property
+    def sockets(self) -> tuple[socket.socket, socket.socket]:
+        """The client's and the pod's."""
+        return self.client.sock, self.pod.sock
+
+    def idle(self, now: float) -> float:
+        """Seconds without a byte."""
+        return max(0.0, now - self.last)
+
+    @property
     def half(self) -> bool:
         """Whether one direction is over."""
         return self.closer is not None
@@ -155,7 +153,7 @@ class Tunnel:
 
     def due(self) -> float:
         """When the next deadline strikes if no byte moves."""
-        return min(self.last + (self.half_closed if self.half else self.idle), self.expires)
+        return min(self.last + (self.limits.half_closed if self.half else self.limits.idle), self.expires)
 
     def overdue(self, now: float) -> TunnelEnd | None:
         """The end that a deadline makes of it at `now`, if any."""
@@ -164,85 +162,3 @@ class Tunnel:
         if now >= self.due():
             return TunnelEnd(Side.PROXY, "half_closed" if self.half else "idle")
         return None
-
-
-@frozen
-class ResumeState:
-    """What a tunnel that was another worker's has behind it.
-
-    Args:
-        pipes: the read ends of pipes whose bytes go first, [to_pod, to_client]; None: there is none.
-        to_pod: bytes that the pod's socket has taken.
-        to_client: bytes that the client's socket has taken.
-        silent: seconds since a byte moved.
-        age: seconds since it was opened.
-        broken: whose connection was reset, if one was.
-        closer: whose end of stream the other one has got already.
-        patience: the TCP_USER_TIMEOUT, in ms, of a socket from which the other worker may have lifted it.
-    """
-
-    pipes: tuple[int | None, int | None] = (None, None)
-    to_pod: int = 0
-    to_client: int = 0
-    silent: float = 0.0
-    age: float = 0.0
-    broken: Side | None = None
-    closer: Side | None = None
-    patience: int = 0
-
-
-# The journal's word comes first: a byte must never be in a pipe of which the journal says something else.
-def load(pool: PipePool, leg: Leg, data: bytes, pipe: Pipe | None = None) -> None:
-    """Put bytes that were read before the splice into the leg's pipe: they go first, and by splice too.
-
-    Args:
-        pool: has the pipes.
-        leg: where the bytes come from.
-        data: the bytes.
-        pipe: of the pool's, clean; None: it gives one.
-
-    Raises:
-        BlockingIOError: the pool's keeper can't hear of a new pipe now.
-        OSError: no descriptor for a pipe, or one too small (a user over pipe-user-pages-soft, pipe(7)).
-    """
-    if not data:
-        return
-    pipe = leg.pipe = pipe or pool.take(len(data))
-    pool.registry.words[pipe.place] = leg.word
-    leg.parked = os.write(pipe.write_fd, data)
-    if leg.parked < len(data):
-        raise OSError(f"a pipe took {leg.parked} of {len(data)} early bytes")
-
-
-def resume(pool: PipePool, tunnel: Tunnel, past: ResumeState) -> None:
-    """Take up a tunnel where another worker left it.
-
-    An end of stream that has not been passed on shows itself again: it can be read any number of times. A reset does
-    not, for an error is told once; hence `past.broken`.
-    """
-    tunnel.client.total, tunnel.pod.total = past.to_pod, past.to_client
-    tunnel.last -= past.silent
-    tunnel.expires -= past.age
-    for leg, fd in zip((tunnel.client, tunnel.pod), past.pipes, strict=True):
-        if fd is not None:
-            pipe = pool.adopt(fd, leg.word)
-            leg.parked = pipe.unread
-            if leg.parked:
-                leg.pipe = pipe
-            else:
-                pool.give_back(pipe)
-        if past.closer is leg.side:
-            leg.eof, tunnel.closer = True, leg.side
-        if past.broken is leg.side:
-            leg.broken = "reset"
-        if past.patience and not leg.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT):
-            leg.patience = past.patience
-
-
-def why_broken(error: OSError) -> str:
-    """The word for it in `TunnelEnd`."""
-    if isinstance(error, ConnectionResetError):
-        return "reset"
-    if isinstance(error, TimeoutError):
-        return "timed_out"
-    return os.strerror(error.errno or 0).lower().replace(" ", "_")

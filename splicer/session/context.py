@@ -13,7 +13,7 @@ from splicer.config.schema import Limits
 from splicer.errors import SplicerError
 from splicer.model import Deadlines, Endpoint, Network, Record
 from splicer.net.stream import ByteStream
-from splicer.relay.tunnel import ResumeState, TunnelEnd, TunnelLimits
+from splicer.relay.api import TunnelEnd, TunnelSpec
 from splicer.routing.table import RouteTable
 from splicer.session.idle import IdleClients
 from splicer.session.turns import Turns
@@ -99,28 +99,6 @@ class Observer(Protocol):
         """A bug ended one connection."""
 
 
-class Splice(Protocol):
-    """`relay.hub.Hub.splice`."""
-
-    def __call__(
-        self,
-        client: socket.socket,
-        pod: socket.socket,
-        limits: TunnelLimits,
-        *,
-        to_client: bytes = b"",
-        to_pod: bytes = b"",
-        uncounted: int = 0,
-        tally: list[int],
-        key: int = 0,
-        owner: object = None,
-        register: Callable[[], Awaitable[None]] | None = None,
-        past: ResumeState | None = None,
-    ) -> Awaitable[TunnelEnd]:
-        """Relay until both directions are over."""
-        ...
-
-
 class Vault(Protocol):
     """`worker.vault_link.VaultLink`: who keeps a tunnel should this worker die."""
 
@@ -192,7 +170,7 @@ class SessionContext:
     dial: Callable[[Endpoint], Awaitable[ByteStream]]
     pool: IdlePool
     balancer: Balancer
-    splice: Splice
+    splice: Callable[[TunnelSpec[Record]], Awaitable[TunnelEnd]]  # `relay.api.Relay.splice`
     observer: Observer
     closing: ClosingConnections = field(factory=ClosingConnections)
     counts: StubStatus = field(factory=StubStatus)

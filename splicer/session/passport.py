@@ -17,7 +17,7 @@ from attrs import frozen
 from splicer.errors import Side
 from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record
 from splicer.net.options import USER_TIMEOUT_MS
-from splicer.relay.tunnel import ResumeState, TunnelLimits
+from splicer.relay.api import ResumeState, TunnelLimits
 
 _FORMAT = 2  # of marshal: every Python since 2.5 reads it, and writing it takes a quarter of JSON's time
 _MAX_CHARACTERS = 1024  # characters of a text that came from outside: a log line has no more

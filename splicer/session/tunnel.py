@@ -12,7 +12,7 @@ from splicer.http1.upgrade import serialize_101
 from splicer.model import Record
 from splicer.net.stream import ByteStream
 from splicer.net.tcpinfo import quality
-from splicer.relay.tunnel import TunnelEnd, TunnelLimits
+from splicer.relay.api import ByteCounts, TunnelEnd, TunnelLimits, TunnelSpec
 from splicer.session import passport
 from splicer.session.attempt import Attempts
 from splicer.session.client import ClientLeg
@@ -25,7 +25,7 @@ from splicer.upstream.balance import Hold
 
 _SWITCHING = 101  # the status of what was opened
 
-Splicing = Callable[[list[int]], Awaitable[TunnelEnd]]
+Splicing = Callable[[ByteCounts], Awaitable[TunnelEnd]]
 
 
 @frozen
@@ -83,27 +83,25 @@ async def run_tunnel(context: SessionContext, client: ClientLeg, tunnel: OpenTun
         record.status = _SWITCHING
         context.observer.tunnel_opened(record)
 
-    def relay(tally: list[int]) -> Awaitable[TunnelEnd]:
-        return context.splice(
+    async def splice(counts: ByteCounts) -> TunnelEnd:
+        spec = TunnelSpec(
             *sockets,
             limits,
+            record,
+            counts,
             to_client=head + tunnel.to_client,
             to_pod=tunnel.to_pod,
             uncounted=len(head),
-            tally=tally,
             key=key,
-            owner=record,
             register=register,
         )
-
-    async def splice(tally: list[int]) -> TunnelEnd:
         try:
             try:
-                return await relay(tally)
+                return await context.splice(spec)
             except OSError:  # no pipe, for which idle clients may have descriptors
                 if known or not await context.idle.free_descriptors():
                     raise
-            return await relay(tally)
+            return await context.splice(spec)
         except OSError as error:
             if record.status == _SWITCHING:  # the client may have its 101: no other answer can follow
                 raise
@@ -132,11 +130,10 @@ async def run_adopted(
     if hold is not None:
         hold.__enter__()
 
-    async def splice(tally: list[int]) -> TunnelEnd:
+    async def splice(counts: ByteCounts) -> TunnelEnd:
         now = past.past(client.sock, pod.sock, pipes)
-        return await context.splice(
-            client.sock, pod.sock, past.limits, tally=tally, key=_key(record), owner=record, past=now
-        )
+        spec = TunnelSpec(client.sock, pod.sock, past.limits, record, counts, key=_key(record), past=now)
+        return await context.splice(spec)
 
     context.counts.enter(ConnectionState.WRITING)
     try:
@@ -154,10 +151,10 @@ async def _run(
     hold: Hold | None,
     splice: Splicing,
 ) -> None:
-    tally = [0, 0]
+    counts = ByteCounts()
     end = TunnelEnd(Side.PROXY, "shutdown")  # unless the splice returns, this task was cancelled
     try:
-        end = await splice(tally)
+        end = await splice(counts)
     except Exception:
         end = TunnelEnd(Side.PROXY, "crash")
         raise
@@ -165,7 +162,7 @@ async def _run(
         if hold is not None:
             hold.__exit__()
         record.ended = trio.current_time()
-        record.to_pod, record.to_client = tally
+        record.to_pod, record.to_client = counts.to_pod, counts.to_client
         record.closer, record.close_reason = end.closer, end.reason
         if record.logged:
             record.client_line, record.pod_line = (quality(stream.sock) for stream in streams)

@@ -7,28 +7,29 @@ from collections.abc import Callable, Mapping
 from splicer.errors import Side
 from splicer.ipc.query import Answer, RowBatches
 from splicer.ipc.wire import Message
+from splicer.model import Record
 from splicer.observe import tunnel_rows
-from splicer.relay.hub import Hub
+from splicer.relay.api import Relay
 
 
-def answers(hub: Hub, slot: int, endpoints: Callable[[], RowBatches]) -> Mapping[str, Answer]:
+def answers(relay: Relay[Record], slot: int, endpoints: Callable[[], RowBatches]) -> Mapping[str, Answer]:
     """What there is to ask.
 
     Args:
-        hub: has the tunnels.
+        relay: has the tunnels.
         slot: that is served.
         endpoints: rows of the upstreams' endpoints.
     """
 
     def close(words: Message) -> RowBatches:
-        found = tunnel_rows.find(hub, words["id"])
+        found = tunnel_rows.find(relay, words["id"])
         if found is not None:
-            hub.end(found, Side.PROXY, "operator")
+            relay.end(found, Side.PROXY, "operator")
             yield [{"closed": words["id"]}]
 
     return {
-        "tunnels": lambda _: tunnel_rows.tunnels(hub, slot),
-        "gauges": lambda _: tunnel_rows.counts(hub, slot),
+        "tunnels": lambda _: tunnel_rows.tunnels(relay, slot),
+        "gauges": lambda _: tunnel_rows.counts(relay, slot),
         "endpoints": lambda _: endpoints(),
         "close": close,
     }

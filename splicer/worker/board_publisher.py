@@ -7,8 +7,9 @@ import math
 import trio
 
 from splicer.ipc.board import Board, Column
+from splicer.model import Record
 from splicer.observe.metrics import Metrics
-from splicer.relay.hub import Hub
+from splicer.relay.api import Relay
 from splicer.session.context import SessionContext, StubStatus
 from splicer.worker.vault_link import VaultLink
 
@@ -23,15 +24,15 @@ class BoardPublisher:
     Args:
         board: the board.
         number: of the row.
-        hub: has the tunnels.
+        relay: has the tunnels.
         link: to the vault.
         metrics: are told how late the event loop is.
     """
 
-    def __init__(self, board: Board, number: int, hub: Hub, link: VaultLink, metrics: Metrics) -> None:
+    def __init__(self, board: Board, number: int, relay: Relay[Record], link: VaultLink, metrics: Metrics) -> None:
         self._board = board
         self._number = number
-        self._hub = hub
+        self._relay = relay
         self._link = link
         self._metrics = metrics
         self.row = board.row(number)
@@ -64,8 +65,8 @@ class BoardPublisher:
 
     def publish(self) -> None:
         """Show how things stand now."""
-        row, context, pipes = self.row, self.context, self._hub.pipes
-        row[Column.TUNNELS] = self._hub.tunnels
+        row, context, pipes = self.row, self.context, self._relay.pipes
+        row[Column.TUNNELS] = self._relay.tunnels
         row[Column.PIPES_POOLED], row[Column.PIPES_PARKED] = pipes.idle, pipes.in_use
         row[Column.VAULT] = self._link.connected
         if context is not None:

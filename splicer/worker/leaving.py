@@ -15,9 +15,12 @@ _POLL_INTERVAL = 0.025  # seconds between two looks at what has to end
 
 
 class Tunnels(Protocol):
-    """`relay.hub.Hub`, as far as whoever leaves needs it."""
+    """`relay.api.Relay`, as far as whoever leaves needs it."""
 
-    left: int
+    @property
+    def left(self) -> int:
+        """How many were left to the vault."""
+        ...
 
     @property
     def tunnels(self) -> int:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from splicer.ipc.board import Board
+from splicer.model import Record
 from splicer.observe.metrics import Metrics
 from splicer.observe.progress import Progress
+from splicer.relay.api import Relay
 from splicer.relay.hub import Hub
 from splicer.session.turns import Turns
 from splicer.upstream.balance import Balancer
@@ -50,7 +52,7 @@ class Parts:
         self.metrics = metrics
         self.log = WorkerLog(lambda: self.hub.tunnels)
         self.link = VaultLink(vault, vault_path, adopt, self.log.vault_event, vault_version)
-        self.hub = Hub(registry=self.link)
+        self.hub: Relay[Record] = Hub(registry=self.link)
         self.publisher = BoardPublisher(board, row, self.hub, self.link, metrics)
         self.row = self.publisher.row
         self.admission = Admission(board, row, self.log.room_made)

@@ -22,6 +22,7 @@ _BUG = b"BUG!"  # bytes that the relay can't stand
 _CODE = f"""
 import socket
 import splicer.relay.hub as hub
+import splicer.relay.mover as mover
 import splicer.session.connection as connection
 import splicer.worker.acceptor as acceptor
 
@@ -48,7 +49,7 @@ def accept(self, sock, peer, accept=acceptor.Acceptor._accept):
     once("%(directory)s/accept")
     accept(self, sock, peer)
 
-hub.Hub._fill, hub.Hub._pass = touchy(hub.Hub._fill), touchy(hub.Hub._pass)
+mover.Mover._fill, mover.Mover._pass = touchy(mover.Mover._fill), touchy(mover.Mover._pass)
 hub.Hub.turn, connection.parse_request, acceptor.Acceptor._accept = turn, parse_request, accept
 """
 

@@ -25,7 +25,7 @@ from splicer.observe import tunnel_rows
 from splicer.upstream.status import EndpointStates
 from splicer.vault.protocol import channel
 from tests.kit.descriptors import none_left_open
-from tests.observe.still import StillHub, record, still
+from tests.observe.still import StillRelay, record, still
 
 _MAX_BYTES = 64 * 1024  # bytes of a packet (ipc.wire)
 _MANY = 2000  # batches: more than a channel holds
@@ -305,7 +305,7 @@ upstream = {json.dumps(name, ensure_ascii=False)}
 
 async def _all_answers(config: Config, nursery: trio.Nursery, client: str, protocol: str) -> Mapping[str, Answer]:
     [route], [upstream] = config.routes, config.upstreams
-    hub, states = StillHub(), EndpointStates()
+    relay, states = StillRelay(), EndpointStates()
     for number, host in enumerate(_HOSTS):
         address = f"2001:db8:aaaa:bbbb:cccc:dddd:eeee:{number + 0x1000:x}"
         attempts = [AttemptOutcome(upstream, f"[{address}]:65535", "handshake_deadline", pod=host)]
@@ -320,12 +320,12 @@ async def _all_answers(config: Config, nursery: trio.Nursery, client: str, proto
             attempts=attempts,
         )
         states.learn(one)
-        hub.shown.append(still(evolve(one, started=-1e9)))
-        hub.shown[-1].client.total = hub.shown[-1].pod.total = 1 << 60
+        relay.shown.append(still(evolve(one, started=-1e9)))
+        relay.shown[-1].to_pod = relay.shown[-1].to_client = 1 << 60
     resolver = Resolver(config.resolver, nursery=nursery, lifetime=1.0)
     return {
-        "tunnels": lambda _: tunnel_rows.tunnels(hub, 250),
-        "gauges": lambda _: tunnel_rows.counts(hub, 250),
+        "tunnels": lambda _: tunnel_rows.tunnels(relay, 250),
+        "gauges": lambda _: tunnel_rows.counts(relay, 250),
         "endpoints": lambda _: states.rows(config, resolver, lambda _: 1 << 60),
     }
 

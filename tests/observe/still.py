@@ -6,22 +6,40 @@ import socket
 from typing import Any
 
 import trio
+from attrs import define, field
 
-from splicer.errors import Side
 from splicer.model import Endpoint, Record
-from splicer.relay.hub import Hub
-from splicer.relay.tunnel import Leg, Tunnel
-from tests.relay.harness import FOREVER
 
 
-class StillHub(Hub):
+def _closed() -> socket.socket:
+    """One of which nothing more can be known."""
+    sock = socket.socket()
+    sock.close()
+    return sock
+
+
+@define(eq=False)
+class StillTunnel:
+    """A `TunnelView` whose numbers a test changes at any time; `last`: when a byte moved, on Trio's clock."""
+
+    owner: Record
+    alive: bool = True
+    to_pod: int = 0
+    to_client: int = 0
+    last: float = field(factory=trio.current_time)
+    sockets: tuple[socket.socket, socket.socket] = field(factory=lambda: (_closed(), _closed()))
+
+    def idle(self, now: float) -> float:
+        return now - self.last
+
+
+class StillRelay:
     """Shows these; they may be changed at any time."""
 
-    def __init__(self, *tunnels: Tunnel) -> None:
+    def __init__(self, *tunnels: StillTunnel) -> None:
         self.shown = list(tunnels)
 
-    @property
-    def live(self) -> list[Tunnel]:
+    def views(self) -> list[StillTunnel]:
         return list(self.shown)
 
 
@@ -43,14 +61,6 @@ def record(number: int = 1, **more: Any) -> Record:
     return Record(**{**known, **more})
 
 
-def still(owner: object = None, client: socket.socket | None = None, pod: socket.socket | None = None) -> Tunnel:
-    """A tunnel between these sockets; without them, of which nothing more can be known."""
-    owner = record() if owner is None else owner
-    return Tunnel(_leg(client, Side.CLIENT), _leg(pod, Side.POD), FOREVER, trio.current_time(), owner=owner)
-
-
-def _leg(sock: socket.socket | None, side: Side) -> Leg:
-    if sock is None:
-        sock = socket.socket()
-        sock.close()
-    return Leg(sock, side)
+def still(owner: Record | None = None) -> StillTunnel:
+    """A tunnel between sockets of which nothing can be known."""
+    return StillTunnel(record() if owner is None else owner)

@@ -88,7 +88,7 @@ class Faulty(Ear):
     ("what", "arguments"),
     [
         ("tunnel_opened", (_RECORD,)),
-        ("tunnel_goes_on", (None, _RECORD)),
+        ("tunnel_goes_on", (None,)),
         ("tunnel_over", (_RECORD,)),
         ("tunnel_closed", (_RECORD,)),
         ("exchange_ended", (_RECORD,)),

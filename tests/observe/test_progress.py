@@ -8,11 +8,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from splicer.errors import Side
 from splicer.model import Record
 from splicer.observe.progress import Progress
-from splicer.relay.tunnel import Tunnel, TunnelEnd
-from tests.observe.still import StillHub, record, still
+from splicer.relay.api import TunnelView
+from tests.observe.still import StillRelay, StillTunnel, record, still
 
 _LATE = 0.1  # of the interval
 
@@ -20,18 +19,18 @@ _LATE = 0.1  # of the interval
 class Telling:
     """Notes who is told of, and when; the clock jumps, so nothing is early."""
 
-    def __init__(self, hub: StillHub) -> None:
-        self.hub = hub
-        self.progress = Progress(hub)
+    def __init__(self, relay: StillRelay) -> None:
+        self.relay = relay
+        self.progress = Progress(relay)
         self.told: list[tuple[int, float]] = []
 
-    def tell(self, tunnel: Tunnel, record: Record) -> None:
-        assert tunnel.owner is record
+    def tell(self, tunnel: TunnelView[Record]) -> None:
+        record = tunnel.owner
         self.told.append((int(record.id, 16), round(trio.current_time() - record.started, 3)))
 
-    def add(self, number: int, age: float = 0.0) -> Tunnel:
+    def add(self, number: int, age: float = 0.0) -> StillTunnel:
         one = still(record(number, started=trio.current_time() - age))
-        self.hub.shown.append(one)
+        self.relay.shown.append(one)
         return one
 
     async def ages(self, seconds: float) -> list[tuple[int, float]]:
@@ -43,7 +42,7 @@ class Telling:
 
 @pytest.fixture
 async def telling(nursery: trio.Nursery, autojump_clock: MockClock) -> Telling:
-    telling = Telling(StillHub())
+    telling = Telling(StillRelay())
     nursery.start_soon(telling.progress.run)
     await trio.sleep(0.001)
     return telling
@@ -122,21 +121,20 @@ async def test_the_same_interval_anew_changes_nothing_but_who_is_told(
 ) -> None:
     telling.progress.every(10.0, telling.tell)
     telling.add(1)
-    others = []
+    others: list[TunnelView[Record]] = []
     await trio.sleep(9.95)
-    telling.progress.every(10.0, lambda tunnel, _: others.append(tunnel))
+    telling.progress.every(10.0, others.append)
     assert await telling.ages(1.2) == []
-    assert others == telling.hub.shown
+    assert others == telling.relay.shown
 
 
-async def test_what_is_over_or_nobodys_is_not_told_of(telling: Telling, autojump_clock: MockClock) -> None:
+async def test_what_is_over_is_not_told_of(telling: Telling, autojump_clock: MockClock) -> None:
     telling.progress.every(10.0, telling.tell)
-    telling.add(1).result = TunnelEnd(Side.POD, "eof")
-    telling.add(2).owner = None
+    telling.add(1).alive = False
     gone = telling.add(3)
     telling.add(4)
     await trio.sleep(5)
-    telling.hub.shown.remove(gone)
+    telling.relay.shown.remove(gone)
     assert [number for number, _ in await telling.ages(6)] == [4]
     assert len(telling.progress._told) == 1, "and nothing is kept of it"
 
@@ -153,8 +151,8 @@ async def test_an_interval_that_changes_in_the_middle_of_a_look_tells_nobody_at_
         looked_at.append(len(telling.progress._told))
         telling.progress.every(1.0, telling.tell)
 
-    def tell(tunnel: Tunnel, record: Record) -> None:
-        telling.tell(tunnel, record)
+    def tell(tunnel: TunnelView[Record]) -> None:
+        telling.tell(tunnel)
         looking.set()
 
     telling.add(0, age=1092)

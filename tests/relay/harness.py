@@ -11,12 +11,13 @@ import array
 import contextlib
 import fcntl
 import math
+import os
 import resource
 import socket
 import struct
 import termios
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -28,9 +29,10 @@ from trio.testing import wait_all_tasks_blocked
 from splicer.errors import Side
 from splicer.net.options import set_tcp_options
 from splicer.net.stream import TcpStream
+from splicer.relay.api import ByteCounts, TunnelEnd, TunnelLimits, TunnelSpec
 from splicer.relay.hub import Hub
 from splicer.relay.pipes import Pipe
-from splicer.relay.tunnel import TunnelEnd, TunnelLimits
+from tests.kit.descriptors import no_more_descriptors
 
 FOREVER = TunnelLimits(idle=math.inf, half_closed=math.inf, lifetime=math.inf)
 SMALL = 64 * 1024  # socket buffers that fill up soon
@@ -78,6 +80,14 @@ def pipe_of(size: int) -> Pipe:
     pipe = Pipe()
     pipe.size = fcntl.fcntl(pipe.write_fd, fcntl.F_SETPIPE_SZ, size)
     return pipe
+
+
+def pipe_with(data: bytes) -> int:
+    """The read end of a pipe that somebody who is dead now has filled."""
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    assert os.write(write_fd, data) == len(data)
+    os.close(write_fd)
+    return read_fd
 
 
 async def until(true: Callable[[], object]) -> None:
@@ -187,17 +197,18 @@ class Call:
         self.client, self.pod = Peer(client[0]), Peer(pod[0])
         self.inner = client[1], pod[1]
         self.scope = trio.CancelScope()
-        self.tally: list[int] = []
+        self.counts = ByteCounts()
         self.end: TunnelEnd | None = None
         self.error: Exception | None = None
         self._over = trio.Event()
 
     async def run(self, hub: Hub, limits: TunnelLimits, to_client: bytes, to_pod: bytes, **more: Any) -> None:
-        """Splice, then close both inner sockets as the session does; `more` is for `Hub.splice`."""
+        """Splice, then close both inner sockets as the session does; `more` is for the `TunnelSpec`."""
+        more.setdefault("owner", None)
         try:
             with self.scope:
                 self.end = await hub.splice(
-                    *self.inner, limits, to_client=to_client, to_pod=to_pod, tally=self.tally, **more
+                    TunnelSpec(*self.inner, limits, counts=self.counts, to_client=to_client, to_pod=to_pod, **more)
                 )
         except Exception as error:  # noqa: BLE001  # the test will look at it
             self.error = error
@@ -208,6 +219,11 @@ class Call:
                 else:
                     TcpStream(sock).close()
             self._over.set()
+
+    @property
+    def tally(self) -> list[int]:
+        """Bytes to the pod and to the client, when it is over."""
+        return [self.counts.to_pod, self.counts.to_client]
 
     async def over(self) -> TunnelEnd | None:
         """Wait for the end; None: cancelled or refused."""
@@ -248,7 +264,7 @@ class Edge:
         pair: Callable[[], Pair] = tcp_pair,
         **more: Any,
     ) -> Call:
-        """A new tunnel, spliced; `more` is for `Hub.splice`."""
+        """A new tunnel, spliced; `more` is for the `TunnelSpec`."""
         return await self.take(Call(pair(), pair()), limits, to_client=to_client, to_pod=to_pod, **more)
 
     async def take(
@@ -289,6 +305,18 @@ class Edge:
         """Close every outer end that is still open."""
         for call in self._calls:
             call.hang_up()
+
+
+@contextlib.contextmanager
+def no_more_pipes(hub: Hub, clean: int = 0) -> Iterator[None]:
+    """While it lasts no pipe can be made: so many clean ones are there, and the one that is put by."""
+    pipes = hub._mover.pipes
+    while pipes.count < clean:
+        pipes.give(hub._stock._make())
+    while pipes.count > clean:
+        hub._stock.discard(hub._stock.take(0))
+    with no_more_descriptors():
+        yield
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""A keeper of pipes that notes all that it is told, in order, as a vault would."""
+"""A vault that notes all that it is told of pipes, in order."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def unread(pipe: int) -> int:
     return answer[0]
 
 
-class Words:
+class FakeJournal:
     """A journal that knows what was in a pipe when its word was written."""
 
-    def __init__(self, registry: FakeVault) -> None:
-        self._keeper = registry
+    def __init__(self, vault: FakeVault) -> None:
+        self._vault = vault
         self._words: dict[int, int] = {}
 
     def __setitem__(self, place: int, word: int) -> None:
-        assert not unread(self._keeper.held[place]), "these bytes belonged to somebody else"
+        assert not unread(self._vault.held[place]), "these bytes belonged to somebody else"
         self._words[place] = word
-        self._keeper.notes.append(("word", place, word))
+        self._vault.notes.append(("word", place, word))
 
     def begin(self, place: int, word: int) -> None:
         """What it says of a pipe that has just come."""
@@ -52,7 +52,7 @@ class FakeVault:
     def __init__(self) -> None:
         self.notes: list[Note] = []
         self.held: dict[int, int] = {}
-        self.words = Words(self)
+        self.words = FakeJournal(self)
         self.full = self.away = False
         self.refusal: OSError | None = None
         self.room = trio.Event()

@@ -9,8 +9,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay import hub as hub_module
-from splicer.relay.tunnel import TunnelEnd, TunnelLimits
+from splicer.relay import sweep
+from splicer.relay.api import TunnelEnd, TunnelLimits
 from tests.relay.harness import PLENTY, Call, Edge, Shutdown, settle, small_tcp_pair, tcp_pair, until
 
 LIMITS = TunnelLimits(idle=60.0, half_closed=30.0, lifetime=math.inf)
@@ -93,7 +93,7 @@ async def test_a_half_closed_tunnel_ends_under_its_own_deadline(edge: Edge, mock
     assert call.end == TunnelEnd(Side.PROXY, "half_closed")
 
 
-async def test_half_closed_may_be_shorter_than_the_nap_of_the_sweeper(edge: Edge, mock_clock: MockClock) -> None:
+async def test_half_closed_may_be_shorter_than_the_pause_between_two_sweeps(edge: Edge, mock_clock: MockClock) -> None:
     call = await edge.call(TunnelLimits(idle=60.0, half_closed=0.25, lifetime=math.inf))
     call.pod.half_close()
     assert await call.client.read_to_end() == (b"", Shutdown.EOF)
@@ -142,7 +142,7 @@ async def test_never_is_never(edge: Edge, mock_clock: MockClock) -> None:
 async def test_a_sweep_lets_others_run_in_between(
     edge: Edge, nursery: trio.Nursery, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "_SLICE", 1)
+    monkeypatch.setattr(sweep, "_SLICE", 1)
     calls = [await edge.call(LIMITS) for _ in range(20)]
     mock_clock.jump(60.0)
     await until(lambda: edge.hub.tunnels < 20)
@@ -165,7 +165,7 @@ async def test_a_sweep_lets_others_run_in_between(
 async def test_a_sweep_leaves_what_ended_meanwhile_as_it_ended(
     edge: Edge, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "_SLICE", 1)
+    monkeypatch.setattr(sweep, "_SLICE", 1)
     for _ in range(10):  # whether the sweep or the ended tunnel runs first is Trio's choice
         calls = [await edge.call(LIMITS) for _ in range(20)]
         mock_clock.jump(60.0)

@@ -16,15 +16,16 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay import pipes as pipes_module
-from splicer.relay.tunnel import Tunnel, TunnelEnd, TunnelLimits
-from tests.kit.descriptors import no_more_descriptors
+from splicer.relay import stock as stock_module
+from splicer.relay.api import TunnelEnd, TunnelLimits
+from splicer.relay.tunnel import Tunnel
 from tests.relay.harness import (
     PLENTY,
     Call,
     CountingHub,
     Edge,
     Peer,
+    no_more_pipes,
     pipe_of,
     small_tcp_pair,
     tcp_pair,
@@ -185,13 +186,14 @@ async def test_many_parked_pipes_are_not_all_kept(edge: Edge) -> None:
     assert edge.hub.pipes.in_use == 80
     for call in calls:
         assert len(await call.client.read(60_000)) == 60_000
-    assert (edge.hub.pipes.in_use, edge.hub.pipes.idle) == (0, edge.hub.pipes.keep)
+    assert edge.hub.pipes.in_use == 0
+    assert 0 < edge.hub.pipes.idle < 80
 
 
 @pytest.fixture
 def two_slots(monkeypatch: pytest.MonkeyPatch) -> int:
     """Every pipe is as small as those of a user over pipe-user-pages-soft (pipe(7))."""
-    monkeypatch.setattr(pipes_module, "Pipe", lambda: pipe_of(8192))
+    monkeypatch.setattr(stock_module, "Pipe", lambda: pipe_of(8192))
     return 8192
 
 
@@ -215,9 +217,8 @@ async def test_early_bytes_that_do_not_fit_are_refused_with_nothing_sent(edge: E
 
 async def test_without_a_descriptor_for_a_pipe_bytes_go_on_all_the_same(edge: Edge) -> None:
     call = await edge.call()
-    assert edge.hub.pipes.idle == 0
     data = random.Random(1).randbytes(PLENTY)
-    with no_more_descriptors():
+    with no_more_pipes(edge.hub):
         await _echo(call)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(call.client.send, data)
@@ -235,8 +236,7 @@ async def test_without_a_descriptor_for_a_pipe_bytes_go_on_all_the_same(edge: Ed
 async def test_a_slow_reader_with_the_only_pipe_leaves_the_others_alone(edge: Edge) -> None:
     slow, fast = await edge.call(pair=small_tcp_pair), await edge.call()
     await _echo(fast)
-    assert edge.hub.pipes.idle == 1
-    with no_more_descriptors():
+    with no_more_pipes(edge.hub, clean=1):
         await edge.park(slow.pod, bytes(PLENTY))
         assert edge.hub.pipes.idle == 0
         await _echo(fast, 20)
@@ -252,7 +252,7 @@ async def test_without_a_pipe_a_slow_readers_bytes_wait_in_the_senders_socket(ed
     slow, fast = await edge.call(pair=small_tcp_pair), await edge.call()
     data = random.Random(2).randbytes(PLENTY)
     with contextlib.ExitStack() as poverty:
-        poverty.enter_context(no_more_descriptors())
+        poverty.enter_context(no_more_pipes(edge.hub))
         await edge.stuff(slow.pod, data)
         assert edge.hub.pipes.in_use == 0
         assert await edge.sleeps()
@@ -277,7 +277,7 @@ async def test_without_a_descriptor_all_calls_share_the_last_pipe(edge: Edge) ->
     async def read(peer: Peer) -> None:
         received.append(await peer.read(len(data)))
 
-    with no_more_descriptors():
+    with no_more_pipes(edge.hub):
         for number, call in enumerate(slow):
             await edge.stuff((call.client, call.pod)[number % 2], bytes(PLENTY))
         assert (edge.hub.pipes.in_use, edge.hub.pipes.idle) == (0, 0), "a slow reader has the only pipe"
@@ -301,7 +301,7 @@ async def test_without_a_descriptor_all_calls_share_the_last_pipe(edge: Edge) ->
 @pytest.mark.parametrize("stuffed", [False, True])
 async def test_without_a_pipe_a_reset_is_passed_on(edge: Edge, stuffed: bool) -> None:
     call = await edge.call(pair=small_tcp_pair)
-    with no_more_descriptors():
+    with no_more_pipes(edge.hub):
         if stuffed:
             await edge.stuff(call.pod, bytes(PLENTY))
         call.client.reset()
@@ -310,7 +310,7 @@ async def test_without_a_pipe_a_reset_is_passed_on(edge: Edge, stuffed: bool) ->
 
 async def test_without_a_pipe_what_was_sent_before_a_break_is_delivered(edge: Edge) -> None:
     call = await edge.call()
-    with no_more_descriptors():
+    with no_more_pipes(edge.hub):
         call.inner[1].shutdown(socket.SHUT_WR)  # towards the pod, each write breaks
         await call.client.send(b"into the void")
         await call.pod.send(b"the rest")
@@ -324,7 +324,7 @@ async def test_without_a_pipe_what_was_sent_before_a_break_is_delivered(edge: Ed
 
 async def test_without_a_descriptor_a_tunnel_that_is_over_still_ends(edge: Edge) -> None:
     call = await edge.call()
-    with no_more_descriptors():
+    with no_more_pipes(edge.hub):
         call.hang_up()
         await wait_all_tasks_blocked()
     assert await call.over() is not None
@@ -334,7 +334,7 @@ async def test_without_a_descriptor_live_tunnels_share_the_pipes_that_there_are(
     slow, fast = await edge.call(pair=small_tcp_pair), await edge.call()
     await edge.park(slow.pod, bytes(PLENTY))
     await _echo(fast)
-    with no_more_descriptors():
+    with no_more_pipes(edge.hub):
         await _echo(fast, 20)
         other = slow.pod.sent
         assert len(await slow.client.read(other)) == other
@@ -343,12 +343,8 @@ async def test_without_a_descriptor_live_tunnels_share_the_pipes_that_there_are(
 
 @pytest.mark.parametrize("pipes", [0, 1])
 async def test_without_a_descriptor_early_bytes_are_refused_with_nothing_sent(edge: Edge, pipes: int) -> None:
-    if pipes:
-        await _echo(await edge.call())
-    assert edge.hub.pipes.idle == pipes
-    before = edge.hub.tunnels
     call = Call(tcp_pair(), tcp_pair())
-    with no_more_descriptors():
+    with no_more_pipes(edge.hub, clean=pipes):
         await call.run(edge.hub, TunnelLimits(1.0, 1.0, 1.0), b"101", b"early")
     assert isinstance(call.error, OSError)
     assert call.error.errno == errno.EMFILE
@@ -356,7 +352,7 @@ async def test_without_a_descriptor_early_bytes_are_refused_with_nothing_sent(ed
     assert await call.client.read(3) == b""
     assert await call.pod.read(5) == b""
     call.hang_up()
-    assert (edge.hub.tunnels, edge.hub.pipes.in_use) == (before, 0)
+    assert (edge.hub.tunnels, edge.hub.pipes.in_use) == (0, 0)
     await _echo(await edge.call())
 
 
@@ -365,10 +361,11 @@ async def test_the_last_pipe_comes_back_from_one_that_did_not_take_all_of_it(edg
     call, other = await edge.call(pair=small_tcp_pair), await edge.call()
     last = edge.hub.pipes.take_last()
     assert last is not None
-    with no_more_descriptors():
+    with no_more_pipes(edge.hub):
         await call.pod.send(b"waits")
         await wait_all_tasks_blocked()
         assert call.client.is_quiet()
-    edge.hub.pipes.give_back(last)
+        assert await edge.sleeps(), "it waits, and does not ask again and again"
+    edge.hub._mover.pipes.give(last)
     await _echo(other)
     assert await call.client.read(5) == b"waits"

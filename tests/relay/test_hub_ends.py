@@ -11,7 +11,7 @@ from attrs import frozen
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay.tunnel import TunnelEnd
+from splicer.relay.api import TunnelEnd
 from tests.kit.garbage import counting_garbage
 from tests.relay.harness import (
     PLENTY,

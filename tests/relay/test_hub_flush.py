@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay.tunnel import ResumeState, TunnelEnd, TunnelLimits
+from splicer.relay.api import ResumeState, TunnelEnd, TunnelLimits
 from tests.relay.harness import (
     FOREVER,
     PLENTY,
@@ -151,7 +151,7 @@ async def test_another_end_meanwhile_is_not_why(edge: Edge, side: Side, how: str
     if how == "all":
         edge.hub.end_all(Side.PROXY, "drain")
     else:
-        edge.hub.end(edge.hub.live[0], Side.PROXY, "operator")
+        edge.hub.end(edge.hub.views()[0], Side.PROXY, "operator")
     assert await call.over() == TunnelEnd(side, "reset", reset=True)
     assert 0 < taken(call, side) < size
 

@@ -9,7 +9,7 @@ import pytest
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay.tunnel import TunnelEnd
+from splicer.relay.api import TunnelEnd
 from tests.relay.harness import PLENTY, Call, Edge, Peer, Shutdown, small_tcp_pair, tcp_pair, unix_pair
 
 DATA = random.Random(1).randbytes(PLENTY)

@@ -6,33 +6,28 @@ import math
 import os
 import random
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay.pipes import Pipe
-from splicer.relay.tunnel import ResumeState, TunnelEnd, TunnelLimits
-from tests.kit.descriptors import no_more_descriptors
-from tests.relay.harness import PLENTY, Call, CountingHub, Edge, running, small_tcp_pair, tcp_pair, until
+from splicer.relay.api import ResumeState, TunnelEnd, TunnelLimits
+from tests.relay.harness import (
+    PLENTY,
+    Call,
+    CountingHub,
+    Edge,
+    no_more_pipes,
+    pipe_with,
+    running,
+    small_tcp_pair,
+    tcp_pair,
+    until,
+)
 from tests.relay.registry import FakeVault
 
 KEY = 0x1234_5678_9ABC_DEF0
-
-
-@pytest.fixture
-def vault() -> FakeVault:
-    return FakeVault()
-
-
-@pytest.fixture
-async def kept(vault: FakeVault) -> AsyncIterator[Edge]:
-    """An edge whose pipes are kept."""
-    async with running(CountingHub(registry=vault)) as edge:
-        yield edge
-    vault.close()
 
 
 async def _talk(call: Call, frame: bytes = b"f" * 160) -> None:
@@ -45,7 +40,7 @@ async def _talk(call: Call, frame: bytes = b"f" * 160) -> None:
 
 
 async def test_the_journals_word_is_written_before_each_fill(
-    kept: Edge, vault: FakeVault, monkeypatch: pytest.MonkeyPatch
+    kept: Edge, vault: FakeVault, breakable: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     belongs: dict[int, int] = {}
     with vault.watching_fills(monkeypatch):
@@ -59,7 +54,7 @@ async def test_the_journals_word_is_written_before_each_fill(
             await _talk(call)
             await call.client.send(bytes(PLENTY // 100))
             assert len(await call.pod.read(PLENTY // 100)) == PLENTY // 100
-            with no_more_descriptors():
+            with no_more_pipes(kept.hub):
                 await _talk(call)
     fills = [number for number, (what, *_) in enumerate(vault.notes) if what == "fill"]
     assert len(fills) > 20
@@ -85,7 +80,8 @@ async def test_a_pipe_is_kept_before_its_first_byte_and_dropped_after_its_last(k
     calls = [await kept.call(pair=small_tcp_pair) for _ in range(3)]
     for call in calls:
         await kept.park(call.pod, bytes(PLENTY))
-    assert len(vault.held) == 3 + 1  # one is put by
+    assert kept.hub.pipes.in_use == 3
+    assert len(vault.held) == 3 + kept.hub.pipes.idle + 1  # one is put by
     for call in calls:
         call.client.reset()
     for call in calls:
@@ -112,7 +108,7 @@ async def test_a_new_tunnel_does_with_the_pipe_that_is_put_by(kept: Edge, vault:
 async def test_where_that_is_lent_it_is_refused(
     kept: Edge, vault: FakeVault, away: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("splicer.relay.hub._REGISTRY_TIMEOUT", 0.01)
+    monkeypatch.setattr("splicer.relay.beginning._REGISTRY_TIMEOUT", 0.01)
     vault.away, vault.full = away, not away
     known = trio.Event()
     first = await kept.call(to_client=b"101", key=KEY, register=known.wait)
@@ -169,8 +165,8 @@ async def test_a_client_that_waits_for_its_registration_may_be_given_up(kept: Ed
 
 
 async def test_a_keeper_that_can_hear_no_more_delays_early_bytes_and_no_live_call(kept: Edge, vault: FakeVault) -> None:
-    live = await kept.call()
     vault.full = True
+    live = await kept.call()
     late = await kept.call(to_client=b"101", to_pod=b"early")
     for _ in range(5):
         await _talk(live)
@@ -185,7 +181,9 @@ async def test_a_keeper_that_can_hear_no_more_delays_early_bytes_and_no_live_cal
 # ---- a bug in the hub ----
 
 
-async def test_what_goes_wrong_with_one_leg_ends_its_tunnel_alone(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_goes_wrong_with_one_leg_ends_its_tunnel_alone(
+    edge: Edge, breakable: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     splice = os.splice
     calls = [await edge.call(pair=small_tcp_pair) for _ in range(3)]
     await edge.park(calls[1].client, bytes(PLENTY))
@@ -211,20 +209,12 @@ async def test_what_goes_wrong_with_one_leg_ends_its_tunnel_alone(edge: Edge, mo
 # ---- adopted tunnels ----
 
 
-def _pipe_with(data: bytes) -> int:
-    """The read end of a pipe that somebody who is dead now has filled."""
-    pipe = Pipe()
-    assert os.write(pipe.write_fd, data) == len(data)
-    os.close(pipe.write_fd)
-    return pipe.read_fd
-
-
 @pytest.mark.parametrize(("to_pod", "to_client"), [(b"", b""), (b"left", b""), (b"", b"over"), (b"left", b"over")])
 async def test_what_another_worker_left_in_pipes_goes_first(edge: Edge, to_pod: bytes, to_client: bytes) -> None:
     call = Call(tcp_pair(), tcp_pair())
     await call.client.send(b" up")
     await call.pod.send(b" down")
-    pipes = _pipe_with(to_pod) if to_pod else None, _pipe_with(to_client) if to_client else None
+    pipes = pipe_with(to_pod) if to_pod else None, pipe_with(to_client) if to_client else None
     await edge.take(call, past=ResumeState(pipes, to_pod=100, to_client=2000))
     assert await call.pod.read(len(to_pod) + 3) == to_pod + b" up"
     assert await call.client.read(len(to_client) + 5) == to_client + b" down"
@@ -237,7 +227,7 @@ async def test_what_another_worker_left_in_pipes_goes_first(edge: Edge, to_pod: 
 
 async def test_a_pipe_that_proves_empty_is_closed(edge: Edge) -> None:
     call = Call(tcp_pair(), tcp_pair())
-    await edge.take(call, past=ResumeState((_pipe_with(b""), _pipe_with(b""))))
+    await edge.take(call, past=ResumeState((pipe_with(b""), pipe_with(b""))))
     assert edge.hub.pipes.in_use == 0
     await _talk(call)
 
@@ -247,7 +237,7 @@ async def test_an_end_of_stream_does_not_overtake_bytes_that_another_worker_left
     filled = call.inner[1].send(bytes(PLENTY))  # until the pod has read, nothing more goes in
     left = random.Random(5).randbytes(60_000)
     call.client.half_close()
-    await edge.take(call, past=ResumeState((_pipe_with(left), None)))
+    await edge.take(call, past=ResumeState((pipe_with(left), None)))
     assert edge.hub.pipes.in_use == 1
     assert await edge.sleeps()
     received = await call.pod.read_to_end()
@@ -349,7 +339,7 @@ async def test_what_comes_to_a_hub_that_has_let_go_is_left_alone_too(kept: Edge)
     call = Call(tcp_pair(), tcp_pair())
     kept.hub.let_go()
     inner = call.inner[0].dup(), call.inner[1].dup()
-    left = _pipe_with(b"left")
+    left = pipe_with(b"left")
     duplicate = os.dup(left)
     await kept.take(call, past=ResumeState((left, None)), key=KEY)
     await call.client.send(b"hello")

@@ -61,5 +61,5 @@ async def test_a_look_out_of_turn_is_one_batch_however_much_a_stream_has(edge: E
     sent = call.pod.offer(bytes(1 << 20))
     time.sleep(0.002)  # noqa: ASYNC251 - as above
     edge.hub.turn_if_due()
-    [tunnel] = edge.hub.live
-    assert 0 < tunnel.pod.total <= 1 << 16 < sent
+    [tunnel] = edge.hub.views()
+    assert 0 < tunnel.to_client <= 1 << 16 < sent

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterator
@@ -10,9 +11,10 @@ import pytest
 import trio
 
 from splicer.errors import Side
-from splicer.relay import hub as hub_module
+from splicer.relay import sweep
+from splicer.relay.api import TunnelEnd, TunnelLimits
 from splicer.relay.liveness import PeerLiveness
-from splicer.relay.tunnel import Leg, Tunnel, TunnelEnd, TunnelLimits
+from splicer.relay.tunnel import Leg, Tunnel
 from tests.relay.harness import (
     FOREVER,
     PLENTY,
@@ -25,6 +27,7 @@ from tests.relay.harness import (
     until,
 )
 from tests.relay.loopback import Loopback
+from tests.relay.movers import MakeMover
 
 CONFIGURED = 60_000  # ms
 
@@ -155,15 +158,21 @@ def _shorten(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SHORT)
 
 
+def _is_shut(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
 def _user_timeout(sock: socket.socket) -> int:
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
 
 
 @pytest.fixture
-async def watchful(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Edge]:
-    """An edge whose vigil looks twenty times a second."""
-    monkeypatch.setattr(hub_module, "_SWEEP_INTERVAL", 0.05)
-    async with running(CountingHub(PeerLiveness(every=0.05))) as edge:
+async def watchful(make_mover: MakeMover, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Edge]:
+    """An edge that checks for liveness twenty times a second."""
+    monkeypatch.setattr(sweep, "_SWEEP_INTERVAL", 0.05)
+    async with running(CountingHub(PeerLiveness(every=0.05), mover=make_mover)) as edge:
         yield edge
 
 
@@ -222,7 +231,7 @@ async def test_what_a_peer_said_before_it_vanished_arrives(watchful: Edge, netwo
     sent = call.client.sent - call.client.unacknowledged()
     await until(lambda: not _user_timeout(call.inner[0]))
     network.take_down()
-    await until(lambda: watchful.hub.live[0].closer)
+    await until(lambda: _is_shut(call.inner[0]))  # the relay has found out
     assert await call.pod.read_to_end() == (data[:sent], Shutdown.EOF)
     assert await call.over() == TunnelEnd(Side.CLIENT, "timed_out")
     assert call.tally[0] == sent

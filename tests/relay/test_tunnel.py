@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -10,15 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer.errors import Side
-from splicer.relay import pipes as pipes_module
-from splicer.relay.pipes import PipePool
-from splicer.relay.tunnel import READ, WRITE, Leg, ResumeState, Tunnel, TunnelEnd, TunnelLimits, load, resume
-from tests.relay.harness import pipe_of, tcp_pair, unix_pair
-from tests.relay.registry import FakeVault
+from splicer.relay.api import TunnelEnd, TunnelLimits
+from splicer.relay.tunnel import READ, WRITE, Leg, Tunnel
+from tests.relay.harness import unix_pair
 
 SECONDS = st.floats(min_value=0, max_value=1e6)
 NOW = 1000.0
-KEY = 0xABC0
 
 
 @pytest.fixture
@@ -26,7 +21,7 @@ def legs() -> Iterator[tuple[Leg, Leg]]:
     one, other = unix_pair()
     with one, other:
         client, pod = Leg(one, Side.CLIENT), Leg(other, Side.POD)
-        Tunnel(client, pod, TunnelLimits(1.0, 1.0, 1.0), NOW, KEY)
+        Tunnel(client, pod, TunnelLimits(1.0, 1.0, 1.0), NOW)
         yield client, pod
 
 
@@ -93,79 +88,14 @@ def test_never_is_never_due() -> None:
     assert tunnel.overdue(1e300) is None
 
 
-def test_nothing_to_load_takes_no_pipe(legs: tuple[Leg, Leg]) -> None:
-    pool = PipePool()
-    load(pool, legs[0], b"")
-    assert (legs[0].pipe, legs[0].parked, pool.in_use) == (None, 0, 0)
-
-
-@pytest.mark.parametrize("direction", [0, 1])
-def test_loaded_bytes_are_parked_and_the_journal_says_whose_they_are(legs: tuple[Leg, Leg], direction: int) -> None:
-    vault = FakeVault()
-    pool = PipePool(vault)
-    leg = legs[direction]
-    load(pool, leg, b"early")
-    assert leg.pipe is not None
-    assert leg.parked == 5
-    assert vault.words[leg.pipe.place] == KEY | direction
-    assert os.read(leg.pipe.read_fd, 100) == b"early"
-    pool.discard(leg.pipe)
-
-
-# The leg then owns a dirty pipe: whoever gives up on the tunnel must find it there, to close it.
-def test_bytes_that_do_not_fit_are_an_error_and_the_leg_keeps_the_dirty_pipe(
-    legs: tuple[Leg, Leg], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipes_module, "Pipe", lambda: pipe_of(4096))
-    pool = PipePool()
-    with pytest.raises(OSError, match="a pipe took 4096 of 4097 early bytes"):
-        load(pool, legs[0], bytes(4097))
-    assert legs[0].pipe is not None
-    assert legs[0].parked == 4096
-    pool.discard(legs[0].pipe)
-
-
-def _left(data: bytes) -> int:
-    read_fd, write_fd = os.pipe()
-    os.write(write_fd, data)
-    os.close(write_fd)
-    return read_fd
-
-
-def test_a_tunnel_is_taken_up_where_it_was(legs: tuple[Leg, Leg]) -> None:
+def test_it_shows_no_byte_of_the_101_and_no_time_below_nothing(legs: tuple[Leg, Leg]) -> None:
     client, pod = legs
-    tunnel, pool = client.tunnel, PipePool()
-    resume(pool, tunnel, ResumeState((_left(b"left"), _left(b"")), to_pod=100, to_client=2000, silent=0.5, age=0.75))
-    assert (client.total, pod.total) == (100, 2000)
-    assert (tunnel.last, tunnel.expires) == (NOW - 0.5, NOW + 1.0 - 0.75)
-    assert client.pipe is not None
-    assert (client.parked, pod.parked, pod.pipe, pool.in_use) == (4, 0, None, 1)
-    assert (client.broken, pod.broken, tunnel.closer) == (None, None, None)
-    pool.give_back(client.pipe)
-    assert (pool.in_use, pool.idle) == (0, 0), "nobody can write into it: it is of no more use"
-
-
-def test_a_tunnel_without_a_past_begins_anew(legs: tuple[Leg, Leg]) -> None:
-    tunnel, pool = legs[0].tunnel, PipePool()
-    resume(pool, tunnel, ResumeState())
-    assert (tunnel.client.total, tunnel.pod.total, tunnel.last, tunnel.expires) == (0, 0, NOW, NOW + 1.0)
-    assert (tunnel.client.parked, tunnel.pod.parked, pool.in_use) == (0, 0, 0)
-
-
-@pytest.mark.parametrize("side", [Side.CLIENT, Side.POD])
-def test_whose_connection_was_reset_is_remembered(legs: tuple[Leg, Leg], side: Side) -> None:
-    resume(PipePool(), legs[0].tunnel, ResumeState(broken=side))
-    assert [leg.broken for leg in legs if leg.side is side] == ["reset"]
-    assert [leg.broken for leg in legs if leg.side is not side] == [None]
-
-
-# The dead worker's vigil may have lifted the option, and what it was nobody else knows.
-def test_the_vigils_patience_goes_on_with_a_socket_whose_user_timeout_was_lifted() -> None:
-    pairs = tcp_pair(), tcp_pair()
-    (_, lifted), (_, other) = pairs
-    lifted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
-    client, pod = Leg(lifted, Side.CLIENT), Leg(other, Side.POD)
-    resume(PipePool(), Tunnel(client, pod, TunnelLimits(1.0, 1.0, 1.0), NOW), ResumeState(patience=60_000))
-    assert (client.patience, pod.patience) == (60_000, 0)
-    for sock in (sock for pair in pairs for sock in pair):
-        sock.close()
+    tunnel = client.tunnel
+    client.total, pod.total = 5, -129
+    assert (tunnel.to_pod, tunnel.to_client, tunnel.sockets) == (5, 0, (client.sock, pod.sock))
+    pod.total = 7
+    assert tunnel.to_client == 7
+    assert (tunnel.idle(NOW + 2.5), tunnel.idle(NOW - 0.001)) == (2.5, 0.0)  # it may have moved within this very turn
+    assert tunnel.alive
+    tunnel.result = TunnelEnd(Side.POD, "eof")
+    assert not tunnel.alive

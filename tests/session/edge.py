@@ -15,7 +15,7 @@ from splicer.config.schema import Limits
 from splicer.errors import NameNotFound, Side, SplicerError
 from splicer.model import Deadlines, Endpoint, Network, Record, Route, Upstream
 from splicer.net.resolve import Answer
-from splicer.relay.tunnel import ResumeState, TunnelEnd, TunnelLimits
+from splicer.relay.api import TunnelEnd, TunnelSpec
 from splicer.routing.pattern import compile_pattern
 from splicer.routing.table import RouteTable
 from splicer.routing.template import parse_template
@@ -119,20 +119,8 @@ class Told:
         self.crashes.append((client, record, error))
 
 
-@define
-class Spliced:
-    """One call of `splice`: its arguments."""
-
-    client: End
-    pod: End
-    limits: TunnelLimits
-    to_client: bytes
-    to_pod: bytes
-    tally: list[int]
-    key: int
-    past: ResumeState | None
-    uncounted: int
-    owner: object
+Spliced = TunnelSpec[Record]
+"""One call of `splice`; its sockets are our `End`s."""
 
 
 @define
@@ -217,31 +205,14 @@ class Edge:
         self.nursery.start_soon(_play, script, self.pod_peers[-1])
         return ours
 
-    async def splice(
-        self,
-        client: Any,
-        pod: Any,
-        limits: TunnelLimits,
-        *,
-        to_client: bytes = b"",
-        to_pod: bytes = b"",
-        uncounted: int = 0,
-        tally: list[int],
-        key: int = 0,
-        owner: object = None,
-        register: Callable[[], Awaitable[None]] | None = None,
-        past: ResumeState | None = None,
-    ) -> TunnelEnd:
-        call = Spliced(
-            cast("End", client), cast("End", pod), limits, to_client, to_pod, tally, key, past, uncounted, owner
-        )
-        self.spliced.append(call)
+    async def splice(self, spec: Spliced) -> TunnelEnd:
+        self.spliced.append(spec)
         if self.starved is not None:
             raise self.starved
-        if register is not None:
-            await register()
-        end = await (self.on_splice or relay)(call)
-        tally[1] -= uncounted
+        if spec.register is not None:
+            await spec.register()
+        end = await (self.on_splice or relay)(spec)
+        spec.counts.to_client -= spec.uncounted
         return end
 
     def check_clean(self) -> None:
@@ -266,15 +237,18 @@ async def _play(script: Script, pod: Peer) -> None:
 
 async def relay(call: Spliced) -> TunnelEnd:
     """A splice that is right and slow; it ends with the first stream that does."""
-    call.tally[:] = [0, 0]
+    client, pod, counts = cast("End", call.client), cast("End", call.pod), call.counts
     closers: list[Side] = []
 
-    async def copy(side: Side, source: End, sink: End, first: bytes, index: int) -> None:
+    async def copy(side: Side, source: End, sink: End, first: bytes) -> None:
         data = first
         with suppress(trio.BrokenResourceError):
             while True:
                 await sink.send_all(data)
-                call.tally[index] += len(data)
+                if side is Side.CLIENT:
+                    counts.to_pod += len(data)
+                else:
+                    counts.to_client += len(data)
                 data = await source.receive_some(4096)
                 if not data:
                     break
@@ -282,8 +256,8 @@ async def relay(call: Spliced) -> TunnelEnd:
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(copy, Side.CLIENT, call.client, call.pod, call.to_pod, 0)
-        nursery.start_soon(copy, Side.POD, call.pod, call.client, call.to_client, 1)
+        nursery.start_soon(copy, Side.CLIENT, client, pod, call.to_pod)
+        nursery.start_soon(copy, Side.POD, pod, client, call.to_client)
     return TunnelEnd(closers[0], "eof")
 
 

@@ -15,8 +15,8 @@ from trio.testing import wait_all_tasks_blocked
 from splicer.errors import Side
 from splicer.model import Endpoint, Record
 from splicer.net.stream import TcpStream
+from splicer.relay.api import TunnelLimits
 from splicer.relay.hub import Hub
-from splicer.relay.tunnel import TunnelLimits
 from splicer.session import passport
 from splicer.session.client import ClientLeg
 from splicer.session.context import Ruleset, SessionContext

@@ -15,7 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from splicer.errors import NoDescriptor
 from splicer.model import Endpoint
 from splicer.net.stream import ByteStream
-from splicer.relay.tunnel import TunnelEnd
+from splicer.relay.api import TunnelEnd
 from splicer.session import idle
 from splicer.session.client import ClientLeg
 from splicer.session.connection import Connection

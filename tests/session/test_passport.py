@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from splicer.errors import Side
 from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record
 from splicer.net.options import USER_TIMEOUT_MS
-from splicer.relay.tunnel import TunnelLimits
+from splicer.relay.api import TunnelLimits
 from splicer.session import passport
 from splicer.session.passport import Passport, look
 from splicer.vault import protocol

@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
 from splicer.model import Record
-from splicer.relay.tunnel import TunnelEnd
+from splicer.relay.api import TunnelEnd
 from tests.session.edge import APP, SPARE, Edge, Script, Spliced, answering, fallback_route, route
 from tests.session.message import GET, OK, SWITCHING, UPGRADE, Message, answer, read_answer, read_head
 from tests.session.wire import Peer
@@ -261,7 +261,7 @@ async def test_a_tunnel_is_told_of_when_it_opens_and_when_it_ends(edge: Edge) ->
 )
 async def test_both_legs_end_as_the_tunnel_did(edge: Edge, end: TunnelEnd, client_end: str, pod_end: str) -> None:
     async def ending(call: Spliced) -> TunnelEnd:
-        call.tally[:] = [5, len(call.to_client) + 7]
+        call.counts.to_pod, call.counts.to_client = 5, len(call.to_client) + 7
         return end
 
     edge.on_splice = ending

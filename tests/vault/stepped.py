@@ -18,19 +18,23 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, cast
 
 import trio
+from attrs import evolve
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side, SplicerError
 from splicer.model import Endpoint, Record
 from splicer.net.stream import TcpStream
-from splicer.relay import hub
+from splicer.relay import beginning
+from splicer.relay.api import TunnelEnd, TunnelLimits, TunnelSpec
+from splicer.relay.clean_pipes import CleanPipes
 from splicer.relay.hub import Hub
-from splicer.relay.tunnel import ResumeState, TunnelEnd, TunnelLimits
+from splicer.relay.mover import Mover
+from splicer.relay.pipes import Pipe
 from splicer.session import passport
 from splicer.session.client import ClientLeg
 from splicer.session.context import SessionContext
@@ -66,7 +70,7 @@ LATE_WORD, WRONG_DIRECTION, DIRTY_POOLED, LATE_REGISTRATION, USER_MEMORY, UNTOLD
 )
 LATE_DATA = "late data"  # the kernel's doing, and nothing wrong: every other fill finds nothing
 
-Words = dict[str, Any]
+Order = dict[str, Any]
 
 
 class Gone(Exception):
@@ -105,9 +109,9 @@ class Forge:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             path = vault if isinstance(vault, str) else None
-            words = {"fuse": fuse, "flaw": flaw, "path": path, "hasty": hasty}
+            settings = {"fuse": fuse, "flaw": flaw, "path": path, "hasty": hasty}
             fds = [its.fileno(), *([] if isinstance(vault, str) else [vault.fileno()])]
-            socket.send_fds(self._orders, [json.dumps(words).encode()], fds)
+            socket.send_fds(self._orders, [json.dumps(settings).encode()], fds)
         if not isinstance(vault, str):
             vault.close()
         return Worker(ours)
@@ -130,14 +134,14 @@ class Worker:
         """
         self._hear()
 
-    def order(self, do: str, fds: tuple[int, ...] = (), **words: Any) -> None:
+    def order(self, do: str, fds: tuple[int, ...] = (), **more: Any) -> None:
         """Let it do something, and wait until it has.
 
         Raises:
             Gone: it died meanwhile.
         """
         try:
-            socket.send_fds(self._control, [json.dumps({"do": do, **words}).encode()], fds)
+            socket.send_fds(self._control, [json.dumps({"do": do, **more}).encode()], fds)
         except OSError as error:
             raise Gone from error
         self._hear()
@@ -186,7 +190,7 @@ class _Fuse:
         return stepped
 
 
-class _Words:
+class _SteppedJournal:
     """The journal's words, with a step before and after each store."""
 
     def __init__(self, words: memoryview[int], fuse: _Fuse, flaw: str) -> None:
@@ -214,7 +218,7 @@ class _Words:
 
 
 class _Link(VaultLink):
-    stepped: _Words
+    stepped: _SteppedJournal
     flaw: str
 
     def add_pipe(self, place: int, fd: int, word: int) -> None:
@@ -231,43 +235,26 @@ class _Link(VaultLink):
         return self.stepped
 
 
-class _PoolsDirty(Hub):
-    def _close_doomed(self) -> None:
-        while self._doomed:
-            self._pipes.give_back(self._doomed.pop())
+class _NeverSpent(CleanPipes):
+    def take_spent(self) -> list[Pipe]:
+        for pipe in super().take_spent():
+            self.give(pipe)
+        return []
+
+
+class _PoolsDirty(Mover):
+    def __init__(self, words: Any) -> None:
+        super().__init__(words)
+        self.pipes = _NeverSpent()
+        self._clean = self.pipes.clean
 
 
 class _RegistersLate(Hub):
-    async def splice(
-        self,
-        client: socket.socket,
-        pod: socket.socket,
-        limits: TunnelLimits,
-        *,
-        to_client: bytes = b"",
-        to_pod: bytes = b"",
-        uncounted: int = 0,
-        tally: list[int] | None = None,
-        key: int = 0,
-        owner: object = None,
-        register: Callable[[], Awaitable[None]] | None = None,
-        past: ResumeState | None = None,
-    ) -> TunnelEnd:
+    async def splice(self, spec: TunnelSpec[Any]) -> TunnelEnd:
         async with trio.open_nursery() as nursery:
-            if register is not None:
-                nursery.start_soon(register)
-            return await super().splice(
-                client,
-                pod,
-                limits,
-                to_client=to_client,
-                to_pod=to_pod,
-                uncounted=uncounted,
-                tally=tally,
-                key=key,
-                owner=owner,
-                past=past,
-            )
+            if spec.register is not None:
+                nursery.start_soon(spec.register)
+            return await super().splice(evolve(spec, register=None))
 
 
 class _Observer:
@@ -296,14 +283,15 @@ class _Observer:
 class _Process:
     """The worker itself."""
 
-    def __init__(self, control: socket.socket, vault: socket.socket | None, words: Words) -> None:
+    def __init__(self, control: socket.socket, vault: socket.socket | None, settings: Order) -> None:
         self._control = control
-        flaw = words["flaw"]
-        self._fuse = _Fuse(words["fuse"])
-        self._link = _Link(vault, Path(words["path"]) if words["path"] else None, self._adopt, lambda _: None)
-        self._link.stepped = _Words(self._link.journal.words, self._fuse, flaw)
+        flaw = settings["flaw"]
+        self._fuse = _Fuse(settings["fuse"])
+        self._link = _Link(vault, Path(settings["path"]) if settings["path"] else None, self._adopt, lambda _: None)
+        self._link.stepped = _SteppedJournal(self._link.journal.words, self._fuse, flaw)
         self._link.flaw = flaw
-        self._hub = {DIRTY_POOLED: _PoolsDirty, LATE_REGISTRATION: _RegistersLate}.get(flaw, Hub)(registry=self._link)
+        hub = _RegistersLate if flaw == LATE_REGISTRATION else Hub
+        self._hub = hub(registry=self._link, mover=_PoolsDirty if flaw == DIRTY_POOLED else Mover)
         self._balancer = Balancer()
         nothing = cast("Any", None)
         self._context = SessionContext(
@@ -316,8 +304,8 @@ class _Process:
             vault=self._link,
         )
         vault_releases._BATCH_WINDOW = math.inf
-        if words["hasty"]:
-            vault_outbox._TIMEOUT = hub._REGISTRY_TIMEOUT = 0.0
+        if settings["hasty"]:
+            vault_outbox._TIMEOUT = beginning._REGISTRY_TIMEOUT = 0.0
         for owner, name in _CALLS:
             setattr(owner, name, self._fuse.around(getattr(owner, name)))
         if flaw in (LATE_WORD, USER_MEMORY):
@@ -330,7 +318,8 @@ class _Process:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._link.run)
-                nursery.start_soon(self._hub._flushes.run)  # it ends tunnels, and moves no byte
+                for task in (self._hub._flushes.run, self._hub._stock.run):  # they move no byte
+                    nursery.start_soon(task)
                 while True:
                     await wait_all_tasks_blocked()
                     self._say()
@@ -342,21 +331,21 @@ class _Process:
                     await self._obey(json.loads(data), fds)
 
     def _say(self, **more: Any) -> None:
-        words = {"steps": self._fuse.steps, "pid": os.getpid(), **more}
-        self._control.send(json.dumps(words).encode(), socket.MSG_NOSIGNAL)
+        report = {"steps": self._fuse.steps, "pid": os.getpid(), **more}
+        self._control.send(json.dumps(report).encode(), socket.MSG_NOSIGNAL)
 
     def _crash(self, error: str) -> None:
         self._say(crash=error)
         os._exit(1)
 
     # What has gathered is told with the next order, not when a clock says so: a kill between two orders comes before.
-    async def _obey(self, words: Words, fds: list[int]) -> None:
+    async def _obey(self, order: Order, fds: list[int]) -> None:
         self._link.finish()
-        match words["do"]:
+        match order["do"]:
             case "serve":
                 self._link.serve(1, 1)
             case "open":
-                self._nursery.start_soon(self._open, words, fds)
+                self._nursery.start_soon(self._open, order, fds)
             case "turn":
                 self._hub.turn()
             case "expire":
@@ -368,7 +357,7 @@ class _Process:
                 self._link.close()
                 os._exit(0)
 
-    async def _open(self, words: Words, fds: list[int]) -> None:
+    async def _open(self, order: Order, fds: list[int]) -> None:
         client, pod = (socket.socket(fileno=fd) for fd in fds)
         for sock in (client, pod):
             sock.setblocking(False)
@@ -378,10 +367,10 @@ class _Process:
         tunnel = OpenTunnel(
             pod=TcpStream(pod),
             limits=_FOREVER,
-            head=words["head"].encode("latin-1"),
-            to_client=words["to_client"].encode("latin-1"),
-            to_pod=words["to_pod"].encode("latin-1"),
-            record=Record(words["id"], "127.0.0.1", trio.current_time(), endpoint=endpoint),
+            head=order["head"].encode("latin-1"),
+            to_client=order["to_client"].encode("latin-1"),
+            to_pod=order["to_pod"].encode("latin-1"),
+            record=Record(order["id"], "127.0.0.1", trio.current_time(), endpoint=endpoint),
             hold=hold,
         )
         await run_tunnel(self._context, ClientLeg(TcpStream(client), "127.0.0.1"), tunnel)
@@ -393,16 +382,16 @@ class _Process:
         self._nursery.start_soon(run_adopted, self._context, past, *streams, adopted.pipes)
 
 
-def _spoiled(splice: Callable[..., int], words: _Words | None) -> Callable[..., int]:
+def _spoiled(splice: Callable[..., int], journal: _SteppedJournal | None) -> Callable[..., int]:
     """A splice(2) after which the journal is written, or one whose fills go through the worker's own memory."""
 
     def spoiled(source: int, target: int, count: int, flags: int) -> int:
-        if words is None and stat.S_ISSOCK(os.fstat(source).st_mode):
+        if journal is None and stat.S_ISSOCK(os.fstat(source).st_mode):
             data = os.read(source, min(count, 4096))
             return os.write(target, data) if data else 0
         moved = splice(source, target, count, flags=flags)
-        if words is not None:
-            words.catch_up()
+        if journal is not None:
+            journal.catch_up()
         return moved
 
     return spoiled
@@ -435,12 +424,12 @@ def _fork_forever(orders: socket.socket) -> None:
                 os.close(fd)
             continue
         orders.close()
-        words = json.loads(data)
+        settings = json.loads(data)
         control, *vaults = (socket.socket(fileno=fd) for fd in fds)
         for sock in (control, *vaults):
             sock.setblocking(False)
         try:
-            trio.run(_Process(control, vaults[0] if vaults else None, words).run)
+            trio.run(_Process(control, vaults[0] if vaults else None, settings).run)
         finally:
             os._exit(1)
 

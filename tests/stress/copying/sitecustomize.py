@@ -8,7 +8,7 @@ import os
 import sys
 
 if "splicer.worker" in sys.orig_argv:
-    from splicer.relay import pipes
+    from splicer.relay import pipes, stock
 
     _splice = os.splice
     _reader: dict[int, int] = {}  # a pipe's write end → its read end
@@ -36,5 +36,5 @@ if "splicer.worker" in sys.orig_argv:
             return written
         return _splice(source, sink, count, flags=flags)
 
-    pipes.Pipe = _InMemory  # type: ignore[misc]  # the pool makes its pipes by this name
+    vars(stock).update(Pipe=_InMemory)  # the stock makes its pipes by this name
     os.splice = _copy  # type: ignore[assignment]  # nobody but the hub uses it, and in this form only

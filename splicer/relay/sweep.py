@@ -1,0 +1,76 @@
+"""The sweep: looks at all tunnels now and then, for their deadlines and for peers that have vanished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import trio
+
+from splicer.relay.liveness import PeerLiveness
+from splicer.relay.mover_interface import ByteMover
+from splicer.relay.tunnel import Tunnel
+
+_SWEEP_INTERVAL = 1.0  # seconds at most between two sweeps
+_MIN_SWEEP_INTERVAL = 0.01
+_SLICE = 256  # tunnels that a sweep looks at in one go: a millisecond, if the kernel is asked about each
+
+
+class Sweep:
+    """Keeps the deadlines of all tunnels.
+
+    `lively`: how many tunnels had moved a byte lately, when the last sweep saw them.
+
+    Args:
+        tunnels: those that are alive.
+        mover: ends them.
+        liveness: tells vanished peers from paused ones.
+        settle: hears what the mover has to say after a slice.
+    """
+
+    def __init__(
+        self,
+        tunnels: Mapping[object, Tunnel],
+        mover: ByteMover,
+        liveness: PeerLiveness,
+        settle: Callable[[], None],
+    ) -> None:
+        self.lively = 0
+        self._tunnels = tunnels
+        self._mover = mover
+        self._liveness = liveness
+        self._settle = settle
+        self._pause = trio.CancelScope()
+
+    def expect(self, due: float) -> None:
+        """A deadline strikes at `due`, in seconds on Trio's clock, if no byte moves."""
+        self._pause.deadline = min(self._pause.deadline, due)
+
+    # The next pause is there before the sweep begins: a tunnel that comes meanwhile can shorten it.
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            now = trio.current_time()
+            self._pause = trio.CancelScope(deadline=now + _SWEEP_INTERVAL)
+            await self._look_at_all(self._liveness if self._liveness.is_due(now) else None)
+            self._pause.deadline = max(self._pause.deadline, trio.current_time() + _MIN_SWEEP_INTERVAL)
+            with self._pause:
+                await trio.sleep_forever()
+
+    # In slices, for frames wait meanwhile; a tunnel may be over by the time that its slice comes.
+    async def _look_at_all(self, liveness: PeerLiveness | None) -> None:
+        tunnels, lively = list(self._tunnels.values()), 0
+        for start in range(0, len(tunnels), _SLICE):
+            now = trio.current_time()
+            for tunnel in tunnels[start : start + _SLICE]:
+                if tunnel not in self._tunnels:
+                    continue
+                lively += now - tunnel.last < _SWEEP_INTERVAL
+                if end := tunnel.overdue(now):
+                    self._mover.end(tunnel, end)
+                    continue
+                if liveness is not None and (gone := liveness.look(tunnel)):
+                    self._mover.lose(gone, now)
+                self.expect(tunnel.due())
+            self._settle()
+            await trio.lowlevel.checkpoint()
+        self.lively = lively
