@@ -51,7 +51,8 @@ class Code:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        shutil.copytree(_PACKAGE, directory / "splicer")
+        # Other processes may be writing bytecode there, each to a file that it renames: `.pyc.4711`.
+        shutil.copytree(_PACKAGE, directory / "splicer", ignore=shutil.ignore_patterns("*.pyc.*"))
         self._times = itertools.count(1_000_000_000)
 
     def replace(self, path: str, old: str, new: str) -> None:

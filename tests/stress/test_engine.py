@@ -220,6 +220,7 @@ async def test_handshakes_that_are_dropped_in_a_storm() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_pauses_are_seen_and_are_no_fault() -> None:
     site = Site(pods=8)
     with running(site.toml(), site) as edge:
@@ -239,6 +240,7 @@ async def test_pauses_are_seen_and_are_no_fault() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_a_storm_through_the_edge() -> None:
     site = Site(pods=8)
     with running(site.toml(), site) as edge:

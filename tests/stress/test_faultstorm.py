@@ -20,6 +20,7 @@ _WHERE = 3000  # offset of what is spoiled
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_hundred_faults(tmp_path: Path, record_property: Any) -> None:
     outcome = storm_of_faults(tmp_path, calls=300, faults=100, seed=1)
     record_property("figures", outcome.text())
@@ -31,6 +32,7 @@ def test_a_hundred_faults(tmp_path: Path, record_property: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", [name for name, fault in FAULTS.items() if fault.weight == 1])
 def test_what_comes_seldom(tmp_path: Path, kind: str) -> None:
     outcome = storm_of_faults(tmp_path, calls=40, faults=2, workers=2, only=(kind,))

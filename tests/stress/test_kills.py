@@ -26,6 +26,7 @@ async def test_a_few_kills(tell: Tell) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize(("refill", "kills", "pause"), [(False, 36, 2.5), (True, 64, 0.5)])
 async def test_a_hundred_tunnels_during_kills(*, refill: bool, kills: int, pause: float, seed: int, tell: Tell) -> None:
@@ -39,6 +40,7 @@ async def test_a_hundred_tunnels_during_kills(*, refill: bool, kills: int, pause
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(("signum", "event"), [(signal.SIGUSR2, "upgraded"), (signal.SIGUSR1, "recycled")])
 async def test_a_hundred_tunnels_while_all_is_renewed(signum: signal.Signals, event: str, tell: Tell) -> None:
     with edge_with(workers=2) as edge:
@@ -48,6 +50,7 @@ async def test_a_hundred_tunnels_while_all_is_renewed(signum: signal.Signals, ev
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_new_calls_during_kills(workers: int, tell: Tell) -> None:
     """Each is answered or closed in time, never by half a 101; what is established goes on from its first byte."""

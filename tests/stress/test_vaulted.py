@@ -64,6 +64,7 @@ async def living(directory: Path) -> AsyncIterator[Lives]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(("ends", "kill"), [(6, True), (4, False)], ids=["kills", "handovers"])
 async def test_calls_outlive_all_of_the_edge(*, ends: int, kill: bool, tmp_path: Path, tell: Tell) -> None:
     async with living(tmp_path) as lives:
@@ -81,6 +82,7 @@ async def test_calls_outlive_all_of_the_edge(*, ends: int, kill: bool, tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_calls_outlive_workers(tmp_path: Path, tell: Tell) -> None:
     async with living(tmp_path) as lives:
 
@@ -93,6 +95,7 @@ async def test_calls_outlive_workers(tmp_path: Path, tell: Tell) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_calls_outlive_workers_and_vault_in_turn(tmp_path: Path, tell: Tell) -> None:
     """A vault that is killed costs nothing while workers have all calls, and protects again when it is back."""
     async with living(tmp_path) as lives:
