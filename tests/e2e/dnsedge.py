@@ -9,8 +9,9 @@ import trio
 
 from tests.kit.dns_server import DnsServer
 from tests.kit.edge import Edge, running
+from tests.kit.http import Message
 from tests.kit.site import Site
-from tests.kit.wire import Message, ask, ask_until
+from tests.kit.wire import ask, ask_until
 
 ROUTES = """
 [upstreams.named]

@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.kit.edge import Edge, session_of
 from tests.kit.fleet import several
+from tests.kit.http import Message
 from tests.kit.site import Site, free_port
-from tests.kit.wire import TIMEOUT, EndOfStream, Message, ask, until
+from tests.kit.wire import TIMEOUT, EndOfStream, ask, until
 from tests.kit.workers import kill_and_see
 
 _POLL_INTERVAL = 0.05  # seconds between two looks

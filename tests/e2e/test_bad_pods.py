@@ -7,8 +7,9 @@ import trio
 
 from tests.kit.calls import handshake
 from tests.kit.edge import Edge
+from tests.kit.http import Message
 from tests.kit.pods import ok, raw_pod
-from tests.kit.wire import EndOfStream, Message, Wire, ask, dial, request
+from tests.kit.wire import EndOfStream, Wire, ask, dial, request
 
 GARBAGE = {
     "no HTTP": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",

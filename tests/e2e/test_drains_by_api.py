@@ -14,9 +14,10 @@ from tests.e2e.operator import ask_admin, kill_admin, observed, scrape, see, see
 from tests.kit.calls import handshake, tunnel
 from tests.kit.edge import Edge, running
 from tests.kit.fleet import echoes, kill_worker, only, tunnel_at
+from tests.kit.http import Message
 from tests.kit.pods import http_pod, raw_pod, tunnel_pod
 from tests.kit.site import Place, Site
-from tests.kit.wire import Message, Wire, ask, dial, until
+from tests.kit.wire import Wire, ask, dial, until
 from tests.kit.workers import worker_pids
 
 _SHARED = 6  # pods behind one name, of which no URL chooses one

@@ -9,9 +9,10 @@ import trio
 
 from tests.kit.calls import handshake, tunnel
 from tests.kit.edge import Edge, running
+from tests.kit.http import Message
 from tests.kit.pods import Handler, Pod, ok, raw_pod, switching, tunnel_pod
 from tests.kit.site import Place, Site
-from tests.kit.wire import Message, Wire, dial
+from tests.kit.wire import Wire, dial
 
 ROUTES = """
 [upstreams.nowhere]
@@ -151,7 +152,7 @@ async def test_other_statuses_are_the_answer(edge: Edge, nursery: trio.Nursery, 
     await raw_pod(nursery, place.address, place.port, status(line))
     twin = await tunnel_pod(nursery, place.twin, place.port)
     reply = await ring(edge, "ws", place)
-    assert (reply.line, reply.body) == (b"HTTP/1.1 " + line, b"an error page")
+    assert (reply.line, reply.body) == (f"HTTP/1.1 {line.decode()}", b"an error page")
     assert twin.connections == 0
 
 

@@ -9,9 +9,10 @@ import trio
 
 from tests.kit.calls import KEY, handshake
 from tests.kit.edge import Edge, running
+from tests.kit.http import Message
 from tests.kit.pods import echo, http_pod, ok, raw_pod, switching, tunnel_pod
 from tests.kit.site import Site
-from tests.kit.wire import Message, Wire, dial, request
+from tests.kit.wire import Wire, dial, request
 
 ROUTES = """
 [[routes]]
@@ -110,7 +111,7 @@ async def test_an_answer_that_is_no_101_is_relayed_with_its_body(
     async with dial(edge.address) as wire:
         await wire.send(handshake(f"/ws/{place.name}/x"))
         reply = await wire.reply()
-        assert reply.line == b"HTTP/1.1 " + status
+        assert reply.line == f"HTTP/1.1 {status.decode()}"
         assert (reply.body, reply.values("X-Why")) == (b"because", [b"token"])
         assert await wire.rest() == b""
     assert pod.connections == 1
@@ -178,7 +179,7 @@ async def test_fields_of_the_101_reach_the_client(edge: Edge, nursery: trio.Nurs
         await wire.send(handshake(f"/ws/{place.name}/x", "Sec-WebSocket-Extensions: permessage-deflate"))
         head = Message(await wire.head())
     assert head.values("Sec-WebSocket-Extensions") == [b"permessage-deflate"]
-    assert (b"x-POD", b"1") in head.fields
+    assert ("x-POD", "1") in head.fields
     assert head.values("Set-Cookie") == [b"a", b"b"]
     assert head.values("Upgrade")[0].lower() == b"websocket"
     assert head.values("Connection")[0].lower() == b"upgrade"

@@ -12,8 +12,9 @@ import trio
 from tests.e2e.guide import HOST, Cluster
 from tests.kit.calls import call, handshake
 from tests.kit.edge import Edge
+from tests.kit.http import Message
 from tests.kit.pods import echo, ok, switching
-from tests.kit.wire import Message, Wire, dial
+from tests.kit.wire import Wire, dial
 
 CALLBACK = "agent/voice/breeze-buddy/twilio/callback/order-confirmation/v2"
 STEERING = [
@@ -109,7 +110,7 @@ async def test_path_and_query_arrive_byte_for_byte(edge: Edge, cluster: Cluster,
     async with dial(edge.address) as wire:
         await wire.send(handshake(asked, host=HOST))
         assert (await wire.head()).startswith(b"HTTP/1.1 101 ")
-    assert pod.seen[0].line == b"GET " + got + b" HTTP/1.1"
+    assert pod.seen[0].line == f"GET {got.decode()} HTTP/1.1"
 
 
 @pytest.mark.parametrize("name", STEERING)
@@ -155,8 +156,8 @@ async def test_the_fallback_is_told_all_that_the_pod_would_have_been(edge: Edge,
         await wire.send(handshake(target, *fields, host=HOST))
         assert (await wire.head()).startswith(b"HTTP/1.1 101 ")
     first, second = map(Message, heads)
-    assert second.line == first.line == b"GET /a%20b?token=%2B1 HTTP/1.1"
-    own = (b"X-Splicer-Fallback-From", b"voice-agent-3")
+    assert second.line == first.line == "GET /a%20b?token=%2B1 HTTP/1.1"
+    own = ("X-Splicer-Fallback-From", "voice-agent-3")
     assert sorted(second.fields) == sorted([*first.fields, own])
     for name in ("X-Forwarded-For", "X-Real-IP"):
         assert second.values(name) == [b"127.0.0.1"]

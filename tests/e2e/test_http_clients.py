@@ -146,6 +146,6 @@ async def test_order_and_case_of_a_response_head(edge: Edge, nursery: trio.Nurse
     place = edge.site.take()
     await http_pod(nursery, place.address, place.port, ok(b"body", *EARLY, status=b"299 Rather Odd"))
     reply = await ask(edge.address, "GET", f"/http/{place.name}/")
-    assert reply.line == b"HTTP/1.1 299 Rather Odd"
+    assert reply.line == "HTTP/1.1 299 Rather Odd"
     assert reply.head.split(b"\r\n")[1 : 1 + len(EARLY)] == EARLY
     assert reply.values("content-length") == [b"4"]

@@ -8,9 +8,10 @@ import pytest
 import trio
 
 from tests.kit.edge import Edge, running
+from tests.kit.http import Message
 from tests.kit.pods import http_pod, ok, raw_pod
 from tests.kit.site import Site
-from tests.kit.wire import Message, Wire, ask, dial, request
+from tests.kit.wire import Wire, ask, dial, request
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ async def test_clients_that_speak_http_1_0(edge: Edge, nursery: trio.Nursery, fr
             assert await wire.exactly(5) == b"hello"
         else:
             assert await wire.rest() == b"hello"
-    assert seen[0].line == b"GET /x HTTP/1.1"
+    assert seen[0].line == "GET /x HTTP/1.1"
     assert len(seen[0].values("Host")) == 1
 
 

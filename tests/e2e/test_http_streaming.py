@@ -9,9 +9,10 @@ import pytest
 import trio
 
 from tests.kit.edge import Edge, running
+from tests.kit.http import Message
 from tests.kit.pods import http_pod, ok, raw_pod
 from tests.kit.site import Site
-from tests.kit.wire import Message, Wire, dial, request, until, values_of
+from tests.kit.wire import Wire, dial, request, until
 
 MIB = 1 << 20
 PIECE = bytes(range(256)) * 256  # 64 KiB
@@ -64,7 +65,7 @@ async def test_a_download_reaches_the_client_piece_by_piece(edge: Edge, nursery:
     await raw_pod(nursery, place.address, place.port, give)
     async with dial(edge.address) as wire:
         await wire.send(request("GET", f"/http/{place.name}/"))
-        chunked = values_of(await wire.head(), "Transfer-Encoding") == [b"chunked"]
+        chunked = Message(await wire.head()).values("Transfer-Encoding") == [b"chunked"]
         for n in range(5):
             await go_on.send(None)
             assert await (wire.chunk() if chunked else wire.exactly(8)) == b"piece %d\n" % n
@@ -82,7 +83,7 @@ async def test_memory_stays_flat_in_a_large_upload(edge: Edge, nursery: trio.Nur
     async def take(wire: Wire) -> None:
         head = await wire.head()
         await trio.sleep(0.5)  # the client is ahead
-        left = int(values_of(head, "Content-Length")[0])
+        left = int(Message(head).values("Content-Length")[0])
         while left:
             digest.update(piece := await wire.some())
             left -= len(piece)

@@ -8,9 +8,10 @@ import pytest
 import trio
 
 from tests.kit.edge import Edge, running
+from tests.kit.http import Message
 from tests.kit.pods import Pod, http_pod
 from tests.kit.site import Place, Site
-from tests.kit.wire import Message, ask
+from tests.kit.wire import ask
 
 STRANGER, FRIEND = "127.0.0.1", "127.0.0.7"
 ROUTES = """

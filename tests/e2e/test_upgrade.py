@@ -32,9 +32,10 @@ from tests.e2e.test_command_line import each, splicer
 from tests.kit.calls import handshake, tunnel
 from tests.kit.edge import Edge, Line, running, session_of
 from tests.kit.fleet import ask_at, echoes, kill_worker, only, several, tunnel_at
+from tests.kit.http import Message
 from tests.kit.pods import raw_pod, switching, tunnel_pod
 from tests.kit.site import Place, Site, free_port
-from tests.kit.wire import TIMEOUT, EndOfStream, Message, Wire, ask, dial, until
+from tests.kit.wire import TIMEOUT, EndOfStream, Wire, ask, dial, until
 from tests.kit.workers import worker_pids
 
 _PACKAGE = Path(__file__).parents[2] / "splicer"

@@ -15,8 +15,9 @@ import trio
 
 from tests.kit.calls import tunnel
 from tests.kit.edge import Edge, Line
+from tests.kit.http import Message
 from tests.kit.site import Site
-from tests.kit.wire import TIMEOUT, Message, Wire, ask, until
+from tests.kit.wire import TIMEOUT, Wire, ask, until
 from tests.kit.workers import kill_and_see, worker_pids
 
 _PATCH = """

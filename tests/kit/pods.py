@@ -10,7 +10,8 @@ from attrs import Factory, define
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
 from wsproto.utilities import generate_accept_token
 
-from tests.kit.wire import EndOfStream, Message, Wire, values_of
+from tests.kit.http import Message
+from tests.kit.wire import EndOfStream, Wire
 
 Handler = Callable[[Wire], Awaitable[None]]
 Answer = Callable[[Message], bytes]
@@ -86,7 +87,7 @@ async def http_pod(nursery: trio.Nursery, address: str, port: int, answer: Answe
 
 def switching(head: bytes, *fields: bytes) -> bytes:
     """The right 101 for a WebSocket handshake."""
-    token = generate_accept_token(values_of(head, "Sec-WebSocket-Key")[0])
+    token = generate_accept_token(Message(head).values("Sec-WebSocket-Key")[0])
     lines = [
         b"HTTP/1.1 101 Switching Protocols",
         b"Upgrade: websocket",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -10,15 +9,13 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import trio
-from attrs import frozen
+
+from tests.kit.http import Message, read_chunk, read_chunks, read_request, read_response
 
 TIMEOUT = 15.0  # seconds after which something that should happen is said not to
 _POLL_INTERVAL = 0.005  # seconds between two looks
 _LINGER_0 = struct.pack("ii", 1, 0)
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
 
-Fields = list[tuple[bytes, bytes]]
 T = TypeVar("T")
 
 
@@ -33,45 +30,6 @@ async def until(look: Callable[[], T]) -> T:
 
 class EndOfStream(Exception):
     """The other side closed in the middle of something."""
-
-
-def fields_of(head: bytes) -> Fields:
-    """The field lines of a raw head, as they came."""
-    pairs = [line.partition(b":") for line in head.split(b"\r\n")[1:] if line]
-    return [(name, value.strip()) for name, _, value in pairs]
-
-
-def values_of(head: bytes, name: str) -> list[bytes]:
-    """All values of a field, in order."""
-    return [value for key, value in fields_of(head) if key.lower() == name.lower().encode()]
-
-
-@frozen
-class Message:
-    """A request or a response as it came."""
-
-    head: bytes
-    body: bytes = b""
-    trailers: bytes = b""
-
-    @property
-    def line(self) -> bytes:
-        return self.head.partition(b"\r\n")[0]
-
-    @property
-    def target(self) -> bytes:
-        return self.line.split(b" ")[1]
-
-    @property
-    def status(self) -> int:
-        return int(self.line.split(b" ")[1])
-
-    @property
-    def fields(self) -> Fields:
-        return fields_of(self.head)
-
-    def values(self, name: str) -> list[bytes]:
-        return values_of(self.head, name)
 
 
 class Wire:
@@ -128,40 +86,19 @@ class Wire:
 
     async def request(self) -> Message:
         """A whole request."""
-        head = await self.head()
-        if _CHUNKED.search(head):
-            return Message(head, *await self.chunks())
-        length = _LENGTH.search(head)
-        return Message(head, await self.exactly(int(length[1])) if length else b"")
+        return await read_request(self)
 
     async def reply(self, method: str = "GET") -> Message:
         """A whole response: one that a request with this method gets."""
-        head = await self.head()
-        status = int(head.split(b" ")[1])
-        if method == "HEAD" or status in (204, 304) or status < 200:
-            return Message(head)
-        if _CHUNKED.search(head):
-            return Message(head, *await self.chunks())
-        length = _LENGTH.search(head)
-        return Message(head, await self.exactly(int(length[1])) if length else await self.rest())
+        return await read_response(self, method)
 
     async def chunk(self) -> bytes:
         """The next chunk; b"" is the last one, before the trailers."""
-        size = int((await self.until(b"\r\n")).split(b";")[0], 16)
-        data = await self.exactly(size)
-        if size:
-            assert await self.exactly(2) == b"\r\n"
-        return data
+        return await read_chunk(self)
 
     async def chunks(self) -> tuple[bytes, bytes]:
         """A chunked body, and the raw trailers."""
-        body = b""
-        while data := await self.chunk():
-            body += data
-        trailers = b""
-        while (line := await self.until(b"\r\n")) != b"\r\n":
-            trailers += line
-        return body, trailers
+        return await read_chunks(self)
 
     def reset(self) -> None:
         """Close with an RST."""

@@ -25,7 +25,7 @@ from splicer.session.watch import watch_clients
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pool import IdlePool
-from tests.session.message import read_request
+from tests.kit.http import read_request
 from tests.session.wire import TIMEOUT, End, Peer, StreamEnded, connection
 
 APP, SPARE = "10.0.0.1", "10.0.0.2"

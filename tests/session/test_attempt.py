@@ -16,6 +16,7 @@ from splicer.errors import (
     ResolveFailed,
     SplicerError,
 )
+from tests.kit.http import Message, read_request
 from tests.session.edge import (
     APP,
     SPARE,
@@ -28,7 +29,7 @@ from tests.session.edge import (
     route,
     upstream,
 )
-from tests.session.message import GET, OK, POST, PUT, SWITCHING, UPGRADE, Message, answer, read_answer, read_request
+from tests.session.message import GET, OK, POST, PUT, SWITCHING, UPGRADE, answer, read_answer
 from tests.session.wire import Peer
 
 HALF_A_HEAD = b"HTTP/1.1 200 OK\r\nContent-"

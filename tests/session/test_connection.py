@@ -13,8 +13,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from splicer.model import Respond, StatusPage
 from splicer.routing.table import RouteTable
+from tests.kit.http import Message, read_head, read_request
 from tests.session.edge import APP, SPARE, Edge, Script, answering, fallback_route, route
-from tests.session.message import GET, OK, POST, PUT, UPGRADE, Message, answer, read_answer, read_head, read_request
+from tests.session.message import GET, OK, POST, PUT, UPGRADE, answer, read_answer
 from tests.session.wire import Peer
 
 HEALTH = route("path", "/health", name="health", respond=Respond(200, b"healthy\n"))

@@ -8,8 +8,9 @@ import pytest
 import trio
 
 from splicer.errors import ConnectRefused, SplicerError
+from tests.kit.http import read_request
 from tests.session.edge import APP, SPARE, Edge, Script, answering, fallback_route, route
-from tests.session.message import GET, OK, SWITCHING, UPGRADE, answer, read_answer, read_request
+from tests.session.message import GET, OK, SWITCHING, UPGRADE, answer, read_answer
 from tests.session.wire import Peer
 
 DEFAULTS = {"resolve": 2.0, "connect": 3.0, "handshake": 10.0, "attempts": 15.0, "response": 30.0}

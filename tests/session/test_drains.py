@@ -11,8 +11,9 @@ from trio.testing import wait_all_tasks_blocked
 from splicer.errors import ConnectRefused
 from splicer.model import AttemptOutcome, Route, Upstream
 from splicer.session.context import Drains
+from tests.kit.http import Message, read_request
 from tests.session.edge import CLIENT, Edge, Script, answering, route, upstream
-from tests.session.message import OK, SWITCHING, UPGRADE, Message, read_answer, read_request
+from tests.session.message import OK, SWITCHING, UPGRADE, read_answer
 from tests.session.wire import Peer
 
 ONE, TWO = "10.0.0.11", "10.0.0.12"

@@ -15,6 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from splicer.errors import BadCapture, ConnectRefused, NameNotFound, NoDescriptor, PodError, ResolveFailed, SplicerError
 from splicer.model import Respond
 from tests.kit.garbage import counting_garbage
+from tests.kit.http import read_head, read_request
 from tests.session.edge import (
     APP,
     APP_UPSTREAM,
@@ -27,7 +28,7 @@ from tests.session.edge import (
     route,
     upstream,
 )
-from tests.session.message import GET, OK, POST, PUT, SWITCHING, UPGRADE, answer, read_head, read_request
+from tests.session.message import GET, OK, POST, PUT, SWITCHING, UPGRADE, answer
 from tests.session.wire import Peer
 
 DEADLINES = {"head": 2, "connect": 2, "handshake": 3, "attempts": 4, "body_idle": 4, "response": 5, "keepalive": 2}

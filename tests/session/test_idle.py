@@ -21,8 +21,9 @@ from splicer.session.client import ClientLeg
 from splicer.session.connection import Connection
 from splicer.session.context import ConnectionState, StubStatus
 from splicer.session.idle import IdleClients
+from tests.kit.http import read_head
 from tests.session.edge import APP, CLIENT, Edge, answering, route
-from tests.session.message import GET, OK, POST, SWITCHING, UPGRADE, read_answer, read_head
+from tests.session.message import GET, OK, POST, SWITCHING, UPGRADE, read_answer
 from tests.session.wire import End, Peer
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from splicer.model import Respond
+from tests.kit.http import Message, read_request
 from tests.session.edge import APP, SPARE, Edge, Script, answering, fallback_route, open_edge, route
-from tests.session.message import GET, OK, POST, SWITCHING, UPGRADE, Message, read_answer, read_request
+from tests.session.message import GET, OK, POST, SWITCHING, UPGRADE, read_answer
 from tests.session.wire import Peer, StreamEnded
 
 pieces = st.lists(st.integers(1, 200), max_size=20)

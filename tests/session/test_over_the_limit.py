@@ -6,8 +6,9 @@ import pytest
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.model import Respond
+from tests.kit.http import read_head
 from tests.session.edge import APP, CLIENT, Edge, answering, route
-from tests.session.message import GET, OK, POST, SWITCHING, UPGRADE, read_answer, read_head
+from tests.session.message import GET, OK, POST, SWITCHING, UPGRADE, read_answer
 from tests.session.wire import Peer
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"

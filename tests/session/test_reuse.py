@@ -7,8 +7,9 @@ import trio
 
 from splicer.errors import ConnectRefused
 from splicer.model import Endpoint
+from tests.kit.http import read_head, read_request
 from tests.session.edge import APP, SPARE, Edge, answering, fallback_route, playing, route
-from tests.session.message import GET, OK, POST, PUT, SWITCHING, UPGRADE, answer, read_answer, read_head, read_request
+from tests.session.message import GET, OK, POST, PUT, SWITCHING, UPGRADE, answer, read_answer
 from tests.session.wire import Peer
 
 ENDPOINT = Endpoint("app.test", APP, 8000)

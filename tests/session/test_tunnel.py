@@ -11,8 +11,9 @@ from trio.testing import wait_all_tasks_blocked
 from splicer.errors import Side
 from splicer.model import Record
 from splicer.relay.api import TunnelEnd
+from tests.kit.http import Message, read_head
 from tests.session.edge import APP, SPARE, Edge, Script, Spliced, answering, fallback_route, route
-from tests.session.message import GET, OK, SWITCHING, UPGRADE, Message, answer, read_answer, read_head
+from tests.session.message import GET, OK, SWITCHING, UPGRADE, answer, read_answer
 from tests.session.wire import Peer
 
 WEBSOCKET = route(upgrade=("websocket",))
