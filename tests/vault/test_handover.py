@@ -225,7 +225,7 @@ def test_through_a_real_exec() -> None:
         for tunnel in tunnels:
             worker.tunnel(tunnel)
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.vault.reborn", json.dumps(fds)],
+            [sys.executable, "-m", "tests.vault.exec_holder", json.dumps(fds)],
             cwd=_ROOT,
             pass_fds=fds,
             stdout=subprocess.PIPE,

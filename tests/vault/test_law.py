@@ -17,12 +17,12 @@ from splicer.vault.held import Channel
 from splicer.vault.holder import Holder
 from tests.kit.descriptors import none_left_open
 from tests.vault import stepped
+from tests.vault.simulation import CLIENT, POD, Broken, Simulation
 from tests.vault.stepped import Forge
-from tests.vault.world import CLIENT, POD, Broken, World
 
 _MUCH = 1 << 17  # bytes: more than sockets and pipe hold
 
-Scenario = Callable[[World], None]
+Scenario = Callable[[Simulation], None]
 
 
 @pytest.fixture(scope="module")
@@ -31,145 +31,145 @@ def forge() -> Iterator[Forge]:
         yield forge
 
 
-def _fill_up(world: World, number: int, which: int) -> None:
+def _fill_up(simulation: Simulation, number: int, which: int) -> None:
     """Until a pipe is parked: nobody reads at the other end."""
     for _ in range(4):
-        world.calls[number].sides[which].write(_MUCH)
-        world.turn()
+        simulation.calls[number].sides[which].write(_MUCH)
+        simulation.turn()
 
 
-def opening(world: World) -> None:
+def opening(simulation: Simulation) -> None:
     """The pod's first frames come with its 101, the client's with its request; then frames both ways."""
-    world.open(early=3000, eager=700)
-    client, pod = world.calls[0].sides
+    simulation.open(early=3000, eager=700)
+    client, pod = simulation.calls[0].sides
     for _ in range(2):
         client.write(160)
         pod.write(320)
-        world.turn()
+        simulation.turn()
     client.read(_MUCH)
 
 
-def parking(world: World) -> None:
+def parking(simulation: Simulation) -> None:
     """Nobody reads at the pod, then somebody does."""
-    world.open(early=200)
-    pod = world.calls[0].sides[POD]
+    simulation.open(early=200)
+    pod = simulation.calls[0].sides[POD]
     pod.write(1000)
-    _fill_up(world, 0, CLIENT)
+    _fill_up(simulation, 0, CLIENT)
     for _ in range(3):
         pod.read(4000)
-        world.turn()
+        simulation.turn()
 
 
-def unparking_elsewhere(world: World) -> None:
+def unparking_elsewhere(simulation: Simulation) -> None:
     """Both directions are parked when the worker dies: the next one begins with dirty pipes."""
-    world.open()
-    _fill_up(world, 0, CLIENT)
-    _fill_up(world, 0, POD)
-    world.kill()
-    world.adopt()
-    client, pod = world.calls[0].sides
+    simulation.open()
+    _fill_up(simulation, 0, CLIENT)
+    _fill_up(simulation, 0, POD)
+    simulation.kill()
+    simulation.adopt()
+    client, pod = simulation.calls[0].sides
     for _ in range(2):
         client.read(4000)
         pod.read(4000)
-        world.turn()
-    _fill_up(world, 0, CLIENT)
+        simulation.turn()
+    _fill_up(simulation, 0, CLIENT)
 
 
-def neighbours(world: World) -> None:
+def neighbours(simulation: Simulation) -> None:
     """Calls end with bytes parked, and leave dirty pipes behind; others want pipes then."""
-    world.open()
-    world.open()
-    _fill_up(world, 0, CLIENT)
-    _fill_up(world, 1, POD)
-    world.expire()
-    world.open(early=500)
-    for side in world.calls[2].sides:
+    simulation.open()
+    simulation.open()
+    _fill_up(simulation, 0, CLIENT)
+    _fill_up(simulation, 1, POD)
+    simulation.expire()
+    simulation.open(early=500)
+    for side in simulation.calls[2].sides:
         side.write(5000)
-    world.turn()
+    simulation.turn()
 
 
-def resetting(world: World) -> None:
+def resetting(simulation: Simulation) -> None:
     """A pod leaves with a reset while its pipe is full, next to a call that goes on."""
-    world.open()
-    world.open()
-    _fill_up(world, 0, CLIENT)
-    _fill_up(world, 1, POD)
-    world.reset(0, POD)
-    world.turn()
-    world.calls[1].sides[CLIENT].write(5000)
-    world.turn()
+    simulation.open()
+    simulation.open()
+    _fill_up(simulation, 0, CLIENT)
+    _fill_up(simulation, 1, POD)
+    simulation.reset(0, POD)
+    simulation.turn()
+    simulation.calls[1].sides[CLIENT].write(5000)
+    simulation.turn()
 
 
-def half_closing(world: World) -> None:
+def half_closing(simulation: Simulation) -> None:
     """An end of stream waits behind parked bytes, and the other direction goes on."""
-    world.open()
-    client, pod = world.calls[0].sides
-    _fill_up(world, 0, CLIENT)
+    simulation.open()
+    client, pod = simulation.calls[0].sides
+    _fill_up(simulation, 0, CLIENT)
     client.half_close()
-    world.turn()
+    simulation.turn()
     pod.write(2000)
-    world.turn()
+    simulation.turn()
     while pod.read(_MUCH):
-        world.turn()
-    world.turn()
+        simulation.turn()
+    simulation.turn()
 
 
-def closing(world: World) -> None:
+def closing(simulation: Simulation) -> None:
     """Both sides end; a second call comes meanwhile."""
-    world.open(early=150)
-    for side in world.calls[0].sides:
+    simulation.open(early=150)
+    for side in simulation.calls[0].sides:
         side.write(300)
         side.half_close()
-    world.turn()
-    world.turn()
-    world.open(early=150, eager=10)
+    simulation.turn()
+    simulation.turn()
+    simulation.open(early=150, eager=10)
 
 
-def leaving(world: World) -> None:
+def leaving(simulation: Simulation) -> None:
     """A worker hands over on purpose, with parked bytes."""
-    world.open(early=300)
-    world.open()
-    _fill_up(world, 0, CLIENT)
-    _fill_up(world, 1, POD)
-    world.hand_over()
-    world.adopt()
-    world.calls[1].sides[CLIENT].read(5000)
-    world.turn()
+    simulation.open(early=300)
+    simulation.open()
+    _fill_up(simulation, 0, CLIENT)
+    _fill_up(simulation, 1, POD)
+    simulation.hand_over()
+    simulation.adopt()
+    simulation.calls[1].sides[CLIENT].read(5000)
+    simulation.turn()
 
 
-def changing_program(world: World) -> None:
+def changing_program(simulation: Simulation) -> None:
     """The holder becomes another program while a worker is dead, and while one works."""
-    world.open(early=300)
-    _fill_up(world, 0, CLIENT)
-    world.kill()
-    world.change_program()
-    world.adopt()
-    _fill_up(world, 0, POD)
-    world.change_program()
-    world.open(early=300)
+    simulation.open(early=300)
+    _fill_up(simulation, 0, CLIENT)
+    simulation.kill()
+    simulation.change_program()
+    simulation.adopt()
+    _fill_up(simulation, 0, POD)
+    simulation.change_program()
+    simulation.open(early=300)
 
 
-def standing_still(world: World) -> None:
+def standing_still(simulation: Simulation) -> None:
     """The holder takes nothing for a while: calls go on, others begin and end, and it is told of them afterwards."""
-    world.open(early=300)
-    world.turn()
-    world.deaf = True
+    simulation.open(early=300)
+    simulation.turn()
+    simulation.deaf = True
     for number in range(1, 5):
-        world.open(early=200, eager=10)
-        for end in world.calls[number].sides:
+        simulation.open(early=200, eager=10)
+        for end in simulation.calls[number].sides:
             end.write(500)
-        world.turn()
+        simulation.turn()
     for number, side in ((3, POD), (4, POD), (0, CLIENT)):  # the last one finds no pipe that the holder knows
-        _fill_up(world, number, side)
-    for end in world.calls[2].sides:
+        _fill_up(simulation, number, side)
+    for end in simulation.calls[2].sides:
         end.half_close()
-    world.turn()
-    world.calls[0].sides[POD].read(4000)
-    world.turn()
-    world.deaf = False
-    world.hear()
-    world.calls[1].sides[CLIENT].write(5000)
-    world.turn()
+    simulation.turn()
+    simulation.calls[0].sides[POD].read(4000)
+    simulation.turn()
+    simulation.deaf = False
+    simulation.hear()
+    simulation.calls[1].sides[CLIENT].write(5000)
+    simulation.turn()
 
 
 _NARROW = (standing_still,)  # channels that are soon full
@@ -191,10 +191,10 @@ SCENARIOS = [
 def _run(
     forge: Forge, scenario: Scenario, fuses: list[int], flaw: str = "", holder: type[Holder] = Holder
 ) -> list[int]:
-    with World(forge, fuses, flaw, holder, narrow=scenario in _NARROW) as world:
-        scenario(world)
-        world.finish()
-        return world.steps
+    with Simulation(forge, fuses, flaw, holder, narrow=scenario in _NARROW) as simulation:
+        scenario(simulation)
+        simulation.finish()
+        return simulation.steps
 
 
 def _kill_everywhere(
@@ -226,26 +226,26 @@ def test_data_that_comes_right_after_it_was_looked_for_is_as_safe(forge: Forge, 
 
 
 def test_a_vault_that_comes_back_is_told_everything(forge: Forge, tmp_path: Path) -> None:
-    with none_left_open(), World(forge, path=tmp_path / "vault") as world:
-        world.open(early=300)
-        _fill_up(world, 0, CLIENT)
-        world.lose_vault()
-        world.kill()
-        world.adopt()
-        world.finish()
+    with none_left_open(), Simulation(forge, path=tmp_path / "vault") as simulation:
+        simulation.open(early=300)
+        _fill_up(simulation, 0, CLIENT)
+        simulation.lose_vault()
+        simulation.kill()
+        simulation.adopt()
+        simulation.finish()
 
 
 def test_a_vault_that_comes_back_is_told_of_what_was_inherited(forge: Forge, tmp_path: Path) -> None:
-    with none_left_open(), World(forge, path=tmp_path / "vault") as world:
-        world.open()
-        _fill_up(world, 0, CLIENT)
-        _fill_up(world, 0, POD)
-        world.kill()
-        world.adopt()
-        world.turn()  # nobody reads yet: it goes on with dirty pipes
-        world.lose_vault()
-        world.kill()
-        world.finish()
+    with none_left_open(), Simulation(forge, path=tmp_path / "vault") as simulation:
+        simulation.open()
+        _fill_up(simulation, 0, CLIENT)
+        _fill_up(simulation, 0, POD)
+        simulation.kill()
+        simulation.adopt()
+        simulation.turn()  # nobody reads yet: it goes on with dirty pipes
+        simulation.lose_vault()
+        simulation.kill()
+        simulation.finish()
 
 
 # ---- any order of anything ----
@@ -279,45 +279,45 @@ _STEPS = st.one_of(
 )
 
 
-def _take(world: World, step: tuple[object, ...]) -> None:
+def _take(simulation: Simulation, step: tuple[object, ...]) -> None:
     match step:
-        case ["open", int(early), int(eager)] if len(world.calls) < 3:
-            world.open(early, eager)
-        case ["write", int(number), int(which), int(size)] if number < len(world.calls):
-            world.calls[number].sides[which].write(size)
-        case ["read", int(number), int(which), int(size)] if number < len(world.calls):
-            world.calls[number].sides[which].read(size)
-        case ["half close", int(number), int(which)] if number < len(world.calls):
-            world.calls[number].sides[which].half_close()
-        case ["reset", int(number), int(which)] if number < len(world.calls):
-            world.reset(number, which)
-        case ["turn"] if world.worker is not None:
-            world.turn()
+        case ["open", int(early), int(eager)] if len(simulation.calls) < 3:
+            simulation.open(early, eager)
+        case ["write", int(number), int(which), int(size)] if number < len(simulation.calls):
+            simulation.calls[number].sides[which].write(size)
+        case ["read", int(number), int(which), int(size)] if number < len(simulation.calls):
+            simulation.calls[number].sides[which].read(size)
+        case ["half close", int(number), int(which)] if number < len(simulation.calls):
+            simulation.calls[number].sides[which].half_close()
+        case ["reset", int(number), int(which)] if number < len(simulation.calls):
+            simulation.reset(number, which)
+        case ["turn"] if simulation.worker is not None:
+            simulation.turn()
         case ["kill"]:
-            world.kill()
+            simulation.kill()
         case ["adopt"]:
-            world.adopt()
-        case ["hand over"] if not world.narrow:  # who hands over waits until the holder knows everything
-            world.hand_over()
+            simulation.adopt()
+        case ["hand over"] if not simulation.narrow:  # who hands over waits until the holder knows everything
+            simulation.hand_over()
         case ["expire"]:
-            world.expire()
+            simulation.expire()
         case ["tidy"]:
-            world.holder.tidy()
-        case ["exec"] if not world.deaf:
-            world.change_program()
+            simulation.holder.tidy()
+        case ["exec"] if not simulation.deaf:
+            simulation.change_program()
         case ["stand still"]:
-            world.deaf = True
+            simulation.deaf = True
         case ["go on"]:
-            world.deaf = False
-            world.hear()
+            simulation.deaf = False
+            simulation.hear()
 
 
 def _obeys_the_law(forge: Forge, steps: list[tuple[object, ...]], fuses: list[int], narrow: bool) -> None:
-    with none_left_open(), World(forge, fuses, narrow=narrow) as world:
-        world.open(early=300)
+    with none_left_open(), Simulation(forge, fuses, narrow=narrow) as simulation:
+        simulation.open(early=300)
         for step in steps:
-            _take(world, step)
-        world.finish()
+            _take(simulation, step)
+        simulation.finish()
 
 
 _SCHEDULES = given(st.lists(_STEPS, max_size=40), st.lists(st.integers(0, 120), max_size=4), st.booleans())

@@ -893,6 +893,6 @@ def test_too_many_descriptors_on_their_way_delay_a_registration() -> None:
     if os.getuid():
         pytest.skip("needs root, to be somebody else")
     process = subprocess.run(
-        [sys.executable, "-m", "tests.vault.nobody"], cwd=_ROOT, capture_output=True, text=True, timeout=30
+        [sys.executable, "-m", "tests.vault.few_descriptors"], cwd=_ROOT, capture_output=True, text=True, timeout=30
     )
     assert (process.returncode, process.stdout) == (0, "60\n"), process.stderr

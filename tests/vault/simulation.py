@@ -124,7 +124,7 @@ class Call:
                 raise Broken(f"call {self.key:x}: {len(got)} of {len(sent)} bytes at the {name}, {side.was_reset=}")
 
 
-class World:
+class Simulation:
     """A holder, its workers, and calls.
 
     Args:

@@ -37,7 +37,9 @@ def main() -> None:
                 raw, fds = dump(holder)
                 for fd in fds:
                     os.set_inheritable(fd, True)
-                os.execv(sys.executable, [sys.executable, "-m", "tests.vault.reborn", sys.argv[1], json.dumps(raw)])
+                os.execv(
+                    sys.executable, [sys.executable, "-m", "tests.vault.exec_holder", sys.argv[1], json.dumps(raw)]
+                )
     _log("over", tunnels=len(holder.tunnels))
 
 
