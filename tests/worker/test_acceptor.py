@@ -1,0 +1,219 @@
+"""Client connections that come in, are turned away, or come from a worker that has left: real sockets."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import trio
+from attrs import define, field
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from splicer.errors import TooManyConnections
+from splicer.net.stream import TcpStream
+from splicer.session.context import ConnectionState, StubStatus
+from splicer.worker import acceptor
+from splicer.worker.acceptor import Acceptor
+from splicer.worker.worker_log import WorkerLog
+from tests.kit.descriptors import none_left_open
+
+_BUFFER = 1 << 16  # bytes
+
+
+@define
+class Served:
+    """What stands for `session.connection.Connection`: a connection that does nothing."""
+
+    context: object
+    stream: TcpStream
+    peer: str
+    over: bool = field(default=False, kw_only=True)
+    place: ConnectionState = field(default=ConnectionState.READING, kw_only=True)
+
+    async def serve(self) -> None:
+        """Its task, which no test runs."""
+
+
+class Site:
+    """A worker's side. `served`: connections whose tasks were begun."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.listener.setblocking(False)
+        self.address = self.listener.getsockname()
+        self.served: list[Served] = []
+        self.refused: list[str] = []
+        self.crashes: list[Exception] = []
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+        self.accepted = 0
+        self.room, self.excess = True, -1
+        self.idle_room = False
+        self._nursery = nursery
+        self.counts = StubStatus()
+        observer = SimpleNamespace(
+            connection_refused=lambda peer, error: self.refused.append(f"{peer} {type(error).__name__}"),
+            crashed=lambda peer, record, error: self.crashes.append(error),
+        )
+        idle = SimpleNamespace(make_room=lambda: self.idle_room)
+        context = SimpleNamespace(counts=self.counts, observer=observer, idle=idle)
+        log = WorkerLog(lambda: 7)
+        log.begin(cast("Any", self), cast("Any", self))
+        self.acceptor = Acceptor(cast("Any", context), self, self._start, lambda: False, self._count, log)
+        self.clients: list[socket.socket] = []
+
+    def _start(self, task: Any, *arguments: Any) -> None:
+        owner = getattr(task, "__self__", None)
+        if isinstance(owner, Served):
+            self.served.append(owner)
+        else:
+            self._nursery.start_soon(task, *arguments)
+
+    def _count(self) -> None:
+        self.accepted += 1
+
+    # ---- the limit ----
+
+    def over(self) -> int:
+        return self.excess
+
+    def may_ask(self) -> bool:
+        return self.room
+
+    # ---- the log ----
+
+    def error(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
+
+    def say(self, line: Any, event: str, **fields: Any) -> None:
+        line(event, **fields)
+
+    # ---- clients ----
+
+    async def connect(self, count: int = 1) -> list[socket.socket]:
+        """New clients."""
+        clients = [socket.create_connection(self.address) for _ in range(count)]
+        for client in clients:
+            client.setblocking(False)
+        self.clients += clients
+        await wait_all_tasks_blocked(0.01)
+        return clients
+
+    def close(self) -> None:
+        self.acceptor.stop()
+        self.listener.close()
+        for client in self.clients:
+            client.close()
+        for connection in self.served:
+            connection.stream.close()
+
+
+@pytest.fixture
+async def site(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+    monkeypatch.setattr(acceptor, "Connection", Served)
+    with none_left_open():
+        site = Site(nursery)
+        yield site
+        site.close()
+        nursery.cancel_scope.cancel()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+async def test_a_connection_is_counted_and_served(site: Site) -> None:
+    site.acceptor.listen([site.listener], _BUFFER)
+    await site.connect(3)
+    assert len(site.served) == 3
+    assert (site.counts.accepted, site.counts.handled, site.accepted) == (3, 3, 3)
+    assert site.refused == []
+
+
+async def test_one_over_the_limit_gets_an_answer_and_is_closed(site: Site) -> None:
+    site.room = False
+    site.acceptor.listen([site.listener], _BUFFER)
+    [client] = await site.connect()
+    assert client.recv(1000).startswith(b"HTTP/1.1 503 ")
+    assert (site.served, site.refused) == ([], ["127.0.0.1 TooManyConnections"])
+    assert (site.counts.accepted, site.counts.handled, site.accepted) == (1, 0, 0)
+    client.close()
+    await wait_all_tasks_blocked(0.01)
+    site.room = True
+    await site.connect()
+    assert len(site.served) == 1
+
+
+# Who opens thousands of connections over the limit must not have a task for each.
+async def test_beyond_so_many_they_are_closed_without_an_answer(site: Site) -> None:
+    site.room = False
+    site.acceptor._turned_away = 256
+    site.acceptor.listen([site.listener], _BUFFER)
+    [client] = await site.connect()
+    assert client.recv(1000) == b""
+    assert len(site.refused) == 1
+
+
+@pytest.mark.parametrize(("excess", "over"), [(-1, False), (0, True), (5, True)])
+async def test_one_that_may_only_ask_for_what_needs_no_pod_knows_it(site: Site, excess: int, over: bool) -> None:
+    site.excess = excess
+    site.acceptor.listen([site.listener], _BUFFER)
+    await site.connect()
+    [connection] = site.served
+    assert connection.over is over
+
+
+async def test_who_stops_leaves_what_waits_to_others(site: Site) -> None:
+    other = site.listener.dup()
+    with other:
+        site.acceptor.listen([site.listener], _BUFFER)
+        await wait_all_tasks_blocked()
+        site.acceptor.stop()
+        assert site.listener.fileno() == -1
+        await site.connect()
+        assert site.served == []
+        sock, _ = other.accept()
+        sock.close()
+
+
+async def test_a_connection_that_another_worker_had_is_waiting(site: Site) -> None:
+    ours, theirs = socket.socketpair()
+    site.clients.append(ours)
+    site.acceptor.inherit(theirs, "192.0.2.7")
+    [connection] = site.served
+    assert connection.place is ConnectionState.WAITING
+    assert (site.counts.accepted, site.counts.handled) == (0, 0), "it was counted where it came in"
+
+
+async def test_a_kernel_that_grants_less_is_told_of(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acceptor, "granted_buffer", lambda _: 4096)
+    site.acceptor.listen([site.listener], _BUFFER)
+    [(event, fields)] = site.lines
+    assert (event, fields["wanted"], fields["granted"]) == ("socket_buffer_capped", _BUFFER, 4096)
+
+
+async def test_without_descriptors_an_idle_connection_makes_room_or_it_is_logged_now_and_then(
+    site: Site, autojump_clock: MockClock
+) -> None:
+    short = OSError(errno.EMFILE, "Too many open files")
+    site.idle_room = True
+    assert site.acceptor._exhausted(short)
+    assert site.lines == []
+    site.idle_room = False
+    for _ in range(25):
+        assert not site.acceptor._exhausted(short)
+        await trio.sleep(1)
+    assert site.lines == [("accept_backs_off", {"error": "Too many open files", "tunnels": 7})] * 3
+
+
+async def test_a_bug_while_one_is_turned_away_costs_that_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(acceptor, "send_refusal", fail)
+    site.room = False
+    site.acceptor.listen([site.listener], _BUFFER)
+    [client] = await site.connect()
+    assert client.recv(1000) == b""
+    assert [type(error) for error in site.crashes] == [ZeroDivisionError]
+    assert site.refused == [f"127.0.0.1 {TooManyConnections.__name__}"]
