@@ -23,7 +23,7 @@ async def accept_forever(
     has_enough: Callable[[], bool] = lambda: False,
     burst: int = _BURST,
 ) -> None:
-    """Accept until cancelled.
+    """Accept until cancelled, or the listener is closed.
 
     Linux wakes all processes that wait for a shared listening socket, and the first one to run would take all pending
     connections. So a process that has enough leaves a connection in the queue for `_DEFER_SECONDS`, and accepts it
@@ -37,7 +37,7 @@ async def accept_forever(
         has_enough: whether connections should rather go to other processes that accept from the same socket.
         burst: connections accepted before other tasks run.
     """
-    while True:
+    while listener.fileno() >= 0:
         await trio.lowlevel.wait_readable(listener)
         leave = has_enough()
         if leave:

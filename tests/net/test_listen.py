@@ -197,3 +197,25 @@ async def test_what_is_left_to_others_is_lost_with_nobody(
             await wait_all_tasks_blocked()
             assert len(accepted.socks) == 1
             nursery.cancel_scope.cancel()
+
+
+# Whoever stops to accept cancels the loop and closes the listener in one step, while the loop may be about to run: a
+# wait for a closed socket is an error, which would end a worker that has calls.
+async def test_a_listener_that_was_closed_before_it_began_ends_the_loop(
+    listener: socket.socket, accepted: Accepted
+) -> None:
+    listener.close()
+    await accept_forever(listener, accepted.handle, accepted.errors.append)
+
+
+async def test_a_listener_that_is_closed_between_two_connections_ends_the_loop(
+    listener: socket.socket, accepted: Accepted
+) -> None:
+    def handle_and_close(sock: socket.socket, peer: str) -> None:
+        accepted.handle(sock, peer)
+        listener.close()
+
+    with _clients(listener, 2), trio.fail_after(20):
+        await accept_forever(listener, handle_and_close, accepted.errors.append)
+    assert len(accepted.socks) == 1
+    assert accepted.errors == []

@@ -14,7 +14,7 @@ import trio
 
 from splicer.model import Record
 from splicer.net.stream import TcpStream
-from splicer.relay.tunnel import TunnelLimits
+from splicer.relay.api import TunnelLimits
 from splicer.session import passport
 from splicer.session.passport import Passport
 from splicer.session.tunnel import run_adopted

@@ -105,11 +105,11 @@ async def test_exchanges_that_go_on_do_not_keep_the_calls_for_long(
     await site.begin(nursery)
     await trio.sleep(_TIMEOUT + 1)
     assert site.notes == _HANDS_OVER
-    await trio.sleep(30)
+    await trio.sleep(10)
     assert site.notes == _HANDS_OVER, "it waits for the exchange"
     site.context.counts.active -= 1
     await trio.sleep(1)
-    assert site.notes[-1].startswith("ends after 4")
+    assert site.notes[-1].startswith("ends after 2")
 
 
 async def test_calls_that_the_vault_does_not_know_are_kept(
