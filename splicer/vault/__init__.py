@@ -1,1 +1,1 @@
-"""The vault: file descriptors that outlive a worker."""
+"""The vault: it keeps calls' file descriptors, which outlive a worker."""

@@ -1,4 +1,4 @@
-"""A holder's state as another program image gets it: over an exec, with every descriptor where it was."""
+"""Passing a holder's state through an exec: the new program gets it as JSON; descriptors keep their numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ChannelState:
 
 @dataclass(frozen=True)
 class TunnelState:
-    """A tunnel; `owner` is the place of its worker's channel, or None."""
+    """A tunnel; `owner` is the index of its worker's channel, or None."""
 
     key: int
     passport: bytes
@@ -42,7 +42,7 @@ class TunnelState:
 
 @dataclass(frozen=True)
 class HolderState:
-    """All that a holder knows."""
+    """The whole state of a holder."""
 
     slots: int
     channels: list[ChannelState]
@@ -50,9 +50,9 @@ class HolderState:
 
 
 def dump(holder: Holder) -> tuple[dict[str, Any], list[int]]:
-    """What there is to know, fit for JSON, and the descriptors that it speaks of.
+    """The state in JSON types, and all descriptors in it.
 
-    A tunnel whose adoption has not left yet belongs to nobody, and will be given away anew.
+    A tunnel whose adoption has not been sent yet has no owner in it, and will be placed again.
     """
     places = {id(channel): place for place, channel in enumerate(holder.channels)}
     unsent = {id(item) for channel in holder.channels for item in channel.outbox}
@@ -74,10 +74,10 @@ def dump(holder: Holder) -> tuple[dict[str, Any], list[int]]:
 
 
 def decode(raw: dict[str, Any]) -> HolderState:
-    """Read what `dump` wrote; no descriptor is touched.
+    """Read the output of `dump`; no descriptor is used.
 
     Raises:
-        KeyError, TypeError, ValueError: it is something else.
+        KeyError, TypeError, ValueError: the data is something else.
     """
     channels = [
         ChannelState(fd, version, slot, serves, journal, dict(pipes))
@@ -91,7 +91,7 @@ def decode(raw: dict[str, Any]) -> HolderState:
 
 
 def restore(holder: Holder, state: HolderState) -> None:
-    """Go on as another holder, in whose process this one is; its channels may be full of messages by now."""
+    """Continue the state of a holder of the same process before an exec; its channels may hold unread messages."""
     holder.placement.slots = state.slots
     for channel in state.channels:
         _restore_channel(holder, channel)

@@ -1,4 +1,4 @@
-"""What the vault keeps of a tunnel, and of a connection to a worker."""
+"""The vault's state of one tunnel, and of one connection to a worker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind
 
 
 class Held:
-    """A tunnel: its two sockets, what its worker wrote down about it, and pipes that a dead worker left dirty."""
+    """A tunnel: its two sockets, its passport, and pipes with bytes that a dead worker has left."""
 
     __slots__ = ("adoptions", "client", "due", "given", "key", "orphaned", "owner", "passport", "pipes", "pod", "slot")
 
@@ -30,26 +30,26 @@ class Held:
         self.slot = slot  # of the worker that had it first, or has it now
         self.adoptions = adoptions
         self.owner: Channel | None = None
-        self.orphaned = 0.0  # when it fell silent for want of an owner, on the monotonic clock
+        self.orphaned = 0.0  # when it lost its owner, on the monotonic clock
         self.due = 0.0  # when it may go to a worker of any slot
         self.given = -math.inf  # when it was given to its owner
-        self.pipes: dict[int, int] = {}  # direction → read end; nobody can write to it any more
+        self.pipes: dict[int, int] = {}  # direction → read end; the write end is closed
 
     def close(self) -> None:
-        """Let go of its descriptors."""
+        """Close its descriptors."""
         for fd in (self.client, self.pod, *self.pipes.values()):
-            with suppress(OSError):  # the others are to be closed all the same
+            with suppress(OSError):  # the others must be closed all the same
                 os.close(fd)
 
-    # Somebody else may still hold a duplicate: close(2) alone would send nothing.
+    # Another process may hold a duplicate, and then close(2) alone sends no FIN.
     def shut(self) -> None:
-        """End both connections in order."""
+        """End both connections with a FIN."""
         for fd in (self.client, self.pod):
             with suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
                 sock.shutdown(socket.SHUT_RDWR)
 
     def message(self, version: int) -> tuple[bytes, tuple[int, ...]]:
-        """What its new owner, who speaks this version, gets, as things are now."""
+        """The message and descriptors for its new owner, made from the current state, in this protocol version."""
         pipes = {way: self.pipes[way] for way in (TO_POD, TO_CLIENT) if way in self.pipes and unread(self.pipes[way])}
         flags = sum(protocol.parked(way) for way in pipes)
         data = protocol.pack(
@@ -66,15 +66,15 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.supervises = False
-        self.version = protocol.VERSION  # that it speaks
-        self.slot = 0  # that it serves; 0: none
+        self.version = protocol.VERSION  # the protocol version of the other side
+        self.slot = 0  # the slot that the worker serves; 0: none
         self.journal: JournalReader | None = None
         self.pipes: dict[int, int] = {}  # place in the journal → read end
         self.keys: dict[int, None] = {}  # of the tunnels that it owns, in the order in which it got them
         self.outbox: deque[Held | tuple[bytes, tuple[int, ...]]] = deque()
 
     def is_gone(self) -> bool:
-        """Whether the other side has closed, and all that it said has been read."""
+        """Whether the other side has closed, and all its messages have been read."""
         try:
             return not self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -84,14 +84,14 @@ class Channel:
 
 
 def unread(pipe: int) -> int:
-    """How many bytes wait in a pipe (FIONREAD, ioctl_pipe(2)); what is no pipe holds none."""
+    """The number of bytes in a pipe (FIONREAD, ioctl_pipe(2)); 0 if the descriptor is no pipe."""
     answer = array.array("i", [0])
     with suppress(OSError):
         fcntl.ioctl(pipe, termios.FIONREAD, answer)
     return answer[0]
 
 
-# ---- what came from another process may be anything ----
+# ---- checks of descriptors from other processes, which may be anything ----
 
 
 def is_pipe(fd: int) -> bool:
@@ -100,11 +100,11 @@ def is_pipe(fd: int) -> bool:
 
 
 def is_stream(fd: int, *, listens: bool = False) -> bool:
-    """Whether a descriptor is a stream socket's: a connection, which its peer may have reset by now, or a listener.
+    """Whether a descriptor is a stream socket: a connection (which the peer may have reset meanwhile) or a listener.
 
     Args:
-        fd: it stays open.
-        listens: a listener is wanted.
+        fd: the descriptor; it stays open.
+        listens: whether it must be a listener.
     """
     try:
         sock = socket.socket(fileno=fd)

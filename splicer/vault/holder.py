@@ -1,7 +1,8 @@
 """The vault: it holds a duplicate of every live tunnel's sockets and of every relay pipe.
 
-splice(2) keeps each byte in a kernel object, so a worker killed at any instruction owns none: the one who takes its
-place is handed the descriptors, drains each pipe that holds bytes to where the journal says, and goes on.
+splice(2) keeps each byte in a kernel object, so a worker that is killed, at any instruction, has none in its memory.
+The next worker gets the descriptors, drains each pipe that holds bytes to the direction named by the journal, and goes
+on.
 
 - One owner at every instant: a worker's channel is read to its end, past any error, before its tunnels go to another.
   The end comes when the kernel has closed the last of its descriptors, and no thread of it runs any more.
@@ -29,21 +30,21 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolErr
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SHARE = 64  # messages of one channel in a row
-TICK = 0.1  # seconds between two looks at what is to be done unasked
-_SOON = 0.02  # seconds between two of them while a call may have to go to a worker of another slot
-_LOG_INTERVAL = 10.0  # seconds between two lines about the same lack
-KEEP_SECONDS = 600.0  # seconds that a call without a worker is kept: then nobody is coming any more
+TICK = 0.1  # seconds between two calls of `tidy`
+_URGENT_TICK = 0.02  # seconds between them while a call may have to go to a worker of another slot
+_LOG_INTERVAL = 10.0  # seconds between two `vault_full` lines
+KEEP_SECONDS = 600.0  # seconds for which a call without a worker is kept
 
 Log = Callable[..., None]
 
 
 class Holder:
-    """Holds tunnels for any number of workers; its owner runs the selector's callbacks, and `tidy` now and then.
+    """Holds tunnels for any number of workers; its owner runs the selector's callbacks, and calls `tidy` regularly.
 
     Args:
-        selector: where channels are watched; a key's data is a callback that takes the events.
-        log: told what happened, as `log(event, **fields)`.
-        keep: seconds that a tunnel without a worker is kept.
+        selector: watches the channels; a key's data is a callback that takes the events.
+        log: called as `log(event, **fields)`.
+        keep: seconds for which a tunnel without a worker is kept.
     """
 
     def __init__(self, selector: selectors.BaseSelector, log: Log, keep: float = KEEP_SECONDS) -> None:
@@ -55,14 +56,14 @@ class Holder:
         self.pipes = Pipes(self.tunnels)
         self.channels: list[Channel] = []
         self.listeners: tuple[bytes, tuple[int, ...]] = (b"[]", ())
-        # A new descriptor gets the lowest free number: one that high says that hardly any is left. The rest is for
-        # pipes, without which a call that is held could not go on.
+        # A new descriptor gets the lowest free number, so a number over `_most` means that few are left. These are
+        # reserved for pipes: without them, calls that are already held could not go on.
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = soft - min(1024, soft // 8)
         self._full_logged = -_LOG_INTERVAL
 
     def attach(self, sock: socket.socket) -> Channel:
-        """Serve a connection, which is owned from now on."""
+        """Serve a connection; the holder owns the socket from now on."""
         sock.setblocking(False)
         channel = Channel(sock)
         self.channels.append(channel)
@@ -70,10 +71,10 @@ class Holder:
         return channel
 
     def tidy(self) -> float:
-        """Do what is due: pipes of dead workers that are drained, tunnels that waited long enough, or for nobody.
+        """Close drained pipes of dead workers, place tunnels whose wait for their slot is over, close abandoned ones.
 
         Returns:
-            Seconds after which it is to be called again.
+            Seconds until the next call.
         """
         self.pipes.close_drained()
         self.placement.place_due()
@@ -81,7 +82,7 @@ class Holder:
             self._log("tunnel_abandoned", level="error", kept=self._keep, slot=held.slot)
             held.shut()
             self._forget(held)
-        return _SOON if self.placement.is_urgent else TICK
+        return _URGENT_TICK if self.placement.is_urgent else TICK
 
     def _ready(self, channel: Channel, events: int) -> None:
         if events & _WRITE:
@@ -155,7 +156,7 @@ class Holder:
             message.close()
             self._log("vault_message_lost", level="error", error=f"kind {kind} of number {number}")
 
-    # One that has just been replaced may be dead, and its end not read yet.
+    # A supervisor that was just replaced may be dead although the end of its channel has not been read yet.
     def _is_supervised(self, channel: Channel) -> bool:
         return any(one.supervises and not one.is_gone() for one in self.channels if one is not channel)
 
@@ -172,7 +173,7 @@ class Holder:
         except (OSError, ValueError) as error:
             self._log("vault_message_lost", level="error", error=f"no journal: {error}")
 
-    # A worker says TUNNEL before the peers see a byte of it; again only if it has found a vault that knows nothing.
+    # A worker sends TUNNEL before the peers see a byte of the tunnel, and again only to a vault that is new.
     def _take(self, channel: Channel, message: Message) -> None:
         client, pod, *pipes = message.fds
         if message.number in self.tunnels or max(client, pod) >= self._most:
@@ -208,14 +209,14 @@ class Holder:
             item.shut()
             self._forget(item)
 
-    # All that the worker said has been read; now the journal says whose the bytes in its pipes are.
+    # All messages of the worker have been read; now the journal says to which tunnels the bytes in its pipes belong.
     def _lost(self, channel: Channel) -> None:
         self._selector.unregister(channel.sock)
         channel.sock.close()
         self.channels.remove(channel)
         self.placement.leave(channel)
         dirty = self.pipes.sort(channel)
-        # Backwards: who came last, and perhaps too late to be served before this death, comes first next time.
+        # In reverse order: the tunnels that came last may not have been served before the worker died.
         orphans = [self.tunnels[key] for key in reversed(channel.keys)]
         for held in orphans:
             self.placement.orphan(held)
@@ -232,8 +233,8 @@ class Holder:
         channel.outbox.append((data, fds))
         self._flush(channel)
 
-    # What is queued is sent as it is when its turn comes. A broken channel keeps it: its end is about to be read. What
-    # can't be sent for any other reason must not keep what is behind it.
+    # A tunnel's message is made when it is sent, from its state at that time. If the channel is broken, the items stay
+    # queued: its end is read next. An item that can't be sent for another reason must not block those behind it.
     def _flush(self, channel: Channel) -> None:
         outbox = channel.outbox
         with suppress(BlockingIOError, ConnectionError):

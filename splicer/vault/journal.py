@@ -1,10 +1,10 @@
 """The journal: shared memory that says which tunnel and direction the bytes in each relay pipe belong to.
 
-One word of 64 bits for each pipe, `key | direction`, written before each fill: one store, which no kill can cut in
-two. A drained pipe's word may stay: what a pipe holds is asked of the pipe itself, and an empty one means nothing.
+It has one word of 64 bits for each pipe, `key | direction`, written before each fill as one store, which no kill can
+split. The word of a drained pipe may stay: the pipe itself is asked for its bytes, and an empty one has no meaning.
 
-A worker maps its own. Who got it from a worker reads it with pread(2): to touch a mapping of a file that has become
-shorter raises SIGBUS (mmap(2)), and ends whoever does.
+A worker maps its own journal. The vault reads it with pread(2): to access a mapping of a file that has been truncated
+raises SIGBUS (mmap(2)), which would kill the vault.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WORD = 8  # bytes
 
 
 class Journal:
-    """A worker's own, mapped."""
+    """A worker's own journal, mapped into memory."""
 
     def __init__(self) -> None:
         self.fd = sealed_memory("splicer-journal", PLACES * _WORD)
@@ -36,29 +36,29 @@ class Journal:
 
 
 class JournalReader:
-    """The journal of a worker of another process, which may be dead. A worker of an older version has not sealed it.
+    """The journal of a worker, which may be dead. A worker of an older version has not sealed it.
 
     Args:
-        fd: that came from it. It is owned from now on.
+        fd: the descriptor from the worker; the reader owns it from now on.
 
     Raises:
-        OSError, ValueError: it is no journal.
+        OSError, ValueError: the file is no journal.
     """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         try:
-            fcntl.fcntl(fd, fcntl.F_GET_SEALS)  # only shared memory has any: to read anything else may take for ever
+            fcntl.fcntl(fd, fcntl.F_GET_SEALS)  # fails for all but shared memory: a read of others might never end
             if os.fstat(fd).st_size != PLACES * _WORD:
-                raise ValueError("a journal has another length")  # noqa: TRY301 - what is refused is closed here
+                raise ValueError("a journal has another length")  # noqa: TRY301 - the handler closes the descriptor
         except (OSError, ValueError):
             os.close(fd)
             raise
 
     def word(self, place: int) -> int:
-        """What it says of the pipe at a place; 0, which is no tunnel's: nothing."""
+        """The word of the pipe at a place; 0, which is no tunnel's key, if there is none."""
         return int.from_bytes(os.pread(self.fd, _WORD, place * _WORD).ljust(_WORD, b"\0"), sys.byteorder)
 
     def close(self) -> None:
-        """Close it."""
+        """Close the descriptor."""
         os.close(self.fd)

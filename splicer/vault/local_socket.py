@@ -15,39 +15,39 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred, unix(7)
 
 
 class Peer(NamedTuple):
-    """The process that has connected, or that listens."""
+    """The process at the other end of a connection."""
 
     pid: int
     uid: int
 
     @property
     def may_ask(self) -> bool:
-        """Whether it is of this process's user, or root's."""
+        """Whether its user is this process's user or root."""
         return self.uid in (os.geteuid(), 0)
 
 
 def peer_of(sock: socket.socket) -> Peer:
-    """The other end's process, as the kernel has noted it when it connected or began to listen (SO_PEERCRED)."""
+    """The process at the other end, as recorded by the kernel at its connect(2) or listen(2) (SO_PEERCRED)."""
     pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     return Peer(pid, uid)
 
 
-# A socket file that nobody listens at was left by a process that has been killed.
+# A socket file without a listener was left by a killed process.
 def listen_at(path: Path, kind: socket.SocketKind) -> socket.socket:
     """A non-blocking listening socket of mode 0600.
 
     Args:
-        path: where; a socket file that nobody serves is replaced.
+        path: the path of the socket; a socket file without a listener is replaced.
         kind: SOCK_SEQPACKET or SOCK_STREAM.
 
     Raises:
-        OSError: it can't be had; EADDRINUSE: another process serves it.
+        OSError: bind(2) or listen(2) failed; EADDRINUSE: another process listens there.
     """
     listener = socket.socket(socket.AF_UNIX, kind)
     with suppress(OSError):
         if stat.S_ISSOCK(path.stat().st_mode):
             with socket.socket(socket.AF_UNIX, kind) as probe:
-                probe.setblocking(False)  # a full backlog is somebody's, and must not be waited for
+                probe.setblocking(False)  # a full backlog means that a process listens; connect(2) must not wait for it
                 try:
                     probe.connect(str(path))
                 except ConnectionRefusedError:

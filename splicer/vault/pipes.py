@@ -1,7 +1,7 @@
-"""The relay pipes of all workers, and those that a dead worker has left with bytes in them.
+"""The relay pipes of all workers, and pipes with bytes that dead workers have left.
 
-A pipe that holds bytes goes with the tunnel that the journal names, or is closed if that is unknown: its bytes never go
-to another.
+Invariant: a pipe that holds bytes goes with the tunnel that the journal names, or is closed if that tunnel is unknown.
+Its bytes never go to another tunnel.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from splicer.vault.held import Channel, Held, unread
 
 
 class Pipes:
-    """Keeps them: a living worker's are its channel's, a dead one's are its tunnels'.
+    """Keeps the pipes: those of a living worker with its channel, those of a dead one with its tunnels.
 
     Args:
-        tunnels: all that are held, by key.
+        tunnels: all held tunnels, by key.
     """
 
     def __init__(self, tunnels: Mapping[int, Held]) -> None:
@@ -24,30 +24,30 @@ class Pipes:
         self.inherited: dict[int, Held] = {}  # tunnels with pipes of a dead worker, by key
 
     def add(self, channel: Channel, place: int, fd: int) -> None:
-        """A worker has made a pipe.
+        """Keep a pipe that a worker has made.
 
         Args:
-            channel: the worker's.
-            place: the pipe's in the journal.
-            fd: its read end, which is owned from now on.
+            channel: the worker's channel.
+            place: the pipe's index in the journal.
+            fd: its read end; it is owned from now on.
         """
         self.drop(channel, place, 0)
         channel.pipes[place] = fd
         self._hold_once(channel, place)
 
-    # A pipe that is closed dirty belongs to a call that is about to be released. Until then it is kept: if its worker
-    # dies now, the next one must not go on with a hole in the middle.
+    # If a worker closes a pipe that holds bytes, its call is about to be released. Until then the pipe is kept: if the
+    # worker dies before, the next one must not continue the call with bytes missing.
     def drop(self, channel: Channel, place: int, word: int) -> None:
-        """A worker has closed a pipe, of which the journal said this word."""
+        """Handle that a worker has closed a pipe; `word` is the pipe's word in the journal."""
         fd = channel.pipes.pop(place, None)
         if fd is not None:
             self._leave(channel, fd, word)
 
     def sort(self, channel: Channel) -> int:
-        """A worker is dead: its journal says whose the bytes in its pipes are.
+        """Give the pipes of a dead worker to the tunnels that its journal names, or close them.
 
         Returns:
-            How many pipes have some.
+            The number of pipes that hold bytes.
         """
         journal = channel.journal
         dirty = 0
@@ -59,15 +59,15 @@ class Pipes:
         return dirty
 
     def inherit(self, held: Held) -> None:
-        """A tunnel has pipes of a dead worker."""
+        """Note that a tunnel has pipes of a dead worker."""
         self.inherited[held.key] = held
 
     def forget(self, held: Held) -> None:
-        """A tunnel is over."""
+        """Forget a tunnel that is over."""
         self.inherited.pop(held.key, None)
 
     def close_drained(self) -> None:
-        """Close the pipes of dead workers that are empty by now."""
+        """Close the pipes of dead workers that have become empty."""
         for key, held in list(self.inherited.items()):
             for direction, fd in list(held.pipes.items()):
                 if not unread(fd):
@@ -75,7 +75,8 @@ class Pipes:
             if not held.pipes:
                 del self.inherited[key]
 
-    # An inherited pipe has become one of its new worker's own, and is in that one's journal.
+    # If the new worker of a tunnel registers an inherited pipe as its own, the pipe is in that worker's journal, and
+    # the older duplicate is closed.
     def _hold_once(self, channel: Channel, place: int) -> None:
         word = channel.journal.word(place) if channel.journal is not None else 0
         held = self._tunnels.get(word & ~1)
@@ -89,7 +90,7 @@ class Pipes:
             os.close(fd)
             return False
         if (older := held.pipes.pop(word & 1, None)) is not None:
-            os.close(older)  # empty, or the same: a direction with bytes in one pipe is not read into another
+            os.close(older)  # empty or the same pipe: no direction is read into a second pipe while one holds bytes
         held.pipes[word & 1] = fd
         self.inherited[held.key] = held
         return True

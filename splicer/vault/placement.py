@@ -1,7 +1,7 @@
-"""Which worker gets a tunnel that has none.
+"""The choice of a worker for a tunnel that has none.
 
-The one that serves its slot, at once; if there is none, the next one that takes the slot, for a moment; then whichever
-has the fewest. Better an uneven load than a silent call.
+The tunnel goes to the worker that serves its slot, at once. If there is none, it waits a moment for the next worker of
+the slot, and then goes to the worker with the fewest tunnels: an uneven load is better than a silent call.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Callable
 
 from splicer.vault.held import Channel, Held
 
-_SLOT_GRACE_SECONDS = 0.2  # seconds of silence after which a call no longer waits for the next worker of its slot
-_SPELL = 0.5  # seconds without any worker after which the next one is the first of a whole edge that begins
-_EDGE_START_SECONDS = 1.0  # seconds after that one in which its others begin
-_GONE_ON = 1.0  # seconds after which whoever was given a call has surely gone on with it
+_SLOT_GRACE_SECONDS = 0.2  # seconds for which a call waits for the next worker of its slot
+_EDGE_RESTART_SECONDS = 0.5  # seconds without any worker after which the next one means that a whole edge starts
+_EDGE_START_SECONDS = 1.0  # seconds for the other workers of that edge to start
+_ADOPTION_SECONDS = 1.0  # seconds after which a worker has certainly gone on with a call that it was given
 
 
 class Placement:
-    """Knows the tunnels without a worker, and the workers that serve slots.
+    """The tunnels without a worker, and the workers that serve slots.
 
     Args:
-        flush: sends what waits in the outboxes of all channels.
+        flush: sends the outboxes of all channels.
     """
 
     def __init__(self, flush: Callable[[], None]) -> None:
@@ -33,7 +33,7 @@ class Placement:
 
     @property
     def orphaned_slots(self) -> list[int]:
-        """Slots whose tunnels wait for a worker, that with most of them first."""
+        """Slots whose tunnels wait for a worker; the slot with most of them comes first."""
         return [slot for slot, _ in Counter(held.slot for held in self.orphans.values()).most_common()]
 
     @property
@@ -44,44 +44,44 @@ class Placement:
     # ---- workers ----
 
     def serve(self, channel: Channel, slot: int, slots: int) -> None:
-        """A worker takes the tunnels of a slot, of so many."""
+        """Let a worker take the tunnels of a slot; `slots` is the number of slots."""
         if not self.serving:
-            self._gather()
+            self._wait_for_edge()
         channel.slot, self.slots = slot, slots
         self.serving[slot] = channel
         self.place(list(self.orphans.values()))
 
     def leave(self, channel: Channel) -> None:
-        """A worker is gone."""
+        """Forget a worker that is gone."""
         if self.serving.get(channel.slot) is channel:
             del self.serving[channel.slot]
 
     # ---- tunnels ----
 
-    # Who dies right after it was given a call may never have gone on with it: then the call has been silent all along,
-    # and in a row of such deaths its time must not begin anew with each.
+    # A worker that dies right after it was given a call may never have gone on with it. Then the call has been silent
+    # since it lost the worker before, and its times are kept: a row of such deaths must not postpone them each time.
     def orphan(self, held: Held) -> None:
-        """A tunnel has no worker."""
+        """Note that a tunnel has no worker."""
         now = time.monotonic()
         if held.owner is not None:
             held.owner.keys.pop(held.key, None)
         held.owner = None
-        if now - held.given > _GONE_ON:
+        if now - held.given > _ADOPTION_SECONDS:
             held.orphaned, held.due = now, now + _SLOT_GRACE_SECONDS
         self.orphans[held.key] = held
 
-    # Nobody else may have a descriptor left either: whoever is asked next is asked after a little while.
+    # The other workers may have no descriptor left either, so the next one gets the tunnel only after a delay.
     def take_back(self, held: Held) -> None:
-        """The worker that was given a tunnel could not take it."""
+        """Take back a tunnel that its new worker could not accept."""
         self.orphan(held)
         held.due = max(held.due, time.monotonic() + _SLOT_GRACE_SECONDS)
 
     def forget(self, held: Held) -> None:
-        """A tunnel is over."""
+        """Forget a tunnel that is over."""
         self.orphans.pop(held.key, None)
 
     def place(self, orphans: list[Held]) -> None:
-        """Give tunnels to the workers that serve their slots; those of a vacant slot wait a little for one."""
+        """Give tunnels to the workers that serve their slots; tunnels of a vacant slot wait `_SLOT_GRACE_SECONDS`."""
         for held in orphans:
             held.slot = (max(held.slot, 1) - 1) % self.slots + 1  # there may be fewer workers now
             channel = self.serving.get(held.slot)
@@ -101,16 +101,16 @@ class Placement:
         self._flush()
 
     def kept_longer_than(self, seconds: float) -> list[Held]:
-        """The tunnels that have waited so long."""
+        """The tunnels that have been without a worker for more than `seconds`."""
         oldest = time.monotonic() - seconds
         return [held for held in self.orphans.values() if held.orphaned < oldest]
 
-    # If calls had nobody at all for a while, a whole edge begins: the first worker would get the calls of all that are
-    # a moment behind it, and keep them. No call waits for that twice.
-    def _gather(self) -> None:
+    # If there was no worker at all for a while, a whole edge is starting. Without this delay its first worker would get
+    # the calls of all others, which start a moment later. A call is delayed only once for that.
+    def _wait_for_edge(self) -> None:
         now = time.monotonic()
         for held in self.orphans.values():
-            if now - held.orphaned > _SPELL and held.due <= held.orphaned + _SLOT_GRACE_SECONDS:
+            if now - held.orphaned > _EDGE_RESTART_SECONDS and held.due <= held.orphaned + _SLOT_GRACE_SECONDS:
                 held.due = now + _EDGE_START_SECONDS
 
     def _give(self, held: Held, channel: Channel) -> None:

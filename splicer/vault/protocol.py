@@ -1,7 +1,7 @@
-"""What workers, supervisors and a vault say to each other: one message a packet (SOCK_SEQPACKET, unix(7)).
+"""The protocol between workers, supervisors and a vault: one message per packet (SOCK_SEQPACKET, unix(7)).
 
-Every message begins with its version. A program understands its own version and the one before, and refuses others.
-Descriptors travel beside a message (SCM_RIGHTS): those of a message that sits in a queue survive its sender.
+Every message begins with its version. A program accepts its own version and the one before, and refuses others.
+Descriptors are sent beside a message (SCM_RIGHTS); if the message is queued, they survive its sender.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 VERSION = 1
 LONGEST = 64 * 1024  # bytes of a message
-_MOST_DESCRIPTORS = 253  # SCM_MAX_FD of Linux; listeners come all in one message
+_MOST_DESCRIPTORS = 253  # SCM_MAX_FD of Linux; one message has all listeners
 _LATER = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
 _HEADER = struct.Struct("!BBHIQ")
 _SPACE = socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)
@@ -27,19 +27,19 @@ TO_POD, TO_CLIENT = 0, 1  # the lowest bit of a journal's word; the rest is the 
 
 
 class Kind(IntEnum):
-    """What a message is about; its number, flags, quantity and [descriptors]."""
+    """The kinds of messages, with the meaning of number, flags, quantity and [descriptors]."""
 
     HELLO = 1  # worker → vault; [the journal]
-    PIPE = 2  # worker → vault: number is its place in the journal; [the read end]
+    PIPE = 2  # worker → vault: number is the pipe's place in the journal; [the read end]
     DROP = 3  # worker → vault: number is the place of a pipe that is closed, the payload its word in the journal
-    TUNNEL = 4  # both ways: number is its key, flags say `parked`, quantity its adoptions; [client, pod, pipes]
-    RELEASE = 5  # worker → vault: number is the key of a tunnel that is over, the payload those of others
-    SERVE = 6  # worker → vault: number is the slot it serves from now on, quantity how many slots there are
-    REFUSED = 7  # vault → anybody: the version is not understood; with flags: another supervisor is there
-    COUNT = 8  # supervisor → vault, and back: quantity is how many tunnels are held
-    LISTENERS = 9  # supervisor → vault: keep these [listeners] and no others; the answer to ASK
-    ASK = 10  # supervisor → vault: which listeners are kept
-    RETURN = 11  # both ways: number is the key of a tunnel whose descriptors could not be taken
+    TUNNEL = 4  # both ways: number is its key, flags are `parked`, quantity its adoptions; [client, pod, pipes]
+    RELEASE = 5  # worker → vault: number is the key of a tunnel that is over, the payload has the keys of others
+    SERVE = 6  # worker → vault: number is the slot that it serves from now on, quantity the number of slots
+    REFUSED = 7  # vault → any: the version is not supported; with flags: another supervisor is connected
+    COUNT = 8  # supervisor → vault, and back: quantity is the number of tunnels held
+    LISTENERS = 9  # supervisor → vault: keep these [listeners] and no others; also the answer to ASK
+    ASK = 10  # supervisor → vault: asks for the listeners that are kept
+    RETURN = 11  # both ways: number is the key of a tunnel whose descriptors could not be accepted
 
 
 def keys(payload: bytes) -> tuple[int, ...]:
@@ -49,12 +49,12 @@ def keys(payload: bytes) -> tuple[int, ...]:
 
 
 def pack_keys(numbers: Sequence[int]) -> bytes:
-    """The other way round."""
+    """The payload of RELEASE for these keys."""
     return struct.pack(f"!{len(numbers)}Q", *numbers)
 
 
 class Message(NamedTuple):
-    """One message, with the descriptors that came with it: whoever gets it owns them."""
+    """One message with its descriptors, which belong to the receiver."""
 
     version: int
     kind: int
@@ -77,12 +77,12 @@ class Message(NamedTuple):
 def pack(
     kind: Kind, number: int = 0, payload: bytes = b"", *, flags: int = 0, quantity: int = 0, version: int = VERSION
 ) -> bytes:
-    """The bytes of a message; `version` is that of who is to understand it."""
+    """The bytes of a message; `version` is the receiver's."""
     return _HEADER.pack(version, kind, flags, quantity, number) + payload
 
 
 def parked(direction: int) -> int:
-    """The flag that says: the bytes of this direction's pipe come with the tunnel, in TO_POD, TO_CLIENT order."""
+    """The flag that a pipe with bytes of this direction comes with the tunnel, in the order TO_POD, TO_CLIENT."""
     return 1 << direction
 
 
@@ -90,9 +90,9 @@ def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] = ()) -> None:
     """Send one message without waiting.
 
     Raises:
-        BlockingIOError: not now: the channel is full (a few hundred messages fill it), or too many descriptors are on
-            their way (ETOOMANYREFS, unix(7)).
-        OSError: it is broken.
+        BlockingIOError: the channel is full (a few hundred messages fill it), or too many descriptors are in flight
+            (ETOOMANYREFS, unix(7)).
+        OSError: the channel is broken.
     """
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     try:
@@ -104,15 +104,15 @@ def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] = ()) -> None:
 
 
 def receive(sock: socket.socket) -> Message | None:
-    """One message without waiting; None at the end.
+    """Receive one message without waiting; None at the end.
 
-    ECONNRESET may stand in front of messages that a dead sender left (unix_release_sock() of Linux sets it when the
-    other queue was not empty), so it is read past.
+    ECONNRESET may come before messages of a dead sender (unix_release_sock() of Linux sets it when the other queue was
+    not empty), so reading goes on after it.
 
     Raises:
-        BlockingIOError: none is there, or the kernel has no memory for it now.
-        ProtocolError: it is no message, or some of its descriptors could not be taken (EMFILE, recvmsg(2) MSG_CTRUNC):
-            then all are closed, and `message` is what was said.
+        BlockingIOError: there is no message, or the kernel has no memory for it now.
+        ProtocolError: the packet is no message, or some descriptors could not be received (EMFILE, recvmsg(2)
+            MSG_CTRUNC): then all are closed, and the error has the message.
     """
     data, rights, flags, _ = _past_reset(sock)
     fds = array.array("i")
@@ -149,11 +149,11 @@ def _past_reset(sock: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]
 
 
 class ProtocolError(Exception):
-    """What came is no message that can be used.
+    """A received packet can't be used.
 
     Args:
         text: why.
-        message: what was said, if that is known.
+        message: the message without its descriptors, if it could be read.
     """
 
     def __init__(self, text: str, message: Message | None = None) -> None:
@@ -162,7 +162,7 @@ class ProtocolError(Exception):
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
-    """Two connected ends, neither of which ever blocks."""
+    """Two connected, non-blocking ends."""
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in ends:
         end.setblocking(False)

@@ -1,4 +1,4 @@
-"""`splicer vault`: the holder as a process of its own, for a container that outlives the proxy's."""
+"""`splicer vault`: the holder as a process of its own, for a container that outlives the edge's."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def serve(
     notify: Callable[[str], object] = lambda _: None,
     beat: Callable[[], None] = lambda: None,
 ) -> None:
-    """Hold tunnels until SIGTERM or SIGINT; they end with it.
+    """Hold tunnels until SIGTERM or SIGINT; tunnels without a worker end then.
 
     Args:
-        path: of the socket, mode 0600; only processes of the same user (or root) are heard.
-        log: told what happened.
-        keep: seconds that a tunnel without a worker is kept.
-        notify: told ``READY=1`` and ``STOPPING=1``, as sd_notify(3) has it.
-        beat: called again and again, as long as all goes round.
+        path: the path of the socket, mode 0600; only processes of the same user (or root) are accepted.
+        log: called as `log(event, **fields)`.
+        keep: seconds for which a tunnel without a worker is kept.
+        notify: called with ``READY=1`` and ``STOPPING=1`` (sd_notify(3)).
+        beat: called in each turn of the loop, at least once per `TICK`.
 
     Raises:
-        OSError: the socket can't be had; EADDRINUSE: another vault serves it.
+        OSError: the socket can't be created; EADDRINUSE: another vault listens there.
     """
     stop = _stop_signals()
     with selectors.DefaultSelector() as selector, listen_at(path, socket.SOCK_SEQPACKET) as listener:
@@ -47,14 +47,15 @@ def serve(
         _loop(selector, holder, partial(_accept, listener, holder, log), listener, log, beat)
         notify("STOPPING=1")
         path.unlink(missing_ok=True)
-    # Another signal would be written to a socket that nobody has any more, and end the process with another exit code.
+    # Another signal would be written to the closed wakeup socket, and would end the process with another exit code.
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, signal.SIG_IGN)
     signal.set_wakeup_fd(-1)
     log("vault_stopped", tunnels=len(holder.tunnels))
 
 
-# Without a descriptor for a connection its listener is let alone until the next tick: it stays readable all the time.
+# If there is no descriptor for a new connection, the listener is not watched until the next tick: it would stay
+# readable and keep the loop busy.
 def _loop(
     selector: selectors.BaseSelector,
     holder: Holder,
@@ -83,12 +84,12 @@ def _loop(
             beat()
 
 
-# What one message does wrong must not end the calls of all.
+# Invariant: an error in handling one message never ends the vault, and with it all calls.
 def _guarded(log: Log, call: Callable[..., Any], *arguments: int) -> Any:
     try:
         return call(*arguments)
-    except Exception as error:  # noqa: BLE001 - logged; the vault is what must not fail
-        with suppress(Exception):  # there may be no memory for a line
+    except Exception as error:  # noqa: BLE001 - logged; the vault must not fail
+        with suppress(Exception):  # there may be no memory for a log line
             log("vault_error", level="error", error=repr(error), traceback="".join(format_exception(error))[-2000:])
 
 
