@@ -33,6 +33,7 @@ from splicer.net.bind import bind
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.log import make_logger
 from splicer.vault.protocol import channel
+from tests.kit.wire import dial, request
 
 CONFIG = """
 [resolver.hosts]
@@ -178,23 +179,14 @@ class Rig:
     async def ask(self, method: str, target: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """One request on a connection of its own: the status, and what the JSON says."""
         data = b"" if body is None else json.dumps(body).encode()
-        fields = {"Host": "localhost", "Connection": "close", **headers}
-        if data:
-            fields["Content-Length"] = str(len(data))
-        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        answer = await self.exchange(f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + data)
-        head_of_answer, _, content = answer.partition(b"\r\n\r\n")
-        is_json = b"\r\nContent-Type: application/json\r\n" in head_of_answer + b"\r\n"
-        return int(answer.split(b" ")[1]), json.loads(content) if is_json else content
-
-    async def exchange(self, request: bytes) -> bytes:
-        """All that is answered until the connection ends."""
-        async with await trio.open_tcp_stream(*self.address) as stream:
-            await stream.send_all(request)
-            data = b""
-            while part := await stream.receive_some():
-                data += part
-            return data
+        host = headers.pop("Host", "localhost")
+        fields = [f"{name}: {value}" for name, value in {"Connection": "close", **headers}.items()]
+        async with dial(self.address) as wire:
+            await wire.send(request(method, target, *fields, host=host, body=data))
+            answer = await wire.reply(method)
+            assert await wire.rest() == b""
+        is_json = answer.get("Content-Type") == "application/json"
+        return answer.status, json.loads(answer.body) if is_json else answer.body
 
     def wait_for_a_line(self) -> None:
         """Until something is logged."""

@@ -15,6 +15,7 @@ from splicer.configfile.read import Prepared, prepare
 from splicer.explain import explain
 from splicer.ipc.board import Column
 from tests.admin.rig import CONFIG, Rig, rig
+from tests.kit.wire import ask
 
 _AUTOJUMP_THRESHOLD = 0.05  # real seconds in which nothing happens, after which the clock jumps
 _BROKEN = "[server]\nlisten = 7\n"
@@ -29,8 +30,8 @@ async def test_healthz_and_metrics() -> None:
     async with rig(None) as admin:
         assert await admin.ask("GET", "/healthz") == (200, b"ok\n")
         assert await admin.ask("GET", "/metrics") == (200, b"splicer_up 1\n")
-        answer = await admin.exchange(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        assert b"\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n" in answer
+        page = await ask(admin.address, "GET", "/metrics", "Connection: close", host="localhost")
+        assert page.get("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
 
 
 async def test_status() -> None:

@@ -15,6 +15,7 @@ from splicer.demo.places import PODS, ROUTER_HOST, ROUTER_PORT
 from splicer.demo.pod import Pod
 from splicer.demo.router import run_router
 from splicer.demo.web import fetch
+from tests.kit.wire import dial
 
 _HOST = "127.0.0.30"
 _ADDRESS = f"{_HOST}:8000"
@@ -35,14 +36,6 @@ async def running_pod() -> AsyncIterator[Pod]:
             nursery.cancel_scope.cancel()
 
 
-async def receive_until(stream: trio.SocketStream, end: bytes) -> bytes:
-    data = b""
-    while end not in data:
-        data += (chunk := await stream.receive_some(1000))
-        assert chunk, data
-    return data
-
-
 async def test_any_message_is_echoed_and_a_call_is_told_of() -> None:
     media = json.dumps({"event": "media", "media": {"payload": ""}})
     async with running_pod():
@@ -55,13 +48,14 @@ async def test_any_message_is_echoed_and_a_call_is_told_of() -> None:
 
 
 async def test_a_connection_may_serve_requests_and_then_a_call() -> None:
-    async with running_pod(), await trio.open_tcp_stream(_HOST, 8000) as stream:
-        await stream.send_all(b"HEAD /health HTTP/1.1\r\nHost: pod\r\n\r\n" + _HANDSHAKE)
-        data = await receive_until(stream, b"X-Pod: voice-agent-9\r\n\r\n")
-        assert data.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert b"\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n" in data
-        await stream.send_all(_HELLO)
-        assert await receive_until(stream, b"hello") == b"\x81\x05hello"
+    async with running_pod(), dial((_HOST, 8000)) as wire:
+        await wire.send(b"HEAD /health HTTP/1.1\r\nHost: pod\r\n\r\n" + _HANDSHAKE)
+        assert (await wire.reply("HEAD")).line == "HTTP/1.1 200 OK"
+        switched = await wire.reply()
+        assert switched.line == "HTTP/1.1 101 Switching Protocols"
+        assert switched.get("X-Pod") == "voice-agent-9"
+        await wire.send(_HELLO)
+        assert await wire.exactly(7) == b"\x81\x05hello"
 
 
 @pytest.mark.parametrize(
@@ -90,11 +84,11 @@ async def test_nonsense_ends_only_its_own_connection(nonsense: bytes, linger: by
 
 
 async def test_a_stopped_pod_cuts_its_calls_and_listens_no_more() -> None:
-    async with running_pod() as pod, await trio.open_tcp_stream(_HOST, 8000) as stream:
-        await stream.send_all(_HANDSHAKE)
-        await receive_until(stream, b"\r\n\r\n")
+    async with running_pod() as pod, dial((_HOST, 8000)) as wire:
+        await wire.send(_HANDSHAKE)
+        await wire.head()
         await pod.stop()
-        assert await stream.receive_some(1000) == b""
+        assert await wire.some() == b""
         with pytest.raises(OSError, match="failed"):
             await trio.open_tcp_stream(_HOST, 8000)
 
