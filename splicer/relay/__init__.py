@@ -1,1 +1,1 @@
-"""Bytes after the 101."""
+"""The relay: it moves the bytes of tunnels, after the 101."""

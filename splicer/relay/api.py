@@ -1,6 +1,6 @@
-"""The relay as the rest of the program sees it: what it is given, what it does, and what it shows.
+"""The relay's interface to the rest of the program: its input, its operations, and its views of tunnels.
 
-Nobody outside this package knows how bytes are moved, nor reads a leg.
+Code outside this package does not depend on how bytes are moved, and uses no leg.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class TunnelLimits:
 
 @frozen
 class TunnelEnd:
-    """How a tunnel ended.
+    """The end of a tunnel.
 
     Args:
-        closer: who ended it.
+        closer: the party that ended it.
         reason: "eof", "reset", "timed_out", "idle", "half_closed", "lifetime" or the word given to `Relay.end`.
-        reset: the leg that did not cause the end is to be reset, not closed: a reset is passed on as one.
+        reset: whether the leg that did not cause the end must be reset, not closed: a reset is passed on as a reset.
     """
 
     closer: Side
@@ -45,17 +45,17 @@ class TunnelEnd:
 
 @frozen
 class ResumeState:
-    """What a tunnel that was another worker's has behind it.
+    """The state in which a tunnel comes from another worker.
 
     Args:
-        pipes: the read ends of pipes whose bytes go first, [to_pod, to_client]; None: there is none.
+        pipes: the read ends of pipes whose bytes must be sent first, [to_pod, to_client]; None: there is none.
         to_pod: bytes that the pod's socket has taken.
         to_client: bytes that the client's socket has taken.
-        silent: seconds since a byte moved.
-        age: seconds since it was opened.
-        broken: whose connection was reset, if one was.
-        closer: whose end of stream the other one has got already.
-        patience: the TCP_USER_TIMEOUT, in ms, of a socket from which the other worker may have lifted it.
+        silent: seconds since the last byte moved.
+        age: seconds since the tunnel was opened.
+        broken: the side whose connection was reset, if one was.
+        closer: the side whose end of stream has been passed on already.
+        patience: ms; the TCP_USER_TIMEOUT of a socket on which the other worker may have switched it off.
     """
 
     pipes: tuple[int | None, int | None] = (None, None)
@@ -70,7 +70,7 @@ class ResumeState:
 
 @define
 class ByteCounts:
-    """What went through a tunnel, in bytes; the 101 is no byte of it."""
+    """The bytes that a tunnel has moved, without the 101."""
 
     to_pod: int = 0
     to_client: int = 0
@@ -78,21 +78,21 @@ class ByteCounts:
 
 @frozen
 class TunnelSpec(Generic[Owner]):
-    """All that the relay must know of a tunnel.
+    """The description of a tunnel to relay.
 
     Args:
-        client: connected and non-blocking.
-        pod: connected and non-blocking.
+        client: the client's socket, connected and non-blocking.
+        pod: the pod's socket, connected and non-blocking.
         limits: the deadlines.
-        owner: goes with the tunnel wherever it is shown (`Relay.views`).
-        counts: gets what went through, whatever the end.
-        to_client: bytes that go to the client before any other (the 101, and what came with it).
+        owner: any object; the tunnel's views have it (`Relay.views`).
+        counts: set to the bytes moved, however the tunnel ends.
+        to_client: bytes that go to the client first (the 101, and the bytes that came with it).
         to_pod: bytes that the client sent early.
-        uncounted: how many of the first bytes to the client are no bytes of the tunnel: the 101.
-        key: the tunnel's in the journal; even.
-        register: makes the tunnel known to the vault; awaited when all that came early is in pipes, and before a byte
-            of it leaves.
-        past: what it did with another worker.
+        uncounted: the number of first bytes to the client that don't belong to the tunnel: the 101's length.
+        key: the tunnel's key in the journal; an even number.
+        register: registers the tunnel with the vault; awaited when all early bytes are in pipes, before any of them is
+            sent.
+        past: its state if it comes from another worker.
     """
 
     client: socket.socket
@@ -109,16 +109,16 @@ class TunnelSpec(Generic[Owner]):
 
 
 class TunnelView(Protocol[Owner_co]):
-    """A tunnel as others see it: its numbers are those of this moment, and of use only while it is alive."""
+    """A read-only view of a tunnel; its numbers are current, and valid only while the tunnel is alive."""
 
     @property
     def owner(self) -> Owner_co:
-        """What the caller of `splice` knows it by."""
+        """The `owner` of its `TunnelSpec`."""
         ...
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended; nothing else may be asked of one that has."""
+        """Whether it has not ended; the other properties are valid only then."""
         ...
 
     @property
@@ -133,52 +133,52 @@ class TunnelView(Protocol[Owner_co]):
 
     @property
     def sockets(self) -> tuple[socket.socket, socket.socket]:
-        """The client's and the pod's, to be asked for their TCP_INFO."""
+        """The client's and the pod's socket, to read their TCP_INFO."""
         ...
 
     def idle(self, now: float) -> float:
-        """Seconds without a byte, at `now` on Trio's clock."""
+        """Seconds since the last byte, at `now` on Trio's clock."""
         ...
 
 
 class PipeCounts(Protocol):
-    """How many pipes there are."""
+    """The numbers of pipes."""
 
     @property
     def idle(self) -> int:
-        """Clean ones that wait."""
+        """The number of clean pipes that are free."""
         ...
 
     @property
     def in_use(self) -> int:
-        """Those that hold bytes."""
+        """The number of pipes that hold bytes."""
         ...
 
 
 class LiveTunnels(Protocol[Owner_co]):
-    """Who shows tunnels."""
+    """Gives views of the live tunnels."""
 
     def views(self) -> Sequence[TunnelView[Owner_co]]:
-        """Those that are alive, oldest first; what was returned does not change when tunnels come and go."""
+        """Views of the live tunnels, oldest first; the result is a copy."""
         ...
 
 
 class Relay(LiveTunnels[Owner], Protocol[Owner]):
-    """Splices any number of tunnels; one instance a worker, its `run` in the worker's nursery."""
+    """Splices any number of tunnels; a worker has one instance, whose `run` is in the worker's nursery."""
 
     @property
     def tunnels(self) -> int:
-        """How many tunnels are alive."""
+        """The number of live tunnels."""
         ...
 
     @property
     def left(self) -> int:
-        """How many were left to the vault."""
+        """The number of tunnels left to the vault."""
         ...
 
     @property
     def pipes(self) -> PipeCounts:
-        """Its pipes, to be counted."""
+        """The numbers of its pipes."""
         ...
 
     def opened(self) -> AbstractContextManager[object]:
@@ -195,8 +195,8 @@ class Relay(LiveTunnels[Owner], Protocol[Owner]):
     async def splice(self, spec: TunnelSpec[Owner]) -> TunnelEnd:
         """Relay between two sockets until both directions are over.
 
-        The caller owns the sockets and closes them afterwards. A cancelled `splice` leaves both as they are,
-        with what was parked lost.
+        The caller owns the sockets and closes them afterwards. A cancelled `splice` leaves both as they are; parked
+        bytes are lost.
 
         Raises:
             OSError: no descriptor is left for a pipe (EMFILE, ENFILE); nothing has been sent then.
@@ -204,17 +204,17 @@ class Relay(LiveTunnels[Owner], Protocol[Owner]):
         ...
 
     def turn_if_due(self, task: trio.lowlevel.Task | None = None) -> None:
-        """Move a batch out of turn when the last one is too long ago: more could be a stream's, without end.
+        """Move one batch of events if the last turn was too long ago; one only, since bulk streams have no end.
 
         Args:
-            task: whose step begins; None: another task's goes on.
+            task: the task whose step begins; None: called within a step.
         """
 
     def end(self, view: TunnelView[Owner], closer: Side, reason: str) -> None:
         """End a tunnel, if it is still alive."""
 
     def end_all(self, closer: Side, reason: str) -> None:
-        """End every tunnel, as a drain does whose time is up."""
+        """End every tunnel, as at the deadline of a drain."""
 
     def let_go(self) -> None:
-        """Leave every tunnel to the vault: close descriptors, which ends no connection, for duplicates are there."""
+        """Leave every tunnel to the vault: close all descriptors; the vault's duplicates keep the connections open."""

@@ -1,4 +1,4 @@
-"""What there is before a tunnel moves: early bytes, or what another worker left of it."""
+"""Preparing a tunnel: its early bytes, or the state in which another worker left it, are put in place."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from splicer.relay.pipes import Pipe
 from splicer.relay.stock import PipeStock
 from splicer.relay.tunnel import Leg, Tunnel
 
-_REGISTRY_TIMEOUT = 1.0  # seconds that a new tunnel waits until the vault hears of its pipe
+_REGISTRY_TIMEOUT = 1.0  # seconds for which a new tunnel waits until its pipe is registered with the vault
 
 
-# The journal's word comes first: a byte must never be in a pipe of which the journal says something else.
+# The journal's word is written first: a byte must never be in a pipe while the journal names another tunnel for it.
 async def load(stock: PipeStock, leg: Leg, data: bytes) -> None:
-    """Put bytes that were read before the splice into a pipe of the leg's: they go first, and by splice too.
+    """Write bytes that were read before the splice into a pipe of the leg; they are sent first, by splice too.
 
     Args:
-        stock: has the pipes.
-        leg: where the bytes come from.
+        stock: gives the pipe.
+        leg: the leg from which the bytes come.
         data: the bytes.
 
     Raises:
-        BlockingIOError: the vault can't hear of a new pipe in time.
-        OSError: no descriptor for a pipe, or one too small (a user over pipe-user-pages-soft, pipe(7)).
+        BlockingIOError: a new pipe can't be registered with the vault in time.
+        OSError: there is no descriptor for a pipe, or the pipe is too small (a user over pipe-user-pages-soft,
+            pipe(7)).
     """
     if not data:
         return
@@ -42,7 +43,7 @@ async def load(stock: PipeStock, leg: Leg, data: bytes) -> None:
         raise OSError(f"a pipe took {leg.parked} of {len(data)} early bytes")
 
 
-# Where the vault can't be told of a new pipe in time there is still the one that is put by, which it knows.
+# If a new pipe can't be registered in time, there is still the reserve pipe, which is registered already.
 async def _take_in_time(stock: PipeStock, least: int) -> Pipe:
     with trio.move_on_after(_REGISTRY_TIMEOUT):
         while await stock.registry.wait():
@@ -52,10 +53,10 @@ async def _take_in_time(stock: PipeStock, least: int) -> Pipe:
 
 
 def resume(stock: PipeStock, tunnel: Tunnel, past: ResumeState) -> None:
-    """Take up a tunnel where another worker left it.
+    """Continue a tunnel in the state in which another worker left it.
 
-    An end of stream that has not been passed on shows itself again: it can be read any number of times. A reset does
-    not, for an error is told once; hence `past.broken`.
+    An end of stream that has not been passed on is simply read again. A reset is not: the kernel reports an error only
+    once, so `past.broken` has it.
     """
     tunnel.client.total, tunnel.pod.total = past.to_pod, past.to_client
     tunnel.last -= past.silent

@@ -1,8 +1,8 @@
-"""The pipes that a mover may use, and those that it has no more use for.
+"""The clean pipes that a mover may use, and the spent ones that are to be closed.
 
-Invariants: a pipe among the clean ones is empty; a dirty one is closed instead, for it would leak one call's audio into
-another's. A mover neither makes nor closes a pipe, so it never needs the vault, and no descriptor is closed while
-an event may be under way.
+Invariants: a clean pipe is empty; one that holds bytes is never reused but closed, or one call's audio would leak into
+another. A mover neither makes nor closes a pipe, so it never needs the vault, and no descriptor is closed while events
+of a batch are handled.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from splicer.relay.pipes import SMALLEST, Pipe
 
 
 class CleanPipes:
-    """Pipes that the vault knows.
+    """A pool of pipes that are registered with the vault.
 
-    One is put by for when there is no other: the next that comes after it was lent is put by in its place.
+    One of them is the reserve, used only if there is no other: after it was taken, the next clean pipe replaces it.
 
     Args:
-        keep: how many clean ones at most; a storm of slow readers must not hold descriptors for ever.
+        keep: the most clean pipes that are kept, so that many slow readers at once don't use up descriptors for ever.
     """
 
     def __init__(self, keep: int = 64) -> None:
         self.clean: list[Pipe] = []
         self.last: Pipe | None = None
-        self.spent: list[Pipe] = []  # to be closed by whoever made them
+        self.spent: list[Pipe] = []  # to be closed by the stock
         self._keep = keep
 
     @property
     def count(self) -> int:
-        """How many clean ones wait, without the one that is put by."""
+        """The number of clean pipes, without the reserve."""
         return len(self.clean)
 
     @property
     def has_last(self) -> bool:
-        """Whether one is put by."""
+        """Whether there is a reserve pipe."""
         return self.last is not None
 
     def give(self, pipe: Pipe) -> None:
-        """Take in a pipe that is empty: a new one, or one that has been drained to the last byte."""
+        """Add an empty pipe: a new one, or one that has been drained completely."""
         if pipe.write_fd < 0:
             self.spent.append(pipe)
         elif self.last is None:
@@ -47,15 +47,15 @@ class CleanPipes:
             self.spent.append(pipe)
 
     def take(self, least: int = 0) -> Pipe | None:
-        """A clean pipe, if there is one into which so many bytes fit."""
+        """Take a clean pipe of at least `least` bytes, if there is one."""
         return self.clean.pop() if self.clean and self.clean[-1].size >= least else None
 
     def take_last(self) -> Pipe | None:
-        """The pipe that was put by, if it is there."""
+        """Take the reserve pipe, if there is one."""
         pipe, self.last = self.last, None
         return pipe
 
     def take_spent(self) -> list[Pipe]:
-        """What is to be closed."""
+        """Take the pipes that are to be closed."""
         spent, self.spent = self.spent, []
         return spent

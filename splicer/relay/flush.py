@@ -1,8 +1,8 @@
-"""Ends that wait until the other side has what it was sent.
+"""Delayed ends: after a break of one connection, the other one is kept until its peer has got all bytes.
 
-A reset discards what its socket still holds, and so does close(2) with something unread; but its sender was told long
-ago that it arrived. So a tunnel of which one connection broke goes on until the other one's peer has acknowledged
-everything, or its time is up.
+A reset discards the bytes in its socket's send buffer, and so does close(2) with unread bytes; but their sender has
+long had them acknowledged. So a tunnel of which one connection broke goes on until the peer of the other one has
+acknowledged everything, or until its deadline.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from splicer.relay.tunnel import Leg, Tunnel
 
 CLOSED = 7  # TCP_CLOSE in <netinet/tcp.h>: after a reset
 _POLL_INTERVAL = 0.02  # seconds: Linux has no event for "all of it is acknowledged"
-_SLICE = 64  # tunnels that are looked at in one go
+_SLICE = 64  # tunnels checked before other tasks run
 
 
 def tcp_state(sock: socket.socket) -> int | None:
-    """The first byte of struct tcp_info (tcp(7)); None: it is none of TCP's."""
+    """The first byte of struct tcp_info (tcp(7)); None: the socket is closed or not TCP."""
     try:
         return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
     except OSError:
@@ -31,24 +31,24 @@ def tcp_state(sock: socket.socket) -> int | None:
 
 
 def unacknowledged(leg: Leg) -> int:
-    """Bytes that a socket took and its peer has not acknowledged, after a reset those of then (SIOCOUTQ, tcp(7))."""
+    """Bytes that the peer has not acknowledged, or had not at the time of a reset (SIOCOUTQ, tcp(7))."""
     answer = array.array("i", [0])
     if tcp_state(leg.sock) is not None:
         fcntl.ioctl(leg.fd, termios.TIOCOUTQ, answer)
     count = answer[0]
-    return count - 1 if count and leg.peer.eof else count  # without our FIN, which counts as the last one
+    return count - 1 if count and leg.peer.eof else count  # our FIN counts as one byte
 
 
 def is_flushed(leg: Leg) -> bool:
-    """Whether nothing that a socket took can be discarded any more: all is acknowledged, or it is gone already."""
+    """Whether a socket's send buffer has nothing to lose: all bytes are acknowledged, or the connection is gone."""
     return tcp_state(leg.sock) in (None, CLOSED) or not unacknowledged(leg)
 
 
 class Flushes:
-    """The tunnels that only deliver what is left.
+    """The tunnels that only deliver their last bytes.
 
     Args:
-        over: ends one that has delivered it.
+        over: ends a tunnel that has delivered them.
     """
 
     def __init__(self, over: Callable[[Tunnel], None]) -> None:
@@ -57,16 +57,16 @@ class Flushes:
         self._some = trio.Event()
 
     def add(self, leg: Leg) -> None:
-        """End its tunnel when the peer of its socket has acknowledged everything."""
+        """End the leg's tunnel when the peer of its socket has acknowledged everything."""
         self._tunnels[leg.tunnel] = leg
         self._some.set()
 
     def discard(self, tunnel: Tunnel) -> None:
-        """It has ended."""
+        """Forget a tunnel that has ended."""
         self._tunnels.pop(tunnel, None)
 
     async def run(self) -> None:
-        """Look at them until cancelled."""
+        """Check the tunnels until cancelled."""
         while True:
             await self._some.wait()
             await trio.sleep(_POLL_INTERVAL)

@@ -2,8 +2,8 @@
 
 Trio waits on the descriptor of the mover's epoll; a tunnel's task sleeps in `splice` and is woken once, at the end.
 
-A socket leaves the epoll before it is closed, and no descriptor is closed within a batch: an event may be waiting
-under its number.
+Invariant: a socket leaves the epoll before it is closed, and no descriptor is closed within a batch: the batch may
+still have an event with its number.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from splicer.relay.sweep import Sweep
 from splicer.relay.tunnel import Tunnel
 
 _TURN_SECONDS = 0.002  # seconds that the hub may take before it yields to Trio
-_MAX_FRAME_DELAY = 0.00005  # seconds that frames wait while Trio runs other tasks
+_MAX_FRAME_DELAY = 0.00005  # seconds for which frames wait while Trio runs other tasks
 
 
 class Hub:
-    """The `Relay` of a worker: has the tasks, and a mover that has the bytes.
+    """The `Relay` of a worker: it has the tasks; its mover moves the bytes.
 
     Args:
-        liveness: tells vanished peers from paused ones; None: one with its own defaults.
-        registry: is told of each pipe, should this process die; None: nobody is.
-        mover: makes what moves the bytes, from the journal.
+        liveness: distinguishes vanished peers from paused ones; None: one with default values.
+        registry: keeps each pipe in case this process dies; None: pipes are not kept.
+        mover: makes the mover, from the journal.
     """
 
     def __init__(
@@ -63,21 +63,21 @@ class Hub:
 
     @property
     def tunnels(self) -> int:
-        """How many tunnels are alive."""
+        """The number of live tunnels."""
         return len(self._tunnels)
 
     @property
     def left(self) -> int:
-        """How many were left to the vault."""
+        """The number of tunnels left to the vault."""
         return self._left
 
     @property
     def pipes(self) -> PipeStock:
-        """The relay's pipes, to be counted."""
+        """The relay's pipes."""
         return self._stock
 
     def views(self) -> Sequence[TunnelView[Any]]:
-        """Those that are alive, oldest first."""
+        """The live tunnels, oldest first."""
         return list(self._tunnels.values())
 
     @contextlib.contextmanager
@@ -110,7 +110,7 @@ class Hub:
                 self._coalesce()
 
     def turn(self) -> None:
-        """Handle the events that are there, for the hub's share of time at most."""
+        """Handle pending events, for at most `_TURN_SECONDS`."""
         step, now = self._mover.step, trio.current_time()
         stop = now + _TURN_SECONDS
         while step(now):
@@ -121,8 +121,8 @@ class Hub:
             self._settle()
         self._turned = perf_counter()
 
-    # This blocks the whole process for a moment, when paced frames have been all that it had to do. The first wait
-    # without a frame is the last one; a frame that comes when Trio waits is moved at once.
+    # `sleep` blocks the whole process for a moment, which is allowed because it has had nothing to do but paced frames.
+    # The first wait without a frame is the last one; a frame that comes when Trio waits is moved at once.
     def _coalesce(self) -> None:
         until = self._coalescer.until(self._turned, self._mover.frames, self._sweep.lively)
         full = False
@@ -135,7 +135,7 @@ class Hub:
             full = events == BATCH
 
     def _batch(self) -> int:
-        """Handle a batch of the events that are there; how many there were."""
+        """Handle one batch of pending events; return their number."""
         events = self._mover.step(trio.current_time())
         if self._mover.news.pending:
             self._settle()
@@ -143,10 +143,10 @@ class Hub:
         return events
 
     def turn_if_due(self, task: trio.lowlevel.Task | None = None) -> None:
-        """Handle one batch out of turn when the last one is too long ago: more could be a stream's, without end.
+        """Handle one batch of events if the last turn was too long ago; one only, since bulk streams have no end.
 
         Args:
-            task: whose step begins; None: another task's goes on.
+            task: the task whose step begins; None: called within a step.
         """
         now = perf_counter()
         if task is not self._task:
@@ -157,7 +157,7 @@ class Hub:
             except Exception as error:  # noqa: BLE001 - `run` raises it: Trio would only print it here
                 self._failure = error
 
-    # What the mover noted while it moved: now tasks may be woken, and descriptors closed.
+    # Handles what the mover has noted while it moved bytes: outside a batch, tasks may be woken and descriptors closed.
     def _settle(self) -> None:
         news = self._mover.news
         news.pending = False
@@ -201,14 +201,14 @@ class Hub:
             if tunnel.result is None:
                 tunnel.task = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(lambda _: self._abandon(tunnel))
-            assert tunnel.result is not None  # noqa: S101 - the one who reschedules has set it
+            assert tunnel.result is not None  # noqa: S101 - `_settle` reschedules the task only after the end
             if tunnel.error is not None:
                 raise tunnel.error
             return tunnel.result
         finally:
             self._forget(tunnel)
             spec.counts.to_pod, spec.counts.to_client = tunnel.to_pod, tunnel.to_client
-            if tunnel.result is None:  # it was cancelled, or never began
+            if tunnel.result is None:  # `splice` was cancelled, or failed before the tunnel began
                 tunnel.result = TunnelEnd(Side.PROXY, "shutdown")
             tunnel.break_cycle()
 
@@ -219,19 +219,19 @@ class Hub:
             self._settle()
 
     def end_all(self, closer: Side, reason: str) -> None:
-        """End every tunnel, as a drain does whose time is up."""
+        """End every tunnel, as at the deadline of a drain."""
         for tunnel in list(self._tunnels.values()):
             self._mover.end(tunnel, TunnelEnd(closer, reason))
         self._settle()
 
-    # Its connection broke, and `Mover.end` knows which and how.
+    # One of its connections broke; `Mover.end` replaces this end by that one.
     def _flushed(self, tunnel: Tunnel) -> None:
         self.end(tunnel, Side.PROXY, "flushed")
 
-    # Their tasks sleep on: this process is about to end, and may do nothing to the connections any more. The same holds
-    # for one that was adopted and has not begun here.
+    # The tunnels' tasks are not woken: this process is about to end, and must not touch the connections any more. The
+    # same holds for a tunnel that was adopted and has not begun here.
     def let_go(self) -> None:
-        """Leave every tunnel to the vault: close descriptors, which ends no connection, for duplicates are there."""
+        """Leave every tunnel to the vault: close all descriptors; the vault's duplicates keep the connections open."""
         self._letting_go = True
         for tunnel in list(self._tunnels.values()):
             tunnel.task = None

@@ -1,7 +1,7 @@
-"""Frames between the steps of other tasks.
+"""Moving frames between the steps of other tasks.
 
-Trio runs every task that can run before it looks for events again. In a storm of handshakes that is hundreds of steps,
-and all frames would wait for the last of them.
+Trio runs every runnable task before it polls for events again. In a storm of handshakes that is hundreds of steps, and
+all frames would wait for the last of them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from splicer.relay.api import Relay
 
 
 class RelayInstrument(trio.abc.Instrument):
-    """Gives the relay a turn between two steps when its last one is too long ago.
+    """Gives the relay a turn between two steps if its last turn was too long ago.
 
     Args:
-        relay: the worker's.
-        beat: its first word grows at each step, so that a loop with much to do is told from one stuck in a step.
+        relay: the worker's relay.
+        beat: its first word grows at each step, which distinguishes a busy loop from one that is stuck in a step.
     """
 
     def __init__(self, relay: Relay[Any], beat: memoryview[int]) -> None:

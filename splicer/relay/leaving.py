@@ -1,4 +1,4 @@
-"""How a direction ends: in order, by a break, or because its peer has vanished. What is left must still arrive."""
+"""The ends of a direction: end of stream, broken connection, vanished peer. Bytes read before must still arrive."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from splicer.relay.mover import Mover
 
 
-# A direction ends only when its source's end of stream was read and its pipe is empty: `_fill` reads with a
-# clean pipe, so an end of stream never overtakes bytes.
+# Invariant: a direction ends only when its source's end of stream was read and its pipe is empty. `_fill` reads only
+# with a clean pipe, so an end of stream never overtakes bytes.
 def read_eof(mover: Mover, leg: Leg, now: float) -> None:
-    """An end of stream was read."""
+    """Handle an end of stream that was read from the leg."""
     tunnel, peer = leg.tunnel, leg.peer
     if leg.broken:
         break_off(mover, leg, leg.broken, now)
         return
-    if peer.over:  # it says no more, but may be reading
+    if peer.over:  # this side sends no more, but may still be reading
         leg.over = True
         mover.watch(leg)
         return
@@ -34,17 +34,17 @@ def read_eof(mover: Mover, leg: Leg, now: float) -> None:
     if peer.eof:
         mover.end(tunnel, TunnelEnd(tunnel.closer, "eof"))
         return
-    with contextlib.suppress(OSError):  # a peer that is gone shows itself when it is read or written
+    with contextlib.suppress(OSError):  # if the peer is gone, the next read or write shows it
         peer.sock.shutdown(socket.SHUT_WR)
     mover.watch(leg)
     mover.news.expect(tunnel)
 
 
-# What the broken connection had brought has been read by now, and its sender was told long ago that it arrived: the
-# other one gets the time of a half-closed tunnel to take it. What that one says meanwhile is dropped: who has to
-# write before he reads would take nothing.
+# All bytes of the broken connection have been read by now, and their sender has had them acknowledged: the other side
+# has the time of a half-closed tunnel to take them. Bytes from that side are read and dropped meanwhile: a program that
+# must finish its write before it reads would otherwise take nothing.
 def break_off(mover: Mover, leg: Leg, reason: str, now: float) -> None:
-    """The connection of this leg broke; `reason` is the word for it in `TunnelEnd`."""
+    """Handle that the connection of this leg broke; `reason` goes into `TunnelEnd`."""
     tunnel, peer = leg.tunnel, leg.peer
     end = TunnelEnd(leg.side, reason, reset=reason == "reset")
     if not peer.over:
@@ -63,11 +63,11 @@ def break_off(mover: Mover, leg: Leg, reason: str, now: float) -> None:
     mover.watch(peer)
 
 
-# The peer takes no more. What it sent before it broke is still delivered: its own end, or error, is read in
-# its turn and says how the tunnel ends. If its end of stream was read long ago, only this direction suffers;
-# so too if that is there but not yet read: then the first write hears EPIPE (Linux, tcp_reset() in CLOSE_WAIT).
+# The peer takes no more bytes. Those that it sent before are still delivered: its end of stream or its error is read
+# later, and decides how the tunnel ends. If its end of stream has been read already, only this direction ends; so too
+# if that is received but unread: then the first write gets EPIPE (Linux, tcp_reset() in CLOSE_WAIT).
 def write_failed(mover: Mover, leg: Leg, error: OSError, now: float) -> None:
-    """The peer's socket takes nothing more."""
+    """Handle that a write to the leg's peer failed."""
     tunnel, peer = leg.tunnel, leg.peer
     leg.discard = True
     if not isinstance(error, BrokenPipeError):
@@ -79,9 +79,10 @@ def write_failed(mover: Mover, leg: Leg, error: OSError, now: float) -> None:
     mover.drain(leg, now)
 
 
-# The kernel keeps the connection of one who has vanished, so it is told to give what he had sent, and then an end.
+# The kernel keeps the connection of a vanished peer. After SHUT_RD it delivers the bytes received so far, and then an
+# end of stream.
 def lose(mover: Mover, leg: Leg, now: float) -> None:
-    """The peer of this leg has vanished."""
+    """Handle that the remote peer of this leg has vanished."""
     if leg.eof or leg.peer.over:
         mover.end(leg.tunnel, TunnelEnd(leg.side, "timed_out"))
         return
@@ -91,7 +92,7 @@ def lose(mover: Mover, leg: Leg, now: float) -> None:
 
 
 def why_broken(error: OSError) -> str:
-    """The word for it in `TunnelEnd`."""
+    """The `reason` of `TunnelEnd` for an error."""
     if isinstance(error, ConnectionResetError):
         return "reset"
     if isinstance(error, TimeoutError):

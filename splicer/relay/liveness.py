@@ -1,12 +1,12 @@
-"""Telling a peer that has vanished from one that merely stopped reading.
+"""Distinguishing a peer that has vanished from one that has only stopped reading.
 
-TCP_USER_TIMEOUT ends a connection whose peer is gone. But since Linux 5.11 it also ends one whose peer is well
-and keeps its window shut for that long (commit 9d9b1ee0b2d1): a paused reader would be cut off. So this check
-looks at the legs that are being written to, lifts the option while bytes wait in the kernel, and judges such a
-leg by TCP_INFO instead: by its silence, once it has left more than one transmission unanswered.
+TCP_USER_TIMEOUT ends a connection whose peer is gone. But since Linux 5.11 it also ends one whose peer is alive and
+keeps its window shut for that long (commit 9d9b1ee0b2d1): a paused reader would be cut off. So this check watches the
+legs that are being written to, switches the option off while bytes wait in the kernel, and judges such a leg by
+TCP_INFO instead: by its silence, once it has left more than one transmission unanswered.
 
-The kernel asks a shut window ever more rarely, at last every two minutes. So long silence alone says nothing,
-nor does one question in the air; and one who vanishes after a long pause may be found out only after four minutes.
+The kernel probes a shut window less and less often, finally every two minutes. So a long silence alone means nothing,
+nor does one unanswered probe; and a peer that vanishes after a long pause may be noticed only after four minutes.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from splicer.relay.flush import CLOSED, tcp_state
 from splicer.relay.leaving import why_broken
 from splicer.relay.tunnel import Leg, Tunnel
 
-_CHECK_INTERVAL = 10.0  # seconds between two looks: several fit into the shortest useful TCP_USER_TIMEOUT
+_CHECK_INTERVAL = 10.0  # seconds between two checks: several fit into the shortest useful TCP_USER_TIMEOUT
 _TCP_INFO_BYTES = 148
 _FACTS = struct.Struct("2xBB52xI84xI")  # tcpi_retransmits, tcpi_probes, tcpi_last_ack_recv, tcpi_notsent_bytes
-_MAX_UNANSWERED = 2  # in a row; of one, the answer may be on its way, or lost
+_MAX_UNANSWERED = 2  # transmissions in a row; the answer to a single one may be on its way, or lost
 
 
 class PeerLiveness:
-    """Looks at each tunnel every few seconds; a tunnel without traffic costs no system call.
+    """Checks each tunnel every few seconds; a tunnel without traffic costs no system call.
 
     Args:
-        every: seconds between two looks at the same tunnel.
+        every: seconds between two checks of the same tunnel.
     """
 
     def __init__(self, every: float = _CHECK_INTERVAL) -> None:
@@ -37,7 +37,7 @@ class PeerLiveness:
         self._next = 0.0
 
     def is_due(self, now: float) -> bool:
-        """Whether this sweep is one that looks; `now` in seconds on Trio's clock."""
+        """Whether this sweep must check the peers; `now` in seconds on Trio's clock."""
         if now < self._next:
             return False
         self._next = now + self._every
@@ -46,7 +46,8 @@ class PeerLiveness:
     def look(self, tunnel: Tunnel) -> Leg | None:
         """The leg whose peer has vanished behind a shut window, if one has."""
         for leg in (tunnel.client, tunnel.pod):
-            # Nobody reads a leg whose bytes are parked, so nobody sees its reset; from now on it has `half_closed`.
+            # A leg whose bytes are parked is not read, so a reset is not noticed. Once it is found here, the tunnel has
+            # the time of `half_closed`.
             if leg.parked and leg.broken is None and tcp_state(leg.sock) == CLOSED:
                 tunnel.closer = tunnel.closer or leg.side
                 if code := leg.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
@@ -57,11 +58,12 @@ class PeerLiveness:
             leg.seen = written
         return None
 
-    # While anything waits, the option is lifted and every look is taken: an open window may shut before the next.
+    # While any bytes wait, the option is off and the leg is checked each time: an open window may be shut by the next
+    # check.
     def _is_gone(self, leg: Leg) -> bool:
         try:
             info = leg.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-        except OSError:  # not TCP, or broken: then reading it tells
+        except OSError:  # not TCP, or broken: then a read shows it
             return False
         retransmits, probes, silent_ms, unsent = _FACTS.unpack_from(info)
         if not unsent:

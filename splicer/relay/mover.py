@@ -1,11 +1,11 @@
-"""How the bytes of one direction move: from a socket into a pipe, and from the pipe into the other socket.
+"""Moving the bytes of one direction: from a socket into a pipe, and from the pipe into the other socket.
 
 - A clean pipe is taken, filled by one splice and drained at once. Only when the destination is full does it
   stay *parked* with its direction: then that source is not read until the pipe is empty.
-- The journal says whose bytes a pipe holds before it holds any: who takes over from a killed worker goes by it.
-- Where no pipe is clean, the one that is put by serves those whose peer has room, and so is never held for long.
-- We wait on sockets, never on pipes. With a clean pipe EAGAIN from the fill means "no data".
-- Never SPLICE_F_MORE: small frames would wait 200 ms for company.
+- The journal names the tunnel of a pipe's bytes before the pipe holds any: the next worker after a kill relies on it.
+- If no pipe is clean, the reserve pipe serves directions whose peer has room, so it is never held for long.
+- The epoll has sockets, never pipes. With a clean pipe EAGAIN from the fill means "no data".
+- SPLICE_F_MORE is never set: small frames would wait 200 ms for more bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from splicer.relay.tunnel import READ, WRITE, Leg, Tunnel
 _FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 _SIOCATMARK = 0x8905  # <linux/sockios.h>: whether the next byte is the urgent one
 _PAGE = 4096  # bytes that any clean pipe takes in one piece
-BATCH = 64  # events of one epoll_wait: even if all are bulk, the share of time is looked at soon
+BATCH = 64  # events of one epoll_wait: few enough that even bulk data doesn't exceed the hub's time by much
 
 
 class Mover:
@@ -52,11 +52,11 @@ class Mover:
 
     @property
     def starved(self) -> int:
-        """How many directions wait for a pipe, and for nothing else."""
+        """The number of directions that wait only for a pipe."""
         return len(self._starved)
 
     def fileno(self) -> int:
-        """The epoll's."""
+        """The epoll's descriptor."""
         return self._epoll.fileno()
 
     def close(self) -> None:
@@ -67,13 +67,13 @@ class Mover:
     # ---- tunnels ----
 
     def make(self, spec: TunnelSpec[Any], now: float) -> Tunnel:
-        """A tunnel in which nothing moves yet."""
+        """Make a tunnel in which nothing moves yet."""
         client, pod = Leg(spec.client, Side.CLIENT), Leg(spec.pod, Side.POD)
         pod.total = -spec.uncounted
         return Tunnel(client, pod, spec.limits, now, spec.key, spec.owner)
 
     def add(self, tunnel: Tunnel, now: float) -> None:
-        """Move what is in its pipes, and from now on what comes."""
+        """Start a tunnel: move the bytes in its pipes, and then those that come."""
         client, pod = tunnel.client, tunnel.pod
         self._legs[client.fd] = client
         self._legs[pod.fd] = pod
@@ -86,7 +86,7 @@ class Mover:
             self.news.expect(tunnel)
 
     def step(self, now: float) -> int:
-        """Move what one batch of events stands for; how many events there were."""
+        """Handle one batch of events; return their number."""
         events = self._epoll.poll(0, BATCH)
         legs, clean = self._legs, self._clean
         self.frames += len(events)
@@ -103,7 +103,7 @@ class Mover:
                     else:
                         self._fill(leg, now)
             except MemoryError:
-                raise  # it would end one call after another: this process ends, and all of them go on elsewhere
+                raise  # ends the process: the calls go on elsewhere, instead of ending here one after another
             except Exception as error:  # noqa: BLE001 - a bug ends one call, whose task raises it
                 leg.tunnel.error = error
                 self.end(leg.tunnel, TunnelEnd(Side.PROXY, "crash"))
@@ -112,15 +112,15 @@ class Mover:
         return len(events)
 
     def feed(self, now: float) -> None:
-        """Go on with those that waited for a pipe: some may be there."""
+        """Continue the directions that wait for a pipe: pipes may be there now."""
         starved, self._starved = self._starved, []
         for leg in starved:
             leg.starved = False
             if leg.tunnel.result is None and self._legs.get(leg.fd) is leg:
                 self.drain(leg, now)
 
-    # Whatever else ends a tunnel of which a connection broke, that was its end; and what was not acknowledged by then
-    # has not arrived.
+    # If one of the connections broke before, that is the tunnel's end, whatever `end` says; and bytes that were not
+    # acknowledged by then have not arrived.
     def end(self, tunnel: Tunnel, end: TunnelEnd) -> None:
         """End a tunnel."""
         if (broken := tunnel.broken()) is not None:
@@ -132,7 +132,7 @@ class Mover:
         self.news.ended(tunnel)
 
     def drop(self, tunnel: Tunnel) -> None:
-        """Forget a tunnel: nothing of it moves any more, and its pipes are spent."""
+        """Forget a tunnel: no byte of it moves any more, and its pipes are spent."""
         for leg in (tunnel.client, tunnel.pod):
             if leg.mask:
                 self._epoll.unregister(leg.fd)
@@ -145,13 +145,13 @@ class Mover:
                 leg.pipe, leg.parked = None, 0
 
     def lose(self, leg: Leg, now: float) -> None:
-        """The peer of this leg has vanished, though the kernel keeps its connection."""
+        """Handle that the peer of this leg has vanished, though the kernel keeps its connection."""
         lose(self, leg, now)
 
     # ---- bytes ----
 
-    # What a frame does as a rule, in one go: the pipe stays in the pool, for it is clean again at once, and nobody else
-    # runs meanwhile. Whatever leaves bytes in it takes it out.
+    # The usual way of a frame, in one function: the pipe stays in the pool, because it is clean again at once, and no
+    # other code runs meanwhile. If bytes are left in it, it is taken out.
     def _pass(self, leg: Leg, pipe: Pipe, now: float) -> None:
         self._words[pipe.place] = leg.word
         try:
@@ -185,7 +185,7 @@ class Mover:
             self.watch(leg)
             self.watch(leg.peer)
 
-    # Bytes leave the source's socket only into a pipe that is clean, and stay in it until the peer took them.
+    # Invariant: bytes leave the source's socket only into a clean pipe, and stay in it until the peer has taken them.
     def _fill(self, leg: Leg, now: float) -> None:
         if self._clean:
             pipe = self._taken()
@@ -217,9 +217,9 @@ class Mover:
             self.watch(leg)
             self.watch(leg.peer)
 
-    # When no pipe is clean there is still the last one. It is lent only to a direction whose peer has room for all
-    # that is put into it, so one slow reader holds up nobody else. Who has to wait for room, or for the last pipe,
-    # counts as parked without a pipe: nothing has been read, and the fill is tried anew.
+    # If no pipe is clean, there is still the reserve pipe. Only a direction whose peer has room for all its bytes gets
+    # it, so one slow reader delays no other call. A direction that must wait for room, or for the reserve pipe, counts
+    # as parked without a pipe: nothing has been read, and the fill is tried again.
     def _make_do(self, leg: Leg) -> Pipe | None:
         has_room = leg.discard or _has_room(leg.peer)
         pipe = self.pipes.take_last() if has_room else None
@@ -242,7 +242,7 @@ class Mover:
             self.news.pending = True
 
     def drain(self, leg: Leg, now: float) -> None:
-        """Let the peer have what is parked, as far as it takes it; where nothing has been read yet, fill."""
+        """Send parked bytes to the peer, as many as it takes; if the leg is parked without a pipe, fill one."""
         pipe = leg.pipe
         if pipe is None:
             leg.parked = 0
@@ -269,7 +269,7 @@ class Mover:
                 self.watch(leg.peer)
 
     def watch(self, leg: Leg) -> None:
-        """Wait for the events that are of use to this leg."""
+        """Register the events that this leg needs."""
         wanted = leg.wanted()
         if wanted == leg.mask or leg.tunnel.result is not None:
             return
@@ -282,8 +282,8 @@ class Mover:
         leg.mask = wanted
 
 
-# splice(2) stops in front of urgent data (RFC 6093) for ever, though the socket stays readable; recv(2) goes on. Only
-# that one byte goes through our memory: who is killed between these two calls loses what is there.
+# splice(2) never gets past urgent data (RFC 6093), though the socket stays readable; recv(2) does. Only that one byte
+# goes through this process's memory: a kill between the two calls loses it.
 def _copy(sock: socket.socket, pipe: Pipe) -> int:
     if not any(fcntl.ioctl(sock, _SIOCATMARK, bytes(4))):
         raise BlockingIOError

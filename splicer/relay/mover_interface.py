@@ -1,9 +1,9 @@
-"""What the hub asks of whoever moves the bytes.
+"""The interface between the hub and a mover.
 
-A mover has one epoll for the sockets of its tunnels and moves what its events stand for. It knows no task and no vault,
-calls nobody back, and neither makes nor closes a descriptor of a tunnel: pipes are given to it clean, and sockets are
-its caller's. What it has to say it keeps until it is asked. `mover.py` is the specification; each implementation is
-held to the same tests.
+A mover has one epoll for the sockets of its tunnels, and moves bytes at their events. It uses no task and no vault, has
+no callbacks, and neither makes nor closes a descriptor of a tunnel: it is given clean pipes, and the caller owns the
+sockets. It keeps its news until the hub asks. `mover.py` is the specification; every implementation has to pass the
+same tests.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ class MoverPipes(Protocol):
 
     @property
     def count(self) -> int:
-        """How many clean ones wait, without the one that is put by."""
+        """The number of clean pipes, without the reserve."""
         ...
 
     @property
     def has_last(self) -> bool:
-        """Whether one is put by."""
+        """Whether there is a reserve pipe."""
         ...
 
     def give(self, pipe: Pipe) -> None:
-        """Have a pipe that is clean and known to the vault. The first one is put by for when there is no other."""
+        """Add a clean, registered pipe. If there is no reserve pipe, it becomes that."""
 
     def take(self, least: int = 0) -> Pipe | None:
-        """Give up a clean pipe, if there is one into which so many bytes fit."""
+        """Take a clean pipe of at least `least` bytes, if there is one."""
         ...
 
     def take_last(self) -> Pipe | None:
-        """Give up the pipe that is put by, if it is there."""
+        """Take the reserve pipe, if there is one."""
         ...
 
     def take_spent(self) -> Sequence[Pipe]:
-        """Pipes that are to be closed: dirty, or too many."""
+        """Take the pipes that are to be closed: they hold bytes, or are too many."""
         ...
 
 
 class MoverNews(Protocol):
-    """What a mover has to say: `news.News`."""
+    """A mover's notes for the hub: `news.News`."""
 
     pending: bool
 
     def take_ended(self) -> Sequence[Tunnel]:
-        """Those that are over; each has its `result`, and the `error` that ended it, if one did."""
+        """Take the tunnels that have ended; each has its `result`, and its `error` if a bug ended it."""
         ...
 
     def take_flushing(self) -> Sequence[Leg]:
-        """Legs that are to deliver what they took before their tunnel is ended (`flush.py`)."""
+        """Take the legs that must deliver their bytes before their tunnel is ended (`flush.py`)."""
         ...
 
     def take_due(self) -> float:
@@ -73,49 +73,49 @@ class ByteMover(Protocol):
 
     @property
     def news(self) -> MoverNews:
-        """What it has to say."""
+        """Its notes for the hub."""
         ...
 
     @property
     def frames(self) -> int:
-        """How many events there were, and one more for each KiB of a large piece."""
+        """The number of events so far, plus one for each KiB of a large piece."""
         ...
 
     @property
     def starved(self) -> int:
-        """How many directions wait for a pipe, and for nothing else."""
+        """The number of directions that wait only for a pipe."""
         ...
 
     def fileno(self) -> int:
-        """The epoll's: readable while there is something to move."""
+        """The epoll's descriptor, which is readable while there is something to move."""
         ...
 
     def close(self) -> None:
         """Close the mover's own descriptors."""
 
     def make(self, spec: TunnelSpec[Any], now: float) -> Tunnel:
-        """A tunnel in which nothing moves yet. Its legs may get pipes with bytes (`load`, `resume`) before `add`."""
+        """Make a tunnel that moves nothing yet; its legs may get pipes with bytes (`load`, `resume`) before `add`."""
         ...
 
     def add(self, tunnel: Tunnel, now: float) -> None:
-        """Move what is in its pipes, and from now on what comes. It may be over at once.
+        """Start a tunnel: move the bytes in its pipes, and then those that come. It may be over at once.
 
         Raises:
             OSError: its sockets can't be watched (epoll_ctl(2)).
         """
 
     def step(self, now: float) -> int:
-        """Move what one batch of events stands for; how many events there were."""
+        """Handle one batch of events; return their number."""
         ...
 
     def feed(self, now: float) -> None:
-        """Go on with those that waited for a pipe: some may be there."""
+        """Continue the directions that wait for a pipe: pipes may be there now."""
 
     def lose(self, leg: Leg, now: float) -> None:
-        """The peer of this leg has vanished, though the kernel keeps its connection."""
+        """Handle that the peer of this leg has vanished, though the kernel keeps its connection."""
 
     def end(self, tunnel: Tunnel, end: TunnelEnd) -> None:
-        """End a tunnel. If one of its connections broke, that was its end, whatever `end` says."""
+        """End a tunnel. If one of its connections broke before, that is its end, whatever `end` says."""
 
     def drop(self, tunnel: Tunnel) -> None:
-        """Forget a tunnel: nothing of it moves any more, and its pipes are spent."""
+        """Forget a tunnel: no byte of it moves any more, and its pipes are spent."""

@@ -1,4 +1,4 @@
-"""What a mover has to say to its hub: kept until it is asked for, so that nothing is called back while bytes move."""
+"""A mover's notes for its hub, kept until the hub asks, so that nothing is called back while bytes move."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from splicer.relay.tunnel import Leg, Tunnel
 class News:
     """Notes of a mover.
 
-    `pending`: something happened since the hub last set it to False: it is noted here, or pipes were taken or are
-    spent. `due`: the nearest deadline that was noted since `take_due`.
+    `pending` is True if something has happened since the hub last set it to False: a note here, or pipes were taken or
+    are spent. `due` is the nearest deadline noted since `take_due`.
     """
 
     __slots__ = ("_ended", "_flushing", "due", "pending")
@@ -23,31 +23,31 @@ class News:
         self._flushing: list[Leg] = []
 
     def ended(self, tunnel: Tunnel) -> None:
-        """It is over, and its `result` says how."""
+        """Note that a tunnel has ended; its `result` says how."""
         self._ended.append(tunnel)
         self.pending = True
 
     def expect(self, tunnel: Tunnel) -> None:
-        """Its next deadline may have come nearer."""
+        """Note that a tunnel's next deadline may be nearer than before."""
         self.due = min(self.due, tunnel.due())
         self.pending = True
 
     def flush(self, leg: Leg) -> None:
-        """Its tunnel is over when its peer has acknowledged everything (`flush.py`)."""
+        """Note that the leg's tunnel is to end when the peer has acknowledged everything (`flush.py`)."""
         self._flushing.append(leg)
         self.pending = True
 
     def take_ended(self) -> list[Tunnel]:
-        """Those that are over."""
+        """Take the tunnels that have ended."""
         ended, self._ended = self._ended, []
         return ended
 
     def take_flushing(self) -> list[Leg]:
-        """Legs that are to deliver what they took before their tunnel is ended."""
+        """Take the legs that must deliver their bytes before their tunnel is ended."""
         flushing, self._flushing = self._flushing, []
         return flushing
 
     def take_due(self) -> float:
-        """The nearest deadline, in seconds on Trio's clock."""
+        """Take the nearest deadline, in seconds on Trio's clock."""
         due, self.due = self.due, math.inf
         return due

@@ -1,4 +1,4 @@
-"""Kernel pipes: what splice(2) needs between two sockets."""
+"""Kernel pipes, which splice(2) needs between two sockets."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import fcntl
 import os
 import termios
 
-# Pipes keep the kernel's default of 64 KiB: larger ones moved bulk data no faster, and count against a user's
-# pipe-user-pages-soft, which all processes of a user share, those of other containers on the same node too. Past that a
-# new pipe holds two pages, or one before Linux 5.14 (pipe(7)): one to keep only if there is no other.
+# Pipes keep the kernel's default size of 64 KiB: larger ones moved bulk data no faster, and count against
+# pipe-user-pages-soft, which all processes of a user share, also in other containers of the node. Beyond that limit a
+# new pipe has two pages, or one before Linux 5.14 (pipe(7)): such a pipe is kept only if there is no other.
 SMALLEST = 8192  # bytes
 
 
 class Pipe:
     """One pipe.
 
-    `size` is its capacity in bytes; fewer fit when they come in small pieces: each takes a whole slot. `place` is its
-    place in the journal.
+    `size` is its capacity in bytes; fewer bytes fit in small pieces, since each piece takes a whole slot. `place` is
+    its index in the journal.
     """
 
     __slots__ = ("place", "read_fd", "size", "write_fd")
@@ -28,16 +28,16 @@ class Pipe:
         self.place = -1
 
     def close(self) -> None:
-        """Close both ends; what it holds is gone."""
+        """Close both ends; bytes in the pipe are lost, unless the vault has it."""
         os.close(self.read_fd)
         os.close(self.write_fd)
 
 
 class Inherited(Pipe):
-    """The read end of a pipe that another worker filled; nobody writes to it any more.
+    """The read end of a pipe that another worker filled; its write end is closed.
 
     Args:
-        read_fd: it is owned from now on.
+        read_fd: the read end; it is owned from now on.
     """
 
     __slots__ = ()
@@ -49,11 +49,11 @@ class Inherited(Pipe):
 
     @property
     def unread(self) -> int:
-        """How many bytes it holds (FIONREAD, ioctl_pipe(2))."""
+        """The number of bytes in the pipe (FIONREAD, ioctl_pipe(2))."""
         answer = array.array("i", [0])
         fcntl.ioctl(self.read_fd, termios.FIONREAD, answer)
         return answer[0]
 
     def close(self) -> None:
-        """Close it."""
+        """Close the read end."""
         os.close(self.read_fd)

@@ -1,4 +1,4 @@
-"""Who is told of the relay's pipes, so that their bytes outlive this process."""
+"""The interface to the vault for the relay's pipes, so that their bytes outlive this process."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ _PLACES = 1 << 16
 
 
 class PipeRegistry(Protocol):
-    """Who keeps the pipes of a worker that dies: the vault, by `worker.vault_link.VaultLink`."""
+    """Keeps the pipes for the case that this worker dies; the vault, through `worker.vault_link.VaultLink`."""
 
     @property
     def words(self) -> Any:
-        """The journal: at a pipe's place, the tunnel and the direction that its bytes belong to."""
+        """The journal: at a pipe's place, the tunnel and the direction of the bytes in the pipe."""
         ...
 
     def add_pipe(self, place: int, fd: int, word: int) -> None:
         """Keep a pipe by its read end.
 
         Args:
-            place: its place in the journal.
+            place: its index in the journal.
             fd: its read end.
-            word: what the journal says there from now on; not earlier, for a pipe that had the place may still be on
-                its way out, and not later, for this one may hold bytes.
+            word: the word to write there; not before this call, because the vault may not have dropped the pipe that
+                had the place before, and not later, because this pipe may hold bytes.
 
         Raises:
-            BlockingIOError: not now; `wait`.
-            OSError: not any more.
+            BlockingIOError: the channel is full; `wait`.
+            OSError: the vault is gone.
         """
 
     def drop_pipe(self, place: int) -> None:
-        """Keep it no longer."""
+        """Don't keep the pipe any longer."""
 
     async def wait(self) -> bool:
-        """Wait until it can hear more; False: it takes nothing for now."""
+        """Wait until the vault can take more messages; False: it takes none for now."""
         ...
 
 
 class NullRegistry:
-    """Keeps nothing: what a hub without a vault works with."""
+    """Keeps nothing; used by a hub without a vault."""
 
     def __init__(self) -> None:
         self.words = array.array("Q", bytes(8 * _PLACES))

@@ -1,8 +1,8 @@
-"""Pipes are made and registered with the vault ahead of use.
+"""Making pipes and registering them with the vault ahead of use.
 
-Invariant: the vault knows a pipe before its first byte. To tell it may have to wait for its channel, and moving bytes
-never waits; so a mover takes pipes from a stock, and a task of its own keeps that filled. While the stock is empty,
-bytes stay where they are safe: in the source's socket.
+Invariant: a pipe is registered before it holds its first byte. A registration may have to wait for the vault's channel,
+and moving bytes never waits; so a mover takes pipes from a stock, which a task keeps filled. While the stock is empty,
+bytes stay safely in the source's socket.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ from splicer.relay.mover_interface import ByteMover
 from splicer.relay.pipes import SMALLEST, Inherited, Pipe
 from splicer.relay.registry import PipeRegistry
 
-# An idle worker has only the pipe that is put by: the rest is made when the first tunnel comes.
-_LOW = 4  # clean pipes: with fewer, more are made
-_HIGH = 8  # so many, and one for each direction that waits for a pipe
-_MOST = 16  # clean pipes that are made in one go: frames wait meanwhile
-_RETRY_INTERVAL = 0.25  # seconds until the next attempt when no pipe can be made, or the vault takes nothing
+# An idle worker has only the reserve pipe: the others are made when the first tunnel comes.
+_LOW = 4  # with fewer clean pipes, more are made
+_HIGH = 8  # clean pipes to make, plus one for each direction that waits for a pipe
+_MOST = 16  # clean pipes to make at once: frames wait meanwhile
+_RETRY_INTERVAL = 0.25  # seconds until the next attempt when no pipe can be made, or the vault takes no message
 
 
 class PipeStock:
     """All pipes of a relay: makes, registers, counts and closes them.
 
     Args:
-        registry: is told of each.
-        mover: uses them.
-        refilled: is called when pipes have come for which somebody waited.
+        registry: registers each pipe.
+        mover: uses the pipes.
+        refilled: called when there are new pipes and directions wait for some.
     """
 
     def __init__(self, registry: PipeRegistry, mover: ByteMover, refilled: Callable[[], None]) -> None:
         self.registry = registry
         self._mover = mover
         self._refilled = refilled
-        self._count = 0  # of all that are open
+        self._count = 0  # open pipes
         self._places: list[int] = []
         self._next = 0
         self._wanted = trio.Event()
 
     @property
     def idle(self) -> int:
-        """How many clean pipes wait, without the one that is put by."""
+        """The number of clean pipes, without the reserve."""
         return self._mover.pipes.count
 
     @property
     def in_use(self) -> int:
-        """How many pipes hold bytes, or are about to."""
+        """The number of pipes that hold bytes, or are about to."""
         return self._count - self._mover.pipes.count - self._mover.pipes.has_last
 
     def reserve(self) -> None:
-        """Put one pipe by, for when no other can be had.
+        """Make the reserve pipe, for times when no other can be made.
 
         Raises:
             OSError: EMFILE or ENFILE: no descriptor is left (pipe(2)).
@@ -60,34 +60,34 @@ class PipeStock:
         self._mover.pipes.give(self._make())
 
     def take(self, least: int) -> Pipe:
-        """A clean pipe, for bytes that are there before a tunnel moves.
+        """Take a clean pipe, for bytes that are there before a tunnel starts.
 
         Args:
-            least: bytes that should fit, if a pipe of that size can be had.
+            least: the size in bytes that the pipe should have, if possible.
 
         Raises:
-            BlockingIOError: the vault can't be told of a new one now.
-            OSError: EMFILE or ENFILE: no descriptor is left for a new one (pipe(2)).
+            BlockingIOError: a new pipe can't be registered with the vault now.
+            OSError: EMFILE or ENFILE: no descriptor is left for a new pipe (pipe(2)).
         """
         pipe = self._mover.pipes.take(least) or self._make()
         self.look()
         return pipe
 
     def take_last(self) -> Pipe | None:
-        """The pipe that is put by, if it is there."""
+        """Take the reserve pipe, if there is one."""
         return self._mover.pipes.take_last()
 
-    # It gets a place like any other pipe, so that a vault that knows nothing of its past keeps it too.
+    # The pipe gets a place like any other, so that a vault that has started since then keeps it too.
     def adopt(self, read_fd: int, word: int) -> Inherited:
-        """Count a pipe of another worker in; `discard` closes it.
+        """Add a pipe of another worker; `discard` closes it.
 
         Args:
-            read_fd: it is owned from now on.
-            word: what the journal says of it.
+            read_fd: its read end; it is owned from now on.
+            word: its word in the journal.
         """
         self._count += 1
         pipe = Inherited(read_fd)
-        with suppress(OSError):  # the vault has it from before
+        with suppress(OSError):  # if this fails, the vault still has the pipe from the other worker
             self._register(pipe, word)
         return pipe
 
@@ -100,19 +100,19 @@ class PipeStock:
             self._places.append(pipe.place)
 
     def leave(self, pipe: Pipe) -> None:
-        """Close a pipe that goes to another worker: the vault has its read end, and needs its place in the journal."""
+        """Close a pipe that goes to another worker; its registration stays, since the vault needs read end and word."""
         self._count -= 1
         pipe.close()
 
     def close(self) -> None:
-        """Close those that no tunnel has."""
+        """Close the pipes that no tunnel has."""
         while (pipe := self._mover.pipes.take() or self._mover.pipes.take_last()) is not None:
             self.discard(pipe)
 
     # ---- ahead of use ----
 
     def look(self) -> None:
-        """See whether more are needed."""
+        """Check whether more pipes are needed."""
         if self._mover.pipes.count < _LOW:
             self._wanted.set()
 

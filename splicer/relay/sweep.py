@@ -1,4 +1,4 @@
-"""The sweep: looks at all tunnels now and then, for their deadlines and for peers that have vanished."""
+"""The sweep: a regular check of all tunnels for deadlines and for peers that have vanished."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from splicer.relay.tunnel import Tunnel
 
 _SWEEP_INTERVAL = 1.0  # seconds at most between two sweeps
 _MIN_SWEEP_INTERVAL = 0.01
-_SLICE = 256  # tunnels that a sweep looks at in one go: a millisecond, if the kernel is asked about each
+_SLICE = 256  # tunnels checked before other tasks run: a millisecond, if each needs a system call
 
 
 class Sweep:
     """Keeps the deadlines of all tunnels.
 
-    `lively`: how many tunnels had moved a byte lately, when the last sweep saw them.
+    `lively` is the number of tunnels that had moved a byte lately, at the last sweep.
 
     Args:
-        tunnels: those that are alive.
+        tunnels: the live tunnels.
         mover: ends them.
-        liveness: tells vanished peers from paused ones.
-        settle: hears what the mover has to say after a slice.
+        liveness: distinguishes vanished peers from paused ones.
+        settle: handles the mover's news after each slice.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class Sweep:
         self._pause = trio.CancelScope()
 
     def expect(self, due: float) -> None:
-        """A deadline strikes at `due`, in seconds on Trio's clock, if no byte moves."""
+        """Sweep no later than `due`, in seconds on Trio's clock: a deadline may be over then."""
         self._pause.deadline = min(self._pause.deadline, due)
 
-    # The next pause is there before the sweep begins: a tunnel that comes meanwhile can shorten it.
+    # The next pause is created before the sweep begins, so that a tunnel that comes meanwhile can shorten it.
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
@@ -56,7 +56,7 @@ class Sweep:
             with self._pause:
                 await trio.sleep_forever()
 
-    # In slices, for frames wait meanwhile; a tunnel may be over by the time that its slice comes.
+    # In slices, because frames wait meanwhile; a tunnel may have ended before its slice comes.
     async def _look_at_all(self, liveness: PeerLiveness | None) -> None:
         tunnels, lively = list(self._tunnels.values()), 0
         for start in range(0, len(tunnels), _SLICE):

@@ -1,4 +1,4 @@
-"""What the hub keeps of a tunnel: two legs, each a socket and the direction that begins at it."""
+"""The relay's state of a tunnel: two legs, each a socket and the direction that begins at it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Leg:
     """One socket of a tunnel, and the direction from it to its peer.
 
     Args:
-        sock: connected, non-blocking; the hub never closes it.
-        side: whose socket it is.
+        sock: connected, non-blocking; the relay does not close it, except in `Relay.let_go`.
+        side: the party at the other end of the socket.
     """
 
     __slots__ = (
@@ -50,20 +50,20 @@ class Leg:
         self.fd = sock.fileno()
         self.side = side
         self.mask = 0
-        self.pipe: Pipe | None = None  # dirty, and ours; only while `parked` is not 0
-        self.parked = 0  # bytes that wait for room at the peer: in the pipe, or, without one, in our socket
+        self.pipe: Pipe | None = None  # a pipe with bytes of this direction; only while `parked` is not 0
+        self.parked = 0  # bytes that wait for room at the peer: in the pipe, or, without a pipe, in this socket
         self.total = 0  # bytes that the peer's socket took
         self.starved = False  # it waits for a pipe, not for room
         self.eof = False  # the socket's end of stream was read
-        self.discard = False  # the peer takes no more: what is read here is dropped
-        self.broken: str | None = None  # its connection is, and so
-        self.over = False  # nothing more is read of it: a connection broke, and what is left is being delivered
-        self.patience = 0  # the TCP_USER_TIMEOUT, in ms, that was lifted from it (liveness.py)
-        self.seen = 0  # bytes written to it at the last look at it (liveness.py)
-        self.word = 0  # what the journal says of a pipe with this direction's bytes
+        self.discard = False  # the peer takes no more: bytes read here are dropped
+        self.broken: str | None = None  # the `reason` of `TunnelEnd` if its connection is broken
+        self.over = False  # it is not read any more: a connection broke, and the last bytes are being delivered
+        self.patience = 0  # the TCP_USER_TIMEOUT, in ms, that was switched off (liveness.py)
+        self.seen = 0  # bytes written to it at its last check (liveness.py)
+        self.word = 0  # the journal's word for a pipe with this direction's bytes
 
     def wanted(self) -> int:
-        """The events worth waiting for: data while nothing is parked, room while the peer's bytes are."""
+        """The events to wait for: readable while nothing is parked, writable while the peer has parked bytes."""
         mask = 0 if self.eof or self.over or self.parked else READ
         if self.peer.parked and not self.peer.starved:
             mask |= WRITE
@@ -71,9 +71,9 @@ class Leg:
 
 
 class Tunnel:
-    """Two legs and the task that sleeps until they are through.
+    """Two legs, and the task that sleeps until both directions are over.
 
-    `last` (when a byte last moved) and `expires` are on Trio's clock, seconds.
+    `last` (when a byte last moved) and `expires` are in seconds on Trio's clock.
     """
 
     __slots__ = (
@@ -97,26 +97,26 @@ class Tunnel:
         client.peer, pod.peer = pod, client
         client.tunnel = pod.tunnel = self
         client.word, pod.word = key, key | 1
-        self.owner = owner  # what the caller of `splice` knows it by
+        self.owner = owner  # see `TunnelSpec`
         self.limits = limits
         self.last = now
         self.expires = now + limits.lifetime
-        self.closer: Side | None = None  # whose end of stream came first, or who broke first
+        self.closer: Side | None = None  # the side whose end of stream, or whose break, came first
         self.result: TunnelEnd | None = None
         self.error: Exception | None = None  # a bug that ended it
         self.task: trio.lowlevel.Task | None = None
 
-    # Nobody looks at the legs of a tunnel that has ended; and a collector that has to find it, and a thousand others,
-    # keeps all frames waiting for ten milliseconds.
+    # The legs of a tunnel that has ended are not used any more. If the garbage collector had to find a thousand such
+    # cycles, all frames would wait for ten milliseconds.
     def break_cycle(self) -> None:
-        """Undo the ring of legs and tunnel, so that all of it is freed at once; an error holds it by its traceback."""
+        """Break the cycles of legs, tunnel and error (by its traceback), so that all are freed at once."""
         del self.client.peer, self.pod.peer
         del self.client, self.pod
         self.error = None
 
     @property
     def alive(self) -> bool:
-        """See `TunnelView`, as for what follows."""
+        """See `TunnelView`, also for the following properties."""
         return self.result is None
 
     @property
@@ -131,32 +131,32 @@ class Tunnel:
 
     @property
     def sockets(self) -> tuple[socket.socket, socket.socket]:
-        """The client's and the pod's."""
+        """The client's and the pod's socket."""
         return self.client.sock, self.pod.sock
 
     def idle(self, now: float) -> float:
-        """Seconds without a byte."""
+        """Seconds since the last byte."""
         return max(0.0, now - self.last)
 
     @property
     def half(self) -> bool:
-        """Whether one direction is over."""
+        """Whether one direction has ended."""
         return self.closer is not None
 
-    # One that breaks after its end of stream takes nothing back.
+    # A break after the end of stream was read does not count: all bytes of that side have been read.
     def broken(self) -> TunnelEnd | None:
-        """The end that a broken connection makes of it, if one is broken."""
+        """The tunnel's end because of a broken connection, if one is broken."""
         for leg in (self.client, self.pod):
             if leg.broken and not leg.eof:
                 return TunnelEnd(leg.side, leg.broken, reset=leg.broken == "reset")
         return None
 
     def due(self) -> float:
-        """When the next deadline strikes if no byte moves."""
+        """The time of the next deadline if no byte moves."""
         return min(self.last + (self.limits.half_closed if self.half else self.limits.idle), self.expires)
 
     def overdue(self, now: float) -> TunnelEnd | None:
-        """The end that a deadline makes of it at `now`, if any."""
+        """The tunnel's end because of a deadline that is over at `now`, if one is."""
         if now >= self.expires:
             return TunnelEnd(Side.PROXY, "lifetime")
         if now >= self.due():
