@@ -314,7 +314,7 @@ async def test_a_drain_tells_how_many_tunnels_it_waits_for(tmp_path: Path) -> No
 # ---- bytes ----
 
 
-class Edge:
+class Slots:
     """Two slots whose workers may be killed, and what is true of their tunnels.
 
     A worker is a process that counts, and a channel on which its live tunnels are told of.
@@ -416,53 +416,53 @@ class Edge:
 
 async def test_bytes_are_those_of_closed_and_of_live_tunnels(tmp_path: Path, start: Start) -> None:
     async with rig(None) as admin:
-        edge = Edge(admin, tmp_path, start)
-        edge.open(1, 1)
-        edge.move(1, 1, (160, 320))
-        edge.open(2, 2)
-        edge.move(2, 2, (1, 2))
-        assert Page(await edge.scrape()).bytes == (161, 322)
-        edge.close(1, 1)
-        edge.move(2, 2, (10, 20))
-        assert Page(await edge.scrape()).bytes == (171, 342)
-        edge.close(2, 2)
-        assert Page(await edge.scrape()).bytes == (171, 342)
+        slots = Slots(admin, tmp_path, start)
+        slots.open(1, 1)
+        slots.move(1, 1, (160, 320))
+        slots.open(2, 2)
+        slots.move(2, 2, (1, 2))
+        assert Page(await slots.scrape()).bytes == (161, 322)
+        slots.close(1, 1)
+        slots.move(2, 2, (10, 20))
+        assert Page(await slots.scrape()).bytes == (171, 342)
+        slots.close(2, 2)
+        assert Page(await slots.scrape()).bytes == (171, 342)
 
 
 async def test_bytes_do_not_fall_while_tunnels_are_between_two_workers(tmp_path: Path, start: Start) -> None:
     async with rig(None) as admin:
-        edge = Edge(admin, tmp_path, start)
-        edge.open(1, 1)
-        edge.move(1, 1, (100, 200))
-        assert Page(await edge.scrape()).bytes == (100, 200)
-        edge.kill(1)
-        assert Page(await edge.scrape()).bytes == (100, 200)
-        edge.open(2, 2)
-        edge.move(2, 2, (30, 300))
-        assert Page(await edge.scrape()).bytes == (100, 300)
-        edge.adopt(2)
-        assert Page(await edge.scrape()).bytes == (130, 500)
+        slots = Slots(admin, tmp_path, start)
+        slots.open(1, 1)
+        slots.move(1, 1, (100, 200))
+        assert Page(await slots.scrape()).bytes == (100, 200)
+        slots.kill(1)
+        assert Page(await slots.scrape()).bytes == (100, 200)
+        slots.open(2, 2)
+        slots.move(2, 2, (30, 300))
+        assert Page(await slots.scrape()).bytes == (100, 300)
+        slots.adopt(2)
+        assert Page(await slots.scrape()).bytes == (130, 500)
 
 
 async def test_another_admin_process_tells_no_less(tmp_path: Path, start: Start) -> None:
     async with rig(None) as admin:
-        edge = Edge(admin, tmp_path, start)
-        edge.open(1, 1)
-        edge.move(1, 1, (100, 200))
-        await edge.scrape()
-        edge.kill(1)
-        edge.scrape = _scrape(admin, tmp_path)
-        assert Page(await edge.scrape()).bytes == (100, 200)
+        slots = Slots(admin, tmp_path, start)
+        slots.open(1, 1)
+        slots.move(1, 1, (100, 200))
+        await slots.scrape()
+        slots.kill(1)
+        slots.scrape = _scrape(admin, tmp_path)
+        assert Page(await slots.scrape()).bytes == (100, 200)
 
 
 async def test_a_tunnel_that_is_told_of_by_two_workers_is_not_counted_twice(tmp_path: Path, start: Start) -> None:
     async with rig(None) as admin:
-        edge = Edge(admin, tmp_path, start)
-        edge.open(1, 1)
-        edge.move(1, 1, (100, 200))
-        edge.meanwhile(1, lambda: None, lambda: edge.hand_over(1))
-        await edge.look(whole=False)
-        await edge.look()
+        slots = Slots(admin, tmp_path, start)
+        slots.open(1, 1)
+        slots.move(1, 1, (100, 200))
+        slots.meanwhile(1, lambda: None, lambda: slots.hand_over(1))
+        await slots.look(whole=False)
+        await slots.look()
 
 
 async def test_a_worker_that_does_not_answer_takes_nothing_away(
@@ -509,44 +509,44 @@ def test_bytes_never_fall_never_exceed_the_truth_and_are_exact_in_the_end(
     async def run() -> None:
         with TemporaryDirectory() as directory:
             async with rig(None) as admin:
-                edge = Edge(admin, Path(directory), start)
+                slots = Slots(admin, Path(directory), start)
                 for number, (what, argument) in enumerate(steps):
-                    await _take(edge, number, what, argument)
-                edge.adopt(1)
-                await edge.look()
+                    await _take(slots, number, what, argument)
+                slots.adopt(1)
+                await slots.look()
                 for slot in (1, 2):
-                    for tunnel in list(edge.live[slot]):
-                        edge.close(slot, tunnel)
-                await edge.look()
+                    for tunnel in list(slots.live[slot]):
+                        slots.close(slot, tunnel)
+                await slots.look()
 
-    async def _take(edge: Edge, number: int, what: str, argument: Any) -> None:
-        tunnels = [(slot, tunnel) for slot in (1, 2) for tunnel in edge.live[slot]]
+    async def _take(slots: Slots, number: int, what: str, argument: Any) -> None:
+        tunnels = [(slot, tunnel) for slot in (1, 2) for tunnel in slots.live[slot]]
         slot, tunnel = data.draw(st.sampled_from(tunnels)) if tunnels else (0, 0)
         match what:
             case "open":
-                edge.open(argument, number)
+                slots.open(argument, number)
             case "move" if tunnels:
-                edge.move(slot, tunnel, argument)
+                slots.move(slot, tunnel, argument)
             case "close" if tunnels:
-                edge.close(slot, tunnel)
+                slots.close(slot, tunnel)
             case "kill":
-                edge.kill(argument)
+                slots.kill(argument)
             case "adopt":
-                edge.adopt(argument)
+                slots.adopt(argument)
             case "look":
-                await edge.look()
+                await slots.look()
             case "look while one closes" if tunnels:
-                edge.meanwhile(slot, lambda: edge.close(slot, tunnel))
-                await edge.look(whole=False)
-            case "look while all change their worker" if not edge.between:
-                edge.meanwhile(argument, lambda: None, lambda: edge.hand_over(argument))
-                await edge.look(whole=False)
+                slots.meanwhile(slot, lambda: slots.close(slot, tunnel))
+                await slots.look(whole=False)
+            case "look while all change their worker" if not slots.between:
+                slots.meanwhile(argument, lambda: None, lambda: slots.hand_over(argument))
+                await slots.look(whole=False)
             case "look while one dies":
-                edge.meanwhile(argument, lambda: edge.kill(argument))
-                await edge.look(whole=False)
+                slots.meanwhile(argument, lambda: slots.kill(argument))
+                await slots.look(whole=False)
             case "look while another takes a dead one's place":
-                edge.meanwhile(argument, lambda: edge.kill(argument), lambda: edge.adopt(3 - argument))
-                await edge.look(whole=False)
+                slots.meanwhile(argument, lambda: slots.kill(argument), lambda: slots.adopt(3 - argument))
+                await slots.look(whole=False)
 
     trio.run(run)
 

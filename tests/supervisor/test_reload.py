@@ -25,7 +25,7 @@ respond = {{ status = 200, body = "{0}" }}
 _TIMEOUT = 30.0  # seconds
 
 
-class Edge:
+class Reloading:
     """One worker and an admin process that serve by a file, and have heard nothing yet."""
 
     def __init__(self, room: Office, path: Path) -> None:
@@ -52,10 +52,10 @@ class Edge:
 
 
 @pytest.fixture
-def edge(tmp_path: Path) -> Iterator[Edge]:
+def reloading(tmp_path: Path) -> Iterator[Reloading]:
     path = tmp_path / "routing.toml"
     with office(path) as room:
-        opened = Edge(room, path)
+        opened = Reloading(room, path)
         yield opened
         opened.close()
 
@@ -65,52 +65,52 @@ def _text(far: Far, word: str) -> str:
     return wire.read_text(os.dup(fd))
 
 
-def test_the_first_reading_is_none(edge: Edge) -> None:
-    reloads = edge.room.edge.reloads
+def test_the_first_reading_is_none(reloading: Reloading) -> None:
+    reloads = reloading.room.edge.reloads
     assert (reloads.ok, reloads.failed, reloads.last_ok) == (0, 0, True)
-    assert edge.room.edge.generation == 0
+    assert reloading.room.edge.generation == 0
 
 
-def test_one_that_succeeds_is_told_when_the_workers_go_by_it(edge: Edge) -> None:
-    edge.room.edge.reloads.last_at = 5.0
-    edge.read("well")
-    assert "well" in _text(edge.worker, "reload")
-    assert edge.admin.pending() == []
-    assert edge.room.edge.reloads.ok == 0
-    edge.worker.send("reloaded")
-    facts, _ = edge.admin.hear("facts")
+def test_one_that_succeeds_is_told_when_the_workers_go_by_it(reloading: Reloading) -> None:
+    reloading.room.edge.reloads.last_at = 5.0
+    reloading.read("well")
+    assert "well" in _text(reloading.worker, "reload")
+    assert reloading.admin.pending() == []
+    assert reloading.room.edge.reloads.ok == 0
+    reloading.worker.send("reloaded")
+    facts, _ = reloading.admin.hear("facts")
     assert facts["generation"] == 1
     assert facts["reload"].items() >= {"ok": 1, "failed": 0, "last_ok": True}.items()
     assert facts["reload"]["last_at"] > 1e9
-    assert "well" in _text(edge.admin, "config")
-    assert edge.admin.pending() == []
+    assert "well" in _text(reloading.admin, "config")
+    assert reloading.admin.pending() == []
 
 
-def test_one_that_fails_is_told_at_once_and_the_old_text_stays(edge: Edge) -> None:
-    edge.room.edge.reloads.last_at = 5.0
-    edge.read('" bad')
-    facts, _ = edge.admin.hear("facts")
+def test_one_that_fails_is_told_at_once_and_the_old_text_stays(reloading: Reloading) -> None:
+    reloading.room.edge.reloads.last_at = 5.0
+    reloading.read('" bad')
+    facts, _ = reloading.admin.hear("facts")
     assert facts["generation"] == 0
     assert facts["reload"].items() >= {"ok": 0, "failed": 1, "last_ok": False}.items()
     assert facts["reload"]["last_at"] > 1e9
-    assert edge.admin.pending() == edge.worker.pending() == []
-    assert "healthy" in edge.room.edge.facts["text"]
+    assert reloading.admin.pending() == reloading.worker.pending() == []
+    assert "healthy" in reloading.room.edge.facts["text"]
 
 
-def test_one_that_succeeds_after_one_that_failed(edge: Edge) -> None:
-    edge.read('" bad')
-    edge.read("well")
-    edge.worker.send("reloaded")
-    assert edge.admin.hear("facts")[0]["reload"]["last_ok"] is False
-    reload = edge.admin.hear("facts")[0]["reload"]
+def test_one_that_succeeds_after_one_that_failed(reloading: Reloading) -> None:
+    reloading.read('" bad')
+    reloading.read("well")
+    reloading.worker.send("reloaded")
+    assert reloading.admin.hear("facts")[0]["reload"]["last_ok"] is False
+    reload = reloading.admin.hear("facts")[0]["reload"]
     assert (reload["ok"], reload["failed"], reload["last_ok"]) == (1, 1, True)
 
 
-def test_an_admin_process_that_comes_later_gets_the_text_in_force(edge: Edge) -> None:
-    edge.read("well")
-    edge.worker.send("reloaded")
-    edge.admin.die()
-    another = edge.room.admin()
+def test_an_admin_process_that_comes_later_gets_the_text_in_force(reloading: Reloading) -> None:
+    reloading.read("well")
+    reloading.worker.send("reloaded")
+    reloading.admin.die()
+    another = reloading.room.admin()
     assert another.hear("serve")[0]["reload"]["ok"] == 1
     another.hear("facts")
     assert "well" in _text(another, "config")

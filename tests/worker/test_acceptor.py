@@ -38,7 +38,7 @@ class Served:
         """Its task, which no test runs."""
 
 
-class Site:
+class Owner:
     """A worker's side. `served`: connections whose tasks were begun."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
@@ -112,108 +112,108 @@ class Site:
 
 
 @pytest.fixture
-async def site(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+async def owner(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Owner]:
     monkeypatch.setattr(acceptor, "Connection", Served)
     with none_left_open():
-        site = Site(nursery)
-        yield site
-        site.close()
+        owner = Owner(nursery)
+        yield owner
+        owner.close()
         nursery.cancel_scope.cancel()
         await trio.lowlevel.cancel_shielded_checkpoint()
 
 
-async def test_a_connection_is_counted_and_served(site: Site) -> None:
-    site.acceptor.listen([site.listener], _BUFFER)
-    await site.connect(3)
-    assert len(site.served) == 3
-    assert (site.counts.accepted, site.counts.handled, site.accepted) == (3, 3, 3)
-    assert site.refused == []
+async def test_a_connection_is_counted_and_served(owner: Owner) -> None:
+    owner.acceptor.listen([owner.listener], _BUFFER)
+    await owner.connect(3)
+    assert len(owner.served) == 3
+    assert (owner.counts.accepted, owner.counts.handled, owner.accepted) == (3, 3, 3)
+    assert owner.refused == []
 
 
-async def test_one_over_the_limit_gets_an_answer_and_is_closed(site: Site) -> None:
-    site.room = False
-    site.acceptor.listen([site.listener], _BUFFER)
-    [client] = await site.connect()
+async def test_one_over_the_limit_gets_an_answer_and_is_closed(owner: Owner) -> None:
+    owner.room = False
+    owner.acceptor.listen([owner.listener], _BUFFER)
+    [client] = await owner.connect()
     assert client.recv(1000).startswith(b"HTTP/1.1 503 ")
-    assert (site.served, site.refused) == ([], ["127.0.0.1 TooManyConnections"])
-    assert (site.counts.accepted, site.counts.handled, site.accepted) == (1, 0, 0)
+    assert (owner.served, owner.refused) == ([], ["127.0.0.1 TooManyConnections"])
+    assert (owner.counts.accepted, owner.counts.handled, owner.accepted) == (1, 0, 0)
     client.close()
     await wait_all_tasks_blocked(0.01)
-    site.room = True
-    await site.connect()
-    assert len(site.served) == 1
+    owner.room = True
+    await owner.connect()
+    assert len(owner.served) == 1
 
 
 # Who opens thousands of connections over the limit must not have a task for each.
-async def test_beyond_so_many_they_are_closed_without_an_answer(site: Site) -> None:
-    site.room = False
-    site.acceptor._turned_away = 256
-    site.acceptor.listen([site.listener], _BUFFER)
-    [client] = await site.connect()
+async def test_beyond_so_many_they_are_closed_without_an_answer(owner: Owner) -> None:
+    owner.room = False
+    owner.acceptor._turned_away = 256
+    owner.acceptor.listen([owner.listener], _BUFFER)
+    [client] = await owner.connect()
     assert client.recv(1000) == b""
-    assert len(site.refused) == 1
+    assert len(owner.refused) == 1
 
 
 @pytest.mark.parametrize(("excess", "over"), [(-1, False), (0, True), (5, True)])
-async def test_one_that_may_only_ask_for_what_needs_no_pod_knows_it(site: Site, excess: int, over: bool) -> None:
-    site.excess = excess
-    site.acceptor.listen([site.listener], _BUFFER)
-    await site.connect()
-    [connection] = site.served
+async def test_one_that_may_only_ask_for_what_needs_no_pod_knows_it(owner: Owner, excess: int, over: bool) -> None:
+    owner.excess = excess
+    owner.acceptor.listen([owner.listener], _BUFFER)
+    await owner.connect()
+    [connection] = owner.served
     assert connection.over is over
 
 
-async def test_who_stops_leaves_what_waits_to_others(site: Site) -> None:
-    other = site.listener.dup()
+async def test_who_stops_leaves_what_waits_to_others(owner: Owner) -> None:
+    other = owner.listener.dup()
     with other:
-        site.acceptor.listen([site.listener], _BUFFER)
+        owner.acceptor.listen([owner.listener], _BUFFER)
         await wait_all_tasks_blocked()
-        site.acceptor.stop()
-        assert site.listener.fileno() == -1
-        await site.connect()
-        assert site.served == []
+        owner.acceptor.stop()
+        assert owner.listener.fileno() == -1
+        await owner.connect()
+        assert owner.served == []
         sock, _ = other.accept()
         sock.close()
 
 
-async def test_a_connection_that_another_worker_had_is_waiting(site: Site) -> None:
+async def test_a_connection_that_another_worker_had_is_waiting(owner: Owner) -> None:
     ours, theirs = socket.socketpair()
-    site.clients.append(ours)
-    site.acceptor.inherit(theirs, "192.0.2.7")
-    [connection] = site.served
+    owner.clients.append(ours)
+    owner.acceptor.inherit(theirs, "192.0.2.7")
+    [connection] = owner.served
     assert connection.place is ConnectionState.WAITING
-    assert (site.counts.accepted, site.counts.handled) == (0, 0), "it was counted where it came in"
+    assert (owner.counts.accepted, owner.counts.handled) == (0, 0), "it was counted where it came in"
 
 
-async def test_a_kernel_that_grants_less_is_told_of(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_kernel_that_grants_less_is_told_of(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptor, "granted_buffer", lambda _: 4096)
-    site.acceptor.listen([site.listener], _BUFFER)
-    [(event, fields)] = site.lines
+    owner.acceptor.listen([owner.listener], _BUFFER)
+    [(event, fields)] = owner.lines
     assert (event, fields["wanted"], fields["granted"]) == ("socket_buffer_capped", _BUFFER, 4096)
 
 
 async def test_without_descriptors_an_idle_connection_makes_room_or_it_is_logged_now_and_then(
-    site: Site, autojump_clock: MockClock
+    owner: Owner, autojump_clock: MockClock
 ) -> None:
     short = OSError(errno.EMFILE, "Too many open files")
-    site.idle_room = True
-    assert site.acceptor._exhausted(short)
-    assert site.lines == []
-    site.idle_room = False
+    owner.idle_room = True
+    assert owner.acceptor._exhausted(short)
+    assert owner.lines == []
+    owner.idle_room = False
     for _ in range(25):
-        assert not site.acceptor._exhausted(short)
+        assert not owner.acceptor._exhausted(short)
         await trio.sleep(1)
-    assert site.lines == [("accept_backs_off", {"error": "Too many open files", "tunnels": 7})] * 3
+    assert owner.lines == [("accept_backs_off", {"error": "Too many open files", "tunnels": 7})] * 3
 
 
-async def test_a_bug_while_one_is_turned_away_costs_that_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_while_one_is_turned_away_costs_that_one(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(acceptor, "send_refusal", fail)
-    site.room = False
-    site.acceptor.listen([site.listener], _BUFFER)
-    [client] = await site.connect()
+    owner.room = False
+    owner.acceptor.listen([owner.listener], _BUFFER)
+    [client] = await owner.connect()
     assert client.recv(1000) == b""
-    assert [type(error) for error in site.crashes] == [ZeroDivisionError]
-    assert site.refused == [f"127.0.0.1 {TooManyConnections.__name__}"]
+    assert [type(error) for error in owner.crashes] == [ZeroDivisionError]
+    assert owner.refused == [f"127.0.0.1 {TooManyConnections.__name__}"]

@@ -27,7 +27,7 @@ from tests.vault.rig import Rig
 _FOREVER = TunnelLimits(math.inf, math.inf, math.inf)
 
 
-class Site:
+class Owner:
     """A worker's side: what was begun, and what the vault's link was told."""
 
     def __init__(self) -> None:
@@ -52,8 +52,8 @@ class Site:
 
 
 @pytest.fixture
-def site() -> Site:
-    return Site()
+def owner() -> Owner:
+    return Owner()
 
 
 @contextmanager
@@ -68,32 +68,32 @@ def _adopted(client: socket.socket, pod: socket.socket, written: bytes, pipes: d
     return Adopted(6, 3, written, client.dup(), pod.dup(), pipes)
 
 
-async def test_a_tunnel_goes_on_with_what_was_written_down_of_it(site: Site, rig: Rig) -> None:
+async def test_a_tunnel_goes_on_with_what_was_written_down_of_it(owner: Owner, rig: Rig) -> None:
     pipe = rig.pipe(b"x")
     with both() as (client, pod):
         record = Record("0123456789abcdef", "192.0.2.7", trio.current_time())
         written = passport.write(record, _FOREVER, 129, client, pod)
-        site.adoption.adopt(_adopted(client, pod, written, {TO_CLIENT: pipe.read_fd}))
-        [(task, context, past, *streams, pipes)] = site.started
-        assert (task, context, pipes) == (run_adopted, site.context, {TO_CLIENT: pipe.read_fd})
+        owner.adoption.adopt(_adopted(client, pod, written, {TO_CLIENT: pipe.read_fd}))
+        [(task, context, past, *streams, pipes)] = owner.started
+        assert (task, context, pipes) == (run_adopted, owner.context, {TO_CLIENT: pipe.read_fd})
         assert isinstance(past, Passport)
         assert (past.record.id, past.record.adopted, past.head) == (record.id, 3, 129)
-        assert (site.remembered, site.counted, site.released, site.failed) == ([6], 1, [], [])
+        assert (owner.remembered, owner.counted, owner.released, owner.failed) == ([6], 1, [], [])
         for stream in streams:
             assert isinstance(stream, TcpStream)
             stream.close()
 
 
 # It would be handed to the next worker, and to the one after that.
-async def test_what_can_not_be_read_is_closed_and_released_and_costs_no_other(site: Site, rig: Rig) -> None:
+async def test_what_can_not_be_read_is_closed_and_released_and_costs_no_other(owner: Owner, rig: Rig) -> None:
     reader, writer = os.pipe()
     os.close(writer)
     with both() as (client, pod):
         adopted = _adopted(client, pod, b"nonsense", {TO_CLIENT: reader})
-        site.adoption.adopt(adopted)
-        assert (site.started, site.remembered, site.counted) == ([], [], 0)
-        assert site.released == [6]
-        [error] = site.failed
+        owner.adoption.adopt(adopted)
+        assert (owner.started, owner.remembered, owner.counted) == ([], [], 0)
+        assert owner.released == [6]
+        [error] = owner.failed
         assert "no passport" in error or "marshal" in error
         assert adopted.client.fileno() == adopted.pod.fileno() == -1
         with pytest.raises(OSError, match="Bad file"):

@@ -14,7 +14,7 @@ from splicer.worker.draining import LAST_REQUEST_TIMEOUT, Draining
 _FOLLOW_SECONDS = 1.0
 
 
-class Site:
+class Owner:
     """A worker's side."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
@@ -43,59 +43,59 @@ class Site:
 
 
 @pytest.fixture
-def site(nursery: trio.Nursery) -> Site:
-    return Site(nursery)
+def owner(nursery: trio.Nursery) -> Owner:
+    return Owner(nursery)
 
 
 def _wanted(name: str, *, everything: bool = False) -> Any:
     return {"name": name, "all": 1.0 if everything else None, "pods": {}, "routes": {}}
 
 
-async def test_a_drained_edge_lets_no_connection_idle_for_long(site: Site) -> None:
-    await site.draining.set_edge(draining=False)
-    assert (site.context.draining, site.ended_within) == (False, [])
-    await site.draining.set_edge(draining=True)
-    assert (site.context.draining, site.ended_within) == (True, [LAST_REQUEST_TIMEOUT])
+async def test_a_drained_edge_lets_no_connection_idle_for_long(owner: Owner) -> None:
+    await owner.draining.set_edge(draining=False)
+    assert (owner.context.draining, owner.ended_within) == (False, [])
+    await owner.draining.set_edge(draining=True)
+    assert (owner.context.draining, owner.ended_within) == (True, [LAST_REQUEST_TIMEOUT])
 
 
 # Neither of the two may end what the other one has begun.
 @pytest.mark.parametrize("by_supervisor", [False, True])
 @pytest.mark.parametrize("by_operator", [False, True])
 async def test_the_edge_is_drained_while_anybody_wants_it(
-    site: Site, autojump_clock: MockClock, by_supervisor: bool, by_operator: bool
+    owner: Owner, autojump_clock: MockClock, by_supervisor: bool, by_operator: bool
 ) -> None:
-    await site.draining.follow(_wanted("one", everything=True))
-    await site.draining.set_edge(draining=True)
-    await site.draining.set_edge(draining=by_supervisor)
-    await site.draining.follow(_wanted("two", everything=by_operator))
-    assert site.context.draining is (by_supervisor or by_operator)
+    await owner.draining.follow(_wanted("one", everything=True))
+    await owner.draining.set_edge(draining=True)
+    await owner.draining.set_edge(draining=by_supervisor)
+    await owner.draining.follow(_wanted("two", everything=by_operator))
+    assert owner.context.draining is (by_supervisor or by_operator)
 
 
 async def test_new_work_is_refused_at_once_though_an_order_takes_its_time(
-    site: Site, autojump_clock: MockClock
+    owner: Owner, autojump_clock: MockClock
 ) -> None:
-    site.draining.ask(_wanted("one", everything=True))
+    owner.draining.ask(_wanted("one", everything=True))
     await wait_all_tasks_blocked()
-    assert site.context.draining
-    assert site.told == []
+    assert owner.context.draining
+    assert owner.told == []
     await trio.sleep(10)
-    assert site.told == ["done"]
+    assert owner.told == ["done"]
 
 
-async def test_of_orders_that_wait_the_newest_is_followed(site: Site, autojump_clock: MockClock) -> None:
+async def test_of_orders_that_wait_the_newest_is_followed(owner: Owner, autojump_clock: MockClock) -> None:
     for name in ("one", "two", "three"):
-        site.draining.ask(_wanted(name))
+        owner.draining.ask(_wanted(name))
         await trio.sleep(0.1)
     await trio.sleep(10)
-    assert (site.followed, site.told) == (["one", "three"], ["done"])
+    assert (owner.followed, owner.told) == (["one", "three"], ["done"])
 
 
 # Every worker that will ever start gets the same order.
-async def test_an_order_that_can_not_be_followed_ends_no_worker(site: Site, autojump_clock: MockClock) -> None:
-    site.error = ZeroDivisionError("a bug")
-    site.draining.ask(_wanted("one"))
+async def test_an_order_that_can_not_be_followed_ends_no_worker(owner: Owner, autojump_clock: MockClock) -> None:
+    owner.error = ZeroDivisionError("a bug")
+    owner.draining.ask(_wanted("one"))
     await trio.sleep(10)
-    assert site.told == ["ZeroDivisionError('a bug')", "done"]
-    site.draining.ask({})
+    assert owner.told == ["ZeroDivisionError('a bug')", "done"]
+    owner.draining.ask({})
     await trio.sleep(10)
-    assert site.told[2:] == ["KeyError('all')", "done"]
+    assert owner.told[2:] == ["KeyError('all')", "done"]

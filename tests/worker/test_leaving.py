@@ -15,7 +15,7 @@ from splicer.worker.leaving import Leaving
 _TIMEOUT, _DRAIN = 15.0, 30.0  # seconds: for exchanges; for all the rest
 
 
-class Site:
+class Owner:
     """A worker with connections, tunnels and a vault; and what was done, in order."""
 
     def __init__(self) -> None:
@@ -66,96 +66,98 @@ class Site:
 
 
 @pytest.fixture
-def site() -> Site:
-    return Site()
+def owner() -> Owner:
+    return Owner()
 
 
 _HANDS_OVER = ["lets go", "hangs up", "handed over"]
 
 
-async def test_nothing_new_is_taken_before_anything_else_is_done(site: Site) -> None:
-    await site.leaving.leave()
-    assert site.notes == ["stops accepting", "stops serving", "idle connections end"]
-    assert site.context.retiring
-    assert site.heirs == [None]
+async def test_nothing_new_is_taken_before_anything_else_is_done(owner: Owner) -> None:
+    await owner.leaving.leave()
+    assert owner.notes == ["stops accepting", "stops serving", "idle connections end"]
+    assert owner.context.retiring
+    assert owner.heirs == [None]
 
 
-async def test_an_heir_is_offered_the_connections_that_idle(site: Site) -> None:
+async def test_an_heir_is_offered_the_connections_that_idle(owner: Owner) -> None:
     heir = cast("Heir", SimpleNamespace(take=object()))
-    await site.leaving.leave(heir)
-    assert site.heirs == [heir.take]
+    await owner.leaving.leave(heir)
+    assert owner.heirs == [heir.take]
 
 
 async def test_calls_go_as_soon_as_no_exchange_is_under_way(
-    site: Site, nursery: trio.Nursery, autojump_clock: MockClock
+    owner: Owner, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    site.open(exchanges=2, tunnels=3)
-    await site.begin(nursery)
+    owner.open(exchanges=2, tunnels=3)
+    await owner.begin(nursery)
     await trio.sleep(5)
-    assert site.notes == []
-    site.open(tunnels=3, lingering=1)  # who waits for nothing but its client's end holds up nobody
+    assert owner.notes == []
+    owner.open(tunnels=3, lingering=1)  # who waits for nothing but its client's end holds up nobody
     await trio.sleep(5)
-    assert site.notes == [*_HANDS_OVER, "ends after 5 s"]
+    assert owner.notes == [*_HANDS_OVER, "ends after 5 s"]
 
 
 async def test_exchanges_that_go_on_do_not_keep_the_calls_for_long(
-    site: Site, nursery: trio.Nursery, autojump_clock: MockClock
+    owner: Owner, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    site.open(exchanges=1, tunnels=3)
-    await site.begin(nursery)
+    owner.open(exchanges=1, tunnels=3)
+    await owner.begin(nursery)
     await trio.sleep(_TIMEOUT + 1)
-    assert site.notes == _HANDS_OVER
+    assert owner.notes == _HANDS_OVER
     await trio.sleep(10)
-    assert site.notes == _HANDS_OVER, "it waits for the exchange"
-    site.context.counts.active -= 1
+    assert owner.notes == _HANDS_OVER, "it waits for the exchange"
+    owner.context.counts.active -= 1
     await trio.sleep(1)
-    assert site.notes[-1].startswith("ends after 2")
+    assert owner.notes[-1].startswith("ends after 2")
 
 
 async def test_calls_that_the_vault_does_not_know_are_kept(
-    site: Site, nursery: trio.Nursery, autojump_clock: MockClock
+    owner: Owner, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    site.settled = False
-    site.open(tunnels=3)
-    await site.begin(nursery)
+    owner.settled = False
+    owner.open(tunnels=3)
+    await owner.begin(nursery)
     await trio.sleep(20)
-    assert site.notes == []
-    site.settled = True
+    assert owner.notes == []
+    owner.settled = True
     await trio.sleep(1)
-    assert site.notes == [*_HANDS_OVER, "ends after 20 s"]
+    assert owner.notes == [*_HANDS_OVER, "ends after 20 s"]
 
 
-async def test_calls_that_end_here_need_no_vault(site: Site, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    site.settled = False
-    site.open(tunnels=1)
-    await site.begin(nursery)
+async def test_calls_that_end_here_need_no_vault(
+    owner: Owner, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    owner.settled = False
+    owner.open(tunnels=1)
+    await owner.begin(nursery)
     await trio.sleep(20)
-    site.open()
+    owner.open()
     await trio.sleep(1)
-    assert site.notes == ["ends after 20 s"]
+    assert owner.notes == ["ends after 20 s"]
 
 
 @pytest.mark.parametrize(("linger", "seconds"), [(None, _DRAIN), (3.0, 3.0), (0.0, 0.0)])
 async def test_at_last_it_waits_no_longer(
-    site: Site, nursery: trio.Nursery, autojump_clock: MockClock, linger: float | None, seconds: float
+    owner: Owner, nursery: trio.Nursery, autojump_clock: MockClock, linger: float | None, seconds: float
 ) -> None:
-    site.settled = False
-    site.open(tunnels=3)
-    await site.begin(nursery, linger)
+    owner.settled = False
+    owner.open(tunnels=3)
+    await owner.begin(nursery, linger)
     await trio.sleep(_DRAIN + 10)
-    assert site.notes == [f"ends after {seconds:.0f} s"]
+    assert owner.notes == [f"ends after {seconds:.0f} s"]
 
 
 async def test_who_is_alone_stays_until_all_is_over(
-    site: Site, nursery: trio.Nursery, autojump_clock: MockClock
+    owner: Owner, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    site.open(exchanges=1, tunnels=1)
-    nursery.start_soon(site.leaving.finish)
+    owner.open(exchanges=1, tunnels=1)
+    nursery.start_soon(owner.leaving.finish)
     await trio.sleep(20)
     assert nursery.child_tasks
-    site.open(tunnels=1)
+    owner.open(tunnels=1)
     await trio.sleep(20)
     assert nursery.child_tasks
-    site.open(lingering=1)
+    owner.open(lingering=1)
     await trio.sleep(1)
     assert not nursery.child_tasks

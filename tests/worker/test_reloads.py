@@ -18,7 +18,7 @@ from tests.kit.descriptors import none_left_open
 _READ_SECONDS = 1.0
 
 
-class Site:
+class Owner:
     """A worker's side: what was put into force, and what was told."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
@@ -55,45 +55,45 @@ def _no_leak() -> Iterator[None]:
 
 
 @pytest.fixture
-def site(nursery: trio.Nursery) -> Site:
-    return Site(nursery)
+def owner(nursery: trio.Nursery) -> Owner:
+    return Owner(nursery)
 
 
-async def test_a_text_is_read_and_put_into_force(site: Site, autojump_clock: MockClock) -> None:
-    site.ask("one")
+async def test_a_text_is_read_and_put_into_force(owner: Owner, autojump_clock: MockClock) -> None:
+    owner.ask("one")
     await trio.sleep(10)
-    assert (site.in_force, site.told) == (["one"], ["done"])
+    assert (owner.in_force, owner.told) == (["one"], ["done"])
 
 
 # Those who ask for the second wait for the third, which says all that the second did; its descriptor is closed.
-async def test_of_those_that_wait_the_newest_counts(site: Site, autojump_clock: MockClock) -> None:
+async def test_of_those_that_wait_the_newest_counts(owner: Owner, autojump_clock: MockClock) -> None:
     for text in ("one", "two", "three"):
-        site.ask(text)
+        owner.ask(text)
         await trio.sleep(0.1)
     await trio.sleep(10)
-    assert (site.in_force, site.told) == (["one", "three"], ["done"])
+    assert (owner.in_force, owner.told) == (["one", "three"], ["done"])
 
 
-async def test_a_configuration_that_is_wrong_changes_nothing_and_is_told(site: Site, autojump_clock: MockClock) -> None:
-    site.error = ConfigError(("line 7: no such key",))
-    site.ask("bad")
+async def test_a_wrong_configuration_changes_nothing_and_is_told(owner: Owner, autojump_clock: MockClock) -> None:
+    owner.error = ConfigError(("line 7: no such key",))
+    owner.ask("bad")
     await trio.sleep(10)
-    assert site.in_force == []
-    assert site.told == ["line 7: no such key", "done"]
-    site.error = None
-    site.ask("good")
+    assert owner.in_force == []
+    assert owner.told == ["line 7: no such key", "done"]
+    owner.error = None
+    owner.ask("good")
     await trio.sleep(10)
-    assert site.in_force == ["good"]
+    assert owner.in_force == ["good"]
 
 
-async def test_a_bug_while_it_is_put_into_force_ends_nothing(site: Site, autojump_clock: MockClock) -> None:
-    site.error = ZeroDivisionError("a bug")
-    site.ask("one")
+async def test_a_bug_while_it_is_put_into_force_ends_nothing(owner: Owner, autojump_clock: MockClock) -> None:
+    owner.error = ZeroDivisionError("a bug")
+    owner.ask("one")
     await trio.sleep(10)
-    assert site.told == ["ZeroDivisionError('a bug')", "done"]
+    assert owner.told == ["ZeroDivisionError('a bug')", "done"]
 
 
-async def test_a_text_whose_descriptor_was_lost_is_told(site: Site, autojump_clock: MockClock) -> None:
-    site.reloads.ask([])
+async def test_a_text_whose_descriptor_was_lost_is_told(owner: Owner, autojump_clock: MockClock) -> None:
+    owner.reloads.ask([])
     await trio.sleep(10)
-    assert site.told == ["OSError('no descriptor is left for the text')", "done"]
+    assert owner.told == ["OSError('no descriptor is left for the text')", "done"]

@@ -20,7 +20,7 @@ from tests.kit.descriptors import no_more_descriptors, none_left_open
 _LONG = 10.0  # seconds
 
 
-class Site:
+class Owner:
     """A worker's side: what was heard and told, in order; it greets with a COUNT."""
 
     def __init__(self, sock: socket.socket | None, path: Path | None = None) -> None:
@@ -54,16 +54,16 @@ def _no_leak() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _running(sock: socket.socket | None, path: Path | None = None) -> AsyncIterator[Site]:
-    site = Site(sock, path)
+async def _running(sock: socket.socket | None, path: Path | None = None) -> AsyncIterator[Owner]:
+    owner = Owner(sock, path)
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(site.channel.run, site.tick)
+            nursery.start_soon(owner.channel.run, owner.tick)
             await wait_all_tasks_blocked()
-            yield site
+            yield owner
             nursery.cancel_scope.cancel()
     finally:
-        site.channel.close()
+        owner.channel.close()
 
 
 @asynccontextmanager
@@ -92,66 +92,66 @@ def _kind(sock: socket.socket) -> int | None:
 async def test_it_greets_before_it_says_that_it_is_connected() -> None:
     ours, its = protocol.channel()
     with ours:
-        async with _running(its) as site:
+        async with _running(its) as owner:
             assert _kind(ours) == Kind.COUNT
-            assert site.told == ["vault_connected"]
-            assert (site.channel.connected, site.channel.stalled, site.channel.comes_back) == (True, False, False)
+            assert owner.told == ["vault_connected"]
+            assert (owner.channel.connected, owner.channel.stalled, owner.channel.comes_back) == (True, False, False)
 
 
 async def test_all_that_the_vault_says_is_heard_in_order_while_others_have_their_turns() -> None:
     ours, its = protocol.channel()
     with ours:
-        async with _running(its) as site:
+        async with _running(its) as owner:
             for number in range(100):
                 ours.send(protocol.pack(Kind.RETURN, number))
             seen = set()
-            while len(site.heard) < 100:
-                seen.add(len(site.heard))
+            while len(owner.heard) < 100:
+                seen.add(len(owner.heard))
                 await trio.lowlevel.checkpoint()
-            assert site.heard == list(range(100))
+            assert owner.heard == list(range(100))
             assert len(seen) > 3
 
 
 # One that was in the supervisor, or handed over, can't be found again.
 async def test_without_a_path_a_vault_that_is_gone_is_gone_for_good(autojump_clock: MockClock) -> None:
     ours, its = protocol.channel()
-    site = Site(its)
+    owner = Owner(its)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(site.channel.run, site.tick)
+        nursery.start_soon(owner.channel.run, owner.tick)
         await wait_all_tasks_blocked()
         ours.close()
         await trio.sleep(_LONG)
         assert not nursery.child_tasks, "there is nothing to wait for"
-    assert site.told == ["vault_connected", "ended", "vault_lost"]
-    assert not site.channel.connected
+    assert owner.told == ["vault_connected", "ended", "vault_lost"]
+    assert not owner.channel.connected
 
 
 async def test_with_a_path_it_is_looked_for_until_it_is_back(tmp_path: Path, autojump_clock: MockClock) -> None:
     path = tmp_path / "vault"
-    async with _running(None, path) as site:
-        assert site.told == ["vault_lost"]
-        assert site.ticks == 0, "nothing runs for a vault that is away"
+    async with _running(None, path) as owner:
+        assert owner.told == ["vault_lost"]
+        assert owner.ticks == 0, "nothing runs for a vault that is away"
         await trio.sleep(_LONG)
         for _ in range(2):
             async with _listening(path) as listener:
                 with await _accepted(listener) as sock:
                     assert _kind(sock) == Kind.COUNT
-                    assert site.channel.connected
+                    assert owner.channel.connected
             await wait_all_tasks_blocked()
-            assert not site.channel.connected
-        assert site.told == ["vault_lost", *["vault_connected", "ended", "vault_lost"] * 2]
-        ticks = site.ticks
+            assert not owner.channel.connected
+        assert owner.told == ["vault_lost", *["vault_connected", "ended", "vault_lost"] * 2]
+        ticks = owner.ticks
         await trio.sleep(_LONG)
-        assert site.ticks == ticks > 0
+        assert owner.ticks == ticks > 0
 
 
 async def test_one_that_refuses_is_left_for_good(tmp_path: Path, autojump_clock: MockClock) -> None:
-    async with _listening(tmp_path / "vault") as listener, _running(None, tmp_path / "vault") as site:
+    async with _listening(tmp_path / "vault") as listener, _running(None, tmp_path / "vault") as owner:
         with await _accepted(listener) as sock:
             sock.send(protocol.pack(Kind.REFUSED))
             await trio.sleep(_LONG)
-            assert site.told == ["vault_connected", "ended", "vault_refused"]
-            assert not site.channel.comes_back
+            assert owner.told == ["vault_connected", "ended", "vault_refused"]
+            assert not owner.channel.comes_back
         with pytest.raises(BlockingIOError):
             listener.accept()
 
@@ -159,41 +159,41 @@ async def test_one_that_refuses_is_left_for_good(tmp_path: Path, autojump_clock:
 async def test_one_that_speaks_what_is_not_understood_ends_the_worker() -> None:
     ours, its = protocol.channel()
     ours.send(protocol.pack(Kind.COUNT, version=protocol.VERSION + 1))
-    site = Site(its)
+    owner = Owner(its)
     with ours, pytest.RaisesGroup(VersionError, allow_unwrapped=True, flatten_subgroups=True):
-        await site.channel.run(site.tick)
-    site.channel.close()
-    assert site.heard == []
+        await owner.channel.run(owner.tick)
+    owner.channel.close()
+    assert owner.heard == []
 
 
 async def test_one_that_takes_nothing_is_kept_and_told_of(autojump_clock: MockClock) -> None:
     ours, its = protocol.channel()
     with ours:
-        async with _running(its) as site:
+        async with _running(its) as owner:
             for _ in range(1000):
-                site.channel.post((protocol.pack(Kind.COUNT), ()))
+                owner.channel.post((protocol.pack(Kind.COUNT), ()))
             await trio.sleep(_LONG)
-            assert site.told == ["vault_connected", "vault_lost"]
-            assert (site.channel.connected, site.channel.stalled) == (False, True)
+            assert owner.told == ["vault_connected", "vault_lost"]
+            assert (owner.channel.connected, owner.channel.stalled) == (False, True)
             ours.close()
             await trio.sleep(_LONG)
-            assert site.told == ["vault_connected", "vault_lost", "ended"], "it is not lost twice"
+            assert owner.told == ["vault_connected", "vault_lost", "ended"], "it is not lost twice"
 
 
 async def test_who_has_nobody_to_tell_is_called_back_at_once() -> None:
-    async with _running(None) as site:
+    async with _running(None) as owner:
         calls: list[str] = []
-        site.channel.post((protocol.pack(Kind.COUNT), ()), lambda: calls.append("told"))
+        owner.channel.post((protocol.pack(Kind.COUNT), ()), lambda: calls.append("told"))
         assert calls == ["told"]
 
 
 async def test_who_hangs_up_is_silent_about_it(tmp_path: Path, autojump_clock: MockClock) -> None:
-    async with _listening(tmp_path / "vault") as listener, _running(None, tmp_path / "vault") as site:
+    async with _listening(tmp_path / "vault") as listener, _running(None, tmp_path / "vault") as owner:
         with await _accepted(listener):
-            site.channel.close()
+            owner.channel.close()
             await trio.sleep(_LONG)
-            assert site.told == ["vault_connected", "ended"]
-            assert not site.channel.connected
+            assert owner.told == ["vault_connected", "ended"]
+            assert not owner.channel.connected
         with pytest.raises(BlockingIOError):
             listener.accept()
 
@@ -202,7 +202,7 @@ async def test_who_hangs_up_is_silent_about_it(tmp_path: Path, autojump_clock: M
 async def test_a_message_whose_descriptors_were_lost_is_given_back() -> None:
     ours, its = protocol.channel()
     with ours:
-        async with _running(its) as site:
+        async with _running(its) as owner:
             assert _kind(ours) == Kind.COUNT
             one, other = socket.socketpair()
             with one, other, no_more_descriptors():
@@ -211,4 +211,4 @@ async def test_a_message_whose_descriptors_were_lost_is_given_back() -> None:
             message = protocol.receive(ours)
             assert message is not None
             assert (message.kind, message.number) == (Kind.RETURN, 6)
-            assert site.heard == []
+            assert owner.heard == []
