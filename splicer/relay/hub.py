@@ -112,11 +112,9 @@ class Hub:
     def turn(self) -> None:
         """Handle pending events, for at most `_TURN_SECONDS`."""
         step, now = self._mover.step, trio.current_time()
-        stop = now + _TURN_SECONDS
-        while step(now):
-            now = trio.current_time()
-            if now >= stop:
-                break
+        stop = perf_counter() + _TURN_SECONDS
+        while step(now) and perf_counter() < stop:
+            pass
         if self._mover.news.pending:
             self._settle()
         self._turned = perf_counter()

@@ -87,9 +87,10 @@ class Mover:
 
     def step(self, now: float) -> int:
         """Handle one batch of events; return their number."""
-        events = self._epoll.poll(0, BATCH)
-        legs, clean = self._legs, self._clean
-        self.frames += len(events)
+        if not (events := self._epoll.poll(0, BATCH)):
+            return 0
+        legs, clean, count = self._legs, self._clean, len(events)
+        self.frames += count
         for fd, mask in events:
             leg = legs.get(fd)
             if leg is None:  # its tunnel ended earlier in this batch
@@ -109,7 +110,7 @@ class Mover:
                 self.end(leg.tunnel, TunnelEnd(Side.PROXY, "crash"))
         if self._starved and (clean or self.pipes.has_last):
             self.feed(now)
-        return len(events)
+        return count
 
     def feed(self, now: float) -> None:
         """Continue the directions that wait for a pipe: pipes may be there now."""

@@ -91,7 +91,7 @@ async def test_a_pipe_is_kept_before_its_first_byte_and_dropped_after_its_last(k
     assert not vault.held
 
 
-# ---- a keeper that takes nothing ----
+# ---- a vault that takes nothing ----
 
 
 async def test_a_new_tunnel_does_with_the_pipe_that_is_put_by(kept: Edge, vault: FakeVault) -> None:
@@ -164,7 +164,7 @@ async def test_a_client_that_waits_for_its_registration_may_be_given_up(kept: Ed
     assert kept.hub.pipes.in_use == 0
 
 
-async def test_a_keeper_that_can_hear_no_more_delays_early_bytes_and_no_live_call(kept: Edge, vault: FakeVault) -> None:
+async def test_a_vault_that_can_hear_no_more_delays_early_bytes_and_no_live_call(kept: Edge, vault: FakeVault) -> None:
     vault.full = True
     live = await kept.call()
     late = await kept.call(to_client=b"101", to_pod=b"early")

@@ -13,12 +13,15 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from splicer.relay.mover import Mover
+from splicer.relay.stock import PipeStock
 from splicer.vault import protocol
 from splicer.vault.protocol import TO_CLIENT, Kind, Message
 from splicer.worker.adopted import Adopted
 from splicer.worker.vault_channel import VersionError
 from splicer.worker.vault_link import VaultLink
 from tests.kit.descriptors import no_more_descriptors
+from tests.relay.harness import until
 from tests.vault.rig import Pipe, Rig, Tunnel
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -211,6 +214,47 @@ async def test_a_pipe_is_known_before_the_registration_that_follows(rig: Rig) ->
         linked.link.drop_pipe(3)
         linked.link.release(2, soon=True)
         assert vault.heard() == [(Kind.PIPE, 3), (Kind.TUNNEL, 2), (Kind.DROP, 3), (Kind.RELEASE, 2)]
+
+
+@asynccontextmanager
+async def _stocked(link: VaultLink) -> AsyncIterator[PipeStock]:
+    """The relay's stock of pipes, which is kept filled; nobody moves a byte."""
+    mover = Mover(link.words)
+    stock = PipeStock(link, mover, lambda: None)
+    stock.reserve()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stock.run)
+        yield stock
+        nursery.cancel_scope.cancel()
+    stock.close()
+    mover.close()
+
+
+async def test_pipes_that_were_made_without_a_vault_are_told_to_the_one_that_comes_before_any_tunnel(
+    rig: Rig, tmp_path: Path
+) -> None:
+    async with _linked(None, tmp_path / "vault") as linked, _stocked(linked.link) as stock:
+        stock.look()
+        await wait_all_tasks_blocked()
+        assert stock.idle >= 4, "calls go on unprotected"
+        await linked.register(rig.tunnel(2))
+        async with _listening(tmp_path / "vault") as listener:
+            vault = await _accepted(listener)
+            heard = vault.heard()
+            vault.sock.close()
+        pipes = [(Kind.PIPE, place) for place in range(stock.idle + 1)]
+        assert heard == [(Kind.HELLO, 0), *pipes, (Kind.TUNNEL, 2)]
+
+
+async def test_a_stock_that_waits_for_a_full_channel_is_filled_when_the_vault_is_lost() -> None:
+    async with _both() as (linked, vault), _stocked(linked.link) as stock:
+        linked.fill()
+        stock.look()
+        await wait_all_tasks_blocked()
+        assert stock.idle == 0, "the vault would not know them"
+        vault.sock.close()
+        await until(lambda: stock.idle)
+        assert linked.told[-1] == "vault_lost"
 
 
 async def test_no_pipe_beyond_the_journal(rig: Rig) -> None:
