@@ -1,4 +1,4 @@
-"""`python -m splicer.worker`: a worker process. The supervisor starts it, and tells it what to do when it is ready."""
+"""`python -m splicer.worker`: a worker process. The supervisor starts it, and sends it commands when it is ready."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from splicer.vault import protocol
 from splicer.vault.limits import raise_descriptor_limit
 from splicer.worker.worker import Worker
 
-_SWITCH_SECONDS = 0.0005  # for how long another thread (a reload, the log) may hold up the frames
-_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)  # the supervisor's affairs
+_SWITCH_SECONDS = 0.0005  # seconds after which another thread (a reload, the log) must give up the GIL
+_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)  # only the supervisor handles these
 
 
 def main() -> None:
-    """Work until the supervisor says that it is enough, or it is gone and all calls are over."""
+    """Work until the supervisor sends "stop", or until it is gone and all calls are over."""
     for signum in _IGNORED:
         signal.signal(signum, signal.SIG_IGN)
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -38,13 +38,13 @@ def main() -> None:
     worker = _worker(arguments, lines, metrics)
     try:
         trio.run(worker.run)
-    except BaseException as error:  # noqa: BLE001 - logged; tasks hang by it that would cut off their calls
+    except BaseException as error:  # noqa: BLE001 - logged; raising it on would unwind tasks and close their calls
         worker.die(error)
     lines.close()
     os._exit(0)
 
 
-# No call may fail for want of room for a count.
+# Without room for the metrics' files the worker counts in memory: no call may fail because of a metric.
 def _metrics(arguments: dict[str, Any]) -> Metrics:
     directory = arguments.get("metrics")
     try:

@@ -1,4 +1,4 @@
-"""New client connections: accepted, turned away at the limit, or inherited from a worker that has left."""
+"""New client connections: they are accepted, refused at the limit, or inherited from a worker that leaves."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from splicer.session.respond import send_refusal
 from splicer.worker.newest import Start
 from splicer.worker.worker_log import WorkerLog
 
-_MAX_REFUSALS = 256  # connections over the limit that still get an answer; the rest is closed
-_LOG_INTERVAL = 10.0  # seconds between two lines about the same exhaustion
+_MAX_REFUSALS = 256  # connections over the limit that get a 503 at once; further ones are closed
+_LOG_INTERVAL = 10.0  # seconds between two `accept_backs_off` lines
 
 
 class Limit(Protocol):
-    """`worker.admission.Admission`, as far as a new connection needs it."""
+    """The part of `worker.admission.Admission` that a new connection needs."""
 
     def over(self) -> int:
-        """By how many the open connections exceed the limit."""
+        """The number of open connections minus the limit."""
         ...
 
     def may_ask(self) -> bool:
-        """Whether a connection that is about to be counted may ask for something."""
+        """Whether a new connection, not counted yet, may send a request."""
         ...
 
 
 class Acceptor:
-    """Takes connections for the session.
+    """Accepts connections for the session.
 
     Args:
-        context: serves them.
-        limit: says which may come in.
+        context: the session's context.
+        limit: decides which connections may come in.
         start: starts a task.
         has_enough: whether connections should rather go to other workers.
-        accepted: is called after each that came in.
-        log: gets what is short.
+        accepted: called after each accepted connection.
+        log: the worker's log.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Acceptor:
         """Accept until `stop`.
 
         Args:
-            listeners: which are owned from now on.
+            listeners: listening sockets; they are owned from now on.
             buffer: bytes; see `limit_buffers`.
         """
         self._listeners = list(listeners)
@@ -79,16 +79,16 @@ class Acceptor:
         self._start(self._accept_all)
 
     def stop(self) -> None:
-        """Accept no more; what waits in the queue is for other workers."""
+        """Stop accepting; connections in the accept queue are for other workers."""
         self._accepting.cancel()
         for listener in self._listeners:
             trio.lowlevel.notify_closing(listener)
             listener.close()
         self._listeners.clear()
 
-    # The listening sockets are those of all workers: who read the file last has the say.
+    # All workers share the listening sockets, so the worker that read the file last decides.
     def limit_buffers(self, size: int) -> None:
-        """Limit the buffers of the connections to come to so many bytes."""
+        """Limit the buffers of future connections to `size` bytes."""
         for listener in self._listeners:
             limit_buffers(listener, size)
             if (granted := granted_buffer(listener)) < size:
@@ -96,7 +96,7 @@ class Acceptor:
                 self._log.error("socket_buffer_capped", wanted=size, granted=granted, remedy=remedy)
 
     def inherit(self, sock: socket.socket, peer: str) -> None:
-        """Go on with a connection that another worker has left, between two requests."""
+        """Continue a connection of a worker that leaves, between two requests."""
         self._start(Connection(self._context, TcpStream(sock), peer, place=ConnectionState.WAITING).serve)
 
     async def _accept_all(self) -> None:
@@ -126,7 +126,7 @@ class Acceptor:
         try:
             await send_refusal(client, TooManyConnections())
             await client.linger()
-        except Exception as error:  # noqa: BLE001 - as in a connection that is served
+        except Exception as error:  # noqa: BLE001 - as in `Connection.serve`
             self._context.observer.crashed(client.peer, None, error)
         finally:
             self._turned_away -= 1

@@ -1,4 +1,4 @@
-"""Which client connections may come in: `limits.connections` at once, all workers together."""
+"""Admission of client connections: `limits.connections` at once, over all workers."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import trio
 from splicer.ipc.board import Board, Column
 from splicer.session.context import SessionContext
 
-_ABOVE = 64  # connections over the limit, which may ask for what needs no pod
-_INTERVAL = 0.1  # seconds between two looks at whether others need the places of connections that are idle here
-_CACHE_SECONDS = 0.01  # seconds that a look at the others' numbers will do for
-_NEAR_LIMIT = 64  # connections, or a sixteenth of the limit: nearer to it, each look is a new one
+_ABOVE = 64  # connections over the limit, for requests that need no pod
+_INTERVAL = 0.1  # seconds between two checks whether other workers need idle connections here to make room
+_CACHE_SECONDS = 0.01  # seconds for which the other workers' numbers are reused
+_NEAR_LIMIT = 64  # connections, or a sixteenth of the limit: nearer to the limit, the numbers are read each time
 _LOG_INTERVAL = 10.0  # seconds between two lines about connections that made room
 
 
 class Admission:
-    """Lets clients in.
+    """Decides which client connections may come in.
 
     At the limit the longest idle connection makes room for a request that goes to a pod: at once if it is this
-    worker's, within `_INTERVAL` if it is another one's. `_ABOVE` more are let in, for whether a request needs a pod is
-    known when it has been read, and health checks must be answered whatever the limit.
+    worker's, within `_INTERVAL` if it is another one's. `_ABOVE` more connections are let in, because only a request
+    that was read shows whether it needs a pod, and health checks must be answered whatever the limit.
 
     Args:
-        board: where the workers show their numbers.
-        number: this one's row.
-        told: how many idle connections have made room since it was told last.
+        board: has the numbers of all workers.
+        number: this worker's row.
+        told: called with the number of idle connections that have made room since the last call.
     """
 
     def __init__(self, board: Board, number: int, told: Callable[[int], None]) -> None:
@@ -35,8 +35,8 @@ class Admission:
         self._number = number
         self._told = told
         self.context: SessionContext | None = None  # until there is a configuration
-        self._elsewhere = self._idle_elsewhere = 0  # client connections of all others
-        self._looked = -math.inf  # when these were looked at
+        self._elsewhere = self._idle_elsewhere = 0  # client connections of all other workers
+        self._looked = -math.inf  # when these were read
 
     @property
     def _rooms(self) -> SessionContext:
@@ -44,25 +44,25 @@ class Admission:
         return self.context
 
     def over(self) -> int:
-        """By how many the connections that are open, those of all workers together, exceed the limit."""
+        """The number of open connections of all workers minus the limit."""
         limit, own, now = self._rooms.rules.limits.connections, self._rooms.counts.active, trio.current_time()
-        # Sums over all rows take longer than the rest of an accept does, and are a little old anyway.
+        # Sums over all rows take longer than the rest of an accept, and are slightly out of date anyway.
         if now >= self._looked + _CACHE_SECONDS or own + self._elsewhere + max(_NEAR_LIMIT, limit // 16) >= limit:
             self._looked, self._elsewhere = now, self._board.active(self._number)
             self._idle_elsewhere = self._board.total(Column.WAITING) - self._board.row(self._number)[Column.WAITING]
         return own + self._elsewhere - limit
 
     def may_ask(self) -> bool:
-        """Whether a connection that is about to be counted may ask for something."""
+        """Whether a new connection, not counted yet, may send a request."""
         return self.over() < _ABOVE or self._rooms.idle.make_room()
 
     def may_use_pod(self) -> bool:
-        """Whether a connection that came in over the limit, and is counted, may be served by a pod."""
+        """Whether a request on a connection that came in over the limit, and is counted, may go to a pod."""
         over = self.over()
         return over <= 0 or self._rooms.idle.make_room() or over <= self._idle_elsewhere
 
     async def run(self) -> None:
-        """Have idle connections make room for those that other workers have let in, until cancelled."""
+        """Close idle connections to make room for those that other workers have let in, until cancelled."""
         told, quiet = 0, -math.inf
         while True:
             await trio.sleep(_INTERVAL)

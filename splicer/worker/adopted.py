@@ -1,4 +1,4 @@
-"""A tunnel that another worker had, as the vault hands it over."""
+"""A tunnel of another worker, as the vault hands it over."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Message
 
 @frozen
 class Adopted:
-    """A tunnel that another worker had.
+    """A tunnel of another worker.
 
     Args:
         key: its key in the vault.
-        adoptions: how often it has changed its worker.
-        passport: what was written down when it was registered.
-        client: its socket.
-        pod: its socket.
-        pipes: direction → read end of a pipe whose bytes go first; nobody writes to it any more.
+        adoptions: the number of times that it has changed its worker.
+        passport: the passport with which it was registered.
+        client: the client's socket.
+        pod: the pod's socket.
+        pipes: direction → read end of a pipe whose bytes must be sent first; its write end is closed.
     """
 
     key: int
@@ -33,11 +33,11 @@ class Adopted:
 
 
 def read_adopted(message: Message) -> Adopted:
-    """The tunnel of a TUNNEL message, which owns the message's descriptors from now on.
+    """The tunnel of a TUNNEL message; it owns the message's descriptors from now on.
 
     Raises:
-        ValueError: it is no tunnel; the message still owns its descriptors.
-        OSError: the same, as the kernel says it.
+        ValueError: the descriptors are no tunnel; the message still owns them.
+        OSError: the same, as an error of the kernel.
     """
     client, pod, *pipes = message.fds
     directions = [way for way in (TO_POD, TO_CLIENT) if message.flags & protocol.parked(way)]

@@ -1,4 +1,4 @@
-"""Tunnels of workers that are dead or have left: this worker goes on with them."""
+"""Adoption: this worker continues tunnels of workers that are dead or have left."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from splicer.worker.newest import Start
 
 
 class Register(Protocol):
-    """`worker.vault_link.VaultLink`, as far as an adopted tunnel needs it."""
+    """The part of `worker.vault_link.VaultLink` that an adopted tunnel needs."""
 
     def remember(self, adopted: Adopted) -> None:
-        """Be able to register it with a vault that comes back."""
+        """Keep what is needed to register it with a vault that comes back."""
 
     def release(self, key: int) -> None:
-        """It is over."""
+        """Release a tunnel that is over."""
 
 
 class Adoption:
-    """Begins the tasks of adopted tunnels.
+    """Starts the tasks of adopted tunnels.
 
     Args:
-        context: goes on with them.
-        register: knows them from now on.
+        context: the session's context.
+        register: the link to the vault.
         start: starts a task.
-        counted: is called for each.
-        failed: is told why one can't go on.
+        counted: called for each adopted tunnel.
+        failed: called with the reason if a tunnel can't go on.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Adoption:
         self._failed = failed
 
     def adopt(self, adopted: Adopted) -> None:
-        """Go on with a tunnel. One whose passport can't be read is closed, and costs no other."""
+        """Continue a tunnel. If its passport can't be read, it is closed; other tunnels are not affected."""
         try:
             past = passport.read(adopted.passport, adopted.adoptions)
         except ValueError as error:

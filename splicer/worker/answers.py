@@ -1,4 +1,4 @@
-"""What a worker answers when the admin process asks (`ipc/query.py`)."""
+"""A worker's answers to the admin process's queries (`ipc/query.py`)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from splicer.relay.api import Relay
 
 
 def answers(relay: Relay[Record], slot: int, endpoints: Callable[[], RowBatches]) -> Mapping[str, Answer]:
-    """What there is to ask.
+    """The answers, by query.
 
     Args:
-        relay: has the tunnels.
-        slot: that is served.
-        endpoints: rows of the upstreams' endpoints.
+        relay: the relay, which has the tunnels.
+        slot: the worker's slot.
+        endpoints: makes rows of the upstreams' endpoints.
     """
 
     def close(words: Message) -> RowBatches:

@@ -1,4 +1,4 @@
-"""A process's numbers on the board, where the others see them."""
+"""Publishing a worker's numbers on the board, where the other processes read them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from splicer.relay.api import Relay
 from splicer.session.context import SessionContext, StubStatus
 from splicer.worker.vault_link import VaultLink
 
-_PUBLISH_INTERVAL = 0.1  # seconds between two looks of others at our numbers
-_CACHE_SECONDS = 0.01  # seconds that a look at theirs will do for
-_MORE = 8  # an eighth more connections than the workers have on average, and one, are enough
+_PUBLISH_INTERVAL = 0.1  # seconds between two updates of our row
+_CACHE_SECONDS = 0.01  # seconds for which the other workers' numbers are reused
+_MORE = 8  # a worker has enough with an eighth, plus one, more connections than the workers' mean
 
 
 class BoardPublisher:
-    """Keeps a worker's row true.
+    """Keeps a worker's row up to date.
 
     Args:
         board: the board.
-        number: of the row.
-        relay: has the tunnels.
-        link: to the vault.
-        metrics: are told how late the event loop is.
+        number: the row's number.
+        relay: the relay, which has the tunnels.
+        link: the link to the vault.
+        metrics: records the lag of the event loop.
     """
 
     def __init__(self, board: Board, number: int, relay: Relay[Record], link: VaultLink, metrics: Metrics) -> None:
@@ -38,19 +38,20 @@ class BoardPublisher:
         self.row = board.row(number)
         self.context: SessionContext | None = None  # until there is a configuration
         self._peers: list[int] = []  # client connections of each other worker that accepts
-        self._compared = -math.inf  # when these were looked at
+        self._compared = -math.inf  # when these were read
 
     async def run(self) -> None:
-        """Show how things stand until cancelled."""
+        """Update the row until cancelled."""
         while True:
             self.publish()
             due = trio.current_time() + _PUBLISH_INTERVAL
             await trio.sleep_until(due)
             self._metrics.late(trio.current_time() - due)
 
-    # Who asks is about to tell of our own numbers, too: these must outlive us, for no total may ever fall.
+    # The caller is about to report our own numbers too. They are published first, because no total may ever fall, even
+    # if this process dies next.
     def others(self) -> StubStatus:
-        """The numbers of all others together."""
+        """The sums of the numbers of all other processes."""
         self.publish()
         return StubStatus(*self._board.others(self._number))
 
@@ -64,7 +65,7 @@ class BoardPublisher:
         return own > 1 + mean + mean / _MORE
 
     def publish(self) -> None:
-        """Show how things stand now."""
+        """Update the row now."""
         row, context, pipes = self.row, self.context, self._relay.pipes
         row[Column.TUNNELS] = self._relay.tunnels
         row[Column.PIPES_POOLED], row[Column.PIPES_PARKED] = pipes.idle, pipes.in_use

@@ -1,4 +1,4 @@
-"""What a worker has once there is a configuration: the session's context, and the parts that work with it."""
+"""The parts of a worker that need a configuration: the session's context, and the parts that use it."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from splicer.worker.vital import VitalTasks
 
 
 class Configured:
-    """The configuration in force, and who works by it.
+    """The configuration in force, and the parts that depend on it.
 
     Args:
         prepared: the first configuration.
-        parts: what outlives it.
+        parts: the parts that outlive a configuration.
         tasks: where tasks run.
-        lines: where log lines go.
-        path: of the configuration's file, for messages.
+        lines: the writer of log lines.
+        path: the path of the configuration's file, for messages.
         read: reads the text behind a descriptor, which it closes.
-        reloaded: is called when the newest reload was tried.
-        drains_set: is called when the newest drains are followed.
+        reloaded: called when the newest reload was tried.
+        drains_set: called when the newest drains are followed.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Configured:
         parts = self._parts
         return parts.endpoints.rows(self.config, parts.rules.resolver, parts.balancer.live)
 
-    # A configuration that can't be put into force fails with the rules, before anything else has changed.
+    # Invariant: if a configuration can't be put into force, making the rules fails before anything has changed.
     def _apply(self, prepared: Prepared) -> None:
         self.context.rules = self._parts.rules.make(prepared.config, prepared.table, self._tasks)
         self.config = prepared.config

@@ -1,4 +1,4 @@
-"""Whether the edge is drained, by the supervisor or by an operator, and what is drained of it."""
+"""The drains that a worker follows: the supervisor's, of the whole edge, and an operator's."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LAST_REQUEST_TIMEOUT = (
 
 
 class Draining:
-    """Keeps a worker's drains, from wherever they come.
+    """Keeps a worker's drains, whoever has ordered them.
 
     Args:
-        context: goes by them.
-        orders: knows the addresses of drained pods.
+        context: the session's context, which follows them.
+        orders: finds the addresses of drained pods.
         start: starts a task.
-        done: is called when the newest order has been followed.
-        failed: is told of an order that was not.
+        done: called when the newest order has been followed.
+        failed: called with the error if an order could not be followed.
     """
 
     def __init__(
@@ -40,24 +40,25 @@ class Draining:
         self._newest = NewestOnly[Message](start, self.follow, done)
 
     async def set_edge(self, *, draining: bool) -> None:
-        """The supervisor drains the whole edge, or doesn't; no connection idles for long while it does."""
+        """Begin or end the supervisor's drain of the whole edge; idle connections are ended soon during a drain."""
         self._by_supervisor = draining
         self._update()
         if draining:
             await self._context.idle.end_within(LAST_REQUEST_TIMEOUT)
 
     def ask(self, wanted: Message) -> None:
-        """Have an operator's drains followed soon; they replace the ones before."""
+        """Follow an operator's drains soon; they replace the ones before."""
         self._newest.ask(wanted)
 
-    # What the supervisor keeps comes to every worker that will ever start: it may not end one.
+    # Every worker that will ever start gets the drains that the supervisor keeps, so an error in them must end no
+    # worker.
     async def follow(self, wanted: Message) -> None:
-        """Follow an operator's drains; done when the addresses are known, or can't be."""
+        """Follow an operator's drains; returns when the addresses were looked up, or the lookup has failed."""
         try:
             self._by_operator = wanted["all"] is not None
             self._update()
             await self._orders.follow(wanted)
-        except Exception as error:  # noqa: BLE001 - it is told of
+        except Exception as error:  # noqa: BLE001 - it is logged
             self._failed(error)
 
     def _update(self) -> None:

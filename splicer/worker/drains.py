@@ -1,4 +1,4 @@
-"""What an operator wants to become empty, followed by one worker."""
+"""An operator's drains in one worker, with the addresses of drained pods."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from splicer.net.resolve import Resolver
 from splicer.routing.template import render_host
 from splicer.session.context import Drains
 
-_LOOKUP_INTERVAL = 2.0  # seconds: a drained pod that is recreated elsewhere is drained there, too
-_LOOKUP_TIMEOUT = 2.0  # seconds for its name
+_LOOKUP_INTERVAL = 2.0  # seconds: a drained pod that is recreated with another address stays drained
+_LOOKUP_TIMEOUT = 2.0  # seconds for a pod's name
 
 
 class DrainOrders:
-    """Knows the drains, and the addresses of drained pods: they also stand behind names that no URL chooses.
+    """Keeps the drains and the addresses of drained pods: names that no URL chooses may have these addresses too.
 
     Args:
-        tell: gets the drains whenever they are others.
-        upstreams: those in force.
-        resolver: the worker's.
-        failed: is told of a bug; it is looked again all the same.
+        tell: called with the drains whenever they change.
+        upstreams: returns the upstreams in force.
+        resolver: returns the worker's resolver.
+        failed: called with the error if a lookup hits a bug; lookups go on all the same.
     """
 
     def __init__(
@@ -45,22 +45,22 @@ class DrainOrders:
         self._addresses: dict[str, frozenset[str]] = {}  # by pod
 
     async def follow(self, wanted: Message) -> None:
-        """Let nothing new go where the operator doesn't want it; done when the addresses are known, or can't be.
+        """Follow new drains; returns when the pods' addresses were looked up, or the lookup has failed.
 
         Args:
-            wanted: names of pods and of routes, each with the time from which on.
+            wanted: names of pods and of routes, each with the start time of its drain.
         """
         self._set(Drains(frozenset(wanted["pods"]), frozenset(wanted["routes"]), self._now.endpoints))
         self._addresses = {pod: known for pod, known in self._addresses.items() if pod in self._now.pods}
         await self._look_up()
 
     async def run(self) -> None:
-        """Follow the pods' addresses until cancelled."""
+        """Look the pods' addresses up again and again, until cancelled."""
         while True:
             await trio.sleep(_LOOKUP_INTERVAL)
             try:
                 await self._look_up()
-            except Exception as error:  # noqa: BLE001 - told of; every worker that will ever start follows the same
+            except Exception as error:  # noqa: BLE001 - logged; it must not end every worker with the same drains
                 self._failed(error)
 
     async def _look_up(self) -> None:
@@ -73,7 +73,7 @@ class DrainOrders:
         known = [address for pod in self._now.pods for address in self._addresses.get(pod, ())]
         self._set(evolve(self._now, endpoints=frozenset((address, port) for address in known for port in ports)))
 
-    # All names at once: with name servers that are down, whoever waits for this waits once.
+    # All names are looked up at once: with name servers that are down, the caller waits for one timeout only.
     def _find(self, pod: str, addresses: set[str], nursery: trio.Nursery) -> None:
         try:
             addresses.add(str(ip_address(pod)))

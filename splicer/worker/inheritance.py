@@ -1,7 +1,7 @@
-"""Client connections without a request go from a worker that leaves to the one that takes its place.
+"""Passing client connections without a request from a worker that leaves to the next worker of its slot.
 
-Closing them would reset what a client sends at that moment, and a POST is not sent again. What has come and was not
-read is in the socket, and goes along.
+Closing them would reset a request that a client sends at that moment, and a POST is not sent again. Bytes that have
+come and were not read are in the socket, and are passed on with it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from splicer.ipc import wire
 from splicer.session.client import ClientLeg
 
 _LATER = frozenset({errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})  # unix(7)
-_POLL_INTERVAL = 0.002  # seconds: it may not be the channel that is full
-_TIMEOUT = 1.0  # seconds that an heir may take to hear of one connection
+_POLL_INTERVAL = 0.002  # seconds; a writable channel is not enough if the kernel lacks memory or has a limit (`_LATER`)
+_TIMEOUT = 1.0  # seconds for an heir to take the message of one connection
 _BURST = 64  # connections in a row before other tasks have their turn
 
 
 class Heir:
-    """The worker that gets them.
+    """The worker that gets the connections.
 
     Args:
         sock: a channel to it, non-blocking.
-        version: that it speaks.
+        version: its protocol version.
     """
 
     def __init__(self, sock: socket.socket, version: int) -> None:
@@ -36,10 +36,10 @@ class Heir:
         self._one_at_a_time = trio.Lock()
 
     async def take(self, client: ClientLeg) -> bool:
-        """Give it a connection, of which nothing may be left unhandled here; it is no longer ours then.
+        """Pass on a connection of which no byte is left unhandled here; it is no longer ours then.
 
         Returns:
-            False if there is no heir any more: the connection is as it was.
+            False if there is no heir any more: the connection is unchanged.
         """
         async with self._one_at_a_time:
             if self._sock is None:
@@ -66,11 +66,11 @@ class Heir:
 
 
 async def inherit(sock: socket.socket, take: Callable[[socket.socket, str], None]) -> None:
-    """Take what another worker gives, until it is gone.
+    """Receive another worker's connections, until it is gone.
 
     Args:
         sock: a channel to it, non-blocking; it is closed at the end.
-        take: gets each connection, non-blocking, and the peer's numeric address.
+        take: called with each connection, non-blocking, and the peer's numeric address.
     """
     with sock:
         taken = 0
@@ -85,7 +85,7 @@ async def inherit(sock: socket.socket, take: Callable[[socket.socket, str], None
             if heard is None:
                 return
             words, fds = heard
-            for fd in fds:  # there may be no descriptor left for it
+            for fd in fds:  # none if this process had no descriptor left for it
                 client = socket.socket(fileno=fd)
                 client.setblocking(False)
                 take(client, str(words.get("peer", "")))

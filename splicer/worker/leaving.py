@@ -1,4 +1,4 @@
-"""How a worker leaves: its calls go to another one, or it stays until they are over."""
+"""The end of a worker's service: its calls go to another worker, or it stays until they are over."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from splicer.session.context import SessionContext
 from splicer.worker.draining import LAST_REQUEST_TIMEOUT
 from splicer.worker.inheritance import Heir
 
-_POLL_INTERVAL = 0.025  # seconds between two looks at what has to end
+_POLL_INTERVAL = 0.025  # seconds between two checks of the number of exchanges
 
 
 class Tunnels(Protocol):
-    """`relay.api.Relay`, as far as whoever leaves needs it."""
+    """The part of `relay.api.Relay` that a leaving worker needs."""
 
     @property
     def left(self) -> int:
-        """How many were left to the vault."""
+        """The number of tunnels left to the vault."""
         ...
 
     @property
     def tunnels(self) -> int:
-        """How many are open here."""
+        """The number of tunnels that are open here."""
         ...
 
     def let_go(self) -> None:
-        """Touch none of them any more."""
+        """Leave all tunnels to the vault."""
 
 
 class Protection(Protocol):
-    """`worker.vault_link.VaultLink`, as far as whoever leaves needs it."""
+    """The part of `worker.vault_link.VaultLink` that a leaving worker needs."""
 
     @property
     def settled(self) -> bool:
-        """Whether the vault has all that there is here."""
+        """Whether the vault has all tunnels of this worker."""
         ...
 
     def stop_serving(self) -> None:
         """Take no calls of the slot any more."""
 
     def close(self) -> None:
-        """Hang up: the calls are another's."""
+        """Close the channel: the vault gives the calls to another worker."""
 
 
 class Leaving:
-    """Ends a worker's work in order. Nothing is cut off here: what does not end is waited for.
+    """Ends a worker's service gracefully: nothing is cut off, the worker waits for everything to end.
 
     Args:
-        context: whose work it is.
-        hub: has the tunnels.
-        link: to the vault.
-        stop_accepting: is called first.
+        context: the session's context.
+        hub: the relay, which has the tunnels.
+        link: the link to the vault.
+        stop_accepting: called first.
     """
 
     def __init__(
@@ -64,24 +64,24 @@ class Leaving:
         self._link = link
         self._stop_accepting = stop_accepting
 
-    # A connection without a request goes to the heir, or has one more answered, and that answer says that it is the
-    # last. Only then the log may be waited for: nobody sends anything here any more.
+    # A connection without a request goes to the heir, or gets one more request answered, with `Connection: close`. Only
+    # after that the process may block on the log: no client sends anything here any more.
     async def leave(self, heir: Heir | None = None) -> None:
-        """Take nothing new; the heir gets the client connections that idle."""
+        """Stop taking new work; the heir gets the idle client connections."""
         self._stop_accepting()
         self._link.stop_serving()
         self._context.retiring = True
         await self._context.idle.end_within(LAST_REQUEST_TIMEOUT, None if heir is None else heir.take)
 
-    # Frames and handshakes go on until nothing is under way but tunnels, and the vault knows all of these. From then on
-    # nothing here touches them.
+    # Frames and handshakes go on until only tunnels are left, and all of these are registered with the vault. From then
+    # on this process doesn't touch them.
     async def hand_over(self, seconds: float, linger: float | None, handed_over: Callable[[], None]) -> None:
         """Leave the calls to another worker.
 
         Args:
-            seconds: for exchanges under way before the calls go.
-            linger: seconds for all the rest; None: as long as the configuration gives a drain.
-            handed_over: is called when the vault has the calls.
+            seconds: time for exchanges in flight before the calls are handed over.
+            linger: seconds for all the rest; None: `deadlines.drain`.
+            handed_over: called when the vault has the calls.
         """
         with trio.move_on_after(seconds):
             await _until(lambda: not self._under_way())
@@ -94,7 +94,7 @@ class Leaving:
             await self.finish()
 
     async def finish(self) -> None:
-        """Wait until nothing is under way, and no call is left here."""
+        """Wait until no exchange and no call is left here."""
         await _until(lambda: not self._under_way() and not self._hub.tunnels)
 
     def _under_way(self) -> int:
@@ -102,5 +102,5 @@ class Leaving:
 
 
 async def _until(true: Callable[[], bool]) -> None:
-    while not true():  # noqa: ASYNC110 - an event would cost every exchange, this is rare
+    while not true():  # noqa: ASYNC110 - an event would cost time in every exchange, and this wait is rare
         await trio.sleep(_POLL_INTERVAL)

@@ -1,4 +1,4 @@
-"""What a worker is at the moment, and what it may become next."""
+"""The states of a worker, and the transitions between them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class State(StrEnum):
     """A worker's state."""
 
     IMPORTED = "imported"  # the code is loaded; there is no configuration
-    PREPARED = "prepared"  # it has the configuration, and no slot
-    SERVING = "serving"  # it accepts, and has the calls of a slot
-    RETIRING = "retiring"  # another worker has its slot; what is under way ends, or is handed over
-    ORPHANED = "orphaned"  # the supervisor is gone; what is under way ends here
+    PREPARED = "prepared"  # it has the configuration, but no slot
+    SERVING = "serving"  # it accepts connections, and has the calls of a slot
+    RETIRING = "retiring"  # another worker has its slot; exchanges and calls end, or are handed over
+    ORPHANED = "orphaned"  # the supervisor is gone; exchanges and calls end here
 
 
 _NEXT: Mapping[State, frozenset[State]] = MappingProxyType(
@@ -29,11 +29,11 @@ _NEXT: Mapping[State, frozenset[State]] = MappingProxyType(
 
 
 class IllegalTransition(Exception):
-    """A worker can't become this now.
+    """A transition that a worker's state does not allow.
 
     Args:
-        state: what it is, and stays.
-        wanted: what it should have become.
+        state: the current state, which stays.
+        wanted: the state that was asked for.
     """
 
     def __init__(self, state: State, wanted: State) -> None:
@@ -42,7 +42,8 @@ class IllegalTransition(Exception):
         self.wanted = wanted
 
 
-# A worker may have calls, so what asks for too much is refused before anything is done: nothing is half begun.
+# Invariant: a command that doesn't fit the state is refused before any part of it is done, because the worker may have
+# calls.
 class Lifecycle:
     """Keeps a worker's state."""
 
@@ -55,19 +56,19 @@ class Lifecycle:
         return self.state in (State.SERVING, State.RETIRING)
 
     def check(self, wanted: State) -> None:
-        """Do nothing.
+        """Check a transition without making it.
 
         Raises:
-            IllegalTransition: a worker can't become this now.
+            IllegalTransition: the state does not allow it.
         """
         if wanted not in _NEXT[self.state]:
             raise IllegalTransition(self.state, wanted)
 
     def enter(self, wanted: State) -> None:
-        """Become this.
+        """Make a transition.
 
         Raises:
-            IllegalTransition: a worker can't; it stays what it is.
+            IllegalTransition: the state does not allow it, and stays.
         """
         self.check(wanted)
         self.state = wanted

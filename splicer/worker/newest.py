@@ -1,4 +1,4 @@
-"""Work that is done one piece at a time, and of which only the newest piece matters."""
+"""Work that is done one item at a time, where only the newest item matters."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ Work = TypeVar("Work")
 Start = Callable[..., None]  # starts a task: `VitalTasks.start_soon`
 
 
-# What was asked for later must never be overtaken, nor done beside what was asked for earlier.
+# Invariant: items are done in the order of the requests, and never two at the same time.
 class NewestOnly(Generic[Work]):
-    """Does what is asked for, in order; what waits is dropped when something newer is asked for.
+    """Does one item after another; an item that still waits is dropped when a newer one is asked for.
 
     Args:
         start: starts a task.
-        do: does one piece; it raises nothing.
-        done: is called when nothing waits any more.
-        drop: gets a piece that won't be done.
+        do: does one item; it raises nothing.
+        done: called when no item waits any more.
+        drop: called with an item that won't be done.
     """
 
     def __init__(
@@ -31,11 +31,11 @@ class NewestOnly(Generic[Work]):
         self._do = do
         self._done = done
         self._drop = drop
-        self._waiting: list[Work] = []  # one at most
+        self._waiting: list[Work] = []  # at most one item
         self._is_running = False
 
     def ask(self, work: Work) -> None:
-        """Have a piece done as soon as the one before it is."""
+        """Do an item as soon as the one before it is done."""
         for older in self._waiting:
             self._drop(older)
         self._waiting = [work]

@@ -1,4 +1,4 @@
-"""What a worker has before it has a configuration, and what outlives each configuration."""
+"""The parts of a worker that need no configuration, and outlive each one."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from splicer.worker.worker_log import WorkerLog
 
 
 class Parts:
-    """The parts, put together.
+    """Makes and connects the parts.
 
     Args:
-        board: where the processes show their numbers.
-        row: this one's on it.
+        board: the board.
+        row: the number of this process's row.
         vault: a connection to the vault, or None.
-        vault_version: that it speaks.
-        vault_path: of its socket, if it is a process of its own.
-        metrics: what is counted.
-        adopt: gets each tunnel that the vault hands over.
+        vault_version: the vault's protocol version.
+        vault_path: the path of its socket, if it is a process of its own.
+        metrics: the worker's metrics.
+        adopt: called with each tunnel that the vault hands over.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class Parts:
         self.turns = Turns()
 
     def start(self, start: Start) -> None:
-        """Start the tasks of all."""
+        """Start the tasks of all parts."""
         running = (self.hub, self.turns, self.pool, self.closing, self.link)
         for part in (*running, self.progress, self.publisher, self.admission):
             start(part.run)
 
     def close(self) -> None:
-        """Close what idles, and say to the vault what there is still to say."""
+        """Close idle connections, and send the vault the messages that are left."""
         self.pool.close()
         self.closing.close()
         self.link.finish()

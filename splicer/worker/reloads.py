@@ -1,4 +1,4 @@
-"""A reload: the text that the supervisor has accepted is read by this worker, and put into force."""
+"""A reload in a worker: the text that the supervisor has accepted is read and put into force."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from splicer.worker.newest import NewestOnly, Start
 
 
 class Reloads:
-    """Reloads one at a time. One that fails leaves what is in force.
+    """Reloads one at a time. A reload that fails changes nothing.
 
     Args:
         start: starts a task.
         read: reads the text behind a descriptor, which it closes.
-        apply: puts what was read into force, all of it or nothing.
-        failed: is told why one was not.
-        done: is called when the newest was tried.
+        apply: puts a configuration into force, completely or not at all.
+        failed: called with the reason if a reload fails.
+        done: called when the newest reload was tried.
     """
 
     def __init__(
@@ -35,21 +35,21 @@ class Reloads:
         self._newest = NewestOnly[Sequence[int]](start, self._reload, done, drop=_close)
 
     def ask(self, fds: Sequence[int]) -> None:
-        """Have a text put into force soon.
+        """Put a text into force soon.
 
         Args:
-            fds: the one of the text, which is owned from now on; empty: there was none left for it.
+            fds: the text's descriptor, which is owned from now on; empty: no descriptor was left to receive it.
         """
         self._newest.ask(fds)
 
     async def _reload(self, fds: Sequence[int]) -> None:
         try:
             if not fds:
-                raise OSError("no descriptor is left for the text")  # noqa: TRY301 - told of like any other reason
+                raise OSError("no descriptor is left for the text")  # noqa: TRY301 - reported like any other reason
             self._apply(await self._read(fds[0]))
         except ConfigError as error:
             self._failed(error.detail)
-        except Exception as error:  # noqa: BLE001 - all calls live beside this task
+        except Exception as error:  # noqa: BLE001 - it would end the process, which has calls
             self._failed(repr(error))
 
 

@@ -1,4 +1,4 @@
-"""From a configuration to the rules that a session works by."""
+"""Making a session's ruleset from a configuration."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from splicer.upstream.endpoints import Endpoints
 
 
 class RulesetFactory:
-    """Makes rules, and has what outlives them.
+    """Makes rulesets, and keeps the parts that outlive them.
 
     Args:
-        balancer: the worker's.
-        counters: are told what happens in the resolver.
+        balancer: the worker's balancer.
+        counters: the resolver's counters.
     """
 
     def __init__(self, balancer: Balancer, counters: ResolverStats) -> None:
@@ -26,12 +26,12 @@ class RulesetFactory:
 
     @property
     def resolver(self) -> Resolver:
-        """That of the rules made last."""
-        assert self._resolver is not None  # noqa: S101 - whoever asks comes after the first rules
+        """The resolver of the newest ruleset."""
+        assert self._resolver is not None  # noqa: S101 - used only after the first ruleset was made
         return self._resolver[1]
 
     def make(self, config: Config, table: RouteTable, tasks: Starter) -> Ruleset:
-        """The rules of a configuration; `tasks` is where names are looked up."""
+        """The ruleset of a configuration; name lookups run in `tasks`."""
         return Ruleset(
             table=table,
             endpoints=Endpoints(self._resolver_for(config, tasks), self._balancer),
@@ -41,7 +41,7 @@ class RulesetFactory:
             probes=_probes(config),
         )
 
-    # A resolver outlives a reload that doesn't concern it: its last good answers may be all there is.
+    # A resolver survives a reload that doesn't change its settings: its last good answers may be needed.
     def _resolver_for(self, config: Config, tasks: Starter) -> Resolver:
         lifetime = max(route.deadlines.resolve for route in config.routes)
         wanted = (config.resolver, lifetime)
@@ -51,7 +51,7 @@ class RulesetFactory:
         return self._resolver[1]
 
 
-# Not those of a prefix or a regex: "/" would be all there is.
+# Only exact paths: the prefix "/" would make every request a probe.
 def _probes(config: Config) -> frozenset[bytes]:
     patterns = (route.pattern for route in config.routes if route.respond is not None)
     return frozenset(pattern.path.encode() for pattern in patterns if isinstance(pattern, ExactPath))

@@ -1,4 +1,4 @@
-"""A worker's channel to the vault: found, listened to, and found again when the vault was away."""
+"""A worker's channel to the vault: it connects, receives messages, and reconnects after the vault was away."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Task = Callable[[], Awaitable[object]]
 
 
 class VersionError(Exception):
-    """The vault speaks a version that this program doesn't understand, and may have given it tunnels."""
+    """The vault uses a protocol version that this program doesn't support, and may have given it tunnels."""
 
 
 class VaultChannel:
-    """The connection that there is, or none.
+    """The current connection to the vault, or none.
 
     Args:
         sock: a connection to the vault, or None.
-        path: of its socket, when it is a process of its own that may go and come back; None: once gone, it is gone.
-        greet: says the first words on a new connection, before anything else is said there.
-        heard: gets each message but a refusal of all.
-        ended: is called when a connection is over, and `outbox` None.
-        told: is told "vault_connected", "vault_lost" or "vault_refused".
-        version: that the vault speaks.
+        path: the path of its socket if it is a process of its own, which may come back; None: it doesn't come back.
+        greet: posts the first messages on a new connection, before all others.
+        heard: called with each message except REFUSED.
+        ended: called when a connection is over and `outbox` is None.
+        told: called with "vault_connected", "vault_lost" or "vault_refused".
+        version: the vault's protocol version.
     """
 
     def __init__(
@@ -57,25 +57,25 @@ class VaultChannel:
 
     @property
     def comes_back(self) -> bool:
-        """Whether a vault that is gone is looked for."""
+        """Whether this reconnects to a vault that was away."""
         return self._path is not None
 
     @property
     def connected(self) -> bool:
-        """Whether the vault is there, and takes what is said."""
+        """Whether the vault is connected and takes messages."""
         return self.outbox is not None and not self.outbox.away
 
     @property
     def stalled(self) -> bool:
-        """Whether the vault is there, and takes nothing."""
+        """Whether the vault is connected but takes no messages."""
         return self.outbox is not None and self.outbox.away
 
     def post(self, packet: Packet, told: Callable[[], None] = nothing) -> None:
-        """Say something as soon as it can be said.
+        """Send a message as soon as possible.
 
         Args:
             packet: the message.
-            told: is called when it has left, or nobody waits for that, or there is no vault.
+            told: called when it was sent, or the vault counts as away, or there is none.
         """
         if self.outbox is None:
             told()
@@ -83,13 +83,13 @@ class VaultChannel:
             self.outbox.post(lambda: packet, told)
 
     async def run(self, *tasks: Task) -> None:
-        """Hear what the vault says, and look for one that is away; until cancelled, or it is gone for good.
+        """Receive messages, and reconnect to a vault that was away; until cancelled, or the vault is gone for good.
 
         Args:
-            tasks: what runs while there is a connection.
+            tasks: run while there is a connection.
 
         Raises:
-            VersionError: in a group; this process must end, so that its tunnels go to one that understands.
+            VersionError: in a group; this process must end, so that its tunnels go to one with the right version.
         """
         if self._first is not None:
             self._open(self._first)
@@ -109,10 +109,10 @@ class VaultChannel:
                 await self._listen(self.outbox)
                 nursery.cancel_scope.cancel()
             if self._path is not None:
-                await trio.sleep(_RECONNECT_INTERVAL)  # one that hangs up at once must not be stormed
+                await trio.sleep(_RECONNECT_INTERVAL)  # the vault may close each connection at once
 
     def close(self) -> None:
-        """Hang up, and look for no other."""
+        """Close the connection, and don't reconnect."""
         self._path = None
         self._hang_up()
 
@@ -137,7 +137,7 @@ class VaultChannel:
 
     def _lost(self, reason: str = "vault_lost") -> None:
         was_away = self.stalled
-        if self._hang_up() and (not was_away or reason != "vault_lost"):  # else that has been told
+        if self._hang_up() and (not was_away or reason != "vault_lost"):  # else it has been reported already
             self._told(reason)
 
     def _hang_up(self) -> bool:
@@ -172,7 +172,7 @@ class VaultChannel:
             if message is None:
                 self._lost()
                 return
-            if message.kind == Kind.REFUSED:  # it has taken nothing from here, so nothing is another's now
+            if message.kind == Kind.REFUSED:  # the vault has taken no tunnel of this worker, so it can go on
                 self._path = None
                 self._lost("vault_refused")
                 return

@@ -1,6 +1,6 @@
-"""What the vault is to hold for a worker, and how that is said.
+"""Everything that the vault holds for a worker, and the messages for it.
 
-A vault that comes back knows nothing, and is told all of it.
+A vault that comes back is empty, and gets all of these messages again.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from attrs import define
 from splicer.vault.protocol import Kind
 from splicer.worker.vault_outbox import Outbox, Packet
 
-Pack = Callable[..., bytes]  # `protocol.pack` in the version that the vault speaks
+Pack = Callable[..., bytes]  # `protocol.pack` in the vault's version
 
 
 @define
 class KnownTunnel:
-    """What the vault is told of a tunnel.
+    """The registration of a tunnel.
 
     Args:
-        passport: what its next worker must know of it.
-        client: its socket.
-        pod: its socket.
-        adoptions: how often it has changed its worker.
+        passport: the passport for its next worker.
+        client: the client's socket.
+        pod: the pod's socket.
+        adoptions: the number of times that it has changed its worker.
     """
 
     passport: bytes
@@ -48,25 +48,25 @@ class Inventory:
         self.tunnels: dict[int, KnownTunnel] = {}  # by key
 
     def serving(self) -> Packet | None:
-        """Which slot's tunnels this worker takes; None: no slot's."""
+        """The message with the slot whose tunnels this worker takes; None: it takes no slot's."""
         if self.serves is None:
             return None
         slot, slots = self.serves
         return self._pack(Kind.SERVE, slot, quantity=slots), ()
 
     def pipe(self, place: int) -> Packet | None:
-        """A pipe; None: it is closed."""
+        """The message of a pipe; None: the pipe is closed."""
         fd = self.pipes.get(place)
         return None if fd is None else (self._pack(Kind.PIPE, place), (fd,))
 
     def registration(self, key: int, known: KnownTunnel) -> Packet:
-        """A tunnel."""
+        """The message of a tunnel."""
         data = self._pack(Kind.TUNNEL, key, known.passport, quantity=known.adoptions)
         return data, (known.client.fileno(), known.pod.fileno())
 
-    # Pipes first, for a tunnel's bytes may be in one.
+    # Pipes come first, because a tunnel's bytes may be in one.
     def tell(self, outbox: Outbox) -> None:
-        """Say everything."""
+        """Send everything."""
         if (serving := self.serving()) is not None:
             outbox.post(lambda: serving)
         for place in self.pipes:

@@ -1,7 +1,7 @@
-"""A worker's connection to the vault, as the hub and the session use it.
+"""A worker's link to the vault, for the hub and the session.
 
-What is said stays in order: once something waits in the outbox, all else waits behind it. A pipe is known to the vault
-before the first byte goes into it, a tunnel before its peers see a byte.
+Messages stay in order: once one waits in the outbox, all later ones wait behind it. Invariant: a pipe is registered
+before its first byte, a tunnel before its peers see a byte.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from splicer.worker.vault_releases import Releases
 
 
 class VaultLink:
-    """Keeps the vault informed.
+    """Registers this worker's slot, pipes and tunnels with the vault, and receives tunnels from it.
 
     Args:
-        sock: a connection to it, or None.
-        path: of its socket, when it is a process of its own that may go and come back; None: once gone, it is gone.
-        adopt: gets each tunnel that the vault hands over; it must not block.
-        told: is told "vault_connected", "vault_lost", "vault_refused" or "adoption_failed".
-        version: that the vault speaks.
+        sock: a connection to the vault, or None.
+        path: the path of its socket if it is a process of its own, which may come back; None: it doesn't come back.
+        adopt: called with each tunnel that the vault hands over; it must not block.
+        told: called with "vault_connected", "vault_lost", "vault_refused" or "adoption_failed".
+        version: the vault's protocol version.
     """
 
     def __init__(
@@ -65,43 +65,43 @@ class VaultLink:
 
     @property
     def stalled(self) -> bool:
-        """Whether a vault is there that takes nothing: it still holds what it was told of."""
+        """Whether the vault is connected but takes no messages; it still holds what was registered before."""
         return self._channel.stalled
 
     @property
     def settled(self) -> bool:
-        """Whether the vault has all that there is here."""
+        """Whether the vault has all tunnels and releases of this worker."""
         outbox = self._channel.outbox
         told = outbox is not None and outbox.is_empty
         return told and self._releases.is_empty and self._refusals.is_empty
 
     async def run(self) -> None:
-        """Hear what the vault says, and look for one that is away; until cancelled, or it is gone for good.
+        """Receive messages, and reconnect to a vault that was away; until cancelled, or the vault is gone for good.
 
         Raises:
-            VersionError: in a group; this process must end, so that its tunnels go to one that understands.
+            VersionError: in a group; this process must end, so that its tunnels go to one with the right version.
         """
         await self._channel.run(self._releases.run, self._refusals.run)
 
     def finish(self) -> None:
-        """Say what there is still to say, as far as it can be said at once."""
+        """Send the messages that are left, as many as the channel takes at once."""
         self._releases.post()
         if self._channel.outbox is not None:
             self._channel.outbox.flush()
 
     def close(self) -> None:
-        """Let go. What the vault has been told of is another's from now on: nothing here may touch it any more."""
+        """Close the channel. Registered tunnels belong to another worker from now on, and must not be touched here."""
         self._channel.close()
 
     # ---- the slot ----
 
     def serve(self, slot: int, slots: int) -> None:
-        """From now on this worker takes the tunnels of a slot."""
+        """Take the tunnels of a slot from now on."""
         self._inventory.serves = slot, slots
         self._channel.post((self._pack(Kind.SERVE, slot, quantity=slots), ()))
 
     def stop_serving(self) -> None:
-        """Another worker has the slot: a vault that comes back is not told otherwise."""
+        """Don't announce the slot to a vault that comes back: another worker has it."""
         self._inventory.serves = None
 
     # ---- tunnels ----
@@ -114,19 +114,19 @@ class VaultLink:
         pod: socket.socket,
         adoptions: int = 0,
     ) -> None:
-        """Make a tunnel outlive this process. A full channel delays it, by a second at most.
+        """Register a tunnel, so that it outlives this process. A full channel delays this by at most a second.
 
-        Without a vault, or with one that takes nothing, it goes on unprotected, and is registered when one is back.
+        Without a vault, or with one that takes no messages, the tunnel goes on unprotected, and is registered later.
 
         Args:
             key: even, never used before, and unique among all workers.
-            passport: what its next worker must know of it.
-            client: its socket.
-            pod: its socket.
-            adoptions: how often it has changed its worker.
+            passport: the passport for its next worker.
+            client: the client's socket.
+            pod: the pod's socket.
+            adoptions: the number of times that it has changed its worker.
 
         Raises:
-            OSError: the vault has no room left.
+            OSError: the vault has no descriptor left.
         """
         known = KnownTunnel(passport, client, pod, adoptions)
         if self._channel.comes_back:
@@ -140,7 +140,7 @@ class VaultLink:
         await outbox.until_told(key)
 
     def remember(self, adopted: Adopted) -> None:
-        """Be able to register an adopted tunnel with a vault that comes back."""
+        """Keep what is needed to register an adopted tunnel with a vault that comes back."""
         if self._channel.comes_back:
             known = KnownTunnel(adopted.passport, adopted.client, adopted.pod, adopted.adoptions)
             self._inventory.tunnels[adopted.key] = known
@@ -148,13 +148,13 @@ class VaultLink:
     def release(
         self, key: int, *, soon: bool = False, then: Callable[[], None] = nothing, after: Callable[[], None] = nothing
     ) -> None:
-        """A tunnel is over, and its sockets are closed.
+        """Release a tunnel that is over and whose sockets are closed.
 
         Args:
-            key: the tunnel's.
-            soon: something of it waits for the vault's last descriptor: a reset does.
-            then: is called as soon as the vault has been told, or there is none.
-            after: is called when `then` was, for all that were released together.
+            key: the tunnel's key.
+            soon: don't wait for other releases: a reset is sent only when the vault has closed its duplicate.
+            then: called as soon as the release was sent, or there is no vault.
+            after: called when `then` was called for all tunnels released together.
         """
         self._inventory.tunnels.pop(key, None)
         self._refusals.discard(key)
@@ -167,19 +167,19 @@ class VaultLink:
 
     # ---- pipes ----
 
-    # The word stands in the journal before the vault knows the pipe, which may hold bytes of another worker's; and not
-    # before what was said of the place earlier has left, for that goes by the old word.
+    # The word is written to the journal before the vault has the pipe, which may hold bytes from another worker; but
+    # not before earlier messages about the same place were sent, because these depend on the old word.
     def add_pipe(self, place: int, fd: int, word: int) -> None:
-        """Make the vault hold a pipe.
+        """Register a pipe.
 
         Args:
-            place: its place in the journal.
+            place: its index in the journal.
             fd: its read end.
-            word: what the journal says of it.
+            word: its word in the journal.
 
         Raises:
-            BlockingIOError: it can't be told now; the pipe must not be used.
-            OSError: there is no place for it.
+            BlockingIOError: the message can't be sent now; the pipe must not be used.
+            OSError: the journal has no place for it.
         """
         if place >= PLACES:
             raise OSError("the journal is full")
@@ -192,16 +192,16 @@ class VaultLink:
         self._inventory.pipes[place] = fd
 
     async def wait(self) -> bool:
-        """Wait until the vault may hear of another pipe; False: it takes nothing."""
+        """Wait until another pipe may be registered; False: the vault takes no messages."""
         outbox = self._channel.outbox
         return outbox is None or await outbox.room()
 
     def drop_pipe(self, place: int) -> None:
-        """A pipe is closed."""
+        """Tell the vault that a pipe is closed."""
         del self._inventory.pipes[place]
         self._channel.post((self._pack(Kind.DROP, place, self.words[place].to_bytes(8, "big")), ()))
 
-    # ---- what the parts need of each other ----
+    # ---- callbacks of the parts ----
 
     def _greet(self, outbox: Outbox) -> None:
         hello = self._pack(Kind.HELLO), (self.journal.fd,)
@@ -229,7 +229,7 @@ class VaultLink:
             return
         try:
             adopted = read_adopted(message)
-        except (OSError, ValueError):  # it is nothing that anybody can go on with
+        except (OSError, ValueError):  # no worker could continue it
             message.close()
             self._told("adoption_failed")
             self.release(message.number)

@@ -1,8 +1,8 @@
-"""What a worker says to the vault, in order, and whether it is taken.
+"""The queue of a worker's messages to the vault, and whether the vault takes them.
 
-A vault that takes nothing for a second counts as away: nobody waits for it then, and what there is to say stays here
-until it takes something again. The channel stays the same all the while: one that were opened beside it would make the
-other look like a dead worker's, whose calls the vault gives to the next one.
+A vault that takes no message for a second counts as away: nothing waits for it then, and messages stay in the queue
+until it takes one again. The channel is kept meanwhile: if a second one were opened, the vault would find the first one
+closed, take this worker for dead, and give its calls to the next worker.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import trio
 
 from splicer.vault import protocol
 
-_TIMEOUT = 1.0  # seconds
-_POLL_INTERVAL = 0.002  # seconds
+_TIMEOUT = 1.0  # seconds without progress after which the vault counts as away
+_POLL_INTERVAL = 0.002  # seconds between two attempts to send
 
-Packet = tuple[bytes, tuple[int, ...]]  # a message, and the descriptors that go with it
-Make = Callable[[], Packet | None]  # None: there is nothing to say any more
+Packet = tuple[bytes, tuple[int, ...]]  # a message and its descriptors
+Make = Callable[[], Packet | None]  # None: the message is obsolete
 
 
 def nothing() -> None:
-    """Who says something wants to do nothing more."""
+    """Do nothing: the default of callbacks."""
 
 
 class Outbox:
-    """One channel to the vault. Messages go out in order; after them registrations, which may be withdrawn.
+    """One channel to the vault. Messages are sent in order; after them registrations, which may be withdrawn.
 
-    What is sent is made when it leaves: a descriptor that was closed while its message waited may be another's number
-    by then.
+    A message is made when it is sent: a descriptor that was closed while its message waited may be another's number by
+    then.
 
     Args:
         sock: our end, non-blocking; it is closed elsewhere.
-        changed: is told whether the vault takes what is said, when that changes.
+        changed: called with whether the vault takes messages, when that changes.
     """
 
     def __init__(self, sock: socket.socket, changed: Callable[[bool], None]) -> None:
@@ -48,28 +48,28 @@ class Outbox:
         self._offers: dict[int, Make] = {}
         self._moved = trio.lowlevel.ParkingLot()
         self._queued = trio.Event()
-        self._taken = trio.current_time()  # when something was taken last, or began to wait
+        self._taken = trio.current_time()  # when a message was taken last, or began to wait
 
     @property
     def is_empty(self) -> bool:
-        """Whether all that was said has left."""
+        """Whether all messages were sent."""
         return not self._messages and not self._offers
 
     @property
     def can_send(self) -> bool:
-        """Whether something may be sent out of turn: nothing that was said earlier waits."""
+        """Whether a message may be sent at once: no earlier message waits."""
         return not self._messages
 
     def send_now(self, data: bytes, fds: tuple[int, ...]) -> bool:
-        """Send something at once or not at all, if `can_send`; whether it has left."""
+        """Send a message at once or not at all, if `can_send`; return whether it was sent."""
         return self._try_to_send((data, fds))
 
     def post(self, make: Make, told: Callable[[], None] = nothing) -> None:
-        """Say something as soon as it can be said.
+        """Send a message as soon as possible.
 
         Args:
-            make: gives the message when it is its turn.
-            told: is called when the message has left, or nobody waits for that any more.
+            make: makes the message when it is its turn.
+            told: called when the message was sent, or the vault counts as away.
         """
         if not self._messages and self._try_to_send(make()):
             told()
@@ -80,35 +80,35 @@ class Outbox:
             told()
 
     def offer(self, key: int, make: Make) -> None:
-        """Register a tunnel as soon as it can be said, which may be at once.
+        """Send a tunnel's registration as soon as possible, which may be at once.
 
         Args:
-            key: the tunnel's.
-            make: gives the message when it is its turn.
+            key: the tunnel's key.
+            make: makes the message when it is its turn.
         """
         if not (self.is_empty and self._try_to_send(make())):
             self._begin_to_wait()
             self._offers[key] = make
 
     def withdraw(self, key: int) -> bool:
-        """A tunnel is over; whether the vault has not been told of it."""
+        """Withdraw the registration of a tunnel that is over; return whether it had not been sent yet."""
         return self._offers.pop(key, None) is not None
 
     async def until_told(self, key: int) -> None:
-        """Wait until a registration has left, for a second at most, and not for a vault that is away."""
+        """Wait until a registration was sent, for at most a second, and not while the vault counts as away."""
         with trio.move_on_after(_TIMEOUT):
             while key in self._offers and not self.away:
                 await self._moved.park()
 
     async def room(self) -> bool:
-        """Wait until something may be sent; False: the vault is away."""
+        """Wait until a message may be sent; False: the vault counts as away."""
         if not self.away:
             self._begin_to_wait()
             await self._moved.park()
         return not self.away
 
     def flush(self) -> None:
-        """Send what there is to say, as far as it can be sent at once."""
+        """Send queued messages, as many as the channel takes at once."""
         try:
             while self._messages:
                 make, told = self._messages[0]
@@ -122,14 +122,14 @@ class Outbox:
         except BlockingIOError:
             return
         except OSError:
-            self.clear()  # its end is about to be read
+            self.clear()  # the end of the channel is about to be read
             return
         if self.away and not self._is_over:
             self.away = False
             self._changed(True)
 
     def clear(self) -> None:
-        """The channel is over: nobody will hear of what is left."""
+        """Drop all messages: the channel is over."""
         self._is_over = True
         messages, self._messages = self._messages, deque()
         self._offers.clear()
@@ -169,7 +169,7 @@ class Outbox:
             self._taken = trio.current_time()
         self._queued.set()
 
-    # On a broken channel everything has left: its end is about to be read.
+    # On a broken channel every message counts as sent: its end is about to be read.
     def _try_to_send(self, packet: Packet | None) -> bool:
         try:
             self._send(packet)
@@ -185,7 +185,7 @@ class Outbox:
         self._taken = trio.current_time()
         self._moved.unpark_all()
 
-    # It may not be the socket's own buffer that is full (ETOOMANYREFS, unix(7)).
+    # A writable socket is not enough: too many descriptors may be in flight (ETOOMANYREFS, unix(7)). Hence the sleep.
     async def _writable(self) -> None:
         with suppress(trio.ClosedResourceError):
             await trio.lowlevel.wait_writable(self.sock)

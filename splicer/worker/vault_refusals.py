@@ -1,4 +1,4 @@
-"""Tunnels that a full vault could not take. It may have room later, and is asked again."""
+"""Tunnels that a full vault has refused. They are offered again, because it may have room later."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable, Container
 
 import trio
 
-_RETRY_INTERVAL = 1.0  # seconds in which a vault that has refused a tunnel is not asked again
-_MAX_OFFERS = 16  # tunnels that it is asked for once more, at a time
+_RETRY_INTERVAL = 1.0  # seconds after a refusal before the vault is asked again
+_MAX_OFFERS = 16  # tunnels that are offered again at a time
 
 
 class Refusals:
-    """Knows what the vault has refused.
+    """The tunnels that the vault has refused.
 
     Args:
         known: keys of the tunnels that may be offered again.
-        offer: offers one again.
+        offer: offers a tunnel again.
     """
 
     def __init__(self, known: Container[int], offer: Callable[[int], None]) -> None:
@@ -27,29 +27,29 @@ class Refusals:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the vault has taken all."""
+        """Whether no tunnel is refused."""
         return not self._keys
 
     def is_full(self) -> bool:
-        """Whether the vault has refused a tunnel a moment ago."""
+        """Whether the vault has refused a tunnel within `_RETRY_INTERVAL`."""
         return trio.current_time() < self._full_until
 
     def add(self, key: int) -> None:
-        """The vault has refused a tunnel."""
+        """Note that the vault has refused a tunnel."""
         self._full_until = trio.current_time() + _RETRY_INTERVAL
         self._keys.add(key)
 
     def discard(self, key: int) -> None:
-        """A tunnel is over."""
+        """Forget a tunnel that is over."""
         self._keys.discard(key)
 
     def clear(self) -> None:
-        """The vault is gone: the next one has refused nothing."""
+        """Forget all refusals: the vault is gone, and the next one has refused nothing."""
         self._keys.clear()
         self._full_until = -math.inf
 
     async def run(self) -> None:
-        """Offer the refused tunnels again, some at a time, until cancelled."""
+        """Offer refused tunnels again, `_MAX_OFFERS` at a time, until cancelled."""
         while True:
             await trio.sleep(_RETRY_INTERVAL)
             for key in [key for key in self._keys if key in self._known][:_MAX_OFFERS]:

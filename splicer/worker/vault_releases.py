@@ -1,6 +1,6 @@
-"""Tunnels that are over, until the vault is told of them.
+"""Releases of tunnels that are over, collected into few messages.
 
-Each message wakes the vault, which costs a handshake more than the message does: what can wait goes with others.
+Each message wakes the vault, which delays handshakes more than the message itself: releases that can wait are batched.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from functools import partial
 
 import trio
 
-_BATCH_WINDOW = 0.005  # seconds that releases wait for others
+_BATCH_WINDOW = 0.005  # seconds for which releases wait for others
 _MAX_BATCH = 256  # releases in one message
 
 Then = Callable[[], None]
@@ -19,10 +19,10 @@ _Released = tuple[int, Then, Then]
 
 
 class Releases:
-    """Collects releases, and has them said together.
+    """Collects releases and sends them together.
 
     Args:
-        say: is given the keys for one message, and what to call when that has left, or nobody waits for it any more.
+        say: sends the keys in one message; its second argument is called when that was sent, or the vault is away.
     """
 
     def __init__(self, say: Say) -> None:
@@ -32,17 +32,17 @@ class Releases:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all have been said."""
+        """Whether all releases were posted."""
         return not self._released
 
     def add(self, key: int, then: Then, after: Then, *, soon: bool) -> None:
-        """A tunnel is over.
+        """Release a tunnel.
 
         Args:
-            key: the tunnel's.
-            then: is called when that was said.
-            after: is called when `then` was, for all that were said together.
-            soon: it waits for no others.
+            key: the tunnel's key.
+            then: called when the release was sent.
+            after: called when `then` was called for all tunnels of the same message.
+            soon: post it at once.
         """
         self._released.append((key, then, after))
         if soon or len(self._released) >= _MAX_BATCH:
@@ -50,15 +50,15 @@ class Releases:
         elif len(self._released) == 1:
             self._added.set()
 
-    # A function that is called back may release another tunnel, so the list is a new one before anything is said.
+    # A callback may release another tunnel, so the list is replaced before the message is posted.
     def post(self) -> None:
-        """Say what has gathered."""
+        """Post the collected releases."""
         released, self._released = self._released, []
         if released:
             self._say([key for key, _, _ in released], partial(_call_back, released))
 
     async def run(self) -> None:
-        """Say what gathers within each window, until cancelled."""
+        """Post the releases of each window, until cancelled."""
         while True:
             if not self._released:
                 self._added = trio.Event()

@@ -1,4 +1,4 @@
-"""Tasks that no bug may unwind: each stands beside others that have calls."""
+"""Tasks that no bug may unwind, because other tasks of the same nursery have calls."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Die = Callable[[BaseException], None]
 
 
 class VitalTasks:
-    """A nursery of tasks that end in order, when `end` says so, or not at all.
+    """A nursery of tasks that are cancelled only by `end`.
 
-    Invariant: no exception of a task reaches the nursery, which would cancel all the others, and each would close its
-    call. Before it could, `die` ends the process where it stands.
+    Invariant: no exception of a task reaches the nursery, which would cancel all other tasks, and each would close its
+    call. `die` ends the process before that.
 
     Args:
         nursery: where the tasks run.
-        die: gets what has left a task, whatever it is: a bug, MemoryError, SystemExit, or a cancellation that is not
+        die: called with any exception that a task raises: a bug, MemoryError, SystemExit, or a cancellation that is not
             `end`'s.
     """
 
@@ -31,7 +31,7 @@ class VitalTasks:
         self._nursery.start_soon(self.guard, task(*arguments), name=getattr(task, "__qualname__", None))
 
     async def guard(self, task: Awaitable[object]) -> None:
-        """Run one as a part of the calling task."""
+        """Await `task` in the calling task, under the same rule."""
         try:
             await task
         except BaseException as error:
@@ -40,18 +40,18 @@ class VitalTasks:
             self._die(error)
 
     def end(self) -> None:
-        """Cancel all."""
+        """Cancel all tasks."""
         self._nursery.cancel_scope.cancel()
 
 
-# When one of Trio's own tasks fails (one reports a thread's result, say), Trio cancels the main task, and would unwind
-# all that is in it: the shield keeps that out.
+# If one of Trio's own tasks fails (such as the one that reports a thread's result), Trio cancels the main task, which
+# would unwind everything: the shield prevents that.
 async def run_vital(main: Callable[[VitalTasks], Awaitable[None]], die: Die) -> None:
     """Run `main`, and cancel what it has started when it returns.
 
     Args:
-        main: gets what to start its tasks with.
-        die: see `VitalTasks`; it should not return.
+        main: called with the `VitalTasks` for its tasks.
+        die: see `VitalTasks`; it must not return.
     """
     async with trio.open_nursery() as watch:
         watch.start_soon(_die_if_cancelled, watch.cancel_scope, die)

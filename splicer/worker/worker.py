@@ -1,4 +1,4 @@
-"""One worker process: it follows the supervisor's orders, and has the nursery in which every call lives."""
+"""One worker process: it follows the supervisor's commands, and its nursery has the tasks of all calls."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from splicer.worker.lifecycle import IllegalTransition, Lifecycle, State
 from splicer.worker.parts import Parts
 from splicer.worker.vital import VitalTasks, run_vital
 
-_RETIRE_TIMEOUT = 15.0  # seconds for handshakes under way before the tunnels are handed over
-_LAST_WORDS = 0.1  # seconds that a dying worker waits for the log: its calls are silent meanwhile
+_RETIRE_TIMEOUT = 15.0  # seconds for handshakes in flight before the tunnels are handed over
+_DEATH_LOG_TIMEOUT = 0.1  # seconds for which a dying worker waits for the log: its calls are silent meanwhile
 
 
 class Worker:
-    """Serves a slot when it is told to.
+    """Serves a slot when the supervisor says so.
 
     Args:
-        supervisor: gives orders.
-        board: where the processes show their numbers.
-        row: this one's on it.
+        supervisor: the channel to the supervisor.
+        board: the board.
+        row: the number of this process's row.
         vault: a connection to the vault, or None.
-        vault_version: that it speaks.
-        vault_path: of its socket, if it is a process of its own.
-        path: the configuration's file, for messages: its text comes from the supervisor.
-        environ: for its ``${NAME}``.
-        lines: where log lines go.
-        metrics: what is counted.
+        vault_version: the vault's protocol version.
+        vault_path: the path of its socket, if it is a process of its own.
+        path: the configuration's file, for messages only: the text comes from the supervisor.
+        environ: the environment for its ``${NAME}``.
+        lines: the writer of log lines.
+        metrics: the worker's metrics.
     """
 
     def __init__(
@@ -73,12 +73,13 @@ class Worker:
         self._row = self._parts.row
 
     async def run(self) -> None:
-        """Do what the supervisor says, until it says stop."""
+        """Follow the supervisor's commands until "stop"."""
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, self._parts.hub.opened():
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             await run_vital(partial(self._serve_supervisor, signals), self.die)
             self._parts.close()
-            # Trio raises those anew that nobody has looked at: a Ctrl-C goes to all processes of the terminal.
+            # Trio raises signals again that the receiver has not read, and a Ctrl-C goes to all processes of a
+            # terminal.
             signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
 
     async def _serve_supervisor(self, signals: AsyncIterator[int], tasks: VitalTasks) -> None:
@@ -92,7 +93,7 @@ class Worker:
     async def _work(self) -> None:
         async for words, fds in self._supervisor.commands():
             if words["do"] == "stop":
-                if self._parts.hub.left:  # unwinding would log the ends of calls that go on elsewhere
+                if self._parts.hub.left:  # unwinding would log the ends of calls that go on in other workers
                     self._exit()
                 return
             if words.get("fds") and not fds and words["do"] not in ("reload", "attend", "inherit", "retire"):
@@ -100,18 +101,19 @@ class Worker:
             await self._obey(words, fds)
         await self._finish_alone()
 
-    # Unwinding would close every call's sockets in order. Dying keeps them: the vault has them, and a spare is waiting.
-    # They are silent until then, so the log is not waited for long.
+    # Unwinding would shut down every call's sockets. If the process dies, the vault still has them, and a spare goes
+    # on. The calls are silent until then, so the wait for the log is short.
     def die(self, error: BaseException) -> NoReturn:
-        """End this process where it stands, whatever else goes wrong; `error` is why."""
+        """End this process at once, without unwinding, because of `error`."""
         try:
             self._parts.log.crash(error)
-            self._lines.close(_LAST_WORDS)
+            self._lines.close(_DEATH_LOG_TIMEOUT)
         finally:
             os._exit(1)
 
-    # An order that doesn't fit the state is a bug. It ends a worker without calls; one that may have some refuses it,
-    # and goes on. Should it owe an answer, the supervisor ends it in time, and the vault has the calls.
+    # A command that doesn't fit the state is a bug. It ends a worker without calls; a worker that may have calls
+    # refuses it and goes on. If the supervisor waits for an answer, it kills the worker after a timeout, and the vault
+    # has the calls.
     async def _obey(self, words: wire.Message, fds: list[int]) -> None:
         try:
             await self._follow(words, fds)
@@ -156,7 +158,7 @@ class Worker:
 
     # ---- a slot ----
 
-    # All that takes time is done before there is a slot to take: calls may be waiting then.
+    # All slow steps are done here, before the worker gets a slot: by then, calls may be waiting.
     async def _prepare(self, words: wire.Message, fd: int) -> None:
         prepared = await self._read(fd)
         self._configured = Configured(
@@ -219,7 +221,7 @@ class Worker:
         self._lines.close()
         os._exit(0)
 
-    # A worker without a slot has nothing to finish.
+    # A worker that never had a slot has no calls to finish.
     async def _finish_alone(self) -> None:
         has_served = self._lifecycle.has_served
         self._lifecycle.enter(State.ORPHANED)

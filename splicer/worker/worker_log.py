@@ -1,4 +1,4 @@
-"""A worker's own log lines: what concerns no single request or call."""
+"""A worker's own log lines: events that concern no single request or call."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from splicer.observe.log import Logger
 from splicer.observe.observers import Observers
 
-_MAX_TRACEBACK = 2000  # characters: its end says most
+_MAX_TRACEBACK = 2000  # characters, counted from its end, which is the most useful part
 
 
 class WorkerLog:
-    """Logs, once it has been told how; what comes earlier is dropped.
+    """Logs after `begin`; earlier events are dropped.
 
     Args:
-        tunnels: how many are open: most lines say it.
+        tunnels: returns the number of open tunnels, which most lines have.
     """
 
     def __init__(self, tunnels: Callable[[], int]) -> None:
@@ -31,7 +31,7 @@ class WorkerLog:
 
         Args:
             logger: writes the lines.
-            observers: see to it that a line that can't be written concerns nobody.
+            observers: catches errors in writing a line.
         """
         self._logger, self._observers = logger, observers
 
@@ -41,7 +41,7 @@ class WorkerLog:
             self._observers.say(self._logger.error, event, **fields)
 
     def error_with_tunnels(self, event: str, **fields: Any) -> None:
-        """Log an error that matters the more the more tunnels are open."""
+        """Log an error with the number of open tunnels."""
         self.error(event, **fields, tunnels=self._tunnels())
 
     def vault_event(self, event: str) -> None:
@@ -69,7 +69,7 @@ class WorkerLog:
         self.error("query_failed", error=repr(error))
 
     def order_refused(self, order: str, reason: str) -> None:
-        """Log that the supervisor has asked for what this worker can't do now."""
+        """Log that the supervisor has sent a command that this worker can't follow in its state."""
         self.error("order_refused", order=order, error=reason)
 
     def adoption_failed(self, reason: str) -> None:
@@ -77,7 +77,7 @@ class WorkerLog:
         self.error("adoption_failed", error=reason)
 
     def crash(self, error: BaseException) -> None:
-        """Log why this process is about to end; on stderr if how to log has not been told yet."""
+        """Log why this process is about to end; on stderr before `begin`."""
         text = "".join(traceback.format_exception(error))[-_MAX_TRACEBACK:]
         if self._logger is not None:
             self._logger.error("worker_crash", pid=os.getpid(), error=repr(error), traceback=text)
