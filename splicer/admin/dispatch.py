@@ -1,4 +1,4 @@
-"""Which path and method leads to which handler, and what the two sides give each other."""
+"""The table of paths, methods and handlers of the admin address, and the handlers' requests and answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Request:
 
     Args:
         query: all values of each parameter, decoded.
-        body: the JSON object; None without a body.
+        body: the JSON object in the body; None without a body.
         part: the last segment of the path, decoded.
     """
 
@@ -41,10 +41,10 @@ class Request:
     part: str = ""
 
     def one(self, name: str) -> str | None:
-        """The value of a parameter that may be there once.
+        """The value of a parameter that may be given once; None if it is absent.
 
         Raises:
-            BadRequest: it is there several times.
+            BadRequest: it is given several times.
         """
         values = self.query.get(name, [])
         if len(values) > 1:
@@ -57,13 +57,13 @@ Handler = Callable[[Request], Awaitable[Respond]]
 
 @frozen
 class Page:
-    """What serves a path for one method.
+    """The handler of a path and method.
 
     Args:
-        handle: answers.
-        query: the parameters that it knows.
-        body: the keys of the JSON object that it takes; None: it takes no body.
-        at_once: it waits for nothing, and is answered however many others are being handled.
+        handle: answers the request.
+        query: the allowed parameters.
+        body: the allowed keys of the JSON object in the body; None: there must be no body.
+        at_once: whether it never waits; it is then answered however many requests are being handled.
     """
 
     handle: Handler
@@ -80,7 +80,7 @@ def find(table: Table, method: str, path: str) -> tuple[Page, str]:
 
     Raises:
         NotFound: there is no such path.
-        MethodNotAllowed: it has no such method.
+        MethodNotAllowed: the path does not have this method.
     """
     pages = _pages(table, path)
     if pages is None:
@@ -92,7 +92,7 @@ def find(table: Table, method: str, path: str) -> tuple[Page, str]:
 
 
 def allowed(table: Table, path: str) -> tuple[str, ...]:
-    """The methods of a path, or all that there are. HEAD goes with GET (RFC 9110 §9.3.2)."""
+    """The methods of a path, or of all paths if it does not exist. HEAD goes with GET (RFC 9110 §9.3.2)."""
     pages = _pages(table, path)
     methods = pages if pages is not None else [method for pages in table.values() for method in pages]
     named = [name for method in methods for name in (("GET", "HEAD") if method == "GET" else (method,))]

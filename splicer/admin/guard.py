@@ -1,4 +1,4 @@
-"""Whom the admin address serves: operators, and no page that happens to be open in their browsers."""
+"""Protection of the admin address: it serves operators, but no web page that is open in their browsers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _HARMLESS = frozenset({"GET", "HEAD"})
 _OWN_SITES = frozenset({b"same-origin", b"none"})  # Sec-Fetch-Site (W3C Fetch Metadata §2.4)
 
 
-# A web page can have its own name resolve to this address, and its scripts may then read what comes from here (DNS
-# rebinding). But their browser sends that name as Host, and an address can't be made to resolve elsewhere.
+# A web page can make its own name resolve to this address, and its scripts can then read answers from here (DNS
+# rebinding). But the browser sends that name as Host, which is refused here; an IP address can't be rebound.
 def check_host(head: RequestHead) -> None:
-    """Refuse a name that others can give.
+    """Refuse a Host that others control.
 
     Raises:
         Forbidden: the Host is neither an address nor this machine's own name.
@@ -31,7 +31,8 @@ def check_host(head: RequestHead) -> None:
         raise Forbidden(f"the Host {head.host!r} is neither an address nor this machine's own name") from None
 
 
-# A page of another site can't read what it gets from here, but it can have a request sent: that alone could end a call.
+# A page of another site can't read answers from here, but it can make the browser send a request, which could end a
+# call.
 def check_origin(head: RequestHead) -> None:
     """Refuse a request that changes something and comes from another site's page (RFC 6454 §7).
 

@@ -1,7 +1,7 @@
-"""Routes that are no longer in the file: their series stay for an hour, so that it is seen how they ended.
+"""Routes that are no longer in the file: their series stay in the metrics for an hour, so that scrapers see their end.
 
-The counts stay in the files of the rows, each of which goes on with its next process; what is past is left out of the
-text. Since when is kept beside them: this process may be killed at any time.
+The counts stay in the files of the rows; after that hour they are left out of the text. The times are kept in a file
+beside them, because the admin process may be killed at any time.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
-_STAY = 3600.0  # seconds
+_KEEP_SECONDS = 3600.0  # seconds for which the series of a removed route stay
 _FILE = "removed_routes.json"
 
 
 class RemovedRoutes:
-    """Knows since when a route has been unused, on the machine's monotonic clock.
+    """The times since when removed routes have been unused, on the machine's monotonic clock.
 
     Args:
-        directory: of the files in which is counted; None: this process alone knows.
+        directory: the directory of the metrics' files; None: the times are kept in this process only.
     """
 
     def __init__(self, directory: Path | None) -> None:
@@ -28,20 +28,20 @@ class RemovedRoutes:
         self._since = self._read()
 
     def past(self, counted: Set[str], used: Set[str]) -> Set[str]:
-        """Those whose series are to be left out.
+        """The routes whose series must be left out.
 
         Args:
-            counted: all that have series.
-            used: those that are in the file, or have calls.
+            counted: all routes that have series.
+            used: routes that are in the file, or have calls.
         """
         now = monotonic()
         since = {route: self._since.get(route, now) for route in counted - used}
         if since != self._since:
             self._since = since
             self._write()
-        return {route for route, begun in since.items() if now - begun >= _STAY}
+        return {route for route, begun in since.items() if now - begun >= _KEEP_SECONDS}
 
-    # Whatever is wrong with the file: then they stay for an hour from now.
+    # If anything is wrong with the file, the series stay for an hour from now.
     def _read(self) -> dict[str, float]:
         if self._file is not None:
             with suppress(OSError, ValueError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""What a request asks: its query and its body, read whole and judged."""
+"""Reading and checking a request's query and body."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from splicer.model import RequestHead
 from splicer.session.client import ClientLeg
 
 _MOST_BYTES = 64 * 1024
-_SECONDS = 10.0  # for the whole body, however its bytes trickle in
+_BODY_TIMEOUT = 10.0  # seconds for the whole body, however slowly it comes
 _MOST_PARAMETERS = 200
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -26,7 +26,7 @@ def read_query(head: RequestHead, page: Page) -> dict[str, list[str]]:
     """All values of each parameter.
 
     Raises:
-        BadRequest: it is malformed, or has parameters that the page doesn't know.
+        BadRequest: the query is malformed, or has parameters that the page does not allow.
     """
     try:
         query = parse_qs(head.query or "", keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS)
@@ -40,15 +40,15 @@ async def read_body(client: ClientLeg, head: RequestHead, server: h11.Connection
     """The whole body; b"" if there is none.
 
     Args:
-        client: what it is read from.
-        head: of the request.
-        server: has read the head.
-        page: what it is for.
+        client: the connection to read from.
+        head: the request's head.
+        server: the h11 connection that has read the head.
+        page: the page that was asked for.
 
     Raises:
-        BodyTooLarge: it is longer than 64 KiB, or none is wanted.
+        BodyTooLarge: it is longer than 64 KiB, or the page takes no body.
         BodyTimeout: it does not come in time.
-        BadRequest: it is framed wrongly.
+        BadRequest: its framing is malformed.
         ClientGone: the client closed in the middle.
     """
     if not head.has_body:
@@ -57,18 +57,18 @@ async def read_body(client: ClientLeg, head: RequestHead, server: h11.Connection
         raise BodyTooLarge("a body where none is wanted")
     if (head.content_length or 0) > _MOST_BYTES:
         raise _too_large()
-    with trio.move_on_after(_SECONDS):
+    with trio.move_on_after(_BODY_TIMEOUT):
         if server.they_are_waiting_for_100_continue:
             await client.send_all(_CONTINUE)
         return await _read(client, request_body(head, _MOST_BYTES))
-    raise BodyTimeout(f"the body did not come within {_SECONDS:g} s")
+    raise BodyTimeout(f"the body did not come within {_BODY_TIMEOUT:g} s")
 
 
 def parse_body(data: bytes, page: Page) -> dict[str, Any] | None:
-    """The JSON object; None if there is nothing.
+    """The JSON object in a body; None if the body is empty.
 
     Raises:
-        BadRequest: it is no JSON object, or has keys that the page doesn't know.
+        BadRequest: it is no JSON object, or has keys that the page does not allow.
     """
     if not data.strip():
         return None
@@ -101,7 +101,7 @@ def _too_large() -> BodyTooLarge:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data, object_pairs_hook=_without_twins)
+        value = json.loads(data, object_pairs_hook=_without_duplicates)
     except RecursionError:
         raise BadRequest("the body is nested too deep") from None
     except ValueError as error:
@@ -111,7 +111,7 @@ def _object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         raise ValueError("a key is there twice")

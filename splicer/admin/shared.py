@@ -1,4 +1,4 @@
-"""One computation for all who ask at about the same time."""
+"""One computation for all requests that come at about the same time."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-_FRESH = 1.0  # seconds
+_MAX_AGE_SECONDS = 1.0  # seconds for which a result is reused
 
 
 class Shared:
-    """Computes at most once a second: who asks meanwhile, or soon after, gets the same.
+    """Computes at most once a second; other callers meanwhile, or soon after, get the same result.
 
     Args:
-        compute: what is shared; when it raises, whoever asks next has it computed anew.
+        compute: the computation; if it raises, the next caller starts it again.
     """
 
     def __init__(self, compute: Callable[[], Awaitable[bytes]]) -> None:
@@ -26,7 +26,7 @@ class Shared:
     async def __call__(self) -> bytes:
         """The latest result, or a new one."""
         async with self._lock:
-            if trio.current_time() >= self._computed + _FRESH:
+            if trio.current_time() >= self._computed + _MAX_AGE_SECONDS:
                 self._latest = await self._compute()
                 self._computed = trio.current_time()
             return self._latest

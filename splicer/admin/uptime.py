@@ -1,4 +1,4 @@
-"""How old the edge is: as its supervisor's process. Neither an upgrade nor another admin process makes it younger."""
+"""The uptime of the edge: that of the supervisor's process, which an upgrade or a new admin process doesn't change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The admin address: HTTP/1.1 read as strictly as on the public one, and much less of it."""
+"""The HTTP server of the admin address: parsing is as strict as on the public address, with fewer features."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ _HEAD_SECONDS = 10.0
 _HANDLER_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 75.0
 _HEAD_BYTES = 16 * 1024
-_PIECE_BYTES = 64 * 1024  # of an answer: a slow line is no reader that has stopped
+_PIECE_BYTES = 64 * 1024  # of an answer, sent with a timeout each: a slow connection differs from a stopped reader
 _MOST_CONNECTIONS = 64
-_MOST_HANDLED = 48  # requests at once: the other connections are waited for, and can make room
-_LOG_INTERVAL = 10.0  # seconds between two lines about the same exhaustion
+_MOST_HANDLED = 48  # requests at once: the other connections wait for their clients, and can make room
+_LOG_INTERVAL = 10.0  # seconds between two `accept_backs_off` lines
 
 
 class Web:
     """Serves pages.
 
-    Invariant: a new connection always finds a place. Of 64, at most 48 are being handled; the others are waited for:
-    for a request, its body, its answer to be taken, its end. Whoever is waited for longest leaves.
+    Invariant: there is always room for a new connection. Of 64 connections, at most 48 are being handled; the others
+    wait for the client: for a request, for its body, until it has read its answer, or until it closes. The connection
+    that has waited for its client longest is closed.
 
     Args:
-        table: of the pages.
-        log: is told what goes wrong here.
-        any_host: by whatever name a client calls this address.
+        table: the pages.
+        log: the logger.
+        any_host: whether any Host is accepted.
     """
 
     def __init__(self, table: Table, log: Logger, *, any_host: bool = False) -> None:
@@ -51,7 +52,7 @@ class Web:
         self._log = log
         self._any_host = any_host
         self._handled = 0
-        self._awaited: dict[ClientLeg, trio.CancelScope] = {}  # the longest first
+        self._awaited: dict[ClientLeg, trio.CancelScope] = {}  # connections that wait for their client, longest first
         self._exhausted_logged = -_LOG_INTERVAL
 
     async def serve(self, listeners: Sequence[socket.socket]) -> None:
@@ -69,7 +70,7 @@ class Web:
                 self._awaited[client] = trio.CancelScope()
                 nursery.start_soon(self._converse, client, self._awaited[client])
 
-            # One at a time: whoever asks as soon as he is connected is served before many others have come.
+            # One at a time (`burst`): a client that sends its request at once is served before many others come in.
             for listener in listeners:
                 nursery.start_soon(partial(accept_forever, listener, accept, self._exhausted, burst=1))
 
@@ -77,7 +78,7 @@ class Web:
         try:
             with scope:
                 while await self._take_request(client):
-                    await trio.lowlevel.checkpoint()  # requests that are all there already make nobody else wait
+                    await trio.lowlevel.checkpoint()  # pipelined requests must not keep other connections waiting
                     if not await client.wait_request(_KEEPALIVE_SECONDS):
                         return
         except ClientGone:
@@ -89,7 +90,7 @@ class Web:
             self._awaited.pop(client, None)
             client.stream.close()
 
-    # It is waited for since now, unless it had to make room already.
+    # The wait for this client starts anew, unless it was cancelled already to make room.
     def _wait_anew(self, client: ClientLeg) -> None:
         if client in self._awaited:
             self._awaited[client] = self._awaited.pop(client)
@@ -107,7 +108,7 @@ class Web:
             if scope is not None:
                 self._awaited[client] = scope
 
-    # Whether another request may follow: only if the next byte is surely its first.
+    # Returns whether another request may follow: only if the next byte is certainly its first one.
     async def _take_request(self, client: ClientLeg) -> bool:
         raw, exchange = b"", _Exchange()
         try:
@@ -120,7 +121,7 @@ class Web:
         except ClientGone:
             raise
         except MethodNotAllowed:
-            line = request_line(raw)  # the parser refuses some methods on any path: there may be no head
+            line = request_line(raw)  # there may be no head: the parser refuses some methods on any path
             allow = ", ".join(allowed(self._table, line[1] if line else ""))
             answer = in_json({"error": f"allowed are: {allow}"}, 405, ((b"Allow", allow.encode()),))
         except SplicerError as error:
@@ -130,7 +131,8 @@ class Web:
         data = simple_response(
             answer.status, answer.body, answer.content_type, answer.headers, head_only=head_only, close=not more
         )
-        # None behind the last piece: whoever has the whole answer is one that is silent, before anybody else comes.
+        # There is no checkpoint after the last piece: a client that has its whole answer counts as idle before another
+        # connection is accepted.
         for start in range(0, len(data), _PIECE_BYTES):
             if start:
                 await trio.lowlevel.checkpoint()
@@ -167,7 +169,7 @@ class Web:
 
 @define
 class _Exchange:
-    """What the answer must know of its request."""
+    """The facts about a request that its answer depends on."""
 
     head: RequestHead | None = None
     unread: bool = False  # bytes of its body may still come

@@ -1,4 +1,4 @@
-"""The heart beat on the board: it says that the event loop makes progress, not that it is idle."""
+"""The heartbeat on the board: it shows that the event loop makes progress, even if it is never idle."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _BEAT = int(Column.BEAT)
 
 
 class Heartbeat(trio.abc.Instrument):
-    """Beats at each step of each task: a loop that has much to do beats on, one that is stuck in a step does not.
+    """Beats at each step of each task: a busy loop goes on beating, one that is stuck in a step does not.
 
     Args:
-        row: the process's on the board.
+        row: the process's row on the board.
     """
 
     def __init__(self, row: memoryview[int]) -> None:

@@ -1,4 +1,4 @@
-"""Which addresses may be dialled at all (design §5): what a DNS answer says is not yet a pod."""
+"""The addresses that may be dialled (design §5): an address in a DNS answer need not be a pod's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from splicer.model import Address, Network
 
-# Addresses that hand out a machine's credentials or settings, as the clouds document them. IPv4 ones within
+# Addresses that hand out a machine's credentials or settings, from the clouds' documentation. IPv4 addresses within
 # 169.254.0.0/16 (AWS, Google, Azure, Oracle, DigitalOcean, OpenStack; ECS 169.254.170.2; EKS 169.254.170.23) are
 # link-local and refused as such.
 METADATA: frozenset[Address] = frozenset(
@@ -48,13 +48,13 @@ def allowed(address: str, allow: tuple[Network, ...] | None) -> bool:
     Link-local, metadata, unspecified, multicast, broadcast and reserved addresses: never, whatever `allow` says.
     Loopback: only within `allow`. Anything else: within `allow`, or without an `allow` any.
 
-    An IPv4 address in IPv6 clothes is judged as that IPv4 address, against `allow` too, where a TCP connection
-    would reach that IPv4 host: IPv4-mapped (the kernel itself speaks IPv4) and NAT64 (a gateway does). 6to4 and
-    Teredo merely name an IPv4 host as the end of a tunnel for IPv6 packets: no service of that host is reached,
-    and they are judged as the IPv6 addresses that they are.
+    An IPv6 address that contains an IPv4 address is judged as that IPv4 address, against `allow` too, if a TCP
+    connection would reach that IPv4 host: IPv4-mapped (the kernel itself uses IPv4) and NAT64 (a gateway does). 6to4
+    and Teredo addresses name an IPv4 host only as the end of a tunnel for IPv6 packets: no service of that host is
+    reached, and they are judged as IPv6 addresses.
 
     Args:
-        address: numeric; what is no address, or has a scope ("%eth0"), is refused.
+        address: numeric; anything else, or an address with a scope ("%eth0"), is refused.
         allow: the upstream's networks, or None.
     """
     try:
@@ -70,13 +70,13 @@ def allowed(address: str, allow: tuple[Network, ...] | None) -> bool:
 
 
 def own_network(address: str) -> Network | None:
-    """The network that allows this numeric address and no other; None if none would."""
+    """The network that contains only this numeric address; None if the address may never be dialled."""
     judged = _unwrap(ip_address(address))
     return None if _never(judged) else ip_network(judged)
 
 
 def is_localhost(name: str) -> bool:
-    """Whether a name means `LOCALHOST` and is asked of no name server (RFC 6761 §6.3)."""
+    """Whether a name means `LOCALHOST` and must not be sent to name servers (RFC 6761 §6.3)."""
     return name == "localhost" or name.endswith(".localhost")
 
 
@@ -89,7 +89,7 @@ def _unwrap(address: Address) -> Address:
     return address
 
 
-# IPv6's reserved space holds ::1 too, and the deprecated ::a.b.c.d (RFC 4291 §2.5.5.1).
+# IPv6's reserved space contains ::1, and the deprecated ::a.b.c.d (RFC 4291 §2.5.5.1).
 def _never(address: Address) -> bool:
     if address in METADATA:
         return True

@@ -1,4 +1,4 @@
-"""How much time an attempt has: its own deadlines, all under `deadlines.attempts`."""
+"""The time budget of attempts: each stage has its own deadline, all together have `deadlines.attempts`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class AttemptBudget:
 
     Args:
         deadlines: the route's, in seconds.
-        ends: when the budget is spent, on the caller's clock.
+        ends: the end of the budget, on the caller's clock.
     """
 
     deadlines: Deadlines
@@ -25,14 +25,14 @@ class AttemptBudget:
         return cls(deadlines, now + deadlines.attempts)
 
     def until(self, seconds: float, now: float) -> float:
-        """When a stage that may take `seconds` must be over."""
+        """The deadline of a stage that may take `seconds`."""
         return min(now + seconds, self.ends)
 
     def is_spent(self, now: float) -> bool:
-        """Whether no time is left for anything."""
+        """Whether no time is left."""
         return now >= self.ends
 
-    # How long a client takes to send its body is not the pods' fault: it counts towards `response` alone.
+    # The time in which a client sends its body is not the pods' fault: it counts only towards `response`.
     def pause(self, seconds: float) -> None:
-        """Leave `seconds` out of the budget."""
+        """Extend the budget by `seconds` that don't count."""
         self.ends += seconds

@@ -1,4 +1,4 @@
-"""The client connections without a request: a new one may need their place, and a worker that leaves ends them."""
+"""Idle client connections, between two requests: they make room for new ones, and end when their worker leaves."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from splicer.session.client import ClientLeg
 
 Heir = Callable[[ClientLeg], Awaitable[bool]]
 
-_SLICE = 64  # waits that are ended in one go: frames wait meanwhile
-_OF_A_CALL = 3  # descriptors that a client's connection needs to become a call: a socket and a pipe
-_CLOSED = 0.001  # seconds after which a connection whose wait was ended is closed: its task has run
-_LOOKS = 16  # connections that are looked at for one place: each look is a system call
+_SLICE = 64  # waits ended before other tasks run: frames wait meanwhile
+_OF_A_CALL = 3  # descriptors that a client connection needs to become a call: a socket and a pipe
+_CLOSE_DELAY = 0.001  # seconds until the task of an ended wait has run and closed its connection
+_LOOKS = 16  # connections checked to find one that can be closed: each check is a system call
 
 
 class IdleClients:
-    """The waits for a next request, the longest one first.
+    """The waits for a next request; the longest one comes first.
 
-    Invariant: a client is in here only while its connection waits and nothing of a next request has been read from it.
-    A wait that is ended from here closes its connection in order, unless a byte has come: its request is served.
+    Invariant: a client is in here only while its connection waits and no byte of a next request has been read from it.
+    When a wait is ended from here, the connection is closed with a FIN, unless a byte has come: then the request is
+    served.
     """
 
     __slots__ = ("_heir", "_most", "_waits", "ended")
 
     def __init__(self) -> None:
-        self.ended = 0  # waits, so that there is room
+        self.ended = 0  # the number of waits ended to make room
         self._heir: Heir | None = None
         self._waits: dict[ClientLeg, trio.CancelScope] = {}
         self._most = math.inf  # seconds
@@ -40,11 +41,11 @@ class IdleClients:
         """Wait for the first byte of a request.
 
         Args:
-            client: whose request.
-            seconds: that it may take.
+            client: the client that waits.
+            seconds: how long to wait.
 
         Returns:
-            False when the client closed, time is over, the place was needed, or the heir has the connection.
+            False when the client closed, the time is over, the connection had to make room, or the heir has it.
         """
         heir = self._heir
         while True:
@@ -64,10 +65,10 @@ class IdleClients:
         """End the longest waits; each connection is closed as soon as its task runs.
 
         Args:
-            places: how many.
+            places: the number of connections to close.
 
         Returns:
-            False when nobody waits who has nothing to say.
+            False when there is no idle connection without received bytes.
         """
         quiet = (client for client in islice(self._waits, _LOOKS) if client.stream.is_quiet())
         clients = list(islice(quiet, places))
@@ -77,21 +78,21 @@ class IdleClients:
         return bool(clients)
 
     async def free_descriptors(self) -> bool:
-        """End as many waits as a connection needs descriptors to become a call, and have these closed.
+        """Close idle connections, as many as a connection needs descriptors to become a call.
 
         Returns:
-            False when nobody waits who has nothing to say.
+            False when there is no idle connection without received bytes.
         """
         if not self.make_room(_OF_A_CALL):
             return False
-        await trio.sleep(_CLOSED)
+        await trio.sleep(_CLOSE_DELAY)
         return True
 
     async def end_within(self, seconds: float, heir: Heir | None = None) -> None:
-        """Let every wait, those to come included, end after so many seconds at most.
+        """End every wait, also future ones, after at most `seconds`.
 
         Args:
-            seconds: for one more request.
+            seconds: the time for one more request.
             heir: gets the connections at once, if it can.
         """
         self._most, self._heir = min(self._most, seconds), heir or self._heir

@@ -1,4 +1,4 @@
-"""Answers that need no pod: `respond` routes, the status page, and refusals."""
+"""Answers without a pod: `respond` routes, the status page, and refusals."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from splicer.session.client import ClientLeg
 from splicer.session.context import StubStatus
 
 _SEND_SECONDS = 5.0
-_RETRY_AFTER = b"1"  # seconds: a pod that restarts, or another replica, is soon there
+_RETRY_AFTER = b"1"  # seconds: soon the pod has restarted, or another replica is ready
 _PLAIN = "text/plain; charset=utf-8"
 
 
 def answer_of(respond: Respond | StatusPage, counts: StubStatus, *, draining: bool, protected: bool) -> Respond:
-    """What a `respond` route says now.
+    """The current answer of a `respond` route.
 
     Args:
-        respond: what the route has.
-        counts: for the status page.
-        draining: new work is refused.
-        protected: calls outlive their worker.
+        respond: the route's `respond`.
+        counts: the numbers for the status page.
+        draining: whether new work is refused.
+        protected: whether calls outlive their worker.
     """
     if respond is StatusPage.STUB_STATUS:
         return Respond(200, stub_status(counts).encode(), "text/plain")
@@ -35,7 +35,7 @@ def answer_of(respond: Respond | StatusPage, counts: StubStatus, *, draining: bo
 
 
 def stub_status(counts: StubStatus) -> str:
-    """The stub_status page of nginx, to the byte (ngx_http_stub_status_module)."""
+    """The stub_status page, byte for byte as nginx's (ngx_http_stub_status_module)."""
     return (
         f"Active connections: {counts.active} \n"
         "server accepts handled requests\n"
@@ -45,13 +45,13 @@ def stub_status(counts: StubStatus) -> str:
 
 
 def refusal(error: SplicerError, status: int, *, head_only: bool = False, close: bool = True) -> bytes:
-    """The whole response that tells a client why it gets no other.
+    """The complete response for an error.
 
     Args:
-        error: what is wrong; its text is for the log, the client gets the status alone.
+        error: the error; its text is for the log, the client gets only the status.
         status: the HTTP status.
-        head_only: the request was a HEAD.
-        close: the connection ends with it.
+        head_only: whether the request was a HEAD.
+        close: whether the connection ends after it.
     """
     body = f"{status} {HTTPStatus(status).phrase}\n".encode()
     return simple_response(status, body, _PLAIN, _fields(error, status), head_only=head_only, close=close)
@@ -74,7 +74,7 @@ async def send_answer(client: ClientLeg, data: bytes) -> None:
     """Send an answer of the proxy's own to a client that may not be reading.
 
     Raises:
-        ClientGone: it is gone, or took nothing for some seconds.
+        ClientGone: the client is gone, or has not taken the answer within `_SEND_SECONDS`.
     """
     with trio.move_on_after(_SEND_SECONDS):
         await client.send_all(data)
@@ -83,7 +83,7 @@ async def send_answer(client: ClientLeg, data: bytes) -> None:
 
 
 async def send_refusal(client: ClientLeg, error: SplicerError) -> None:
-    """Tell the client, as far as it listens; the connection is then to be closed."""
+    """Send a refusal if the client still reads; the caller then closes the connection."""
     try:
         await send_answer(client, refusal(error, error.status))
     except ClientGone:

@@ -1,6 +1,6 @@
-"""Turns at the work that clients make, so that no round of Trio's loop takes long.
+"""Turns for work that clients cause, so that no round of Trio's loop takes long.
 
-Trio runs every task that can run before it looks for events again. Hundreds of requests that come at once are one such
+Trio runs every runnable task before it polls for events again. Hundreds of requests that come at once are one such
 round, and accepts, timers and health probes would wait for the last of them.
 """
 
@@ -12,44 +12,44 @@ from time import perf_counter
 
 import trio
 
-_SHARE = 0.005  # seconds of a round in which work begins at once
-_FEW, _MOST = 4, 16  # turns of each kind in one round, while tasks wait: at first, and later
+_ROUND_SECONDS = 0.005  # seconds of a round in which work begins at once
+_FEW, _MOST = 4, 16  # turns of each kind per round while tasks wait: the initial number, and the maximum
 
 
 class Work(Enum):
-    """What a turn is wanted for; each kind has its own in every round."""
+    """The kinds of work; each has turns of its own in every round."""
 
-    PROBE = auto()  # an answer of our own, which takes little and must come soon
-    REQUEST = auto()  # a new one
-    LARGE = auto()  # a new one with a head as large as few have
-    BODY = auto()  # some more of a request that was begun
+    PROBE = auto()  # an answer without a pod, which takes little time and must come soon
+    REQUEST = auto()  # a new request
+    LARGE = auto()  # a new request with an unusually large head
+    BODY = auto()  # the next part of a request's body
 
 
 class Turns:
-    """Says whether a task may begin a piece of work now, and has it wait for its turn if not; first come, first served.
+    """Decides whether a task may begin its work now or must wait for its turn; first come, first served.
 
-    Until its `run` runs, nobody waits.
+    Before `run` is started, no task has to wait.
     """
 
     def __init__(self) -> None:
-        self._began: float | None = math.inf  # the first piece of this round; on the clock of `perf_counter`
+        self._began: float | None = math.inf  # when the first work of this round began, on `perf_counter`'s clock
         self._waiting = {work: trio.lowlevel.ParkingLot() for work in Work}
         self._asleep = trio.lowlevel.ParkingLot()
 
-    # Rounds in which nobody works cost nothing: frames are worth more than an instrument's call for each of theirs.
+    # Rounds without such work cost nothing: an instrument that is called in every round would slow frames down.
     def busy(self, work: Work) -> bool:
         """Whether a task must `wait` before it begins."""
         if self._began is None:
             self._began = perf_counter()
             self._asleep.unpark()
-        return bool(self._waiting[work]) or perf_counter() - self._began > _SHARE
+        return bool(self._waiting[work]) or perf_counter() - self._began > _ROUND_SECONDS
 
     async def wait(self, work: Work) -> None:
-        """Wait for a turn; only who has just been told that it is `busy` does."""
+        """Wait for a turn; call it only right after `busy` has returned True."""
         await self._waiting[work].park()
 
     async def run(self) -> None:
-        """Give turns until cancelled: fewer in a round, the longer the last one took."""
+        """Give turns until cancelled; the longer the last round took, the fewer turns the next one has."""
         turns = _FEW
         while True:
             self._began = None
@@ -58,7 +58,7 @@ class Turns:
             before = perf_counter()
             if any(self._waiting.values()):
                 await trio.lowlevel.checkpoint()
-                turns = max(1, turns // 2) if perf_counter() - before > _SHARE else min(_MOST, turns + 1)
+                turns = max(1, turns // 2) if perf_counter() - before > _ROUND_SECONDS else min(_MOST, turns + 1)
             else:
                 await self._asleep.park()
                 turns = _FEW

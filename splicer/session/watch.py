@@ -1,6 +1,6 @@
-"""Whether clients are still there while a pod works for them.
+"""Noticing clients that leave while a pod works on their request.
 
-One task looks at all of them now and then: a task for each would cost every handshake more than this costs in all.
+One task checks all of them regularly: a task for each would cost more in every handshake than this costs in all.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import trio
 
 from splicer.session.context import InFlight
 
-_WATCH_INTERVAL = 0.25  # seconds
-_SLICE = 64  # exchanges that are looked at in one go: each look is a system call, and frames wait meanwhile
+_WATCH_INTERVAL = 0.25  # seconds between two checks
+_SLICE = 64  # exchanges checked before other tasks run: each check is a system call, and frames wait meanwhile
 
 
 async def watch_clients(waiting: Collection[InFlight]) -> None:
     """Give up the exchanges whose client has left, so that the pod can stop working; until cancelled.
 
-    A client that closes its half may still be waiting for its answer (nginx gives it up too): it gets a quick one.
+    A client that has only closed its half may still wait for its answer; it gets one that comes before the second check
+    (nginx gives up such clients too).
     """
     suspected: set[InFlight] = set()
     while True:

@@ -1,4 +1,4 @@
-"""Where the control socket is: beside the vault's, else where only this user's processes look, on any root."""
+"""The path of the control socket: beside the vault's socket, else in a private directory; the root may be read-only."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from splicer.supervisor.control_socket import ControlSocket
 
 
 def places(config: Path, vault: Path | None, private: str | None, environ: Mapping[str, str]) -> list[Path]:
-    """Where it may be, the best first.
+    """The possible paths, best first.
 
     Args:
-        config: the routing.toml: its name makes that in $XDG_RUNTIME_DIR, so that a later life finds and replaces it.
+        config: the routing.toml; the name in $XDG_RUNTIME_DIR is made from its path, so that the next supervisor of the
+            same file replaces a left-over socket.
         vault: the socket of a vault of its own container.
-        private: a directory of this supervisor's alone.
+        private: a directory that only this supervisor uses.
         environ: the environment.
     """
     found = [] if vault is None else [vault.with_stem(f"{vault.stem}-control")]
@@ -27,7 +28,7 @@ def places(config: Path, vault: Path | None, private: str | None, environ: Mappi
 
 
 def listen_at_first(control: ControlSocket, paths: Iterable[Path]) -> list[str]:
-    """Listen at the first of these that takes it; the faults of all, if none does."""
+    """Listen at the first path where that is possible; return the faults of all paths if there is none."""
     faults = []
     for path in paths:
         try:

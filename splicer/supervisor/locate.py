@@ -1,4 +1,4 @@
-"""Finds a running supervisor by the title that it has given itself (proc(5), /proc/PID/cmdline)."""
+"""Finding a running supervisor by its process title (proc(5), /proc/PID/cmdline)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 _TITLE = "splicer: supervisor "
-_CONTROL = " control="  # and an absolute path, up to the end
-_POLL_INTERVAL = 0.05  # seconds
+_CONTROL = " control="  # followed by an absolute path, up to the end
+_POLL_INTERVAL = 0.05  # seconds between two checks
 _PROC = Path("/proc")
 
 
@@ -17,9 +17,9 @@ class Found(NamedTuple):
     """A supervisor.
 
     Args:
-        pid: its own.
-        config: the routing.toml, as its command line has it.
-        control: its control socket, as it sees the file system; None: it has none.
+        pid: its process id.
+        config: the path of its routing.toml, as in its command line.
+        control: the path of its control socket in its own file system; None: it has none.
     """
 
     pid: int
@@ -28,22 +28,22 @@ class Found(NamedTuple):
 
 
 def title_of(config: Path, control: Path | None) -> str:
-    """The title by which a supervisor is found.
+    """The process title of a supervisor.
 
     Args:
-        config: its routing.toml.
-        control: its control socket, absolute; None: it has none.
+        config: the path of its routing.toml.
+        control: the absolute path of its control socket; None: it has none.
     """
     return f"{_TITLE}{config}{'' if control is None else f'{_CONTROL}{control}'}"
 
 
 def supervisors(config: Path) -> list[Found]:
-    """Those that run this file."""
+    """The supervisors that run this file."""
     wanted = config.resolve()
     found = []
     for entry in _PROC.iterdir():
         if entry.name.isdecimal():
-            with suppress(OSError):  # it has ended, or is somebody else's
+            with suppress(OSError):  # the process has ended, or belongs to another user
                 one = supervisor(int(entry.name))
                 if one is not None and ((entry / "cwd").readlink() / one.config).resolve() == wanted:
                     found.append(one)
@@ -51,7 +51,7 @@ def supervisors(config: Path) -> list[Found]:
 
 
 def supervisor(pid: int) -> Found | None:
-    """What this process is, if it is one."""
+    """The supervisor with this pid; None if the process is no supervisor."""
     try:
         title = (_PROC / str(pid) / "cmdline").read_bytes().partition(b"\0")[0].decode(errors="surrogateescape")
     except OSError:
@@ -63,7 +63,7 @@ def supervisor(pid: int) -> Found | None:
 
 
 def has_ended(pid: int, seconds: float) -> bool:
-    """Wait for a process to end, so long; whether it has."""
+    """Wait at most `seconds` for a process to end; return whether it has."""
     late = time.monotonic() + seconds
     while (_PROC / str(pid)).exists() and not _is_zombie(pid):
         if time.monotonic() >= late:

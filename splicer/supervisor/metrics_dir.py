@@ -1,6 +1,6 @@
-"""The directory of the files in which the processes count: it lives as long as the edge, not as its processes.
+"""The directory of the metrics' files; it exists as long as the edge, longer than single processes.
 
-In shared memory where that can be had: the files are mapped, and writing to one must never wait for a disk.
+It is in shared memory if possible: the files are mapped, and a write to one must never wait for a disk.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - mkdtemp(3) makes it ours alone
 
 
 class MetricsDirectory:
-    """One directory. Its lock says that it is in use: one that nobody has locked was left by an edge that was killed.
+    """One directory. A lock shows that it is in use; an unlocked directory was left by an edge that was killed.
 
     Args:
-        path: of the directory.
-        fd: of the same, with the lock (flock(2)).
+        path: the directory's path.
+        fd: the directory's descriptor, which has the lock (flock(2)).
     """
 
     def __init__(self, path: str, fd: int) -> None:
@@ -31,10 +31,10 @@ class MetricsDirectory:
 
     @classmethod
     def make(cls, places: Sequence[str] | None = None) -> MetricsDirectory | None:
-        """A new one in the first place that takes it; None: there is none.
+        """Make a new directory in the first place where that is possible; None: it is possible nowhere.
 
         Args:
-            places: None: shared memory, then $TMPDIR or the like.
+            places: directories to try; None: shared memory, then $TMPDIR or the like.
         """
         for place in _places() if places is None else places:
             with suppress(OSError):
@@ -46,12 +46,12 @@ class MetricsDirectory:
         return None
 
     def remove(self) -> None:
-        """Nobody counts any more."""
+        """Remove the directory when no process counts any more."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self.fd)
 
 
-# A container with a read-only root has no directory for temporary files, and tempfile says so by an exception.
+# A container with a read-only root may have no directory for temporary files, and then tempfile raises an exception.
 def _places() -> list[str]:
     try:
         return [_SHARED_MEMORY, tempfile.gettempdir()]
@@ -66,13 +66,13 @@ def _locked(path: str) -> int | None:
     except OSError:
         os.close(fd)
         return None
-    if not os.fstat(fd).st_nlink:  # somebody who tidied up was faster
+    if not os.fstat(fd).st_nlink:  # another process has removed it meanwhile
         os.close(fd)
         return None
     return fd
 
 
-# Only our own: in /tmp anybody may put a directory of that name.
+# Only directories of our own user: in /tmp anybody may create one of that name.
 def _tidy(place: Path) -> None:
     for left in place.glob(f"{_PREFIX}*"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Operators who wait for the outcome of a command, and the answer to each of them when it is known."""
+"""Operators that wait for the outcome of a command; each gets an answer when the outcome is known."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ class Asker(Protocol):
 
 
 class Outcomes:
-    """Who waits for what. Signals and `--watch` cause the same events; then perhaps nobody waits."""
+    """The waiting operators and their topics. Signals and `--watch` cause the same events; then none may wait."""
 
     def __init__(self) -> None:
         self.waiting: dict[Asker, Topic] = {}
 
     def forget(self, asker: Asker) -> None:
-        """It is gone."""
+        """Forget an operator whose connection is gone."""
         self.waiting.pop(asker, None)
 
     def move(self, before: Topic, after: Topic) -> None:
-        """What was waited for has happened, and the command goes on with the next step."""
+        """Move all operators from one topic to the next: the first event has happened, and the command goes on."""
         for asker, topic in self.waiting.items():
             if topic is before:
                 self.waiting[asker] = after
 
     def succeed(self, topic: Topic, *lines: str) -> None:
-        """Answer all who wait for this."""
+        """Answer all operators that wait for this topic: it has happened."""
         self._answer([asker for asker, its in self.waiting.items() if its is topic], list(lines), ok=True)
 
     def fail(self, topic: Topic, *lines: str) -> None:
-        """Answer all who wait for this: it will not happen, and why."""
+        """Answer all operators that wait for this topic: it will not happen; the lines say why."""
         self._answer([asker for asker, its in self.waiting.items() if its is topic], list(lines), ok=False)
 
     def fail_others(self, topic: Topic, *lines: str) -> None:
-        """Answer all who wait for anything but this: it will not happen, and why."""
+        """Answer all operators that wait for another topic: it will not happen; the lines say why."""
         self._answer([asker for asker, its in self.waiting.items() if its is not topic], list(lines), ok=False)
 
     def _answer(self, askers: list[Asker], lines: list[str], *, ok: bool) -> None:

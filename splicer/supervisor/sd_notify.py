@@ -1,4 +1,4 @@
-"""Tells a service manager how this process does: sd_notify(3). Nobody who listens there is ever waited for.
+"""Notifications to a service manager (sd_notify(3)); sending never blocks.
 
 The protocol is one datagram with a few lines. The libraries for it are about as long as this file, and either block
 when the manager doesn't read, or need a C compiler.
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
-_RETRY_INTERVAL = 1.0  # seconds after which a beat that was not taken is sent again
+_RETRY_INTERVAL = 1.0  # seconds until a watchdog message that was not taken is sent again
 
 Log = Callable[..., None]
 
@@ -23,8 +23,9 @@ class SdNotify:
     """The manager's socket, if there is one.
 
     Args:
-        environ: what says so is taken out of it: a child that spoke for this process would confuse the manager.
-        log: told, once, when nobody can be told.
+        environ: the environment; the variables are removed from it, because messages from a child would confuse the
+            manager.
+        log: called once when notifications fail.
     """
 
     def __init__(self, environ: MutableMapping[str, str], log: Log) -> None:
@@ -32,7 +33,7 @@ class SdNotify:
         self._environ = environ
         self._variables = {name: environ.pop(name) for name in _VARIABLES if name in environ}
         self._address = self._find()
-        # Kept open: a process that has no descriptor left must still be able to say that it lives.
+        # Kept open: a process without free descriptors must still be able to send watchdog messages.
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if self._address else None
         self._pause = self._find_pause() if self._address else None
         self._due = 0.0
@@ -40,11 +41,11 @@ class SdNotify:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody wants to be told."""
+        """Whether a service manager wants notifications."""
         return self._sock is not None
 
     def send(self, *lines: str) -> bool:
-        """Tell some things at once; False: the manager has not got them.
+        """Send some lines in one message; False: the manager has not got them.
 
         Args:
             lines: ``READY=1`` and the like.
@@ -62,16 +63,16 @@ class SdNotify:
         self._failing = False
         return True
 
-    # Half of it, as sd_watchdog_enabled(3) advises.
+    # Sent at half the watchdog's interval, as sd_watchdog_enabled(3) advises.
     def beat(self) -> None:
-        """Say that this process lives, when it is time to; call it again and again."""
+        """Send a watchdog message when it is due; call this in each turn of the loop."""
         now = time.monotonic()
         if self._pause is not None and now >= self._due:
             self._due = now + (self._pause if self.send("WATCHDOG=1") else min(self._pause, _RETRY_INTERVAL))
 
     @contextmanager
     def exported(self) -> Iterator[None]:
-        """The environment as it was: for the program that this process becomes."""
+        """Restore the removed variables within the block, for the program that this process becomes by exec."""
         self._environ.update(self._variables)
         try:
             yield
@@ -80,7 +81,7 @@ class SdNotify:
                 self._environ.pop(name, None)
 
     def close(self) -> None:
-        """Tell no more."""
+        """Stop sending."""
         if self._sock is not None:
             self._sock.close()
             self._sock = None
@@ -89,7 +90,7 @@ class SdNotify:
     def _name(self) -> str:
         return self._variables.get("NOTIFY_SOCKET", "")
 
-    # "@" begins the name of an abstract one, unix(7). "vsock:" is for virtual machines' own managers.
+    # "@" begins the name of an abstract socket (unix(7)). "vsock:" is for managers outside a virtual machine.
     def _find(self) -> str | None:
         name = self._name
         if len(name) > 1 and name[0] in "/@":

@@ -1,4 +1,4 @@
-"""Whether a vault's socket can be where a command says: what no waiting mends is told at once."""
+"""Checking the path of a vault's socket, so that faults that don't go away by waiting are reported at once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _MAX_BYTES = 107  # bytes: sun_path has 108 with the NUL (unix(7))
 
 
 def fault_of(path: Path) -> str | None:
-    """Why no vault's socket can be here, and what to do; None: it is here, or may come.
+    """The reason why there can be no socket at this path, with a remedy; None: it exists, or may be created later.
 
     Args:
-        path: of the socket.
+        path: the path of the socket.
     """
     if (length := len(os.fsencode(path))) > _MAX_BYTES:
         return f"{path}: too long for a socket's path: {length} bytes, {_MAX_BYTES} at most; name a shorter one"

@@ -1,4 +1,4 @@
-"""In which order to try the endpoints of an upstream."""
+"""Load balancing: the order in which to try the endpoints of an upstream."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from splicer.model import Endpoint
 
 
 class Balancer:
-    """What one worker knows of its endpoints' load.
+    """The load of endpoints, counted by one worker.
 
     Args:
-        random: for the policy "random".
+        random: the source for the policy "random".
     """
 
     def __init__(self, random: Random | None = None) -> None:
@@ -22,7 +22,7 @@ class Balancer:
         self._turns: Counter[str] = Counter()
 
     def live(self, endpoint: Endpoint) -> int:
-        """How many tunnels and attempts hold the endpoint's address now."""
+        """The number of tunnels and attempts at the endpoint's address now."""
         return self._live.get((endpoint.address, endpoint.port), 0)
 
     def hold(self, endpoint: Endpoint) -> Hold:
@@ -30,12 +30,12 @@ class Balancer:
         return Hold(self._live, (endpoint.address, endpoint.port))
 
     def order(self, upstream_name: str, policy: str, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
-        """Every endpoint once, the one to try first in front.
+        """All endpoints in the order in which to try them.
 
         Args:
-            upstream_name: whose turns to count, for upstreams that share endpoints take turns independently.
+            upstream_name: the upstream; turns are counted for each upstream, also if several share endpoints.
             policy: "least-tunnels" (equals take turns), "round-robin" or "random".
-            endpoints: in any order: name servers shuffle their answers.
+            endpoints: in any order, since name servers shuffle their answers.
 
         Raises:
             ValueError: there is no such policy.
@@ -52,16 +52,16 @@ class Balancer:
             case _:
                 raise ValueError(f"no balance policy {policy!r}")
 
-    # A turn is worth something only from one fixed order, whatever order the name servers chose this time.
+    # Turns need a fixed order of endpoints, because name servers return them in varying order.
     def _rotated(self, upstream_name: str, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
-        ordered = sorted(endpoints, key=_place)
+        ordered = sorted(endpoints, key=_address)
         turn = self._turns[upstream_name] % len(ordered)
         self._turns[upstream_name] += 1
         return ordered[turn:] + ordered[:turn]
 
 
 class Hold:
-    """One tunnel or attempt. An address that nobody holds takes no memory: pods come and go."""
+    """One tunnel or attempt at an address. Addresses without any take no memory, because pods come and go."""
 
     __slots__ = ("_key", "_live")
 
@@ -80,5 +80,5 @@ class Hold:
             del self._live[self._key]
 
 
-def _place(endpoint: Endpoint) -> tuple[str, int]:
+def _address(endpoint: Endpoint) -> tuple[str, int]:
     return endpoint.address, endpoint.port

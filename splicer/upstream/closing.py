@@ -1,8 +1,9 @@
-"""Finished connections that the pod is to close.
+"""Finished connections that wait for the pod to close them.
 
-Who closes first keeps the connection's port for a minute (TIME_WAIT, RFC 9293 §3.6), and to one address there are
-28,000 of them (net.ipv4.ip_local_port_range): enough for 470 webhooks a second. So the pod is asked to close (RFC 9112
-§9.6), and waited for a little. One that does not is reset: nothing is on its way any more, and no TIME_WAIT is left.
+The side that closes first keeps the connection's port for a minute (TIME_WAIT, RFC 9293 §3.6), and there are 28,000
+ports for one address (net.ipv4.ip_local_port_range): enough for 470 webhooks a second. So the pod is asked to close
+(RFC 9112 §9.6), and has a short time for it. If it does not, the connection is reset, which leaves no TIME_WAIT and is
+safe, because no bytes are in flight any more.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from attrs import define, field
 
 from splicer.net.stream import ByteStream
 
-_POLL_INTERVAL = 0.05  # seconds: an end of stream is not worth a task or an event for each connection
+_POLL_INTERVAL = 0.05  # seconds; polling is cheaper than a task or an event for each connection
 
 
 @define
 class ClosingConnections:
-    """Those that are waited for, oldest first.
+    """The connections that wait for their pods, oldest first.
 
     Args:
-        most: how many; each keeps a descriptor and a port.
-        seconds: how long one is waited for.
+        most: the most connections that wait; each keeps a descriptor and a port.
+        seconds: the time that a pod has to close.
     """
 
     most: int = 64
@@ -35,14 +36,14 @@ class ClosingConnections:
         return len(self._waiting)
 
     def add(self, stream: ByteStream) -> None:
-        """Close a connection, whose exchange is complete, after the pod has."""
+        """Close a connection whose exchange is complete after the pod has closed it."""
         self._waiting.append((trio.current_time(), stream))
         self._some.set()
         if len(self._waiting) > self.most:
             _end(self._waiting.popleft()[1])
 
     async def run(self) -> None:
-        """Close what pods have closed, and what they don't, until cancelled."""
+        """Close connections that pods have closed, and reset those that they don't close in time; until cancelled."""
         while True:
             await self._some.wait()
             await trio.sleep(_POLL_INTERVAL)
@@ -56,7 +57,7 @@ class ClosingConnections:
                 self._some = trio.Event()
 
     def close(self) -> None:
-        """Wait for none of them any more."""
+        """End all connections without waiting."""
         while self._waiting:
             _end(self._waiting.popleft()[1])
 

@@ -1,7 +1,7 @@
 """Idle connections to pods, kept for the next plain HTTP request.
 
-Invariant: a connection in the pool has finished its last exchange on both sides. It is taken out only if nothing is
-there to be read on it: a byte would belong to nobody, an end of stream means that the pod has closed it.
+Invariant: a connection in the pool has finished its last exchange on both sides. It is used again only if there is
+nothing to read on it: a byte would belong to no request, an end of stream means that the pod has closed it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class IdlePool:
     """A small pool per endpoint.
 
     Args:
-        per_endpoint: how many idle connections to keep to one endpoint.
-        seconds: how long one may idle.
+        per_endpoint: the most idle connections to one endpoint.
+        seconds: the longest idle time.
     """
 
     per_endpoint: int = 16
@@ -34,7 +34,7 @@ class IdlePool:
         return sum(map(len, self._idle.values()))
 
     def take(self, endpoint: Endpoint) -> ByteStream | None:
-        """The connection that was used last, if one is fit."""
+        """The most recently used connection that can be used again, or None."""
         idle = self._idle.get((endpoint.address, endpoint.port))
         while idle:
             since, stream = idle.pop()
@@ -44,14 +44,14 @@ class IdlePool:
         return None
 
     def give(self, endpoint: Endpoint, stream: ByteStream) -> None:
-        """Keep a connection whose last exchange is complete, or close it when there are enough."""
+        """Keep a connection whose last exchange is complete; if there are too many, the oldest one is closed."""
         idle = self._idle.setdefault((endpoint.address, endpoint.port), deque())
         idle.append((trio.current_time(), stream))
         if len(idle) > self.per_endpoint:
             idle.popleft()[1].close()
 
     async def run(self) -> None:
-        """Close what has idled too long, until cancelled."""
+        """Close connections that have been idle too long, until cancelled."""
         while True:
             await trio.sleep(_SWEEP_INTERVAL)
             oldest = trio.current_time() - self.seconds
@@ -62,7 +62,7 @@ class IdlePool:
                     del self._idle[key]
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all connections."""
         for idle in self._idle.values():
             for _, stream in idle:
                 stream.close()
