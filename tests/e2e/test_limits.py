@@ -7,7 +7,6 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 import trio
@@ -179,20 +178,6 @@ async def test_the_size_of_socket_buffers_goes_for_new_connections_of_both_legs(
                 assert (announced_scale(wire), pod_scales[-1]) == (scale, scale)
             line = await edge.reload(site.toml(extra='[limits]\nsocket_buffer = "128KiB"\n'))
             assert line["event"] == "reload"
-
-
-def granted_at_most() -> int:
-    return min(int(Path(f"/proc/sys/net/core/{name}_max").read_text()) for name in ("rmem", "wmem"))
-
-
-async def test_a_size_of_socket_buffers_that_the_machine_does_not_grant_is_told_of() -> None:
-    largest = granted_at_most()
-    if largest >= 16 << 20:
-        pytest.skip("this machine grants all that can be asked for")
-    site = Site(pods=1)
-    with running(site.toml(extra='[limits]\nsocket_buffer = "16MiB"\n'), site) as edge:
-        line = await edge.line("socket_buffer_capped")
-        assert (line["wanted"], line["granted"]) == (16 << 20, largest)
 
 
 def announced_scale(wire: Wire) -> int:

@@ -14,6 +14,7 @@ from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.errors import TooManyConnections
+from splicer.net.options import granted_buffer
 from splicer.net.stream import TcpStream
 from splicer.session.context import ConnectionState, StubStatus
 from splicer.worker import acceptor
@@ -185,11 +186,16 @@ async def test_a_connection_that_another_worker_had_is_waiting(owner: Owner) -> 
     assert (owner.counts.accepted, owner.counts.handled) == (0, 0), "it was counted where it came in"
 
 
-async def test_a_kernel_that_grants_less_is_told_of(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acceptor, "granted_buffer", lambda _: 4096)
-    owner.acceptor.listen([owner.listener], _BUFFER)
+async def test_a_kernel_that_grants_less_is_told_of_with_a_remedy(owner: Owner) -> None:
+    owner.acceptor.listen([owner.listener], 1 << 28)
     [(event, fields)] = owner.lines
-    assert (event, fields["wanted"], fields["granted"]) == ("socket_buffer_capped", _BUFFER, 4096)
+    assert (event, fields["wanted"]) == ("socket_buffer_capped", 1 << 28)
+    assert fields["granted"] == granted_buffer(owner.listener) < 1 << 28
+    assert "net.core.rmem_max" in fields["remedy"]
+    assert "net.core.wmem_max" in fields["remedy"]
+    owner.lines.clear()
+    owner.acceptor.limit_buffers(_BUFFER)
+    assert owner.lines == []
 
 
 async def test_without_descriptors_an_idle_connection_makes_room_or_it_is_logged_now_and_then(
