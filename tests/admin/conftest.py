@@ -87,7 +87,7 @@ class Admin:
             time.sleep(0.005)
         return self.status
 
-    # The end of the channel lets it write what it has to say; only one that does not heed it is killed.
+    # The end of the channel lets the process end by itself, and write its last lines; if it does not, it is killed.
     def close(self) -> None:
         self.control.close()
         try:

@@ -30,7 +30,7 @@ from splicer.demo.story import shortened
 from splicer.model import Deadlines, Route
 from tests.kit.edge import session_of
 
-_DEADLINE = 30.0  # seconds: for a machine that is busy with other things
+_TIMEOUT = 30.0  # seconds: for a machine that is busy with other things
 
 
 class Demo:
@@ -65,7 +65,7 @@ def running(*options: str) -> Iterator[Demo]:
     command = [sys.executable, "-m", "splicer", "demo", *options]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
-        watchdog = threading.Timer(_DEADLINE, process.kill)
+        watchdog = threading.Timer(_TIMEOUT, process.kill)
         watchdog.start()
         try:
             yield Demo(process)
@@ -83,7 +83,7 @@ def edge_of(text: str) -> tuple[int, Path]:
 
 
 def assert_nothing_left(edge: int, file: Path) -> None:
-    late = time.monotonic() + _DEADLINE
+    late = time.monotonic() + _TIMEOUT
     while session_of(edge):
         assert time.monotonic() < late, session_of(edge)
         time.sleep(0.02)
@@ -95,7 +95,7 @@ def _start(command: str, *more: str) -> subprocess.Popen[str]:
 
 
 def _ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    said, errors = process.communicate(timeout=_DEADLINE)
+    said, errors = process.communicate(timeout=_TIMEOUT)
     return process.returncode, said, errors
 
 

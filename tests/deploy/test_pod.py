@@ -24,9 +24,9 @@ from tests.deploy.manifests import (
     vault,
 )
 
-_MARGIN = 30  # seconds for what a drain closes at its end, and for the vault after it
+_MARGIN_SECONDS = 30  # seconds for what a drain closes at its end, and for the vault after it
 _MAX_SECONDS = 3600  # seconds that GKE's node upgrades and Google's load balancers grant a pod for its end
-_SICK = 5  # seconds at most for one that is killed
+_SICK_TIMEOUT = 5  # seconds at most for one that is killed
 
 pytestmark = pytest.mark.parametrize("name", ALL)
 
@@ -132,14 +132,14 @@ def test_the_probes_ask_the_port_where_the_answer_is(name: str) -> None:
 
 @pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe"])
 def test_a_sick_edge_is_not_drained(name: str, probe: str) -> None:
-    assert edge(rendered(name))[probe]["terminationGracePeriodSeconds"] <= _SICK
+    assert edge(rendered(name))[probe]["terminationGracePeriodSeconds"] <= _SICK_TIMEOUT
 
 
 def test_calls_have_their_time_when_the_pod_ends(name: str) -> None:
     seconds, grace = pre_stop(rendered(name)), pod(rendered(name))["terminationGracePeriodSeconds"]
     if name in DEPLOYED:
         assert seconds >= 15
-        assert seconds + config(rendered(name)).deadlines.drain + _MARGIN <= grace <= _MAX_SECONDS
+        assert seconds + config(rendered(name)).deadlines.drain + _MARGIN_SECONDS <= grace <= _MAX_SECONDS
     else:
         assert seconds < grace <= 60
 

@@ -28,7 +28,7 @@ from tests.deploy.manifests import (
 
 # https://cloud.google.com/load-balancing/docs/health-checks#firewall_rules: also where requests come from
 _GOOGLES = {ip_network("35.191.0.0/16"), ip_network("130.211.0.0/22")}
-_REUSE = 600  # seconds for which Google's load balancers take an idle connection to us again; not to be changed
+_REUSE_SECONDS = 600  # seconds for which Google's load balancers take an idle connection to us again; not to be changed
 _GKE = ["gke", "gke+keda"]
 _LABEL = {"app.kubernetes.io/name": "splicer"}
 
@@ -157,7 +157,7 @@ def test_a_caller_is_known_by_its_own_address(name: str, written: str) -> None:
 # Whoever closes first, while the other sends a request, has cost somebody a webhook.
 @on_gke
 def test_google_ends_an_idle_connection_and_not_the_edge(name: str) -> None:
-    assert config(rendered(name)).deadlines.keepalive > _REUSE
+    assert config(rendered(name)).deadlines.keepalive > _REUSE_SECONDS
 
 
 @on_gke

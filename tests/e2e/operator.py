@@ -21,7 +21,7 @@ from tests.kit.wire import TIMEOUT, EndOfStream, ask, until
 from tests.kit.workers import kill_and_see
 
 _POLL_INTERVAL = 0.05  # seconds between two looks
-_FRESH = 1.05  # seconds
+_SCRAPE_MAX_AGE_SECONDS = 1.05  # seconds
 _COUNTING = ("_total", "_bucket", "_count", "_sum")
 _GONE = (EndOfStream, trio.BrokenResourceError)
 
@@ -133,7 +133,7 @@ class Scrape:
 
 async def scrape(edge: Edge, key: str = "admin") -> Scrape:
     """What Prometheus reads a second after the last scrape: until then it would get the same again."""
-    await trio.sleep(max(0.0, edge.scraped + _FRESH - time.monotonic()))
+    await trio.sleep(max(0.0, edge.scraped + _SCRAPE_MAX_AGE_SECONDS - time.monotonic()))
     reply = await ask(address_of(edge, key), "GET", "/metrics", host="127.0.0.1")
     edge.scraped = time.monotonic()
     assert reply.status == 200, reply

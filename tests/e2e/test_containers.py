@@ -29,7 +29,7 @@ from tests.kit.workers import kill_and_see, worker_pids
 pytestmark = pytest.mark.slow
 
 _FRAME = 160  # bytes
-_PACE = 0.02  # seconds
+_FRAME_INTERVAL = 0.02  # seconds
 _SPEECH = random.Random("containers").randbytes(1 << 20)
 _MOUTHFUL = _SPEECH * 64  # more than all buffers on the way hold
 
@@ -53,7 +53,7 @@ class Call:
             while not self._over.is_set():
                 await self.wire.stream.send_all(_speech(self.said, _FRAME))
                 self.said += _FRAME
-                with trio.move_on_after(_PACE):
+                with trio.move_on_after(_FRAME_INTERVAL):
                     await self._over.wait()
             await self.wire.send_eof()
 

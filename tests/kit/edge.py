@@ -33,7 +33,7 @@ from tests.kit.wire import TIMEOUT, dial, request, until
 Line = dict[str, Any]
 ALL: list[Edge] = []  # those that run now
 _POLL_INTERVAL = 0.005  # seconds between two looks at the log
-_START = 60.0  # seconds that all of its processes may take to begin, on a busy machine
+_START_TIMEOUT = 60.0  # seconds that all of its processes may take to begin, on a busy machine
 _BAD = ("crash", "worker_crash", "worker_died", "supervisor_error", "supervisor_lost")
 
 
@@ -256,7 +256,7 @@ class Edge:
                 self.lines.append(line) if isinstance(line, dict) else self.noise.append(raw)
 
     def _wait_ready(self) -> tuple[str, int]:
-        late = time.monotonic() + _START
+        late = time.monotonic() + _START_TIMEOUT
         while not (ready := self.find("ready")):
             if self.process.poll() is not None or time.monotonic() > late:
                 self._stderr.seek(0)

@@ -17,7 +17,7 @@ from splicer.net.dns_query import NameServers, Records, system_nameservers
 from tests.kit.dns_server import DnsServer
 
 POD = "pod-0.example"
-LONG = 8.0  # seconds: an answer comes long before
+LIFETIME_SECONDS = 8.0  # seconds: an answer comes long before
 SHORT = 1.0  # where silence must be waited for
 
 
@@ -31,7 +31,7 @@ async def second(nursery: trio.Nursery) -> DnsServer:
     return await DnsServer.start(nursery, "127.0.0.2")
 
 
-def servers(*them: DnsServer, lifetime: float = LONG) -> NameServers:
+def servers(*them: DnsServer, lifetime: float = LIFETIME_SECONDS) -> NameServers:
     return NameServers([(server.host, server.port) for server in them], lifetime)
 
 
@@ -242,7 +242,7 @@ async def test_a_stray_datagram_before_the_answer_is_ignored(nursery: trio.Nurse
     with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as udp:
         await udp.bind(("127.0.0.1", 0))
         nursery.start_soon(_answer_after_strays, udp)
-        asked = NameServers([udp.getsockname()], LONG)
+        asked = NameServers([udp.getsockname()], LIFETIME_SECONDS)
         assert await asked.ask(POD, RdataType.A) == Records(("127.0.0.10",), 30.0)
 
 
@@ -281,7 +281,7 @@ async def test_without_name_servers_the_message_says_what_to_do() -> None:
 
 async def test_an_address_family_that_is_not_there_fails_that_server_only(second: DnsServer) -> None:
     second.set(POD, "127.0.0.10")
-    asked = NameServers([("no address", 53), (second.host, second.port)], LONG)
+    asked = NameServers([("no address", 53), (second.host, second.port)], LIFETIME_SECONDS)
     assert (await asked.ask(POD, RdataType.A)).addresses == ("127.0.0.10",)
 
 

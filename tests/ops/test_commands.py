@@ -13,7 +13,7 @@ import pytest
 
 from tests.ops.admin import Admin, tunnel
 
-DEADLINE = 30.0  # seconds: for a machine that is busy with other things
+TIMEOUT = 30.0  # seconds: for a machine that is busy with other things
 # What stdout holds back decides how its end is met.
 ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
@@ -23,7 +23,7 @@ def command(admin: Admin, *arguments: str) -> list[str]:
 
 
 def splicer(*command: str, **environ: str) -> tuple[int, str, str]:
-    done = subprocess.run(command, capture_output=True, timeout=DEADLINE, env={**ENVIRON, **environ}, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, env={**ENVIRON, **environ}, check=False)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -103,7 +103,7 @@ def on_terminal(*command: str) -> str:
             pass
         finally:
             os.close(master)
-        assert process.wait(DEADLINE) == 0
+        assert process.wait(TIMEOUT) == 0
     return seen.decode()
 
 
@@ -131,7 +131,7 @@ def test_a_reader_who_leaves_is_no_failure_to_tell(admin: Admin, more: list[str]
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(DEADLINE) == 1
+        assert process.wait(TIMEOUT) == 1
     if more[0] == "close":
         assert admin.tunnels == []
 
@@ -140,7 +140,7 @@ def test_a_full_disk_gets_one_line(admin: Admin) -> None:
     with Path("/dev/full").open("wb") as full:
         pipe = subprocess.PIPE
         words = command(admin, "status")
-        done = subprocess.run(words, stdout=full, stderr=pipe, timeout=DEADLINE, env=ENVIRON, check=False)
+        done = subprocess.run(words, stdout=full, stderr=pipe, timeout=TIMEOUT, env=ENVIRON, check=False)
     assert (done.returncode, done.stderr) == (1, b"splicer: stdout: No space left on device\n")
 
 

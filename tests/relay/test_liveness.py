@@ -151,7 +151,7 @@ def test_what_is_no_tcp_is_left_to_its_own_errors() -> None:
 
 # From here on the kernel has its say, with a user timeout that is over long before the test is.
 SHORT = 1_000  # ms
-LONGER = 2.5  # seconds
+LONG_SECONDS = 2.5  # seconds
 
 
 def _shorten(sock: socket.socket) -> None:
@@ -184,7 +184,7 @@ async def test_a_paused_reader_is_not_cut_while_it_acknowledges(watchful: Edge) 
         _shorten(sock)
     await watchful.park(call.pod, data)
     await until(lambda: not _user_timeout(call.inner[0]))
-    await trio.sleep(LONGER)
+    await trio.sleep(LONG_SECONDS)
     assert call.end is None
     assert await call.client.read(call.pod.sent) == data[: call.pod.sent]
     await until(lambda: _user_timeout(call.inner[0]) == SHORT)

@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from splicer.session.turns import Turns, Work
 
-STEP = 0.002  # seconds: three steps are more than a round's share
+STEP_SECONDS = 0.002  # seconds: three steps are more than a round's share
 AT_ONCE = 3 + 16  # that begin in one round, at most: at once, and by turns
 
 
@@ -29,7 +29,7 @@ def worker(turns: Turns, work: Work, done: list[Any], name: object) -> Callable[
     async def step() -> None:
         if turns.busy(work):
             await turns.wait(work)
-        time.sleep(STEP)  # noqa: ASYNC251 - a step that takes its time is what this is about
+        time.sleep(STEP_SECONDS)  # noqa: ASYNC251 - a step that takes its time is what this is about
         done.append(name)
 
     return step
@@ -73,7 +73,7 @@ async def test_who_came_first_is_served_first(turns: Turns) -> None:
     served: list[int] = []
 
     async def step(number: int) -> None:
-        time.sleep(STEP)  # noqa: ASYNC251 - as above
+        time.sleep(STEP_SECONDS)  # noqa: ASYNC251 - as above
         if turns.busy(Work.REQUEST):
             waited.append(number)
             await turns.wait(Work.REQUEST)
@@ -98,10 +98,10 @@ async def test_no_kind_of_work_waits_for_another(turns: Turns, work: Work) -> No
 async def test_who_is_cancelled_takes_nobody_s_turn(turns: Turns) -> None:
     done: list[int] = []
     async with trio.open_nursery() as nursery:
-        time.sleep(2 * STEP)  # noqa: ASYNC251 - as above
+        time.sleep(2 * STEP_SECONDS)  # noqa: ASYNC251 - as above
         for number in range(50):
             nursery.start_soon(worker(turns, Work.REQUEST, done, number))
-        time.sleep(3 * STEP)  # noqa: ASYNC251 - as above: the round's share is over, all will wait
+        time.sleep(3 * STEP_SECONDS)  # noqa: ASYNC251 - as above: the round's share is over, all will wait
         with trio.CancelScope() as scope:
             scope.cancel()
             await turns.wait(Work.REQUEST)

@@ -31,8 +31,8 @@ from tests.stress.side import Side
 from tests.stress.silences import Silences
 
 _BEFORE = "before"  # the first window
-_POLL_INTERVAL = 1.0  # seconds between two looks for what is due
-_POLL_INTERVAL = 0.2  # seconds after a call before the one that takes its place
+_CHECK_INTERVAL = 1.0  # seconds between two checks of all calls
+_NEXT_CALL_DELAY = 0.2  # seconds between the end of a call and the call that replaces it
 _SHORT = (1.0, 30.0)  # seconds that a short call lives
 _NUMBER = re.compile(rb"^GET /t/(\d+) ")
 
@@ -120,7 +120,7 @@ class Loop:
         for number in range(self._setting.calls):
             short = number < self._setting.calls * self._setting.short
             self.after(number / self._setting.rate, partial(self._open, short=short))
-        self.after(_POLL_INTERVAL, self._look)
+        self.after(_CHECK_INTERVAL, self._look)
         while sys.stdin.fileno() in self._handlers:
             events = self._poll.poll(max(0.0, self._due[0][0] - time.monotonic()))
             begun = time.monotonic()
@@ -168,7 +168,7 @@ class Loop:
             self._figures.received += call.up.received + call.down.received
             self._figures.completed[call.behaviour] += call.completed
         if not self._finishing:
-            self.after(_POLL_INTERVAL, partial(self._open, short=call.lives < math.inf))
+            self.after(_NEXT_CALL_DELAY, partial(self._open, short=call.lives < math.inf))
 
     def _open(self, *, short: bool) -> None:
         if self._finishing:
@@ -202,7 +202,7 @@ class Loop:
     def _look(self) -> None:
         for call in list(self._calls.values()):
             call.look(self._setting.patience)
-        self.after(_POLL_INTERVAL, self._look)
+        self.after(_CHECK_INTERVAL, self._look)
 
     def _note_silence(self, call: Call) -> None:
         self._silences.add(self._window, call.number, max(call.up.begin_window(), call.down.begin_window()))
@@ -233,7 +233,7 @@ class Loop:
             for call in list(self._calls.values()):
                 call.hang_up()
         if self._calls:
-            self.after(_POLL_INTERVAL, self._finish)
+            self.after(_NEXT_CALL_DELAY, self._finish)
         else:
             self._tell()
 

@@ -26,7 +26,7 @@ from tests.stress.trials import files_of, text_of
 
 _POLL_INTERVAL = 0.02  # seconds
 _ESTABLISHED = "01"  # as /proc/net/tcp has it
-_SERVED = 240.0  # seconds until all slots are served and all calls held again, on a busy machine
+_SERVING_TIMEOUT = 240.0  # seconds until all slots are served and all calls held again, on a busy machine
 _WORKER = re.compile(r"splicer: worker \d+")
 _RAISE = signal.SIGRTMIN
 _CODE = f"""
@@ -152,7 +152,7 @@ class Edges:
         self.wait(lambda: not left(), told=lambda: f"{left()} of {len(calls)} calls are not held by {holders()}")
 
     def wait(
-        self, true: Callable[[], object], seconds: float = _SERVED, told: Callable[[], object] = lambda: ""
+        self, true: Callable[[], object], seconds: float = _SERVING_TIMEOUT, told: Callable[[], object] = lambda: ""
     ) -> None:
         """Wait until something is so; else say what is `told`."""
         late = time.monotonic() + seconds

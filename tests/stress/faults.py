@@ -15,9 +15,9 @@ from attrs import frozen
 
 from tests.stress.edges import Edges
 
-_RECOVERY = 5.0  # seconds
-_STUCK = 120.0  # seconds after which a stopped worker is dead
-_RENEWED = 240.0  # seconds
+_RECOVERY_SECONDS = 5.0  # seconds
+_STUCK_TIMEOUT = 120.0  # seconds after which a stopped worker is dead
+_RENEWAL_TIMEOUT = 240.0  # seconds
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL)
 Act = Callable[[Edges, Random], None]
 
@@ -46,7 +46,7 @@ def strike(fault: Fault, edges: Edges, rng: Random) -> None:
     begun = time.monotonic()
     fault.act(edges, rng)
     if fault.alone:
-        time.sleep(max(0.0, begun + _RECOVERY - time.monotonic()))
+        time.sleep(max(0.0, begun + _RECOVERY_SECONDS - time.monotonic()))
     else:
         time.sleep(rng.uniform(0.0, 1.0) ** 2)
 
@@ -92,7 +92,7 @@ def _stick(edges: Edges, rng: Random) -> None:
     edges.wait_served()
     stopped = rng.choice(edges.of_slots)
     edges.end([stopped], signal.SIGSTOP)
-    edges.wait(lambda: stopped not in edges.serving, _STUCK)
+    edges.wait(lambda: stopped not in edges.serving, _STUCK_TIMEOUT)
 
 
 def _other(title: str, signum: int | None) -> Act:
@@ -116,7 +116,7 @@ def _bad_reload(edges: Edges, _: Random) -> None:
     edge.mark()
     edge.write("[server]\nlisten = 1\n")
     edge.signal(signal.SIGHUP)
-    edges.wait(lambda: edge.find("reload_failed"), _RENEWED)
+    edges.wait(lambda: edge.find("reload_failed"), _RENEWAL_TIMEOUT)
     edge.write(edges.text)
 
 
@@ -127,7 +127,7 @@ def _renew(signum: signal.Signals) -> Act:
         edges.now.mark()
         edges.now.signal(signum)
         if rng.random() < 0.5:
-            edges.wait(lambda: edges.now.find(("recycled", "upgraded", "upgrade_failed")), _RENEWED)
+            edges.wait(lambda: edges.now.find(("recycled", "upgraded", "upgrade_failed")), _RENEWAL_TIMEOUT)
 
     return act
 

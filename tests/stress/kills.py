@@ -12,7 +12,7 @@ from attrs import define
 from tests.kit.workers import kill_and_see
 
 _POLL_INTERVAL = 0.005  # seconds between two looks
-_ADOPTION = 0.1  # seconds after which a worker has all tunnels of its slot
+_ADOPTION_SECONDS = 0.1  # seconds after which a worker has all tunnels of its slot
 T = TypeVar("T")
 
 
@@ -54,7 +54,7 @@ class Killer:
     async def _one(self, slot: int, *, at_once: bool) -> None:
         await self._until(lambda: slot in self.workers())
         if at_once:
-            await trio.sleep(self.rng.uniform(0, _ADOPTION))
+            await trio.sleep(self.rng.uniform(0, _ADOPTION_SECONDS))
         if pid := self.workers().get(slot):
             await kill_and_see(pid)
             self.kills += 1

@@ -13,7 +13,7 @@ from tests.stress.streams import LARGEST
 
 Steps = Iterator[tuple[float, int]]  # seconds to wait, then bytes to send
 Pauses = Iterator[tuple[int, float]]  # bytes to receive, then seconds to receive nothing
-_FRAME = 0.02  # seconds
+_FRAME_INTERVAL = 0.02  # seconds
 
 
 class Shutdown(Enum):
@@ -58,8 +58,8 @@ class Plan:
 
 def paced(rng: Random, seconds: float) -> Steps:
     """Voice: a small frame every 20 ms."""
-    for _ in range(int(seconds / _FRAME)):
-        yield _FRAME, rng.randint(160, 640)
+    for _ in range(int(seconds / _FRAME_INTERVAL)):
+        yield _FRAME_INTERVAL, rng.randint(160, 640)
 
 
 def bursts(rng: Random, seconds: float) -> Steps:

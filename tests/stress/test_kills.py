@@ -15,7 +15,7 @@ from tests.kit.workers import kill_and_see, worker_pids
 from tests.stress.plans import BEHAVIOURS
 from tests.stress.trials import Tell, deaths_are_told, edge_with, kill_workers, signal_again, storm_during
 
-_ANSWERED = 5.0  # seconds that a request may take
+_ANSWER_TIMEOUT = 5.0  # seconds that a request may take
 
 
 async def test_a_few_kills(tell: Tell) -> None:
@@ -56,7 +56,7 @@ async def test_new_calls_during_kills(workers: int, tell: Tell) -> None:
     """Each is answered or closed in time, never by half a 101; what is established goes on from its first byte."""
     with edge_with(workers) as edge:
         fault = partial(kill_workers, edge, 32, 0.8, refill=True)
-        report = await storm_during(fault, edge, tell, tunnels=10, churn=60, answered=_ANSWERED)
+        report = await storm_during(fault, edge, tell, tunnels=10, churn=60, answered=_ANSWER_TIMEOUT)
     assert report.completed["churn"] > 100
     assert report.dropped > 0, "no kill has hit a handshake"
     assert not report.answered, report.text()
@@ -85,7 +85,7 @@ async def _all_are_answered(edge: Edge, count: int) -> None:
     async def one() -> None:
         assert (await ask(edge.address, "GET", "/health")).status == 200
 
-    with trio.fail_after(_ANSWERED):
+    with trio.fail_after(_ANSWER_TIMEOUT):
         async with trio.open_nursery() as nursery:
             for _ in range(count):
                 nursery.start_soon(one)
@@ -94,7 +94,7 @@ async def _all_are_answered(edge: Edge, count: int) -> None:
 async def _knock_for_ever(edge: Edge, outcomes: Counter[str]) -> None:
     """Ask again and again: a worker that dies may drop what it has accepted, and nothing else may happen."""
     while True:
-        with trio.fail_after(_ANSWERED):
+        with trio.fail_after(_ANSWER_TIMEOUT):
             outcomes[await _knock(edge)] += 1
 
 

@@ -16,7 +16,7 @@ from tests.supervisor.manager import Manager, manager_at
 
 
 class Told:
-    """A standing, its manager, and the time."""
+    """A service status, its manager, and the time."""
 
     def __init__(self, room: Office, manager: Manager) -> None:
         self.room = room

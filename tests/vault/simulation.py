@@ -168,7 +168,7 @@ class Simulation:
     def __exit__(self, *_: object) -> None:
         if self.worker is not None:
             self.worker.close()
-            self._bury()
+            self._reap()
         for call in self.calls:
             for side in call.sides:
                 side.sock.close()
@@ -212,7 +212,7 @@ class Simulation:
         try:
             self.worker.greet()
         except Gone:
-            self._bury()
+            self._reap()
             return
         self._order("serve")
 
@@ -261,7 +261,7 @@ class Simulation:
         """SIGKILL."""
         if self.worker is not None:
             self.worker.kill()
-            self._bury()
+            self._reap()
 
     def hand_over(self) -> None:
         """The worker leaves its tunnels on purpose."""
@@ -303,12 +303,12 @@ class Simulation:
         try:
             self.worker.order(do, fds, **words)
         except Gone:
-            self._bury()
+            self._reap()
             return
         self.steps[-1] = self.worker.steps
         self.hear()
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         assert self.worker is not None
         self.worker.close()
         self.worker, self.deaf = None, False
@@ -367,7 +367,7 @@ class Simulation:
                 raise Broken(f"the holder still has {len(self.holder.tunnels)} tunnels")
         if self.worker is not None:
             self.worker.close()
-            self._bury()
+            self._reap()
         kept: list[dict[int, Held]] = [self.holder.tunnels, self.holder.placement.orphans, self.holder.pipes.inherited]
         if any(kept):
             raise Broken("the holder has kept something")

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from splicer.worker.newest import NewestOnly
 
-_WORK = 1.0  # seconds that a piece takes
+_WORK_SECONDS = 1.0  # seconds that a piece takes
 
 
 class Office:
@@ -28,7 +28,7 @@ class Office:
     async def _do(self, work: int) -> None:
         self.running += 1
         assert self.running == 1, "one at a time"
-        await trio.sleep(_WORK)
+        await trio.sleep(_WORK_SECONDS)
         self.running -= 1
         self.done.append((work, trio.current_time()))
 

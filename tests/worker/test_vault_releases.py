@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.worker.vault_releases import Releases
 
-_LONG = 1.0  # seconds: longer than anything gathers
+_LONG_SECONDS = 1.0  # seconds: longer than anything gathers
 
 
 class Channel:
@@ -55,7 +55,7 @@ async def test_they_wait_for_others_but_not_for_long(channel: Channel, autojump_
     await wait_all_tasks_blocked()
     assert channel.said == []
     assert not channel.releases.is_empty
-    await trio.sleep(_LONG)
+    await trio.sleep(_LONG_SECONDS)
     assert channel.said == [[2, 4, 6]]
     assert channel.releases.is_empty
 
@@ -63,7 +63,7 @@ async def test_they_wait_for_others_but_not_for_long(channel: Channel, autojump_
 async def test_the_window_begins_anew_with_the_next(channel: Channel, autojump_clock: MockClock) -> None:
     for key in (2, 4):
         channel.release(key)
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
     assert channel.said == [[2], [4]]
 
 
@@ -117,11 +117,11 @@ async def _said(steps: list[str]) -> list[int]:
         nursery.start_soon(channel.releases.run)
         for key, step in enumerate(steps):
             if step == "wait":
-                await trio.sleep(_LONG)
+                await trio.sleep(_LONG_SECONDS)
             elif step == "post":
                 channel.releases.post()
             else:
                 channel.release(key, soon=step == "soon")
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         nursery.cancel_scope.cancel()
     return [key for keys in channel.said for key in keys]
