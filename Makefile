@@ -63,4 +63,4 @@ lock: $(VENV)/ready  ## Renew the locks in .ci/ from pyproject.toml
 	echo hatchling | $(COMPILE) --constraints .ci/requirements.lock - --output-file .ci/build.lock
 
 clean:  ## Remove what was made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bench/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -65,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _told(report: Report, out: Path) -> int:
     """Say and write down what came about."""
     for skipped in report.skipped:
-        where = f" in {skipped.scenario}" if skipped.scenario else ""
-        sys.stderr.write(f"skipped: {skipped.peer}{where}: {skipped.reason}\n")
+        what = " in ".join(filter(None, (skipped.peer, skipped.scenario)))
+        sys.stderr.write(f"skipped: {what}: {skipped.reason}\n")
     try:
         for path in write(report, out) if report.figures else ():
             sys.stdout.write(f"{path}\n")
@@ -80,6 +80,8 @@ def _list() -> None:
     sys.stdout.write("scenarios:\n")
     for scenario in scenarios.ALL.values():
         sys.stdout.write(f"  {scenario.name:12}{scenario.about}\n")
+        if reason := scenario.missing():
+            sys.stdout.write(f"  {'':12}is skipped: {reason}\n")
     sys.stdout.write("peers:\n")
     for peer in peers.ALL:
         sys.stdout.write(f"  {peer.name:12}{peer.missing() or peer.version()}\n")

@@ -158,7 +158,7 @@ def _unmeasured(report: Report, key: str) -> str:
 def _told(report: Report, key: str, peer: str) -> str | None:
     """The reason in one line for which a run skipped a figure of a peer, if it did."""
     scenario = key.partition(".")[0]
-    told = (left.reason for left in report.skipped if left.peer == peer and left.scenario in ("", scenario))
+    told = (left.reason for left in report.skipped if (left.peer, left.scenario) in ((peer, ""), (peer, scenario)))
     reason = next(told, None)
     return None if reason is None else " ".join(reason.split())
 
@@ -171,6 +171,8 @@ def _bound(report: Report, key: str, peer: str) -> bool:
 
 def _missing(report: Report, one: Expect) -> str:
     """Why there is nothing to compare."""
+    if (reason := _told(report, one.figure, "")) is not None:
+        return reason
     for peer in (MINE, one.peer):
         figure = report.figure(one.figure, peer)
         if figure is None:

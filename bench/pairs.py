@@ -58,6 +58,10 @@ class Cost:
 
 COSTS = (
     Cost("frames.cpu_us", "CPU of a frame"),
+    Cost("frames.30_cpu_us", "CPU of a frame, 30 calls"),
+    Cost("frames.800_cpu_us", "CPU of a frame, 800 calls"),
+    Cost("even.cpu_us", "CPU of an evenly spread frame"),
+    Cost("burst.cpu_us", "CPU of a frame of a burst"),
     Cost("saturate.per_cpu", "CPU of a frame at full load", per_cpu=True),
     Cost("handshakes.per_cpu", "CPU of a new call", per_cpu=True),
     Cost("handshakes.outside_us", "of that outside the worker"),

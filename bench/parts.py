@@ -26,7 +26,7 @@ from bench.peers.local import Local
 from bench.peers.splicer import Splicer
 from bench.progress import progress
 from bench.run import Asked, Run
-from bench.scenarios.frames import Frames
+from bench.scenarios.even import Even
 from bench.scenarios.handshakes import Handshakes
 from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record
 from splicer.observe.metrics import Metrics, keep_in
@@ -138,14 +138,14 @@ def _record() -> Record:
 
 def _whole(repeat: int, seconds: float) -> tuple[float, float]:
     """CPU seconds of a call and of a frame: medians."""
-    asked = Asked([Handshakes(), Frames()], [Local(_MINE, _MINE, Splicer)], repeat, seconds)
+    asked = Asked([Handshakes(), Even()], [Local(_MINE, _MINE, Splicer)], repeat, seconds)
     run = Run(asked, bar := progress())
     try:
         run.execute()
     finally:
         bar.end()
     report = run.report()
-    calls, cpu = report.figure("handshakes.per_cpu", _MINE), report.figure("frames.cpu_us", _MINE)
+    calls, cpu = report.figure("handshakes.per_cpu", _MINE), report.figure("even.cpu_us", _MINE)
     if calls is None or cpu is None:
         sys.exit(f"splicer could not be measured: {'; '.join(one.reason for one in report.skipped)}")
     return 1 / calls.median, cpu.median / 1e6

@@ -84,13 +84,13 @@ class Run:
     def execute_on(self, site: Site) -> None:
         """Measure everything with these pods."""
         self._site = site
-        peers = self._present()
-        turns = {one: self._asked.repetitions(one) * len(peers) for one in self._asked.scenarios}
+        scenarios, peers = self._possible(), self._present()
+        turns = {one: self._asked.repetitions(one) * len(peers) for one in scenarios}
         self._progress.begin(sum(self._asked.lasts(one) * count for one, count in turns.items()))
         with Fleet(site) as fleet:
-            if not all(scenario.fresh for scenario in self._asked.scenarios):
+            if not all(scenario.fresh for scenario in scenarios):
                 self._start(peers, fleet)
-            for scenario in self._asked.scenarios:
+            for scenario in scenarios:
                 for repetition in range(self._asked.repetitions(scenario)):
                     before = Load.now(fleet.pids())
                     self._repetition(scenario, repetition, peers, site, fleet)
@@ -117,6 +117,16 @@ class Run:
             skipped=[Skipped(peer, reason, scenario) for (peer, scenario), reason in self._skipped.items()],
             notes=[*(self._site.notes if self._site else ()), *self._notes],
         )
+
+    def _possible(self) -> list[Scenario]:
+        """Those that can be run here."""
+        found = []
+        for scenario in self._asked.scenarios:
+            if reason := scenario.missing():
+                self._skipped["", scenario.name] = reason
+            else:
+                found.append(scenario)
+        return found
 
     def _present(self) -> list[Peer]:
         """Those that can run here."""

@@ -64,7 +64,7 @@ def _looks(admin: Address, path: str, times: int, pause: float = 0.0) -> tuple[b
 
 def _frames(site: Site, proxy: Splicer, seconds: float, path: str | None) -> str:
     """How long frames took to the pod and back, while somebody looks at a path, or nobody at any."""
-    with site.client("frames", proxy.address, {**_TALKERS, "seconds": seconds}, workers=_WORKERS) as client:
+    with site.client("even", proxy.address, {**_TALKERS, "seconds": seconds}, workers=_WORKERS) as client:
         client.wait_ready()
         client.go()
         until = time.perf_counter() + seconds

@@ -21,6 +21,7 @@ _ROUTE = "/ws/pod/{pod}/call"
 _DIRECT = "/call"
 _HTTP = "/api/v1/voice/allocate"
 _GREEDY = ("saturate", "bulk", "handshakes", "http")  # with more processors, they and the pods take half each
+_OWN_PODS = ("voice", "burst")  # these are callers and pods at once
 _BUSY = 0.93  # of its processors: a load that used more was late by itself
 _WARM, _QUICK_WARM = 0.4, 0.2  # seconds of each load that a peer has before it counts …
 _WARM_POD = 0.002  # … and more for each pod, whose name has to be looked up
@@ -87,7 +88,7 @@ class Site:
         """Clients of a proxy, in processes of their own; to be entered.
 
         Args:
-            mode: what they do: "frames".
+            mode: what they do: "voice".
             address: of the proxy, or of a pod.
             options: of the mode: seconds, tunnels, rate, bytes, clients.
             pods: how many of them are called, in turn.
@@ -101,8 +102,12 @@ class Site:
         else:
             targets = [self.route.format(pod=name) for name, _ in _pods(pods)]
         cpus = self.processors.load(workers)
-        processes = {"processes": max(1, len(cpus) // 2)} if mode in _GREEDY else {}
-        return Client(mode, address, targets, cpus, **{**options, **processes})
+        more: dict[str, float | str] = {name: value for name, value in options.items() if name != "seconds"}
+        if mode in _GREEDY:
+            more["processes"] = max(1, len(cpus) // 2)
+        if mode in _OWN_PODS:
+            more["listen"] = ",".join(f"{host}:{self.port}" for _, host in _pods(1 if direct else pods))
+        return Client(mode, address, targets, cpus, seconds=options["seconds"], **more)
 
     def warm_up(self, address: Address, modes: Sequence[str], pods: int = FEW, workers: int = 1) -> None:
         """Have a proxy do everything that will count, so that names are known and code is loaded.

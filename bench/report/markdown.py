@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from bench.model import Figure, Report
 from bench.report.words import (
     DASH,
+    DIRECT,
     LOAD_BOUND,
     MISSING,
     TIMES,
@@ -21,8 +22,8 @@ from bench.report.words import (
 
 README_KEYS = (
     "frames.cpu_us",
-    "frames.added_p50_us",
-    "frames.added_p99_us",
+    "frames.p50_us",
+    "frames.p99_us",
     "saturate.rate",
     "bulk.64k_mb",
     "bulk.1m_mb",
@@ -75,7 +76,8 @@ _DAGGER = (
 
 def _table(report: Report, keys: Iterable[str], *, full: bool) -> str:
     keys = list(keys)
-    peers = [peer for peer in peers_of(report) if any(report.figure(key, peer) for key in keys)]
+    shown = [peer for peer in peers_of(report) if full or peer != DIRECT]
+    peers = [peer for peer in shown if any(report.figure(key, peer) for key in keys)]
     rows = [["", *map(title_of, peers)], ["---", *("---:" for _ in peers)]]
     for key in keys:
         found = [report.figure(key, peer) for peer in peers]
@@ -110,7 +112,7 @@ def _skips(report: Report) -> Iterable[tuple[str, str, str]]:
 
 
 def _skipped(peer: str, scenario: str, reason: str) -> str:
-    return _plain(f"{title_of(peer)}{f', {scenario}' if scenario else ''}: {reason}")
+    return _plain(f"{', '.join(filter(None, (title_of(peer), scenario)))}: {reason}")
 
 
 def _listed(heading: str, pairs: Iterable[tuple[str, str]]) -> str:

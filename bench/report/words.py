@@ -16,12 +16,24 @@ TIMES = "×"  # noqa: RUF001 - it is one
 
 _NAMES = {
     "frames.cpu_us": "CPU for a frame",
-    "frames.p50_us": "latency of a frame, there and back, median",
-    "frames.p99_us": "latency of a frame, there and back, p99",
-    "frames.p999_us": "latency of a frame, there and back, p99.9",
-    "frames.added_p50_us": "added latency of a frame, median",
-    "frames.added_p99_us": "added latency of a frame, p99",
-    "frames.added_p999_us": "added latency of a frame, p99.9",
+    "frames.p50_us": "latency of a frame, one way, median",
+    "frames.p99_us": "latency of a frame, one way, p99",
+    "frames.30_cpu_us": "CPU for a frame, 30 calls",
+    "frames.30_p50_us": "latency of a frame, 30 calls, median",
+    "frames.30_p99_us": "latency of a frame, 30 calls, p99",
+    "frames.800_cpu_us": "CPU for a frame, 800 calls",
+    "frames.800_p50_us": "latency of a frame, 800 calls, median",
+    "frames.800_p99_us": "latency of a frame, 800 calls, p99",
+    "even.cpu_us": "CPU for an evenly spread frame",
+    "even.p50_us": "evenly spread frame, there and back, median",
+    "even.p99_us": "evenly spread frame, there and back, p99",
+    "even.p999_us": "evenly spread frame, there and back, p99.9",
+    "even.added_p50_us": "added to an evenly spread frame, median",
+    "even.added_p99_us": "added to an evenly spread frame, p99",
+    "even.added_p999_us": "added to an evenly spread frame, p99.9",
+    "burst.cpu_us": "CPU for a frame, once a millisecond",
+    "burst.p50_us": "latency of a frame, once a millisecond, median",
+    "burst.p99_us": "latency of a frame, once a millisecond, p99",
     "saturate.rate": "frame rate at full CPU",
     "saturate.per_cpu": "frames per CPU second",
     "bulk.64k_mb": "throughput, messages of 64 KiB",
@@ -107,10 +119,10 @@ def against(report: Report, key: str, peer: str) -> float | None:
     """How many times better splicer's median is than a peer's.
 
     None where there is nothing to compare: a figure that one of them lacks or that has no better direction, or a
-    difference that came out below zero (an added latency less than the noise).
+    difference that came out below zero (an added latency less than the noise). No proxy is compared with none.
     """
     mine, other = report.figure(key, MINE), report.figure(key, peer)
-    if key not in MORE_IS_BETTER or peer == MINE or mine is None or other is None:
+    if key not in MORE_IS_BETTER or peer in (MINE, DIRECT) or mine is None or other is None:
         return None
     if not (mine.median >= 0 and other.median >= 0):
         return None

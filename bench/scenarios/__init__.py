@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bench.scenarios.base import Scenario
 from bench.scenarios.bulk import Bulk
-from bench.scenarios.frames import Frames
+from bench.scenarios.even import Even
+from bench.scenarios.frames import Burst, Frames
 from bench.scenarios.handshakes import Handshakes
 from bench.scenarios.http import Http
 from bench.scenarios.idle import Idle
@@ -17,6 +18,8 @@ ALL: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
         Frames(),
+        Even(),
+        Burst(),
         Saturate(),
         Bulk(),
         Handshakes(),

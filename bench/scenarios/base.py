@@ -17,7 +17,7 @@ from bench.traffic.driver import Client
 Result = Mapping[str, Any]  # what a client prints at its end
 
 _BUSY = 0.93  # of its processors: a proxy in a closed loop that used less was waiting for the load
-_LATE = 0.01  # of all frames: what the load may send late before the report says so
+_LATE = 0.01  # of its frames: what the load may send late before the report says so
 _START, _FRESH_START = 0.5, 1.4  # seconds that a load takes besides its own; the same with a proxy of its own
 _REFUSED = 0.01  # of all handshakes or requests: what may fail before the peer has failed
 
@@ -103,6 +103,10 @@ class Scenario(abc.ABC):
     quick_seconds: ClassVar[float] = 1.0
     repeat: ClassVar[int] = 3
     fresh: ClassVar[bool] = False
+
+    def missing(self) -> str | None:
+        """Why it can't be run here, whoever's turn it is; None: it can."""
+        return None
 
     def direct(self, site: Site, seconds: float) -> Iterator[Sample]:
         """The same load without a proxy, once in each repetition."""
@@ -210,9 +214,9 @@ def checked(turn: Turn, result: Result, lost: float = 0) -> Result:
     if wrong := result["mismatches"]:
         raise Corrupt(f"{wrong} answers were wrong: {why}")
     if missing := result.get("missing"):
-        raise Corrupt(f"{missing} frames never came back")
+        raise Corrupt(f"{missing} frames never came")
     if (errors := result["errors"]) > lost:
         raise PeerFailed(f"{errors} calls or requests failed, and {count} did not: {why}")
-    if result.get("late", 0) > _LATE * count / 2:
-        turn.note(f"the load itself was slow: {result['late']} of {count // 2} frames left over 1 ms late")
+    if (late := result.get("late", 0)) > _LATE * (sent := result.get("sent", 0)):
+        turn.note(f"the load itself was slow: {late} of {sent} frames left over 1 ms late")
     return result

@@ -1,41 +1,80 @@
-"""Live calls: 200 tunnels, 50 frames a second each way, as telephone audio has them."""
+"""Live calls as telephones and pods make them: see `bench.traffic.paced` for how their frames are spread."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bench.scenarios.base import Result, Sample, Scenario, Turn, measured
 from bench.site import Site
+from bench.traffic import paced
 
-CALLS = {"tunnels": 200, "rate": 50, "bytes": 320}  # 20 ms of 8 kHz, 16 bit
+CALLS = 200
 
-_PERCENTILES = ("p50", "p99", "p999")
+_FEWER_AND_MORE = (30, 800)
+_PACE = {"rate": 50, "bytes": 320}  # 20 ms of 8 kHz, 16 bit
+_PERCENTILES = ("p50", "p99")
 
 
-class Frames(Scenario):
-    """CPU of the proxy for a frame, and what it adds to a frame's way there and back."""
+class _Paced(Scenario):
+    """CPU of the proxy for a frame, and how long a frame takes, by the kernel's time stamps.
+
+    Where the load had no CPU left, its frames were late and came in bunches: then no figure is the proxy's alone.
+    """
+
+    mode: str
+
+    def missing(self) -> str | None:
+        """Why the load can't be made here."""
+        return paced.unavailable()
+
+    def direct(self, site: Site, seconds: float) -> Iterator[Sample]:
+        """Callers and pods alone: what no proxy can do better."""
+        options = {**_PACE, "tunnels": CALLS, "seconds": seconds}
+        with site.client(self.mode, site.pod, options, direct=True) as client:
+            client.wait_ready()
+            client.go()
+            yield from _latencies(client.result(), "", crowded=False)
+
+    def sizes(self, site: Site) -> Mapping[int, str]:
+        """How many calls, and what their figures' names begin with."""
+        return {CALLS: ""}
+
+    def measure(self, turn: Turn) -> Iterator[Sample]:
+        """For each number of calls."""
+        for calls, prefix in self.sizes(turn.site).items():
+            run = measured(turn, turn.proxy, self.mode, {**_PACE, "tunnels": calls})
+            yield Sample(f"{prefix}cpu_us", "us", run.cpu / run.result["count"] * 1e6, run.crowded)
+            yield from _latencies(run.result, prefix, crowded=run.crowded)
+
+
+def _latencies(result: Result, prefix: str, *, crowded: bool) -> Iterator[Sample]:
+    for percentile in _PERCENTILES:
+        yield Sample(f"{prefix}{percentile}_us", "us", float(result["latency_us"][percentile]), crowded)
+
+
+class Frames(_Paced):
+    """Speech: callers with clocks of their own, and pods that speak in bursts."""
 
     name = "frames"
-    about = "200 paced calls: CPU for a frame, latency added to a direct connection's"
+    about = f"{CALLS} calls of speech, then 30 and 800: CPU for a frame, one way, and its latency"
+    mode = "voice"
     seconds = 3.0
     quick_seconds = 0.8
 
-    def direct(self, site: Site, seconds: float) -> Iterator[Sample]:
-        """Clients and pods alone."""
-        with site.client("frames", site.pod, {**CALLS, "seconds": seconds}, direct=True) as client:
-            client.wait_ready()
-            client.go()
-            yield from _latencies(client.result(), crowded=False)
+    def sizes(self, site: Site) -> Mapping[int, str]:
+        """200 calls are the headline; the others only in a full run."""
+        more = {} if site.quick else {calls: f"{calls}_" for calls in _FEWER_AND_MORE}
+        return {CALLS: "", **more}
 
-    def measure(self, turn: Turn) -> Iterator[Sample]:
-        """The peer's own latencies, and what is more than without it (below zero: less than the noise)."""
-        run = measured(turn, turn.proxy, "frames", CALLS)
-        yield Sample("cpu_us", "us", run.cpu / run.result["count"] * 1e6)
-        for own in _latencies(run.result, crowded=run.crowded):
-            yield own
-            yield Sample(f"added_{own.name}", "us", own.value - turn.direct[own.name], run.crowded)
+    def lasts(self, seconds: float, quick: bool) -> float:
+        """A load for each number of calls."""
+        return (1 if quick else 1 + len(_FEWER_AND_MORE)) * super().lasts(seconds, quick)
 
 
-def _latencies(result: Result, *, crowded: bool) -> Iterator[Sample]:
-    for percentile in _PERCENTILES:
-        yield Sample(f"{percentile}_us", "us", float(result["latency_us"][percentile]), crowded)
+class Burst(_Paced):
+    """Frames that leave once a millisecond, as from a gateway that multiplexes calls."""
+
+    name = "burst"
+    about = f"{CALLS} calls whose frames leave once a millisecond: CPU for a frame, and its latency"
+    mode = "burst"
+    quick_seconds = 0.5

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from bench.peers.base import PeerFailed, Proxy
 from bench.scenarios.base import Result, Sample, Scenario, Turn, checked
-from bench.scenarios.frames import CALLS
+from bench.scenarios.even import CALLS
 
 _TUNNELS = 100
 
@@ -61,7 +61,7 @@ def _interrupted(turn: Turn, happens: Callable[[Proxy], None]) -> Iterator[Sampl
         with turn.fresh() as proxy:
             before = _before(turn.site.quick)
             options = {**CALLS, "tunnels": _TUNNELS, "seconds": before + turn.seconds}
-            with turn.client("frames", proxy, options) as client:
+            with turn.client("even", proxy, options) as client:
                 client.wait_ready()
                 client.go()
                 time.sleep(before)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from bench.scenarios.base import Sample, Scenario, Turn, checked
-from bench.scenarios.frames import CALLS
+from bench.scenarios.even import CALLS
 
 _RATE = 1000  # new calls a second, whether earlier ones have been answered or not
 _CLIENTS = 8  # of the closed loop, which loads every proxy as much as that proxy can take
@@ -47,7 +47,7 @@ class Storm(Scenario):
 def _p99(turn: Turn, **storm: float) -> tuple[float, bool, float]:
     """p99 of the frames in microseconds, whether the load had no CPU left, and the rate of new calls."""
     with ExitStack() as stack:
-        frames = stack.enter_context(turn.client("frames", turn.proxy, CALLS))
+        frames = stack.enter_context(turn.client("even", turn.proxy, CALLS))
         frames.wait_ready()
         calls = None
         if storm:

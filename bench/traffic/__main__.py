@@ -8,20 +8,30 @@ import os
 import signal
 import sys
 
-from bench.traffic.dial import DialFailed, all_descriptors
+from bench.traffic.dial import Address, DialFailed, all_descriptors
 from bench.traffic.load import Load
 from bench.traffic.pods import Pods, listen
 from bench.traffic.protocol import client, quiet
 from bench.traffic.wire import LEAST_FRAME
 
 _MODES = {
-    "frames": "each tunnel sends a frame every so often",
+    "voice": "calls as telephones and pods make them, both ends here",
+    "burst": "frames that leave once a millisecond, both ends here",
+    "even": "each tunnel sends a frame every so often, evenly spread, and has it back",
     "saturate": "each tunnel sends its next frame when the last has come back",
     "bulk": "long messages, one at a time through each tunnel",
     "handshakes": "new calls, each of which hangs up at its 101",
     "idle": "tunnels that carry one frame",
     "http": "plain requests over kept connections",
 }
+_TUNNELS = (
+    ("voice", 200, 320),
+    ("burst", 200, 320),
+    ("even", 200, 320),
+    ("saturate", 100, 160),
+    ("bulk", 4, 65536),
+    ("idle", 1000, 160),
+)
 
 
 def main() -> None:
@@ -50,10 +60,13 @@ def _arguments() -> argparse.Namespace:
         one.add_argument("--target", dest="targets", type=lambda path: [path])
         one.add_argument("--targets", type=lambda paths: paths.split(","), help="separated by commas, used in turn")
         one.add_argument("--seconds", type=float, default=2.0)
-    for mode, tunnels, size in (("frames", 200, 320), ("saturate", 100, 160), ("bulk", 4, 65536), ("idle", 1000, 160)):
+    for mode, tunnels, size in _TUNNELS:
         clients[mode].add_argument("--tunnels", type=_some, default=tunnels)
         clients[mode].add_argument("--bytes", dest="size", type=_size, default=size, help="of a whole frame")
-    clients["frames"].add_argument("--rate", type=float, default=50.0, help="of each tunnel, a second")
+    for mode in ("voice", "burst", "even"):
+        clients[mode].add_argument("--rate", type=float, default=50.0, help="of each tunnel, a second")
+    for mode in ("voice", "burst"):
+        clients[mode].add_argument("--listen", type=_addresses, required=True, help="HOST:PORT,… of the pods")
     clients["handshakes"].add_argument("--rate", type=float, default=0.0, help="of all calls; else in a closed loop")
     clients["handshakes"].add_argument("--clients", type=_some, default=32)
     clients["http"].add_argument("--clients", type=_some, default=32)
@@ -64,6 +77,11 @@ def _some(text: str) -> int:
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError("1 or more")
     return number
+
+
+def _addresses(text: str) -> tuple[Address, ...]:
+    pairs = (one.rpartition(":") for one in text.split(","))
+    return tuple((host, int(port)) for host, _, port in pairs)
 
 
 def _size(text: str) -> int:
@@ -81,6 +99,7 @@ def _client(asked: argparse.Namespace) -> None:
         rate=getattr(asked, "rate", 0.0),
         size=getattr(asked, "size", 0),
         clients=getattr(asked, "clients", 0),
+        listen=getattr(asked, "listen", ()),
     )
     prepare = importlib.import_module(f"bench.traffic.{asked.mode}").prepare
     processes = min(asked.processes, load.tunnels or load.clients)

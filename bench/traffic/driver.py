@@ -125,15 +125,15 @@ class Child:
 
 
 class Client(Child):
-    """A client process: ``with Client("frames", address, ["/call"], {1}, seconds=5, tunnels=200) as client: …``.
+    """A client process: ``with Client("even", address, ["/call"], {1}, seconds=5, tunnels=200) as client: …``.
 
     Args:
-        mode: "frames", "saturate", "bulk", "handshakes", "idle" or "http".
+        mode: "voice", "burst", "even", "saturate", "bulk", "handshakes", "idle" or "http".
         address: of the proxy, or of a pod.
         targets: paths, used in turn.
         cpus: processors that it may use.
         seconds: to run for.
-        options: of the command line: tunnels, rate, bytes, clients, processes.
+        options: of the command line: tunnels, rate, bytes, clients, listen, processes.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Client(Child):
         cpus: Collection[int],
         *,
         seconds: float,
-        **options: float,
+        **options: float | str,
     ) -> None:
         host, port = address
         further = [word for name, value in options.items() for word in (f"--{name}", str(value))]

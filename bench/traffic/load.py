@@ -19,6 +19,7 @@ class Load:
         rate: a second: frames of each tunnel, or handshakes of all; 0: each as soon as the last is done.
         size: bytes of a frame on the wire, its head included.
         clients: that call, or ask, again and again.
+        listen: where the pods are that this load has itself.
     """
 
     address: Address
@@ -28,6 +29,7 @@ class Load:
     rate: float = 0.0
     size: int = 0
     clients: int = 0
+    listen: tuple[Address, ...] = ()
 
     # Shares differ by one at most, and add up to the whole.
     def shares(self, processes: int) -> list[Load]:

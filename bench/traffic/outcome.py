@@ -18,14 +18,15 @@ class Outcome:
 
     Args:
         seconds: the measured window.
-        count: what was done and verified; of frames, those there and those back.
+        count: what was done and verified; of echoed frames, those there and those back.
         errors: calls lost, refused or never answered.
         mismatches: calls whose bytes came back wrong.
         cpu: seconds of user and system time that the load took in the window.
         why: the first error or mismatch, in one line.
         latencies: seconds, in any order; empty: this load measures none.
-        late: frames that were sent more than 1 ms after they were due.
-        missing: frames whose echo had not come 1 s after the last was sent, by tunnels that lived.
+        sent: frames that the load sent by the clock.
+        late: those of them that were sent more than 1 ms after they were due.
+        missing: frames that had not come, or come back, 1 s after the last was sent, by tunnels that lived.
         stall_ms: the longest silence of a tunnel beyond its pace.
         priority: whether the load runs before others on its processor.
         bytes: that were moved, one way.
@@ -38,6 +39,7 @@ class Outcome:
     cpu: float = 0.0
     why: str = ""
     latencies: array[float] = field(factory=lambda: array("d"))
+    sent: int | None = None
     late: int | None = None
     missing: int | None = None
     stall_ms: float | None = None
@@ -84,7 +86,7 @@ def merged(outcomes: Iterable[Outcome]) -> Outcome:
         total.seconds = max(total.seconds, one.seconds)
         total.why = total.why or one.why
         total.latencies.extend(one.latencies)
-        for name in ("count", "errors", "mismatches", "cpu", "late", "missing", "bytes"):
+        for name in ("count", "errors", "mismatches", "cpu", "sent", "late", "missing", "bytes"):
             if (value := getattr(one, name)) is not None:
                 setattr(total, name, getattr(total, name) + value)
         if total.stall_ms is not None and one.stall_ms is not None:

@@ -8,7 +8,7 @@ import select
 import socket
 
 from bench.traffic.stream import Stream
-from bench.traffic.wire import BODY, HEAD_END, accept_key
+from bench.traffic.wire import BODY, HEAD_END, field, switching
 
 _MOST = 4096  # bytes of one read; who sends more at once gets a stream
 _LONGEST_HEAD = 1 << 20  # with its body
@@ -16,9 +16,6 @@ _EDGE = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
 _JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 _NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 _LENGTH_REQUIRED = b"HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-_SWITCHING = (
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n"
-)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -27,7 +24,7 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         OSError: the address can't be had.
     """
-    listener = socket.create_server((host, port), backlog=4096)
+    listener = socket.create_server((host, port), backlog=4096, reuse_port=True)  # see `bench.traffic.accepting`
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by what is accepted: tcp(7)
     listener.setblocking(False)
     return listener
@@ -112,13 +109,13 @@ class Pods:
             head, end, rest = pending.partition(HEAD_END)
             if not end:
                 break
-            if head.startswith(b"GET /call") and (key := _field(head, b"sec-websocket-key")):
+            if head.startswith(b"GET /call") and (key := field(head, b"sec-websocket-key")):
                 del self._heads[fd]
                 self._echoing[fd] = 1
-                answer = _SWITCHING % accept_key(key) + rest
+                answer = switching(key) + rest
                 return os.write(fd, answer) == len(answer)
-            length = int(_field(head, b"content-length") or b"0")
-            if _field(head, b"transfer-encoding"):
+            length = int(field(head, b"content-length") or b"0")
+            if field(head, b"transfer-encoding"):
                 os.write(fd, _LENGTH_REQUIRED)
                 return False
             if len(rest) < length:
@@ -145,12 +142,3 @@ class Pods:
         if stream := self._streams.pop(fd, None):
             stream.close()
         os.close(fd)
-
-
-def _field(head: bytes, name: bytes) -> bytes:
-    """The value of a field; b"" if there is none."""
-    start = head.lower().find(b"\r\n" + name + b":")
-    if start < 0:
-        return b""
-    value = head[start + len(name) + 3 :]
-    return value.partition(b"\r\n")[0].strip()

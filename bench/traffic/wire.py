@@ -18,8 +18,12 @@ _UPGRADE = (
     b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n"
     b"X-Twilio-Signature: 0123456789abcdef\r\n\r\n"
 )
+_SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n"
+)
 # RFC 6455 §5.2: a length has three forms.
-_LENGTHS = (("!BBI", None, 125), ("!BBHI", 126, 0xFFFF), ("!BBQI", 127, (1 << 63) - 1))
+_LENGTHS = (("!BB", None, 125), ("!BBH", 126, 0xFFFF), ("!BBQ", 127, (1 << 63) - 1))
+_MASK = bytes(4)  # masked by it, bytes stay what they are
 _GET = b"GET %s HTTP/1.1\r\nHost: bench.test\r\nUser-Agent: TwilioProxy/1.1\r\nAccept: */*\r\n\r\n"
 
 
@@ -36,6 +40,25 @@ def upgrade_head(target: str, key: bytes) -> bytes:
 def get_head(target: str) -> bytes:
     """A plain request."""
     return _GET % target.encode("ascii")
+
+
+def switching(key: bytes) -> bytes:
+    """A pod's answer to a handshake with that key."""
+    return _SWITCHING % accept_key(key)
+
+
+def field(head: bytes, name: bytes) -> bytes:
+    """The value of a field; b"" if there is none.
+
+    Args:
+        head: of a message.
+        name: of the field, in lower case.
+    """
+    start = head.lower().find(b"\r\n" + name + b":")
+    if start < 0:
+        return b""
+    value = head[start + len(name) + 3 :]
+    return value.partition(b"\r\n")[0].strip()
 
 
 def fault_of_101(head: bytes, accept: bytes) -> str:
@@ -68,8 +91,19 @@ def frame_parts(size: int) -> tuple[bytes, bytes]:
     Args:
         size: of the whole frame on the wire, `LEAST_FRAME` bytes or more (RFC 6455 §5.2).
     """
-    form, second, _ = next(one for one in _LENGTHS if size - struct.calcsize(one[0]) <= one[2])
-    length = size - struct.calcsize(form)
-    lengths = (0x80 | length,) if second is None else (0x80 | second, length)
-    head = struct.pack(form, 0x82, *lengths, 0)
-    return head, (bytes(range(1, 252)) * (length // 251 + 1))[: length - 8]
+    head = frame_start(size, masked=True)
+    return head, (bytes(range(1, 252)) * (size // 251 + 1))[: size - len(head) - 8]
+
+
+def frame_start(size: int, *, masked: bool) -> bytes:
+    """The head of a binary frame.
+
+    Args:
+        size: of the whole frame on the wire (RFC 6455 §5.2).
+        masked: it is from a client, masked with zeros.
+    """
+    mask = _MASK if masked else b""
+    sizes = ((form, second, most, size - struct.calcsize(form) - len(mask)) for form, second, most in _LENGTHS)
+    form, second, length = next((form, second, length) for form, second, most, length in sizes if length <= most)
+    bit = 0x80 if masked else 0
+    return struct.pack(form, 0x82, *((bit | length,) if second is None else (bit | second, length))) + mask

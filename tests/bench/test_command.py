@@ -50,7 +50,7 @@ def names(asked: Asked) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["storms"], "no scenario 'storms'; there is frames, saturate, bulk, "),
+        (["storms"], "no scenario 'storms'; there is frames, even, burst, "),
         (["--peers", "nginx,apache"], "no peer 'apache'; there is splicer, nginx, "),
         (["--seconds", "0"], "argument --seconds: '0' is no number of seconds, or less than 0.1"),
         (["--seconds", "nan"], "argument --seconds: 'nan' is no number of seconds, or less than 0.1"),
@@ -76,7 +76,20 @@ def test_what_there_is_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_names_everything_is_measured(fake: type[FakeRun], tmp_path: Path) -> None:
     assert command.main(["--out", str(tmp_path)]) == 0
     scenarios, peers = names(fake.asked)
-    assert scenarios == ["frames", "saturate", "bulk", "handshakes", "storm", "idle", "http", "reload", "kill", "scale"]
+    assert scenarios == [
+        "frames",
+        "even",
+        "burst",
+        "saturate",
+        "bulk",
+        "handshakes",
+        "storm",
+        "idle",
+        "http",
+        "reload",
+        "kill",
+        "scale",
+    ]
     assert peers[0] == "splicer"
     assert (fake.asked.repeat, fake.asked.seconds, fake.asked.quick) == (None, None, False)
 

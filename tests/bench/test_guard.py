@@ -78,6 +78,13 @@ def test_why_there_is_nothing_to_compare() -> None:
         assert (found.outcome, found.why) == (Outcome.SKIPPED, why)
 
 
+def test_a_scenario_that_could_not_be_run_is_no_failure_of_splicer(tmp_path: Path) -> None:
+    report = Report({}, {}, "now", 1.0, {}, (), (Skipped("", "no C compiler", "frames"),))
+    found = judged(report, Expect("frames.cpu_us", "nginx", 1.0, 0.1))
+    assert (found.outcome, found.why) == (Outcome.SKIPPED, "no C compiler")
+    assert run(tmp_path, report) == 0
+
+
 @pytest.mark.parametrize("scenario", ["", "http"])
 @pytest.mark.parametrize("there", [0, 1, 2], ids=["no figure", "splicer's figure", "both figures"])
 def test_a_splicer_that_could_not_be_measured_fell(tmp_path: Path, scenario: str, there: int) -> None:

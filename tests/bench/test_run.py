@@ -182,6 +182,20 @@ def test_who_is_missing_or_does_not_start_is_left_out() -> None:
     assert {figure.peer for figure in report.figures} == {"direct", "a"}
 
 
+def test_a_scenario_that_can_not_be_run_here_is_nobodys_fault() -> None:
+    class Impossible(Recorded):
+        name = "impossible"
+
+        def missing(self) -> str | None:
+            return "no compiler"
+
+    impossible, recorded = Impossible(), Recorded()
+    report = run([impossible, recorded], [FakePeer("a")]).report()
+    assert report.skipped == (Skipped("", "no compiler", "impossible"),)
+    assert impossible.turns == []
+    assert report.figure("recorded.base", "a")
+
+
 def test_no_peer_waits_for_scenarios_that_start_their_own() -> None:
     peer = FakePeer("a")
     report = run([Fresh()], [peer], repeat=None).report()

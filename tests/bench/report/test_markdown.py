@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from bench.model import Figure, Report
+from bench.model import Figure, Report, Skipped
 from bench.report.markdown import README_KEYS, markdown, readme_table
 from bench.report.words import keys_of
 from tests.bench.report.sample import sample
@@ -65,7 +65,7 @@ def test_machine_versions_and_settings_are_there_and_plots_shown() -> None:
 
 def test_the_readme_gets_twelve_rows_at_most() -> None:
     assert len(README_KEYS) <= 12
-    assert README_KEYS.index("frames.added_p50_us") + 1 == README_KEYS.index("frames.added_p99_us")
+    assert README_KEYS.index("frames.p50_us") + 1 == README_KEYS.index("frames.p99_us")
     assert "reload.lost" not in README_KEYS
     table = rows(readme_table(sample()))
     assert len(table) == len(README_KEYS) + 2
@@ -73,11 +73,25 @@ def test_the_readme_gets_twelve_rows_at_most() -> None:
     assert table[2][2].startswith("8.10 (0.86")
 
 
-def test_the_readme_has_no_column_for_who_has_none_of_its_figures() -> None:
+def test_the_readme_has_no_column_for_no_proxy_and_for_who_has_none_of_its_figures() -> None:
+    direct = Figure("frames", "p50_us", "direct", "us", (30.0,))
+    other = Figure("scale", "routes_10_us", "other", "us", (30.0,))
+    report = attrs.evolve(sample(), figures=(*sample().figures, direct, other))
+    for peer in "direct", "other":
+        assert peer in rows(markdown(report))[0]
+        assert peer not in rows(readme_table(report))[0]
+
+
+def test_no_proxy_is_compared_with_none() -> None:
     direct = Figure("frames", "p50_us", "direct", "us", (30.0,))
     report = attrs.evolve(sample(), figures=(*sample().figures, direct))
-    assert "direct" in rows(markdown(report))[0]
-    assert "direct" not in rows(readme_table(report))[0]
+    row = next(row for row in rows(markdown(report)) if row[0].startswith("latency of a frame, one way, median"))
+    assert row[-1] == "30.0"
+
+
+def test_a_scenario_that_nobody_ran_is_told_by_its_name() -> None:
+    report = attrs.evolve(sample(), skipped=(Skipped("", "no C compiler", "frames"),))
+    assert "- frames: no C compiler" in markdown(report)
 
 
 def test_a_run_without_any_figure_has_a_page() -> None:

@@ -16,7 +16,8 @@ from bench.report.words import MINE
 from bench.report.write import LATEST, RESULTS, write
 from tests.bench.report.sample import sample
 
-SCENARIOS = {"frames", "saturate", "bulk", "handshakes", "storm", "idle", "http", "reload", "kill", "scale"}
+SCENARIOS = {"frames", "even", "burst", "saturate", "bulk", "handshakes", "storm", "idle", "http"}
+SCENARIOS |= {"reload", "kill", "scale"}
 
 
 @pytest.fixture

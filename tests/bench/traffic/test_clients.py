@@ -21,11 +21,11 @@ Answer = Callable[[socket.socket, bytes], None]
 Serve = Callable[[Answer], Address]
 Load = dict[str, Any]
 
-FRAMES: Load = {"mode": "frames", "tunnels": 4, "rate": 50, "seconds": 0.4}
+EVEN: Load = {"mode": "even", "tunnels": 4, "rate": 50, "seconds": 0.4}
 SATURATE: Load = {"mode": "saturate", "tunnels": 4, "seconds": 0.3}
 BULK: Load = {"mode": "bulk", "tunnels": 2, "bytes": 65536, "seconds": 0.3}
 IDLE: Load = {"mode": "idle", "tunnels": 4, "seconds": 0.1}
-TUNNELS = pytest.mark.parametrize("load", [FRAMES, SATURATE, BULK, IDLE], ids=lambda load: load["mode"])
+TUNNELS = pytest.mark.parametrize("load", [EVEN, SATURATE, BULK, IDLE], ids=lambda load: load["mode"])
 
 
 def run(address: Address, load: Load, cpus: set[int], path: str = "/call") -> dict[str, Any]:
@@ -45,8 +45,8 @@ def clean(told: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_frames_are_sent_at_the_rate(pod: Address, cpus: set[int], processes: int) -> None:
-    told = run(pod, FRAMES | {"processes": processes}, cpus)
+def test_even_frames_are_sent_at_the_rate(pod: Address, cpus: set[int], processes: int) -> None:
+    told = run(pod, EVEN | {"processes": processes}, cpus)
     assert clean(told)
     assert (told["count"], told["missing"]) == (2 * 4 * 50 * 0.4, 0)
     assert told["seconds"] >= 0.38
@@ -107,7 +107,7 @@ def test_wrong_bytes_are_found_out(serve: Serve, switch: Answer, cpus: set[int],
     assert "back changed" in told["why"] or "not what was sent" in told["why"]
 
 
-@pytest.mark.parametrize("load", [FRAMES, SATURATE], ids=lambda load: load["mode"])
+@pytest.mark.parametrize("load", [EVEN, SATURATE], ids=lambda load: load["mode"])
 def test_an_echo_on_another_tunnel_is_found_out(serve: Serve, switch: Answer, cpus: set[int], load: Load) -> None:
     socks: list[socket.socket] = []
 
@@ -157,7 +157,7 @@ def test_a_swallowed_paced_frame_is_missing(serve: Serve, switch: Answer, cpus: 
         while sock.recv(65536):
             pass
 
-    told = run(serve(lie), FRAMES, cpus)
+    told = run(serve(lie), EVEN, cpus)
     assert (told["errors"], told["mismatches"]) == (0, 0)
     assert told["count"] / 2 + told["missing"] == 4 * 20
     assert told["missing"] >= 4
@@ -188,12 +188,12 @@ def test_several_echoes_at_once_are_right(serve: Serve, switch: Answer, cpus: se
                 sock.sendall(held)
                 held = b""
 
-    told = run(serve(bunch), FRAMES, cpus)
+    told = run(serve(bunch), EVEN, cpus)
     assert clean(told)
     assert (told["count"], told["missing"]) == (160, 0)
 
 
-@pytest.mark.parametrize("mode", ["frames", "saturate", "bulk", "idle", "handshakes"])
+@pytest.mark.parametrize("mode", ["even", "saturate", "bulk", "idle", "handshakes"])
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [

@@ -65,6 +65,7 @@ class Pace:
         outcome.priority = before_others()
         punctual()
         begun, cpu = clock(), time.process_time()
+        outcome.sent = len(self._ledger.sent)
         outcome.late = self._send_all(begun, 1 / (self._load.rate * self._load.tunnels))
         outcome.seconds, outcome.cpu = clock() - begun, time.process_time() - cpu
         until = clock() + _GRACE_SECONDS

@@ -1,0 +1,9 @@
+"""Calls whose frames leave once a millisecond: see `bench.traffic.paced`."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from bench.traffic import paced
+
+prepare = partial(paced.prepare, pattern=paced.Pattern.BURST)
