@@ -24,7 +24,9 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         OSError: the address can't be had.
     """
-    listener = socket.create_server((host, port), backlog=4096, reuse_port=True)  # see `bench.traffic.accepting`
+    listener = socket.create_server((host, port), backlog=4096)
+    # Not before: a second one of these must not get the port. See `bench.traffic.accepting` for who gets it.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by what is accepted: tcp(7)
     listener.setblocking(False)
     return listener
