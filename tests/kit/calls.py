@@ -1,4 +1,4 @@
-"""Clients that upgrade."""
+"""Clients that open WebSocket tunnels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this process has open, and how to let it have no more."""
+"""The open descriptors of this process, and a way to let it run out of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def open_descriptors() -> set[str]:
-    """Each as "number -> what"."""
+    """All open descriptors, each as "number -> target"."""
     found = set()
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):  # the directory's own
@@ -21,7 +21,7 @@ def open_descriptors() -> set[str]:
 
 @contextlib.contextmanager
 def none_left_open() -> Iterator[None]:
-    """Fail if anything that was opened within is still open at the end."""
+    """Fail if a descriptor that was opened within the block is still open at its end."""
     before = open_descriptors()
     yield
     if open_descriptors() - before:
@@ -31,7 +31,7 @@ def none_left_open() -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_more_descriptors() -> Iterator[None]:
-    """While it lasts, whoever wants a new descriptor gets EMFILE."""
+    """Within the block every attempt to open a descriptor fails with EMFILE."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest_free = os.dup(0)
     os.close(lowest_free)

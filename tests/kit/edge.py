@@ -4,8 +4,8 @@
         await ask(edge.address, "GET", "/health")
         line = await edge.line("exchange", path="/health")
 
-What no edge may ever do is checked for every one of them: a "crash" line, a process that dies, anything but JSON on
-stdout, anything on stderr; and a process that stays when it has ended.
+Every edge is checked for what none may ever do: a "crash" line, a process that dies, anything but JSON on stdout,
+anything on stderr, and a process that remains after the edge's end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.kit.wire import TIMEOUT, dial, request, until
 Line = dict[str, Any]
 ALL: list[Edge] = []  # those that run now
 _POLL_INTERVAL = 0.005  # seconds between two looks at the log
-_START_TIMEOUT = 60.0  # seconds that all of its processes may take to begin, on a busy machine
+_START_TIMEOUT = 60.0  # seconds for all processes of an edge to start, on a busy machine
 _BAD = ("crash", "worker_crash", "worker_died", "supervisor_error", "supervisor_lost")
 
 
@@ -81,7 +81,7 @@ class Edge:
 
     @property
     def pid(self) -> int:
-        """The supervisor's."""
+        """The supervisor's pid."""
         return self.process.pid
 
     @property
@@ -92,7 +92,7 @@ class Edge:
 
     @property
     def worker(self) -> int:
-        """The one that serves: most edges of these tests have no other."""
+        """The serving worker; most edges of these tests have only one."""
         [pid] = self.workers
         return pid
 
@@ -101,14 +101,14 @@ class Edge:
         return f"ws://{self.address[0]}:{self.address[1]}"
 
     def write(self, text: str) -> None:
-        """Put another routing.toml in place of the one there is."""
+        """Replace the routing.toml."""
         self.path.write_text(text, encoding="utf-8")
 
     def signal(self, signum: signal.Signals) -> None:
         self.process.send_signal(signum)
 
     async def reload(self, text: str) -> Line:
-        """Write a file, send SIGHUP, and wait for what comes of it: a "reload" or a "reload_failed" line."""
+        """Write a file, send SIGHUP, and wait for the "reload" or "reload_failed" line."""
         self.mark()
         self.write(text)
         self.signal(signal.SIGHUP)
@@ -121,11 +121,11 @@ class Edge:
         return self.process.returncode
 
     def mark(self) -> None:
-        """`line` and `find` look no further back than here."""
+        """Let `line` and `find` ignore the lines so far."""
         self._mark = len(self.lines)
 
     def find(self, event: str | tuple[str, ...], **fields: object) -> list[Line]:
-        """All lines with this event (or one of these) and these fields."""
+        """All log lines with this event (or one of several) and these fields."""
         events = (event,) if isinstance(event, str) else event
         return [
             line
@@ -134,11 +134,11 @@ class Edge:
         ]
 
     async def line(self, event: str | tuple[str, ...], **fields: object) -> Line:
-        """The first such line; waits for it."""
+        """Wait for the first such line."""
         return (await self.wait_lines(1, event, **fields))[0]
 
     async def wait_lines(self, count: int, event: str | tuple[str, ...], **fields: object) -> list[Line]:
-        """At least `count` such lines; waits for them."""
+        """Wait for at least `count` such lines."""
         try:
             await until(lambda: self.noise or len(self.find(event, **fields)) >= count)
             assert not self.noise
@@ -149,7 +149,7 @@ class Edge:
         return self.find(event, **fields)
 
     def open_files(self, pid: int | None = None) -> list[str]:
-        """What a process has open, at one moment: "socket:[4711]", "pipe:[12]" ...; the worker, if none is named."""
+        """The open files of a process (default: the worker): "socket:[4711]", "pipe:[12]" ..."""
         links = []
         for descriptor in Path(f"/proc/{pid or self.worker}/fd").iterdir():
             with suppress(FileNotFoundError):  # closed since
@@ -157,16 +157,16 @@ class Edge:
         return links
 
     def descriptors(self, kind: str = "", pid: int | None = None) -> int:
-        """How many of a kind a process has open: "socket", "pipe"; the worker, if none is named."""
+        """The number of open descriptors of a kind, "socket" or "pipe", of a process (default: the worker)."""
         return sum(link.startswith(kind) for link in self.open_files(pid))
 
     def memory(self, key: str = "VmRSS", pid: int | None = None) -> int:
-        """A line of /proc/PID/status, in bytes; the worker's, if none is named."""
+        """A line of /proc/PID/status, in bytes (default: the worker's)."""
         status = Path(f"/proc/{pid or self.worker}/status").read_text()
         return int(status.partition(f"{key}:")[2].split()[0]) * 1024
 
     def cpu_seconds(self, pid: int | None = None) -> float:
-        """What a process has used so far; the worker, if none is named."""
+        """The CPU time of a process so far (default: the worker's)."""
         words = Path(f"/proc/{pid or self.worker}/stat").read_text().rpartition(")")[2].split()
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -186,13 +186,13 @@ class Edge:
                     await trio.sleep(_POLL_INTERVAL)
 
     async def expected(self, count: int, event: str, **fields: object) -> list[Line]:
-        """Wait for so many lines that no edge should write, but this one; they are taken out of the log."""
+        """Wait for error lines that are expected in this test, and take them out of the log."""
         seen = (await self.wait_lines(count, event, **fields))[:count]
         self.lines[:] = [line for line in self.lines if not any(line is one for one in seen)]
         return seen
 
     def take_stderr(self) -> str:
-        """What is on stderr, where nothing should be but for what a test did; it is taken away."""
+        """Take the text on stderr, which is expected in this test."""
         self._stderr.seek(0)
         told = self._stderr.read().decode()
         self._stderr.truncate(0)
@@ -200,7 +200,7 @@ class Edge:
         return told
 
     def kill(self) -> None:
-        """SIGKILL all of its processes, and wait for their ends; that is no fault of its own."""
+        """SIGKILL all processes, and wait for their ends; `check` does not count that as a fault."""
         self.killed = True
         os.killpg(self.pid, signal.SIGKILL)
         self.process.wait()
@@ -210,7 +210,7 @@ class Edge:
                     os.kill(pid, signal.SIGKILL)
 
     def check(self) -> None:
-        """What holds for every edge at any time."""
+        """Check what must hold for every edge at any time."""
         bad = [line for line in self.lines if line.get("event") in _BAD]
         assert not bad, bad
         assert not self.noise, "stdout has lines that are no JSON"
@@ -219,7 +219,7 @@ class Edge:
         assert not told, f"stderr is not empty: {told[-2000:]!r}"
 
     def close(self) -> None:
-        """Stop at once, as SIGINT does, or by force; all must have gone well."""
+        """Stop the edge by SIGINT, or else by SIGKILL, and check it."""
         try:
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Edges with several workers, and a way to have a call at a certain one of them."""
+"""Edges with several workers, and ways to reach one of them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def several(
 
 @contextmanager
 def only(edge: Edge, slot: int) -> Iterator[None]:
-    """Stop all workers but that of a slot, for a moment: whatever comes now comes to it."""
+    """Within the block all workers but that of a slot are stopped, so that it takes every new connection."""
     others = [pid for other, pid in worker_pids(edge.pid).items() if other != slot]
     try:
         for pid in others:
@@ -66,7 +66,7 @@ def only(edge: Edge, slot: int) -> Iterator[None]:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Or dead; it goes on for an instant after the signal, and might still accept."""
+    """Whether a process is stopped or dead: it runs on for an instant after SIGSTOP, and might still accept."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TZX"
     except FileNotFoundError:
@@ -87,19 +87,19 @@ async def tunnel_at(edge: Edge, slot: int, target: str, *fields: str, source: st
 
 
 async def echoes(wire: Wire, data: bytes = b"hello") -> None:
-    """Bytes go to the pod and back."""
+    """Check that bytes go to the pod and back."""
     await wire.send(data)
     assert await wire.exactly(len(data)) == data
 
 
 async def ask_at(edge: Edge, slot: int, target: str) -> Message:
-    """One request on a connection of its own, answered by the worker of a slot."""
+    """Send one request, on a connection of its own, to the worker of a slot."""
     with only(edge, slot):
         return await ask(edge.address, "GET", target)
 
 
 async def at_every(edge: Edge, status: int, target: str) -> None:
-    """Wait until every worker answers so: each shows its numbers to the others only now and then."""
+    """Wait until every worker answers with this status: workers publish their numbers only at intervals."""
     for slot in worker_pids(edge.pid):
         with trio.fail_after(TIMEOUT):
             while (await ask_at(edge, slot, target)).status != status:  # noqa: ASYNC110 - see `until`
@@ -107,7 +107,7 @@ async def at_every(edge: Edge, status: int, target: str) -> None:
 
 
 def slot_of(edge: Edge, wire: Wire) -> int:
-    """Whose worker has the edge's end of a client's connection; 0: nobody's."""
+    """The slot of the worker that has a client's connection; 0: no worker has it."""
     host, port = wire.stream.socket.getsockname()
     far = "{:08X}:{:04X}".format(*struct.unpack("=I", socket.inet_aton(host)), port)
     table = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
@@ -119,13 +119,13 @@ def slot_of(edge: Edge, wire: Wire) -> int:
 
 
 async def kill_worker_of(edge: Edge, wire: Wire) -> None:
-    """SIGKILL the worker that has this client's tunnel, wherever it is by now."""
+    """SIGKILL the worker that has this client's tunnel, after any number of adoptions."""
     await kill_worker(edge, await until(lambda: slot_of(edge, wire)))
 
 
 @asynccontextmanager
 async def the_gap(edge: Edge, wire: Wire) -> AsyncIterator[None]:
-    """The time in which nobody works for a client's tunnel: its worker does nothing more, and is killed then."""
+    """Within the block no worker serves a client's tunnel: its worker is stopped, and killed at the end."""
     slot = slot_of(edge, wire)
     os.kill(worker_pids(edge.pid)[slot], signal.SIGSTOP)
     yield
@@ -146,7 +146,7 @@ async def kill_worker(edge: Edge, slot: int = 1) -> Line:
 
 
 def patched(directory: Path, code: str) -> dict[str, str]:
-    """An environment in which worker processes, and no others, run this code before their own.
+    """An environment in which worker processes, and no others, run `code` before their own.
 
     Args:
         directory: for it; nothing else may be there.

@@ -1,4 +1,4 @@
-"""A collector that looks only when it is asked, and only at what is new."""
+"""Counting garbage: the collector runs only when asked, and only over new objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def counting_garbage() -> Iterator[Callable[[], int]]:
-    """How many objects are garbage that no reference count has freed; only those count that were made in here."""
+    """Count the objects made within the block that only the garbage collector could free."""
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -1,4 +1,4 @@
-"""HTTP/1.1 messages as the far sides see them, read by the letter and by nobody's library."""
+"""Reading HTTP/1.1 messages for test clients and pods: strictly, and without any library."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from attrs import evolve, frozen
 
 
 class Reader(Protocol):
-    """What comes in on a connection; the end of the stream is an error, but for `rest`."""
+    """A source of bytes; the end of the stream is an error, except for `rest`."""
 
     async def until(self, end: bytes) -> bytes:
-        """Up to and with `end`."""
+        """Read up to and including `end`."""
 
     async def exactly(self, count: int) -> bytes:
-        """So many bytes."""
+        """Read exactly this many bytes."""
 
     async def rest(self) -> bytes:
-        """All up to the end of the stream."""
+        """Read up to the end of the stream."""
 
 
 @frozen
 class Message:
-    """A request or a response as it came.
+    """A request or a response as received.
 
     Args:
         head: up to and with its empty line.
@@ -38,7 +38,7 @@ class Message:
 
     @property
     def line(self) -> str:
-        """The first one."""
+        """The first line."""
         return self.head.partition(b"\r\n")[0].decode("latin-1")
 
     @property
@@ -51,7 +51,7 @@ class Message:
 
     @property
     def fields(self) -> list[tuple[str, str]]:
-        """In the order in which they came."""
+        """The fields, in order."""
         pairs = [line.partition(":") for line in self.head.decode("latin-1").split("\r\n")[1:] if line]
         return [(name, value.strip()) for name, _, value in pairs]
 
@@ -67,17 +67,17 @@ class Message:
 
 
 async def read_head(reader: Reader) -> Message:
-    """A message, but for its body."""
+    """Read a message without its body."""
     return Message(await reader.until(b"\r\n\r\n"))
 
 
 async def read_request(reader: Reader) -> Message:
-    """A whole request."""
+    """Read a whole request."""
     return await _with_body(reader, await read_head(reader), until_close=False)
 
 
 async def read_response(reader: Reader, method: str = "GET") -> Message:
-    """A whole response: one that a request with this method gets."""
+    """Read a whole response to a request with this method."""
     head = await read_head(reader)
     if method == "HEAD" or head.status < 200 or head.status in (204, 304):
         return head
@@ -85,7 +85,7 @@ async def read_response(reader: Reader, method: str = "GET") -> Message:
 
 
 async def read_chunk(reader: Reader) -> bytes:
-    """The next chunk; b"" is the last one, before the trailers."""
+    """Read the next chunk; b"" is the last one, before the trailers."""
     size = int((await reader.until(b"\r\n")).split(b";")[0], 16)
     data = await reader.exactly(size)
     if size:
@@ -94,7 +94,7 @@ async def read_chunk(reader: Reader) -> bytes:
 
 
 async def read_chunks(reader: Reader) -> tuple[bytes, bytes]:
-    """A chunked body, and the raw trailers."""
+    """Read a chunked body; return it with the raw trailers."""
     body = b""
     while data := await read_chunk(reader):
         body += data

@@ -33,12 +33,12 @@ class Pod:
     scope: trio.CancelScope = Factory(trio.CancelScope)
 
     def stop(self) -> None:
-        """End it with all of its connections; nobody listens there any more."""
+        """Close the listener and all connections."""
         self.scope.cancel()
 
 
 async def raw_pod(nursery: trio.Nursery, address: str, port: int, handle: Handler, pod: Pod | None = None) -> Pod:
-    """A pod that does with each connection what `handle` does; the connection is closed after it."""
+    """A pod that calls `handle` with each connection, and closes the connection after it."""
     pod = pod or Pod()
     await nursery.start(_serve, pod, address, port, handle)
     return pod
@@ -86,7 +86,7 @@ async def http_pod(nursery: trio.Nursery, address: str, port: int, answer: Answe
 
 
 def switching(head: bytes, *fields: bytes) -> bytes:
-    """The right 101 for a WebSocket handshake."""
+    """A correct 101 for a WebSocket handshake."""
     token = generate_accept_token(Message(head).values("Sec-WebSocket-Key")[0])
     lines = [
         b"HTTP/1.1 101 Switching Protocols",
@@ -99,21 +99,21 @@ def switching(head: bytes, *fields: bytes) -> bytes:
 
 
 async def echo(wire: Wire) -> None:
-    """Send back all that comes; an end of stream as well."""
+    """Send back all bytes, and the end of the stream."""
     while data := await wire.some():
         await wire.send(data)
     await wire.send_eof()
 
 
 async def patient_echo(wire: Wire) -> None:
-    """However long its client is silent, while a proxy is away."""
+    """Echo without a timeout: the client may be silent for long while the proxy is away."""
     while data := await wire.stream.receive_some(65536):
         await wire.stream.send_all(data)
     await wire.send_eof()
 
 
 async def tunnel_pod(nursery: trio.Nursery, address: str, port: int, handle: Handler = echo) -> Pod:
-    """A pod that takes any WebSocket handshake, and then does what `handle` does with the raw bytes."""
+    """A pod that accepts any WebSocket handshake, and then calls `handle` for the raw bytes."""
     pod = Pod()
 
     async def upgrade(wire: Wire) -> None:

@@ -1,4 +1,4 @@
-"""Names, addresses and a routing.toml for a test's edge and its pods: each site in a loopback network of its own."""
+"""Names, addresses and a routing.toml for a test's edge and pods; each site has a loopback network of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 @frozen
 class Place:
-    """Where a pod is, or could be.
+    """The name and addresses of a pod, which need not exist.
 
     The edge knows `name` as the name of `address`, and the fallback of a route `{pod}` as both `address` and `twin`.
     """
@@ -44,7 +44,7 @@ class Site:
         return "127.{}.{}".format(*self.first)
 
     def take(self) -> Place:
-        """A place that nobody else has."""
+        """Take an unused place."""
         self._taken += 1
         assert self._taken <= self.pods
         return self._place(self._taken)
@@ -97,7 +97,7 @@ allow = ["127.0.0.0/8"]
 
 
 def free_port() -> int:
-    """A TCP port that is free on every address, outside the range that clients' sockets take theirs from."""
+    """A TCP port that is free on every address, outside the range of ephemeral ports."""
     while True:
         port = random.randint(10_000, 30_000)
         with socket.socket() as sock:

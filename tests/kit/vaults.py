@@ -45,7 +45,7 @@ class Vault:
         return self.process.pid
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start the process, and wait until it listens."""
         ready = len(self.find("vault_ready"))
         command = [sys.executable, "-m", "splicer", "vault", "--socket", str(self.path), "--keep", self._keep]
         self.process = subprocess.Popen(
@@ -61,7 +61,7 @@ class Vault:
             time.sleep(_POLL_INTERVAL)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill the process by SIGKILL."""
         self.process.kill()
         self.process.wait()
 
@@ -78,11 +78,11 @@ class Vault:
         return (await until(lambda: self.find(event, **fields)))[0]
 
     def tunnels(self) -> int:
-        """How many it holds."""
+        """The number of tunnels that it holds."""
         return self._ask(Kind.COUNT).quantity
 
     def keeps(self, address: tuple[str, int]) -> bool:
-        """Whether it has the socket that listens there (proc(5), /proc/net/tcp)."""
+        """Whether it has the socket that listens at an address (proc(5), /proc/net/tcp)."""
         host, port = address
         near = "{:08X}:{:04X}".format(*struct.unpack("=I", socket.inet_aton(host)), port)
         table = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
@@ -90,7 +90,7 @@ class Vault:
         return any(str(link.readlink()) in wanted for link in Path(f"/proc/{self.pid}/fd").iterdir())
 
     def listeners(self) -> list[list[object]]:
-        """The addresses of the listeners that it keeps; nobody else may ask while a supervisor is there."""
+        """The addresses of the listeners that it keeps; it answers only while no supervisor is connected."""
         message = self._ask(Kind.LISTENERS, Kind.ASK)
         message.close()
         kept: list[list[object]] = json.loads(message.payload)
@@ -98,7 +98,7 @@ class Vault:
         return kept
 
     def close(self) -> None:
-        """Stop it in order; it must have gone well."""
+        """Stop it by SIGTERM, and check that it ended without an error."""
         try:
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGTERM)

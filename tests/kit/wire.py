@@ -1,4 +1,4 @@
-"""One end of a TCP connection, spoken byte by byte: for clients and for pods, and independent of splicer's parsers."""
+"""One end of a TCP connection for test clients and pods, byte by byte and independent of splicer's parsers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 async def until(look: Callable[[], T]) -> T:
-    """Look again and again until there is something to see."""
+    """Poll `look` until it returns a true value, and return that."""
     with trio.move_on_after(TIMEOUT):
         while not (seen := look()):  # noqa: ASYNC110 - what other processes do sets no event
             await trio.sleep(_POLL_INTERVAL)
@@ -29,7 +29,7 @@ async def until(look: Callable[[], T]) -> T:
 
 
 class EndOfStream(Exception):
-    """The other side closed in the middle of something."""
+    """The other side closed in the middle of a message."""
 
 
 class Wire:
@@ -47,7 +47,7 @@ class Wire:
         await self.stream.send_eof()
 
     async def until(self, end: bytes) -> bytes:
-        """Up to and with `end`."""
+        """Read up to and including `end`."""
         while (found := self.buffer.find(end)) < 0:
             await self._more()
         return self._take(found + len(end))
@@ -58,7 +58,7 @@ class Wire:
         return self._take(count)
 
     async def some(self) -> bytes:
-        """What is there, at least one byte; b"" at the end of the stream."""
+        """Read what has come, at least one byte; b"" at the end of the stream."""
         if not self.buffer:
             try:
                 await self._more()
@@ -67,14 +67,14 @@ class Wire:
         return self._take(len(self.buffer))
 
     async def rest(self) -> bytes:
-        """All up to the end of the stream. A reset raises `trio.BrokenResourceError`."""
+        """Read up to the end of the stream. A reset raises `trio.BrokenResourceError`."""
         data = b""
         while more := await self.some():
             data += more
         return data
 
     async def end(self) -> str:
-        """How the connection ends, whatever comes before: "eof" or "reset"."""
+        """Read and drop everything; return how the connection ends: "eof" or "reset"."""
         try:
             await self.rest()
         except trio.BrokenResourceError:
@@ -85,19 +85,19 @@ class Wire:
         return await self.until(b"\r\n\r\n")
 
     async def request(self) -> Message:
-        """A whole request."""
+        """Read a whole request."""
         return await read_request(self)
 
     async def reply(self, method: str = "GET") -> Message:
-        """A whole response: one that a request with this method gets."""
+        """Read a whole response to a request with this method."""
         return await read_response(self, method)
 
     async def chunk(self) -> bytes:
-        """The next chunk; b"" is the last one, before the trailers."""
+        """Read the next chunk; b"" is the last one, before the trailers."""
         return await read_chunk(self)
 
     async def chunks(self) -> tuple[bytes, bytes]:
-        """A chunked body, and the raw trailers."""
+        """Read a chunked body; return it with the raw trailers."""
         return await read_chunks(self)
 
     def reset(self) -> None:
@@ -123,7 +123,7 @@ class Wire:
 
 @asynccontextmanager
 async def dial(address: tuple[str, int], source: str = "127.0.0.1", window: int | None = None) -> AsyncIterator[Wire]:
-    """A client's connection, from a source address; `window` bytes of receive buffer."""
+    """Connect as a client, from a source address, with `window` bytes of receive buffer."""
     sock = trio.socket.socket()
     if window:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
@@ -136,7 +136,7 @@ async def dial(address: tuple[str, int], source: str = "127.0.0.1", window: int 
 
 
 def request(method: str, target: str, *fields: str, host: str = "edge.test", body: bytes = b"") -> bytes:
-    """A whole request; a body gets its Content-Length."""
+    """The bytes of a request; a body gets its Content-Length."""
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *fields]
     if body:
         lines.append(f"Content-Length: {len(body)}")
@@ -152,14 +152,14 @@ async def ask(
     body: bytes = b"",
     source: str = "127.0.0.1",
 ) -> Message:
-    """One request on a connection of its own, and its answer."""
+    """Send one request on a connection of its own, and return the answer."""
     async with dial(address, source) as wire:
         await wire.send(request(method, target, *fields, host=host, body=body))
         return await wire.reply(method)
 
 
 async def ask_until(address: tuple[str, int], target: str, done: Callable[[Message], bool]) -> Message:
-    """Ask again and again until the answer is the one."""
+    """Send a request again and again until `done` accepts the answer."""
     with trio.fail_after(TIMEOUT):
         while not done(reply := await ask(address, "GET", target)):  # noqa: ASYNC110 - see `until`
             await trio.sleep(10 * _POLL_INTERVAL)

@@ -1,4 +1,4 @@
-"""The workers of an edge, as the kernel shows them, and how they are killed."""
+"""Finding and killing the workers of an edge, through /proc."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORKER = re.compile(rb"splicer: worker (\d+)\b")
 
 
 def worker_pids(edge_pid: int) -> dict[int, int]:
-    """The workers that serve now, by slot: a spare is none.
+    """The pids of the serving workers, by slot; spares are left out.
 
     Args:
         edge_pid: the supervisor's.
@@ -23,7 +23,7 @@ def worker_pids(edge_pid: int) -> dict[int, int]:
 
 
 def _descendants(pid: int) -> list[int]:
-    """Its children and theirs; whoever ends meanwhile may be missing, with its own."""
+    """All descendants of a process; one that ends meanwhile may be missing, with its own descendants."""
     found = []
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
@@ -39,7 +39,7 @@ def _title(pid: int) -> bytes:
 
 
 async def kill_and_see(pid: int) -> None:
-    """SIGKILL, and wait until the process is dead: it holds no descriptor any more."""
+    """SIGKILL a process, and wait until it is dead and has no descriptor open."""
     with suppress(ProcessLookupError):
         handle = os.pidfd_open(pid)
         try:
