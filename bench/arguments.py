@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 _USAGE = 2
-_SHORTEST = 0.1  # seconds of a load
+_MIN_SECONDS = 0.1  # seconds of a load
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,6 +34,6 @@ def seconds(text: str) -> float:
         argparse.ArgumentTypeError: no load can last so long.
     """
     with suppress(ValueError):
-        if _SHORTEST <= (found := float(text)) < math.inf:
+        if _MIN_SECONDS <= (found := float(text)) < math.inf:
             return found
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, or less than {_SHORTEST:g}")
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, or less than {_MIN_SECONDS:g}")

@@ -186,33 +186,33 @@ def _parser() -> Parser:
     return parser
 
 
-def _node(asked: argparse.Namespace) -> Node:
+def _node(options: argparse.Namespace) -> Node:
     """What was given, and else this machine's."""
     wait = this_node.first("net.netfilter.nf_conntrack_tcp_timeout_time_wait")
     return Node(
-        cores=asked.edge_cores or this_node.cores(),
-        memory=int(asked.memory_gib * GIB) if asked.memory_gib else this_node.memory(),
-        nofile=asked.nofile or this_node.nofile(),
-        file_max=asked.file_max or this_node.first("fs.file-max"),
-        ports=asked.ports or this_node.ports(),
-        conntrack=asked.conntrack or this_node.first("net.netfilter.nf_conntrack_max"),
+        cores=options.edge_cores or this_node.cores(),
+        memory=int(options.memory_gib * GIB) if options.memory_gib else this_node.memory(),
+        nofile=options.nofile or this_node.nofile(),
+        file_max=options.file_max or this_node.first("fs.file-max"),
+        ports=options.ports or this_node.ports(),
+        conntrack=options.conntrack or this_node.first("net.netfilter.nf_conntrack_max"),
         conntrack_time_wait=120.0 if wait is None else wait,
-        connections=asked.connections,
-        packets=asked.packets,
-        sources=asked.sources,
+        connections=options.connections,
+        packets=options.packets,
+        sources=options.sources,
     )
 
 
-def _costs(asked: argparse.Namespace) -> Measured:
+def _costs(options: argparse.Namespace) -> Measured:
     """Of the file that was named, or of the latest run.
 
     Raises:
         NoReport: the file is none.
         OSError: the kernel's memory can't be measured.
     """
-    path = asked.result or (LATEST if LATEST.exists() else None)
+    path = options.result or (LATEST if LATEST.exists() else None)
     its = measured(read(path) if path else None)
-    if not asked.measure_kernel:
+    if not options.measure_kernel:
         return its
     costs = attrs.evolve(its.costs, kernel_bytes=2 * this_node.socket_bytes())
     return Measured(costs, its.sources | {"kernel_bytes": "measured here: growth of the slabs"})
@@ -224,17 +224,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 2 if the file or an argument can't be used.
     """
-    asked = _parser().parse_args(arguments)
-    load = Load(asked.frame_rate, asked.call_seconds, asked.core_share, asked.new_calls_per_s)
+    options = _parser().parse_args(arguments)
+    load = Load(options.frame_rate, options.call_seconds, options.core_share, options.new_calls_per_s)
     try:
-        its = _costs(asked)
+        its = _costs(options)
     except (NoReport, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    node = _node(asked)
-    wanted = asked.calls or (100_000, 1_000_000)
+    node = _node(options)
+    wanted = options.calls or (100_000, 1_000_000)
     try:
-        found = resources(its.costs, load, node, asked.pods)
+        found = resources(its.costs, load, node, options.pods)
         edge = found[0].calls
         needs = [demand(its.costs, load, calls, edge, node.cores) for calls in wanted] if edge else []
     except OverflowError:
@@ -243,13 +243,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not edge:
         sys.stderr.write(f"no call fits on such an edge: {found[0].name} = {found[0].formula}\n")
         return 2
-    if asked.json:
+    if options.json:
         parts: dict[str, object] = {"costs": attrs.asdict(its), "load": attrs.asdict(load), "node": attrs.asdict(node)}
-        parts |= {"pods": asked.pods, "calls_per_core": calls_per_core(its.costs, load)}
+        parts |= {"pods": options.pods, "calls_per_core": calls_per_core(its.costs, load)}
         lists = {"edge": [attrs.asdict(one) for one in found], "demand": [attrs.asdict(need) for need in needs]}
         sys.stdout.write(json.dumps(parts | lists, ensure_ascii=False, indent=1) + "\n")
     else:
-        sys.stdout.write(text(its, load, asked.pods, found, needs, node.cores))
+        sys.stdout.write(text(its, load, options.pods, found, needs, node.cores))
     return 0
 
 

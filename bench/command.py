@@ -15,7 +15,7 @@ from bench.interrupt import INTERRUPTED, interruptible
 from bench.model import Report
 from bench.progress import progress
 from bench.report.write import RESULTS, write
-from bench.run import Asked, Run
+from bench.run import Options, Run
 from bench.traffic.driver import TrafficFailed
 
 T = TypeVar("T")
@@ -27,14 +27,14 @@ _FAILED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what is asked for, and write it down.
+    """Run the scenarios that the arguments name, and write the report.
 
     Returns:
         The exit code: 0; 1: splicer itself could not be measured, or no report be written; 2: wrong usage; 130:
         interrupted, and what was measured until then is written.
     """
-    asked, out = _asked(arguments)
-    if asked is None:
+    options, out = _options(arguments)
+    if options is None:
         with suppress(BrokenPipeError):
             _list()
         return 0
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         sys.stderr.write(f"--out: {error}\n")
         return _FAILED
-    run = Run(asked, bar := progress())
+    run = Run(options, bar := progress())
     code = 0
     try:
         with interruptible():
@@ -102,21 +102,21 @@ def _parser() -> Parser:
     return parser
 
 
-def _asked(arguments: Sequence[str] | None) -> tuple[Asked | None, Path]:
+def _options(arguments: Sequence[str] | None) -> tuple[Options | None, Path]:
     """What is to be measured, None if it is to be listed; and where the report goes."""
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.list:
         return None, given.out
     names = [_MINE, *map(str.strip, given.peers.split(","))] if given.peers else [_ALL]
-    asked = Asked(
+    options = Options(
         _chosen(parser, "scenario", given.scenarios or [_ALL], scenarios.ALL),
         _chosen(parser, "peer", names, _PEERS),
         given.repeat or (1 if given.quick else None),
         given.seconds,
         given.quick,
     )
-    return asked, given.out
+    return options, given.out
 
 
 def _chosen(parser: Parser, kind: str, names: Sequence[str], there: Mapping[str, T]) -> list[T]:

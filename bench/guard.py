@@ -207,9 +207,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("result", nargs="?", type=Path, default=LATEST, metavar="RESULT.json", help=shown(LATEST))
     parser.add_argument("--expected", type=Path, default=EXPECTED, metavar="FILE")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        found = verdicts(read(asked.result), expectations(asked.expected))
+        found = verdicts(read(options.result), expectations(options.expected))
     except (NoReport, BadExpected) as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -15,7 +15,7 @@ from dnslib import QTYPE, RCODE, RR, A, DNSError, DNSRecord
 
 from bench.peers.base import Address
 
-_TTL = 10  # seconds
+_TTL_SECONDS = 10  # seconds
 _LARGEST = 4096  # bytes of a question
 
 
@@ -51,18 +51,18 @@ def _serve(sock: socket.socket, addresses: Mapping[str, str]) -> None:
         if client == ours:
             return
         try:
-            asked = DNSRecord.parse(wire)
+            query = DNSRecord.parse(wire)
         except DNSError:
             continue
-        sock.sendto(_answer(asked, addresses), client)
+        sock.sendto(_answer(query, addresses), client)
 
 
-# A name that is there has no error, whatever is asked of it: RFC 2308 §2.2.
-def _answer(asked: DNSRecord, addresses: Mapping[str, str]) -> bytes:
-    reply = asked.reply()
-    address = addresses.get(str(asked.q.qname).lower())
+# A name that exists gives no error, whatever type is queried (RFC 2308 §2.2).
+def _answer(query: DNSRecord, addresses: Mapping[str, str]) -> bytes:
+    reply = query.reply()
+    address = addresses.get(str(query.q.qname).lower())
     if address is None:
         reply.header.rcode = RCODE.NXDOMAIN
-    elif asked.q.qtype == QTYPE.A:
-        reply.add_answer(RR(asked.q.qname, QTYPE.A, rdata=A(address), ttl=_TTL))
+    elif query.q.qtype == QTYPE.A:
+        reply.add_answer(RR(query.q.qname, QTYPE.A, rdata=A(address), ttl=_TTL_SECONDS))
     return bytes(reply.pack())

@@ -30,7 +30,7 @@ from bench.model import Report
 from bench.peers.splicer import ROOT, Checkout
 from bench.progress import progress
 from bench.report.words import number
-from bench.run import Asked, Run
+from bench.run import Options, Run
 from bench.traffic.driver import TrafficFailed
 
 BEFORE, AFTER = "before", "after"
@@ -148,24 +148,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0; 1: one cost has become dearer, or could not be measured; 2: wrong usage; 130: interrupted.
     """
-    asked = _asked(arguments)
+    options = _options(arguments)
     try:
-        with interruptible(), code_of(asked.before) as before, code_of(asked.after) as after:
-            report = _measured(asked, before, after)
+        with interruptible(), code_of(options.before) as before, code_of(options.after) as after:
+            report = _measured(options, before, after)
         found = rows(report)
     except KeyboardInterrupt:
         return INTERRUPTED
     except (NoPairs, TrafficFailed, OSError) as failed:
         sys.stderr.write(f"{failed}\n")
         return 1
-    _tell(asked, report, found)
+    _tell(options, report, found)
     return 1 if any(row.dearer for row in found) else 0
 
 
-def _measured(asked: argparse.Namespace, before: Path, after: Path) -> Report:
+def _measured(options: argparse.Namespace, before: Path, after: Path) -> Report:
     peers = [Checkout(BEFORE, before), Checkout(AFTER, after)]
-    wanted = [scenario for name, scenario in scenarios.ALL.items() if name in (asked.scenarios or USUAL)]
-    run = Run(Asked(wanted, peers, asked.pairs, asked.seconds), bar := progress())
+    wanted = [scenario for name, scenario in scenarios.ALL.items() if name in (options.scenarios or USUAL)]
+    run = Run(Options(wanted, peers, options.pairs, options.seconds), bar := progress())
     try:
         run.execute()
     finally:
@@ -173,18 +173,18 @@ def _measured(asked: argparse.Namespace, before: Path, after: Path) -> Report:
     return run.report()
 
 
-def _tell(asked: argparse.Namespace, report: Report, found: Sequence[Row]) -> None:
+def _tell(options: argparse.Namespace, report: Report, found: Sequence[Row]) -> None:
     for note in report.notes:
         sys.stderr.write(f"note: {note}\n")
     sys.stdout.write(
-        f"before: {asked.before}, {report.versions[BEFORE]}\nafter: {asked.after}, {report.versions[AFTER]}\n"
+        f"before: {options.before}, {report.versions[BEFORE]}\nafter: {options.after}, {report.versions[AFTER]}\n"
     )
-    sys.stdout.write(f"{asked.pairs} pairs of rounds of {asked.seconds:g} s; medians in us\n")
+    sys.stdout.write(f"{options.pairs} pairs of rounds of {options.seconds:g} s; medians in us\n")
     sys.stdout.write(f"{'':30}{'before':>10}{'after':>10}  {'after / before (95 %)':26}\n")
     sys.stdout.writelines(f"{row}\n" for row in found)
 
 
-def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m bench.pairs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -196,10 +196,10 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--after", default=str(ROOT), metavar="PATH-OR-COMMIT", help="the same; else this checkout")
     parser.add_argument("--pairs", type=_pairs, default=20, help="of rounds of each scenario (20)")
     parser.add_argument("--seconds", type=seconds, default=2.0, help="of a round (2)")
-    asked = parser.parse_args(arguments)
-    if unknown := [name for name in asked.scenarios if name not in there]:
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.scenarios if name not in there]:
         parser.error(f"no scenario {unknown[0]!r} tells a cost; those that do: {', '.join(there)}")
-    return asked
+    return options
 
 
 def _pairs(text: str) -> int:

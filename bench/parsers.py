@@ -314,11 +314,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m bench.parsers", description="What the worst bytes from outside cost.")
     parser.add_argument("--all", action="store_true", help="all inputs, not just the worst of each parser")
     parser.add_argument("--seconds", type=_seconds, default=0.2, help="for each input (0.2)")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     sys.stdout.write(f"{'parser':24}{'input':32}{'KiB':>6}{'us/KiB':>10}\n")
     for _, inputs in groupby(INPUTS, lambda one: one.parser):
-        costs = sorted(((microseconds(one, asked.seconds), one) for one in inputs), key=lambda cost: -cost[0])
-        for cost, one in costs if asked.all else costs[:1]:
+        costs = sorted(((microseconds(one, options.seconds), one) for one in inputs), key=lambda cost: -cost[0])
+        for cost, one in costs if options.all else costs[:1]:
             sys.stdout.write(f"{one.parser:24}{one.name:32}{one.most // KIB:6}{cost:10.1f}\n")
             sys.stdout.flush()
     return 0

@@ -25,7 +25,7 @@ from bench.arguments import Parser
 from bench.peers.local import Local
 from bench.peers.splicer import Splicer
 from bench.progress import progress
-from bench.run import Asked, Run
+from bench.run import Options, Run
 from bench.scenarios.even import Even
 from bench.scenarios.handshakes import Handshakes
 from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record
@@ -34,7 +34,7 @@ from splicer.supervisor.metrics_dir import MetricsDirectory
 from splicer.upstream.status import EndpointStates
 from splicer.vault.journal import Journal
 
-_LAW = 0.05
+_MAX_SHARE = 0.05
 _BATCHES = 100
 _BATCH = 200
 _MINE = "splicer"
@@ -51,16 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--repeat", type=int, default=5, help="rounds of whole calls and frames (5)")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a round (2)")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     counted, stored = trio.run(_counting), _storing()
-    call, frame = _whole(asked.repeat, asked.seconds)
+    call, frame = _whole(options.repeat, options.seconds)
     for name, lasted in counted.items():
         _say(name, lasted)
     counting = sum(counted.values())
     _say("counting a call, together", counting, f"{counting / call:.1%} of a call's {call * 1e6:.0f} us")
     _say("the journal's store", stored, f"{stored / frame:.1%} of a frame's {frame * 1e6:.1f} us")
-    kept = counting <= _LAW * call
-    sys.stdout.write(f"counting takes at most {_LAW:.0%} of a call: {'kept' if kept else 'BROKEN'}\n")
+    kept = counting <= _MAX_SHARE * call
+    sys.stdout.write(f"counting takes at most {_MAX_SHARE:.0%} of a call: {'kept' if kept else 'BROKEN'}\n")
     return 0 if kept else 1
 
 
@@ -138,8 +138,8 @@ def _record() -> Record:
 
 def _whole(repeat: int, seconds: float) -> tuple[float, float]:
     """CPU seconds of a call and of a frame: medians."""
-    asked = Asked([Handshakes(), Even()], [Local(_MINE, _MINE, Splicer)], repeat, seconds)
-    run = Run(asked, bar := progress())
+    options = Options([Handshakes(), Even()], [Local(_MINE, _MINE, Splicer)], repeat, seconds)
+    run = Run(options, bar := progress())
     try:
         run.execute()
     finally:

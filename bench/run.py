@@ -23,15 +23,15 @@ _FAILURES = (PeerFailed, TrafficFailed, OSError, HTTPException)  # of one peer: 
 
 
 @frozen
-class Asked:
-    """What is to be measured.
+class Options:
+    """The scenarios and peers to measure, and how.
 
     Args:
         scenarios: in their order.
-        peers: likewise.
-        repeat: how many times; None: as often as each scenario thinks right.
-        seconds: of one load; None: what each scenario thinks right.
-        quick: short loads, and little of what takes long.
+        peers: in their order.
+        repeat: the number of repetitions; None: each scenario's default.
+        seconds: the length of one load; None: each scenario's default.
+        quick: short loads, without the parts that take long.
     """
 
     scenarios: Sequence[Scenario]
@@ -54,15 +54,15 @@ class Asked:
 
 
 class Run:
-    """What has been measured so far can be had at any time: `report`.
+    """One run; `report` has the results so far, at any time.
 
     Args:
-        asked: what is to be measured.
-        progress: who looks on.
+        options: what is to be measured.
+        progress: shows how far the run is.
     """
 
-    def __init__(self, asked: Asked, progress: Progress) -> None:
-        self._asked = asked
+    def __init__(self, options: Options, progress: Progress) -> None:
+        self._options = options
         self._progress = progress
         self._machine = description(Processors.of_this_process())
         self._started = datetime.now(UTC), time.monotonic()
@@ -78,20 +78,20 @@ class Run:
         Raises:
             TrafficFailed: clients and pods don't work even without a proxy.
         """
-        with opened(self._asked.quick) as site:
+        with opened(self._options.quick) as site:
             self.execute_on(site)
 
     def execute_on(self, site: Site) -> None:
         """Measure everything with these pods."""
         self._site = site
         scenarios, peers = self._possible(), self._present()
-        turns = {one: self._asked.repetitions(one) * len(peers) for one in scenarios}
-        self._progress.begin(sum(self._asked.lasts(one) * count for one, count in turns.items()))
+        turns = {one: self._options.repetitions(one) * len(peers) for one in scenarios}
+        self._progress.begin(sum(self._options.lasts(one) * count for one, count in turns.items()))
         with Fleet(site) as fleet:
             if not all(scenario.fresh for scenario in scenarios):
                 self._start(peers, fleet)
             for scenario in scenarios:
-                for repetition in range(self._asked.repetitions(scenario)):
+                for repetition in range(self._options.repetitions(scenario)):
                     before = Load.now(fleet.pids())
                     self._repetition(scenario, repetition, peers, site, fleet)
                     if found := disturbance(before, Load.now(fleet.pids())):
@@ -99,7 +99,7 @@ class Run:
 
     def report(self) -> Report:
         """Everything that is known by now."""
-        asked = self._asked
+        options = self._options
         begun, clock = self._started
         return Report(
             machine=self._machine,
@@ -107,11 +107,11 @@ class Run:
             started=begun.isoformat(timespec="seconds"),
             seconds=time.monotonic() - clock,
             settings={
-                "scenarios": " ".join(one.name for one in asked.scenarios),
-                "peers": " ".join(one.name for one in asked.peers),
-                "repeat": str(asked.repeat or "as each scenario has it"),
-                "seconds": f"{asked.seconds:g}" if asked.seconds else "as each scenario has it",
-                "quick": "yes" if asked.quick else "no",
+                "scenarios": " ".join(one.name for one in options.scenarios),
+                "peers": " ".join(one.name for one in options.peers),
+                "repeat": str(options.repeat or "as each scenario has it"),
+                "seconds": f"{options.seconds:g}" if options.seconds else "as each scenario has it",
+                "quick": "yes" if options.quick else "no",
             },
             figures=[_figure(key, samples) for key, samples in self._samples.items()],
             skipped=[Skipped(peer, reason, scenario) for (peer, scenario), reason in self._skipped.items()],
@@ -121,7 +121,7 @@ class Run:
     def _possible(self) -> list[Scenario]:
         """Those that can be run here."""
         found = []
-        for scenario in self._asked.scenarios:
+        for scenario in self._options.scenarios:
             if reason := scenario.missing():
                 self._skipped["", scenario.name] = reason
             else:
@@ -131,7 +131,7 @@ class Run:
     def _present(self) -> list[Peer]:
         """Those that can run here."""
         found = []
-        for peer in self._asked.peers:
+        for peer in self._options.peers:
             if reason := peer.missing():
                 self._skipped[peer.name, ""] = reason
                 continue
@@ -154,8 +154,8 @@ class Run:
 
     # Every other repetition goes the other way round: whatever drifts favours nobody.
     def _repetition(self, scenario: Scenario, repetition: int, peers: list[Peer], site: Site, fleet: Fleet) -> None:
-        what = f"{scenario.name} {repetition + 1}/{self._asked.repetitions(scenario)}"
-        seconds = self._asked.window(scenario)
+        what = f"{scenario.name} {repetition + 1}/{self._options.repetitions(scenario)}"
+        seconds = self._options.window(scenario)
         self._progress.now(what)
         direct = list(scenario.direct(site, seconds))
         self._keep(scenario, DIRECT, direct)
@@ -164,13 +164,13 @@ class Run:
             if (peer.name, scenario.name) not in self._skipped:
                 self._progress.now(f"{what} {peer.name}")
                 self._turn(scenario, peer, values, site, fleet)
-            self._progress.done(self._asked.lasts(scenario))
+            self._progress.done(self._options.lasts(scenario))
 
     def _turn(self, scenario: Scenario, peer: Peer, direct: Mapping[str, float], site: Site, fleet: Fleet) -> None:
         """One peer's; what it yields before it fails is kept."""
         try:
             shared = None if scenario.fresh else fleet.proxy(peer)
-            for sample in scenario.measure(Turn(site, peer, shared, self._asked.window(scenario), direct)):
+            for sample in scenario.measure(Turn(site, peer, shared, self._options.window(scenario), direct)):
                 self._keep(scenario, peer.name, [sample])
         except _FAILURES as failed:
             self._skipped[peer.name, scenario.name] = str(failed)

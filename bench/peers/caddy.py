@@ -39,5 +39,5 @@ class Caddy(Tree):
         url = f"http://{self._admin}/load"
         headers = {"Content-Type": "text/caddyfile", "Cache-Control": "must-revalidate"}
         text = (self.home / _FILE).read_bytes()
-        asked = urllib.request.Request(url, data=text, headers=headers)
-        urllib.request.urlopen(asked, timeout=_TIMEOUT).close()  # noqa: S310 - http, as written above
+        request = urllib.request.Request(url, data=text, headers=headers)
+        urllib.request.urlopen(request, timeout=_TIMEOUT).close()  # noqa: S310 - http, as written above

@@ -38,13 +38,13 @@ class Program:
     Args:
         name: its file's.
         install: how one gets it: "apt-get install nginx".
-        asked: the arguments with which it tells its version.
+        version_option: the option that prints its version.
         told: the version in its answer, as group 1.
     """
 
     name: str
     install: str
-    asked: str
+    version_option: str
     told: str
 
     def missing(self) -> str | None:
@@ -65,11 +65,11 @@ class Program:
     def version(self) -> str:
         """As it tells itself."""
         answer = subprocess.run(  # noqa: S603 - our own
-            [self.path, self.asked], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            [self.path, self.version_option], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         ).stdout
         found = re.search(self.told, answer)
         if found is None:
-            raise PeerFailed(f"{self.name} {self.asked} says no version: {answer[:200]!r}")
+            raise PeerFailed(f"{self.name} {self.version_option} says no version: {answer[:200]!r}")
         return found[1]
 
     def _found(self) -> str | None:

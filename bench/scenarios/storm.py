@@ -13,7 +13,7 @@ from bench.scenarios.even import CALLS
 _RATE = 1000  # new calls a second, whether earlier ones have been answered or not
 _CLIENTS = 8  # of the closed loop, which loads every proxy as much as that proxy can take
 _ENOUGH = 0.99  # of these calls: fewer are a storm that the proxy turned away, or could not serve
-_MARGIN = 0.2  # seconds that the storm begins before the frames that are counted, and ends after them
+_MARGIN_SECONDS = 0.2  # seconds that the storm begins before the frames that are counted, and ends after them
 
 
 class Storm(Scenario):
@@ -51,11 +51,11 @@ def _p99(turn: Turn, **storm: float) -> tuple[float, bool, float]:
         frames.wait_ready()
         calls = None
         if storm:
-            seconds = turn.seconds + 2 * _MARGIN
+            seconds = turn.seconds + 2 * _MARGIN_SECONDS
             calls = stack.enter_context(turn.client("handshakes", turn.proxy, {**storm, "seconds": seconds}))
             calls.wait_ready()
             calls.go()
-            time.sleep(_MARGIN)
+            time.sleep(_MARGIN_SECONDS)
         busy = turn.site.pods_cpu()
         frames.go()
         result = checked(turn, frames.result())

@@ -36,15 +36,15 @@ _TUNNELS = (
 
 def main() -> None:
     """See above."""
-    asked = _arguments()
+    options = _arguments()
     descriptors = all_descriptors()
     try:
-        if asked.mode == "pods":
-            _pods(asked, descriptors)
+        if options.mode == "pods":
+            _pods(options, descriptors)
         else:
-            _client(asked)
+            _client(options)
     except (OSError, DialFailed) as error:
-        sys.exit(f"{asked.mode}: {error}")
+        sys.exit(f"{options.mode}: {error}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -90,27 +90,27 @@ def _size(text: str) -> int:
     return number
 
 
-def _client(asked: argparse.Namespace) -> None:
+def _client(options: argparse.Namespace) -> None:
     load = Load(
-        address=(asked.host, asked.port),
-        targets=tuple(asked.targets or ["/api/v1/bench" if asked.mode == "http" else "/call"]),
-        seconds=asked.seconds,
-        tunnels=getattr(asked, "tunnels", 0),
-        rate=getattr(asked, "rate", 0.0),
-        size=getattr(asked, "size", 0),
-        clients=getattr(asked, "clients", 0),
-        listen=getattr(asked, "listen", ()),
+        address=(options.host, options.port),
+        targets=tuple(options.targets or ["/api/v1/bench" if options.mode == "http" else "/call"]),
+        seconds=options.seconds,
+        tunnels=getattr(options, "tunnels", 0),
+        rate=getattr(options, "rate", 0.0),
+        size=getattr(options, "size", 0),
+        clients=getattr(options, "clients", 0),
+        listen=getattr(options, "listen", ()),
     )
-    prepare = importlib.import_module(f"bench.traffic.{asked.mode}").prepare
-    processes = min(asked.processes, load.tunnels or load.clients)
+    prepare = importlib.import_module(f"bench.traffic.{options.mode}").prepare
+    processes = min(options.processes, load.tunnels or load.clients)
     client(prepare, load.shares(processes), sys.stdin, sys.stdout)
 
 
-def _pods(asked: argparse.Namespace, descriptors: int) -> None:
-    listener = listen(asked.host, asked.port)
+def _pods(options: argparse.Namespace, descriptors: int) -> None:
+    listener = listen(options.host, options.port)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    for _ in range(asked.processes - 1):
+    for _ in range(options.processes - 1):
         if not os.fork():
             break
     quiet()

@@ -19,9 +19,9 @@ from typing import Any, Self
 from bench.traffic.dial import Address
 
 _ROOT = Path(__file__).parents[2]
-_READY = 60.0  # seconds until all tunnels are open
-_SPARE = 30.0  # seconds that a result may come after its time
-_END = 5.0  # seconds that an orderly end may take
+_READY_TIMEOUT = 60.0  # seconds until all tunnels are open
+_RESULT_GRACE_SECONDS = 30.0  # seconds that a result may come after its time
+_END_TIMEOUT = 5.0  # seconds that an orderly end may take
 
 
 class TrafficFailed(Exception):
@@ -80,7 +80,7 @@ class Child:
         """Of the first of its processes."""
         return self._running.pid
 
-    def wait_ready(self, timeout: float = _READY) -> None:
+    def wait_ready(self, timeout: float = _READY_TIMEOUT) -> None:
         """Return when it is set up: pods listen, all tunnels are open.
 
         Args:
@@ -118,7 +118,7 @@ class Child:
         return line.decode()
 
     def _last_words(self) -> str:
-        code = self._running.wait(_END)
+        code = self._running.wait(_END_TIMEOUT)
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"{self._mode}: ended with {code}, and said nothing"
@@ -163,14 +163,14 @@ class Client(Child):
         Raises:
             TrafficFailed: there is no result, with what the client said.
         """
-        told: dict[str, Any] = json.loads(self._line(self._seconds + _SPARE))
+        told: dict[str, Any] = json.loads(self._line(self._seconds + _RESULT_GRACE_SECONDS))
         return told
 
     def end(self) -> None:
         """Have it close its tunnels, and wait until it is gone."""
         self._say("end")
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._running.wait(_END)
+            self._running.wait(_END_TIMEOUT)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from bench.traffic.wire import frame_parts
 
 _GRACE_SECONDS = 1.0  # seconds that the last echoes may take
 _POLL_INTERVAL = 0.01  # seconds between looks at whether they have come
-_LATE = 0.001  # seconds
+_LATE_SECONDS = 0.001  # seconds
 _BATCH = 32  # echoes between two frames
 _SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; its message has the same number: socket(7)
 _TIMESPEC = struct.Struct("@ll")
@@ -83,7 +83,7 @@ class Pace:
             remaining = begun + number * gap - clock()
             if remaining > 0:
                 sleep(remaining)
-            elif remaining < -_LATE:
+            elif remaining < -_LATE_SECONDS:
                 late += 1
             fd = fds[number % tunnels]
             if fd >= 0:

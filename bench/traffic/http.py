@@ -30,12 +30,12 @@ def prepare(load: Load) -> Callable[[], Outcome]:
 
 
 class _Client:
-    __slots__ = ("answers", "asked", "head", "part", "sock")
+    __slots__ = ("answers", "head", "part", "sent_at", "sock")
 
     def __init__(self, address: Address, head: bytes) -> None:
         self.head = head
         self.part = b""
-        self.asked = 0.0
+        self.sent_at = 0.0
         self.connect(address)
 
     def connect(self, address: Address) -> None:
@@ -104,7 +104,7 @@ class Requests:
             for fd, _ in wait(_POLL_INTERVAL, _BATCH):
                 client = clients[fd]
                 if answered(client):
-                    tell(clock() - client.asked)
+                    tell(clock() - client.sent_at)
                     ask(client)
 
     # The last answers are not counted, but a request that is never answered is found out.
@@ -120,7 +120,7 @@ class Requests:
             self._outcome.fail(f"a request was not answered within {_GRACE_SECONDS:g} s")
 
     def _ask(self, client: _Client) -> None:
-        client.asked = time.perf_counter()
+        client.sent_at = time.perf_counter()
         try:
             client.sock.send(client.head)
         except OSError:

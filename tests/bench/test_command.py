@@ -7,7 +7,7 @@ import pytest
 from bench import command
 from bench.model import Figure, Report, Skipped
 from bench.progress import Progress
-from bench.run import Asked
+from bench.run import Options
 
 FIGURE = Figure("frames", "cpu_us", "splicer", "us", (5.0,))
 
@@ -15,13 +15,13 @@ FIGURE = Figure("frames", "cpu_us", "splicer", "us", (5.0,))
 class FakeRun:
     """Does nothing, or has a signal come in between."""
 
-    asked: Asked
+    options: Options
     signal: int | None = None
     ended = False
     skipped: tuple[Skipped, ...] = ()
 
-    def __init__(self, asked: Asked, progress: Progress) -> None:
-        type(self).asked = asked
+    def __init__(self, options: Options, progress: Progress) -> None:
+        type(self).options = options
 
     def execute(self) -> None:
         if self.signal:
@@ -43,8 +43,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeRun]:
     return OneTest
 
 
-def names(asked: Asked) -> tuple[list[str], list[str]]:
-    return [one.name for one in asked.scenarios], [one.name for one in asked.peers]
+def names(options: Options) -> tuple[list[str], list[str]]:
+    return [one.name for one in options.scenarios], [one.name for one in options.peers]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_there_is_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_without_names_everything_is_measured(fake: type[FakeRun], tmp_path: Path) -> None:
     assert command.main(["--out", str(tmp_path)]) == 0
-    scenarios, peers = names(fake.asked)
+    scenarios, peers = names(fake.options)
     assert scenarios == [
         "frames",
         "even",
@@ -91,14 +91,14 @@ def test_without_names_everything_is_measured(fake: type[FakeRun], tmp_path: Pat
         "scale",
     ]
     assert peers[0] == "splicer"
-    assert (fake.asked.repeat, fake.asked.seconds, fake.asked.quick) == (None, None, False)
+    assert (fake.options.repeat, fake.options.seconds, fake.options.quick) == (None, None, False)
 
 
 def test_splicer_is_always_among_the_peers(fake: type[FakeRun], tmp_path: Path) -> None:
     arguments = ["http", "frames", "--peers", "envoy,nginx", "--seconds", "2.5", "--quick", "--out", str(tmp_path)]
     assert command.main(arguments) == 0
-    assert names(fake.asked) == (["frames", "http"], ["splicer", "nginx", "envoy"])
-    assert (fake.asked.repeat, fake.asked.seconds, fake.asked.quick) == (1, 2.5, True)
+    assert names(fake.options) == (["frames", "http"], ["splicer", "nginx", "envoy"])
+    assert (fake.options.repeat, fake.options.seconds, fake.options.quick) == (1, 2.5, True)
 
 
 def test_the_report_is_written_and_its_files_are_named(
@@ -137,4 +137,4 @@ def test_a_report_that_cannot_be_written_is_told_in_one_line(
     assert command.main(["--out", str(tmp_path / "file")]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("--out: ")
-    assert not hasattr(fake, "asked")  # nothing was measured in vain
+    assert not hasattr(fake, "options")  # nothing was measured in vain

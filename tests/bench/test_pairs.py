@@ -10,7 +10,7 @@ from bench.model import Figure, Report, Skipped
 from bench.pairs import AFTER, BEFORE, COSTS, NoPairs, code_of, rows
 from bench.peers.base import PeerFailed
 from bench.peers.splicer import ROOT, Checkout
-from bench.run import Asked
+from bench.run import Options
 
 
 def report(before: list[float], after: list[float], key: str = "frames.cpu_us", *skipped: Skipped) -> Report:
@@ -55,11 +55,11 @@ def test_nothing_is_said_of_what_was_not_measured(found: Report, why: str) -> No
 class FakeRun:
     """Measures nothing."""
 
-    asked: Asked
+    options: Options
     found = report([10.0] * 20, [10.0] * 20)
 
-    def __init__(self, asked: Asked, progress: object) -> None:
-        type(self).asked = asked
+    def __init__(self, options: Options, progress: object) -> None:
+        type(self).options = options
 
     def execute(self) -> None: ...
 
@@ -77,10 +77,10 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeRun]:
 
 def test_both_are_asked_for_in_turns(fake: type[FakeRun], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pairs.main(["--before", str(tmp_path)]) == 0
-    asked = fake.asked
-    assert [one.name for one in asked.scenarios] == ["frames", "handshakes", "http"]
-    assert [one.name for one in asked.peers] == [BEFORE, AFTER]
-    assert (asked.repeat, asked.seconds) == (20, 2.0)
+    options = fake.options
+    assert [one.name for one in options.scenarios] == ["frames", "handshakes", "http"]
+    assert [one.name for one in options.peers] == [BEFORE, AFTER]
+    assert (options.repeat, options.seconds) == (20, 2.0)
     told = capsys.readouterr()
     assert "CPU of a frame" in told.out
     assert "1.000 (1.000 to 1.000)" in told.out
@@ -90,8 +90,8 @@ def test_both_are_asked_for_in_turns(fake: type[FakeRun], tmp_path: Path, capsys
 def test_what_is_dearer_is_an_exit_code(fake: type[FakeRun], tmp_path: Path) -> None:
     fake.found = report([10.0] * 20, [10.5] * 20)
     assert pairs.main(["http", "--before", str(tmp_path), "--pairs", "6", "--seconds", "0.5"]) == 1
-    assert [one.name for one in fake.asked.scenarios] == ["http"]
-    assert (fake.asked.repeat, fake.asked.seconds) == (6, 0.5)
+    assert [one.name for one in fake.options.scenarios] == ["http"]
+    assert (fake.options.repeat, fake.options.seconds) == (6, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from bench.machine import Processors
 from bench.model import Figure, Skipped
 from bench.peers.base import Address, Corrupt, Job, Peer, PeerFailed, Proxy
-from bench.run import Asked, Run
+from bench.run import Options, Run
 from bench.scenarios.base import Sample, Scenario, Turn
 from bench.site import FEW, Site
 
@@ -114,7 +114,7 @@ class Fresh(Recorded):
 
 
 def run(scenarios: list[Scenario], peers: list[FakePeer], repeat: int | None = 3) -> Run:
-    one = Run(Asked(scenarios, peers, repeat=repeat), Quiet())
+    one = Run(Options(scenarios, peers, repeat=repeat), Quiet())
     one.execute_on(Cold(SITE_PROCESSORS, 1, ("127.0.0.1", 1)))
     assert not any(peer.running_now for peer in peers)
     return one
@@ -210,7 +210,7 @@ def test_what_was_measured_before_an_interruption_is_in_the_report() -> None:
             raise KeyboardInterrupt
 
     peers = [FakePeer("a"), FakePeer("b")]
-    one = Run(Asked([Interrupted()], peers), Quiet())
+    one = Run(Options([Interrupted()], peers), Quiet())
     with pytest.raises(KeyboardInterrupt):
         one.execute_on(Cold(SITE_PROCESSORS, 1, ("127.0.0.1", 1)))
     assert not any(peer.running_now for peer in peers)
@@ -219,12 +219,12 @@ def test_what_was_measured_before_an_interruption_is_in_the_report() -> None:
 
 def test_the_progress_adds_up() -> None:
     quiet = Quiet()
-    Run(Asked([Recorded(), Fresh()], [FakePeer("a")]), quiet).execute_on(Cold(SITE_PROCESSORS, 1, ("127.0.0.1", 1)))
+    Run(Options([Recorded(), Fresh()], [FakePeer("a")]), quiet).execute_on(Cold(SITE_PROCESSORS, 1, ("127.0.0.1", 1)))
     assert quiet.over == pytest.approx(quiet.whole) == pytest.approx(3 * 2.0 + 1 * 2.0)
 
 
 def test_a_window_is_the_askers_or_the_scenarios() -> None:
     scenario = Recorded()
-    assert Asked([], []).window(scenario) == scenario.seconds
-    assert Asked([], [], quick=True).window(scenario) == scenario.quick_seconds
-    assert Asked([], [], seconds=7.0, quick=True).window(scenario) == 7.0
+    assert Options([], []).window(scenario) == scenario.seconds
+    assert Options([], [], quick=True).window(scenario) == scenario.quick_seconds
+    assert Options([], [], seconds=7.0, quick=True).window(scenario) == 7.0

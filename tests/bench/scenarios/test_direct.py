@@ -10,7 +10,7 @@ import pytest
 from bench.machine import Processors
 from bench.model import MORE_IS_BETTER
 from bench.peers.base import Address, Job, Peer, PeerFailed, Proxy
-from bench.run import Asked, Run
+from bench.run import Options, Run
 from bench.scenarios import ALL
 from bench.scenarios.base import Scenario, Turn, checked
 from bench.site import Site, opened
@@ -84,7 +84,7 @@ class Silent:
 
 def measured(scenario: Scenario, site: Site, peer: Peer) -> dict[str, float]:
     """The figures without "direct", once."""
-    run = Run(Asked([scenario], [peer], repeat=1, seconds=SECONDS, quick=True), Silent())
+    run = Run(Options([scenario], [peer], repeat=1, seconds=SECONDS, quick=True), Silent())
     run.execute_on(site)
     report = run.report()
     assert report.skipped == ()
@@ -114,7 +114,7 @@ def test_a_full_run_has_fewer_and_more_calls(site: Site, monkeypatch: pytest.Mon
 
 
 def test_even_frames_have_direct_latencies_to_be_compared_with(site: Site) -> None:
-    run = Run(Asked([ALL["even"]], [NoProxy()], repeat=1, seconds=SECONDS), Silent())
+    run = Run(Options([ALL["even"]], [NoProxy()], repeat=1, seconds=SECONDS), Silent())
     run.execute_on(site)
     report = run.report()
     for percentile in "p50", "p99", "p999":
@@ -152,7 +152,7 @@ def test_scale_varies_routes_pods_and_workers(site: Site, monkeypatch: pytest.Mo
 
 
 def test_a_load_that_waits_for_no_proxy_is_bound(site: Site) -> None:
-    run = Run(Asked([ALL["saturate"]], [NoProxy()], repeat=1, seconds=SECONDS), Silent())
+    run = Run(Options([ALL["saturate"]], [NoProxy()], repeat=1, seconds=SECONDS), Silent())
     run.execute_on(site)
     figure = run.report().figure("saturate.rate", "none")
     assert figure
@@ -161,7 +161,7 @@ def test_a_load_that_waits_for_no_proxy_is_bound(site: Site) -> None:
 
 def test_a_proxy_that_answers_wrongly_has_failed(site: Site) -> None:
     site.route = "/nobody"
-    run = Run(Asked([ALL["handshakes"]], [NoProxy()], repeat=1, seconds=SECONDS), Silent())
+    run = Run(Options([ALL["handshakes"]], [NoProxy()], repeat=1, seconds=SECONDS), Silent())
     run.execute_on(site)
     site.route = "/call"
     [skipped] = run.report().skipped
