@@ -98,19 +98,20 @@ def run(
 
     SIGHUP reloads, SIGTERM drains, SIGINT stops, SIGQUIT hands over, SIGUSR2 upgrades, SIGUSR1 renews the workers.
     """
-    from splicer.supervisor.launch import become
+    from splicer.ipc.arguments import SupervisorArguments
+    from splicer.supervisor.launch import SUPERVISOR, become
 
     if last_good is not None and last_good.resolve() == config.resolve():
         _fail(f"--last-good: {last_good}: this is the configuration itself; name another file")
     become(
-        "splicer.supervisor",
-        {
-            "path": str(config),
-            "vault": None if vault is None else str(vault),
-            "watch": watch,
-            "last_good": None if last_good is None else str(last_good),
-            "control": None if control is None else str(control),
-        },
+        SUPERVISOR,
+        SupervisorArguments(
+            str(config),
+            None if vault is None else str(vault),
+            watch,
+            None if last_good is None else str(last_good),
+            None if control is None else str(control),
+        ),
     )
 
 
@@ -122,9 +123,10 @@ def vault(
     ] = "10m",
 ) -> None:
     """Hold the calls in a process of its own, so that they outlive all of `splicer run`."""
-    from splicer.supervisor.launch import become
+    from splicer.ipc.arguments import VaultArguments
+    from splicer.supervisor.launch import VAULT, become
 
-    become("splicer.supervisor.vault_main", {"socket": str(socket), "keep": _seconds(keep, "--keep")})
+    become(VAULT, VaultArguments(str(socket), _seconds(keep, "--keep")))
 
 
 def _supervisor_command(word: str, signum: signal.Signals, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -14,8 +13,10 @@ from setproctitle import setproctitle
 
 from splicer.admin.process import Admin
 from splicer.admin.scrape import Scrape
-from splicer.ipc import wire
+from splicer.ipc.arguments import AdminArguments
 from splicer.ipc.board import Board
+from splicer.ipc.codec import from_json
+from splicer.ipc.messages import AdminOrder
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.log import make_logger
@@ -31,18 +32,19 @@ def main() -> None:
         signal.signal(signum, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     setproctitle("splicer: admin")
-    arguments = json.loads(sys.argv[1])
-    keep_in(None, arguments["row"])  # whatever the environment says: what is counted is read here, not written
+    arguments = from_json(AdminArguments, sys.argv[1])
+    place = arguments.place
+    keep_in(None, place.row)  # whatever the environment says: what is counted is read here, not written
     stdout = sys.stdout.fileno()
     lines = LineWriter(stdout)
-    log = make_logger(lines, arguments["format"], colors=os.isatty(stdout))
-    board = Board(arguments["board"])
-    metrics = arguments.get("metrics")
+    log = make_logger(lines, arguments.format, colors=os.isatty(stdout))
+    board = Board(place.board)
+    metrics = arguments.metrics
     admin = Admin(
-        supervisor=SupervisorChannel(received(arguments["control"]), arguments.get("version", wire.VERSION)),
+        supervisor=SupervisorChannel(received(place.control), AdminOrder, place.version),
         board=board,
-        row=arguments["row"],
-        path=Path(arguments["path"]),
+        row=place.row,
+        path=Path(arguments.path),
         environ=os.environ,
         scrape=partial(Scrape, board, directory=None if metrics is None else Path(metrics)),
         log=log,

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
-from collections.abc import Callable
-from copy import deepcopy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import trio
 
 from splicer.admin.current_config import CurrentConfig
 from splicer.admin.dispatch import Refused, Request, in_json
 from splicer.admin.drain_targets import DrainTargets, scope_of
-from splicer.admin.supervisor_status import Drains, SupervisorStatus
+from splicer.admin.supervisor_status import SupervisorStatus
 from splicer.admin.tunnels import address_of
 from splicer.admin.workers import Answers, Workers
 from splicer.ipc.board import Board
+from splicer.ipc.codec import to_json
+from splicer.ipc.facts import OperatorDrains
+from splicer.ipc.messages import AdminOrder, AdminReport, WantDrains
+from splicer.ipc.queries import AskCounts, AskTunnels
 from splicer.ipc.supervisor_channel import SupervisorChannel
-from splicer.ipc.wire import Message
 from splicer.model import Respond
 
 _CONFIRM_TIMEOUT = 5.0  # for all workers to go by it; a page may take ten, and some go by before
@@ -42,7 +45,7 @@ class DrainApi:
 
     def __init__(
         self,
-        supervisor: SupervisorChannel,
+        supervisor: SupervisorChannel[AdminOrder, AdminReport],
         facts: SupervisorStatus,
         workers: Workers,
         current: CurrentConfig,
@@ -55,7 +58,7 @@ class DrainApi:
         self._board = board
         self._drainable = DrainTargets(workers, current)
         self._lock = trio.Lock()
-        self._told: Drains | None = None  # what the facts don't show yet
+        self._told: OperatorDrains | None = None  # what the facts don't show yet
 
     async def show(self, _: Request) -> Respond:
         """All drains, and what remains."""
@@ -72,11 +75,13 @@ class DrainApi:
         await self._drainable.check(scope, name)
         now = round(time.time(), 3)
 
-        def add(drains: Drains) -> None:
-            if scope == "all":
-                drains["all"] = drains["all"] or now
-            else:
-                drains[f"{scope}s"].setdefault(name, now)
+        def add(drains: OperatorDrains) -> OperatorDrains:
+            match scope:
+                case "pod":
+                    return replace(drains, pods={**drains.pods, name: drains.pods.get(name, now)})
+                case "route":
+                    return replace(drains, routes={**drains.routes, name: drains.routes.get(name, now)})
+            return replace(drains, all=drains.all or now)
 
         await self._change(add)
         return await self.show(asked)
@@ -89,75 +94,77 @@ class DrainApi:
             Refused: it can't be lifted, nobody knows it, or the supervisor does not confirm it.
         """
         scope, name = scope_of(asked.body)
-        if scope == "all" and self._facts.words["draining"]:
+        if scope == "all" and self._facts.now.draining:
             raise Refused(409, "the supervisor drains for a SIGTERM: that can't be lifted")
-        if scope != "all" and name not in self._facts.drains[f"{scope}s"]:
+        drains = self._facts.drains
+        if (scope == "pod" and name not in drains.pods) or (scope == "route" and name not in drains.routes):
             await self._drainable.check(scope, name)
 
-        def remove(drains: Drains) -> None:
-            if scope == "all":
-                drains["all"] = None
-            else:
-                drains[f"{scope}s"].pop(name, None)
+        def remove(drains: OperatorDrains) -> OperatorDrains:
+            match scope:
+                case "pod":
+                    return replace(drains, pods=_without(drains.pods, name))
+                case "route":
+                    return replace(drains, routes=_without(drains.routes, name))
+            return replace(drains, all=None)
 
         await self._change(remove)
         return await self.show(asked)
 
     # A change that was told and not confirmed is part of what the next one changes: it may hold already.
-    async def _change(self, change: Callable[[Drains], None]) -> None:
+    async def _change(self, change: Callable[[OperatorDrains], OperatorDrains]) -> None:
         async with self._lock:
-            wanted = deepcopy(self._told or self._facts.drains)
-            change(wanted)
-            if len(json.dumps(wanted)) > _MOST_BYTES:
+            wanted = change(self._told or self._facts.drains)
+            if len(to_json(wanted)) > _MOST_BYTES:
                 raise Refused(409, "too much is drained already: lift something first")
             if self._told is None and wanted == self._facts.drains:
                 return
             self._told = wanted
-            self._supervisor.reply("drains", drains=wanted)
+            self._supervisor.reply(WantDrains(wanted))
             with trio.move_on_after(_CONFIRM_TIMEOUT):
                 await self._facts.until(lambda: self._facts.drains == wanted)
                 self._told = None
                 return
             raise Refused(504, f"not all workers have confirmed it within {_CONFIRM_TIMEOUT:g} s; they still may")
 
-    async def progress(self) -> list[Message]:
+    async def progress(self) -> list[dict[str, Any]]:
         """Each drain, since when, and how many tunnels remain: None while that can't be known."""
         drains = self._facts.drains
         entries = []
         if self._facts.draining:
-            entries.append(_entry("all", "", drains["all"], self._everywhere()))
-        if drains["pods"]:
-            remaining = await self._on_pods(drains["pods"])
-            entries += [_entry("pod", name, since, remaining[name]) for name, since in drains["pods"].items()]
-        if drains["routes"]:
+            entries.append(_entry("all", "", drains.all, self._everywhere()))
+        if drains.pods:
+            remaining = await self._on_pods(drains.pods)
+            entries += [_entry("pod", name, since, remaining[name]) for name, since in drains.pods.items()]
+        if drains.routes:
             counts = await self._on_routes()
-            for name, since in drains["routes"].items():
+            for name, since in drains.routes.items():
                 entries.append(_entry("route", name, since, None if counts is None else counts[name]))
         return entries
 
     # A pod or a whole edge may be taken away when nothing remains: 0 is never said while somebody may have tunnels.
     # Those on their way to another worker are the vault's alone.
-    def _is_whole(self, answers: Answers, listed: int) -> bool:
-        wanted = self._facts.words["workers"]
+    def _is_whole(self, answers: Answers[Any], listed: int) -> bool:
+        wanted = self._facts.now.workers
         if answers.missing or len(self._workers.pids) < wanted:
             return False
         return self._workers.settled(wanted) or listed >= self._board.vaulted
 
     def _everywhere(self) -> int | None:
-        all_there = len(self._workers.pids) >= self._facts.words["workers"]
+        all_there = len(self._workers.pids) >= self._facts.now.workers
         return self._board.remaining if all_there else None
 
     async def _on_routes(self) -> Counter[str] | None:
-        answers = await self._workers.ask("gauges")
+        answers = await self._workers.ask(AskCounts)
         counts: Counter[str] = Counter()
         for row in answers.rows:
-            for route, _, count in row["tunnels"]:
+            for route, _, count in row.tunnels:
                 counts[route] += count
         return counts if self._is_whole(answers, counts.total()) else None
 
     # A pod has tunnels under other names, too: of a service before it, say. It may go when these are over as well.
-    async def _on_pods(self, pods: Message) -> dict[str, int | None]:
-        answers = await self._workers.ask("tunnels")
+    async def _on_pods(self, pods: Iterable[str]) -> dict[str, int | None]:
+        answers = await self._workers.ask(AskTunnels)
         if not self._is_whole(answers, len(answers.rows)):
             return dict.fromkeys(pods)
         addresses: dict[str, frozenset[str]] = {}
@@ -168,14 +175,18 @@ class DrainApi:
         async with trio.open_nursery() as nursery:
             for pod in pods:
                 nursery.start_soon(find, pod)
-        places = Counter((row["pod"], address_of(row)) for row in answers.rows)
+        places = Counter((row.pod, address_of(row)) for row in answers.rows)
         return {
             pod: sum(count for place, count in places.items() if pod in place or place[1] in addresses[pod])
             for pod in pods
         }
 
 
-def _entry(scope: str, name: str, since: float | None, remaining: int | None) -> Message:
+def _without(names: Mapping[str, float], name: str) -> dict[str, float]:
+    return {each: since for each, since in names.items() if each != name}
+
+
+def _entry(scope: str, name: str, since: float | None, remaining: int | None) -> dict[str, Any]:
     return {"scope": scope, "name": name, "since": iso(since), "remaining": remaining}
 
 

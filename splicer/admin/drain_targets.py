@@ -11,6 +11,7 @@ from splicer.admin.dispatch import Refused
 from splicer.admin.tunnels import address_of, no_answer_from
 from splicer.admin.workers import Workers
 from splicer.errors import BadRequest
+from splicer.ipc.queries import AskEndpoints, AskTunnels
 
 _NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*+"
@@ -57,11 +58,11 @@ class DrainTargets:
         config = await self._current.config()
         if any(not upstream.host.captures and upstream.host.text == name for upstream in config.upstreams.values()):
             return
-        endpoints = await self._workers.ask("endpoints")
-        if any(name in (row["pod"], row["address"]) for row in endpoints.rows):
+        endpoints = await self._workers.ask(AskEndpoints)
+        if any(name in (row.pod, row.address) for row in endpoints.rows):
             return
-        tunnels = await self._workers.ask("tunnels")
-        if any(name in (row["pod"], address_of(row)) for row in tunnels.rows):
+        tunnels = await self._workers.ask(AskTunnels)
+        if any(name in (row.pod, address_of(row)) for row in tunnels.rows):
             return
         if await self._current.addresses(name):
             return

@@ -19,7 +19,7 @@ from splicer.config.dump import as_tables
 from splicer.errors import BadRequest
 from splicer.explain import explain
 from splicer.ipc.board import ROWS, Board, Column
-from splicer.ipc.wire import Message
+from splicer.ipc.queries import AskEndpoints
 from splicer.model import Respond
 
 _PLACES = (Column.READING, Column.WRITING, Column.WAITING)  # every open connection stands in one of these
@@ -90,7 +90,7 @@ class Handlers:
 
     async def _upstreams(self, _: Request) -> Respond:
         config = await self._current.config()
-        answers = await self._workers.ask("endpoints")
+        answers = await self._workers.ask(AskEndpoints)
         return in_json({"upstreams": listed(config, answers.rows), "missing_workers": answers.missing})
 
     async def _explain(self, asked: Request) -> Respond:
@@ -102,11 +102,11 @@ class Handlers:
         return in_json({"found": explanation.found, "lines": explanation.lines})
 
     async def _status(self, _: Request) -> Respond:
-        words, board = self._facts.words, self._board
-        reload = words["reload"]
+        facts, board = self._facts.now, self._board
+        reloads = facts.reloads
         status = {
             "version": __version__,
-            "generation": words["generation"],
+            "generation": facts.generation,
             "uptime_s": round(uptime(), 3),
             "draining": self._facts.draining,
             "drains": await self._drains.progress(),
@@ -120,10 +120,10 @@ class Handlers:
                 "tunnels": board.total(Column.TUNNELS),
             },
             "config": {
-                "last_reload": {"ok": reload["last_ok"], "at": iso(reload["last_at"])},
-                "reloads": {"ok": reload["ok"], "failed": reload["failed"]},
+                "last_reload": {"ok": reloads.last_ok, "at": iso(reloads.last_at)},
+                "reloads": {"ok": reloads.ok, "failed": reloads.failed},
             },
-            "restarts": words["restarts"],
+            "restarts": facts.restarts,
         }
         return in_json(status)
 
@@ -137,7 +137,7 @@ def _get(handle: Handler, *query: str) -> Mapping[str, Page]:
 
 
 # The spare and this process have a row, too, but no slot. While a slot has two processes, no row says which is which.
-def _workers(board: Board, pids: Mapping[int, list[int]]) -> Iterator[Message]:
+def _workers(board: Board, pids: Mapping[int, list[int]]) -> Iterator[dict[str, Any]]:
     rows = [row for row in map(board.row, range(1, ROWS)) if row[Column.SLOT]]
     of_slot = Counter(row[Column.SLOT] for row in rows)
     for row in rows:

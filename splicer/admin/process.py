@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 
 import trio
@@ -16,11 +16,23 @@ from splicer.admin.shared import Shared
 from splicer.admin.supervisor_status import SupervisorStatus
 from splicer.admin.web import Web
 from splicer.admin.workers import Workers
-from splicer.ipc import wire
 from splicer.ipc.board import Board
+from splicer.ipc.facts import by_listener
 from splicer.ipc.heartbeat import Heartbeat
+from splicer.ipc.messages import (
+    Absent,
+    AdminOrder,
+    AdminReport,
+    Config,
+    Facts,
+    IntroduceWorker,
+    Ready,
+    ServeAdmin,
+    Serving,
+    Stop,
+)
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
-from splicer.ipc.wire import Message, read_text
+from splicer.ipc.wire import Received, read_text
 from splicer.observe.log import Logger
 
 _WORKER_CHECK_INTERVAL = 1.0  # seconds between two looks whether all workers can be asked
@@ -41,7 +53,7 @@ class Admin:
 
     def __init__(
         self,
-        supervisor: SupervisorChannel,
+        supervisor: SupervisorChannel[AdminOrder, AdminReport],
         board: Board,
         row: int,
         path: Path,
@@ -66,46 +78,48 @@ class Admin:
             self._workers = Workers(nursery, self._log, lambda: self._board.slots)
             self._current = CurrentConfig(nursery, self._path, self._environ, self._log)
             self._nursery = nursery
-            self._supervisor.reply("ready")
+            self._supervisor.reply(Ready())
             obeyed = await self._work()
             nursery.cancel_scope.cancel()
         return obeyed
 
     # Who has no descriptor left had better end: nothing of this process is worth keeping, and the next one gets all.
     async def _work(self) -> bool:
-        async for words, fds in self._supervisor.commands():
-            if words["do"] == "stop":
+        async for heard in self._supervisor.commands():
+            order = heard.message
+            if isinstance(order, Stop):
                 break
-            if len(fds) != words.get("fds", 0):
-                self._log.error("no_descriptor", process="admin", order=words["do"])
+            if heard.lost and order is not None:
+                self._log.error("no_descriptor", process="admin", order=order.KIND)
                 return False
-            self._obey(words, fds)
+            self._obey(heard)
         return True
 
-    def _obey(self, words: Message, fds: list[int]) -> None:
-        match words["do"]:
-            case "serve":
-                self._facts.learn(words)
-                self._serve([socket.socket(fileno=fd) for fd in fds], words.get("admin_listeners", len(fds)))
-                self._supervisor.reply("serving")
-            case "facts":
-                self._facts.learn(words)
-            case "config":
-                self._current.learn(read_text(*fds))
-            case "worker":
-                self._workers.add(words["slot"], words["pid"], received(*fds), words.get("speaks", wire.VERSION))
-            case _:
-                for fd in fds:
-                    os.close(fd)
+    def _obey(self, heard: Received[AdminOrder]) -> None:
+        match heard.message:
+            case ServeAdmin(request, facts, listeners):
+                self._facts.learn(facts)
+                self._serve(by_listener(heard.fds, listeners))
+                self._supervisor.reply(Serving(request))
+            case Facts(facts):
+                self._facts.learn(facts)
+            case Config():
+                self._current.learn(read_text(*heard.fds))
+            case IntroduceWorker(slot, pid, version):
+                self._workers.add(slot, pid, received(*heard.fds), version)
 
-    def _serve(self, listeners: list[socket.socket], of_operators: int) -> None:
+    # Sockets that this version has no use for belong to listeners that a newer supervisor knows.
+    def _serve(self, fds: dict[str, list[int]]) -> None:
+        listeners = {name: [socket.socket(fileno=fd) for fd in several] for name, several in fds.items()}
         drains = DrainApi(self._supervisor, self._facts, self._workers, self._current, self._board)
         scrape = Shared(self._scrape(self._workers, self._facts, self._current, drains))
         pages = Handlers(self._board, self._facts, self._workers, self._current, drains, scrape)
         for_operators = Web(pages.for_operators, self._log)
         for_scraper = Web(pages.for_scraper, self._log, any_host=True)
-        self._nursery.start_soon(for_operators.serve, listeners[:of_operators])
-        self._nursery.start_soon(for_scraper.serve, listeners[of_operators:])
+        self._nursery.start_soon(for_operators.serve, listeners.pop("admin", []))
+        self._nursery.start_soon(for_scraper.serve, listeners.pop("metrics", []))
+        for sock in chain.from_iterable(listeners.values()):
+            sock.close()
 
     # A channel may get lost: for want of descriptors, say.
     async def _look_for_workers(self) -> None:
@@ -114,5 +128,5 @@ class Admin:
             await trio.sleep(_WORKER_CHECK_INTERVAL)
             absent = self._board.slots - self._workers.pids.keys()
             if absent and absent == before:
-                self._supervisor.reply("absent", slots=sorted(absent))
+                self._supervisor.reply(Absent(tuple(sorted(absent))))
             before = absent

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 from prometheus_client import CollectorRegistry, generate_latest
@@ -25,13 +26,15 @@ from splicer.admin.removed import RemovedRoutes
 from splicer.admin.supervisor_status import SupervisorStatus
 from splicer.admin.upstreams import newer
 from splicer.admin.uptime import uptime
-from splicer.admin.workers import Answers, Workers
+from splicer.admin.workers import Workers
 from splicer.ipc.board import ROWS, Board, Column
-from splicer.ipc.wire import Message
+from splicer.ipc.queries import AskCounts, AskEndpoints, CountRow, EndpointRow, Question
 from splicer.observe.metrics import Metrics
 
 _ANSWER_TIMEOUT = 1.0  # seconds for the workers' answers; a scraper waits for ten
 _STATES = ("up", "down", "unknown")
+
+R = TypeVar("R")
 
 
 class Scrape:
@@ -73,27 +76,27 @@ class Scrape:
             self._nothing.know(config.routes)
         adopted = self._board.total(Column.ADOPTED)
         counted = self._counted()
-        answers: dict[str, Answers] = {}
+        counts: list[CountRow] = []
+        endpoints: list[EndpointRow] = []
 
-        async def ask(what: str) -> None:
-            answers[what] = await self._workers.ask(what, _ANSWER_TIMEOUT)
+        async def ask(what: Callable[[int], Question[R]], rows: list[R]) -> None:
+            rows += (await self._workers.ask(what, _ANSWER_TIMEOUT)).rows
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask, "gauges")
-            nursery.start_soon(ask, "endpoints")
-        gauges = answers["gauges"].rows
+            nursery.start_soon(ask, AskCounts, counts)
+            nursery.start_soon(ask, AskEndpoints, endpoints)
         if config is not None:
-            self._leave_out(counted, {route.name for route in config.routes}, gauges)
+            self._leave_out(counted, {route.name for route in config.routes}, counts)
         settled = adopted == self._board.total(Column.ADOPTED)
-        self._count_live_bytes(counted["splicer_tunnel_bytes"], gauges if settled else [])
+        self._count_live_bytes(counted["splicer_tunnel_bytes"], counts if settled else [])
         registry = CollectorRegistry()
         registry.register(
             _Given(
                 [
                     *counted.values(),
                     *self._connections(),
-                    *self._tunnels(counted, gauges),
-                    *self._endpoints(counted, answers["endpoints"].rows),
+                    *self._tunnels(counted, counts),
+                    *self._endpoints(counted, endpoints),
                     *self._processes(),
                     *self._supervisor(),
                     *await self._draining(),
@@ -116,9 +119,9 @@ class Scrape:
                 known.samples += [sample for sample in metric.samples if _key(sample) not in there]
         return counted
 
-    def _leave_out(self, counted: dict[str, Metric], configured: set[str], gauges: list[Message]) -> None:
+    def _leave_out(self, counted: dict[str, Metric], configured: set[str], counts: list[CountRow]) -> None:
         routes = {sample.labels.get("route", "") for metric in counted.values() for sample in metric.samples} - {""}
-        past = self._removed.past(routes, configured | {route for row in gauges for route, *_ in row["tunnels"]})
+        past = self._removed.past(routes, configured | {route for row in counts for route, *_ in row.tunnels})
         if past:
             for metric in counted.values():
                 metric.samples = [sample for sample in metric.samples if sample.labels.get("route") not in past]
@@ -126,11 +129,12 @@ class Scrape:
     # Bytes are counted when a tunnel is over, and an hour is long: those of live tunnels are added here. Closed ones
     # are read first, so that none counts twice; and while tunnels are between two workers the last sum is told again,
     # for a counter that falls is taken for one that began anew.
-    def _count_live_bytes(self, metric: Metric, gauges: list[Message]) -> None:
+    def _count_live_bytes(self, metric: Metric, rows: list[CountRow]) -> None:
         most = self._board.row(0)
+        live = {"to_pod": sum(row.to_pod for row in rows), "to_client": sum(row.to_client for row in rows)}
         for direction, column in (("to_pod", Column.SEEN_TO_POD), ("to_client", Column.SEEN_TO_CLIENT)):
             closed = sum(sample.value for sample in metric.samples if sample.labels["direction"] == direction)
-            most[column] = max(most[column], int(closed) + sum(row[direction] for row in gauges))
+            most[column] = max(most[column], int(closed) + live[direction])
         metric.samples = [
             Sample("splicer_tunnel_bytes_total", {"direction": "to_pod"}, most[Column.SEEN_TO_POD]),
             Sample("splicer_tunnel_bytes_total", {"direction": "to_client"}, most[Column.SEEN_TO_CLIENT]),
@@ -148,25 +152,25 @@ class Scrape:
         return self._totals[column]
 
     # Also zeros, for every pod that ever had one: a series that vanishes looks like one that stays as it was.
-    def _tunnels(self, counted: dict[str, Metric], gauges: list[Message]) -> Iterator[Metric]:
+    def _tunnels(self, counted: dict[str, Metric], counts: list[CountRow]) -> Iterator[Metric]:
         active: Counter[tuple[str, str]] = Counter()
         for sample in counted["splicer_tunnels"].samples:
             active[sample.labels["route"], sample.labels["pod"]] = 0
-        for row in gauges:
-            for route, pod, count in row["tunnels"]:
+        for row in counts:
+            for route, pod, count in row.tunnels:
                 active[route, pod if (route, pod) in active else "other"] += count
         family = GaugeMetricFamily("splicer_tunnels_active", "Tunnels that are open.", labels=("route", "pod"))
         for labels, count in active.items():
             family.add_metric(labels, count)
         yield family
 
-    def _endpoints(self, counted: dict[str, Metric], rows: list[Message]) -> Iterator[Metric]:
+    def _endpoints(self, counted: dict[str, Metric], rows: list[EndpointRow]) -> Iterator[Metric]:
         upstreams = {sample.labels["upstream"] for sample in counted["splicer_attempts"].samples}
-        newest: dict[tuple[str, str, int], Message] = {}
+        newest: dict[tuple[str, str, int], EndpointRow] = {}
         for row in rows:
-            place = row["upstream"], row["address"], row["port"]
+            place = row.upstream, row.address, row.port
             newest[place] = row if place not in newest else newer(newest[place], row)
-        counts = Counter((row["upstream"], row["state"]) for row in newest.values())
+        counts = Counter((row.upstream, row.state) for row in newest.values())
         upstreams = (upstreams | {upstream for upstream, _ in counts}) - {""} or {""}
         family = GaugeMetricFamily("splicer_endpoints", "Endpoints, by the last attempt.", labels=("upstream", "state"))
         for upstream in sorted(upstreams):
@@ -176,7 +180,7 @@ class Scrape:
 
     def _processes(self) -> Iterator[Metric]:
         rows = [row for row in map(self._board.row, range(1, ROWS)) if row[Column.SLOT]]
-        wanted = self._facts.words["workers"]
+        wanted = self._facts.now.workers
         connected = {str(row[Column.SLOT]): 0 for row in rows} or {"1": 0}
         for row in rows:
             slot = str(row[Column.SLOT])
@@ -193,16 +197,16 @@ class Scrape:
         yield pipes
 
     def _supervisor(self) -> Iterator[Metric]:
-        words = self._facts.words
-        reload = words["reload"]
-        yield _counter("worker_restarts", "Workers that died.", words["restarts"])
-        yield _gauge("config_generation", "How often the configuration has changed.", words["generation"])
-        yield _gauge("config_last_reload_success", "Whether the last reload succeeded.", reload["last_ok"])
-        yield _gauge("config_last_reload_timestamp_seconds", "When it was.", reload["last_at"] or 0)
-        reloads = CounterMetricFamily("splicer_config_reloads", "Reloads.", labels=("result",))
-        for result in ("ok", "failed"):
-            reloads.add_metric((result,), reload[result])
-        yield reloads
+        facts = self._facts.now
+        reloads = facts.reloads
+        yield _counter("worker_restarts", "Workers that died.", facts.restarts)
+        yield _gauge("config_generation", "How often the configuration has changed.", facts.generation)
+        yield _gauge("config_last_reload_success", "Whether the last reload succeeded.", reloads.last_ok)
+        yield _gauge("config_last_reload_timestamp_seconds", "When it was.", reloads.last_at or 0)
+        family = CounterMetricFamily("splicer_config_reloads", "Reloads.", labels=("result",))
+        family.add_metric(("ok",), reloads.ok)
+        family.add_metric(("failed",), reloads.failed)
+        yield family
         yield _gauge("start_time_seconds", "When the edge was started.", self._started)
         info = GaugeMetricFamily("splicer_build_info", "The program.", labels=("version",))
         info.add_metric((__version__,), 1)

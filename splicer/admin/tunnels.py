@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from functools import partial
 
 import trio
 
 from splicer.admin.dispatch import Refused, Request, in_json
 from splicer.admin.supervisor_status import SupervisorStatus
 from splicer.admin.workers import Workers
-from splicer.ipc.wire import Message
+from splicer.ipc.codec import to_object
+from splicer.ipc.queries import AskTunnels, CloseTunnel, TunnelRow
 from splicer.model import Respond
 
 _MOVE_TIMEOUT = 4.0  # seconds that a call may take from one worker to the next
@@ -31,14 +33,14 @@ class Tunnels:
     async def show(self, asked: Request) -> Respond:
         """All of them, or those of a route or a pod; the oldest first."""
         route, pod = asked.one("route"), asked.one("pod")
-        answers = await self._workers.ask("tunnels")
+        answers = await self._workers.ask(AskTunnels)
         rows = [
             row
             for row in answers.rows
-            if (route is None or row["route"] == route) and (pod is None or pod in (row["pod"], address_of(row)))
+            if (route is None or row.route == route) and (pod is None or pod in (row.pod, address_of(row)))
         ]
-        rows.sort(key=lambda row: -row["age_s"])
-        return in_json({"tunnels": rows, "missing_workers": answers.missing})
+        rows.sort(key=lambda row: -row.age_s)
+        return in_json({"tunnels": list(map(to_object, rows)), "missing_workers": answers.missing})
 
     # While one worker takes over from another, a call may be in the vault: then no worker knows it, and it lives.
     async def close(self, asked: Request) -> Respond:
@@ -50,11 +52,11 @@ class Tunnels:
         missing: list[int] = []
         with trio.move_on_after(_MOVE_TIMEOUT):
             while True:
-                answers = await self._workers.ask("close", id=asked.part)
+                answers = await self._workers.ask(partial(CloseTunnel, id=asked.part))
                 missing = answers.missing
                 if answers.rows:
-                    return in_json(answers.rows[0])
-                if not missing and self._workers.settled(self._facts.words["workers"]):
+                    return in_json(to_object(answers.rows[0]))
+                if not missing and self._workers.settled(self._facts.now.workers):
                     break
                 await trio.sleep(_RETRY_INTERVAL)
         if missing:
@@ -64,12 +66,11 @@ class Tunnels:
         raise Refused(404, f"no tunnel {asked.part[:100]!r}")
 
 
-def address_of(row: Message) -> str:
+def address_of(row: TunnelRow) -> str:
     """The address that a tunnel leads to."""
-    endpoint: str = row["endpoint"] or ""
-    return endpoint.rpartition(":")[0].strip("[]")
+    return (row.endpoint or "").rpartition(":")[0].strip("[]")
 
 
-def no_answer_from(missing: list[Any]) -> str:
+def no_answer_from(missing: Iterable[int]) -> str:
     """Which workers did not answer, for a message."""
     return f"no answer from worker {', '.join(map(str, missing))}"

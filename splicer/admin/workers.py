@@ -6,28 +6,31 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import trio
 from attrs import define, field, frozen
 
 from splicer.ipc import wire
-from splicer.ipc.wire import Message
+from splicer.ipc.queries import Question, Rows, TunnelRow, UnknownQuestion
 from splicer.observe.log import Logger
 
 _SETTLE_SECONDS = 1.0  # seconds after a worker came or went in which its tunnels may be on their way to another
 
 
+R = TypeVar("R")
+
+
 @frozen
-class Answers:
+class Answers(Generic[R]):
     """What the workers said.
 
     Args:
-        rows: of all of them; of several with the same `id`, one.
+        rows: of all of them; of a tunnel, one.
         missing: slots of which a worker did not say everything in time.
     """
 
-    rows: list[Message]
+    rows: list[R]
     missing: list[int]
 
 
@@ -41,12 +44,12 @@ class _Worker:
 
 
 @define(eq=False)
-class _Question:
-    """One that is being answered."""
+class _Asked:
+    """A question that is being answered."""
 
     waiting: set[_Worker]
     missing: set[int] = field(factory=set)
-    rows: list[Message] = field(factory=list)
+    rows: list[Any] = field(factory=list)  # of the question's answer
     done: trio.Event = field(factory=trio.Event)
 
     def finish(self, worker: _Worker, *, whole: bool) -> None:
@@ -75,7 +78,7 @@ class Workers:
         self._nursery = nursery
         self._log = log
         self._workers: dict[int, _Worker] = {}  # by pid
-        self._questions: dict[int, _Question] = {}
+        self._questions: dict[int, _Asked] = {}
         self._numbers = count(1)
         self._changed = trio.current_time()
 
@@ -113,20 +116,19 @@ class Workers:
             return False
         return len(self.pids) >= wanted and len(self._workers) == len(self.pids)
 
-    async def ask(self, what: str, seconds: float = 1.0, **more: Any) -> Answers:
+    async def ask(self, make: Callable[[int], Question[R]], seconds: float = 1.0) -> Answers[R]:
         """Ask all workers at once.
 
         Args:
-            what: "tunnels", "gauges", "endpoints" or "close".
+            make: makes the question (`ipc.queries`), with its number.
             seconds: that they may take.
-            more: what goes with the question.
         """
         number = next(self._numbers)
-        question = self._questions[number] = _Question(set(self._workers.values()))
+        question = self._questions[number] = _Asked(set(self._workers.values()))
         try:
             for worker in list(question.waiting):
                 try:
-                    wire.send(worker.sock, {"ask": what, "n": number, **more}, version=worker.version)
+                    wire.send(worker.sock, make(number), version=worker.version)
                 except OSError:  # it reads no more, or is gone
                     question.finish(worker, whole=False)
             with trio.move_on_after(seconds):
@@ -145,7 +147,7 @@ class Workers:
                     await trio.lowlevel.checkpoint()
         except OSError:
             pass  # it is gone
-        except (ValueError, LookupError, TypeError) as error:
+        except ValueError as error:
             self._log.error("worker_unheard", slot=worker.slot, pid=worker.pid, error=repr(error)[:200])
         finally:
             self._forget(worker)
@@ -153,20 +155,20 @@ class Workers:
 
     async def _hear(self, worker: _Worker) -> bool:
         try:
-            heard = wire.receive(worker.sock)
+            heard = wire.receive(worker.sock, Rows)
         except BlockingIOError:
             await trio.lowlevel.wait_readable(worker.sock)
             return True
         if heard is None:
             return False
-        words, fds = heard
-        for fd in fds:
+        for fd in heard.fds:
             os.close(fd)
-        question = self._questions.get(words["n"])
-        if question is not None:  # else it is late
-            question.rows += words["rows"]
-            if not words["more"]:
-                question.finish(worker, whole=True)
+        answer = heard.message
+        question = None if answer is None else self._questions.get(answer.request)
+        if answer is not None and question is not None:  # else it is late
+            question.rows += answer.rows
+            if not answer.more:
+                question.finish(worker, whole=not isinstance(answer, UnknownQuestion))
         return True
 
     def _forget(self, worker: _Worker) -> None:
@@ -179,12 +181,13 @@ class Workers:
 
 
 # A tunnel on its way from one worker to another may be listed by both.
-def _without_twins(rows: list[Message]) -> list[Message]:
+def _without_twins(rows: list[R]) -> list[R]:
     twins: set[str] = set()
     kept = []
     for row in rows:
-        if row.get("id") not in twins:
-            kept.append(row)
-        if "id" in row:
-            twins.add(row["id"])
+        if isinstance(row, TunnelRow):
+            if row.id in twins:
+                continue
+            twins.add(row.id)
+        kept.append(row)
     return kept

@@ -2,7 +2,7 @@
 
     python -m splicer.configfile.inspect FILE [--text FD]
 
-FD holds the text in force. The child prints one JSON object: the facts that the supervisor needs, or the faults.
+FD holds the text in force. The child prints one message: the facts that the supervisor needs, or the faults.
 """
 
 from __future__ import annotations
@@ -10,21 +10,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from splicer.config.addresses import ListenAddress
 from splicer.config.diff import diff, needs_restart
 from splicer.config.lint import warnings
 from splicer.config.load import load
-from splicer.config.schema import Config
 from splicer.configfile.cpus import usable_cpus
 from splicer.configfile.read import read_file
 from splicer.configfile.signature import Signature, signature_of
 from splicer.errors import ConfigError
+from splicer.ipc.facts import LISTENERS, Address, ConfigSummary, Faults
 from splicer.ipc.wire import answer, read_text
 
 
-def inspect(path: Path, old: str | None) -> dict[str, Any]:
+def inspect(path: Path, old: str | None) -> ConfigSummary | Faults:
     """Read a file; return the facts that the supervisor needs, or the faults.
 
     Args:
@@ -36,9 +35,20 @@ def inspect(path: Path, old: str | None) -> dict[str, Any]:
         text, signature = read_file(path)
         config = load(text, name=str(path), environ=os.environ)
     except ConfigError as error:
-        return {"faults": list(error.faults), "read": signature}
-    facts = {"text": text, "read": signature, "warnings": list(warnings(config, text))}
-    return {**facts, **_facts(config), **_changes(path, old, config)}
+        return Faults(tuple(error.faults), signature)
+    before = config if old is None else load(old, name=str(path), environ=os.environ)
+    workers = config.server.workers
+    return ConfigSummary(
+        text=text,
+        read=signature,
+        listeners={name: _addresses(getattr(config.server, name)) for name in LISTENERS},
+        workers=usable_cpus() if workers == "auto" else workers,
+        drain=config.deadlines.drain,
+        format=config.log.format,
+        warnings=tuple(warnings(config, text)),
+        changes=diff(before, config),
+        needs_restart=needs_restart(before, config),
+    )
 
 
 def _signature(path: Path) -> Signature | None:
@@ -48,27 +58,10 @@ def _signature(path: Path) -> Signature | None:
         return None
 
 
-def _facts(config: Config) -> dict[str, Any]:
-    workers = config.server.workers
-    return {
-        "listen": [_address(address) for address in config.server.listen],
-        "admin": _address(config.server.admin),
-        "metrics": _address(config.server.metrics),
-        "workers": usable_cpus() if workers == "auto" else workers,
-        "drain": config.deadlines.drain,
-        "format": config.log.format,
-    }
-
-
-def _address(address: ListenAddress | None) -> tuple[str, int] | None:
-    return None if address is None else (address.host, address.port)
-
-
-def _changes(path: Path, old: str | None, config: Config) -> dict[str, Any]:
-    if old is None:
-        return {"changes": [], "needs_restart": []}
-    before = load(old, name=str(path), environ=os.environ)
-    return {"changes": list(diff(before, config)), "needs_restart": list(needs_restart(before, config))}
+# One address, several, or none: as the key allows.
+def _addresses(value: ListenAddress | tuple[ListenAddress, ...] | None) -> tuple[Address, ...]:
+    several = value if isinstance(value, tuple) else () if value is None else (value,)
+    return tuple((address.host, address.port) for address in several)
 
 
 def main() -> None:

@@ -13,17 +13,16 @@ from typing import Any
 import trio
 
 from splicer.ipc import wire
-from splicer.ipc.wire import Message
+from splicer.ipc.queries import Question, Rows, UnknownQuestion
+from splicer.ipc.wire import Received
 
 _TIMEOUT = 5.0  # seconds for a packet to be taken: nobody waits as long for an answer
 
-RowBatches = Iterator[list[Message]]
-Answer = Callable[[Message], RowBatches]
+RowBatches = Iterator[list[Any]]  # rows of the question's answer
+Answers = Mapping[type[Question[Any]], Callable[[Any], RowBatches]]
 
 
-async def answer_queries(
-    sock: socket.socket, answers: Mapping[str, Answer], failed: Callable[[Exception], None]
-) -> None:
+async def answer_queries(sock: socket.socket, answers: Answers, failed: Callable[[Exception], None]) -> None:
     """Answer until the other side is gone, or reads nothing for seconds; the channel is closed then.
 
     Args:
@@ -32,17 +31,21 @@ async def answer_queries(
         failed: is told of a bug in an answer, and of a row that is too long by itself and was left out.
     """
     try:
-        while (words := await _hear(sock)) is not None:
+        while (heard := await _hear(sock)) is not None:
+            question = heard.message
+            if question is None:
+                await _send(sock, UnknownQuestion(heard.request or 0, more=False, rows=()))
+                continue
             try:
-                for rows in answers.get(str(words.get("ask")), _unknown)(words):
+                for rows in answers[type(question)](question):
                     if rows:
-                        await _say_rows(sock, words.get("n"), rows, failed)
+                        await _send_rows(sock, question, rows, failed)
                     await trio.lowlevel.checkpoint()
             except OSError:
                 raise
             except Exception as error:  # noqa: BLE001 - it is told of, and the next question may go well
                 failed(error)
-            await _say(sock, {"n": words.get("n"), "rows": [], "more": False})
+            await _send(sock, question.ANSWER(question.request, more=False, rows=()))
     except OSError:
         return  # it is gone
     finally:
@@ -50,40 +53,36 @@ async def answer_queries(
         sock.close()
 
 
-def _unknown(_: Message) -> RowBatches:
-    yield []
-
-
-async def _hear(sock: socket.socket) -> Message | None:
+async def _hear(sock: socket.socket) -> Received[Question[Any]] | None:
     while True:
         try:
-            heard = wire.receive(sock)
+            return wire.receive(sock, Question)
         except BlockingIOError:
             await trio.lowlevel.wait_readable(sock)
-            continue
         except ValueError:
             return None
-        return None if heard is None else heard[0]
 
 
-async def _say_rows(sock: socket.socket, number: Any, rows: list[Message], failed: Callable[[Exception], None]) -> None:
+async def _send_rows(
+    sock: socket.socket, question: Question[Any], rows: list[Any], failed: Callable[[Exception], None]
+) -> None:
     try:
-        await _say(sock, {"n": number, "rows": rows, "more": True})
+        await _send(sock, question.ANSWER(question.request, more=True, rows=tuple(rows)))
     except wire.TooLong as error:
         half = len(rows) // 2
         if not half:
             failed(error)
             return
         for part in (rows[:half], rows[half:]):
-            await _say_rows(sock, number, part, failed)
+            await _send_rows(sock, question, part, failed)
 
 
 # Who stands still gets another channel when it goes on (`absent`); an answer that waits keeps all that it tells of.
-async def _say(sock: socket.socket, words: Message) -> None:
+async def _send(sock: socket.socket, rows: Rows[Any]) -> None:
     with trio.move_on_after(_TIMEOUT):
         while True:
             try:
-                wire.send(sock, words)
+                wire.send(sock, rows)
             except BlockingIOError:
                 await trio.lowlevel.wait_writable(sock)
             else:

@@ -6,26 +6,33 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
+from typing import Generic, TypeVar
 
 import trio
 
 from splicer.ipc import wire
+from splicer.ipc.message import Message
+from splicer.ipc.wire import Received
+
+Order = TypeVar("Order", bound=Message)
+Report = TypeVar("Report", bound=Message)
 
 
-class SupervisorChannel:
+class SupervisorChannel(Generic[Order, Report]):
     """The supervisor's channel.
 
     Args:
         sock: our end of it.
+        orders: the border of what it sends.
         version: that it speaks.
     """
 
-    def __init__(self, sock: socket.socket, version: int) -> None:
+    def __init__(self, sock: socket.socket, orders: type[Order], version: int) -> None:
         self._sock = sock
+        self._orders = orders
         self._version = version
 
-    async def commands(self) -> AsyncIterator[tuple[wire.Message, list[int]]]:
+    async def commands(self) -> AsyncIterator[Received[Order]]:
         """What it says, with the descriptors that come along, until it is gone.
 
         Raises:
@@ -33,7 +40,7 @@ class SupervisorChannel:
         """
         while True:
             try:
-                order = wire.receive(self._sock)
+                order = wire.receive(self._sock, self._orders)
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self._sock)
                 continue
@@ -43,10 +50,10 @@ class SupervisorChannel:
                 return
             yield order
 
-    def reply(self, word: str, **more: Any) -> None:
-        """Answer."""
+    def reply(self, report: Report) -> None:
+        """Tell it something."""
         with suppress(OSError):  # its end is about to be read
-            wire.send(self._sock, {"is": word, **more}, version=self._version)
+            wire.send(self._sock, report, version=self._version)
 
 
 def received(fd: int) -> socket.socket:

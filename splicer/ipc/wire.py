@@ -1,4 +1,4 @@
-"""What the supervisor and its processes say to each other: one JSON object a packet, with descriptors beside it."""
+"""How messages go between splicer's processes: one JSON object a packet, with descriptors beside it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,36 @@ import json
 import os
 import signal
 import socket
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from splicer.ipc import codec
+from splicer.ipc.message import Message, understand
 
 VERSION = 1
 _MAX_BYTES = 64 * 1024  # bytes
 _SPACE = socket.CMSG_SPACE(64 * array.array("i").itemsize)
 
-Message = dict[str, Any]
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[M]):
+    """A message that has come.
+
+    Args:
+        message: None: it is of a kind that this version doesn't know, and its descriptors are closed.
+        fds: the descriptors beside it, or none of them.
+        lost: whether there are none because they found no room here.
+        version: that the sender speaks.
+        request: the number of the request; None: it has none.
+    """
+
+    message: M | None
+    fds: list[int]
+    lost: bool
+    version: int
+    request: int | None
 
 
 class TooLong(OSError):
@@ -24,12 +47,12 @@ class TooLong(OSError):
         super().__init__(errno.EMSGSIZE, f"a message of {size} bytes, {_MAX_BYTES} allowed")
 
 
-def send(sock: socket.socket, words: Message, fds: tuple[int, ...] = (), version: int = VERSION) -> None:
+def send(sock: socket.socket, message: Message, fds: tuple[int, ...] = (), version: int = VERSION) -> None:
     """Send one message without waiting. It says how many descriptors go with it: they may get lost on the way.
 
     Args:
         sock: the channel.
-        words: the message.
+        message: what to send.
         fds: descriptors to go with it.
         version: that the other side speaks.
 
@@ -37,7 +60,8 @@ def send(sock: socket.socket, words: Message, fds: tuple[int, ...] = (), version
         TooLong: it was not sent.
         OSError: the other side reads no more, or is gone.
     """
-    data = json.dumps({"version": version, **({"fds": len(fds)} if fds else {}), **words}).encode()
+    beside = {"fds": len(fds)} if fds else {}
+    data = codec.to_json({"version": version, "kind": message.KIND, **beside, **codec.to_object(message)}).encode()
     if len(data) > _MAX_BYTES:
         raise TooLong(len(data))
     if fds:
@@ -46,16 +70,33 @@ def send(sock: socket.socket, words: Message, fds: tuple[int, ...] = (), version
         sock.send(data, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
 
 
-def answer(words: Message) -> None:
+def answer(message: Message) -> None:
     """Print what this process was started to find out; it ends if nobody is left to hear it (pipe(7), SIGPIPE)."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    print(json.dumps(words))  # noqa: T201 - to the supervisor
+    print(codec.to_json({"kind": message.KIND, **codec.to_object(message)}))  # noqa: T201 - to the supervisor
 
 
-def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
+def answered(border: type[M], data: bytes) -> M:
+    """What such a process has printed.
+
+    Raises:
+        ValueError: it is nothing that this version understands.
+    """
+    raw = json.loads(data)
+    message = understand(border, raw) if isinstance(raw, dict) else None
+    if message is None:
+        raise ValueError(f"no answer: {data[:100]!r}")
+    return message
+
+
+def receive(sock: socket.socket, border: type[M]) -> Received[M] | None:
     """One message without waiting, with the descriptors that came beside it, or none of them; None at the end.
 
     A process that has none left gets only some (recvmsg(2), MSG_CTRUNC); those are closed.
+
+    Args:
+        sock: the channel.
+        border: whose messages come here.
 
     Raises:
         BlockingIOError: none is there.
@@ -67,16 +108,25 @@ def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
         data, fds = _receive(sock)
     if not data:
         return None
-    words = _understood(data)
-    if words is None:
-        for fd in fds:
-            os.close(fd)
-        raise ValueError(f"a message of another version: {data[:100]!r}")
-    if len(fds) != words.get("fds", len(fds)):
-        for fd in fds:
-            os.close(fd)
+    try:
+        raw = _object(data)
+        if raw is None:
+            raise ValueError(f"a message of another version: {data[:100]!r}")  # noqa: TRY301 - the descriptors, below
+        message = understand(border, raw)
+    except ValueError:
+        _close(fds)
+        raise
+    lost = len(fds) != raw.get("fds", len(fds))
+    if lost or message is None:
+        _close(fds)
         fds = []
-    return words, fds
+    request = raw.get("request")
+    return Received(message, fds, lost, raw["version"], request if isinstance(request, int) else None)
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 # socket.recv_fds() would do, but for its flags, which it forgets: what it received would be inherited.
@@ -88,13 +138,13 @@ def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
     return data, list(fds)
 
 
-def _understood(data: bytes) -> Message | None:
+def _object(data: bytes) -> dict[str, Any] | None:
     try:
-        words = json.loads(data)
+        raw = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    known = isinstance(words, dict) and words.get("version") in (VERSION, VERSION - 1)
-    return words if known else None
+    known = isinstance(raw, dict) and raw.get("version") in (VERSION, VERSION - 1)
+    return raw if known else None
 
 
 def text_file(text: str) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
 
 import trio
 
-from splicer.ipc.wire import Message
+from splicer.ipc.queries import CountRow, TunnelRow
 from splicer.model import Quality, Record
 from splicer.net.tcpinfo import quality
 from splicer.relay.api import LiveTunnels, TunnelView
@@ -19,7 +18,7 @@ _GROUPS = 16  # (route, pod) pairs in a row, which must fit into a packet (ipc.w
 _MAX_CHARACTERS = 256  # of one text
 
 
-def tunnels(relay: LiveTunnels[Record], slot: int) -> Iterator[list[Message]]:
+def tunnels(relay: LiveTunnels[Record], slot: int) -> Iterator[list[TunnelRow]]:
     """A row for each tunnel, in batches.
 
     Args:
@@ -32,7 +31,7 @@ def tunnels(relay: LiveTunnels[Record], slot: int) -> Iterator[list[Message]]:
         yield [_row(one, slot, now) for one in live[start : start + _ROWS] if one.alive]
 
 
-def counts(relay: LiveTunnels[Record], slot: int) -> Iterator[list[Message]]:
+def counts(relay: LiveTunnels[Record], slot: int) -> Iterator[list[CountRow]]:
     """The number of tunnels by route and pod, and the bytes moved, over several rows; [] lets other tasks run."""
     live = relay.views()
     groups: dict[tuple[str, str], int] = defaultdict(int)
@@ -44,10 +43,10 @@ def counts(relay: LiveTunnels[Record], slot: int) -> Iterator[list[Message]]:
                 to_pod += one.to_pod
                 to_client += one.to_client
         yield []
-    rows = [[*group, count] for group, count in groups.items()]
-    yield [{"tunnels": [], "to_pod": to_pod, "to_client": to_client, "slot": slot}]
+    rows = [(*group, count) for group, count in groups.items()]
+    yield [CountRow((), to_pod, to_client, slot)]
     for start in range(0, len(rows), _GROUPS):
-        yield [{"tunnels": rows[start : start + _GROUPS], "to_pod": 0, "to_client": 0, "slot": slot}]
+        yield [CountRow(tuple(rows[start : start + _GROUPS]), 0, 0, slot)]
 
 
 def find(relay: LiveTunnels[Record], id: str) -> TunnelView[Record] | None:  # noqa: A002 - the name used everywhere
@@ -55,40 +54,45 @@ def find(relay: LiveTunnels[Record], id: str) -> TunnelView[Record] | None:  # n
     return next((one for one in relay.views() if one.owner.id == id), None)
 
 
-def line(quality: Quality | None, side: str) -> Message:
-    """The network quality of a connection to a peer, as fields of a log line or a row."""
-    return {
-        f"{side}_rtt_ms": None if quality is None else round(quality.rtt * 1000, 3),
-        f"{side}_retransmits": None if quality is None else quality.retransmits,
-    }
+def line(quality: Quality | None, side: str) -> dict[str, float | int | None]:
+    """The network quality of a connection to a peer, as fields of a log line."""
+    rtt, retransmits = _line(quality)
+    return {f"{side}_rtt_ms": rtt, f"{side}_retransmits": retransmits}
 
 
-def _row(one: TunnelView[Record], slot: int, now: float) -> Message:
+def _line(quality: Quality | None) -> tuple[float | None, int | None]:
+    return (None, None) if quality is None else (round(quality.rtt * 1000, 3), quality.retransmits)
+
+
+def _row(one: TunnelView[Record], slot: int, now: float) -> TunnelRow:
     record = one.owner
-    client, pod = one.sockets
-    row = {
-        "id": record.id,
-        "route": record.route,
-        "pod": _pod(record),
-        "upstream": record.upstream,
-        "endpoint": None if record.endpoint is None else str(record.endpoint),
-        "client": record.client,
-        "path": record.path or "",
-        "protocol": record.protocol,
-        "age_s": round(now - record.started, 3),
-        "idle_s": round(one.idle(now), 3),
-        "bytes_to_pod": one.to_pod,
-        "bytes_to_client": one.to_client,
-        "worker": slot,
-        "adopted": record.adopted,
-        **line(quality(client), "client"),
-        **line(quality(pod), "pod"),
-    }
-    return {key: _shown(value) for key, value in row.items()}
+    client, pod = map(quality, one.sockets)
+    client_rtt, client_retransmits = _line(client)
+    pod_rtt, pod_retransmits = _line(pod)
+    return TunnelRow(
+        id=_shown(record.id),
+        route=record.route and _shown(record.route),
+        pod=_shown(_pod(record)),
+        upstream=record.upstream and _shown(record.upstream),
+        endpoint=None if record.endpoint is None else _shown(str(record.endpoint)),
+        client=_shown(record.client),
+        path=_shown(record.path or ""),
+        protocol=record.protocol and _shown(record.protocol),
+        age_s=round(now - record.started, 3),
+        idle_s=round(one.idle(now), 3),
+        bytes_to_pod=one.to_pod,
+        bytes_to_client=one.to_client,
+        worker=slot,
+        adopted=record.adopted,
+        client_rtt_ms=client_rtt,
+        client_retransmits=client_retransmits,
+        pod_rtt_ms=pod_rtt,
+        pod_retransmits=pod_retransmits,
+    )
 
 
-def _shown(value: Any) -> Any:
-    return value[:_MAX_CHARACTERS] + "…" if isinstance(value, str) and len(value) > _MAX_CHARACTERS else value
+def _shown(text: str) -> str:
+    return text if len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "…"
 
 
 def _pod(record: Record) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import signal
@@ -12,13 +11,15 @@ from pathlib import Path
 
 from setproctitle import setproctitle
 
+from splicer.ipc.arguments import SupervisorArguments
 from splicer.ipc.board import Board
+from splicer.ipc.codec import from_json
 from splicer.ipc.wire import read_text
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor.control_place import listen_at_first, places
 from splicer.supervisor.edge_state import EdgeState
 from splicer.supervisor.launch import SIGNALS
-from splicer.supervisor.listeners import Listeners
+from splicer.supervisor.listeners import EdgeListeners
 from splicer.supervisor.locate import title_of
 from splicer.supervisor.metrics_dir import MetricsDirectory
 from splicer.supervisor.sd_notify import SdNotify
@@ -33,35 +34,34 @@ from splicer.vault.limits import raise_descriptor_limit
 def main() -> int:
     """Run the edge; the exit code."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    arguments = json.loads(sys.argv[1])
+    arguments = from_json(SupervisorArguments, sys.argv[1])
     raise_descriptor_limit()
     log = PlainLog()
     notify = SdNotify(os.environ, log)
     try:
         with selectors.DefaultSelector() as selector:
-            path, remote, last_good = (_path(arguments.get(name)) for name in ("path", "vault", "last_good"))
-            assert path is not None  # noqa: S101 - the command line has a default
-            watch = arguments.get("watch", False)
-            if remote is not None and "state" not in arguments and (fault := fault_of(remote)):
+            path, remote, last_good = Path(arguments.path), _path(arguments.vault), _path(arguments.last_good)
+            if remote is not None and arguments.state is None and (fault := fault_of(remote)):
                 log.die_usage([f"--vault: {fault}"])
                 return 1
             vault = OwnVault(selector, log) if remote is None else RemoteVault(remote, selector, log)
-            edge_with = partial(EdgeState, path, log, vault, selector, watch=watch, last_good=last_good, notify=notify)
-            if "state" not in arguments:
-                edge = edge_with(Board(), Listeners(), _counts(log))
-                return Supervisor(edge).run() if _listen(edge, _path(arguments.get("control"))) else 1
-            state = _state(arguments["state"])
+            edge_with = partial(
+                EdgeState, path, log, vault, selector, watch=arguments.watch, last_good=last_good, notify=notify
+            )
+            if arguments.state is None:
+                edge = edge_with(Board(), EdgeListeners(), _counts(log))
+                return Supervisor(edge).run() if _listen(edge, _path(arguments.control)) else 1
+            state = _state(arguments.state)
             if isinstance(vault, OwnVault) and state.holder is not None:
                 restore(vault.holder, state.holder)
-            listeners = Listeners()
+            listeners = EdgeListeners()
             listeners.restore(state.listeners)
-            counts = MetricsDirectory(*state.counts) if state.counts is not None else _counts(log)
+            counts = _counts(log) if state.counts is None else MetricsDirectory(state.counts.path, state.counts.fd)
             edge = edge_with(Board(state.board), listeners, counts)
             if state.control is not None:
-                edge.control.restore(state.control, reread=arguments["reread"])
+                edge.control.restore(state.control, reread=arguments.reread)
             _listen(edge, None)
-            read = arguments.get("read")
-            return Supervisor(edge).run(state, reread=arguments["reread"], read=read and tuple(read))
+            return Supervisor(edge).run(state, reread=arguments.reread, read=arguments.read)
     finally:
         notify.close()
         log.close()
@@ -97,10 +97,10 @@ def _counts(log: PlainLog) -> MetricsDirectory | None:
 
 
 def _state(fd: int) -> SupervisorState:
-    raw = json.loads(read_text(fd))
-    for kept in raw["fds"]:
+    state = read(read_text(fd))
+    for kept in state.fds:
         os.set_inheritable(kept, False)
-    return read(raw)
+    return state
 
 
 if __name__ == "__main__":

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
 
 from splicer.ipc import wire
+from splicer.ipc.arguments import AdminArguments, Place
+from splicer.ipc.facts import EdgeFacts
+from splicer.ipc.message import Message
+from splicer.ipc.messages import (
+    AdminReport,
+    Attend,
+    Config,
+    Facts,
+    IntroduceWorker,
+    Ready,
+    ServeAdmin,
+    Serving,
+    Stop,
+)
 from splicer.observe.plain_log import PlainLog
-from splicer.supervisor.listeners import Listeners
+from splicer.supervisor.launch import ADMIN
+from splicer.supervisor.listeners import Listeners, counts_of, fds_of
 from splicer.supervisor.process_table import Backoff, ProcessOwner, ProcessTable
 from splicer.supervisor.processes import Process, State
 from splicer.vault.protocol import channel
@@ -21,27 +35,32 @@ class AdminProcess(ProcessOwner):
     """Keeps the admin process alive.
 
     Args:
-        fleet: starts it.
-        say: the log.
-        arguments: what it is started with.
-        facts: what it is told: how things stand.
+        process_table: starts it.
+        log: the log.
+        listeners: the sockets that it accepts on, by name.
+        arguments: what it is started with, but for its place.
+        facts: how things stand.
         config: a file with the text in force, which is closed here.
         heard: gets what it asks for.
         began: is told when it serves.
     """
 
+    REPORTS = AdminReport
+
     def __init__(
         self,
         process_table: ProcessTable,
         log: PlainLog,
-        arguments: Callable[[], dict[str, Any]],
-        facts: Callable[[], dict[str, Any]],
+        listeners: Mapping[str, Listeners],
+        arguments: Callable[[Place], AdminArguments],
+        facts: Callable[[], EdgeFacts],
         config: Callable[[], int | None],
-        heard: Callable[[dict[str, Any]], None],
+        heard: Callable[[Message], None],
         began: Callable[[], None],
     ) -> None:
         self._process_table = process_table
         self._log = log
+        self._listeners = listeners
         self._arguments = arguments
         self._facts = facts
         self._config = config
@@ -49,14 +68,12 @@ class AdminProcess(ProcessOwner):
         self._began = began
         self._process: Process | None = None
         self._backoff = Backoff()
-        self.listeners = Listeners()  # of the admin address
-        self.metrics = Listeners()  # for the scraper
         self.wanted = False
 
     def reconcile(self) -> None:
         """Start it if it is missing."""
         if self.wanted and self._process is None and self._backoff.is_over(_MAX_START_INTERVAL):
-            self._process = self._process_table.start(self, "splicer.admin", self._arguments(), [])
+            self._process = self._process_table.start(self, ADMIN, self._arguments, [])
             if self._process is None:
                 self._backoff.failed()
 
@@ -68,14 +85,14 @@ class AdminProcess(ProcessOwner):
     def tell(self) -> None:
         """Tell it how things stand now."""
         if self._process is not None and self.serves:
-            self._process.send("facts", (), **self._facts())
+            self._process.send(Facts(self._facts()))
 
     def tell_config(self) -> None:
         """Tell it the configuration in force."""
         config = self._config()
         if config is not None:
             if self._process is not None and self.serves:
-                self._process.send("config", (config,))
+                self._process.send(Config(), (config,))
             os.close(config)
 
     # Neither end stays here: who outlives the other sees its end, and nobody reads what was meant for another.
@@ -89,32 +106,30 @@ class AdminProcess(ProcessOwner):
             self._log("worker_not_introduced", level="error", pid=worker.pid, error=error.strerror)
             return
         with ours, its, suppress(OSError):  # who can't be told now won't be seen; that is no reason to kill it
-            wire.send(worker.sock, {"do": "attend"}, (its.fileno(),), worker.version)
-            who = {"slot": worker.slot, "pid": worker.pid, "speaks": worker.version}
-            self._process.send("worker", (ours.fileno(),), **who)
+            wire.send(worker.sock, Attend(), (its.fileno(),), worker.version)
+            self._process.send(IntroduceWorker(worker.slot, worker.pid, worker.version), (ours.fileno(),))
 
     def dismiss(self) -> None:
         """Stop it; another one follows only if it is still `wanted`."""
         if self._process is not None:
             self._process.state = State.GONE
-            self._process.send("stop")
+            self._process.send(Stop())
 
-    def on_message(self, process: Process, words: dict[str, Any]) -> None:
+    def on_message(self, process: Process, report: Message) -> None:
         """See `ProcessOwner`."""
-        match words.get("is"), process.state:
-            case "ready", State.STARTING:
+        match report, process.state:
+            case Ready(), State.STARTING:
                 process.state = State.PLACED
-                process.owe("serving")
-                fds = (*self.listeners.fds, *self.metrics.fds)
-                process.send("serve", fds, admin_listeners=len(self.listeners.fds), **self._facts())
-            case "serving", State.PLACED:
+                request, counts = self._process_table.next_request(), counts_of(self._listeners)
+                process.send(ServeAdmin(request, self._facts(), counts), fds_of(self._listeners))
+            case Serving(), State.PLACED:
                 process.state = State.SERVING
                 self._backoff.reset()
                 self.tell()
                 self.tell_config()
                 self._began()
             case _, State.SERVING:
-                self._heard(words)
+                self._heard(report)
 
     def on_exit(self, process: Process, why: str, *, failed: bool) -> None:
         """See `ProcessOwner`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import signal
@@ -12,15 +11,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from splicer.ipc.wire import text_file
+from splicer.ipc.facts import ConfigSummary, Faults, Reading
+from splicer.ipc.wire import answered, text_file
 from splicer.supervisor.launch import command
 
 _TIMEOUT = 120.0  # seconds for an answer: what goes through an upgrade starts a worker, on a machine that is busy
 _END = 0.2  # seconds until a killed child is dead; one that is not then is reaped with all others, when it is
 
-ConfigSummary = dict[str, Any]
+Then = Callable[[ConfigSummary | Faults], None]
 
 
 class ConfigProbe:
@@ -42,13 +41,13 @@ class ConfigProbe:
         """Whether a question is open."""
         return self._child is not None
 
-    def ask(self, module: str, path: Path, then: Callable[[ConfigSummary], None], *, text: str | None = None) -> None:
+    def ask(self, module: str, path: Path, then: Then, *, text: str | None = None) -> None:
         """Start a child, and go on.
 
         Args:
-            module: what it runs; it prints one JSON object.
+            module: what it runs; it prints one message (`wire.answer`).
             path: its argument.
-            then: gets what it says, or `{"faults": […]}`.
+            then: gets what it says.
             text: it gets as ``--text FD``.
 
         Raises:
@@ -86,21 +85,17 @@ class ConfigProbe:
             self._end(self._child)
             self._give_up()
 
-    def _fail(self, path: Path, then: Callable[[ConfigSummary], None]) -> None:
-        then({"faults": [f"{path}: the process that reads it has not answered in {_TIMEOUT:g} s"]})
+    def _fail(self, path: Path, then: Then) -> None:
+        then(Faults((f"{path}: the process that reads it has not answered in {_TIMEOUT:g} s",)))
 
-    def _read(self, child: subprocess.Popen[bytes], path: Path, then: Callable[[ConfigSummary], None], _: int) -> None:
+    def _read(self, child: subprocess.Popen[bytes], path: Path, then: Then, _: int) -> None:
         assert child.stdout is not None  # noqa: S101
         part = os.read(child.stdout.fileno(), 1 << 16)
         self._answer += part
         if part:
             return
         self._end(child)
-        try:
-            facts = json.loads(self._answer)
-        except ValueError:
-            facts = {"faults": [f"{path}: the process that reads it has failed"]}
-        then(facts)
+        then(understood(self._answer, path))
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdout is not None  # noqa: S101
@@ -111,3 +106,15 @@ class ConfigProbe:
         with suppress(subprocess.TimeoutExpired):
             child.wait(_END)
         self._child = None
+
+
+def understood(answer: bytes, path: Path) -> ConfigSummary | Faults:
+    """What a child has said of the file, or that it has failed."""
+    try:
+        found = answered(Reading, answer)
+    except ValueError:
+        found = None
+    match found:
+        case ConfigSummary() | Faults():
+            return found
+    return Faults((f"{path}: the process that reads it has failed",))

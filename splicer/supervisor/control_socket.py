@@ -129,9 +129,9 @@ class ControlSocket:
         if self._listener is None:
             return None
         waiting = self._outcomes.waiting
-        clients = [
+        clients = tuple(
             (client.sock.fileno(), waiting[client].value if client in waiting else "") for client in self._clients
-        ]
+        )
         return ControlState(str(self.path), self._listener.fileno(), clients)
 
     def tidy(self) -> None:

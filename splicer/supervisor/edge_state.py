@@ -5,18 +5,22 @@ from __future__ import annotations
 import selectors
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from splicer.configfile.last_good import LastGood
+from splicer.ipc.arguments import AdminArguments, Place, WorkerArguments
 from splicer.ipc.board import Board, Column
+from splicer.ipc.codec import to_object
+from splicer.ipc.facts import ConfigSummary, EdgeFacts, OperatorDrains, Reloads
+from splicer.ipc.message import Message
+from splicer.ipc.messages import Absent, FollowDrains, WantDrains
 from splicer.ipc.wire import text_file
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor.admin_process import AdminProcess
-from splicer.supervisor.config_probe import ConfigSummary
 from splicer.supervisor.control_socket import ControlSocket
-from splicer.supervisor.listeners import Listeners
+from splicer.supervisor.listeners import EdgeListeners
 from splicer.supervisor.metrics_dir import MetricsDirectory
 from splicer.supervisor.outcomes import Outcomes
 from splicer.supervisor.process_table import ProcessTable
@@ -25,22 +29,6 @@ from splicer.supervisor.sd_notify import SdNotify
 from splicer.supervisor.vaults import Vault
 from splicer.supervisor.watch import Watch
 from splicer.supervisor.worker_slots import WorkerSlots
-
-
-@dataclass
-class Reloads:
-    """How reloads went: how many did and did not, how the last one, and when (seconds since the epoch)."""
-
-    ok: int = 0
-    failed: int = 0
-    last_ok: bool = True
-    last_at: float = field(default_factory=time.time)
-
-    def note(self, *, ok: bool) -> None:
-        """Another one."""
-        self.ok += ok
-        self.failed += not ok
-        self.last_ok, self.last_at = ok, time.time()
 
 
 class EdgeState:
@@ -66,7 +54,7 @@ class EdgeState:
         vault: Vault,
         selector: selectors.BaseSelector,
         board: Board,
-        listeners: Listeners,
+        listeners: EdgeListeners,
         counts: MetricsDirectory | None,
         *,
         watch: bool = False,
@@ -87,8 +75,9 @@ class EdgeState:
         self.admin_process = AdminProcess(
             self.process_table,
             log,
+            listeners.of("admin"),
             self._admin_arguments,
-            self._admin_facts,
+            self._facts,
             self._config,
             self._hear_admin,
             self._introduce_all,
@@ -96,69 +85,55 @@ class EdgeState:
         self.workers = WorkerSlots(
             self.process_table,
             log,
-            self._vault_connection,
+            self._worker_arguments,
             self._config,
-            self._orders,
+            lambda: self.drains,
+            lambda: self.draining is not None,
+            listeners.of("worker"),
             lambda: bool(vault.tunnels),
             lambda: vault.orphaned_slots,
             self.admin_process.introduce,
             self.admin_process.tell,
         )
-        self.facts: ConfigSummary = {}  # what a child said of the configuration in force
+        self.summary: ConfigSummary | None = None  # of the configuration in force
         self.generation = 0
         self.asked = 0  # how often a reload was asked for
-        self.reloads = Reloads()
+        self.reloads = Reloads(last_at=time.time())
         self.outcomes = Outcomes()
         self.control = ControlSocket(selector, self.outcomes, log)
-        self.drains: dict[str, Any] = {"all": None, "pods": {}, "routes": {}}  # what an operator wants to become empty
+        self.drains = OperatorDrains()  # what operators want to become empty
         self.followed = self.drains  # ... and all workers go by
         self.draining: float | None = None  # until when, on the monotonic clock
         self.stopping = False
         self.code: int | None = None  # the exit code, once all is over
         self.steps: list[Callable[[], bool]] = []  # what is awaited: each is asked again until it says True
 
-    def bind(self, facts: ConfigSummary) -> list[str]:
+    def bind(self, summary: ConfigSummary) -> list[str]:
         """Listen where the configuration says, and nowhere else; the faults."""
-        self.vault.recover(self.listeners)
+        of_workers = self.listeners.of("worker")
+        self.vault.recover(of_workers)
         if self.vault.refusal is not None:
             return [self.vault.refusal]
-        faults = self.listeners.listen(tuple(address) for address in facts["listen"])
-        self.vault.keep(self.listeners)
-        faults_of_admin = self.admin_process.listeners.listen(_wanted(facts, "admin"))
-        faults_of_metrics = self.admin_process.metrics.listen(_wanted(facts, "metrics"))
-        return [
-            *(f"{self.path}: server.listen: {fault}" for fault in faults),
-            *(f"{self.path}: server.admin: {fault}" for fault in faults_of_admin),
-            *(f"{self.path}: server.metrics: {fault}" for fault in faults_of_metrics),
-        ]
+        faults = self.listeners.listen(summary.listeners)
+        self.vault.keep(of_workers)
+        return [f"{self.path}: {fault}" for fault in faults]
 
-    def bind_more(self, facts: ConfigSummary) -> list[str]:
+    def bind_more(self, summary: ConfigSummary) -> list[str]:
         """Listen where another configuration says, too; the faults, if it can't be done: then all is as it was."""
-        places = (
-            ("listen", self.listeners, [tuple(address) for address in facts["listen"]]),
-            ("admin", self.admin_process.listeners, _wanted(facts, "admin")),
-            ("metrics", self.admin_process.metrics, _wanted(facts, "metrics")),
-        )
-        before = [list(listeners.sockets) for _, listeners, _ in places]
-        for key, listeners, wanted in places:
-            if faults := listeners.add(wanted):
-                for (_, changed, _), addresses in zip(places, before, strict=True):
-                    changed.listen(addresses)
-                return [f"{self.path}: server.{key}: {fault}" for fault in faults]
-        return []
+        return [f"{self.path}: {fault}" for fault in self.listeners.add(summary.listeners)]
 
-    def put_in_force(self, facts: ConfigSummary) -> None:
+    def put_in_force(self, summary: ConfigSummary) -> None:
         """Work by a configuration from now on."""
-        self.facts = facts
-        self.last_good.keep(facts["text"])
-        self.log.style = facts["format"]
-        self.warn(facts)
-        self.workers.slots = facts["workers"]
-        self.admin_process.wanted = bool(self.admin_process.listeners.sockets or self.admin_process.metrics.sockets)
+        self.summary = summary
+        self.last_good.keep(summary.text)
+        self.log.style = summary.format
+        self.warn(summary)
+        self.workers.slots = summary.workers
+        self.admin_process.wanted = any(listeners.sockets for listeners in self.listeners.of("admin").values())
 
-    def warn(self, facts: ConfigSummary) -> None:
+    def warn(self, summary: ConfigSummary) -> None:
         """Log what the writer of a configuration hardly meant."""
-        for warning in facts["warnings"]:
+        for warning in summary.warnings:
             self.log("config_warning", level="warning", warning=warning)
 
     def load(self) -> dict[str, Any]:
@@ -175,15 +150,15 @@ class EdgeState:
             self.counts = None
         self.code = code
 
-    def _vault_connection(self) -> tuple[dict[str, Any], list[int]]:
-        arguments, fds = self.vault.vault_connection()
-        return {**arguments, "path": str(self.path), "metrics": self._counts_path}, fds
+    def _worker_arguments(self) -> tuple[Callable[[Place], WorkerArguments], list[int]]:
+        vault, fds = self.vault.vault_connection()
+        return partial(WorkerArguments, path=str(self.path), vault=vault, metrics=self._counts_path), fds
+
+    def _admin_arguments(self, place: Place) -> AdminArguments:
+        return AdminArguments(place, str(self.path), self.log.style, self._counts_path)
 
     def _config(self) -> int | None:
-        return text_file(self.facts["text"]) if self.facts else None
-
-    def _orders(self) -> tuple[dict[str, Any], tuple[int, ...]]:
-        return {"draining": self.draining is not None, "drains": self.drains}, self.listeners.fds
+        return None if self.summary is None else text_file(self.summary.text)
 
     @property
     def _counts_path(self) -> str | None:
@@ -194,63 +169,38 @@ class EdgeState:
             if worker.slot and worker.state is not State.GONE:
                 self.admin_process.introduce(worker)
 
-    def _introduce_again(self, slots: Any) -> None:
-        for slot, worker in self.workers.serving.items():
-            if isinstance(slots, list) and slot in slots:
-                self.admin_process.introduce(worker)
+    def _hear_admin(self, report: Message) -> None:
+        match report:
+            case Absent(slots):
+                for slot in self.workers.serving.keys() & set(slots):
+                    self.admin_process.introduce(self.workers.serving[slot])
+            case WantDrains(drains):
+                self._drain(drains)
 
-    # It is kept here because it must outlive whoever asked for it, and all workers who follow it.
-    def _hear_admin(self, words: dict[str, Any]) -> None:
-        drains = words.get("drains")
-        if words.get("is") == "absent":
-            self._introduce_again(words.get("slots"))
-        if words.get("is") != "drains" or not _are_drains(drains):
-            return
-        underway = self.drains is not self.followed
+    # They are kept here because they must outlive whoever asked for them, and all workers who follow them. An answer to
+    # an earlier request is none to this one: what is shown as followed was asked for last.
+    def _drain(self, drains: OperatorDrains) -> None:
         self.drains = drains
-        if not underway:
-            self._have_drains_followed()
-
-    # One at a time, and the newest wins: an answer doesn't say to which order.
-    def _have_drains_followed(self) -> None:
-        drains = self.drains
-        self.workers.tell("drains", "drains_set", drains=drains)
+        request = self.workers.request(lambda number: FollowDrains(number, drains))
 
         def followed() -> bool:
-            if self.workers.owes("drains_set"):
+            if self.drains is not drains:
+                return True
+            if self.workers.awaits(request):
                 return False
             self.followed = drains
-            self.log("drains", drains=drains)
+            self.log("drains", drains=to_object(drains))
             self.admin_process.tell()
-            if self.drains is not drains:
-                self._have_drains_followed()
             return True
 
         self.steps.append(followed)
 
-    def _admin_arguments(self) -> dict[str, Any]:
-        return {"path": str(self.path), "format": self.facts["format"], "metrics": self._counts_path}
-
-    def _admin_facts(self) -> dict[str, Any]:
-        return {
-            "generation": self.generation,
-            "workers": self.workers.slots,
-            "draining": self.draining is not None,
-            "drains": self.followed,
-            "reload": vars(self.reloads),
-            "restarts": self.workers.restarts,
-            "listen": self.admin_process.listeners.names,
-        }
-
-
-def _are_drains(drains: Any) -> TypeGuard[dict[str, Any]]:
-    return (
-        isinstance(drains, dict)
-        and "all" in drains
-        and isinstance(drains.get("pods"), dict)
-        and isinstance(drains.get("routes"), dict)
-    )
-
-
-def _wanted(facts: ConfigSummary, key: str) -> list[tuple[str, int]]:
-    return [tuple(facts[key])] if facts[key] else []
+    def _facts(self) -> EdgeFacts:
+        return EdgeFacts(
+            self.generation,
+            self.workers.slots,
+            self.draining is not None,
+            self.followed,
+            self.reloads,
+            self.workers.restarts,
+        )

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
+
+from splicer.ipc.codec import to_json
+
+# What another version may start, by these names for ever: an old supervisor starts the code that is on disk by then.
+WORKER = "splicer.worker"
+ADMIN = "splicer.admin"
+SUPERVISOR = "splicer.supervisor"
+PREFLIGHT = "splicer.supervisor.preflight"
+INSPECT = "splicer.configfile.inspect"
+VAULT = "splicer.supervisor.vault_main"
+PROGRAMS = (WORKER, ADMIN, SUPERVISOR, PREFLIGHT, INSPECT, VAULT)
 
 # A process is born with these blocked, and lets them in when it knows what to do about each.
 SIGNALS = (
@@ -36,18 +46,18 @@ _FIRST_TO_GO = 100
 _HIGHEST_SCORE = 1000  # what a container without a claim to memory has anyway
 
 
-def spawn(module: str, arguments: dict[str, Any], fds: Sequence[int]) -> int:
+def spawn(module: str, arguments: object, fds: Sequence[int]) -> int:
     """Start a process, which the kernel takes before this one when memory is short; its pid.
 
     Args:
         module: what it runs.
-        arguments: its only argument, as JSON.
+        arguments: its only argument, sent as JSON (`ipc.arguments`).
         fds: the descriptors that it gets, under the same numbers.
 
     Raises:
         OSError: no process can be had.
     """
-    line = command(module, json.dumps(arguments))
+    line = command(module, to_json(arguments))
     for fd in fds:
         os.set_inheritable(fd, True)
     try:
@@ -61,12 +71,12 @@ def spawn(module: str, arguments: dict[str, Any], fds: Sequence[int]) -> int:
     return pid
 
 
-def become(module: str, arguments: dict[str, Any], fds: Sequence[int] = ()) -> NoReturn:
+def become(module: str, arguments: object, fds: Sequence[int] = ()) -> NoReturn:
     """Turn this process into another program.
 
     Args:
         module: what it runs.
-        arguments: its only argument, as JSON.
+        arguments: its only argument, sent as JSON (`ipc.arguments`).
         fds: the descriptors that stay open.
 
     Raises:
@@ -77,7 +87,7 @@ def become(module: str, arguments: dict[str, Any], fds: Sequence[int] = ()) -> N
             os.fstat(fd)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    line = command(module, json.dumps(arguments))
+    line = command(module, to_json(arguments))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     for fd in fds:
         os.set_inheritable(fd, True)

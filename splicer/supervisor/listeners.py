@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
+from splicer.ipc.facts import LISTENERS, Address
 from splicer.net.bind import bind
 
-Address = tuple[str, int]
 _REMEDIES = {
     errno.EADDRINUSE: "another process listens there",
     errno.EADDRNOTAVAIL: "no interface here has this address",
     errno.EACCES: "take a port above 1023",
 }
+
+
+Bound = tuple[str, int, int]  # host, port and descriptor
 
 
 class Listeners:
@@ -22,14 +25,14 @@ class Listeners:
     def __init__(self) -> None:
         self.sockets: dict[Address, socket.socket] = {}
 
-    def restore(self, fds: dict[Address, int]) -> None:
+    def restore(self, bound: Iterable[Bound]) -> None:
         """Take over sockets that are there already."""
-        self.sockets = {address: socket.socket(fileno=fd) for address, fd in fds.items()}
+        self.sockets = {(host, port): socket.socket(fileno=fd) for host, port, fd in bound}
 
     @property
-    def by_address(self) -> dict[Address, int]:
-        """The descriptors by address."""
-        return {address: sock.fileno() for address, sock in self.sockets.items()}
+    def bound(self) -> tuple[Bound, ...]:
+        """The addresses with their descriptors, as the program after an upgrade takes them over."""
+        return tuple((*address, sock.fileno()) for address, sock in self.sockets.items())
 
     @property
     def fds(self) -> tuple[int, ...]:
@@ -72,6 +75,64 @@ class Listeners:
         for sock in self.sockets.values():
             sock.close()
         self.sockets = {}
+
+
+class EdgeListeners(Mapping[str, Listeners]):
+    """All listeners of an edge, by name (`ipc.facts.LISTENERS`)."""
+
+    def __init__(self) -> None:
+        self._all = {name: Listeners() for name in LISTENERS}
+
+    def __getitem__(self, name: str) -> Listeners:
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def of(self, process: str) -> dict[str, Listeners]:
+        """Those that a kind of process accepts on: "worker" or "admin"."""
+        return {name: listeners for name, listeners in self._all.items() if LISTENERS[name] == process}
+
+    def restore(self, bound: Mapping[str, tuple[Bound, ...]]) -> None:
+        """Take over sockets that are there already; of a listener that this program doesn't know, none."""
+        for name, listeners in self._all.items():
+            listeners.restore(bound.get(name, ()))
+
+    def listen(self, wanted: Mapping[str, tuple[Address, ...]]) -> list[str]:
+        """Have sockets for these addresses and no others; the faults, one line each."""
+        return [
+            f"server.{name}: {fault}"
+            for name, listeners in self._all.items()
+            for fault in listeners.listen(wanted.get(name, ()))
+        ]
+
+    def add(self, wanted: Mapping[str, tuple[Address, ...]]) -> list[str]:
+        """Have sockets for these addresses, too; the faults: then all is as it was."""
+        before = {name: list(listeners.sockets) for name, listeners in self._all.items()}
+        for name, listeners in self._all.items():
+            if faults := listeners.add(wanted.get(name, ())):
+                for each, addresses in before.items():
+                    self._all[each].listen(addresses)
+                return [f"server.{name}: {fault}" for fault in faults]
+        return []
+
+    def close(self) -> None:
+        """Listen nowhere any more."""
+        for listeners in self._all.values():
+            listeners.close()
+
+
+def fds_of(listeners: Mapping[str, Listeners]) -> tuple[int, ...]:
+    """The descriptors of several, in order."""
+    return tuple(fd for each in listeners.values() for fd in each.fds)
+
+
+def counts_of(listeners: Mapping[str, Listeners]) -> dict[str, int]:
+    """How many of these descriptors belong to each name."""
+    return {name: len(each.sockets) for name, each in listeners.items()}
 
 
 def _name(host: str, port: int) -> str:

@@ -2,12 +2,11 @@
 
     python -m splicer.supervisor.preflight FILE --text FD
 
-FD holds the state of the supervisor that asks. It prints one JSON object: what the file says, or the faults.
+FD holds the state of the supervisor that asks. It prints one message: what the file says, or the faults.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -16,11 +15,15 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from splicer.ipc import wire
+from splicer.ipc.arguments import Place, WorkerArguments
 from splicer.ipc.board import Board
-from splicer.supervisor.launch import command, spawn
+from splicer.ipc.facts import ConfigSummary, Faults
+from splicer.ipc.message import Message
+from splicer.ipc.messages import Imported, Prepare, Prepared, Stop, WorkerReport
+from splicer.supervisor.config_probe import understood
+from splicer.supervisor.launch import INSPECT, WORKER, command, spawn
 from splicer.supervisor.state import read
 from splicer.vault.protocol import channel
 
@@ -32,47 +35,43 @@ class Failed(Exception):
     """The new code can't go on; the message says why."""
 
 
-def preflight(path: Path, state: str) -> dict[str, Any]:
-    """What the supervisor needs to know of the file, or `{"faults": […]}`."""
+def preflight(path: Path, state: str) -> ConfigSummary | Faults:
+    """What the supervisor needs to know of the file."""
     try:
         for module in _MODULES:
             import_module(module)
-        read(json.loads(state))
+        read(state)
     except Exception as error:  # noqa: BLE001 - new code may fail in any way; it is told of
-        return {"faults": [f"{path}: the new code can't take over: {error!r}"]}
-    facts = _inspect(path)
-    if "faults" not in facts:
+        return Faults((f"{path}: the new code can't take over: {error!r}",))
+    found = _inspect(path)
+    if isinstance(found, ConfigSummary):
         try:
-            _begin_worker(path, facts["text"])
+            _begin_worker(path, found.text)
         except (Failed, OSError, ValueError) as error:
-            return {"faults": [f"{path}: a worker of the new code doesn't begin: {error}"]}
-    return facts
+            return Faults((f"{path}: a worker of the new code doesn't begin: {error}",))
+    return found
 
 
-def _inspect(path: Path) -> dict[str, Any]:
+def _inspect(path: Path) -> ConfigSummary | Faults:
     child = subprocess.run(  # noqa: S603 - our own interpreter, no shell
-        command("splicer.configfile.inspect", str(path)), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False
+        command(INSPECT, str(path)), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False
     )
-    try:
-        facts: dict[str, Any] = json.loads(child.stdout)
-    except ValueError:
-        return {"faults": [f"{path}: the process that reads it has failed"]}
-    return facts
+    return understood(child.stdout, path)
 
 
 # It gets neither a slot nor a listener: all else is as it will be.
 def _begin_worker(path: Path, text: str) -> None:
     ours, its = channel()
     board = Board()
-    arguments = {"control": its.fileno(), "board": board.fd, "row": 1, "path": str(path)}
-    pid = spawn("splicer.worker", arguments, [its.fileno(), board.fd])
+    arguments = WorkerArguments(Place(its.fileno(), board.fd, row=1, version=wire.VERSION), str(path))
+    pid = spawn(WORKER, arguments, [its.fileno(), board.fd])
     its.close()
     try:
-        _await(ours, "imported")
+        _await(ours, Imported)
         config = wire.text_file(text)
-        wire.send(ours, {"do": "prepare"}, (config,))
-        _await(ours, "prepared")
-        wire.send(ours, {"do": "stop"})
+        wire.send(ours, Prepare(request=1), (config,))
+        _await(ours, Prepared)
+        wire.send(ours, Stop())
     except BaseException:
         os.kill(pid, signal.SIGKILL)
         raise
@@ -82,14 +81,14 @@ def _begin_worker(path: Path, text: str) -> None:
         raise Failed(f"it ended with {os.waitstatus_to_exitcode(status)}")
 
 
-def _await(sock: socket.socket, word: str) -> None:
+def _await(sock: socket.socket, report: type[Message]) -> None:
     if not select.select([sock], [], [], _WORKER_START_TIMEOUT)[0]:
-        raise Failed(f"it has not {word} anything for {_WORKER_START_TIMEOUT:g} s")
-    heard = wire.receive(sock)
+        raise Failed(f"it has not {report.KIND} anything for {_WORKER_START_TIMEOUT:g} s")
+    heard = wire.receive(sock, WorkerReport)
     if heard is None:
         raise Failed("it has ended")
-    if heard[0].get("is") != word:
-        raise Failed(f"it says {heard[0]!r}")
+    if not isinstance(heard.message, report):
+        raise Failed(f"it says {heard.message!r}")
 
 
 def main() -> None:

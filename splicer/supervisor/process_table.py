@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import selectors
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from splicer.ipc import wire
+from splicer.ipc.arguments import Place
 from splicer.ipc.board import ROWS, Board, Column
+from splicer.ipc.message import Answer, Message
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor import launch
 from splicer.supervisor.processes import Process, State, reason
@@ -25,8 +27,10 @@ _FIRST_RESTART_DELAY = 0.1  # seconds before another process is started after on
 class ProcessOwner:
     """Who a process works for."""
 
-    def on_message(self, process: Process, words: dict[str, Any]) -> None:
-        """It has said something: `is`, and perhaps more."""
+    REPORTS: type[Message]  # the border of what it says
+
+    def on_message(self, process: Process, report: Message) -> None:
+        """It has said something."""
 
     def on_exit(self, process: Process, why: str, *, failed: bool) -> None:
         """It is dead; `failed`: nobody had told it to end."""
@@ -47,14 +51,32 @@ class ProcessTable:
         self.board = board
         self.all: dict[int, Process] = {}
         self._owners: dict[int, ProcessOwner] = {}
+        self._last_request = 0
 
-    def start(self, owner: ProcessOwner, module: str, arguments: dict[str, Any], fds: list[int]) -> Process | None:
+    @property
+    def last_request(self) -> int:
+        """The highest number that a request has had."""
+        return self._last_request
+
+    # Also over an upgrade's exec: an answer that the program before has asked for must settle nothing of ours.
+    def count_requests_from(self, number: int) -> None:
+        """All requests have higher numbers than this."""
+        self._last_request = number
+
+    def next_request(self) -> int:
+        """A number for a request."""
+        self._last_request += 1
+        return self._last_request
+
+    def start(
+        self, owner: ProcessOwner, module: str, arguments: Callable[[Place], object], fds: list[int]
+    ) -> Process | None:
         """Start a process; None, and a line in the log, if none can be had.
 
         Args:
             owner: who it works for.
             module: what it runs.
-            arguments: for it, besides its row, its channel and the board.
+            arguments: makes those for it (`ipc.arguments`).
             fds: descriptors that it gets; they are closed here.
         """
         taken = {process.row for process in self.all.values()}
@@ -63,9 +85,8 @@ class ProcessTable:
         try:
             ends = ours, its = channel()
             # What starts may be newer than this program, and must speak so that it is understood here.
-            own = {"control": its.fileno(), "board": self.board.fd, "row": row, "version": wire.VERSION}
-            arguments = {**arguments, **own}
-            pid = launch.spawn(module, arguments, [its.fileno(), self.board.fd, *fds])
+            place = Place(its.fileno(), self.board.fd, row, wire.VERSION)
+            pid = launch.spawn(module, arguments(place), [its.fileno(), self.board.fd, *fds])
         except OSError as error:
             if ends is not None:
                 ends[0].close()
@@ -110,8 +131,9 @@ class ProcessTable:
             process.beat = beat
             if process.missed > (_START_TIMEOUT if process.state is State.STARTING else _STUCK_TIMEOUT):
                 process.fault = "stuck"
-            elif any(now > since + _ANSWER_TIMEOUT for since in process.owed.values()):
-                process.fault = f"no answer: {', '.join(process.owed)}"
+            elif any(now > owed.since + _ANSWER_TIMEOUT for owed in process.owed.values()):
+                kinds = dict.fromkeys(owed.answer.KIND for owed in process.owed.values())
+                process.fault = f"no answer: {', '.join(kinds)}"
             if process.fault is not None:
                 process.kill()
 
@@ -120,7 +142,7 @@ class ProcessTable:
             return
         while True:
             try:
-                heard = wire.receive(process.sock)
+                heard = wire.receive(process.sock, owner.REPORTS)
             except BlockingIOError:
                 return
             except (ValueError, OSError) as error:
@@ -130,13 +152,13 @@ class ProcessTable:
             if heard is None:
                 self._selector.unregister(process.sock)  # it says no more: it is dead, or about to be
                 return
-            words, fds = heard
-            for fd in fds:
+            for fd in heard.fds:
                 os.close(fd)
-            word = str(words.get("is"))
-            process.version = words["version"]
-            process.owed.pop(word, None)
-            owner.on_message(process, words)
+            process.version = heard.version
+            if isinstance(heard.message, Answer):
+                process.settle(heard.message)
+            if heard.message is not None:
+                owner.on_message(process, heard.message)
 
 
 class Backoff:

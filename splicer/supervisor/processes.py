@@ -8,9 +8,10 @@ import socket
 import time
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any
+from typing import NamedTuple
 
 from splicer.ipc import wire
+from splicer.ipc.message import Answer, Message, Request
 
 
 class State(StrEnum):
@@ -23,6 +24,18 @@ class State(StrEnum):
     SERVING = "serving"
     LEAVING = "leaving"  # another has its slot
     GONE = "gone"  # it has handed its tunnels over, and finishes its last exchanges
+
+
+class Owed(NamedTuple):
+    """An answer that is still to come.
+
+    Args:
+        answer: of which kind.
+        since: when it was asked for, on the monotonic clock.
+    """
+
+    answer: type[Answer]
+    since: float
 
 
 class Process:
@@ -47,7 +60,7 @@ class Process:
         self.version = wire.VERSION  # that it speaks
         self.beat = -1
         self.missed = 0  # seconds in which its loop did not turn
-        self.owed: dict[str, float] = {}  # answers that are still to come, and since when, on the monotonic clock
+        self.owed: dict[int, Owed] = {}  # by the number of the request
         self.fault: str | None = None  # why it was killed by the supervisor
 
     @classmethod
@@ -57,18 +70,25 @@ class Process:
         process.version = version
         return process
 
-    def send(self, word: str, fds: tuple[int, ...] = (), **more: Any) -> None:
+    # A process that is about to end owes no answer: it may have nobody left to give one.
+    def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
         """Tell it something. One that can't be told would go on without knowing: another takes its place."""
+        if isinstance(message, Request) and self.state is not State.GONE:
+            self.owed[message.request] = Owed(message.ANSWER, time.monotonic())
         try:
-            wire.send(self.sock, {"do": word, **more}, fds, self.version)
+            wire.send(self.sock, message, fds, self.version)
         except ConnectionError:
             return  # it is dead already
         except OSError:
             self.kill()
 
-    def owe(self, answer: str) -> None:
-        """It is to say this word; one that never does is killed."""
-        self.owed.setdefault(answer, time.monotonic())
+    def settle(self, answer: Answer) -> None:
+        """It has answered a request, and with it all older ones of the same kind."""
+        self.owed = {
+            request: owed
+            for request, owed in self.owed.items()
+            if request > answer.request or owed.answer is not type(answer)
+        }
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from splicer.ipc import messages
+from splicer.ipc.facts import ConfigSummary, Faults
 from splicer.ipc.wire import text_file
-from splicer.supervisor.config_probe import ConfigProbe, ConfigSummary
+from splicer.supervisor.config_probe import ConfigProbe
 from splicer.supervisor.edge_state import EdgeState
+from splicer.supervisor.launch import INSPECT
 from splicer.supervisor.outcomes import Topic
-
-_FIXED = ("listen", "admin", "metrics", "workers", "format")  # of the processes: they stay until an upgrade
 
 
 class Reload:
@@ -22,11 +25,12 @@ class Reload:
     def __init__(self, edge: EdgeState) -> None:
         self._edge = edge
         self._config_probe = ConfigProbe(edge.selector)
+        self._request = 0  # the last one to the workers
 
     @property
     def underway(self) -> bool:
         """Whether one is not over yet."""
-        return self._config_probe.underway or self._edge.workers.owes("reloaded")
+        return self._config_probe.underway or self._edge.workers.awaits(self._request)
 
     def expire(self) -> None:
         """Give up what takes too long; call it again and again."""
@@ -41,76 +45,87 @@ class Reload:
         edge = self._edge
         edge.asked += 1
         signature = edge.watch.signature()
-        then = self._apply if edge.facts else self._begin
+        then, text = (self._begin, None) if edge.summary is None else (self._apply, edge.summary.text)
         try:
-            self._config_probe.ask("splicer.configfile.inspect", edge.path, then, text=edge.facts.get("text"))
+            self._config_probe.ask(INSPECT, edge.path, then, text=text)
         except OSError as error:
             edge.outcomes.fail(Topic.READING, f"{edge.path}: no process can be had to read it: {error.strerror}")
             raise
         edge.watch.note(signature)
 
-    def _begin(self, facts: ConfigSummary) -> None:
-        self._edge.watch.note_read(facts)
+    def _begin(self, found: ConfigSummary | Faults) -> None:
+        self._edge.watch.note_read(found.read)
         last_good = self._edge.last_good
-        if "faults" in facts and last_good.path is not None and last_good.is_there:
-            self._refuse(facts["faults"], kept=f"the last good one, {last_good.path}")
-            self._config_probe.ask("splicer.configfile.inspect", last_good.path, self._start)
+        if isinstance(found, Faults) and last_good.path is not None and last_good.is_there:
+            self._refuse(found.faults, kept=f"the last good one, {last_good.path}")
+            self._config_probe.ask(INSPECT, last_good.path, self._start)
         else:
-            self._start(facts)
+            self._start(found)
 
-    def _start(self, facts: ConfigSummary) -> None:
+    def _start(self, found: ConfigSummary | Faults) -> None:
         edge = self._edge
         if edge.stopping:
             return
-        faults = facts.get("faults") or edge.bind(facts)
-        if faults:
-            edge.log.die_usage(faults)
-            edge.finish(1)
+        if isinstance(found, Faults):
+            self._fail(found.faults)
+        elif faults := edge.bind(found):
+            self._fail(faults)
         else:
-            edge.put_in_force(facts)
+            edge.put_in_force(found)
 
-    def _apply(self, facts: ConfigSummary) -> None:
+    def _fail(self, faults: Iterable[str]) -> None:
+        self._edge.log.die_usage(list(faults))
+        self._edge.finish(1)
+
+    def _apply(self, found: ConfigSummary | Faults) -> None:
         edge, log = self._edge, self._edge.log
-        edge.watch.note_read(facts)
-        if "faults" in facts:
-            self._refuse(facts["faults"], kept="the old routes")
+        edge.watch.note_read(found.read)
+        if isinstance(found, Faults):
+            self._refuse(found.faults, kept="the old routes")
             return
-        edge.last_good.keep(facts["text"])
+        edge.last_good.keep(found.text)
         edge.generation += 1
-        edge.facts = {**facts, **{key: edge.facts[key] for key in _FIXED}}
-        edge.warn(facts)
-        for key in facts["needs_restart"]:
+        edge.summary = _with_processes_of(edge.summary, found)
+        edge.warn(found)
+        for key in found.needs_restart:
             log("reload_needs_restart", level="warning", key=key)
-        config = text_file(facts["text"])
-        edge.workers.tell("reload", "reloaded", (config,))
+        config = text_file(found.text)
+        request = self._request = edge.workers.request(messages.Reload, (config,))
         os.close(config)
         edge.outcomes.move(Topic.READING, Topic.RELOAD)
 
         def applied() -> bool:
-            if edge.workers.owes("reloaded"):
+            if edge.workers.awaits(request):
                 return False
-            log("reload", file=str(edge.path), changes=facts["changes"] or ["nothing"])
-            edge.reloads.note(ok=True)
+            log("reload", file=str(edge.path), changes=list(found.changes) or ["nothing"])
+            edge.reloads = edge.reloads.after(ok=True)
             edge.admin_process.tell()
             edge.admin_process.tell_config()
-            edge.outcomes.succeed(Topic.RELOAD, *self._summary(facts))
+            edge.outcomes.succeed(Topic.RELOAD, *self._summary(found))
             return True
 
         edge.steps.append(applied)
 
-    def _summary(self, facts: ConfigSummary) -> list[str]:
+    def _summary(self, found: ConfigSummary) -> list[str]:
         path = self._edge.path
         return [
-            f"{path}: reloaded: {', '.join(facts['changes']) or 'nothing has changed'}",
-            *(f"{path}: {key}: this stays as it was until `splicer upgrade`" for key in facts["needs_restart"]),
-            *(f"{path}: warning: {warning}" for warning in facts["warnings"]),
+            f"{path}: reloaded: {', '.join(found.changes) or 'nothing has changed'}",
+            *(f"{path}: {key}: this stays as it was until `splicer upgrade`" for key in found.needs_restart),
+            *(f"{path}: warning: {warning}" for warning in found.warnings),
         ]
 
-    def _refuse(self, faults: list[str], kept: str) -> None:
+    def _refuse(self, faults: Sequence[str], kept: str) -> None:
         edge = self._edge
         for fault in faults:
             edge.log("reload_fault", level="error", fault=fault)
         edge.log("reload_failed", level="error", file=str(edge.path), kept=kept)
-        edge.reloads.note(ok=False)
+        edge.reloads = edge.reloads.after(ok=False)
         edge.admin_process.tell()
         edge.outcomes.fail(Topic.READING, *faults, f"{edge.path}: not reloaded; the old routes stay in force")
+
+
+# What belongs to the processes stays as it is until an upgrade.
+def _with_processes_of(old: ConfigSummary | None, new: ConfigSummary) -> ConfigSummary:
+    if old is None:
+        return new
+    return replace(new, listeners=old.listeners, workers=old.workers, format=old.format)

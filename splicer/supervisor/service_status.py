@@ -81,7 +81,7 @@ class ServiceStatus:
         if phase is Phase.STARTING:
             return f"starting: {edge.path}"
         serving, slots = len(edge.workers.serving), edge.workers.slots
-        parts = [f"{', '.join(edge.listeners.names)}; {serving}/{slots} workers, {load['tunnels']} tunnels"]
+        parts = [f"{', '.join(edge.listeners['listen'].names)}; {serving}/{slots} workers, {load['tunnels']} tunnels"]
         if phase is Phase.RELOADING:
             parts.append("reloading")
         if not edge.reloads.last_ok:

@@ -6,8 +6,8 @@ import time
 
 from setproctitle import setproctitle
 
+from splicer.ipc.messages import Drain, Expire
 from splicer.supervisor.edge_state import EdgeState
-from splicer.supervisor.listeners import Listeners
 from splicer.supervisor.outcomes import Topic
 from splicer.supervisor.processes import State
 
@@ -47,16 +47,16 @@ class Shutdown:
         edge = self._edge
         if edge.stopping:
             return True
-        if not edge.facts:
+        if edge.summary is None:
             if too_late := time.monotonic() > asked + _READ_TIMEOUT:
                 self.stop()
             return too_late
-        seconds = edge.facts["drain"]
+        seconds = edge.summary.drain
         edge.draining = time.monotonic() + seconds
-        edge.workers.tell("drain", "draining")
+        request = edge.workers.request(Drain)
 
         def begun() -> bool:
-            if edge.workers.owes("draining"):
+            if edge.workers.awaits(request):
                 return False
             edge.log("drain", **edge.load(), seconds=seconds)
             edge.vault.invalidate_count()
@@ -76,7 +76,7 @@ class Shutdown:
     def stop(self) -> None:
         """SIGINT: close everything now."""
         if not self._edge.stopping:
-            self._edge.vault.keep(Listeners())
+            self._edge.vault.keep({})
             self._dismiss(_STOP_TIMEOUT, *State)
 
     def hand_over(self) -> None:
@@ -106,7 +106,7 @@ class Shutdown:
         if time.monotonic() < edge.draining:
             return False
         edge.log("drain_expired", level="warning", **edge.load())
-        edge.workers.tell("expire")
+        edge.workers.tell(Expire())
         late = time.monotonic() + _CLOSE_TIMEOUT
         edge.steps.append(lambda: self._stop_at(late))
         return True
@@ -131,8 +131,6 @@ class Shutdown:
             if edge.process_table.all and time.monotonic() < late:
                 return False
             edge.listeners.close()
-            edge.admin_process.listeners.close()
-            edge.admin_process.metrics.close()
             edge.log("stopped")
             self._tell_of_handover()
             edge.finish(0)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from splicer.ipc import wire
+from splicer.ipc.codec import from_object
+from splicer.ipc.facts import ConfigSummary, OperatorDrains, Reloads
+from splicer.supervisor.listeners import Bound
 from splicer.supervisor.processes import Process, State
 from splicer.vault import protocol
-from splicer.vault.handover import HolderState, decode
+from splicer.vault.handover import HolderState
 
 VERSION = 1
 _VERSIONS = {"state": VERSION, "control": wire.VERSION, "vault": protocol.VERSION}
-Address = tuple[str, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ProcessState:
     """One of its processes; `fd` is the channel to it."""
 
@@ -32,9 +35,9 @@ class ProcessState:
         return cls(process.pid, process.row, process.sock.fileno(), process.state, process.slot, process.version)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ControlState:
-    """The control socket, as the program after an upgrade gets it.
+    """The control socket.
 
     Args:
         path: where it is.
@@ -44,113 +47,67 @@ class ControlState:
 
     path: str
     fd: int
-    clients: list[tuple[int, str]]
-
-    @classmethod
-    def of(cls, path: str, fd: int, clients: list[list[Any]]) -> ControlState:
-        """As JSON has it."""
-        return cls(path, fd, [(fd, topic) for fd, topic in clients])
+    clients: tuple[tuple[int, str], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class CountsState:
+    """Where the processes count: the directory, and the descriptor with its lock."""
+
+    path: str
+    fd: int
+
+
+@dataclass(frozen=True, slots=True)
 class SupervisorState:
-    """All that a supervisor knows.
+    """All that a supervisor knows. What is added needs a default: an older program doesn't write it.
 
     Args:
-        facts: what the child said of the configuration.
+        fds: all descriptors that this speaks of.
+        summary: of the configuration.
+        generation: how often it has changed.
         draining: until when, on the monotonic clock; None: it isn't.
         board: the descriptor of the board.
-        listeners: address → descriptor.
-        admin: the same for the admin process.
-        metrics: the same for the scraper.
-        counts: the directory in which the processes count, and the descriptor with its lock; None: there is none.
-        drains: what an operator wants to become empty; None: nothing.
-        reloads: how reloads went (`edge.Reloads`); None: not known.
-        restarts: workers that died with a slot.
-        workers: the workers.
+        listeners: the sockets by name (`ipc.facts.LISTENERS`).
+        processes: all of them.
         holder: the vault's state, if it is in this process.
-        control: the control socket; None: there is none.
+        counts: None: there is no such directory.
+        drains: what operators want to become empty.
+        reloads: how reloads went.
+        restarts: workers that died with a slot.
+        control: None: there is none.
+        last_request: the highest number that a request to a process has had.
+        versions: that the program speaks which writes this.
     """
 
-    facts: dict[str, Any]
+    fds: tuple[int, ...]
+    summary: ConfigSummary
     generation: int
     draining: float | None
     board: int
-    listeners: dict[Address, int]
-    admin: dict[Address, int]
-    metrics: dict[Address, int]
-    workers: list[ProcessState]
+    listeners: Mapping[str, tuple[Bound, ...]]
+    processes: tuple[ProcessState, ...]
     holder: HolderState | None
-    counts: tuple[str, int] | None
-    drains: dict[str, Any] | None
-    reloads: dict[str, Any] | None
+    counts: CountsState | None
+    drains: OperatorDrains
+    reloads: Reloads
     restarts: int
     control: ControlState | None
+    last_request: int
+    versions: Mapping[str, int] = field(default_factory=lambda: dict(_VERSIONS))
 
 
-def fields(
-    facts: dict[str, Any],
-    generation: int,
-    draining: float | None,
-    board: int,
-    listeners: dict[Address, int],
-    admin: dict[Address, int],
-    metrics: dict[Address, int],
-    workers: list[Process],
-    holder: dict[str, Any] | None,
-    counts: tuple[str, int] | None,
-    drains: dict[str, Any],
-    reloads: dict[str, Any],
-    restarts: int,
-    control: ControlState | None,
-) -> dict[str, Any]:
-    """A state, fit for JSON; see `SupervisorState`, and `vault.handover.dump` for `holder`."""
-    processes = [ProcessState.of(process) for process in workers]
-    return {
-        "versions": _VERSIONS,
-        "facts": facts,
-        "generation": generation,
-        "draining": draining,
-        "board": board,
-        "listeners": [[*address, fd] for address, fd in listeners.items()],
-        "admin": [[*address, fd] for address, fd in admin.items()],
-        "metrics": [[*address, fd] for address, fd in metrics.items()],
-        "workers": [[one.pid, one.row, one.fd, one.state.value, one.slot, one.version] for one in processes],
-        "holder": holder,
-        "counts": counts,
-        "drains": drains,
-        "reloads": reloads,
-        "restarts": restarts,
-        "control": None if control is None else vars(control),
-    }
-
-
-def read(raw: dict[str, Any]) -> SupervisorState:
-    """Read what `fields` wrote; no descriptor is touched. What came into this version later may be missing.
+def read(text: str) -> SupervisorState:
+    """Read the JSON of a state; no descriptor is touched.
 
     Raises:
-        ValueError: it is of a version that this program doesn't understand: only its own and the one before.
-        KeyError, TypeError: it is something else.
+        ValueError: it is of a version that this program doesn't understand: only its own and the one before; or it is
+            something else.
     """
+    raw = json.loads(text)
+    versions = raw.get("versions") if isinstance(raw, dict) else None
     for name, ours in _VERSIONS.items():
-        if raw["versions"][name] not in (ours, ours - 1):
-            raise ValueError(f"{name} is of version {raw['versions'][name]}; understood are {ours - 1} and {ours}")
-    return SupervisorState(
-        facts=raw["facts"],
-        generation=raw["generation"],
-        draining=raw["draining"],
-        board=raw["board"],
-        listeners={(host, port): fd for host, port, fd in raw["listeners"]},
-        admin={(host, port): fd for host, port, fd in raw["admin"]},
-        metrics={(host, port): fd for host, port, fd in raw.get("metrics", ())},
-        workers=[
-            ProcessState(pid, row, fd, State(state), slot, version)
-            for pid, row, fd, state, slot, version in raw["workers"]
-        ],
-        holder=None if raw["holder"] is None else decode(raw["holder"]),
-        counts=None if raw.get("counts") is None else tuple(raw["counts"]),
-        drains=raw.get("drains"),
-        reloads=raw.get("reloads"),
-        restarts=raw.get("restarts", 0),
-        control=None if raw.get("control") is None else ControlState.of(**raw["control"]),
-    )
+        theirs = versions.get(name) if isinstance(versions, dict) else None
+        if theirs not in (ours, ours - 1):
+            raise ValueError(f"{name} is of version {theirs}; understood are {ours - 1} and {ours}")
+    return from_object(SupervisorState, raw)

@@ -148,7 +148,7 @@ class Supervisor:
         edge = self._edge
         if word not in self._commands:
             client.answer([f"{word!r} is no command; there are {', '.join(self._commands)}"], ok=False)
-        elif not edge.facts:
+        elif edge.summary is None:
             client.answer(["the edge is starting"], ok=False)
         elif edge.stopping and not (word == "handover" and self._shutdown.handing_over):
             client.answer(["the edge is stopping"], ok=False)
@@ -175,7 +175,7 @@ class Supervisor:
         edge, workers = self._edge, self._edge.workers
         if workers.complete and not self._was_ready:
             self._was_ready = True
-            edge.log("ready", listen=edge.listeners.names, workers=workers.slots)
+            edge.log("ready", listen=edge.listeners["listen"].names, workers=workers.slots)
         if not self._was_ready and workers.backoff.failures >= _MAX_START_FAILURES and not workers.serving:
             edge.log.die_usage(["no worker can be started; the log and its own words above say why"])
             edge.finish(1)

@@ -6,18 +6,21 @@ into the code that is on disk now, with every descriptor where it is, and then r
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from splicer.ipc.arguments import SupervisorArguments
+from splicer.ipc.codec import to_json
+from splicer.ipc.facts import ConfigSummary, Faults
 from splicer.ipc.wire import text_file
-from splicer.supervisor.config_probe import ConfigProbe, ConfigSummary
-from splicer.supervisor.edge_state import EdgeState, Reloads
-from splicer.supervisor.launch import become
+from splicer.supervisor.config_probe import ConfigProbe
+from splicer.supervisor.edge_state import EdgeState
+from splicer.supervisor.launch import PREFLIGHT, SUPERVISOR, become
+from splicer.supervisor.listeners import fds_of
 from splicer.supervisor.outcomes import Topic
 from splicer.supervisor.processes import Process, State
-from splicer.supervisor.state import SupervisorState, fields
+from splicer.supervisor.state import CountsState, ProcessState, SupervisorState
 
 _LOG_FLUSH_TIMEOUT = 0.2  # seconds for the log before an exec
 _MAX_FAILURES = 5  # new workers in a row that fail before an operator hears that a renewal is stuck
@@ -80,46 +83,45 @@ class Upgrade:
     def upgrade(self) -> None:
         """Go on with the code and the configuration now on disk."""
         edge = self._edge
-        if edge.stopping or not edge.facts:
+        if edge.stopping or edge.summary is None:
             self._refuse(["the edge is starting or stopping"])
             return
         self._asked = edge.asked
-        state = json.dumps(self._state()[0])
+        state = to_json(self._state(edge.summary))
         try:
-            self._preflight.ask("splicer.supervisor.preflight", edge.path, self._exec, text=state)
+            self._preflight.ask(PREFLIGHT, edge.path, self._exec, text=state)
         except OSError as error:
             self._refuse([f"no process can be had that tries the new code: {error.strerror}"])
 
-    def _exec(self, facts: ConfigSummary) -> None:
+    def _exec(self, found: ConfigSummary | Faults) -> None:
         edge = self._edge
         if edge.stopping:
             return
-        if "faults" in facts:
-            self._refuse(facts["faults"])
+        if isinstance(found, Faults):
+            self._refuse(found.faults)
             return
-        if faults := edge.bind_more(facts):
+        if faults := edge.bind_more(found):
             self._refuse(faults)
             return
         self._leave_off()
         edge.workers.dismiss(State.STARTING, State.IMPORTED, State.READY)
         edge.admin_process.dismiss()
-        state, fds = self._state()
-        paper = text_file(json.dumps({**state, "facts": facts, "fds": fds}))
+        state = self._state(found)
+        paper = text_file(to_json(state))
         edge.log("upgrade")
         edge.log.close(_LOG_FLUSH_TIMEOUT)
         try:
-            reread = edge.asked != self._asked  # a reload has been asked for since the file was read for this
-            arguments = {
-                "path": str(edge.path),
-                "vault": edge.vault.path,
-                "state": paper,
-                "reread": reread,
-                "watch": edge.watch.on,
-                "last_good": None if edge.last_good.path is None else str(edge.last_good.path),
-                "read": facts.get("read"),
-            }
+            arguments = SupervisorArguments(
+                str(edge.path),
+                edge.vault.path,
+                edge.watch.on,
+                None if edge.last_good.path is None else str(edge.last_good.path),
+                state=paper,
+                reread=edge.asked != self._asked,  # a reload has been asked for since the file was read for this
+                read=found.read,
+            )
             with edge.notify.exported():
-                become("splicer.supervisor", arguments, [paper, *fds])
+                become(SUPERVISOR, arguments, [paper, *state.fds])
         except OSError as error:
             edge.log.reopen()
             self._refuse([f"{error.filename}: {error.strerror}"])
@@ -127,57 +129,53 @@ class Upgrade:
         finally:
             os.close(paper)
 
-    def _refuse(self, faults: list[str]) -> None:
+    def _refuse(self, faults: Sequence[str]) -> None:
         for fault in faults:
             self._edge.log("upgrade_fault", level="error", fault=fault)
         self._edge.log("upgrade_failed", level="error", kept="the old code")
         self._edge.outcomes.fail(Topic.PREFLIGHT, *faults, "not upgraded; the old code goes on")
 
-    def _state(self) -> tuple[dict[str, Any], list[int]]:
+    def _state(self, summary: ConfigSummary) -> SupervisorState:
         edge = self._edge
         processes = list(edge.process_table.all.values())
-        listeners, admin = edge.listeners.by_address, edge.admin_process.listeners.by_address
         holder, held = edge.vault.state()
-        metrics, counts = edge.admin_process.metrics.by_address, edge.counts
-        state = fields(
-            edge.facts,
-            edge.generation,
-            edge.draining,
-            edge.board.fd,
-            listeners,
-            admin,
-            metrics,
-            processes,
-            holder,
-            None if counts is None else (counts.path, counts.fd),
-            edge.drains,
-            vars(edge.reloads),
-            edge.workers.restarts,
-            edge.control.state,
-        )
-        sockets = (*listeners.values(), *admin.values(), *metrics.values())
-        fds = [*sockets, *(process.sock.fileno() for process in processes), *held]
+        counts = None if edge.counts is None else CountsState(edge.counts.path, edge.counts.fd)
+        control = edge.control.state
+        fds = [edge.board.fd, *fds_of(edge.listeners), *(process.sock.fileno() for process in processes), *held]
         if counts is not None:
             fds.append(counts.fd)
-        if (control := edge.control.state) is not None:
+        if control is not None:
             fds += [control.fd, *(fd for fd, _ in control.clients)]
-        return state, [edge.board.fd, *fds]
+        return SupervisorState(
+            fds=tuple(fds),
+            summary=summary,
+            generation=edge.generation,
+            draining=edge.draining,
+            board=edge.board.fd,
+            listeners={name: listeners.bound for name, listeners in edge.listeners.items()},
+            processes=tuple(map(ProcessState.of, processes)),
+            holder=holder,
+            counts=counts,
+            drains=edge.drains,
+            reloads=edge.reloads,
+            restarts=edge.workers.restarts,
+            control=control,
+            last_request=edge.process_table.last_request,
+        )
 
     def resume(self, state: SupervisorState) -> None:
         """Go on as the supervisor that this process was before the exec."""
         edge = self._edge
         edge.generation = state.generation + 1
         edge.draining = state.draining
-        edge.drains = edge.followed = state.drains or edge.drains
-        edge.reloads = Reloads(**state.reloads) if state.reloads else edge.reloads
-        edge.reloads.last_ok = True  # the file was read for this, and is in force
+        edge.drains = edge.followed = state.drains
+        edge.reloads = replace(state.reloads, last_ok=True)  # the file was read for this, and is in force
         edge.workers.restarts = state.restarts
-        edge.admin_process.listeners.restore(state.admin)
-        edge.admin_process.metrics.restore(state.metrics)
-        for one in state.workers:
+        edge.process_table.count_requests_from(state.last_request)
+        for one in state.processes:
             edge.workers.adopt(Process.restore(one.pid, one.row, one.fd, one.state, one.slot, one.version))
-        for fault in edge.bind(state.facts):
+        for fault in edge.bind(state.summary):
             edge.log("upgrade_fault", level="error", fault=fault)
-        edge.put_in_force(state.facts)
+        edge.put_in_force(state.summary)
         edge.workers.retire_surplus()
         self.recycle("upgraded")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 from pathlib import Path
 
 from setproctitle import setproctitle
 
+from splicer.ipc.arguments import VaultArguments
+from splicer.ipc.codec import from_json
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor.sd_notify import SdNotify
 from splicer.supervisor.socket_path import fault_of
@@ -19,8 +20,8 @@ from splicer.vault.server import serve
 
 def main() -> int:
     """Hold tunnels; the exit code."""
-    arguments = json.loads(sys.argv[1])
-    path = Path(arguments["socket"])
+    arguments = from_json(VaultArguments, sys.argv[1])
+    path = Path(arguments.socket)
     setproctitle(f"splicer: vault {path}")
     raise_descriptor_limit()
     log = PlainLog()
@@ -29,7 +30,7 @@ def main() -> int:
         if fault := fault_of(path):
             log.die_usage([fault])
             return 1
-        serve(path, log, arguments["keep"], notify.send, notify.beat)
+        serve(path, log, arguments.keep, notify.send, notify.beat)
     except OSError as error:
         log.die_usage([f"{path}: {error.strerror or error}{_remedy(error.errno)}"])
         return 1

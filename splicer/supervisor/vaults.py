@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import selectors
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from splicer.ipc.arguments import VaultConnection
 from splicer.observe.plain_log import PlainLog
-from splicer.supervisor.listeners import Listeners
-from splicer.vault.handover import dump
+from splicer.supervisor.listeners import Listeners, fds_of
+from splicer.vault.handover import HolderState, dump
 from splicer.vault.holder import TICK, Holder
 from splicer.vault.protocol import VERSION, Kind, Message, ProtocolError, channel, keys, pack, receive, send
 
@@ -57,8 +59,8 @@ class Vault(Protocol):
         """Whether it holds no tunnel and has read all messages up to the last `invalidate_count`; ask repeatedly."""
         ...
 
-    def vault_connection(self) -> tuple[dict[str, Any], list[int]]:
-        """A new worker's connection to it: arguments, and descriptors to pass; the caller closes them."""
+    def vault_connection(self) -> tuple[VaultConnection, list[int]]:
+        """A new worker's connection to it, and the descriptors to pass; the caller closes them."""
         ...
 
     @property
@@ -70,13 +72,13 @@ class Vault(Protocol):
         """Do what is due; in how many seconds it is to be called again."""
         ...
 
-    def recover(self, listeners: Listeners) -> None:
+    def recover(self, listeners: Mapping[str, Listeners]) -> None:
         """Take back the listening sockets that it has kept."""
 
-    def keep(self, listeners: Listeners) -> None:
+    def keep(self, listeners: Mapping[str, Listeners]) -> None:
         """Keep these listening sockets, and no others."""
 
-    def state(self) -> tuple[dict[str, Any] | None, list[int]]:
+    def state(self) -> tuple[HolderState | None, list[int]]:
         """What it must take along when this process becomes another program, and the descriptors."""
         ...
 
@@ -111,12 +113,12 @@ class OwnVault:
         self._rounds += 1
         return self._rounds > _ROUNDS and not self.tunnels
 
-    def vault_connection(self) -> tuple[dict[str, Any], list[int]]:
+    def vault_connection(self) -> tuple[VaultConnection, list[int]]:
         """See `Vault`."""
         ours, its = channel()
         self.holder.attach(ours)
         fd = its.detach()
-        return {"vault": fd, "vault_version": VERSION}, [fd]
+        return VaultConnection(fd, VERSION), [fd]
 
     @property
     def orphaned_slots(self) -> Sequence[int]:
@@ -127,13 +129,13 @@ class OwnVault:
         """See `Vault`."""
         return self.holder.tidy()
 
-    def recover(self, listeners: Listeners) -> None:
+    def recover(self, listeners: Mapping[str, Listeners]) -> None:
         """They are this process's own already."""
 
-    def keep(self, listeners: Listeners) -> None:
+    def keep(self, listeners: Mapping[str, Listeners]) -> None:
         """They are this process's own already."""
 
-    def state(self) -> tuple[dict[str, Any] | None, list[int]]:
+    def state(self) -> tuple[HolderState | None, list[int]]:
         """See `Vault`."""
         return dump(self.holder)
 
@@ -153,7 +155,7 @@ class RemoteVault:
         self._selector = selector
         self._log = log
         self._sock: socket.socket | None = None
-        self._kept: Listeners = Listeners()
+        self._kept: Mapping[str, Listeners] = {}
         self._count = 0
         self.orphaned_slots: Sequence[int] = ()  # those of the newest answer
         self._asked = False
@@ -195,9 +197,9 @@ class RemoteVault:
             return True
         return time.monotonic() - self._doubted > (_RETURN_TIMEOUT if self._sock is None else _HUNG_TIMEOUT)
 
-    def vault_connection(self) -> tuple[dict[str, Any], list[int]]:
+    def vault_connection(self) -> tuple[VaultConnection, list[int]]:
         """See `Vault`: workers find it themselves, and again when it was away."""
-        return {"vault_path": str(self._path)}, []
+        return VaultConnection(path=str(self._path)), []
 
     def tidy(self) -> float:
         """See `Vault`."""
@@ -208,7 +210,7 @@ class RemoteVault:
                 self.keep(self._kept)
         return TICK
 
-    def recover(self, listeners: Listeners) -> None:
+    def recover(self, listeners: Mapping[str, Listeners]) -> None:
         """See `Vault`. A vault that doesn't answer soon has none for us."""
         if self._sock is None:
             return
@@ -220,8 +222,11 @@ class RemoteVault:
                 if message is None:
                     return
                 if message.kind == Kind.LISTENERS:
-                    for (host, port), fd in zip(json.loads(message.payload), message.fds, strict=True):
-                        listeners.sockets[host, port] = socket.socket(fileno=fd)
+                    for (name, host, port), fd in zip(json.loads(message.payload), message.fds, strict=True):
+                        if name in listeners:
+                            listeners[name].sockets[host, port] = socket.socket(fileno=fd)
+                        else:  # kept by a program that has listeners of which this one knows nothing
+                            os.close(fd)
                     return
                 self._on_message(message)
 
@@ -230,12 +235,13 @@ class RemoteVault:
         poll.register(sock, select.POLLIN)
         return bool(poll.poll(max(0.0, late - time.monotonic()) * 1000))
 
-    def keep(self, listeners: Listeners) -> None:
+    def keep(self, listeners: Mapping[str, Listeners]) -> None:
         """See `Vault`."""
         self._kept = listeners
-        self._send(pack(Kind.LISTENERS, payload=json.dumps(list(listeners.sockets)).encode()), listeners.fds)
+        places = [(name, *address) for name, each in listeners.items() for address in each.sockets]
+        self._send(pack(Kind.LISTENERS, payload=json.dumps(places).encode()), fds_of(listeners))
 
-    def state(self) -> tuple[dict[str, Any] | None, list[int]]:
+    def state(self) -> tuple[HolderState | None, list[int]]:
         """See `Vault`: it stays where it is."""
         return None, []
 

@@ -8,7 +8,6 @@ nothing of what others do to an overlay's or a network's file system.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from splicer.configfile.signature import Signature, signature_of
 
@@ -43,14 +42,16 @@ class Watch:
         """The file has been read, whatever came of it; or is about to be, and `signature` is from before."""
         self._read = self._seen = signature
 
-    def note_read(self, facts: dict[str, Any]) -> None:
-        """Which file it was that a child has read: by then it may have been another one than before."""
-        if self.on and "read" in facts:
-            self.note(None if facts["read"] is None else tuple(facts["read"]))
+    def note_read(self, read: Signature | None) -> None:
+        """Which file it was that a child has read (`ipc.facts.Faults`): it may be another one than before."""
+        if self.on and read != ():
+            self.note(read)
 
     # An editor writes in pieces, and between two renames there may be no file at all: what is there for an instant
     # is not what is meant.
     def look(self) -> bool:
         """Whether the file is to be read: it is not what was read, and is what it was at the last look."""
+        if not self.on:
+            return False
         before, self._seen = self._seen, self.signature()
         return self._seen == before and self._seen != self._read

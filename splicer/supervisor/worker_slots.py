@@ -6,13 +6,30 @@ A slot is a place to work, not a process: whoever serves it gets the tunnels tha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from splicer.ipc import wire
+from splicer.ipc.arguments import Place, WorkerArguments
 from splicer.ipc.board import Column
+from splicer.ipc.facts import OperatorDrains
+from splicer.ipc.message import Message
+from splicer.ipc.messages import (
+    HandedOver,
+    Imported,
+    Inherit,
+    Prepare,
+    Prepared,
+    Retire,
+    Serve,
+    Serving,
+    Stop,
+    WorkerOrder,
+    WorkerReport,
+)
 from splicer.observe.plain_log import PlainLog
+from splicer.supervisor.launch import WORKER
+from splicer.supervisor.listeners import Listeners, counts_of, fds_of
 from splicer.supervisor.process_table import Backoff, ProcessOwner, ProcessTable
 from splicer.supervisor.processes import Process, State
 from splicer.vault.protocol import channel
@@ -28,22 +45,28 @@ class WorkerSlots(ProcessOwner):
     Args:
         fleet: starts the processes.
         say: the log.
-        equip: what a new worker needs of the vault: arguments, and the descriptors to pass.
+        arguments: what a new worker is started with, but for its place, and the descriptors to pass.
         config: a file with the text in force, or None while there is none; it is closed here.
-        orders: what a worker is told when it gets a slot: fields, and the descriptors to pass.
+        drains: those of operators.
+        draining: whether a signal has begun a drain.
+        listeners: the sockets that workers accept on, by name.
         waiting: whether tunnels wait for a worker.
         orphaned: slots whose tunnels have none, that with most of them first.
         placed: is told of each worker that got a slot.
         died: is told when one that had a slot has died.
     """
 
+    REPORTS = WorkerReport
+
     def __init__(
         self,
         process_table: ProcessTable,
         log: PlainLog,
-        vault_connection: Callable[[], tuple[dict[str, Any], list[int]]],
+        arguments: Callable[[], tuple[Callable[[Place], WorkerArguments], list[int]]],
         config: Callable[[], int | None],
-        orders: Callable[[], tuple[dict[str, Any], tuple[int, ...]]],
+        drains: Callable[[], OperatorDrains],
+        draining: Callable[[], bool],
+        listeners: Mapping[str, Listeners],
         waiting: Callable[[], bool],
         orphaned: Callable[[], Sequence[int]],
         placed: Callable[[Process], None],
@@ -51,9 +74,11 @@ class WorkerSlots(ProcessOwner):
     ) -> None:
         self._process_table = process_table
         self._log = log
-        self._vault_connection = vault_connection
+        self._arguments = arguments
         self._config = config
-        self._orders = orders
+        self._drains = drains
+        self._draining = draining
+        self._listeners = listeners
         self._waiting = waiting
         self._orphaned = orphaned
         self._placed = placed
@@ -113,24 +138,36 @@ class WorkerSlots(ProcessOwner):
         for slot in list(self.serving):
             self._retire(self.serving.pop(slot), None, seconds=seconds, linger=0)
 
-    def tell(self, word: str, answer: str | None = None, fds: tuple[int, ...] = (), **more: Any) -> None:
-        """Tell all workers that know the configuration, or are about to; `answer` is the word that they owe."""
+    def tell(self, order: WorkerOrder, fds: tuple[int, ...] = ()) -> None:
+        """Tell all workers that know the configuration, or are about to."""
         for worker in self.all.values():
             if worker.state is not State.STARTING and (worker.state is not State.IMPORTED or worker.owed):
-                if answer is not None and worker.state is not State.GONE:
-                    worker.owe(answer)
-                worker.send(word, fds, **more)
+                worker.send(order, fds)
 
-    def owes(self, answer: str) -> bool:
-        """Whether anybody has not given this answer yet."""
-        return any(answer in worker.owed for worker in self.all.values())
+    def request(self, order: Callable[[int], WorkerOrder], fds: tuple[int, ...] = ()) -> int:
+        """Tell them, and expect an answer of each.
+
+        Args:
+            order: makes it, with the request's number.
+            fds: to go with it.
+
+        Returns:
+            The number; see `awaits`.
+        """
+        number = self._process_table.next_request()
+        self.tell(order(number), fds)
+        return number
+
+    def awaits(self, request: int) -> bool:
+        """Whether a worker that lives has not answered this request yet."""
+        return any(request in worker.owed for worker in self.all.values())
 
     def dismiss(self, *states: State) -> None:
         """Stop those in these states."""
         for worker in self.all.values():
             if worker.state in states:
                 worker.state = State.GONE
-                worker.send("stop")
+                worker.send(Stop())
 
     def adopt(self, worker: Process) -> None:
         """Take over a worker that an earlier supervisor has started."""
@@ -139,18 +176,18 @@ class WorkerSlots(ProcessOwner):
         if worker.slot and worker.state in (State.PLACED, State.SERVING):
             self.serving[worker.slot] = worker
 
-    def on_message(self, process: Process, words: dict[str, Any]) -> None:
+    def on_message(self, process: Process, report: Message) -> None:
         """See `ProcessOwner`."""
-        match words.get("is"), process.state:
-            case "imported", State.STARTING:
+        match report, process.state:
+            case Imported(), State.STARTING:
                 process.state = State.IMPORTED
-            case "prepared", State.IMPORTED:
+            case Prepared(), State.IMPORTED:
                 process.state = State.READY
-            case "serving", State.PLACED:
+            case Serving(), State.PLACED:
                 process.state = State.SERVING
                 self.backoff.reset()
                 self._log("worker_serving", slot=process.slot, pid=process.pid)
-            case "handed_over", State.LEAVING:
+            case HandedOver(), State.LEAVING:
                 process.state = State.GONE
         self.reconcile()
 
@@ -176,9 +213,9 @@ class WorkerSlots(ProcessOwner):
 
     def _start(self) -> None:
         try:
-            worker = self._process_table.start(self, "splicer.worker", *self._vault_connection())
+            worker = self._process_table.start(self, WORKER, *self._arguments())
         except OSError as error:
-            self._log("process_not_started", level="error", module="splicer.worker", error=error.strerror)
+            self._log("process_not_started", level="error", module=WORKER, error=error.strerror)
             worker = None
         if worker is None:
             self.backoff.failed()
@@ -188,27 +225,27 @@ class WorkerSlots(ProcessOwner):
     def _prepare(self, worker: Process) -> None:
         config = self._config()
         if config is not None:
-            worker.owe("prepared")
-            worker.send("prepare", (config,), **self._orders()[0])
+            worker.send(Prepare(self._process_table.next_request(), self._drains()), (config,))
             os.close(config)
 
     def _place(self, worker: Process, slot: int) -> None:
-        fields, fds = self._orders()
         worker.slot, worker.state = slot, State.PLACED
         self.serving[slot] = worker
-        worker.owe("serving")
-        worker.send("serve", fds, slot=slot, slots=self.slots, **fields)
+        request, counts = self._process_table.next_request(), counts_of(self._listeners)
+        worker.send(Serve(request, slot, self.slots, self._draining(), counts), fds_of(self._listeners))
         self._placed(worker)
 
     # The heir gets the client connections that idle. Neither end of the channel stays here: if one of the two can't be
     # told, or dies, the other finds nobody.
-    def _retire(self, worker: Process, heir: Process | None, **how: float) -> None:
+    def _retire(
+        self, worker: Process, heir: Process | None, *, seconds: float | None = None, linger: float | None = None
+    ) -> None:
         worker.state = State.LEAVING
         if heir is not None:
             with suppress(OSError):
                 ours, its = channel()
                 with ours, its:
-                    wire.send(heir.sock, {"do": "inherit"}, (its.fileno(),), heir.version)
-                    worker.send("retire", (ours.fileno(),), speaks=heir.version, **how)
+                    wire.send(heir.sock, Inherit(), (its.fileno(),), heir.version)
+                    worker.send(Retire(seconds, linger, heir.version), (ours.fileno(),))
                     return
-        worker.send("retire", (), **how)
+        worker.send(Retire(seconds, linger))

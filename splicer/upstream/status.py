@@ -9,7 +9,7 @@ import trio
 from attrs import define, field
 
 from splicer.config.schema import Config
-from splicer.ipc.wire import Message
+from splicer.ipc.queries import EndpointRow
 from splicer.model import Endpoint, Record
 from splicer.net.resolve import Resolver
 
@@ -48,7 +48,7 @@ class EndpointStates:
                 del self._known[next(iter(self._known))]
             self._known[key] = _Known(attempt.pod or "", attempt.failure, now, now)
 
-    def rows(self, config: Config, resolver: Resolver, live: Callable[[Endpoint], int]) -> Iterator[list[Message]]:
+    def rows(self, config: Config, resolver: Resolver, live: Callable[[Endpoint], int]) -> Iterator[list[EndpointRow]]:
         """A row for each endpoint, in batches.
 
         Args:
@@ -64,12 +64,11 @@ class EndpointStates:
             if upstream in config.upstreams:
                 address, _, port = where.rpartition(":")
                 endpoint = Endpoint(known.pod, address.strip("[]"), int(port))
-                state = {"state": "down" if known.failure else "up", "failure": known.failure}
-                rows.append(_row(upstream, endpoint, fixed, live) | state | {"since_s": round(now - known.since, 3)})
+                state = "down" if known.failure else "up", known.failure, round(now - known.since, 3)
+                rows.append(_row(upstream, endpoint, fixed, live(endpoint), *state))
         for endpoint, upstream in _untried(config, resolver):
             if (upstream, str(endpoint)) not in self._known:
-                state = {"state": "unknown", "failure": None}
-                rows.append(_row(upstream, endpoint, fixed, live) | state | {"since_s": None})
+                rows.append(_row(upstream, endpoint, fixed, live(endpoint), "unknown", None, None))
         for start in range(0, len(rows), _ROWS):
             yield rows[start : start + _ROWS]
 
@@ -82,15 +81,17 @@ def _untried(config: Config, resolver: Resolver) -> Iterator[tuple[Endpoint, str
                 yield Endpoint(upstream.host.text, address, upstream.port), upstream.name
 
 
-def _row(upstream: str, endpoint: Endpoint, fixed: set[str], live: Callable[[Endpoint], int]) -> Message:
-    return {
-        "upstream": upstream,
-        "pod": endpoint.pod,
-        "address": endpoint.address,
-        "port": endpoint.port,
-        "source": _source(endpoint, fixed),
-        "tunnels": live(endpoint),
-    }
+def _row(
+    upstream: str,
+    endpoint: Endpoint,
+    fixed: set[str],
+    live: int,
+    state: str,
+    failure: str | None,
+    since: float | None,
+) -> EndpointRow:
+    place = endpoint.pod, endpoint.address, endpoint.port
+    return EndpointRow(upstream, *place, _source(endpoint, fixed), live, state, failure, since)
 
 
 def _source(endpoint: Endpoint, fixed: set[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from typing import Any
 
 from splicer.vault.held import Channel, Held
 from splicer.vault.holder import Holder
@@ -45,12 +44,12 @@ class HolderState:
     """The whole state of a holder."""
 
     slots: int
-    channels: list[ChannelState]
-    tunnels: list[TunnelState]
+    channels: tuple[ChannelState, ...]
+    tunnels: tuple[TunnelState, ...]
 
 
-def dump(holder: Holder) -> tuple[dict[str, Any], list[int]]:
-    """The state in JSON types, and all descriptors in it.
+def dump(holder: Holder) -> tuple[HolderState, list[int]]:
+    """The state, and all descriptors in it.
 
     A tunnel whose adoption has not been sent yet has no owner in it, and will be placed again.
     """
@@ -60,34 +59,16 @@ def dump(holder: Holder) -> tuple[dict[str, Any], list[int]]:
     for channel in holder.channels:
         journal = channel.journal.fd if channel.journal is not None else -1
         serves = holder.placement.serving.get(channel.slot) is channel
-        pipes = list(channel.pipes.items())
-        channels.append([channel.sock.fileno(), channel.version, channel.slot, serves, journal, pipes])
-        fds += [channel.sock.fileno(), *channel.pipes.values(), *([journal] if journal >= 0 else [])]
+        fd = channel.sock.fileno()
+        channels.append(ChannelState(fd, channel.version, channel.slot, serves, journal, dict(channel.pipes)))
+        fds += [fd, *channel.pipes.values(), *([journal] if journal >= 0 else [])]
     for held in holder.tunnels.values():
         owner = None if held.owner is None or id(held) in unsent else places[id(held.owner)]
         adoptions = held.adoptions - (id(held) in unsent)
-        passport = held.passport.decode("latin-1")
-        left = list(held.pipes.items())
-        tunnels.append([held.key, passport, held.client, held.pod, held.slot, adoptions, left, owner])
-        fds += [held.client, held.pod, *held.pipes.values()]
-    return {"slots": holder.placement.slots, "channels": channels, "tunnels": tunnels}, fds
-
-
-def decode(raw: dict[str, Any]) -> HolderState:
-    """Read the output of `dump`; no descriptor is used.
-
-    Raises:
-        KeyError, TypeError, ValueError: the data is something else.
-    """
-    channels = [
-        ChannelState(fd, version, slot, serves, journal, dict(pipes))
-        for fd, version, slot, serves, journal, pipes in raw["channels"]
-    ]
-    tunnels = [
-        TunnelState(key, passport.encode("latin-1"), client, pod, slot, adoptions, dict(pipes), owner)
-        for key, passport, client, pod, slot, adoptions, pipes, owner in raw["tunnels"]
-    ]
-    return HolderState(int(raw["slots"]), channels, tunnels)
+        sockets = held.client, held.pod
+        tunnels.append(TunnelState(held.key, held.passport, *sockets, held.slot, adoptions, dict(held.pipes), owner))
+        fds += [*sockets, *held.pipes.values()]
+    return HolderState(holder.placement.slots, tuple(channels), tuple(tunnels)), fds
 
 
 def restore(holder: Holder, state: HolderState) -> None:

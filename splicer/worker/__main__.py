@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import trio
 from setproctitle import setproctitle
 
-from splicer.ipc import wire
+from splicer.ipc.arguments import WorkerArguments
 from splicer.ipc.board import Board
+from splicer.ipc.codec import from_json
+from splicer.ipc.messages import WorkerOrder
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.metrics import Metrics, keep_in
-from splicer.vault import protocol
 from splicer.vault.limits import raise_descriptor_limit
 from splicer.worker.worker import Worker
 
@@ -32,7 +31,7 @@ def main() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     setproctitle("splicer: spare")
     raise_descriptor_limit()
-    arguments = json.loads(sys.argv[1])
+    arguments = from_json(WorkerArguments, sys.argv[1])
     metrics = _metrics(arguments)
     lines = LineWriter(sys.stdout.fileno(), lost=metrics.dropped)
     worker = _worker(arguments, lines, metrics)
@@ -45,27 +44,26 @@ def main() -> None:
 
 
 # Without room for the metrics' files the worker counts in memory: no call may fail because of a metric.
-def _metrics(arguments: dict[str, Any]) -> Metrics:
-    directory = arguments.get("metrics")
+def _metrics(arguments: WorkerArguments) -> Metrics:
+    directory = arguments.metrics
     try:
-        return Metrics(keep_in(None if directory is None else Path(directory), arguments["row"]))
+        return Metrics(keep_in(None if directory is None else Path(directory), arguments.place.row))
     except OSError as error:
         print(f"splicer: this worker's metrics are not kept: {error}", file=sys.stderr)  # noqa: T201 - no log yet
-        keep_in(None, arguments["row"])
+        keep_in(None, arguments.place.row)
         return Metrics()
 
 
-def _worker(arguments: dict[str, Any], lines: LineWriter, metrics: Metrics) -> Worker:
-    vault = arguments.get("vault")
-    socket_of_vault = arguments.get("vault_path")
+def _worker(arguments: WorkerArguments, lines: LineWriter, metrics: Metrics) -> Worker:
+    place, vault = arguments.place, arguments.vault
     return Worker(
-        supervisor=SupervisorChannel(received(arguments["control"]), arguments.get("version", wire.VERSION)),
-        board=Board(arguments["board"]),
-        row=arguments["row"],
-        vault=None if vault is None else received(vault),
-        vault_version=arguments.get("vault_version", protocol.VERSION),
-        vault_path=None if socket_of_vault is None else Path(socket_of_vault),
-        path=Path(arguments["path"]),
+        supervisor=SupervisorChannel(received(place.control), WorkerOrder, place.version),
+        board=Board(place.board),
+        row=place.row,
+        vault=None if vault.fd is None else received(vault.fd),
+        vault_version=vault.version,
+        vault_path=None if vault.path is None else Path(vault.path),
+        path=Path(arguments.path),
         environ=os.environ,
         lines=lines,
         metrics=metrics,

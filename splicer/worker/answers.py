@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from splicer.errors import Side
-from splicer.ipc.query import Answer, RowBatches
-from splicer.ipc.wire import Message
+from splicer.ipc.queries import AskCounts, AskEndpoints, AskTunnels, ClosedRow, CloseTunnel
+from splicer.ipc.query import Answers, RowBatches
 from splicer.model import Record
 from splicer.observe import tunnel_rows
 from splicer.relay.api import Relay
 
 
-def answers(relay: Relay[Record], slot: int, endpoints: Callable[[], RowBatches]) -> Mapping[str, Answer]:
+def answers(relay: Relay[Record], slot: int, endpoints: Callable[[], RowBatches]) -> Answers:
     """The answers, by query.
 
     Args:
@@ -21,15 +21,15 @@ def answers(relay: Relay[Record], slot: int, endpoints: Callable[[], RowBatches]
         endpoints: makes rows of the upstreams' endpoints.
     """
 
-    def close(words: Message) -> RowBatches:
-        found = tunnel_rows.find(relay, words["id"])
+    def close(question: CloseTunnel) -> RowBatches:
+        found = tunnel_rows.find(relay, question.id)
         if found is not None:
             relay.end(found, Side.PROXY, "operator")
-            yield [{"closed": words["id"]}]
+            yield [ClosedRow(question.id)]
 
     return {
-        "tunnels": lambda _: tunnel_rows.tunnels(relay, slot),
-        "gauges": lambda _: tunnel_rows.counts(relay, slot),
-        "endpoints": lambda _: endpoints(),
-        "close": close,
+        AskTunnels: lambda _: tunnel_rows.tunnels(relay, slot),
+        AskCounts: lambda _: tunnel_rows.counts(relay, slot),
+        AskEndpoints: lambda _: endpoints(),
+        CloseTunnel: close,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from splicer.ipc.wire import Message
+from splicer.ipc.facts import OperatorDrains
 from splicer.session.context import SessionContext
 from splicer.worker.drains import DrainOrders
 from splicer.worker.newest import NewestOnly, Start
@@ -37,7 +37,7 @@ class Draining:
         self._orders = orders
         self._failed = failed
         self._by_supervisor = self._by_operator = False
-        self._newest = NewestOnly[Message](start, self.follow, done)
+        self._newest = NewestOnly[OperatorDrains](start, self.follow, done)
 
     async def set_edge(self, *, draining: bool) -> None:
         """Begin or end the supervisor's drain of the whole edge; idle connections are ended soon during a drain."""
@@ -46,16 +46,16 @@ class Draining:
         if draining:
             await self._context.idle.end_within(LAST_REQUEST_TIMEOUT)
 
-    def ask(self, wanted: Message) -> None:
+    def ask(self, wanted: OperatorDrains) -> None:
         """Follow an operator's drains soon; they replace the ones before."""
         self._newest.ask(wanted)
 
     # Every worker that will ever start gets the drains that the supervisor keeps, so an error in them must end no
     # worker.
-    async def follow(self, wanted: Message) -> None:
+    async def follow(self, wanted: OperatorDrains) -> None:
         """Follow an operator's drains; returns when the addresses were looked up, or the lookup has failed."""
         try:
-            self._by_operator = wanted["all"] is not None
+            self._by_operator = wanted.all is not None
             self._update()
             await self._orders.follow(wanted)
         except Exception as error:  # noqa: BLE001 - it is logged

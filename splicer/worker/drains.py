@@ -10,7 +10,7 @@ import trio
 from attrs import evolve
 
 from splicer.errors import SplicerError
-from splicer.ipc.wire import Message
+from splicer.ipc.facts import OperatorDrains
 from splicer.model import Upstream
 from splicer.net.resolve import Resolver
 from splicer.routing.template import render_host
@@ -44,13 +44,13 @@ class DrainOrders:
         self._now = Drains()
         self._addresses: dict[str, frozenset[str]] = {}  # by pod
 
-    async def follow(self, wanted: Message) -> None:
+    async def follow(self, wanted: OperatorDrains) -> None:
         """Follow new drains; returns when the pods' addresses were looked up, or the lookup has failed.
 
         Args:
             wanted: names of pods and of routes, each with the start time of its drain.
         """
-        self._set(Drains(frozenset(wanted["pods"]), frozenset(wanted["routes"]), self._now.endpoints))
+        self._set(Drains(frozenset(wanted.pods), frozenset(wanted.routes), self._now.endpoints))
         self._addresses = {pod: known for pod, known in self._addresses.items() if pod in self._now.pods}
         await self._look_up()
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 import trio
 
 from splicer.ipc import wire
+from splicer.ipc.messages import Connection, Legacy
 from splicer.session.client import ClientLeg
 
 _LATER = frozenset({errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})  # unix(7)
@@ -45,17 +46,17 @@ class Heir:
             if self._sock is None:
                 return False
             with trio.move_on_after(_TIMEOUT), suppress(OSError):
-                await self._say(self._sock, {"peer": client.peer}, client.stream.sock.fileno())
+                await self._send(self._sock, Connection(client.peer), client.stream.sock.fileno())
                 client.stream.abandon()
                 return True
             self._sock.close()
             self._sock = None
             return False
 
-    async def _say(self, sock: socket.socket, words: wire.Message, fd: int) -> None:
+    async def _send(self, sock: socket.socket, message: Connection, fd: int) -> None:
         while True:
             try:
-                wire.send(sock, words, (fd,), self._version)
+                wire.send(sock, message, (fd,), self._version)
             except OSError as error:
                 if error.errno not in _LATER:
                     raise
@@ -76,7 +77,7 @@ async def inherit(sock: socket.socket, take: Callable[[socket.socket, str], None
         taken = 0
         while True:
             try:
-                heard = wire.receive(sock)
+                heard = wire.receive(sock, Legacy)
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(sock)
                 continue
@@ -84,11 +85,10 @@ async def inherit(sock: socket.socket, take: Callable[[socket.socket, str], None
                 return
             if heard is None:
                 return
-            words, fds = heard
-            for fd in fds:  # none if this process had no descriptor left for it
+            for fd in heard.fds:  # none if this process had no descriptor left for it
                 client = socket.socket(fileno=fd)
                 client.setblocking(False)
-                take(client, str(words.get("peer", "")))
+                take(client, heard.message.peer if isinstance(heard.message, Connection) else "")
             taken += 1
             if taken % _BURST == 0:
                 await trio.lowlevel.checkpoint()

@@ -7,18 +7,43 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NoReturn
 
 import trio
 from setproctitle import getproctitle, setproctitle
 
-from splicer.configfile.read import Prepared, prepare
+from splicer.configfile.read import Prepared as PreparedConfig
+from splicer.configfile.read import prepare
 from splicer.errors import Side
 from splicer.ipc import wire
 from splicer.ipc.board import Board, Column
+from splicer.ipc.facts import by_listener
+from splicer.ipc.messages import (
+    Attend,
+    Drain,
+    Draining,
+    DrainsFollowed,
+    Expire,
+    FollowDrains,
+    HandedOver,
+    Imported,
+    Inherit,
+    Prepare,
+    Prepared,
+    Reload,
+    Reloaded,
+    Retire,
+    Serve,
+    Serving,
+    Stop,
+    WorkerOrder,
+    WorkerReport,
+)
 from splicer.ipc.query import RowBatches, answer_queries
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
+from splicer.ipc.wire import Received
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.metrics import Metrics
 from splicer.relay.instrument import RelayInstrument
@@ -53,7 +78,7 @@ class Worker:
 
     def __init__(
         self,
-        supervisor: SupervisorChannel,
+        supervisor: SupervisorChannel[WorkerOrder, WorkerReport],
         board: Board,
         row: int,
         vault: socket.socket | None,
@@ -71,6 +96,7 @@ class Worker:
         self._lifecycle = Lifecycle()
         self._parts = Parts(board, row, vault, vault_version, vault_path, metrics, self._adopt)
         self._row = self._parts.row
+        self._newest_reload = self._newest_drains = 0  # numbers of requests: an answer is one to all before
 
     async def run(self) -> None:
         """Follow the supervisor's commands until "stop"."""
@@ -87,18 +113,20 @@ class Worker:
         trio.lowlevel.add_instrument(RelayInstrument(self._parts.hub, self._row[Column.BEAT :]))
         self._parts.start(tasks.start_soon)
         tasks.start_soon(self._end_on_signal, signals)
-        self._supervisor.reply("imported")
+        self._supervisor.reply(Imported())
         await self._work()
 
     async def _work(self) -> None:
-        async for words, fds in self._supervisor.commands():
-            if words["do"] == "stop":
+        async for heard in self._supervisor.commands():
+            order = heard.message
+            if isinstance(order, Stop):
                 if self._parts.hub.left:  # unwinding would log the ends of calls that go on in other workers
                     self._exit()
                 return
-            if words.get("fds") and not fds and words["do"] not in ("reload", "attend", "inherit", "retire"):
-                raise OSError(f"no descriptor is left for what belongs to {words['do']!r}")
-            await self._obey(words, fds)
+            if heard.lost and isinstance(order, Prepare | Serve):
+                raise OSError(f"no descriptor is left for what belongs to {order.KIND!r}")
+            if order is not None:
+                await self._obey(order, heard)
         await self._finish_alone()
 
     # Unwinding would shut down every call's sockets. If the process dies, the vault still has them, and a spare goes
@@ -114,52 +142,51 @@ class Worker:
     # A command that doesn't fit the state is a bug. It ends a worker without calls; a worker that may have calls
     # refuses it and goes on. If the supervisor waits for an answer, it kills the worker after a timeout, and the vault
     # has the calls.
-    async def _obey(self, words: wire.Message, fds: list[int]) -> None:
+    async def _obey(self, order: WorkerOrder, heard: Received[WorkerOrder]) -> None:
         try:
-            await self._follow(words, fds)
+            await self._follow(order, heard.fds)
         except IllegalTransition as error:
             if not self._lifecycle.has_served:
                 raise
-            for fd in fds:
+            for fd in heard.fds:
                 os.close(fd)
-            self._parts.log.order_refused(words["do"], str(error))
+            self._parts.log.order_refused(order.KIND, str(error))
 
-    async def _follow(self, words: wire.Message, fds: list[int]) -> None:
-        match words["do"]:
-            case "prepare":
+    async def _follow(self, order: WorkerOrder, fds: list[int]) -> None:
+        match order:
+            case Prepare():
                 self._lifecycle.check(State.PREPARED)
-                await self._prepare(words, fds[0])
-            case "serve":
+                await self._prepare(order, fds[0])
+            case Serve():
                 self._lifecycle.enter(State.SERVING)
-                await self._serve(words, fds)
-            case "reload":
+                await self._serve(order, fds)
+            case Reload(request):
+                self._newest_reload = request
                 self._configured.reloads.ask(fds)
-            case "drain":
+            case Drain(request):
                 await self._configured.draining.set_edge(draining=True)
                 self._parts.publisher.publish()
-                self._supervisor.reply("draining")
-            case "drains":
-                self._configured.draining.ask(words["drains"])
-            case "attend":
+                self._supervisor.reply(Draining(request))
+            case FollowDrains(request, drains):
+                self._newest_drains = request
+                self._configured.draining.ask(drains)
+            case Attend():
                 for fd in fds:  # there may be none left for it: then there is nobody to answer
                     self._attend(received(fd))
-            case "expire":
+            case Expire():
                 self._parts.hub.end_all(Side.PROXY, "drain")
-            case "retire":
+            case Retire(seconds, linger, version):
                 self._lifecycle.enter(State.RETIRING)
-                heirs = [Heir(received(fd), words.get("speaks", wire.VERSION)) for fd in fds]
-                self._tasks.start_soon(self._retire, words.get("seconds", _RETIRE_TIMEOUT), words.get("linger"), *heirs)
-            case "inherit":
+                heirs = [Heir(received(fd), version) for fd in fds]
+                self._tasks.start_soon(self._retire, _RETIRE_TIMEOUT if seconds is None else seconds, linger, *heirs)
+            case Inherit():
                 for fd in fds:
                     self._tasks.start_soon(inherit, received(fd), self._configured.acceptor.inherit)
-            case _:  # of a supervisor that knows more
-                for fd in fds:
-                    os.close(fd)
 
     # ---- a slot ----
 
     # All slow steps are done here, before the worker gets a slot: by then, calls may be waiting.
-    async def _prepare(self, words: wire.Message, fd: int) -> None:
+    async def _prepare(self, order: Prepare, fd: int) -> None:
         prepared = await self._read(fd)
         self._configured = Configured(
             prepared,
@@ -168,29 +195,33 @@ class Worker:
             self._lines,
             self._path,
             self._read,
-            reloaded=partial(self._supervisor.reply, "reloaded"),
+            reloaded=lambda: self._supervisor.reply(Reloaded(self._newest_reload)),
             drains_set=self._drains_set,
         )
-        if words.get("drains"):
-            await self._configured.draining.follow(words["drains"])
+        await self._configured.draining.follow(order.drains)
         collect_young_only()
         self._configured.start()
         self._lifecycle.enter(State.PREPARED)
-        self._supervisor.reply("prepared")
+        self._supervisor.reply(Prepared(order.request))
 
-    async def _read(self, fd: int) -> Prepared:
+    async def _read(self, fd: int) -> PreparedConfig:
         return await trio.to_thread.run_sync(prepare, wire.read_text(fd), self._path, self._environ)
 
-    async def _serve(self, words: wire.Message, fds: list[int]) -> None:
+    # Sockets that this version has no use for belong to listeners that a newer supervisor knows.
+    async def _serve(self, order: Serve, fds: list[int]) -> None:
         configured = self._configured
-        await configured.draining.set_edge(draining=words["draining"])
-        self._row[Column.SLOT] = words["slot"]
-        self._parts.link.serve(words["slot"], words["slots"])
-        configured.acceptor.listen([socket.socket(fileno=fd) for fd in fds], configured.config.limits.socket_buffer)
+        await configured.draining.set_edge(draining=order.draining)
+        self._row[Column.SLOT] = order.slot
+        self._parts.link.serve(order.slot, order.slots)
+        by_name = by_listener(fds, order.listeners)
+        listeners = [socket.socket(fileno=fd) for fd in by_name.pop("listen", ())]
+        configured.acceptor.listen(listeners, configured.config.limits.socket_buffer)
+        for fd in chain.from_iterable(by_name.values()):
+            os.close(fd)
         self._row[Column.LISTENING] = 1
-        setproctitle(f"splicer: worker {words['slot']}")
+        setproctitle(f"splicer: worker {order.slot}")
         self._parts.publisher.publish()
-        self._supervisor.reply("serving")
+        self._supervisor.reply(Serving(order.request))
 
     def _adopt(self, adopted: Adopted) -> None:
         self._configured.adoption.adopt(adopted)
@@ -206,7 +237,7 @@ class Worker:
 
     def _drains_set(self) -> None:
         self._parts.publisher.publish()  # whoever asks what remains does so next
-        self._supervisor.reply("drains_set")
+        self._supervisor.reply(DrainsFollowed(self._newest_drains))
 
     # ---- the end ----
 
@@ -214,7 +245,7 @@ class Worker:
         leaving = self._configured.leaving
         await leaving.leave(heir)
         setproctitle(f"{getproctitle()} (leaving)")
-        await leaving.hand_over(seconds, linger, partial(self._supervisor.reply, "handed_over"))
+        await leaving.hand_over(seconds, linger, lambda: self._supervisor.reply(HandedOver()))
         self._exit()
 
     def _exit(self) -> NoReturn:

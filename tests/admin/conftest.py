@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
-from typing import Any
 
 import pytest
 
 from splicer.ipc import wire
+from splicer.ipc.arguments import AdminArguments, Place
 from splicer.ipc.board import Board
+from splicer.ipc.facts import EdgeFacts
+from splicer.ipc.messages import AdminOrder, AdminReport, Config, IntroduceWorker, Ready, ServeAdmin, Serving
 from splicer.net.bind import bind
 from splicer.supervisor import launch
 from splicer.vault.protocol import channel
@@ -35,44 +37,35 @@ class Admin:
         self.address: tuple[str, int] = self.listener.getsockname()
         self.for_scraper = bind("127.0.0.1", 0)
         self.control, its = channel()
-        arguments = {
-            "control": its.fileno(),
-            "board": self.board.fd,
-            "row": OWN,
-            "path": "routing.toml",
-            "format": "json",
-            "metrics": None,
-        }
+        arguments = AdminArguments(Place(its.fileno(), self.board.fd, OWN), "routing.toml", "json")
         self.pid = launch.spawn("splicer.admin", arguments, [its.fileno(), self.board.fd])
         its.close()
         self.status: int | None = None
 
-    def tell(self, word: str, fds: tuple[int, ...] = (), **more: Any) -> None:
-        wire.send(self.control, {"do": word, **more}, fds)
+    def tell(self, order: AdminOrder, *fds: int) -> None:
+        wire.send(self.control, order, fds)
 
-    def hear(self) -> wire.Message | None:
+    def hear(self) -> AdminReport | None:
         """What it says next; None when it says no more."""
         assert select.select([self.control], [], [], TIMEOUT)[0], "it says nothing"
-        heard = wire.receive(self.control)
-        return None if heard is None else heard[0]
+        heard = wire.receive(self.control, AdminReport)
+        return None if heard is None else heard.message
 
-    def serve(self, **facts: Any) -> None:
-        words = {"generation": 0, "workers": 2, "draining": False, "admin_listeners": 1, **facts}
-        self.tell("serve", (self.listener.fileno(), self.for_scraper.fileno()), **words)
-        heard = self.hear()
-        assert heard is not None
-        assert heard["is"] == "serving"
+    def serve(self) -> None:
+        order = ServeAdmin(7, EdgeFacts(workers=2), {"admin": 1, "metrics": 1})
+        self.tell(order, self.listener.fileno(), self.for_scraper.fileno())
+        assert self.hear() == Serving(7)
 
     def configure(self, text: str) -> None:
         """Put a configuration in force."""
         fd = wire.text_file(text)
-        self.tell("config", (fd,))
+        self.tell(Config(), fd)
         os.close(fd)
 
     def introduce(self, slot: int, pid: int) -> socket.socket:
         """Our end of a worker's channel."""
         ours, its = channel()
-        self.tell("worker", (its.fileno(),), slot=slot, pid=pid)
+        self.tell(IntroduceWorker(slot, pid), its.fileno())
         its.close()
         return ours
 
@@ -123,7 +116,7 @@ def running(*, logs: str = "") -> Iterator[Admin]:
         with _instead_of_ours(noise.fileno()):
             admin = Admin()
         try:
-            assert admin.hear() == {"version": wire.VERSION, "is": "ready"}
+            assert admin.hear() == Ready()
             yield admin
         finally:
             admin.close()

@@ -10,6 +10,7 @@ They are forked off one that has imported all there is: as many are needed as a 
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -24,7 +25,6 @@ from typing import Any
 from attrs import frozen
 
 from splicer.config.load import load
-from splicer.ipc import wire
 from splicer.model import AttemptOutcome, Endpoint, Record
 from splicer.observe.metrics import Metrics, keep_in
 from splicer.vault.protocol import channel
@@ -43,7 +43,7 @@ class Counter:
 
     def tell(self, event: str, **more: Any) -> None:
         """Something happens in it; it has counted that when this returns."""
-        wire.send(self._sock, {"do": event, **more})
+        _send(self._sock, {"do": event, **more})
         assert _next(self._sock) is not None
 
     def kill(self) -> None:
@@ -65,7 +65,7 @@ def counters() -> Iterator[Start]:
         one, other = channel()
         alive.append(one)
         with other:
-            wire.send(ours, {"directory": directory and str(directory), "row": row}, (other.fileno(),))
+            _send(ours, {"directory": directory and str(directory), "row": row}, other.fileno())
         words = _next(one)
         assert words is not None
         return Counter(words["pid"], one)
@@ -80,11 +80,20 @@ def counters() -> Iterator[Start]:
         assert parent.wait(_TIMEOUT) == 0
 
 
-def _next(sock: socket.socket) -> wire.Message | None:
+def _send(sock: socket.socket, words: dict[str, Any], *fds: int) -> None:
+    socket.send_fds(sock, [json.dumps(words).encode()], fds)
+
+
+def _receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    data, fds, _, _ = socket.recv_fds(sock, 1 << 16, 1)
+    return (json.loads(data), fds) if data else None
+
+
+def _next(sock: socket.socket) -> dict[str, Any] | None:
     """What the other side says next; None when it is gone."""
     while True:
         try:
-            heard = wire.receive(sock)
+            heard = _receive(sock)
         except BlockingIOError:
             assert select.select([sock], [], [], _TIMEOUT)[0], "it says nothing"
             continue
@@ -97,7 +106,7 @@ def _main(fd: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     with socket.socket(fileno=fd) as parent:
         parent.setblocking(True)
-        while (heard := wire.receive(parent)) is not None:
+        while (heard := _receive(parent)) is not None:
             words, [one] = heard
             if os.fork() == 0:
                 parent.close()
@@ -106,18 +115,18 @@ def _main(fd: int) -> None:
             os.close(one)
 
 
-def _count(words: wire.Message, sock: socket.socket) -> None:
+def _count(words: dict[str, Any], sock: socket.socket) -> None:
     sock.setblocking(True)
     directory = words["directory"]
     keep_in(directory and Path(directory), words["row"])
     metrics = Metrics()
-    wire.send(sock, {"pid": os.getpid()})
-    while (heard := wire.receive(sock)) is not None:
+    _send(sock, {"pid": os.getpid()})
+    while (heard := _receive(sock)) is not None:
         _take_in(metrics, **heard[0])
-        wire.send(sock, {})
+        _send(sock, {})
 
 
-def _take_in(metrics: Metrics, *, do: str, version: int, **more: Any) -> None:
+def _take_in(metrics: Metrics, *, do: str, **more: Any) -> None:
     match do:
         case "know":
             metrics.know(load(more["config"], environ={}).routes)

@@ -13,6 +13,7 @@ import select
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,20 @@ from splicer.admin.web import Web
 from splicer.admin.workers import Workers
 from splicer.ipc import wire
 from splicer.ipc.board import Board
+from splicer.ipc.facts import EdgeFacts, OperatorDrains
+from splicer.ipc.messages import AdminOrder, AdminReport, WantDrains
+from splicer.ipc.queries import (
+    AskCounts,
+    AskEndpoints,
+    AskTunnels,
+    ClosedRow,
+    CloseTunnel,
+    CountRow,
+    EndpointRow,
+    Question,
+    TunnelRow,
+)
 from splicer.ipc.supervisor_channel import SupervisorChannel
-from splicer.ipc.wire import Message
 from splicer.net.bind import bind
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.log import make_logger
@@ -64,9 +77,9 @@ fallback = "any-pod"
 """
 
 
-def tunnel(id: str, pod: str = "pod-1", address: str = "127.0.0.11", **more: Any) -> Message:  # noqa: A002 - its name
+def tunnel(id: str, pod: str = "pod-1", address: str = "127.0.0.11", **more: Any) -> TunnelRow:  # noqa: A002 - its name
     """A worker's row for a tunnel."""
-    return {
+    known: dict[str, Any] = {
         "id": id,
         "route": "call",
         "pod": pod,
@@ -85,14 +98,22 @@ def tunnel(id: str, pod: str = "pod-1", address: str = "127.0.0.11", **more: Any
         "client_retransmits": 0,
         "pod_rtt_ms": 0.1,
         "pod_retransmits": 0,
-        **more,
     }
+    return TunnelRow(**{**known, **more})
 
 
-def endpoint(pod: str, address: str, state: str = "up", since_s: float | None = 1.0, **more: Any) -> Message:
+def endpoint(pod: str, address: str, state: str = "up", since_s: float | None = 1.0, **more: Any) -> EndpointRow:
     """A worker's row for an endpoint."""
-    known = {"upstream": "pod", "pod": pod, "address": address, "port": 8000, "source": "dns", "tunnels": 0}
-    return {**known, "state": state, "failure": None, "since_s": since_s, **more}
+    known: dict[str, Any] = {"upstream": "pod", "pod": pod, "address": address, "port": 8000, "source": "dns"}
+    return EndpointRow(**{**known, "tunnels": 0, "state": state, "failure": None, "since_s": since_s, **more})
+
+
+def counts(*tunnels: tuple[str, str, int], to_pod: int = 0, to_client: int = 0) -> list[CountRow]:
+    """A worker's rows for its sums: in parts, which add up."""
+    return [CountRow((), to_pod, to_client, 1), *(CountRow((group,), 0, 0, 1) for group in tunnels)]
+
+
+_NAMES = {AskTunnels: "tunnels", AskCounts: "counts", AskEndpoints: "endpoints"}
 
 
 @define(eq=False)
@@ -100,45 +121,50 @@ class FakeWorker:
     """Answers on its channel as the contract says, or as `answer` does; `mute`: not at all."""
 
     sock: socket.socket
-    rows: dict[str, list[Message]]
+    rows: dict[str, list[Any]]
     mute: bool = False
-    heard: list[Message] = field(factory=list)
-    answer: Callable[[FakeWorker, Message], None] | None = None
+    heard: list[Question[Any]] = field(factory=list)
+    answer: Callable[[FakeWorker, Question[Any]], None] | None = None
     _life: trio.CancelScope = field(factory=trio.CancelScope)
 
     async def run(self) -> None:
         with self.sock, self._life:
             while True:
                 await trio.lowlevel.wait_readable(self.sock)
-                question = wire.receive(self.sock)
-                if question is None:
+                heard = wire.receive(self.sock, Question)
+                if heard is None:
                     return
-                self.heard.append(question[0])
+                question = heard.message
+                assert question is not None
+                self.heard.append(question)
                 if self.answer is not None:
-                    self.answer(self, question[0])
+                    self.answer(self, question)
                 elif not self.mute:
-                    self.reply(question[0])
+                    self.reply(question)
 
-    def reply(self, question: Message) -> None:
+    def reply(self, question: Question[Any]) -> None:
         """A row a packet."""
-        rows = self._close(question) if question["ask"] == "close" else self.rows.get(question["ask"], [])
+        if isinstance(question, CloseTunnel):
+            rows: list[Any] = self._close(question)
+        else:
+            rows = self.rows.get(_NAMES[type(question)], [])
         for row in rows:
-            self.send(question["n"], [row], more=True)
-        self.send(question["n"], [], more=False)
+            self.send(question, [row], more=True)
+        self.send(question, [], more=False)
 
-    def send(self, number: int, rows: list[Message], *, more: bool) -> None:
-        wire.send(self.sock, {"n": number, "rows": rows, "more": more})
+    def send(self, question: Question[Any], rows: list[Any], *, more: bool) -> None:
+        wire.send(self.sock, question.ANSWER(question.request, more=more, rows=tuple(rows)))
 
     def die(self) -> None:
         self._life.cancel()
 
-    def _close(self, question: Message) -> list[Message]:
+    def _close(self, question: CloseTunnel) -> list[ClosedRow]:
         tunnels = self.rows.get("tunnels", [])
-        kept = [row for row in tunnels if row["id"] != question["id"]]
+        kept = [row for row in tunnels if row.id != question.id]
         if len(kept) == len(tunnels):
             return []
         self.rows["tunnels"] = kept
-        return [{"closed": question["id"]}]
+        return [ClosedRow(question.id)]
 
 
 @define(eq=False)
@@ -155,10 +181,16 @@ class Rig:
     address: tuple[str, int]
     lines: LineWriter
     log: int
-    drains_told: list[Message] = field(factory=list)
+    drains_told: list[OperatorDrains] = field(factory=list)
     _pid: int = 1000
 
-    def worker(self, slot: int, answer: Callable[[FakeWorker, Message], None] | None = None, **rows: Any) -> FakeWorker:
+    def learn(self, **facts: Any) -> None:
+        """The supervisor tells these facts; the others are as they were."""
+        self.facts.learn(replace(self.facts.now, **facts))
+
+    def worker(
+        self, slot: int, answer: Callable[[FakeWorker, Question[Any]], None] | None = None, **rows: Any
+    ) -> FakeWorker:
         """A worker that the admin process knows."""
         ours, its = channel()
         self._pid += 1
@@ -171,10 +203,11 @@ class Rig:
         """Be a supervisor that does as it is told."""
         while True:
             await trio.lowlevel.wait_readable(self.supervisor)
-            heard = wire.receive(self.supervisor)
+            heard = wire.receive(self.supervisor, AdminReport)
             assert heard is not None
-            self.drains_told.append(heard[0]["drains"])
-            self.facts.learn({"drains": heard[0]["drains"]})
+            assert isinstance(heard.message, WantDrains)
+            self.drains_told.append(heard.message.drains)
+            self.learn(drains=heard.message.drains)
 
     async def ask(self, method: str, target: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """One request on a connection of its own: the status, and what the JSON says."""
@@ -192,7 +225,7 @@ class Rig:
         """Until something is logged."""
         assert select.select([self.log], [], [], 20)[0]
 
-    def logged(self) -> list[Message]:
+    def logged(self) -> list[dict[str, Any]]:
         """All that was logged; no more can be."""
         self.lines.close()
         os.set_blocking(self.log, False)
@@ -213,10 +246,10 @@ async def rig(config: str | None = CONFIG, *, wanted: int = 0) -> AsyncIterator[
     with bind("127.0.0.1", 0) as listener, ours, its:
         async with trio.open_nursery() as nursery:
             facts = SupervisorStatus()
-            facts.learn({"workers": wanted})
+            facts.learn(EdgeFacts(workers=wanted))
             workers = Workers(nursery, log)
             current = CurrentConfig(nursery, Path("routing.toml"), {}, log)
-            drains = DrainApi(SupervisorChannel(its, wire.VERSION), facts, workers, current, board)
+            drains = DrainApi(SupervisorChannel(its, AdminOrder, wire.VERSION), facts, workers, current, board)
             pages = Handlers(board, facts, workers, current, drains, _scrape)
             nursery.start_soon(Web(pages.for_operators, log).serve, [listener])
             if config is not None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -15,12 +14,14 @@ from trio.testing import MockClock
 
 from splicer.ipc import wire
 from splicer.ipc.board import Column
-from splicer.ipc.wire import Message
-from tests.admin.rig import CONFIG, Rig, endpoint, rig, tunnel
+from splicer.ipc.codec import to_json
+from splicer.ipc.facts import OperatorDrains
+from splicer.ipc.messages import AdminReport, WantDrains
+from tests.admin.rig import CONFIG, Rig, counts, endpoint, rig, tunnel
 
 _AUTOJUMP_THRESHOLD = 0.05  # real seconds in which nothing happens, after which the clock jumps
-EVERY: Message = {"all": 1.0, "pods": {"pod-1": 1.0}, "routes": {"call": 1.0}}
-NOTHING: Message = {"all": None, "pods": {}, "routes": {}}
+EVERY = OperatorDrains(1.0, {"pod-1": 1.0}, {"call": 1.0})
+NOTHING = OperatorDrains()
 
 
 @asynccontextmanager
@@ -53,7 +54,7 @@ async def test_all_is_drained_and_lifted() -> None:
             assert (await admin.ask("GET", "/status"))[1]["draining"] is True
             assert await admin.ask("DELETE", "/drain", body) == (200, {"drains": []})
             assert (await admin.ask("GET", "/status"))[1]["draining"] is False
-        assert [drains["all"] is None for drains in admin.drains_told] == [False, True] * 2
+        assert [drains.all is None for drains in admin.drains_told] == [False, True] * 2
 
 
 async def test_a_drain_that_is_there_already_stays_as_it_is() -> None:
@@ -78,10 +79,9 @@ async def test_drains_add_up() -> None:
 
 async def test_what_remains_on_a_route() -> None:
     async with _obedient() as admin:
-        rows = [{"tunnels": [["call", "pod-1", 3], ["other", "pod-1", 5]], "to_pod": 0, "to_client": 0, "slot": 1}]
-        more = [{"tunnels": [["call", "pod-2", 1]], "to_pod": 0, "to_client": 0, "slot": 2}]
-        admin.worker(1, gauges=rows + more)
-        admin.worker(2, gauges=more)
+        more = counts(("call", "pod-2", 1))
+        admin.worker(1, counts=[*counts(("call", "pod-1", 3), ("other", "pod-1", 5)), *more])
+        admin.worker(2, counts=more)
         assert _named((await admin.ask("POST", "/drain", {"route": "call"}))[1]) == [("route", "call", 5)]
 
 
@@ -105,7 +105,7 @@ async def test_what_remains_is_not_known_while_a_worker_does_not_answer(mock_clo
     mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     async with _obedient() as admin:
         admin.worker(1).mute = True
-        admin.facts.learn({"drains": EVERY})
+        admin.learn(drains=EVERY)
         remaining = [("all", "", 0), ("pod", "pod-1", None), ("route", "call", None)]
         assert _named((await admin.ask("GET", "/drain"))[1]) == remaining
 
@@ -114,7 +114,7 @@ async def test_what_remains_is_not_known_while_a_worker_does_not_answer(mock_clo
 async def test_what_remains_is_not_known_while_a_slot_has_no_worker() -> None:
     async with rig(wanted=2) as admin:
         admin.worker(2)
-        admin.facts.learn({"drains": EVERY})
+        admin.learn(drains=EVERY)
         names = [("all", ""), ("pod", "pod-1"), ("route", "call")]
         assert _named((await admin.ask("GET", "/drain"))[1]) == [(*name, None) for name in names]
         admin.worker(1)
@@ -126,9 +126,9 @@ async def test_what_remains_is_not_known_while_a_slot_has_no_worker() -> None:
 async def test_what_remains_is_not_known_while_tunnels_change_their_worker(listed: int) -> None:
     async with rig(wanted=1) as admin:
         admin.board.row(0)[Column.VAULT] = 3
-        rows = [{"tunnels": [["call", "pod-1", listed]], "to_pod": 0, "to_client": 0, "slot": 1}]
-        admin.worker(1, gauges=rows, tunnels=[tunnel(str(number)) for number in range(listed)])
-        admin.facts.learn({"drains": EVERY})
+        rows = counts(("call", "pod-1", listed))
+        admin.worker(1, counts=rows, tunnels=[tunnel(str(number)) for number in range(listed)])
+        admin.learn(drains=EVERY)
         part = listed if listed == 3 else None
         remaining = [("all", "", 3), ("pod", "pod-1", part), ("route", "call", part)]
         assert _named((await admin.ask("GET", "/drain"))[1]) == remaining
@@ -138,7 +138,7 @@ async def test_what_remains_is_not_known_while_tunnels_change_their_worker(liste
 async def test_what_remains_is_told_before_there_is_a_configuration() -> None:
     async with rig(None) as admin:
         admin.worker(1, tunnels=[tunnel("a")])
-        admin.facts.learn({"drains": EVERY})
+        admin.learn(drains=EVERY)
         assert _named((await admin.ask("GET", "/status"))[1])[1] == ("pod", "pod-1", 1)
 
 
@@ -223,7 +223,7 @@ async def test_a_pod_that_only_a_silent_worker_may_know(mock_clock: MockClock) -
 # A reload may have taken away what is drained.
 async def test_what_is_drained_and_known_to_nobody_can_be_lifted() -> None:
     async with _obedient() as admin:
-        admin.facts.learn({"drains": {"all": None, "pods": {"gone": 1.0}, "routes": {"gone": 1.0, "health": 1.0}}})
+        admin.learn(drains=OperatorDrains(pods={"gone": 1.0}, routes={"gone": 1.0, "health": 1.0}))
         for body in ({"pod": "gone"}, {"route": "gone"}, {"route": "health"}):
             assert (await admin.ask("DELETE", "/drain", body))[0] == 200
         assert admin.facts.drains == NOTHING
@@ -231,7 +231,7 @@ async def test_what_is_drained_and_known_to_nobody_can_be_lifted() -> None:
 
 async def test_a_drain_for_a_sigterm_is_shown_and_can_not_be_lifted() -> None:
     async with _obedient() as admin:
-        admin.facts.learn({"draining": True})
+        admin.learn(draining=True)
         shown = {"drains": [{"scope": "all", "name": "", "since": None, "remaining": 0}]}
         assert await admin.ask("GET", "/drain") == (200, shown)
         status, body = await admin.ask("DELETE", "/drain")
@@ -253,7 +253,7 @@ async def test_what_is_not_confirmed_yet_is_part_of_what_comes_next(mock_clock: 
     mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
     async with rig() as admin:
         assert (await admin.ask("POST", "/drain", {"pod": "pod-1"}))[0] == 504
-        assert wire.receive(admin.supervisor) is not None
+        assert wire.receive(admin.supervisor, AdminReport) is not None
         admin.nursery.start_soon(admin.confirm_drains)
         _, answer = await admin.ask("POST", "/drain", {"pod": "pod-2"})
         assert [entry["name"] for entry in answer["drains"]] == ["pod-1", "pod-2"]
@@ -271,9 +271,10 @@ async def test_many_at_once_undo_nothing_of_each_other(mock_clock: MockClock) ->
             await trio.lowlevel.wait_readable(admin.supervisor)
             await trio.sleep(0.5)
             with suppress(BlockingIOError):
-                while (heard := wire.receive(admin.supervisor)) is not None:
-                    newest = heard[0]["drains"]
-            admin.facts.learn({"drains": newest})
+                while (heard := wire.receive(admin.supervisor, AdminReport)) is not None:
+                    assert isinstance(heard.message, WantDrains)
+                    newest = heard.message.drains
+            admin.learn(drains=newest)
 
     pods = [f"127.0.1.{number}" for number in range(5)]
     async with rig() as admin:
@@ -282,19 +283,19 @@ async def test_many_at_once_undo_nothing_of_each_other(mock_clock: MockClock) ->
         async with trio.open_nursery() as nursery:
             for pod in pods:
                 nursery.start_soon(ask, admin, pod)
-        assert set(admin.facts.drains["pods"]) == set(pods)
+        assert set(admin.facts.drains.pods) == set(pods)
         assert statuses == [200] * 5
 
 
 async def test_as_many_as_a_packet_can_carry() -> None:
     async with _obedient() as admin:
-        admin.facts.learn({"drains": {**NOTHING, "pods": {f"{number:0250}": 1.0 for number in range(120)}}})
+        admin.learn(drains=OperatorDrains(pods={f"{number:0250}": 1.0 for number in range(120)}))
         status, body = await admin.ask("POST", "/drain", {"pod": "pods.test"})
         assert (status, body) == (200, body)
-        admin.facts.learn({"drains": {**NOTHING, "pods": {f"{number:0250}": 1.0 for number in range(130)}}})
+        admin.learn(drains=OperatorDrains(pods={f"{number:0250}": 1.0 for number in range(130)}))
         status, body = await admin.ask("POST", "/drain", {"pod": "pods.test"})
         assert (status, body) == (409, {"error": "too much is drained already: lift something first"})
-        assert all(len(json.dumps(drains)) < 60_000 for drains in admin.drains_told)
+        assert all(len(to_json(drains)) < 60_000 for drains in admin.drains_told)
 
 
 # Against the obvious model: three sets.

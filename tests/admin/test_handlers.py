@@ -14,6 +14,7 @@ from splicer.config.load import load
 from splicer.configfile.read import Prepared, prepare
 from splicer.explain import explain
 from splicer.ipc.board import Column
+from splicer.ipc.facts import Reloads
 from tests.admin.rig import CONFIG, Rig, rig
 from tests.kit.wire import ask
 
@@ -36,13 +37,8 @@ async def test_healthz_and_metrics() -> None:
 
 async def test_status() -> None:
     async with rig(None) as admin:
-        admin.facts.learn(
-            {
-                "generation": 3,
-                "restarts": 5,
-                "reload": {"ok": 2, "failed": 1, "last_ok": False, "last_at": 1_700_000_000.25},
-            }
-        )
+        reloads = Reloads(ok=2, failed=1, last_ok=False, last_at=1_700_000_000.25)
+        admin.learn(generation=3, restarts=5, reloads=reloads)
         admin.worker(1)
         _show(admin, 0, 0, ACCEPTED=1000, HANDLED=999, REQUESTS=5000)  # of the dead
         _show(admin, 1, 2, TUNNELS=2, EXCHANGES=3, ACCEPTED=10, HANDLED=9, REQUESTS=50, READING=4, WRITING=5, WAITING=6)
@@ -82,7 +78,7 @@ async def test_no_pid_is_told_while_a_slot_has_two_processes() -> None:
         assert "pid" not in (await admin.ask("GET", "/status"))[1]["workers"][0]
 
 
-async def test_status_needs_no_facts_that_an_older_supervisor_does_not_tell() -> None:
+async def test_status_needs_no_time_of_a_reload() -> None:
     async with rig(None) as admin:
         _, body = await admin.ask("GET", "/status")
         assert body["config"]["last_reload"]["at"] is None

@@ -4,6 +4,7 @@ import json
 import os
 import select
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -11,6 +12,19 @@ import pytest
 
 from splicer.ipc import wire
 from splicer.ipc.board import COUNTS, Board, Column
+from splicer.ipc.codec import to_json, to_object
+from splicer.ipc.facts import EdgeFacts
+from splicer.ipc.messages import (
+    Absent,
+    AdminOrder,
+    Config,
+    Facts,
+    IntroduceWorker,
+    ServeAdmin,
+    Stop,
+    WantDrains,
+)
+from splicer.ipc.queries import AskTunnels, Question, TunnelRows
 from splicer.supervisor.launch import SIGNALS
 from tests.admin.conftest import OWN, TIMEOUT, Admin, running
 from tests.admin.rig import CONFIG, tunnel
@@ -49,7 +63,7 @@ def test_nobody_is_served_before_the_order_to(admin: Admin) -> None:
 
 def test_stop_ends_it(serving: Admin) -> None:
     with serving.connect():
-        serving.tell("stop")
+        serving.tell(Stop())
         assert serving.wait() == 0
 
 
@@ -111,8 +125,8 @@ def test_uptime_is_the_supervisors(serving: Admin) -> None:
 def test_the_newest_facts_are_told(serving: Admin) -> None:
     before = json.loads(serving.ask("GET", "/status")[1])
     assert (before["generation"], before["draining"]) == (0, False)
-    serving.tell("facts", generation=1)
-    serving.tell("facts", draining=True)
+    serving.tell(Facts(EdgeFacts(generation=1)))
+    serving.tell(Facts(EdgeFacts(generation=1, draining=True)))
     end = time.monotonic() + TIMEOUT
     while not (after := json.loads(serving.ask("GET", "/status")[1]))["draining"]:
         assert time.monotonic() < end, "the facts are not taken in"
@@ -142,12 +156,12 @@ def test_the_workers_that_it_is_introduced_to(serving: Admin) -> None:
     with serving.introduce(2, 4711) as channel, serving.connect() as client:
         client.sendall(b"GET /tunnels HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert select.select([channel], [], [], TIMEOUT)[0]
-        heard = wire.receive(channel)
+        heard = wire.receive(channel, Question)
         assert heard is not None
-        assert heard[0]["ask"] == "tunnels"
-        wire.send(channel, {"n": heard[0]["n"], "rows": [tunnel("a")], "more": False})
+        assert isinstance(heard.message, AskTunnels)
+        wire.send(channel, TunnelRows(heard.message.request, more=False, rows=(tunnel("a"),)))
         _, _, body = b"".join(iter(lambda: client.recv(65536), b"")).partition(b"\r\n\r\n")
-        assert json.loads(body) == {"tunnels": [tunnel("a")], "missing_workers": []}
+        assert json.loads(body) == {"tunnels": [to_object(tunnel("a"))], "missing_workers": []}
         assert json.loads(serving.ask("GET", "/status")[1])["workers"][0]["pid"] == 4711
 
 
@@ -155,9 +169,8 @@ def test_the_supervisor_is_told_what_to_drain(serving: Admin) -> None:
     with serving.connect() as client:
         client.sendall(b"POST /drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         heard = serving.hear()
-        assert heard is not None
-        assert heard["is"] == "drains"
-        serving.tell("facts", drains=heard["drains"])
+        assert isinstance(heard, WantDrains)
+        serving.tell(Facts(EdgeFacts(drains=heard.drains)))
         assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
     status = json.loads(serving.ask("GET", "/status")[1])
     assert (status["draining"], [drain["scope"] for drain in status["drains"]]) == (True, ["all"])
@@ -176,20 +189,22 @@ def test_the_scrapers_address_has_two_pages_for_whoever_asks(serving: Admin) -> 
 
 
 # Nothing of it is worth keeping, and the supervisor sends all anew to the next one.
-@pytest.mark.parametrize("order", ["serve", "config", "worker"])
-def test_it_ends_when_a_descriptor_gets_lost(order: str) -> None:
+@pytest.mark.parametrize("order", [ServeAdmin(1, EdgeFacts(), {"admin": 1}), Config(), IntroduceWorker(1, 1)])
+def test_it_ends_when_a_descriptor_gets_lost(order: AdminOrder) -> None:
     with running(logs='"event": "no_descriptor"') as admin:
-        if order != "serve":
+        if not isinstance(order, ServeAdmin):
             admin.serve()
-        wire.send(admin.control, {"do": order, "fds": 1, "slot": 1, "pid": 1})
+        raw = {"version": wire.VERSION, "kind": order.KIND, "fds": 1, **to_object(order)}
+        admin.control.send(to_json(raw).encode())
         assert admin.wait() == 1
 
 
 def test_an_order_that_it_does_not_know_is_ignored(serving: Admin) -> None:
     open_before = _descriptors(serving)
     for _ in range(20):
-        serving.tell("dance", (serving.control.fileno(),))
-    serving.tell("facts", generation=7)
+        data = json.dumps({"version": wire.VERSION, "kind": "dance", "fds": 1}).encode()
+        socket.send_fds(serving.control, [data], [serving.control.fileno()])
+    serving.tell(Facts(EdgeFacts(generation=7)))
     end = time.monotonic() + TIMEOUT
     while json.loads(serving.ask("GET", "/status")[1])["generation"] != 7:
         assert time.monotonic() < end, "it does not go on"
@@ -202,7 +217,7 @@ def _descriptors(admin: Admin) -> int:
 
 def test_it_asks_for_the_channel_of_a_worker_that_has_none(serving: Admin) -> None:
     serving.board.row(3)[Column.SLOT] = 2
-    assert serving.hear() == {"version": wire.VERSION, "is": "absent", "slots": [2]}
+    assert serving.hear() == Absent((2,))
 
 
 def test_it_counts_nothing_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,9 +22,10 @@ from splicer import __version__
 from splicer.admin import removed
 from splicer.admin.scrape import Scrape
 from splicer.ipc.board import Column
-from splicer.ipc.wire import Message
+from splicer.ipc.facts import OperatorDrains, Reloads
+from splicer.ipc.queries import AskCounts, Question
 from tests.admin.counting import Counter, Start, counters
-from tests.admin.rig import CONFIG, FakeWorker, Rig, endpoint, rig, tunnel
+from tests.admin.rig import CONFIG, FakeWorker, Rig, counts, endpoint, rig, tunnel
 from tests.deploy.families import FAMILIES
 
 _AUTOJUMP_THRESHOLD = 0.05  # real seconds in which nothing happens, after which the clock jumps
@@ -76,12 +78,6 @@ async def _page(admin: Rig, directory: Path | None) -> Page:
     return Page(await _scrape(admin, directory)())
 
 
-def _gauges(*tunnels: tuple[str, str, int], to_pod: int = 0, to_client: int = 0) -> list[Message]:
-    """What a worker answers: in parts, which add up."""
-    rows: list[Message] = [{"tunnels": [], "to_pod": to_pod, "to_client": to_client, "slot": 1}]
-    return rows + [{"tunnels": [list(group)], "to_pod": 0, "to_client": 0, "slot": 1} for group in tunnels]
-
-
 def _rows(directory: Path) -> set[str]:
     """Those that files are for."""
     return {file.stem.rpartition("_")[2] for file in directory.iterdir()}
@@ -111,7 +107,7 @@ async def test_at_the_first_scrape_every_family_has_a_sample(tmp_path: Path, sta
     start(tmp_path, 2).tell("know", config=CONFIG)
     async with rig() as admin:
         admin.board.row(2)[Column.SLOT] = 1
-        admin.worker(1, gauges=_gauges(), endpoints=[])
+        admin.worker(1, counts=counts(), endpoints=[])
         _check_against_the_list(await _page(admin, tmp_path))
 
 
@@ -122,9 +118,9 @@ async def test_and_when_all_have_happened(tmp_path: Path, start: Start) -> None:
     process.tell("closed", to_pod=3, to_client=4)
     async with rig() as admin:
         admin.board.row(2)[Column.SLOT] = 1
-        drains = {"all": 1.0, "pods": {"pod-1": 2.0}, "routes": {"call": 3.0}}
-        admin.facts.learn({"drains": drains, "generation": 1})
-        admin.worker(1, gauges=_gauges(("call", "pod-1", 1)), endpoints=[endpoint("pod-1", "127.0.0.11")])
+        drains = OperatorDrains(1.0, {"pod-1": 2.0}, {"call": 3.0})
+        admin.learn(drains=drains, generation=1)
+        admin.worker(1, counts=counts(("call", "pod-1", 1)), endpoints=[endpoint("pod-1", "127.0.0.11")])
         _check_against_the_list(await _page(admin, tmp_path))
 
 
@@ -223,8 +219,8 @@ async def test_tunnels_of_all_workers_are_added_and_those_that_are_over_are_zero
     for pod in ("pod-1", "pod-2", "pod-3"):
         process.tell("opened", pod=pod)
     async with rig() as admin:
-        admin.worker(1, gauges=_gauges(("call", "pod-1", 2), ("call", "pod-2", 1)))
-        admin.worker(2, gauges=_gauges(("call", "pod-1", 3)))
+        admin.worker(1, counts=counts(("call", "pod-1", 2), ("call", "pod-2", 1)))
+        admin.worker(2, counts=counts(("call", "pod-1", 3)))
         page = await _page(admin, tmp_path)
     assert page.all("tunnels_active") == {
         ("call", ""): 0,
@@ -237,7 +233,7 @@ async def test_tunnels_of_all_workers_are_added_and_those_that_are_over_are_zero
 async def test_pods_that_were_too_many_to_count_are_others_here_too(tmp_path: Path, start: Start) -> None:
     start(tmp_path, 2).tell("opened")
     async with rig() as admin:
-        admin.worker(1, gauges=_gauges(("call", "pod-1", 1), ("call", "pod-8", 2), ("call", "pod-9", 3)))
+        admin.worker(1, counts=counts(("call", "pod-1", 1), ("call", "pod-8", 2), ("call", "pod-9", 3)))
         page = await _page(admin, tmp_path)
     assert page.all("tunnels_active") == {("call", ""): 0, ("call", "pod-1"): 1, ("call", "other"): 5}
 
@@ -277,8 +273,8 @@ async def test_the_supervisors_facts_are_told(tmp_path: Path) -> None:
     async with rig() as admin:
         fresh = await _page(admin, tmp_path)
         assert (fresh["config_last_reload_success"], fresh["config_last_reload_timestamp_seconds"]) == (1, 0)
-        reload = {"ok": 3, "failed": 2, "last_ok": False, "last_at": 1700000000.5}
-        admin.facts.learn({"generation": 4, "restarts": 5, "reload": reload, "workers": 6})
+        reloads = Reloads(ok=3, failed=2, last_ok=False, last_at=1700000000.5)
+        admin.learn(generation=4, restarts=5, reloads=reloads, workers=6)
         page = await _page(admin, tmp_path)
     assert page["config_generation"] == 4
     assert page["worker_restarts_total"] == 5
@@ -291,21 +287,21 @@ async def test_the_supervisors_facts_are_told(tmp_path: Path) -> None:
 
 
 async def test_a_drain_tells_how_many_tunnels_it_waits_for(tmp_path: Path) -> None:
-    drains: dict[str, Any] = {"all": None, "pods": {"pod-1": 1.0, "pod-9": 1.0}, "routes": {"call": 1.0}}
+    drains = OperatorDrains(None, {"pod-1": 1.0, "pod-9": 1.0}, {"call": 1.0})
     async with rig() as admin:
         admin.board.row(2)[Column.TUNNELS] = 9
         listed = [*(tunnel(str(number)) for number in range(6)), tunnel("else", pod="pod-2", address="127.0.0.12")]
-        gauges = _gauges(("call", "pod-1", 2), ("call", "pod-2", 1), ("other", "pod-1", 4))
-        admin.worker(1, gauges=gauges, tunnels=listed)
+        rows = counts(("call", "pod-1", 2), ("call", "pod-2", 1), ("other", "pod-1", 4))
+        admin.worker(1, counts=rows, tunnels=listed)
         calm = await _page(admin, tmp_path)
         assert (calm["draining"], calm.all("drain_remaining_tunnels")) == (0, {("all", ""): 0})
-        admin.facts.learn({"drains": drains})
+        admin.learn(drains=drains)
         page = await _page(admin, tmp_path)
         assert page["draining"] == 0
         parts = {("all", ""): 0, ("pod", "pod-1"): 6, ("pod", "pod-9"): 0, ("route", "call"): 3}
         assert page.all("drain_remaining_tunnels") == parts
-        for facts in ({"draining": True}, {"draining": False, "drains": {**drains, "all": 1.0}}):
-            admin.facts.learn(facts)
+        for draining, all_drains in ((True, drains), (False, replace(drains, all=1.0))):
+            admin.learn(draining=draining, drains=all_drains)
             page = await _page(admin, tmp_path)
             assert page["draining"] == 1
             assert page.all("drain_remaining_tunnels") == {**parts, ("all", ""): 9}
@@ -332,7 +328,7 @@ class Slots:
         self._closed = (0, 0)
         self.seen = (0, 0)
         self._meanwhile: tuple[int, Callable[[], None], Callable[[], None]] | None = None
-        self._held: list[tuple[int, FakeWorker, Message]] = []
+        self._held: list[tuple[int, FakeWorker, Question[Any]]] = []
         for slot in (1, 2):
             self._revive(slot)
 
@@ -349,9 +345,9 @@ class Slots:
         """In the next scrape this happens before, or after, a worker answers; the other one answers after all that."""
         self._meanwhile = slot, before, after
 
-    def _answer(self, worker: FakeWorker, question: Message) -> None:
+    def _answer(self, worker: FakeWorker, question: Question[Any]) -> None:
         slot = next(slot for slot, one in self._channels.items() if one is worker)
-        if question["ask"] != "gauges":
+        if not isinstance(question, AskCounts):
             worker.reply(question)
         elif self._meanwhile is None:
             self._tell(slot, worker, question)
@@ -367,10 +363,10 @@ class Slots:
             while self._held:
                 self._tell(*self._held.pop())
 
-    def _tell(self, slot: int, worker: FakeWorker, question: Message) -> None:
+    def _tell(self, slot: int, worker: FakeWorker, question: Question[Any]) -> None:
         moved = self.live[slot].values()
         to_pod, to_client = sum(one[0] for one in moved), sum(one[1] for one in moved)
-        worker.rows["gauges"] = _gauges(("call", "pod-1", len(moved)), to_pod=to_pod, to_client=to_client)
+        worker.rows["counts"] = counts(("call", "pod-1", len(moved)), to_pod=to_pod, to_client=to_client)
         worker.reply(question)
 
     def open(self, slot: int, tunnel: int) -> None:
@@ -472,8 +468,8 @@ async def test_a_worker_that_does_not_answer_takes_nothing_away(
     start(tmp_path, 2).tell("opened")
     async with rig() as admin:
         scrape = _scrape(admin, tmp_path)
-        silent = admin.worker(1, gauges=_gauges(("call", "pod-1", 1), to_pod=100), endpoints=[])
-        admin.worker(2, gauges=_gauges(("call", "pod-1", 2), to_pod=10), endpoints=[endpoint("pod-1", "127.0.0.11")])
+        silent = admin.worker(1, counts=counts(("call", "pod-1", 1), to_pod=100), endpoints=[])
+        admin.worker(2, counts=counts(("call", "pod-1", 2), to_pod=10), endpoints=[endpoint("pod-1", "127.0.0.11")])
         assert Page(await scrape()).bytes == (110, 0)
         silent.mute = True
         before = trio.current_time()
@@ -572,12 +568,12 @@ async def test_the_series_of_a_removed_route_go_after_an_hour_and_stay_away(
     process.tell("opened")
     other = CONFIG.replace('name = "call"', 'name = "another"')
     async with rig(other) as admin:
-        worker = admin.worker(1, gauges=_gauges(("call", "pod-1", 1)), endpoints=[])
+        worker = admin.worker(1, counts=counts(("call", "pod-1", 1)), endpoints=[])
         scrape = _scrape(admin, tmp_path)
         assert Page(await scrape())["tunnels_total call pod-1"] == 1
         now += 3600  # its call goes on
         assert Page(await scrape())["tunnels_total call pod-1"] == 1
-        worker.rows["gauges"] = _gauges()
+        worker.rows["counts"] = counts()
         assert Page(await scrape())["tunnels_active call pod-1"] == 0
         now += 3600
         text = (await scrape()).decode()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 from trio.testing import MockClock
 
 from splicer.admin.tunnels import address_of
-from splicer.ipc.wire import Message
+from splicer.ipc.codec import to_object
+from splicer.ipc.queries import CloseTunnel, Question
 from tests.admin.rig import FakeWorker, Rig, rig, tunnel
 
 _AUTOJUMP_THRESHOLD = 0.05  # real seconds in which nothing happens, after which the clock jumps
@@ -22,7 +25,7 @@ async def test_all_workers_tunnels_the_oldest_first() -> None:
         admin.worker(1, tunnels=[tunnel("b", age_s=2.0), tunnel("d", age_s=0.5)])
         admin.worker(2, tunnels=[tunnel("a", age_s=3600.0), tunnel("c", age_s=1.0)])
         assert await _listed(admin) == ["a", "b", "c", "d"]
-        assert (await admin.ask("GET", "/tunnels"))[1]["tunnels"][0] == tunnel("a", age_s=3600.0)
+        assert (await admin.ask("GET", "/tunnels"))[1]["tunnels"][0] == to_object(tunnel("a", age_s=3600.0))
 
 
 async def test_each_listing_is_asked_for_anew() -> None:
@@ -51,8 +54,8 @@ async def test_those_of_a_route_or_a_pod() -> None:
 
 
 def test_the_address_of_an_endpoint() -> None:
-    assert address_of({"endpoint": "10.0.0.1:8000"}) == "10.0.0.1"
-    assert address_of({"endpoint": "[fd00::1]:8000"}) == "fd00::1"
+    assert address_of(tunnel("a", endpoint="10.0.0.1:8000")) == "10.0.0.1"
+    assert address_of(tunnel("a", endpoint="[fd00::1]:8000")) == "fd00::1"
 
 
 async def test_who_does_not_answer_is_named(mock_clock: MockClock) -> None:
@@ -77,7 +80,7 @@ async def test_one_that_nobody_has_is_not_found_at_once_when_all_is_calm(mock_cl
         worker = admin.worker(1, tunnels=[tunnel("b")])
         mock_clock.jump(2)
         assert await admin.ask("DELETE", "/tunnels/a%20%22b") == (404, {"error": "no tunnel 'a \"b'"})
-        assert [question["id"] for question in worker.heard] == ['a "b']
+        assert [question.id for question in worker.heard if isinstance(question, CloseTunnel)] == ['a "b']
         assert await _listed(admin) == ["b"]
 
 
@@ -130,13 +133,13 @@ async def test_it_is_ended_though_another_does_not_answer(mock_clock: MockClock)
 
 @pytest.mark.parametrize("size", [0, 1, 3000])
 async def test_any_number_is_listed_whole(size: int) -> None:
-    def answer(worker: FakeWorker, question: Message) -> None:
+    def answer(worker: FakeWorker, question: Question[Any]) -> None:
         async def say_all() -> None:
             for start in range(0, size, 100):
                 rows = [tunnel(f"{number:04}") for number in range(start, min(size, start + 100))]
                 await trio.lowlevel.wait_writable(worker.sock)
-                worker.send(question["n"], rows, more=True)
-            worker.send(question["n"], [], more=False)
+                worker.send(question, rows, more=True)
+            worker.send(question, [], more=False)
 
         admin.nursery.start_soon(say_all)
 

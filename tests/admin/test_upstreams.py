@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from splicer.admin.upstreams import listed
 from splicer.config.load import load
-from splicer.ipc.wire import Message
+from splicer.ipc.queries import EndpointRow
 from tests.admin.rig import CONFIG, endpoint, rig
 
 _STATES = st.sampled_from(["up", "down", "unknown"])
 
 
-def _endpoints(*rows: Message) -> list[Message]:
-    found: list[Message] = listed(load(CONFIG, environ={}), list(rows))[0]["endpoints"]
+def _endpoints(*rows: EndpointRow) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = listed(load(CONFIG, environ={}), list(rows))[0]["endpoints"]
     return found
 
 

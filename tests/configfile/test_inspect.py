@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -16,7 +15,8 @@ import pytest
 from splicer.configfile import inspect as module
 from splicer.configfile.inspect import inspect
 from splicer.configfile.signature import signature_of
-from splicer.ipc.wire import text_file
+from splicer.ipc.facts import ConfigSummary, Faults, Reading
+from splicer.ipc.wire import answered, text_file
 
 TEXT = """
 [server]
@@ -42,36 +42,40 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_all_that_the_supervisor_needs(path: Path) -> None:
-    facts = inspect(path, None)
-    assert facts.pop("read") == signature_of(path.stat())
-    assert facts == {
-        "text": TEXT,
-        "listen": [("127.0.0.1", 8080), ("::1", 8081)],
-        "admin": ("127.0.0.1", 9901),
-        "metrics": None,
-        "workers": 3,
-        "drain": 90.0,
-        "format": "console",
-        "warnings": [],
-        "changes": [],
-        "needs_restart": [],
-    }
+    assert inspect(path, None) == ConfigSummary(
+        text=TEXT,
+        read=signature_of(path.stat()),
+        listeners={
+            "listen": (("127.0.0.1", 8080), ("::1", 8081)),
+            "admin": (("127.0.0.1", 9901),),
+            "metrics": (),
+        },
+        workers=3,
+        drain=90.0,
+        format="console",
+    )
+
+
+def _summary(path: Path, old: str | None = None) -> ConfigSummary:
+    found = inspect(path, old)
+    assert isinstance(found, ConfigSummary)
+    return found
 
 
 def test_as_many_workers_as_cpus(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "usable_cpus", lambda: 5)
     path.write_text(TEXT.replace("workers = 3", 'workers = "auto"'))
-    assert inspect(path, None)["workers"] == 5
+    assert _summary(path).workers == 5
 
 
 def test_what_is_off_has_no_address(path: Path) -> None:
     path.write_text(TEXT.replace('admin = "127.0.0.1:9901"', 'admin = "off"'))
-    assert inspect(path, None)["admin"] is None
+    assert _summary(path).listeners["admin"] == ()
 
 
 def test_warnings_are_passed_on(path: Path) -> None:
     path.write_text(TEXT + '[[routes]]\nname = "late"\npath = "/late"\nrespond = { status = 200 }\n')
-    [warning] = inspect(path, None)["warnings"]
+    [warning] = _summary(path).warnings
     assert "late" in warning
 
 
@@ -88,50 +92,51 @@ def test_warnings_are_passed_on(path: Path) -> None:
 def test_what_has_changed_against_the_text_in_force(
     path: Path, old: str, changed: list[str], restart: list[str]
 ) -> None:
-    facts = inspect(path, old)
-    assert all(word in " ".join(facts["changes"]) for word in changed)
-    assert bool(facts["changes"]) == bool(changed)
-    assert facts["needs_restart"] == restart
+    summary = _summary(path, old)
+    assert all(word in " ".join(summary.changes) for word in changed)
+    assert bool(summary.changes) == bool(changed)
+    assert list(summary.needs_restart) == restart
 
 
 def test_faults_are_all_there_is_to_say(path: Path) -> None:
     path.write_text(TEXT.replace("90s", "soon") + "[srver]\n")
-    facts = inspect(path, TEXT)
-    assert facts.keys() == {"faults", "read"}
-    assert facts["read"] == signature_of(path.stat())
-    assert len(facts["faults"]) == 2
-    assert all(str(path) in fault for fault in facts["faults"])
+    found = inspect(path, TEXT)
+    assert isinstance(found, Faults)
+    assert found.read == signature_of(path.stat())
+    assert len(found.faults) == 2
+    assert all(str(path) in fault for fault in found.faults)
 
 
 def test_a_file_that_is_gone_is_a_fault(tmp_path: Path) -> None:
     fault = f"{tmp_path / 'none'}: No such file or directory"
-    assert inspect(tmp_path / "none", None) == {"faults": [fault], "read": None}
+    assert inspect(tmp_path / "none", None) == Faults((fault,), None)
 
 
 # ---- the child ----
 
 
-def run(path: Path, *more: str, **options: Any) -> dict[str, Any]:
+def run(path: Path, *more: str, **options: Any) -> ConfigSummary:
     command = [sys.executable, "-m", "splicer.configfile.inspect", str(path), *more]
     done = subprocess.run(command, capture_output=True, check=True, **options)
     assert done.stderr == b""
-    facts: dict[str, Any] = json.loads(done.stdout)
-    return facts
+    found = answered(Reading, done.stdout)
+    assert isinstance(found, ConfigSummary)
+    return found
 
 
-def test_the_child_prints_one_json_object(path: Path) -> None:
+def test_the_child_prints_one_message(path: Path) -> None:
     path.write_text(TEXT.replace("90s", "never") + "# ü")
-    facts = run(path)
-    assert (facts["drain"], facts["text"][-1]) == (math.inf, "ü")
-    assert facts["listen"] == [["127.0.0.1", 8080], ["::1", 8081]]
+    summary = run(path)
+    assert (summary.drain, summary.text[-1]) == (math.inf, "ü")
+    assert summary.listeners["listen"] == (("127.0.0.1", 8080), ("::1", 8081))
 
 
 def test_the_child_is_given_the_text_in_force(path: Path) -> None:
     fd = text_file(TEXT.replace("status = 200", "status = 204"))
-    facts = run(path, "--text", str(fd), pass_fds=[fd])
+    summary = run(path, "--text", str(fd), pass_fds=[fd])
     os.close(fd)
-    assert facts["changes"]
-    assert run(path)["changes"] == []
+    assert summary.changes
+    assert run(path).changes == ()
 
 
 @pytest.mark.parametrize("child", ["splicer.configfile.inspect", "splicer.supervisor.preflight"])

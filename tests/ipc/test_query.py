@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -17,8 +18,19 @@ from splicer.config.load import load
 from splicer.config.schema import Config
 from splicer.errors import ConfigError
 from splicer.ipc import wire
-from splicer.ipc.query import Answer, RowBatches, answer_queries
-from splicer.ipc.wire import Message
+from splicer.ipc.message import understand
+from splicer.ipc.queries import (
+    AskCounts,
+    AskEndpoints,
+    AskTunnels,
+    ClosedRow,
+    CloseTunnel,
+    CountRow,
+    Question,
+    Rows,
+    UnknownQuestion,
+)
+from splicer.ipc.query import Answers, RowBatches, answer_queries
 from splicer.model import AttemptOutcome, Endpoint
 from splicer.net.resolve import Resolver
 from splicer.observe import tunnel_rows
@@ -28,6 +40,7 @@ from tests.kit.descriptors import none_left_open
 from tests.observe.still import StillRelay, record, still
 
 _MAX_BYTES = 64 * 1024  # bytes of a packet (ipc.wire)
+Answer = Callable[[Any], RowBatches]
 _MANY = 2000  # batches: more than a channel holds
 
 
@@ -44,26 +57,26 @@ class Asker:
         self.sock = sock
         self.sizes: list[int] = []
 
-    def ask(self, what: str, number: int = 1) -> None:
-        wire.send(self.sock, {"ask": what, "n": number})
+    def ask(self, what: type[Question[Any]] = CloseTunnel, number: int = 1) -> None:
+        wire.send(self.sock, CloseTunnel(number, "a") if what is CloseTunnel else what(number))
 
-    async def packet(self) -> Message | None:
+    async def packet(self) -> Rows[Any] | None:
         """One packet, whatever its length; None: it is the end."""
         with trio.fail_after(20):
             await trio.lowlevel.wait_readable(self.sock)
         data = self.sock.recv(1 << 22)
         self.sizes.append(len(data))
-        return dict(json.loads(data)) if data else None
+        return understand(Rows, json.loads(data)) if data else None
 
-    async def answer(self) -> tuple[int, list[Message]]:
+    async def answer(self) -> tuple[int, list[Any]]:
         """A whole one: its number, and the rows."""
-        rows: list[Message] = []
+        rows: list[Any] = []
         while True:
             packet = await self.packet()
             assert packet is not None
-            rows += packet["rows"]
-            if not packet["more"]:
-                return packet["n"], rows
+            rows += packet.rows
+            if not packet.more:
+                return packet.request, rows
 
     def hears_nothing(self) -> bool:
         try:
@@ -84,7 +97,7 @@ class Answering:
     def __init__(self) -> None:
         self._over = trio.Event()
 
-    async def run(self, sock: socket.socket, answers: Mapping[str, Answer]) -> None:
+    async def run(self, sock: socket.socket, answers: Answers) -> None:
         await answer_queries(sock, answers, failed)
         assert sock.fileno() == -1
         self._over.set()
@@ -95,7 +108,7 @@ class Answering:
 
 
 @asynccontextmanager
-async def asking(answers: Mapping[str, Answer]) -> AsyncIterator[tuple[Asker, Answering]]:
+async def asking(answers: Answers) -> AsyncIterator[tuple[Asker, Answering]]:
     ours, its = channel()
     answering = Answering()
     with ours:
@@ -106,58 +119,61 @@ async def asking(answers: Mapping[str, Answer]) -> AsyncIterator[tuple[Asker, An
             await answering.over()
 
 
+def _row(number: int, padding: int = 0) -> ClosedRow:
+    return ClosedRow(f"{number}{' ' * padding}")
+
+
 def _numbers(count: int, padding: int = 0) -> Answer:
     """A row a batch."""
-    return lambda _: ([{"row": number, "text": "x" * padding}] for number in range(count))
+    return lambda _: ([_row(number, padding)] for number in range(count))
 
 
 # ---- answers ----
 
 
 async def test_all_rows_come_in_order_and_then_the_end() -> None:
-    async with asking({"tunnels": _numbers(_MANY)}) as (asker, _):
-        asker.ask("tunnels", 77)
-        number, rows = await asker.answer()
-        assert (number, [row["row"] for row in rows]) == (77, list(range(_MANY)))
+    async with asking({CloseTunnel: _numbers(_MANY)}) as (asker, _):
+        asker.ask(number=77)
+        assert await asker.answer() == (77, [_row(number) for number in range(_MANY)])
         assert asker.hears_nothing()
 
 
 async def test_a_question_brings_along_what_it_is_about() -> None:
-    heard: list[Message] = []
+    heard: list[CloseTunnel] = []
 
-    def close(words: Message) -> RowBatches:
-        heard.append(words)
-        yield [{"closed": words["id"]}]
+    def close(question: CloseTunnel) -> RowBatches:
+        heard.append(question)
+        yield [ClosedRow(question.id)]
 
-    async with asking({"close": close}) as (asker, _):
-        wire.send(asker.sock, {"ask": "close", "n": 3, "id": "abc"})
-        assert await asker.answer() == (3, [{"closed": "abc"}])
-        assert heard == [{"version": wire.VERSION, "ask": "close", "n": 3, "id": "abc"}]
+    async with asking({CloseTunnel: close}) as (asker, _):
+        wire.send(asker.sock, CloseTunnel(3, "abc"))
+        assert await asker.answer() == (3, [ClosedRow("abc")])
+        assert heard == [CloseTunnel(3, "abc")]
 
 
 @pytest.mark.parametrize("nothing", [lambda _: iter(()), lambda _: iter(([], []))])
 async def test_an_answer_may_have_no_rows(nothing: Answer) -> None:
-    async with asking({"close": nothing}) as (asker, _):
-        asker.ask("close", 4)
+    async with asking({CloseTunnel: nothing}) as (asker, _):
+        asker.ask(number=4)
         assert await asker.answer() == (4, [])
         assert len(asker.sizes) == 1
 
 
 async def test_questions_are_answered_one_after_the_other() -> None:
-    async with asking({"tunnels": _numbers(3), "gauges": _numbers(2)}) as (asker, _):
-        for number, what in enumerate(("tunnels", "gauges", "tunnels")):
+    sums = [CountRow((), number, 0, 1) for number in range(2)]
+    async with asking({CloseTunnel: _numbers(3), AskCounts: lambda _: iter([sums])}) as (asker, _):
+        for number, what in enumerate((CloseTunnel, AskCounts, CloseTunnel)):
             asker.ask(what, number)
         for number, count in enumerate((3, 2, 3)):
             told, rows = await asker.answer()
             assert (told, len(rows)) == (number, count)
 
 
-@pytest.mark.parametrize("words", [{"ask": "nonsense", "n": 5}, {"n": 5}])
-async def test_what_is_not_known_has_no_rows(words: Message) -> None:
-    async with asking({"tunnels": _numbers(3)}) as (asker, _):
-        wire.send(asker.sock, words)
-        assert await asker.answer() == (5, [])
-        asker.ask("tunnels")
+async def test_a_question_that_came_later_is_answered_with_that() -> None:
+    async with asking({CloseTunnel: _numbers(3)}) as (asker, _):
+        asker.sock.send(b'{"version": 1, "kind": "weather", "request": 5, "place": "here"}')
+        assert await asker.packet() == UnknownQuestion(5, more=False, rows=())
+        asker.ask()
         assert len((await asker.answer())[1]) == 3
 
 
@@ -173,14 +189,14 @@ async def test_other_tasks_go_on_between_two_batches() -> None:
             next(turns)
             await trio.lowlevel.checkpoint()
 
-    def pauses(_: Message) -> RowBatches:
+    def pauses(_: AskCounts) -> RowBatches:
         while len(seen) < 10:
             seen.append(next(turns))
             yield []
 
-    async with asking({"gauges": pauses}) as (asker, _), trio.open_nursery() as nursery:
+    async with asking({AskCounts: pauses}) as (asker, _), trio.open_nursery() as nursery:
         nursery.start_soon(other)
-        asker.ask("gauges")
+        asker.ask(AskCounts)
         assert await asker.answer() == (1, [])
         nursery.cancel_scope.cancel()
     assert seen[-1] - seen[0] >= 9 + 8, "one turn each, in whatever order"
@@ -189,20 +205,20 @@ async def test_other_tasks_go_on_between_two_batches() -> None:
 async def test_a_reader_that_stops_holds_up_nobody_and_misses_nothing() -> None:
     made = []
 
-    def rows(_: Message) -> RowBatches:
+    def rows(_: CloseTunnel) -> RowBatches:
         for number in range(_MANY):
             made.append(number)
-            yield [{"row": number, "text": "x" * 1000}]
+            yield [_row(number, 1000)]
 
-    async with asking({"tunnels": rows}) as (asker, _):
-        asker.ask("tunnels")
-        asker.ask("nonsense", 2)
+    async with asking({CloseTunnel: rows, AskTunnels: lambda _: iter(())}) as (asker, _):
+        asker.ask()
+        asker.ask(AskTunnels, 2)
         await wait_all_tasks_blocked()
         held = len(made)
         assert 0 < held < _MANY, "what nobody takes is not even made"
         await wait_all_tasks_blocked()
         assert len(made) == held
-        assert [row["row"] for row in (await asker.answer())[1]] == list(range(_MANY))
+        assert (await asker.answer())[1] == [_row(number, 1000) for number in range(_MANY)]
         assert await asker.answer() == (2, [])
 
 
@@ -220,15 +236,15 @@ async def test_it_ends_with_the_other_side() -> None:
 async def test_the_other_side_may_die_in_the_middle_of_an_answer(read: int) -> None:
     over = []
 
-    def rows(_: Message) -> RowBatches:
+    def rows(_: CloseTunnel) -> RowBatches:
         try:
             for number in range(_MANY):
-                yield [{"row": number, "text": "x" * 1000}]
+                yield [_row(number, 1000)]
         finally:
             over.append(True)
 
-    async with asking({"tunnels": rows}) as (asker, answering):
-        asker.ask("tunnels")
+    async with asking({CloseTunnel: rows}) as (asker, answering):
+        asker.ask()
         for _ in range(read):
             await asker.packet()
         await wait_all_tasks_blocked()
@@ -240,14 +256,14 @@ async def test_the_other_side_may_die_in_the_middle_of_an_answer(read: int) -> N
 async def test_it_ends_when_the_other_side_reads_nothing_for_seconds(autojump_clock: MockClock) -> None:
     over = []
 
-    def rows(_: Message) -> RowBatches:
+    def rows(_: CloseTunnel) -> RowBatches:
         try:
-            yield from _numbers(_MANY, 1000)({})
+            yield from _numbers(_MANY, 1000)(CloseTunnel(1, "a"))
         finally:
             over.append(True)
 
-    async with asking({"tunnels": rows}) as (asker, answering):
-        asker.ask("tunnels")
+    async with asking({CloseTunnel: rows}) as (asker, answering):
+        asker.ask()
         await trio.sleep(4)
         assert not over
         await answering.over()
@@ -257,10 +273,10 @@ async def test_it_ends_when_the_other_side_reads_nothing_for_seconds(autojump_cl
 
 async def test_the_other_side_may_be_gone_before_it_is_heard() -> None:
     ours, its = channel()
-    wire.send(ours, {"ask": "tunnels", "n": 1})
+    wire.send(ours, CloseTunnel(1, "a"))
     ours.close()
     with trio.fail_after(20):
-        await answer_queries(its, {"tunnels": _numbers(3)}, failed)
+        await answer_queries(its, {CloseTunnel: _numbers(3)}, failed)
     assert its.fileno() == -1
 
 
@@ -274,9 +290,12 @@ async def test_it_ends_when_it_is_cancelled() -> None:
         assert ours.recv(1) == b""
 
 
-@pytest.mark.parametrize("nonsense", [b"nonsense", b'{"ask": "tunnels", "n": 1}', b'{"version": 99, "ask": "tunnels"}'])
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"nonsense", b'{"kind": "close", "request": 1, "id": ""}', b'{"version": 1, "kind": "close", "request": 1}'],
+)
 async def test_who_is_not_understood_is_left(nonsense: bytes) -> None:
-    async with asking({"tunnels": _numbers(3)}) as (asker, answering):
+    async with asking({CloseTunnel: _numbers(3)}) as (asker, answering):
         asker.sock.send(nonsense)
         await answering.over()
         assert await asker.packet() is None
@@ -303,7 +322,7 @@ upstream = {json.dumps(name, ensure_ascii=False)}
     )
 
 
-async def _all_answers(config: Config, nursery: trio.Nursery, client: str, protocol: str) -> Mapping[str, Answer]:
+async def _all_answers(config: Config, nursery: trio.Nursery, client: str, protocol: str) -> Answers:
     [route], [upstream] = config.routes, config.upstreams
     relay, states = StillRelay(), EndpointStates()
     for number, host in enumerate(_HOSTS):
@@ -324,9 +343,9 @@ async def _all_answers(config: Config, nursery: trio.Nursery, client: str, proto
         relay.shown[-1].to_pod = relay.shown[-1].to_client = 1 << 60
     resolver = Resolver(config.resolver, nursery=nursery, lifetime=1.0)
     return {
-        "tunnels": lambda _: tunnel_rows.tunnels(relay, 250),
-        "gauges": lambda _: tunnel_rows.counts(relay, 250),
-        "endpoints": lambda _: states.rows(config, resolver, lambda _: 1 << 60),
+        AskTunnels: lambda _: tunnel_rows.tunnels(relay, 250),
+        AskCounts: lambda _: tunnel_rows.counts(relay, 250),
+        AskEndpoints: lambda _: states.rows(config, resolver, lambda _: 1 << 60),
     }
 
 
@@ -334,7 +353,7 @@ async def _law(
     config: Config, nursery: trio.Nursery, client: str = "2001:db8::ffff", protocol: str = "websocket"
 ) -> None:
     async with asking(await _all_answers(config, nursery, client, protocol)) as (asker, _):
-        for what, count in (("tunnels", len(_HOSTS)), ("endpoints", len(_HOSTS)), ("gauges", 20)):
+        for what, count in ((AskTunnels, len(_HOSTS)), (AskEndpoints, len(_HOSTS)), (AskCounts, 20)):
             asker.ask(what)
             _, rows = await asker.answer()
             assert len(rows) == count
@@ -362,23 +381,23 @@ async def test_no_text_from_outside_is_too_long_for_a_packet(nursery: trio.Nurse
 
 
 async def test_rows_that_are_together_too_long_for_a_packet_come_in_several() -> None:
-    rows = [{"row": number, "text": "x" * 10_000} for number in range(33)]
-    async with asking({"tunnels": lambda _: iter([rows])}) as (asker, _):
-        asker.ask("tunnels")
+    rows = [_row(number, 10_000) for number in range(33)]
+    async with asking({CloseTunnel: lambda _: iter([rows])}) as (asker, _):
+        asker.ask()
         assert await asker.answer() == (1, rows)
         assert max(asker.sizes) <= _MAX_BYTES
 
 
 async def test_a_row_that_is_too_long_is_left_out_and_told_of() -> None:
     told: list[Exception] = []
-    answers: Mapping[str, Answer] = {"tunnels": lambda _: iter([rows])}
-    rows: list[Message] = [{"row": 1}, {"row": 2, "text": "x" * 70_000}, {"row": 3}]
+    answers: Answers = {CloseTunnel: lambda _: iter([rows])}
+    rows = [_row(1), _row(2, 70_000), _row(3)]
     ours, its = channel()
     with ours:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer_queries, its, answers, told.append)
             asker = Asker(ours)
-            asker.ask("tunnels")
-            assert await asker.answer() == (1, [{"row": 1}, {"row": 3}])
+            asker.ask()
+            assert await asker.answer() == (1, [_row(1), _row(3)])
             nursery.cancel_scope.cancel()
     assert [type(error) for error in told] == [wire.TooLong]

@@ -10,7 +10,10 @@ import pytest
 import trio
 
 from splicer.ipc import wire
+from splicer.ipc.facts import OperatorDrains
+from splicer.ipc.messages import AdminOrder, AdminReport, Config, Ready, Stop, WantDrains
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
+from splicer.ipc.wire import Received
 from splicer.vault.protocol import channel
 from tests.kit.descriptors import none_left_open
 
@@ -26,52 +29,54 @@ def ends() -> Iterator[Ends]:
             yield its, ours
 
 
-def test_an_answer_may_bring_more_with_it(ends: Ends) -> None:
+def _channel(ours: socket.socket, version: int = wire.VERSION) -> SupervisorChannel[AdminOrder, AdminReport]:
+    return SupervisorChannel(ours, AdminOrder, version)
+
+
+def _heard(its: socket.socket) -> Received[AdminReport]:
+    heard = wire.receive(its, AdminReport)
+    assert heard is not None
+    return heard
+
+
+def test_reports_go_to_it_in_order(ends: Ends) -> None:
     its, ours = ends
-    superior = SupervisorChannel(ours, wire.VERSION)
-    superior.reply("ready")
-    superior.reply("drains", drains={"all": None, "pods": {"pod-1": 1.5}, "routes": {}}, number=3)
-    assert wire.receive(its) == ({"version": wire.VERSION, "is": "ready"}, [])
-    assert wire.receive(its) == (
-        {
-            "version": wire.VERSION,
-            "is": "drains",
-            "drains": {"all": None, "pods": {"pod-1": 1.5}, "routes": {}},
-            "number": 3,
-        },
-        [],
-    )
+    supervisor = _channel(ours)
+    supervisor.reply(Ready())
+    supervisor.reply(WantDrains(OperatorDrains(pods={"pod-1": 1.5})))
+    assert _heard(its) == Received(Ready(), [], lost=False, version=wire.VERSION, request=None)
+    assert _heard(its).message == WantDrains(OperatorDrains(pods={"pod-1": 1.5}))
 
 
 def test_an_answer_is_of_the_version_that_the_supervisor_speaks(ends: Ends) -> None:
     its, ours = ends
-    SupervisorChannel(ours, wire.VERSION - 1).reply("ready")
-    assert wire.receive(its) == ({"version": wire.VERSION - 1, "is": "ready"}, [])
+    _channel(ours, wire.VERSION - 1).reply(Ready())
+    assert _heard(its).version == wire.VERSION - 1
 
 
 def test_a_supervisor_that_is_gone_or_reads_nothing_ends_nobody(ends: Ends) -> None:
     its, ours = ends
-    superior = SupervisorChannel(ours, wire.VERSION)
+    supervisor = _channel(ours)
     for _ in range(2000):
-        superior.reply("drains", drains="x" * 1000)
+        supervisor.reply(WantDrains(OperatorDrains(pods={"x" * 1000: 1.0})))
     its.close()
-    superior.reply("ready")
+    supervisor.reply(Ready())
 
 
 async def test_orders_come_with_their_descriptors_until_it_is_gone(ends: Ends) -> None:
     its, ours = ends
     fd = wire.text_file("text")
-    wire.send(its, {"do": "serve"}, (fd,))
+    wire.send(its, Config(), (fd,))
     os.close(fd)
     heard = []
     with trio.fail_after(20):
-        async for words, fds in SupervisorChannel(ours, wire.VERSION).commands():
-            heard.append((words["do"], [wire.read_text(fd) for fd in fds]))
+        async for order in _channel(ours).commands():
+            heard.append((order.message, [wire.read_text(fd) for fd in order.fds]))
             if len(heard) == 1:
-                wire.send(its, {"do": "stop"})
+                wire.send(its, Stop())
             else:
                 its.close()
-    assert heard == [("serve", ["text"]), ("stop", [])]
+    assert heard == [(Config(), ["text"]), (Stop(), [])]
 
 
 def test_what_came_with_the_start_goes_no_further(ends: Ends) -> None:

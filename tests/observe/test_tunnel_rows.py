@@ -8,7 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from splicer.ipc.wire import Message
+from splicer.ipc.codec import to_object
+from splicer.ipc.queries import CountRow
 from splicer.model import Endpoint, Quality, Record
 from splicer.observe import tunnel_rows
 from splicer.relay.api import LiveTunnels
@@ -18,8 +19,8 @@ from tests.relay.harness import Edge, unix_pair
 _SLOT = 2
 
 
-def shown(relay: LiveTunnels[Record]) -> list[Message]:
-    return [row for rows in tunnel_rows.tunnels(relay, _SLOT) for row in rows]
+def shown(relay: LiveTunnels[Record]) -> list[dict[str, Any]]:
+    return [to_object(row) for rows in tunnel_rows.tunnels(relay, _SLOT) for row in rows]
 
 
 # ---- the rows ----
@@ -105,34 +106,34 @@ async def test_rows_come_in_batches_oldest_first(count: int, sizes: list[int]) -
     relay = StillRelay(*(still(record(number)) for number in range(count)))
     batches = list(tunnel_rows.tunnels(relay, _SLOT))
     assert [len(rows) for rows in batches] == sizes
-    assert [int(row["id"], 16) for rows in batches for row in rows] == list(range(count))
+    assert [int(row.id, 16) for rows in batches for row in rows] == list(range(count))
 
 
 async def test_what_ends_between_two_batches_is_not_shown_and_times_are_of_the_batch(mock_clock: MockClock) -> None:
     relay = StillRelay(*(still(record(number)) for number in range(32)))
     batches = tunnel_rows.tunnels(relay, _SLOT)
-    assert next(batches)[-1]["age_s"] == 0
+    assert next(batches)[-1].age_s == 0
     relay.shown[20].alive = False
     del relay.shown[:20]
     mock_clock.jump(7)
     rest = next(batches)
-    assert [int(row["id"], 16) for row in rest] == [*range(16, 20), *range(21, 32)]
-    assert {row["age_s"] for row in rest} == {7}
+    assert [int(row.id, 16) for row in rest] == [*range(16, 20), *range(21, 32)]
+    assert {row.age_s for row in rest} == {7}
 
 
 # ---- the counts ----
 
 
-def _added(relay: LiveTunnels[Record]) -> tuple[dict[tuple[str, str], int], int, int, list[list[Message]]]:
+def _added(relay: LiveTunnels[Record]) -> tuple[dict[tuple[str, str], int], int, int, list[list[CountRow]]]:
     batches = list(tunnel_rows.counts(relay, _SLOT))
     rows = [row for batch in batches for row in batch]
-    assert all(row["slot"] == _SLOT for row in rows)
-    groups = [(route, pod, count) for row in rows for route, pod, count in row["tunnels"]]
+    assert all(row.slot == _SLOT for row in rows)
+    groups = [(route, pod, count) for row in rows for route, pod, count in row.tunnels]
     assert len({(route, pod) for route, pod, _ in groups}) == len(groups), "a group is told once"
     return (
         {(route, pod): count for route, pod, count in groups},
-        sum(row["to_pod"] for row in rows),
-        sum(row["to_client"] for row in rows),
+        sum(row.to_pod for row in rows),
+        sum(row.to_client for row in rows),
         batches,
     )
 
@@ -154,9 +155,7 @@ async def test_tunnels_and_their_bytes_add_up() -> None:
 
 
 async def test_where_nothing_lives_there_are_zeros() -> None:
-    assert [row for rows in tunnel_rows.counts(StillRelay(), _SLOT) for row in rows] == [
-        {"tunnels": [], "to_pod": 0, "to_client": 0, "slot": _SLOT}
-    ]
+    assert [row for rows in tunnel_rows.counts(StillRelay(), _SLOT) for row in rows] == [CountRow((), 0, 0, _SLOT)]
 
 
 async def test_many_are_counted_with_pauses_and_told_in_parts() -> None:
@@ -166,7 +165,7 @@ async def test_many_are_counted_with_pauses_and_told_in_parts() -> None:
     groups, to_pod, _, batches = _added(StillRelay(*many))
     assert (len(groups), to_pod) == (600, 600)
     assert [len(rows) for rows in batches[:3]] == [0, 0, 0], "256 at a time"
-    assert max(len(row["tunnels"]) for rows in batches for row in rows) == 16
+    assert max(len(row.tunnels) for rows in batches for row in rows) == 16
 
 
 # ---- one of them ----

@@ -3,8 +3,8 @@
 with office() as room:
     room.open(workers=1)
     worker = room.started("splicer.worker")
-    worker.say("imported")
-    words, fds = worker.hear("prepare")
+    worker.send(Imported)
+    order, fds = worker.hear(Prepare)
 """
 
 from __future__ import annotations
@@ -16,25 +16,35 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from attrs import define, field
 
 from splicer.ipc import wire
 from splicer.ipc.board import Board
-from splicer.ipc.wire import Message
+from splicer.ipc.codec import to_json
+from splicer.ipc.facts import Address, ConfigSummary
+from splicer.ipc.message import Answer, Message, Request
+from splicer.ipc.messages import (
+    AdminOrder,
+    Imported,
+    Prepared,
+    Ready,
+    Serving,
+    WorkerOrder,
+)
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor import launch
-from splicer.supervisor.config_probe import ConfigSummary
 from splicer.supervisor.edge_state import EdgeState
-from splicer.supervisor.listeners import Listeners
+from splicer.supervisor.listeners import EdgeListeners
 from splicer.supervisor.metrics_dir import MetricsDirectory
 from splicer.supervisor.vaults import OwnVault
 
 _NOBODY = 1 << 22  # above the highest pid that Linux gives (proc(5), pid_max): it may be killed
 KILLED = int(signal.SIGKILL)  # a wait status
 ANY = ("127.0.0.1", 0)
+M = TypeVar("M", bound=Message)
 
 
 class Said(PlainLog):
@@ -62,36 +72,57 @@ class Far:
 
     module: str
     pid: int
-    arguments: dict[str, Any]
+    arguments: Any  # of `ipc.arguments`
     sock: socket.socket
     office: Office
     _heard: list[tuple[Message, list[int]]] = field(factory=list)
+    _requests: dict[type[Answer], int] = field(factory=dict)  # the newest number that waits for each kind of answer
 
-    def send(self, word: str, **more: Any) -> None:
-        """Say something, and let the supervisor take it in."""
-        wire.send(self.sock, {"is": word, **more})
+    def send(self, kind: type[Message], **fields: Any) -> None:
+        """Say something, and let the supervisor take it in; an answer is one to the newest request."""
+        self._read()
+        if issubclass(kind, Answer):
+            fields.setdefault("request", self._requests.get(kind, 0))
+        self.send_raw({"version": wire.VERSION, "kind": kind.KIND, **fields})
+
+    def send_raw(self, raw: dict[str, Any]) -> None:
+        """Say this, whatever it is."""
+        self.sock.send(to_json(raw).encode())
         self.office.turn()
 
-    def hear(self, word: str) -> tuple[Message, list[int]]:
+    def hear(self, kind: type[M]) -> tuple[M, list[int]]:
         """What it was told next, which must be this; its descriptors are closed at the end."""
-        words, fds = self.next()
-        assert words["do"] == word, words
-        return words, fds
+        message, fds = self.next()
+        assert isinstance(message, kind), message
+        return message, fds
 
     def next(self) -> tuple[Message, list[int]]:
-        heard = wire.receive(self.sock)
-        assert heard is not None
-        self.office.descriptors += heard[1]
-        return heard
+        self._read()
+        if not self._heard:
+            raise BlockingIOError
+        return self._heard.pop(0)
 
     def pending(self) -> list[str]:
-        """The words of all that it was told since it last looked."""
-        words = []
+        """The kinds of all that it was told since it last looked."""
+        self._read()
+        kinds = [message.KIND for message, _ in self._heard]
+        self._heard.clear()
+        return kinds
+
+    def _read(self) -> None:
+        border: type[Message] = AdminOrder if self.module == launch.ADMIN else WorkerOrder
         while True:
             try:
-                words.append(self.next()[0]["do"])
+                heard = wire.receive(self.sock, border)
             except BlockingIOError:
-                return words
+                return
+            if heard is None:
+                return
+            assert heard.message is not None
+            self.office.descriptors += heard.fds
+            self._heard.append((heard.message, heard.fds))
+            if isinstance(heard.message, Request):
+                self._requests[heard.message.ANSWER] = heard.message.request
 
     def die(self, status: int = KILLED) -> None:
         self.sock.close()
@@ -106,15 +137,15 @@ class Office:
         self.said = Said()
         self.selector = selectors.DefaultSelector()
         self.vault = OwnVault(self.selector, self.said)
-        self.edge = EdgeState(path, self.said, self.vault, self.selector, Board(), Listeners(), counts)
+        self.edge = EdgeState(path, self.said, self.vault, self.selector, Board(), EdgeListeners(), counts)
         self.all: list[Far] = []
         self.descriptors: list[int] = []
 
     def open(self, *, workers: int = 1, spares: int = 0, **more: Any) -> None:
         """Put a configuration in force, as after its first reading."""
-        facts = facts_of(workers=workers, **more)
-        assert self.edge.bind(facts) == []
-        self.edge.put_in_force(facts)
+        summary = summary_of(workers=workers, **more)
+        assert self.edge.bind(summary) == []
+        self.edge.put_in_force(summary)
         self.edge.workers.spares = spares
         self.turn()
 
@@ -136,8 +167,8 @@ class Office:
         assert self.all[-1].module == module
         return self.all[-1]
 
-    def spawn(self, module: str, arguments: dict[str, Any], _: Sequence[int]) -> int:
-        sock = socket.socket(fileno=os.dup(arguments["control"]))
+    def spawn(self, module: str, arguments: Any, _: Sequence[int]) -> int:
+        sock = socket.socket(fileno=os.dup(arguments.place.control))
         sock.setblocking(False)
         pid = _NOBODY + len(self.all)
         self.all.append(Far(module, pid, arguments, sock, self))
@@ -146,17 +177,17 @@ class Office:
     def worker(self, *, serving: bool = True) -> Far:
         """The last worker that was started, as far as a slot, or until it serves."""
         worker = next(far for far in reversed(self.all) if far.module == "splicer.worker")
-        worker.send("imported")
-        worker.send("prepared")
+        worker.send(Imported)
+        worker.send(Prepared)
         if serving:
-            worker.send("serving")
+            worker.send(Serving)
         return worker
 
     def admin(self) -> Far:
         """The last admin process, serving; it has heard nothing yet."""
         admin = next(far for far in reversed(self.all) if far.module == "splicer.admin")
-        admin.send("ready")
-        admin.send("serving")
+        admin.send(Ready)
+        admin.send(Serving)
         return admin
 
     def close(self) -> None:
@@ -167,8 +198,7 @@ class Office:
             far.sock.close()
         for fd in self.descriptors:
             os.close(fd)
-        for listeners in (edge.listeners, edge.admin_process.listeners, edge.admin_process.metrics):
-            listeners.close()
+        edge.listeners.close()
         for channel in self.vault.holder.channels:
             channel.sock.close()
         if edge.counts is not None:
@@ -177,21 +207,13 @@ class Office:
         os.close(edge.board.fd)
 
 
-def facts_of(**more: Any) -> ConfigSummary:
+def summary_of(
+    listen: Sequence[Address] = (ANY,), admin: Address | None = ANY, metrics: Address | None = None, **more: Any
+) -> ConfigSummary:
     """What a child says of a file."""
-    known = {
-        "listen": [ANY],
-        "admin": ANY,
-        "metrics": None,
-        "workers": 1,
-        "format": "json",
-        "drain": 3600.0,
-        "text": "a text",
-        "warnings": [],
-        "changes": [],
-        "needs_restart": [],
-    }
-    return {**known, **more}
+    one = {name: () if address is None else (address,) for name, address in (("admin", admin), ("metrics", metrics))}
+    known = {"text": "a text", "read": None, "workers": 1, "drain": 3600.0, "format": "json", **more}
+    return ConfigSummary(listeners={"listen": tuple(listen), **one}, **known)
 
 
 @contextmanager

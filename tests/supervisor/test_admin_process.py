@@ -8,6 +8,22 @@ import socket
 import pytest
 
 from splicer.ipc import wire
+from splicer.ipc.arguments import AdminArguments
+from splicer.ipc.facts import OperatorDrains
+from splicer.ipc.messages import (
+    Attend,
+    Config,
+    Expire,
+    Facts,
+    HandedOver,
+    Imported,
+    IntroduceWorker,
+    Prepared,
+    Ready,
+    ServeAdmin,
+    Serving,
+    WantDrains,
+)
 from splicer.supervisor.processes import Process
 from tests.kit.descriptors import no_more_descriptors, none_left_open
 from tests.supervisor.harness import ANY, Far, Office, office
@@ -28,9 +44,9 @@ def _channel(*fds: int) -> socket.socket:
 
 def _introduced(admin: Far, worker: Far, slot: int) -> None:
     """Both have been given an end of one channel, and nobody else has one."""
-    words, one = admin.hear("worker")
-    assert (words["slot"], words["pid"]) == (slot, worker.pid)
-    _, other = worker.hear("attend")
+    order, one = admin.hear(IntroduceWorker)
+    assert (order.slot, order.pid, order.speaks) == (slot, worker.pid, wire.VERSION)
+    _, other = worker.hear(Attend)
     with _channel(*one) as its:
         with _channel(*other) as workers:
             for fd in other:
@@ -45,17 +61,17 @@ def _introduced(admin: Far, worker: Far, slot: int) -> None:
 
 def test_it_is_started_with_what_it_needs_to_begin(room: Office) -> None:
     room.open(workers=0, format="console")
-    words = room.started("splicer.admin").arguments
-    assert (words["path"], words["format"], words["metrics"]) == ("routing.toml", "console", None)
-    assert words.keys() == {"path", "format", "metrics", "control", "board", "row", "version"}
+    arguments = room.started("splicer.admin").arguments
+    assert arguments == AdminArguments(arguments.place, "routing.toml", "console", None)
+    assert (arguments.place.board, arguments.place.version) == (room.edge.board.fd, wire.VERSION)
 
 
 def test_it_gets_its_listeners_and_then_those_for_the_scraper(room: Office) -> None:
     room.open(workers=0, admin=ANY, metrics=TWIN)
     admin = room.started("splicer.admin")
-    admin.send("ready")
-    words, fds = admin.hear("serve")
-    assert words["admin_listeners"] == 1
+    admin.send(Ready)
+    order, fds = admin.hear(ServeAdmin)
+    assert list(order.listeners.items()) == [("admin", 1), ("metrics", 1)]
     assert [_name(fd)[0] for fd in fds] == ["127.0.0.1", "127.0.0.2"]
     assert admin.pending() == []
 
@@ -63,9 +79,9 @@ def test_it_gets_its_listeners_and_then_those_for_the_scraper(room: Office) -> N
 def test_it_is_there_for_the_scraper_alone(room: Office) -> None:
     room.open(workers=0, admin=None, metrics=TWIN)
     admin = room.started("splicer.admin")
-    admin.send("ready")
-    words, fds = admin.hear("serve")
-    assert words["admin_listeners"] == 0
+    admin.send(Ready)
+    order, fds = admin.hear(ServeAdmin)
+    assert list(order.listeners.items()) == [("admin", 0), ("metrics", 1)]
     assert [_name(fd)[0] for fd in fds] == ["127.0.0.2"]
 
 
@@ -77,14 +93,13 @@ def test_without_an_address_there_is_none(room: Office) -> None:
 def test_it_hears_all_facts_and_the_text_in_force_when_it_serves(room: Office) -> None:
     room.open(workers=0, text="[server]\n")
     admin = room.started("splicer.admin")
-    admin.send("ready")
-    served, _ = admin.hear("serve")
-    admin.send("serving")
-    told, _ = admin.hear("facts")
-    facts = {"generation", "workers", "draining", "drains", "reload", "restarts", "listen"}
-    assert told.keys() - {"version", "do"} == facts
-    assert served.keys() - {"version", "do", "fds", "admin_listeners"} == facts
-    _, [fd] = admin.hear("config")
+    admin.send(Ready)
+    served, _ = admin.hear(ServeAdmin)
+    admin.send(Serving)
+    told, _ = admin.hear(Facts)
+    assert told.facts == served.facts
+    assert (told.facts.workers, told.facts.reloads) == (0, room.edge.reloads)
+    _, [fd] = admin.hear(Config)
     assert wire.read_text(os.dup(fd)) == "[server]\n"
     assert admin.pending() == []
 
@@ -93,15 +108,15 @@ def test_it_hears_nothing_before_it_serves_and_nothing_after_it_was_dismissed(ro
     room.open(workers=0)
     admin_process = room.edge.admin_process
     admin = room.started("splicer.admin")
-    for word in (None, "ready"):
-        if word is not None:
-            admin.send(word)
-            admin.hear("serve")
+    for is_ready in (False, True):
+        if is_ready:
+            admin.send(Ready)
+            admin.hear(ServeAdmin)
         admin_process.tell()
         admin_process.tell_config()
         assert not admin_process.serves
         assert admin.pending() == []
-    admin.send("serving")
+    admin.send(Serving)
     assert admin_process.serves
     admin_process.tell()
     admin_process.tell_config()
@@ -122,9 +137,9 @@ def test_it_and_a_worker_get_a_channel_whoever_comes_first(room: Office, admin_f
     if not admin_first:
         assert worker.pending() == ["prepare", "serve"]
         admin = room.admin()
-        assert [admin.next()[0]["do"] for _ in range(3)] == ["serve", "facts", "config"]
+        assert [admin.next()[0].KIND for _ in range(3)] == ["serve", "facts", "config"]
     else:
-        assert [worker.next()[0]["do"] for _ in range(2)] == ["prepare", "serve"], "its slot comes first"
+        assert [worker.next()[0].KIND for _ in range(2)] == ["prepare", "serve"], "its slot comes first"
     _introduced(admin, worker, slot=1)
     assert (worker.pending(), admin.pending()) == ([], [])
 
@@ -153,10 +168,10 @@ def test_who_has_no_slot_or_no_tunnels_left_is_nobody_to_be_introduced(room: Off
     gone = room.worker()
     room.turn()
     spare = next(far for far in room.all if far.module == "splicer.worker" and far is not gone)
-    spare.send("imported")
-    spare.send("prepared")
+    spare.send(Imported)
+    spare.send(Prepared)
     room.edge.workers.replace(1)
-    gone.send("handed_over")
+    gone.send(HandedOver)
     room.turn()
     gone.pending()
     room.admin()
@@ -167,7 +182,7 @@ def test_who_has_no_slot_or_no_tunnels_left_is_nobody_to_be_introduced(room: Off
 def test_the_next_one_is_introduced_to_all_anew(room: Office) -> None:
     room.open(workers=2)
     for worker in [far for far in room.all if far.module == "splicer.worker"]:
-        for word in ("imported", "prepared", "serving"):
+        for word in (Imported, Prepared, Serving):
             worker.send(word)
     workers = {far.pid: far for far in room.all if far.module == "splicer.worker"}
     first = room.admin()
@@ -178,7 +193,7 @@ def test_the_next_one_is_introduced_to_all_anew(room: Office) -> None:
     assert [line["reason"] for line in room.said.of("admin_died")] == ["SIGKILL"]
     second = room.admin()
     assert second is not first
-    assert [second.next()[0]["do"] for _ in range(3)] == ["serve", "facts", "config"]
+    assert [second.next()[0].KIND for _ in range(3)] == ["serve", "facts", "config"]
     for slot, worker in enumerate(workers.values(), start=1):
         _introduced(second, worker, slot)
 
@@ -214,12 +229,12 @@ def test_without_a_descriptor_nobody_is_introduced_and_it_is_told(room: Office) 
 def test_what_it_says_before_it_serves_is_not_heard(room: Office) -> None:
     room.open(workers=0)
     admin = room.started("splicer.admin")
-    before, asked = room.edge.drains, {"all": 1.0, "pods": {}, "routes": {}}
-    for word in ("ready", "serving"):
-        admin.send("drains", drains=asked)
+    before, asked = room.edge.drains, OperatorDrains(all=1.0)
+    for word in (Ready, Serving):
+        admin.send(WantDrains, drains=asked)
         assert room.edge.drains == before
         admin.send(word)
-    admin.send("drains", drains=asked)
+    admin.send(WantDrains, drains=asked)
     assert room.edge.drains == asked
 
 
@@ -232,7 +247,7 @@ def test_a_worker_that_reads_nothing_is_not_introduced_and_not_killed(
     [process] = room.edge.workers.all.values()
     while True:
         try:
-            wire.send(process.sock, {"do": "more"})
+            wire.send(process.sock, Expire())
         except BlockingIOError:
             break
     killed: list[Process] = []

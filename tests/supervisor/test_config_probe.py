@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from splicer.supervisor.config_probe import ConfigProbe, ConfigSummary
+from splicer.ipc.facts import ConfigSummary, Faults
+from splicer.supervisor.config_probe import ConfigProbe
 from tests.kit.descriptors import none_left_open
 
 GOOD = '[[routes]]\nname = "all"\nprefix = "/"\nrespond = { status = 200 }\n'
@@ -26,19 +27,24 @@ class Loop:
     def __init__(self) -> None:
         self.selector = selectors.DefaultSelector()
         self.config_probe = ConfigProbe(self.selector)
-        self.answers: list[ConfigSummary] = []
+        self.answers: list[ConfigSummary | Faults] = []
 
     def turn(self) -> None:
         for key, events in self.selector.select(0.1):
             key.data(events)
 
-    def answer(self) -> ConfigSummary:
+    def summary(self) -> ConfigSummary:
+        found = self.answer()
+        assert isinstance(found, ConfigSummary)
+        return found
+
+    def answer(self) -> ConfigSummary | Faults:
         late = time.monotonic() + _TIMEOUT
         while not self.answers:
             assert time.monotonic() < late
             self.turn()
-        [facts] = self.answers
-        return facts
+        [found] = self.answers
+        return found
 
     def ask(self, module: str, path: Path, text: str | None = None) -> None:
         self.config_probe.ask(module, path, self.answers.append, text=text)
@@ -69,19 +75,21 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_a_file_says(loop: Loop, path: Path) -> None:
     loop.ask(INSPECT, path)
-    facts = loop.answer()
-    assert (facts["text"], facts["changes"]) == (GOOD, [])
+    summary = loop.summary()
+    assert (summary.text, summary.changes) == (GOOD, ())
 
 
 def test_what_has_changed_since(loop: Loop, path: Path) -> None:
     loop.ask(INSPECT, path, GOOD.replace("200", "204"))
-    assert loop.answer()["changes"]
+    assert loop.summary().changes
 
 
 def test_its_faults(loop: Loop, path: Path) -> None:
     path.write_text(GOOD + "[srver]\n")
     loop.ask(INSPECT, path)
-    [fault] = loop.answer()["faults"]
+    found = loop.answer()
+    assert isinstance(found, Faults)
+    [fault] = found.faults
     assert "srver" in fault
 
 
@@ -89,24 +97,26 @@ def test_a_large_answer_is_read_whole(loop: Loop, path: Path) -> None:
     text = GOOD + "# " + "x" * 1_000_000
     path.write_text(text)
     loop.ask(INSPECT, path)
-    assert loop.answer()["text"] == text
+    assert loop.summary().text == text
 
 
-@pytest.mark.parametrize("code", ["raise SystemExit(3)", "print('no JSON')", "import os; os.kill(os.getpid(), 9)"])
+@pytest.mark.parametrize(
+    "code", ["raise SystemExit(3)", "print('no JSON')", "print('{}')", "import os; os.kill(os.getpid(), 9)"]
+)
 def test_a_child_that_fails_is_a_fault(
     loop: Loop, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     (tmp_path / "failing.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     loop.ask("failing", path)
-    assert loop.answer() == {"faults": [f"{path}: the process that reads it has failed"]}
+    assert loop.answer() == Faults((f"{path}: the process that reads it has failed",))
 
 
 def test_a_newer_question_takes_the_place_of_an_older_one(loop: Loop, path: Path) -> None:
     loop.ask(INSPECT, path)
     path.write_text(GOOD.replace("200", "201"))
     loop.ask(INSPECT, path)
-    assert "201" in loop.answer()["text"]
+    assert "201" in loop.summary().text
     loop.turn()
     assert len(loop.answers) == 1
 
@@ -123,7 +133,7 @@ def test_a_question_may_be_forgotten(loop: Loop, path: Path) -> None:
 def test_somebody_else_may_reap_the_child(loop: Loop, path: Path) -> None:
     loop.ask(INSPECT, path)
     os.waitpid(-1, 0)
-    assert loop.answer()["text"] == GOOD
+    assert loop.summary().text == GOOD
 
 
 def test_the_child_is_not_of_the_terminals_process_group(loop: Loop, path: Path, tmp_path: Path) -> None:
@@ -148,7 +158,7 @@ def test_a_child_that_does_not_answer_is_not_waited_for_for_ever(loop: Loop, mon
     loop.ask(*HUNG)
     loop.config_probe.expire()
     assert not loop.config_probe.underway
-    assert loop.answers == [{"faults": [f"{HUNG[1]}: the process that reads it has not answered in -1 s"]}]
+    assert loop.answers == [Faults((f"{HUNG[1]}: the process that reads it has not answered in -1 s",))]
     loop.config_probe.expire()
     assert len(loop.answers) == 1
 

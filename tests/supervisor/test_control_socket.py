@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splicer.ipc.messages import HandedOver, Reloaded, Serving
 from splicer.supervisor import control_socket
 from splicer.supervisor.control_socket import MAX_ANSWER_BYTES, ControlSocket, decode, encode
 from splicer.supervisor.outcomes import Outcomes, Topic
@@ -108,10 +110,10 @@ def test_a_recycle_is_over_when_the_new_workers_serve(door: Door, room: Office, 
     spare = room.worker(serving=False)
     door.supervisor._upgrade.go_on()
     assert worker.pending() == ["retire"]
-    worker.send("handed_over")
+    worker.send(HandedOver)
     door.supervisor._upgrade.go_on()
     assert hears_nothing_yet(client)
-    spare.send("serving")
+    spare.send(Serving)
     door.supervisor._upgrade.go_on()
     assert outcome(client) == (True, ["recycled: 1 new workers serve"])
 
@@ -135,19 +137,20 @@ _ROUTES = '[server]\nlisten = "127.0.0.1:0"\n[[routes]]\nname = "{0}"\npath = "/
 def test_a_reload_is_over_when_the_workers_go_by_it(door: Door, room: Office, worker: Far, tmp_path: Path) -> None:
     room.edge.path = tmp_path / "routing.toml"
     room.edge.path.write_text(_ROUTES.format("new", 200))
-    room.edge.facts["text"] = _ROUTES.format("old", 200)
+    assert room.edge.summary is not None
+    room.edge.summary = replace(room.edge.summary, text=_ROUTES.format("old", 200))
     first, second = door.client(b"reload\n"), door.client(b"reload\n")
     door.reload_is_read()
     third = door.client(b"reload\n")
     assert hears_nothing_yet(first)
-    worker.send("reloaded")
+    worker.send(Reloaded)
     ok, lines = outcome(first)
     assert ok
     assert "reloaded: " in lines[0]
     assert outcome(second) == (ok, lines)
     assert hears_nothing_yet(third)  # another child reads the file for this one
     door.reload_is_read()
-    worker.send("reloaded")
+    worker.send(Reloaded)
     assert outcome(third) == (True, [f"{room.edge.path}: reloaded: nothing has changed", *lines[1:]])
 
 
@@ -336,8 +339,8 @@ def test_who_waits_goes_on_waiting_in_the_program_after_an_upgrade(door: Door, *
     upgrade, recycle, silent, reload = clients = [door.client(word) for word in words]
     control = door.room.edge.control
     assert control.state is not None
-    state = ControlState.of(
-        control.state.path, os.dup(control.state.fd), [[os.dup(fd), topic] for fd, topic in control.state.clients]
+    state = ControlState(
+        control.state.path, os.dup(control.state.fd), tuple((os.dup(fd), topic) for fd, topic in control.state.clients)
     )
     assert all(map(hears_nothing_yet, clients))
     for each in list(control._clients):

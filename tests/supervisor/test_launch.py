@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+import splicer
 from splicer.supervisor import launch
+from splicer.supervisor.launch import PROGRAMS
 
 CHECKOUT = str(Path(launch.__file__).resolve().parents[2])
 
@@ -133,3 +137,43 @@ def test_where_that_is_not_permitted_it_is_started_all_the_same(monkeypatch: pyt
     monkeypatch.setattr("splicer.supervisor.launch.Path.write_text", refused)
     pid = launch.spawn("splicer.nothing", {}, [])
     assert os.waitpid(pid, 0)[0] == pid
+
+
+# ---- the names ----
+
+
+def test_the_names_that_another_version_may_start_stay() -> None:
+    """An old supervisor starts these from the code that is on disk by then: a renamed one is an upgrade that fails."""
+    assert PROGRAMS == (
+        "splicer.worker",
+        "splicer.admin",
+        "splicer.supervisor",
+        "splicer.supervisor.preflight",
+        "splicer.configfile.inspect",
+        "splicer.supervisor.vault_main",
+    )
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_each_of_them_can_be_run(name: str) -> None:
+    spec = find_spec(name)
+    assert spec is not None
+    if spec.submodule_search_locations is not None:
+        spec = find_spec(f"{name}.__main__")
+    assert spec is not None
+    assert spec.origin is not None
+    assert 'if __name__ == "__main__":' in Path(spec.origin).read_text()
+
+
+def test_no_other_module_is_started() -> None:
+    """Whoever names one by a string must take it from the tuple."""
+    root = Path(splicer.__file__).parent
+    named = {
+        (file.name, name)
+        for file in root.rglob("*.py")
+        for name in re.findall(r'"(splicer(?:\.[a-z_]+)+)"', file.read_text())
+        if find_spec(name) is not None
+    }
+    modules = {("preflight.py", "splicer.supervisor.__main__"), ("preflight.py", "splicer.admin.__main__")}
+    packages = {(file, name) for file, name in named if name in ("splicer.demo",)}  # with a file to be read
+    assert named - modules - packages == {("launch.py", name) for name in PROGRAMS}

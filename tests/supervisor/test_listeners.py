@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from splicer.supervisor.listeners import Listeners
+from splicer.ipc.facts import LISTENERS
+from splicer.supervisor.listeners import EdgeListeners, Listeners, counts_of, fds_of
 from tests.kit.descriptors import none_left_open
 
 ANY, TWIN = ("127.0.0.1", 0), ("127.0.0.2", 0)
@@ -34,7 +35,7 @@ def test_addresses_are_bound_and_named_as_they_really_are(listeners: Listeners) 
     assert [name.rpartition(":")[0] for name in listeners.names] == ["127.0.0.1", "127.0.0.2"]
     assert all(_is_open(name) for name in listeners.names)
     assert len(listeners.fds) == 2
-    assert listeners.by_address == dict(zip([ANY, TWIN], listeners.fds, strict=True))
+    assert listeners.bound == tuple((*place, fd) for place, fd in zip([ANY, TWIN], listeners.fds, strict=True))
 
 
 def test_several_entries_for_one_address_share_its_socket(listeners: Listeners) -> None:
@@ -72,7 +73,7 @@ def test_every_address_that_can_not_be_had_is_a_fault_of_one_line(listeners: Lis
 def test_sockets_are_taken_over_from_who_was_here_before(listeners: Listeners) -> None:
     before = Listeners()
     before.listen([ANY, TWIN])
-    listeners.restore({address: os.dup(fd) for address, fd in before.by_address.items()})
+    listeners.restore((host, port, os.dup(fd)) for host, port, fd in before.bound)
     names = before.names
     before.close()
     assert listeners.names == names
@@ -86,3 +87,43 @@ def test_nothing_is_open_when_it_is_over(listeners: Listeners) -> None:
     listeners.close()
     assert not _is_open(name)
     assert (listeners.fds, listeners.names) == ((), [])
+
+
+# ---- all of an edge ----
+
+
+@pytest.fixture
+def edge() -> Iterator[EdgeListeners]:
+    with none_left_open():
+        edge = EdgeListeners()
+        yield edge
+        edge.close()
+
+
+def test_every_name_has_its_own_and_each_goes_to_the_process_that_accepts_there(edge: EdgeListeners) -> None:
+    assert edge.listen({"listen": (ANY, TWIN), "admin": (ANY,), "metrics": ()}) == []
+    assert counts_of(edge) == {"listen": 2, "admin": 1, "metrics": 0}
+    assert fds_of(edge.of("worker")) == edge["listen"].fds
+    assert fds_of(edge.of("admin")) == edge["admin"].fds
+    assert set(edge.of("worker")) | set(edge.of("admin")) == set(edge) == set(LISTENERS)
+
+
+def test_a_fault_says_which_key_has_it(edge: EdgeListeners) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = taken.getsockname()
+        remedy = "Address already in use; another process listens there"
+        faults = [f"server.{name}: 127.0.0.1:{place[1]}: {remedy}" for name in ("listen", "admin")]
+        assert edge.listen({"listen": (place, ANY), "admin": (place,)}) == faults
+        assert edge.add({"listen": (ANY, TWIN), "admin": (place,)}) == faults[1:]
+    assert counts_of(edge) == {"listen": 1, "admin": 0, "metrics": 0}
+
+
+def test_a_program_takes_over_those_that_it_knows(edge: EdgeListeners) -> None:
+    edge.listen({"listen": (ANY,), "admin": (TWIN,)})
+    bound = {name: tuple((host, port, os.dup(fd)) for host, port, fd in each.bound) for name, each in edge.items()}
+    after = EdgeListeners()
+    after.restore({name: bound[name] for name in ("listen", "admin")})  # of a program without `metrics`
+    assert after["listen"].names == edge["listen"].names
+    assert after["admin"].names == edge["admin"].names
+    assert after["metrics"].names == []
+    after.close()

@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from splicer.ipc import wire
-from splicer.supervisor.processes import Process, reason
+from splicer.ipc.facts import OperatorDrains
+from splicer.ipc.messages import Draining, DrainsFollowed, FollowDrains, Reload, Reloaded, Serve, Stop, WorkerOrder
+from splicer.supervisor.processes import Process, State, reason
 from splicer.vault.protocol import channel
 
 
@@ -39,12 +41,13 @@ def test_a_process_is_told_words_and_given_descriptors() -> None:
     with ours, its:
         process = Process(1, 2, ours)
         fd = wire.text_file("text")
-        process.send("serve", (fd,), slot=3)
+        order = Serve(5, slot=3, slots=4, draining=False, listeners={"listen": 1})
+        process.send(order, (fd,))
         os.close(fd)
-        heard = wire.receive(its)
+        heard = wire.receive(its, WorkerOrder)
         assert heard is not None
-        assert heard[0] == {"version": wire.VERSION, "fds": 1, "do": "serve", "slot": 3}
-        assert wire.read_text(heard[1][0]) == "text"
+        assert heard.message == order
+        assert wire.read_text(heard.fds[0]) == "text"
 
 
 def test_one_that_does_not_listen_is_no_error() -> None:
@@ -53,8 +56,31 @@ def test_one_that_does_not_listen_is_no_error() -> None:
         process = Process(1, 2, ours)
         with its:
             for _ in range(5000):
-                process.send("reload", generation=1)
-        process.send("stop")
+                process.send(Reload(1))
+        process.send(Stop())
+
+
+def test_an_answer_settles_its_request_and_older_ones_of_its_kind() -> None:
+    ours, its = channel()
+    with ours, its:
+        process = Process(1, 2, ours)
+        for order in (Reload(1), FollowDrains(2, OperatorDrains()), Reload(3), Reload(4)):
+            process.send(order)
+        process.settle(Draining(9))
+        assert process.owed.keys() == {1, 2, 3, 4}
+        process.settle(Reloaded(3))
+        assert process.owed.keys() == {2, 4}
+        process.settle(Reloaded(3))
+        process.settle(DrainsFollowed(2))
+        assert process.owed.keys() == {4}
+
+
+def test_one_that_is_about_to_end_owes_nothing() -> None:
+    ours, its = channel()
+    with ours, its:
+        process = Process(1, 2, ours, State.GONE)
+        process.send(Reload(1))
+        assert process.owed == {}
 
 
 def test_kill() -> None:

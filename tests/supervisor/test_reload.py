@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from splicer.ipc import wire
+from splicer.ipc import messages, wire
+from splicer.ipc.facts import Reloads
+from splicer.ipc.message import Message
+from splicer.ipc.messages import Config, Facts, Reloaded, ServeAdmin
 from splicer.supervisor.reload import Reload
 from tests.supervisor.harness import Far, Office, office
 
@@ -60,9 +64,16 @@ def reloading(tmp_path: Path) -> Iterator[Reloading]:
         opened.close()
 
 
-def _text(far: Far, word: str) -> str:
-    _, [fd] = far.hear(word)
+def _text(far: Far, kind: type[Message]) -> str:
+    _, [fd] = far.hear(kind)
     return wire.read_text(os.dup(fd))
+
+
+def _same(reloads: Reloads, wanted: Reloads) -> None:
+    """But for when the last one was, which is not long ago."""
+    assert reloads.last_at is not None
+    assert reloads.last_at > 1e9
+    assert replace(reloads, last_at=None) == wanted
 
 
 def test_the_first_reading_is_none(reloading: Reloading) -> None:
@@ -72,45 +83,56 @@ def test_the_first_reading_is_none(reloading: Reloading) -> None:
 
 
 def test_one_that_succeeds_is_told_when_the_workers_go_by_it(reloading: Reloading) -> None:
-    reloading.room.edge.reloads.last_at = 5.0
+    reloading.room.edge.reloads = replace(reloading.room.edge.reloads, last_at=5.0)
     reloading.read("well")
-    assert "well" in _text(reloading.worker, "reload")
+    assert "well" in _text(reloading.worker, messages.Reload)
     assert reloading.admin.pending() == []
     assert reloading.room.edge.reloads.ok == 0
-    reloading.worker.send("reloaded")
-    facts, _ = reloading.admin.hear("facts")
-    assert facts["generation"] == 1
-    assert facts["reload"].items() >= {"ok": 1, "failed": 0, "last_ok": True}.items()
-    assert facts["reload"]["last_at"] > 1e9
-    assert "well" in _text(reloading.admin, "config")
+    reloading.worker.send(Reloaded)
+    facts = reloading.admin.hear(Facts)[0].facts
+    assert facts.generation == 1
+    _same(facts.reloads, Reloads(ok=1, failed=0, last_ok=True))
+    assert "well" in _text(reloading.admin, Config)
     assert reloading.admin.pending() == []
 
 
 def test_one_that_fails_is_told_at_once_and_the_old_text_stays(reloading: Reloading) -> None:
-    reloading.room.edge.reloads.last_at = 5.0
+    reloading.room.edge.reloads = replace(reloading.room.edge.reloads, last_at=5.0)
     reloading.read('" bad')
-    facts, _ = reloading.admin.hear("facts")
-    assert facts["generation"] == 0
-    assert facts["reload"].items() >= {"ok": 0, "failed": 1, "last_ok": False}.items()
-    assert facts["reload"]["last_at"] > 1e9
+    facts = reloading.admin.hear(Facts)[0].facts
+    assert facts.generation == 0
+    _same(facts.reloads, Reloads(ok=0, failed=1, last_ok=False))
     assert reloading.admin.pending() == reloading.worker.pending() == []
-    assert "healthy" in reloading.room.edge.facts["text"]
+    assert reloading.room.edge.summary is not None
+    assert "healthy" in reloading.room.edge.summary.text
 
 
 def test_one_that_succeeds_after_one_that_failed(reloading: Reloading) -> None:
     reloading.read('" bad')
     reloading.read("well")
-    reloading.worker.send("reloaded")
-    assert reloading.admin.hear("facts")[0]["reload"]["last_ok"] is False
-    reload = reloading.admin.hear("facts")[0]["reload"]
-    assert (reload["ok"], reload["failed"], reload["last_ok"]) == (1, 1, True)
+    reloading.worker.send(Reloaded)
+    assert reloading.admin.hear(Facts)[0].facts.reloads.last_ok is False
+    _same(reloading.admin.hear(Facts)[0].facts.reloads, Reloads(ok=1, failed=1, last_ok=True))
 
 
 def test_an_admin_process_that_comes_later_gets_the_text_in_force(reloading: Reloading) -> None:
     reloading.read("well")
-    reloading.worker.send("reloaded")
+    reloading.worker.send(Reloaded)
     reloading.admin.die()
     another = reloading.room.admin()
-    assert another.hear("serve")[0]["reload"]["ok"] == 1
-    another.hear("facts")
-    assert "well" in _text(another, "config")
+    assert another.hear(ServeAdmin)[0].facts.reloads.ok == 1
+    another.hear(Facts)
+    assert "well" in _text(another, Config)
+
+
+# The answer to the first one may be on its way when the second is asked for.
+def test_an_answer_to_an_earlier_one_is_none_to_this_one(reloading: Reloading) -> None:
+    reloading.read("once")
+    first = reloading.worker.hear(messages.Reload)[0].request
+    reloading.read("twice")
+    reloading.worker.send(Reloaded, request=first)
+    assert reloading.room.edge.reloads.ok == 1
+    assert reloading._reload.underway
+    reloading.worker.send(Reloaded)
+    assert reloading.room.edge.reloads.ok == 2
+    assert not reloading._reload.underway

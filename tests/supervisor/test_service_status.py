@@ -51,7 +51,7 @@ def test_ready_is_said_once_and_not_before(told: Told) -> None:
     told.room.open()
     assert told.turn(seconds=5, ready=False) == []
     told.room.worker()
-    [address] = told.room.edge.listeners.names
+    [address] = told.room.edge.listeners["listen"].names
     assert told.turn() == [["READY=1", f"STATUS={address}; 1/1 workers, 0 tunnels"]]
     assert told.turn(seconds=100) == []
 
@@ -63,11 +63,11 @@ def test_a_reload_begins_and_is_over_at_once(told: Told) -> None:
     assert (word, status.endswith("; reloading")) == ("RELOADING=1", True)
     assert int(moment.removeprefix("MONOTONIC_USEC=")) > 0
     assert told.turn(reloading=True) == []
-    told.room.edge.reloads.note(ok=False)
+    told.room.edge.reloads = told.room.edge.reloads.after(ok=False)
     [[word, status]] = told.turn()
     assert word == "READY=1"
     assert status.endswith("; the last reload failed, the old routes stay")
-    told.room.edge.reloads.note(ok=True)
+    told.room.edge.reloads = told.room.edge.reloads.after(ok=True)
     told.turn(reloading=True)
     assert "failed" not in told.turn()[0][1]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from splicer.ipc.board import Column
+from splicer.ipc.messages import Draining, Prepare, Serve
 from splicer.supervisor import shutdown
 from splicer.supervisor.shutdown import Shutdown
 from splicer.vault.protocol import channel
@@ -48,7 +50,7 @@ def tunnel() -> Iterator[Tunnel]:
 def _drain(room: Office, worker: Far) -> None:
     Shutdown(room.edge).drain()
     assert worker.pending() == ["drain"]
-    worker.send("draining")
+    worker.send(Draining)
 
 
 def _rounds(room: Office) -> None:
@@ -66,7 +68,7 @@ def test_a_drain_ends_when_nothing_is_under_way(room: Office, worker: Far) -> No
 
 @pytest.mark.parametrize("column", [Column.TUNNELS, Column.EXCHANGES])
 def test_a_drain_waits_for_what_is_under_way(room: Office, worker: Far, column: Column) -> None:
-    row = room.edge.board.row(worker.arguments["row"])
+    row = room.edge.board.row(worker.arguments.place.row)
     row[column] = 1
     _drain(room, worker)
     _rounds(room)
@@ -80,7 +82,7 @@ def test_a_drain_waits_for_what_is_under_way(room: Office, worker: Far, column: 
 def test_a_drain_waits_for_the_last_request_of_a_client_and_not_for_ever(
     room: Office, worker: Far, monkeypatch: pytest.MonkeyPatch, column: Column
 ) -> None:
-    row = room.edge.board.row(worker.arguments["row"])
+    row = room.edge.board.row(worker.arguments.place.row)
     row[column] = 1
     _drain(room, worker)
     _rounds(room)
@@ -97,7 +99,7 @@ def test_a_drain_waits_for_the_last_request_of_a_client_and_not_for_ever(
 def test_a_worker_dies_at_a_drain_before_the_vault_has_heard_of_its_tunnel(
     room: Office, worker: Far, its_vault: Talker, tunnel: Tunnel
 ) -> None:
-    room.edge.board.row(worker.arguments["row"])[Column.TUNNELS] = 1
+    room.edge.board.row(worker.arguments.place.row)[Column.TUNNELS] = 1
     _drain(room, worker)
     its_vault.tunnel(tunnel)
     its_vault.close()
@@ -114,7 +116,8 @@ def test_a_drain_before_the_file_has_been_read_begins_when_it_has(room: Office) 
     room.open(workers=1)
     worker = room.worker()
     assert room.edge.draining is not None
-    assert worker.next()[0]["draining"]
+    worker.hear(Prepare)
+    assert worker.hear(Serve)[0].draining
     assert room.said.of("drain")
     _rounds(room)
     assert room.edge.stopping
@@ -141,7 +144,7 @@ def test_a_second_drain_before_the_file_has_been_read_stops(room: Office) -> Non
 
 
 def test_a_second_drain_stops(room: Office, worker: Far) -> None:
-    room.edge.board.row(worker.arguments["row"])[Column.TUNNELS] = 1
+    room.edge.board.row(worker.arguments.place.row)[Column.TUNNELS] = 1
     ends = Shutdown(room.edge)
     ends.drain()
     ends.drain()
@@ -150,8 +153,9 @@ def test_a_second_drain_stops(room: Office, worker: Far) -> None:
 
 
 def test_what_outlives_the_drains_time_is_expired(room: Office, worker: Far) -> None:
-    room.edge.facts["drain"] = 0.0
-    room.edge.board.row(worker.arguments["row"])[Column.TUNNELS] = 1
+    assert room.edge.summary is not None
+    room.edge.summary = replace(room.edge.summary, drain=0.0)
+    room.edge.board.row(worker.arguments.place.row)[Column.TUNNELS] = 1
     _drain(room, worker)
     assert room.said.of("drain_expired") == [{"level": "warning", "tunnels": 1, "exchanges": 0}]
     assert worker.pending() == ["expire"]

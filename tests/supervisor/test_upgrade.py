@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from splicer.ipc.messages import Imported, Prepared, Serving
 from splicer.supervisor.outcomes import Topic
 from splicer.supervisor.upgrade import Upgrade
 from tests.supervisor.harness import Far, Office
@@ -30,12 +31,12 @@ def upgrade(room: Office) -> Upgrade:
 
 
 def _gets_ready(worker: Far) -> None:
-    worker.send("imported")
-    worker.send("prepared")
+    worker.send(Imported)
+    worker.send(Prepared)
 
 
 def _serves(worker: Far) -> None:
-    worker.send("serving")
+    worker.send(Serving)
 
 
 def _far(room: Office, pid: int) -> Far:

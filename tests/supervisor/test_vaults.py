@@ -130,7 +130,7 @@ def test_its_listeners_are_waited_for_only_so_long(distant: Distant, monkeypatch
     thread = threading.Thread(target=talk)
     thread.start()
     try:
-        distant.vault.recover(Listeners())
+        distant.vault.recover({"listen": Listeners()})
     finally:
         talks.set()
         thread.join()

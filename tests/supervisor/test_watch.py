@@ -196,6 +196,12 @@ def test_without_a_wish_nobody_looks(file: Path) -> None:
 # ---- a reload ----
 
 
+def test_without_a_wish_nobody_looks_after_an_upgrade_either(file: Path) -> None:
+    watch = Watch(file)
+    watch.note((1, 2, 3, 4, 5))  # what the file was when the program before had it read
+    assert [watch.look() for _ in range(3)] == [False] * 3
+
+
 def test_a_reload_notes_what_the_file_was_before_its_child_reads(file: Path) -> None:
     with office(file) as room:
         room.edge.watch.on = True

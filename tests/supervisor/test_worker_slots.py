@@ -9,6 +9,18 @@ from typing import Any
 import pytest
 
 from splicer.ipc import wire
+from splicer.ipc.message import Message
+from splicer.ipc.messages import (
+    Imported,
+    Inherit,
+    Prepare,
+    Prepared,
+    Reload,
+    Reloaded,
+    Retire,
+    Serve,
+    Serving,
+)
 from splicer.supervisor import process_table, worker_slots
 from splicer.supervisor.processes import State
 from splicer.supervisor.vaults import OwnVault
@@ -25,44 +37,46 @@ def test_slots_that_calls_wait_for_are_filled_first(
     room.open(workers=4)
     given = []
     for worker in [far for far in room.all if far.module == "splicer.worker"]:
-        worker.send("imported")
-        worker.send("prepared")
-        while (heard := worker.next()[0])["do"] != "serve":
+        worker.send(Imported)
+        worker.send(Prepared)
+        while not isinstance(told := worker.next()[0], Serve):
             pass
-        given.append(heard["slot"])
-        orphaned[:] = [slot for slot in orphaned if slot != heard["slot"]]
+        given.append(told.slot)
+        orphaned[:] = [slot for slot in orphaned if slot != given[-1]]
     assert given == order
 
 
 # It lives, for its loop turns: but what it was told may not hold, and others wait for it.
-@pytest.mark.parametrize("word", ["prepared", "serving", "reloaded"])
-def test_a_worker_that_never_answers_is_replaced(room: Office, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+@pytest.mark.parametrize("owed", [Prepared, Serving, Reloaded])
+def test_a_worker_that_never_answers_is_replaced(
+    room: Office, monkeypatch: pytest.MonkeyPatch, owed: type[Message]
+) -> None:
     room.open(workers=1)
     worker = next(far for far in room.all if far.module == "splicer.worker")
-    for answer in ("imported", "prepared", "serving"):
-        if answer == word:
+    for answer in (Imported, Prepared, Serving):
+        if answer is owed:
             break
         worker.send(answer)
-    if word == "reloaded":
-        room.edge.workers.tell("reload", "reloaded")
+    if owed is Reloaded:
+        room.edge.workers.request(Reload)
     [process] = room.edge.workers.all.values()
     room.edge.process_table.tick()
     assert process.fault is None
     with monkeypatch.context() as patches:
         patches.setattr(process_table, "_ANSWER_TIMEOUT", -1.0)
         room.edge.process_table.tick()
-    assert process.fault == f"no answer: {word}"
+    assert process.fault == f"no answer: {owed.KIND}"
     worker.die()
     [line] = room.said.of("worker_died")
-    assert line["reason"] == f"no answer: {word}"
-    assert not room.edge.workers.owes(word)
+    assert line["reason"] == f"no answer: {owed.KIND}"
+    assert not room.edge.workers.awaits(room.edge.process_table.last_request)
 
 
 def test_one_that_has_answered_owes_nothing(room: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     room.open(workers=1)
     worker = room.worker()
-    room.edge.workers.tell("reload", "reloaded")
-    worker.send("reloaded")
+    room.edge.workers.request(Reload)
+    worker.send(Reloaded)
     monkeypatch.setattr(process_table, "_ANSWER_TIMEOUT", -1.0)
     room.edge.process_table.tick()
     assert not any(process.fault for process in room.edge.workers.all.values())
@@ -75,12 +89,12 @@ def _two(room: Office) -> tuple[Far, Far]:
     """One that serves, and a spare."""
     room.open(workers=1, spares=1)
     first, spare = (far for far in room.all if far.module == "splicer.worker")
-    for word in ("imported", "prepared", "serving"):
+    for word in (Imported, Prepared, Serving):
         first.send(word)
-    for word in ("imported", "prepared"):
+    for word in (Imported, Prepared):
         spare.send(word)
     first.pending()
-    spare.hear("prepare")
+    spare.hear(Prepare)
     return first, spare
 
 
@@ -95,10 +109,10 @@ def _speak(one: int, other: int) -> None:
 def test_who_leaves_and_who_comes_get_a_channel_of_their_own(room: Office) -> None:
     first, spare = _two(room)
     assert room.edge.workers.replace(1)
-    words, ours = first.hear("retire")
-    assert words["speaks"] == 1
-    spare.hear("serve")
-    _, its = spare.hear("inherit")
+    order, ours = first.hear(Retire)
+    assert order == Retire(None, None, wire.VERSION)
+    spare.hear(Serve)
+    _, its = spare.hear(Inherit)
     _speak(*ours, *its)
     with socket.socket(fileno=its[0]) as end:
         os.close(ours[0])
@@ -111,13 +125,13 @@ def test_one_whose_slot_is_gone_leaves_to_another(room: Office) -> None:
     room.open(workers=2)
     first, second = (far for far in room.all if far.module == "splicer.worker")
     for far in (first, second):
-        for word in ("imported", "prepared", "serving"):
+        for word in (Imported, Prepared, Serving):
             far.send(word)
         far.pending()
     room.edge.workers.slots = 1
     room.edge.workers.retire_surplus()
-    _, ours = second.hear("retire")
-    _, its = first.hear("inherit")
+    _, ours = second.hear(Retire)
+    _, its = first.hear(Inherit)
     _speak(*ours, *its)
 
 
@@ -129,7 +143,7 @@ def test_without_an_heir_it_leaves_all_the_same(room: Office, monkeypatch: pytes
 
     monkeypatch.setattr(worker_slots, "channel", none_left)
     assert room.edge.workers.replace(1)
-    assert first.hear("retire")[1] == []
+    assert first.hear(Retire)[1] == []
     assert spare.pending() == ["serve"]
 
 
@@ -137,15 +151,14 @@ def test_an_heir_that_can_not_be_told_is_none_and_is_not_killed(room: Office, mo
     first, spare = _two(room)
     say = wire.send
 
-    def full(sock: socket.socket, words: wire.Message, *more: Any) -> None:
-        if words["do"] == "inherit":
+    def full(sock: socket.socket, message: Message, *more: Any) -> None:
+        if isinstance(message, Inherit):
             raise BlockingIOError
-        say(sock, words, *more)
+        say(sock, message, *more)
 
     monkeypatch.setattr(wire, "send", full)
     assert room.edge.workers.replace(1)
-    words, fds = first.hear("retire")
-    assert (words.get("speaks"), fds) == (None, [])
+    assert first.hear(Retire)[1] == []
     assert spare.pending() == ["serve"]
     assert {process.state for process in room.edge.workers.all.values()} >= {State.LEAVING, State.PLACED}
 
@@ -153,6 +166,6 @@ def test_an_heir_that_can_not_be_told_is_none_and_is_not_killed(room: Office, mo
 def test_when_all_leave_nobody_inherits(room: Office) -> None:
     first, spare = _two(room)
     room.edge.workers.leave(10.0)
-    words, fds = first.hear("retire")
-    assert (words["seconds"], words["linger"], fds) == (10.0, 0, [])
+    order, fds = first.hear(Retire)
+    assert (order.seconds, order.linger, fds) == (10.0, 0, [])
     assert spare.pending() == []

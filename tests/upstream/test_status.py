@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 from dns.rdatatype import RdataType
@@ -19,7 +21,7 @@ from splicer.errors import (
     PodDraining,
     UnwantedStatus,
 )
-from splicer.ipc.wire import Message
+from splicer.ipc.codec import to_object
 from splicer.model import AttemptOutcome, Endpoint
 from splicer.net.dns_query import Records
 from splicer.net.resolve import Resolver
@@ -70,10 +72,11 @@ class Known:
     def tried(self, where: str | None, failure: str | None = None, upstream: str = "pod", pod: str = "pod-1") -> None:
         self.states.learn(record(attempts=[AttemptOutcome(upstream, where, failure, pod=pod)]))
 
-    def batches(self) -> list[list[Message]]:
-        return list(self.states.rows(self.config, self.resolver, lambda endpoint: self.live.get(str(endpoint), 0)))
+    def batches(self) -> list[list[dict[str, Any]]]:
+        batches = self.states.rows(self.config, self.resolver, lambda endpoint: self.live.get(str(endpoint), 0))
+        return [[to_object(row) for row in rows] for rows in batches]
 
-    def rows(self, upstream: str = "pod") -> list[Message]:
+    def rows(self, upstream: str = "pod") -> list[dict[str, Any]]:
         return [row for rows in self.batches() for row in rows if row["upstream"] == upstream]
 
 

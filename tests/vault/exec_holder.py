@@ -12,7 +12,8 @@ import socket
 import sys
 from typing import Any
 
-from splicer.vault.handover import decode, dump, restore
+from splicer.ipc.codec import from_json, to_json
+from splicer.vault.handover import HolderState, dump, restore
 from splicer.vault.holder import Holder
 
 
@@ -22,24 +23,22 @@ def _log(event: str, **fields: Any) -> None:
 
 def main() -> None:
     """Live once or twice."""
-    numbers, state = json.loads(sys.argv[1]), json.loads(sys.argv[2]) if len(sys.argv) > 2 else None
+    numbers, state = json.loads(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None
     with selectors.DefaultSelector() as selector:
         holder = Holder(selector, _log)
         if state is None:
             for fd in numbers:
                 holder.attach(socket.socket(fileno=fd))
         else:
-            restore(holder, decode(state))
+            restore(holder, from_json(HolderState, state))
         while holder.channels:
             for key, events in selector.select():
                 key.data(events)
             if state is None and holder.tunnels:
-                raw, fds = dump(holder)
+                after, fds = dump(holder)
                 for fd in fds:
                     os.set_inheritable(fd, True)
-                os.execv(
-                    sys.executable, [sys.executable, "-m", "tests.vault.exec_holder", sys.argv[1], json.dumps(raw)]
-                )
+                os.execv(sys.executable, [sys.executable, "-m", "tests.vault.exec_holder", sys.argv[1], to_json(after)])
     _log("over", tunnels=len(holder.tunnels))
 
 

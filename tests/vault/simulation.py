@@ -5,7 +5,6 @@ Everything happens in the order in which it is called, but for the kernel's own 
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import selectors
@@ -16,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from splicer.ipc.codec import from_json, to_json
 from splicer.vault import handover, protocol
 from splicer.vault.held import Held
 from splicer.vault.holder import Holder
@@ -289,12 +289,11 @@ class Simulation:
         """The holder goes on as another program: over JSON, and the descriptors that it spoke of."""
         self.hear()
         state, _ = handover.dump(self.holder)
-        state = json.loads(json.dumps(state))
         for channel in self.holder.channels:
             self.selector.unregister(channel.sock)
             channel.sock.detach()
         self.holder = self._hold(self.selector, self._log)
-        handover.restore(self.holder, handover.decode(state))
+        handover.restore(self.holder, from_json(handover.HolderState, to_json(state)))
         self.hear()
 
     def _order(self, do: str, fds: tuple[int, ...] = (), **words: Any) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from splicer.ipc.codec import MalformedError, from_json, from_object, to_json
 from splicer.vault import protocol
-from splicer.vault.handover import decode, dump, restore
+from splicer.vault.handover import HolderState, dump, restore
 from splicer.vault.holder import Holder
 from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind
 from tests.vault.rig import Rig, Talker
@@ -20,8 +21,8 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 
 def _exec(rig: Rig) -> list[int]:
     """The holder's memory is gone but for what it wrote down; descriptors stay. Those that it spoke of."""
-    raw, fds = dump(rig.holder)
-    state = decode(json.loads(json.dumps(raw)))
+    state, fds = dump(rig.holder)
+    state = from_json(HolderState, to_json(state))
     for channel in rig.holder.channels:
         rig.selector.unregister(channel.sock)
         channel.sock.detach()
@@ -208,8 +209,8 @@ def test_slots_and_spares_stay_what_they_were(rig: Rig) -> None:
     ],
 )
 def test_what_is_no_state_is_told(raw: dict[str, object]) -> None:
-    with pytest.raises((KeyError, TypeError, ValueError)):
-        decode(raw)
+    with pytest.raises(MalformedError):
+        from_object(HolderState, raw)
 
 
 def test_through_a_real_exec() -> None:

@@ -5,9 +5,16 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
-
 from splicer.errors import Side
+from splicer.ipc.queries import (
+    AskCounts,
+    AskEndpoints,
+    ClosedRow,
+    CloseTunnel,
+    CountRow,
+    EndpointRow,
+    Question,
+)
 from splicer.model import Record
 from splicer.worker.answers import answers
 
@@ -26,31 +33,34 @@ class Relay:
         self.ended.append((tunnel.owner.id, side, reason))
 
 
-def _rows(relay: Relay, question: str, **words: Any) -> list[Any]:
-    offered = answers(cast("Any", relay), 3, lambda: iter([[{"upstream": "app"}]]))
-    return [row for batch in offered[question](words) for row in batch]
+_ENDPOINT = EndpointRow("app", "app", "192.0.2.1", 80, "literal", 0, "up", None, 1.0)
+
+
+def _rows(relay: Relay, question: Question[Any]) -> list[Any]:
+    offered = answers(cast("Any", relay), 3, lambda: iter([[_ENDPOINT]]))
+    return [row for batch in offered[type(question)](question) for row in batch]
 
 
 def test_an_operator_closes_one_call_by_its_id() -> None:
     relay = Relay("one", "two")
-    assert _rows(relay, "close", id="two") == [{"closed": "two"}]
+    assert _rows(relay, CloseTunnel(1, "two")) == [ClosedRow("two")]
     assert relay.ended == [("two", Side.PROXY, "operator")]
 
 
 def test_a_call_that_is_elsewhere_is_not_answered_for() -> None:
     relay = Relay("one")
-    assert _rows(relay, "close", id="two") == []
+    assert _rows(relay, CloseTunnel(1, "two")) == []
     assert relay.ended == []
 
 
-@pytest.mark.parametrize("question", ["tunnels", "gauges", "endpoints", "close"])
-def test_these_are_the_questions(question: str) -> None:
-    assert question in answers(cast("Any", Relay()), 3, lambda: iter(()))
+def test_every_question_has_an_answer() -> None:
+    offered = answers(cast("Any", Relay()), 3, lambda: iter(()))
+    assert set(offered) == set(Question.KINDS.values())
 
 
 def test_sums_say_whose_they_are() -> None:
-    assert _rows(Relay(), "gauges") == [{"tunnels": [], "to_pod": 0, "to_client": 0, "slot": 3}]
+    assert _rows(Relay(), AskCounts(1)) == [CountRow((), 0, 0, 3)]
 
 
 def test_endpoints_are_asked_for_each_time() -> None:
-    assert _rows(Relay(), "endpoints") == [{"upstream": "app"}]
+    assert _rows(Relay(), AskEndpoints(1)) == [_ENDPOINT]

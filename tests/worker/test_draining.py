@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from splicer.ipc.facts import OperatorDrains
 from splicer.worker.draining import LAST_REQUEST_TIMEOUT, Draining
 
 _FOLLOW_SECONDS = 1.0
@@ -35,11 +36,11 @@ class Owner:
     async def _end_within(self, seconds: float) -> None:
         self.ended_within.append(seconds)
 
-    async def _follow(self, wanted: dict[str, Any]) -> None:
+    async def _follow(self, wanted: OperatorDrains) -> None:
         await trio.sleep(_FOLLOW_SECONDS)
         if self.error is not None:
             raise self.error
-        self.followed.append(wanted["name"])
+        self.followed += wanted.pods
 
 
 @pytest.fixture
@@ -47,8 +48,8 @@ def owner(nursery: trio.Nursery) -> Owner:
     return Owner(nursery)
 
 
-def _wanted(name: str, *, everything: bool = False) -> Any:
-    return {"name": name, "all": 1.0 if everything else None, "pods": {}, "routes": {}}
+def _wanted(pod: str, *, everything: bool = False) -> OperatorDrains:
+    return OperatorDrains(all=1.0 if everything else None, pods={pod: 1.0})
 
 
 async def test_a_drained_edge_lets_no_connection_idle_for_long(owner: Owner) -> None:
@@ -96,6 +97,7 @@ async def test_an_order_that_can_not_be_followed_ends_no_worker(owner: Owner, au
     owner.draining.ask(_wanted("one"))
     await trio.sleep(10)
     assert owner.told == ["ZeroDivisionError('a bug')", "done"]
-    owner.draining.ask({})
+    owner.error = None
+    owner.draining.ask(_wanted("two"))
     await trio.sleep(10)
-    assert owner.told[2:] == ["KeyError('all')", "done"]
+    assert (owner.followed, owner.told[2:]) == (["two"], ["done"])

@@ -11,6 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.config.load import load
 from splicer.errors import ResolveFailed
+from splicer.ipc.facts import OperatorDrains
 from splicer.net.dns_query import Records
 from splicer.net.resolve import Resolver
 from splicer.session.context import Drains
@@ -75,7 +76,7 @@ class Following:
 
     async def follow(self, *pods: str, routes: tuple[str, ...] = ()) -> Drains:
         """What is to be avoided when the order has been followed."""
-        await self.orders.follow({"all": None, "pods": dict.fromkeys(pods, 1.0), "routes": dict.fromkeys(routes, 1.0)})
+        await self.orders.follow(OperatorDrains(pods=dict.fromkeys(pods, 1.0), routes=dict.fromkeys(routes, 1.0)))
         return self.told[-1] if self.told else Drains()
 
 

@@ -13,6 +13,7 @@ from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.ipc import wire
+from splicer.ipc.messages import Connection
 from splicer.net.stream import TcpStream
 from splicer.session.client import ClientLeg
 from splicer.vault.protocol import channel
@@ -118,7 +119,7 @@ async def test_an_heir_that_is_dead_or_stuck_leaves_the_rest_where_it_is(
     else:
         while True:  # it reads nothing
             try:
-                wire.send(workers.ends[0], {"peer": ""})
+                wire.send(workers.ends[0], Connection(""))
             except BlockingIOError:
                 break
     began = trio.current_time()
