@@ -1,4 +1,4 @@
-"""What the bench's commands have in common: how they refuse an argument, and how they show a path."""
+"""What the bench's commands share: one-line errors, paths in help texts, durations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MIN_SECONDS = 0.1  # seconds of a load
 
 
 class Parser(argparse.ArgumentParser):
-    """What is wrong is said in one line."""
+    """A parser whose errors take one line."""
 
     def error(self, message: str) -> NoReturn:
         """See `argparse.ArgumentParser.error`."""
@@ -21,17 +21,17 @@ class Parser(argparse.ArgumentParser):
 
 
 def shown(path: Path) -> str:
-    """A path in a help text: relative to the current directory where it is below that."""
+    """A path in a help text: relative if it is below the current directory."""
     with suppress(OSError, ValueError):
         path = path.relative_to(Path.cwd())
     return str(path).replace("%", "%%")
 
 
 def seconds(text: str) -> float:
-    """How long a load lasts.
+    """Parse the length of a load in seconds.
 
     Raises:
-        argparse.ArgumentTypeError: no load can last so long.
+        argparse.ArgumentTypeError: the text is no number, or too small.
     """
     with suppress(ValueError):
         if _MIN_SECONDS <= (found := float(text)) < math.inf:

@@ -1,9 +1,10 @@
-"""How many calls an edge can carry, on paper: pure functions of costs, of the load, and of a node's limits.
+"""Compute how many calls an edge can carry: pure functions of costs, of the load, and of a node's limits.
 
-- A call of f frames a second each way costs 2 f frames, one way, and one handshake in its length of W seconds.
-- A connection that its own side closes first keeps its port for 60 s more, and its conntrack entry for as long as
-  ``nf_conntrack_tcp_timeout_time_wait`` says: so the ended calls of that time count as well. Where N calls live, N / W
-  end in a second (Little's law).
+- A call of f frames a second in each direction costs 2 f one-way frames a second, and one handshake in W seconds, its
+  length.
+- The side that closes a connection first keeps its port for another 60 s, and its conntrack entry for
+  ``nf_conntrack_tcp_timeout_time_wait``: calls that ended within that time count as well. Of N live calls, N / W end in
+  a second (Little's law).
 """
 
 # ruff: noqa: RUF001 - the formulas have signs that letters look like
@@ -22,13 +23,13 @@ GIB = 1024**3
 
 @frozen
 class Costs:
-    """What one call takes.
+    """The resources that one call takes.
 
     Args:
         frame_us: CPU microseconds for a frame, one way.
         handshake_us: CPU microseconds for a new call.
         process_bytes: memory of splicer's processes for a call.
-        kernel_bytes: memory of the kernel for a call's two sockets, with nothing in their buffers.
+        kernel_bytes: kernel memory of a call's two sockets with empty buffers.
         base_bytes: memory of an edge without calls and workers: supervisor, spare and admin process.
         worker_bytes: memory of a worker without calls.
     """
@@ -52,13 +53,13 @@ class Costs:
 
 @frozen
 class Load:
-    """What calls do.
+    """The load: what calls send, how long they last, how fast they come.
 
     Args:
         frame_rate: frames a second, each way.
         call_seconds: the mean length of a call.
-        core_share: how much of a core may be used in the mean; the rest is for peaks.
-        burst: new calls a second that all edges together must stand; less than what the mean brings is no burst.
+        core_share: the share of a core that may be used on average; the rest is for peaks.
+        burst: new calls a second that all edges together must survive; ignored if below the mean rate.
     """
 
     frame_rate: float = 50.0
@@ -67,16 +68,16 @@ class Load:
     burst: float = 0.0
 
     def new_calls(self, calls: int) -> float:
-        """A second, while so many calls live."""
+        """New calls a second while `calls` calls are live."""
         return max(calls / self.call_seconds, self.burst)
 
 
 @frozen
 class Node:
-    """What one edge pod has; None: not known, or not in use, and so no limit.
+    """The limits of one edge pod; None: unknown or unused, so it is no limit.
 
     Args:
-        cores: for splicer, each with a worker.
+        cores: for splicer; each has a worker.
         memory: bytes.
         nofile: RLIMIT_NOFILE, the hard one.
         file_max: fs.file-max.
@@ -84,8 +85,8 @@ class Node:
         conntrack: nf_conntrack_max.
         conntrack_time_wait: nf_conntrack_tcp_timeout_time_wait, seconds.
         connections: ``connections`` under ``[limits]``.
-        packets: that its network takes in a second, in and out together.
-        sources: addresses from which it connects to pods.
+        packets: packets a second that its network can carry, in and out together.
+        sources: the number of addresses from which it connects to pods.
     """
 
     cores: int
@@ -102,13 +103,13 @@ class Node:
 
 @frozen
 class Resource:
-    """How many calls something suffices for.
+    """The number of calls that one resource is enough for.
 
     Args:
-        name: what it is.
-        calls: so many.
-        formula: how that comes about, with the numbers put in.
-        remedy: what to do for more.
+        name: of the resource.
+        calls: the number.
+        formula: the calculation, with its numbers.
+        remedy: how to raise the limit.
     """
 
     name: str
@@ -131,29 +132,29 @@ class Demand:
 
 
 def call_us(costs: Costs, load: Load) -> float:
-    """CPU microseconds of a call for each second that it lasts."""
+    """CPU microseconds that a call takes for each second that it lasts."""
     return 2 * load.frame_rate * costs.frame_us + costs.handshake_us / load.call_seconds
 
 
 def calls_per_core(costs: Costs, load: Load) -> int:
-    """What one core carries."""
+    """The number of calls that one core carries."""
     return math.floor(load.core_share * 1e6 / call_us(costs, load))
 
 
 def call_packets(load: Load) -> float:
-    """Packets a second for a call: each frame comes in and goes out, and each may have an ACK of its own."""
+    """Packets a second of a call: each frame comes in and goes out, and each of the two may have its own ACK."""
     return 2 * load.frame_rate * 2 * 2
 
 
 # More calls never need fewer cores: each term grows with them.
 def cores(costs: Costs, load: Load, calls: int) -> int:
-    """How many so many calls need."""
+    """The number of cores that `calls` calls need."""
     used = calls * 2 * load.frame_rate * costs.frame_us + load.new_calls(calls) * costs.handshake_us
     return math.ceil(used / 1e6 / load.core_share)
 
 
 def demand(costs: Costs, load: Load, calls: int, edge: int, workers: int) -> Demand:
-    """What a number of calls needs.
+    """Compute what a number of calls needs.
 
     Args:
         costs: of one.
@@ -175,13 +176,13 @@ def demand(costs: Costs, load: Load, calls: int, edge: int, workers: int) -> Dem
 
 
 def resources(costs: Costs, load: Load, node: Node, pods: int) -> list[Resource]:
-    """How many calls each resource of one edge suffices for: what ends first comes first.
+    """The number of calls that each resource of one edge is enough for; the scarcest resource comes first.
 
     Args:
         costs: of a call.
         load: what calls do.
         node: what there is.
-        pods: among which the calls are spread evenly.
+        pods: the number of pods; calls are spread evenly among them.
     """
     found = [_cpu(costs, load, node), *_descriptors(node), *_network(load, node, pods), *_memory(costs, node)]
     if node.connections is not None:
@@ -199,7 +200,7 @@ def _cpu(costs: Costs, load: Load, node: Node) -> Resource:
 
 
 def _descriptors(node: Node) -> list[Resource]:
-    """A duplicate in the vault is a descriptor of its own, but the same open file."""
+    """The vault's duplicate is a second descriptor of the same open file."""
     found = []
     if node.nofile is not None:
         each = max(0, node.nofile - OWN_DESCRIPTORS) // DESCRIPTORS

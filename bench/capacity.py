@@ -1,9 +1,9 @@
-"""What so many calls would need, past this machine: measured costs, and arithmetic that can be checked by hand.
+"""Compute what a number of calls needs, also beyond this machine, from measured costs and checkable arithmetic.
 
     python -m bench.capacity [RESULT.json] [--calls 100000 --calls 1000000] [--core-share 0.7] [--json]
 
-Costs are splicer's own of a run of the bench, by default the latest; what it lacks, and everything where there is none,
-is from the run named below. Limits are this machine's where none are given.
+Costs are those of splicer in a run of the bench, by default the latest. A cost that the run lacks, or all of them if
+there is no run, is taken from the run named below. Limits that are not given are this machine's.
 """
 
 # ruff: noqa: RUF001 - the formulas have signs that letters look like
@@ -44,14 +44,14 @@ _MEANINGS = {
 
 @frozen
 class Measured:
-    """Costs, and for each where it is from."""
+    """Costs, with the source of each."""
 
     costs: Costs
     sources: dict[str, str]
 
 
 def measured(report: Report | None) -> Measured:
-    """Splicer's costs by a report, and the built-in ones where it has none."""
+    """Splicer's costs in a report; built-in costs where the report has none."""
     sources = dict.fromkeys(_MEANINGS, _RUN)
     found: dict[str, float] = {}
     for name, keys, cost in _FROM:
@@ -75,7 +75,7 @@ _FROM: tuple[tuple[str, tuple[str, ...], Callable[[float], float]], ...] = (
 
 
 def text(its: Measured, load: Load, pods: int, found: Sequence[Resource], needs: Sequence[Demand], workers: int) -> str:
-    """The answer, with all formulas."""
+    """The result as text, with all formulas."""
     return "\n".join(
         [
             "Costs",
@@ -127,7 +127,7 @@ def _demand(costs: Costs, load: Load, need: Demand, edge: int, workers: int) -> 
 
 
 _NUMBER = re.compile(r"[+-]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)?(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_MOST = 1e12  # of anything: more is a slip of the hand
+_MOST = 1e12  # upper bound of any count; a larger one is a typing error
 _KERNELS_MOST = 2.0**63  # what the kernel takes for "no limit"
 
 
@@ -187,7 +187,7 @@ def _parser() -> Parser:
 
 
 def _node(options: argparse.Namespace) -> Node:
-    """What was given, and else this machine's."""
+    """The limits: those that were given, this machine's for the others."""
     wait = this_node.first("net.netfilter.nf_conntrack_tcp_timeout_time_wait")
     return Node(
         cores=options.edge_cores or this_node.cores(),
@@ -204,10 +204,10 @@ def _node(options: argparse.Namespace) -> Node:
 
 
 def _costs(options: argparse.Namespace) -> Measured:
-    """Of the file that was named, or of the latest run.
+    """The costs in the file that was named, or in the latest run.
 
     Raises:
-        NoReport: the file is none.
+        NoReport: the file is not a report.
         OSError: the kernel's memory can't be measured.
     """
     path = options.result or (LATEST if LATEST.exists() else None)

@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the scenarios that the arguments name, and write the report.
 
     Returns:
-        The exit code: 0; 1: splicer itself could not be measured, or no report be written; 2: wrong usage; 130:
-        interrupted, and what was measured until then is written.
+        The exit code: 0; 1: splicer itself could not be measured, or the report could not be written; 2: wrong usage;
+        130: interrupted, after writing what had been measured.
     """
     options, out = _options(arguments)
     if options is None:
@@ -57,13 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bar.end()
     try:
         with interruptible():
-            return _told(run.report(), out) or code
+            return _print_result(run.report(), out) or code
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def _told(report: Report, out: Path) -> int:
-    """Say and write down what came about."""
+def _print_result(report: Report, out: Path) -> int:
+    """Print and write the results."""
     for skipped in report.skipped:
         what = " in ".join(filter(None, (skipped.peer, skipped.scenario)))
         sys.stderr.write(f"skipped: {what}: {skipped.reason}\n")
@@ -103,7 +103,7 @@ def _parser() -> Parser:
 
 
 def _options(arguments: Sequence[str] | None) -> tuple[Options | None, Path]:
-    """What is to be measured, None if it is to be listed; and where the report goes."""
+    """The options of the run (None with --list), and the directory of the report."""
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.list:
@@ -120,7 +120,7 @@ def _options(arguments: Sequence[str] | None) -> tuple[Options | None, Path]:
 
 
 def _chosen(parser: Parser, kind: str, names: Sequence[str], there: Mapping[str, T]) -> list[T]:
-    """Those of these names, each once, in the order in which a whole run has them."""
+    """The items with these names, without duplicates, in the order of a whole run."""
     if unknown := [name for name in names if name not in there and name != _ALL]:
         parser.error(f"no {kind} {unknown[0]!r}; there is {', '.join(there)}, {_ALL}")
     return [one for name, one in there.items() if name in names or _ALL in names]

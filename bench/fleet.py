@@ -1,4 +1,4 @@
-"""The peers of a run: each is started once, warmed up, and stays; one that failed is started anew for its next turn."""
+"""The peers of a run: each is started and warmed up once; one that failed is started again for its next turn."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from bench.site import Site
 
 
 class Fleet:
-    """A context manager; no peer runs any more when it is left.
+    """A context manager that ends all peers on exit.
 
     Args:
-        site: what they work with.
+        site: the pods, names and processors of the run.
     """
 
     def __init__(self, site: Site) -> None:
@@ -21,7 +21,7 @@ class Fleet:
         self._running: dict[str, tuple[Proxy, ExitStack]] = {}
 
     def proxy(self, peer: Peer) -> Proxy:
-        """The peer, which runs and is warm.
+        """The running, warmed-up peer.
 
         Raises:
             PeerFailed: it does not start.
@@ -39,7 +39,7 @@ class Fleet:
         return [pid for proxy, _ in self._running.values() for pid in proxy.pids()]
 
     def stop(self, name: str) -> None:
-        """It is gone, whatever it has to say about that."""
+        """End a peer, and ignore its errors."""
         if name in self._running:
             _, stack = self._running.pop(name)
             with suppress(PeerFailed):

@@ -1,9 +1,9 @@
-"""Whether splicer has fallen behind: the ratios of a run against those in expected.toml.
+"""Check that splicer has not fallen behind: compare the ratios of a run with those in expected.toml.
 
     python -m bench.guard [RESULT.json] [--expected bench/expected.toml]
 
-The exit code is 1 if one is less than expected by more than its tolerance, or if splicer could not be measured; 2 if a
-file can't be used. A peer that was not measured is said to be so, and is no failure.
+The exit code is 1 if a ratio is below the expected one by more than its tolerance, or if splicer could not be measured;
+2 if a file can't be used. A peer that was not measured is reported, but is not a failure.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ EXPECTED = Path(__file__).parent / "expected.toml"
 
 @frozen
 class Expect:
-    """A ratio that is expected.
+    """An expected ratio.
 
     Args:
         figure: a key of `MORE_IS_BETTER`.
-        peer: whom splicer is compared with.
+        peer: the peer that splicer is compared with.
         ratio: how many times better splicer is; below 1 it is worse.
-        tolerance: what part of the ratio it may lack.
+        tolerance: the share of the ratio that may be missing.
     """
 
     figure: str
@@ -47,7 +47,7 @@ class Expect:
 
     @property
     def least(self) -> float:
-        """What is just good enough."""
+        """The least ratio that passes."""
         return self.ratio * (1 - self.tolerance)
 
 
@@ -61,7 +61,7 @@ class BadExpected(Exception):
 
 
 class Outcome(StrEnum):
-    """What is made of a comparison; only FELL is a failure."""
+    """The result of a comparison; only FELL is a failure."""
 
     HOLDS = "ok"
     FELL = "fell"
@@ -74,10 +74,10 @@ class Verdict:
     """One comparison.
 
     Args:
-        expect: what was expected.
+        expect: the expected ratio.
         measured: the ratio, if there is one.
-        outcome: what is made of it.
-        why: in one line, where the numbers don't say it.
+        outcome: the result.
+        why: the reason in one line, if the numbers don't show it.
     """
 
     expect: Expect
@@ -87,7 +87,7 @@ class Verdict:
 
 
 def expectations(path: Path) -> tuple[Expect, ...]:
-    """What a file expects.
+    """The expected ratios in a file.
 
     Raises:
         BadExpected: it can't be used.
@@ -121,13 +121,13 @@ def _fault(one: Expect) -> str:
 
 
 def verdicts(report: Report, expected: Iterable[Expect]) -> list[Verdict]:
-    """What is made of a run."""
+    """Compare a run with the expected ratios."""
     return [_verdict(report, one) for one in expected]
 
 
-# A load at its limit makes a rate too small, never too great. Where splicer's own is bound, the true ratio is the
-# measured one or better: too little proves nothing. Where only the peer's is, the true ratio is the measured one or
-# worse: too little stands, and enough is to be taken with a grain of salt.
+# A load at its limit makes a rate too small, never too large. If splicer's load was at its limit, the true ratio is the
+# measured one or better: a low ratio proves nothing. If only the peer's load was, the true ratio is the measured one or
+# worse: a low ratio is a failure, and a sufficient one is uncertain.
 def _verdict(report: Report, one: Expect) -> Verdict:
     measured = against(report, one.figure, one.peer)
     if fault := _unmeasured(report, one.figure):
@@ -143,47 +143,47 @@ def _verdict(report: Report, one: Expect) -> Verdict:
     return Verdict(one, measured, Outcome.FELL, f"less than {times(one.least)}")
 
 
-# What splicer is held to, it has to be measured at: a crash must never look like a peer that is not installed.
+# Every expected ratio needs a figure of splicer: a crash must never look like a peer that is not installed.
 def _unmeasured(report: Report, key: str) -> str:
-    """Why there is no figure of splicer that can be judged, though there should be; "" if that is not so."""
-    told = _told(report, key, MINE)
-    if told is not None:
-        return f"{MINE} was not measured: {told}"
+    """Why splicer's figure was skipped or is not finite; "" if neither is so."""
+    reason = _skip_reason(report, key, MINE)
+    if reason is not None:
+        return f"{MINE} was not measured: {reason}"
     figure = report.figure(key, MINE)
     if figure is None or all(map(math.isfinite, figure.values)):
         return ""
     return f"{MINE} was not measured: {', '.join(f'{value:g}' for value in figure.values)}"
 
 
-def _told(report: Report, key: str, peer: str) -> str | None:
-    """The reason in one line for which a run skipped a figure of a peer, if it did."""
+def _skip_reason(report: Report, key: str, peer: str) -> str | None:
+    """The reason, in one line, why a run skipped a figure of a peer; None if it did not."""
     scenario = key.partition(".")[0]
-    told = (left.reason for left in report.skipped if (left.peer, left.scenario) in ((peer, ""), (peer, scenario)))
-    reason = next(told, None)
+    reasons = (left.reason for left in report.skipped if (left.peer, left.scenario) in ((peer, ""), (peer, scenario)))
+    reason = next(reasons, None)
     return None if reason is None else " ".join(reason.split())
 
 
 def _bound(report: Report, key: str, peer: str) -> bool:
-    """Whether so many repetitions were limited by the load that their median was."""
+    """Whether the load limited so many repetitions that the median is limited too."""
     figure = report.figure(key, peer)
     return figure is not None and 2 * figure.load_bound >= len(figure.values)
 
 
 def _missing(report: Report, one: Expect) -> str:
-    """Why there is nothing to compare."""
-    if (reason := _told(report, one.figure, "")) is not None:
+    """Why the two can't be compared."""
+    if (reason := _skip_reason(report, one.figure, "")) is not None:
         return reason
     for peer in (MINE, one.peer):
         figure = report.figure(one.figure, peer)
         if figure is None:
-            return f"{peer}: {_told(report, one.figure, peer) or 'not in this run'}"
+            return f"{peer}: {_skip_reason(report, one.figure, peer) or 'not in this run'}"
         if math.isnan(figure.median):
             return f"{peer}: its median is no number"
     return "below zero: less than the noise"
 
 
 def table(found: Sequence[Verdict]) -> str:
-    """All comparisons, one a line, with a line on top."""
+    """All comparisons, one on each line, below a header."""
     rows = [("figure", "peer", "expected", "tolerance", "measured", "verdict")]
     for one in found:
         measured = "-" if one.measured is None else times(one.measured)

@@ -1,4 +1,4 @@
-"""Signals that ask a run to end: once, for all that it has started has to be ended."""
+"""Signals that end a run. Only the first counts, so that the run can end everything that it has started."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from types import FrameType
 INTERRUPTED = 128 + signal.SIGINT  # the exit code
 
 
-# Once: all that was started has to be ended, and nobody's impatience may prevent that.
+# Only the first signal counts: a second one must not interrupt the clean-up.
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGHUP (but for nohup's sake), SIGINT and SIGTERM raise KeyboardInterrupt."""
+    """Have SIGHUP (unless nohup ignores it), SIGINT and SIGTERM raise KeyboardInterrupt."""
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)

@@ -1,9 +1,9 @@
-"""A ratio of two things that were measured in pairs, and how sure it is.
+"""The ratio of two quantities that were measured in pairs, and its confidence interval.
 
-The estimate is Hodges and Lehmann's: the median of the means of all two logarithms of ratios ("Estimates of location
-based on rank tests", 1963). The interval is the one that Wilcoxon's signed-rank test does not reject: exact, whatever
-the noise is like, as long as a pair that favours one of the two could as well have favoured the other. A few rounds in
-which something else took the machine hardly move either.
+The estimate is that of Hodges and Lehmann: the median of the pairwise means of the logarithms of the ratios ("Estimates
+of location based on rank tests", 1963). The interval holds the values that Wilcoxon's signed-rank test does not reject.
+It is exact for any noise that is symmetric: a pair is as likely to favour one side as the other. A few rounds that
+another process disturbed hardly move either.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from statistics import median
 
 from attrs import frozen
 
-LEAST_PAIRS = 6  # fewer can't be 95 % sure of anything: all of 5 favour the same one in 1 of 16 runs
-_DOUBT = 0.05
+LEAST_PAIRS = 6  # fewer pairs give no 95 % interval: by chance, all of 5 favour the same side in 1 of 16 runs
+_ERROR_RATE = 0.05
 
 
 @frozen
 class Interval:
-    """What a ratio is, and the 95 % interval of it."""
+    """A ratio with its 95 % interval."""
 
     ratio: float
     low: float
@@ -29,13 +29,13 @@ class Interval:
 
 
 def ratio_of(pairs: Sequence[tuple[float, float]]) -> Interval:
-    """How many times the first of each pair the second is.
+    """Estimate the ratio of the second of each pair to the first.
 
     Args:
-        pairs: numbers above 0, `LEAST_PAIRS` pairs at least.
+        pairs: numbers above 0; at least `LEAST_PAIRS` pairs.
 
     Raises:
-        ValueError: they are too few, or one of the numbers is not above 0.
+        ValueError: there are too few pairs, or a number is not above 0.
     """
     if len(pairs) < LEAST_PAIRS:
         raise ValueError(f"{len(pairs)} pairs; at least {LEAST_PAIRS} are needed")
@@ -47,17 +47,17 @@ def ratio_of(pairs: Sequence[tuple[float, float]]) -> Interval:
     return Interval(math.exp(median(means)), math.exp(means[outside]), math.exp(means[-1 - outside]))
 
 
-# Under the hypothesis every subset of the ranks 1 … n is as likely as any other to be those of the positive numbers,
-# and the statistic is its sum.
+# Under the null hypothesis every subset of the ranks 1 … n is equally likely to be the ranks of the positive numbers;
+# the statistic is the sum of that subset.
 def _outside(count: int) -> int:
-    """How many of the means lie beyond either end: the greatest w such that P(W <= w) is at most half the doubt."""
-    ways = [1]  # to get each sum, of the ranks so far
+    """The number of means outside each end of the interval: the largest w with P(W <= w) at most half of 5 %."""
+    ways = [1]  # of each sum, with the ranks so far
     for rank in range(1, count + 1):
         ways = [
             (ways[total] if total < len(ways) else 0) + (ways[total - rank] if 0 <= total - rank < len(ways) else 0)
             for total in range(len(ways) + rank)
         ]
-    allowed = _DOUBT / 2 * 2**count
+    allowed = _ERROR_RATE / 2 * 2**count
     below, outside = ways[0], 0
     while (below := below + ways[outside + 1]) <= allowed:
         outside += 1

@@ -1,7 +1,7 @@
-"""The machine: what it is, which processors are whose, and what processes take of it.
+"""The machine: its description, the assignment of processors, and the CPU time and memory of processes.
 
-A process' CPU time is its user and system time with all its threads, those that ended too, and with the children that
-it has waited for. So over a tree of processes the sum only grows, whoever ends in between. It is read from the
+A process' CPU time is the user and system time of all its threads, ended ones included, and of the children that
+it has waited for. So the sum over a tree of processes never falls when a process ends. It is read from the
 process' CPU clock (nanoseconds; clock_getcpuclockid(3)) because /proc/PID/stat counts in steps of 10 ms, which is
 a tenth of what a good proxy uses in a second.
 """
@@ -22,40 +22,40 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _CPUCLOCK_SCHED = 2  # which of a process' clocks: linux/posix-timers_types.h
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD, linux/sched.h
 _FLAGS, _PARENT, _REAPED = 6, 1, slice(13, 15)  # fields of /proc/PID/stat after the name, proc_pid_stat(5)
-_MUCH = 0.05  # of the machine: what others may take before the report says so
+_MUCH = 0.05  # of the machine's CPU time; if others take more, the report says so
 
 
 @frozen
 class Processors:
-    """Whose which processor is: the proxy's come first, the load has the others.
+    """The assignment of processors: the first ones run the proxy, the others the load.
 
     Args:
-        allowed: those that this process may use.
+        allowed: the processors that this process may use.
     """
 
     allowed: tuple[int, ...]
 
     @classmethod
     def of_this_process(cls) -> Processors:
-        """Those of its affinity mask."""
+        """The processors of this process' affinity mask."""
         return cls(tuple(sorted(os.sched_getaffinity(0))))
 
     def proxy(self, workers: int = 1) -> frozenset[int]:
-        """One for each worker."""
+        """The proxy's processors: one for each worker."""
         return frozenset(self.allowed[:workers])
 
     def load(self, workers: int = 1) -> frozenset[int]:
-        """All others; the last one when none is left."""
+        """The load's processors: all others, or the last one if none is left."""
         return frozenset(self.allowed[workers:] or self.allowed[-1:])
 
     def shared(self, workers: int = 1) -> bool:
-        """Whether load and proxy meet on a processor."""
+        """Whether the load and the proxy share a processor."""
         return not self.proxy(workers).isdisjoint(self.load(workers))
 
 
 @contextmanager
 def pinned(cpus: Collection[int]) -> Iterator[None]:
-    """This thread, and whatever it starts, runs on these processors only; sched_setaffinity(2)."""
+    """Pin this thread, and all that it starts, to these processors; sched_setaffinity(2)."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cpus)
     try:
@@ -65,7 +65,7 @@ def pinned(cpus: Collection[int]) -> Iterator[None]:
 
 
 def description(processors: Processors) -> dict[str, str]:
-    """The machine in a few lines: label to text."""
+    """Describe the machine: label to text."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -89,12 +89,12 @@ def _listed(cpus: Collection[int]) -> str:
 
 
 def cpu_seconds(pids: Collection[int]) -> float:
-    """User and system time of these processes together, with the children they have waited for."""
+    """The sum of the user and system times of these processes, and of the children that they have waited for."""
     return sum(map(_cpu, pids))
 
 
 def settled_cpu_seconds(pids: Collection[int], patience: float = 1.0) -> float:
-    """The same, once what is under way is done: when 50 ms have cost less than 1 ms, or after `patience` seconds."""
+    """`cpu_seconds` once pending work is done: after 50 ms that took less than 1 ms, or after `patience` seconds."""
     end = time.monotonic() + patience
     used = cpu_seconds(pids)
     while time.monotonic() < end:
@@ -106,7 +106,7 @@ def settled_cpu_seconds(pids: Collection[int], patience: float = 1.0) -> float:
 
 
 def resident(pids: Collection[int]) -> int:
-    """Bytes of resident memory of these processes together.
+    """The sum of the resident memory of these processes, in bytes.
 
     From smaps_rollup: the count in /proc/PID/statm is off by up to 256 KiB a processor, to keep it cheap.
     """
@@ -117,7 +117,7 @@ def _cpu(pid: int) -> float:
     try:
         reaped = sum(map(int, _stat(pid)[_REAPED]))
     except OSError:
-        return 0.0  # it has just ended, and is in its parent's sum
+        return 0.0  # it has just ended; its parent's sum has it
     return _own(pid) + reaped / _TICKS
 
 
@@ -137,7 +137,7 @@ def _resident(pid: int) -> int:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields after the name, which may hold blanks and brackets itself."""
+    """The fields after the name; the name itself may hold blanks and brackets."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
@@ -146,12 +146,12 @@ def _stat(pid: int) -> list[str]:
 
 @frozen
 class Load:
-    """A look at the whole machine.
+    """A sample of the CPU use of the whole machine.
 
     Args:
-        when: on the monotonic clock.
-        others: CPU seconds so far of all processes but ours and the kernel's; without their children's that have
-            ended: init inherits ours.
+        when: the time on the monotonic clock.
+        others: CPU seconds so far of all processes except ours and the kernel's, without those of their ended
+            children (init inherits ours).
         stolen: CPU seconds so far in which the host ran something else.
     """
 
@@ -161,10 +161,10 @@ class Load:
 
     @classmethod
     def now(cls, ours: Collection[int] = ()) -> Load:
-        """As it stands.
+        """Take a sample now.
 
         Args:
-            ours: what belongs to the bench; this process and its descendants do anyway.
+            ours: further processes of the bench, besides this process and its descendants.
         """
         stats = dict(_stats())
         mine = {os.getpid(), *ours}
@@ -176,7 +176,7 @@ class Load:
 
 
 def disturbance(before: Load, after: Load) -> str | None:
-    """What others took of the machine between two looks, when that was much: "other processes took 12 % …"."""
+    """A note if others took a large share of the machine between two samples: "other processes took 12 % …"."""
     whole = (after.when - before.when) * (os.cpu_count() or 1)
     for share, who in (
         ((after.others - before.others) / whole, "other processes"),

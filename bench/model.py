@@ -1,4 +1,4 @@
-"""What a run of the bench measures, as values: the scenarios make them, the report and the guard read them."""
+"""The results of a run as values: scenarios make them, the report and the guard read them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from statistics import median
 
 from attrs import field, frozen
 
-# For each figure that has a better direction: whether more is better. What is not named is shown, and never judged.
+# Whether more is better, for each figure that can be judged. Other figures are only shown.
 MORE_IS_BETTER = {
     "frames.cpu_us": False,  # CPU microseconds of the proxy for a frame, one way; 200 calls
     "frames.p50_us": False,  # of frames, one way
@@ -52,15 +52,15 @@ def _values(values: Iterable[float]) -> tuple[float, ...]:
 
 @frozen
 class Figure:
-    """One number of one peer, measured some times.
+    """One quantity of one peer, with a value for each repetition.
 
     Args:
-        scenario: what was run: "frames".
-        name: what was measured: "cpu_us".
-        peer: of whom.
+        scenario: its name: "frames".
+        name: of the quantity: "cpu_us".
+        peer: the peer's name.
         unit: "us", "1/s", "MB/s" …
-        values: one for each repetition, in their order.
-        load_bound: repetitions in which not the proxy but the load had no CPU left, so that it could have done more.
+        values: one for each repetition, in order.
+        load_bound: the repetitions in which the load had no CPU left, so that the proxy could have done more.
     """
 
     scenario: str
@@ -72,18 +72,18 @@ class Figure:
 
     @property
     def key(self) -> str:
-        """Which number it is, whoever's: "frames.cpu_us"."""
+        """The name of the figure without the peer: "frames.cpu_us"."""
         return f"{self.scenario}.{self.name}"
 
     @property
     def median(self) -> float:
-        """What is quoted."""
+        """The value that reports quote."""
         return median(self.values)
 
 
 @frozen
 class Skipped:
-    """A peer, or a scenario of it, or a scenario of every peer (`peer` is ""), that could not be measured, and why."""
+    """Something that could not be measured, and why: a peer, its scenario, or every peer's (`peer` is "")."""
 
     peer: str
     reason: str
@@ -110,11 +110,11 @@ class Report:
         machine: what it ran on, label to text: CPU, cores, kernel, Python …
         versions: peer to version.
         started: ISO 8601.
-        seconds: that the run took.
-        settings: what was asked for: seconds, repeat, quick …
+        seconds: how long the run took.
+        settings: the options: seconds, repeat, quick …
         figures: in the order of the scenarios.
-        skipped: what is missing, and why.
-        notes: lines that a reader must know: the load was the bottleneck, a core was shared …
+        skipped: missing figures, with the reasons.
+        notes: warnings for the reader: the load was the bottleneck, a core was shared …
     """
 
     machine: dict[str, str]
@@ -127,12 +127,12 @@ class Report:
     notes: tuple[str, ...] = field(converter=_notes, default=())
 
     def figure(self, key: str, peer: str) -> Figure | None:
-        """One number of one peer."""
+        """The figure of one peer."""
         return next((one for one in self.figures if one.key == key and one.peer == peer), None)
 
 
-# A better splicer makes a greater ratio, whichever way the figure itself points.
+# The ratio is above 1 if splicer is better, whether more or less of the figure is better.
 def ratio(mine: float, other: float, more_is_better: bool) -> float:
-    """How many times better the first is: 2.0 is twice the rate, or half the time."""
+    """How many times better the first figure is: 2.0 is twice the rate, or half the time."""
     better, worse = (mine, other) if more_is_better else (other, mine)
     return better / worse if worse else (1.0 if better == worse else float("inf"))

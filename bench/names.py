@@ -1,4 +1,4 @@
-"""The name server of a run: an address for each pod, RFC 1035.
+"""The name server of a run (RFC 1035): it has an address for each pod.
 
 with serving(job.pods, "pods.bench") as nameserver:
     Job(..., nameserver=nameserver)
@@ -16,20 +16,20 @@ from dnslib import QTYPE, RCODE, RR, A, DNSError, DNSRecord
 from bench.peers.base import Address
 
 _TTL_SECONDS = 10  # seconds
-_LARGEST = 4096  # bytes of a question
+_LARGEST = 4096  # bytes of a query
 
 
 @contextmanager
 def serving(pods: Iterable[tuple[str, str]], domain: str, host: str = "127.0.0.1") -> Iterator[Address]:
-    """Answer over UDP, in a thread: few questions come, for whoever asks may remember for 10 s.
+    """Answer over UDP, in a thread; queries are rare, since answers may be cached for 10 s.
 
     Args:
         pods: names and addresses.
         domain: the suffix of all names.
-        host: where to listen; on any free port.
+        host: the address to listen at, with any free port.
 
     Yields:
-        where it listens.
+        the address at which it listens.
     """
     addresses = {f"{name}.{domain}.".lower(): address for name, address in pods}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -43,7 +43,7 @@ def serving(pods: Iterable[tuple[str, str]], domain: str, host: str = "127.0.0.1
             thread.join()
 
 
-# Its own datagram is the word to stop: to close a socket wakes up nobody who waits for it.
+# A datagram to itself stops the thread: closing a socket does not wake up a thread that is reading from it.
 def _serve(sock: socket.socket, addresses: Mapping[str, str]) -> None:
     ours = sock.getsockname()
     while True:

@@ -1,4 +1,4 @@
-"""What this machine would allow an edge, and what a socket takes of its kernel's memory."""
+"""The limits that this machine sets to an edge, and the kernel memory of a socket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FRAME = bytes(320)
 
 
 def sysctl(name: str) -> list[int] | None:
-    """The numbers of a sysctl; None where it isn't there: a module that is not loaded, another system.
+    """The numbers of a sysctl; None if it does not exist: its module is not loaded, or the system is another.
 
     Args:
         name: "fs.file-max".
@@ -28,13 +28,13 @@ def sysctl(name: str) -> list[int] | None:
 
 
 def first(name: str) -> int | None:
-    """The number of a sysctl that has one."""
+    """The number of a sysctl with a single number."""
     found = sysctl(name)
     return found[0] if found else None
 
 
 def ports() -> int | None:
-    """How many ports an outgoing connection may have."""
+    """The number of ports for outgoing connections."""
     found = sysctl("net.ipv4.ip_local_port_range")
     return found[1] - found[0] + 1 if found else None
 
@@ -46,12 +46,12 @@ def nofile() -> int | None:
 
 
 def memory() -> int | None:
-    """Bytes of the machine."""
+    """The machine's memory in bytes."""
     return meminfo("MemTotal")
 
 
 def cores() -> int:
-    """Processors that this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -67,10 +67,10 @@ def meminfo(key: str) -> int | None:
 def socket_bytes(connections: int = 4000) -> float:
     """Kernel memory of a connected TCP socket that waits in an epoll: how much the slabs grow for each, on loopback.
 
-    Each has carried a frame both ways, and its buffers are empty. What else the machine does meanwhile counts as well.
+    Each socket has carried a frame both ways, and its buffers are empty. Other activity on the machine is counted too.
 
     Args:
-        connections: how many; they take twice so many descriptors.
+        connections: their number; they take twice as many descriptors.
 
     Raises:
         OSError: it can't be measured here.

@@ -1,11 +1,11 @@
-"""Whether a change has made splicer dearer: this checkout and another one in turns, and the ratio of each two rounds.
+"""Check whether a change has made splicer more expensive: run this checkout and another one in turns.
 
     python -m bench.pairs --before PATH-OR-COMMIT [--after PATH] [--pairs 20] [--seconds 2] [SCENARIO …]
 
-Both run at the same time, each with one worker, on one processor; the load has the others. Rounds go A B, B A, A B …;
-six minutes for 20 pairs. A ratio above 1 says that "after" takes more. It is told with its 95 % interval (see
-`bench.interval`): where all of that lies above 1, the exit code is 1. A commit is run as git has it, with nothing
-built; both run with this Python and what is installed for it.
+Both run at the same time on one processor, each with one worker; the load has the other processors. Rounds go A B, B A,
+A B …; 20 pairs take six minutes. A ratio above 1 means that "after" takes more. It is printed with its 95 % interval
+(see `bench.interval`); the exit code is 1 if the whole interval is above 1. A commit is run as git has it, with nothing
+built; both run with this Python and its installed packages.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ USUAL = ("frames", "handshakes", "http")
 
 @frozen
 class Cost:
-    """A figure as what one thing takes: less is better.
+    """A figure as the cost of one item: less is better.
 
     Args:
         key: of the figure.
-        name: of what it takes.
-        per_cpu: the figure tells how many a CPU second is good for.
+        name: of the cost.
+        per_cpu: the figure is the number of items for one CPU second.
     """
 
     key: str
@@ -71,7 +71,7 @@ COSTS = (
 
 @frozen
 class Row:
-    """What came of one cost: medians in microseconds, and the ratio of after to before."""
+    """The result for one cost: medians in microseconds, and the ratio of after to before."""
 
     name: str
     before: float
@@ -80,7 +80,7 @@ class Row:
 
     @property
     def dearer(self) -> bool:
-        """Whether that is certain."""
+        """Whether the cost has risen for certain."""
         return self.interval.low > 1
 
     def __str__(self) -> str:
@@ -91,11 +91,11 @@ class Row:
 
 
 class NoPairs(Exception):
-    """There is nothing to compare; one line."""
+    """The two can't be compared; the message has one line."""
 
 
 def rows(report: Report) -> list[Row]:
-    """What a run says of each cost that it has measured.
+    """The results of a run for each cost that it has measured.
 
     Raises:
         NoPairs: one of the two could not be measured, or not often enough.
@@ -118,7 +118,7 @@ def rows(report: Report) -> list[Row]:
 
 @contextmanager
 def code_of(where: str) -> Iterator[Path]:
-    """A directory with a package: one that is there, or one that is made of a commit of this repository.
+    """A directory with the package: an existing one, or one that is made from a commit of this repository.
 
     Args:
         where: a path, or a commit's name.
@@ -130,7 +130,7 @@ def code_of(where: str) -> Iterator[Path]:
         yield Path(where).resolve()
         return
     packed = subprocess.run(  # noqa: S603 - git takes it as a name or says that there is none
-        ["git", "-C", str(ROOT), "archive", "--format=tar", where, "--", "splicer"],  # noqa: S607 - whichever git
+        ["git", "-C", str(ROOT), "archive", "--format=tar", where, "--", "splicer"],  # noqa: S607 - git from PATH
         capture_output=True,
         check=False,
     )
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """See above.
 
     Returns:
-        The exit code: 0; 1: one cost has become dearer, or could not be measured; 2: wrong usage; 130: interrupted.
+        The exit code: 0; 1: a cost has risen, or could not be measured; 2: wrong usage; 130: interrupted.
     """
     options = _options(arguments)
     try:

@@ -1,11 +1,11 @@
-"""What the worst bytes from outside cost: microseconds for a KiB, by parser.
+"""Measure the cost of the worst input from outside: microseconds for a KiB, by parser.
 
     python -m bench.parsers [--all] [--seconds 0.2]
 
-Each parser reads what is cheap to send and dear to read, as large as it may be, and as the session hands it over: heads
-in pieces of 4 KiB, with all that is done before a pod is dialled. Figures are the least of many runs; without `--all`
-only the worst input of each parser is shown. That work grows no faster than its input, and how much there is of it, is
-a test (tests/bench/test_parsers.py): it counts steps, not time.
+Each parser reads input that is cheap to send and expensive to read, of the largest size allowed, in the pieces in which
+the session passes it: heads in pieces of 4 KiB, with all that is done before a pod is dialled. Figures are the minimum
+of many runs; without `--all` only the worst input of each parser is shown. tests/bench/test_parsers.py checks that the
+work grows no faster than its input, by counting steps, not time.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from splicer.session.client import HEAD_READ_BYTES, READ_BYTES
 from splicer.vault.protocol import keys
 
 KIB = 1024
-_HEAD = 32 * KIB  # limits.head_bytes as it is without a word in the file
+_HEAD = 32 * KIB  # the default of limits.head_bytes
 _MESSAGE = 64 * KIB
 _TRUSTED = (ip_network("10.0.0.0/8"),)
 _TABLE = RouteTable(
@@ -67,14 +67,14 @@ rewrite = "{rest}"
 
 @frozen
 class Input:
-    """What one parser has to read.
+    """One input of one parser.
 
     Args:
         parser: its name.
         name: of the input.
-        most: bytes that it may have.
-        make: makes one of about so many bytes.
-        read: reads it; it may be refused.
+        most: its largest size in bytes.
+        make: makes an input of about the given number of bytes.
+        read: reads it; may refuse it.
     """
 
     parser: str
@@ -89,7 +89,7 @@ class Input:
             self.read(data)
 
 
-# ---- who reads ----
+# ---- parsers ----
 
 
 def _pieces(data: bytes, size: int) -> list[bytes]:
@@ -184,22 +184,22 @@ def _dns(data: bytes) -> None:
     read_response(data, _ASKED)
 
 
-# ---- what they read ----
+# ---- inputs ----
 
 
 def _filled(before: bytes, unit: bytes, after: bytes = b"") -> Callable[[int], bytes]:
-    """So many units that all is about so long."""
+    """Repeat a unit until the whole is about that long."""
     return lambda size: before + unit * max(1, (size - len(before) - len(after)) // len(unit)) + after
 
 
 def _fields(size: int) -> bytes:
-    """As many fields as a head may have."""
+    """The largest number of fields that a head may have."""
     value = b"v" * (size // 128 - 8)
     return _START + b"".join(b"a%03d: %s\r\n" % (number, value) for number in range(126)) + b"\r\n"
 
 
 def _message(record: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    """A message full of records for the name asked for."""
+    """A message full of records for the requested name."""
 
     def make(size: int) -> bytes:
         count = (size - len(_ASKED.wire)) // len(record(0))
@@ -296,7 +296,7 @@ INPUTS = (
 
 
 def microseconds(one: Input, seconds: float) -> float:
-    """The least time that a KiB of it has taken, of all runs in so many seconds."""
+    """The minimum time for a KiB over all runs within the given seconds."""
     data = one.make(one.most)
     best, until = float("inf"), time.perf_counter() + seconds
     while (begun := time.perf_counter()) < until:

@@ -1,10 +1,10 @@
-"""What a call's counters and a frame's journal cost: each in a loop, beside the CPU of a whole call and a whole frame.
+"""Measure a call's counters and a frame's journal, each in a loop, against the CPU time of a whole call and frame.
 
     python -m bench.parts [--repeat 5] [--seconds 2]
 
-Half a minute, on a machine that has nothing else to do. Neither can be switched off, so each is run by itself: all that
-a call passes through when it is counted, and the one store in shared memory in front of each fill of a pipe. What
-any other change costs is a question for `bench.pairs`.
+Takes half a minute on an idle machine. Neither can be switched off, so each is run by itself: all the code that
+counts a call, and the one store in shared memory before each fill of a pipe. For the cost of any other change use
+`bench.pairs`.
 
 The law: counting takes at most 5 % of a call's CPU. If it is broken, the exit code is 1.
 """
@@ -72,7 +72,7 @@ def _say(name: str, seconds: float, remark: str = "") -> None:
 
 
 async def _counting() -> dict[str, float]:
-    """Seconds of each step: medians over batches, all steps in turns; some of them want to know Trio's time."""
+    """Seconds of each step: medians over batches, all steps in turns; in Trio, since some read its clock."""
     counts = MetricsDirectory.make()
     if counts is None:
         sys.exit("there is no room for the files of the metrics")
@@ -92,7 +92,7 @@ async def _counting() -> dict[str, float]:
 
 
 def _storing() -> float:
-    """Seconds of a store, with the call of a function around it."""
+    """Seconds of a store, including the call of the function around it."""
     journal = Journal()
     lasted = _timed({"store": partial(journal.words.__setitem__, 7, 1 << 40)})["store"]
     journal.close()
@@ -111,7 +111,7 @@ def _timed(steps: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 
 def _record() -> Record:
-    """A call as most are: one attempt, which served."""
+    """A typical call: one attempt, which succeeded."""
     where = Endpoint("agent-1", "127.0.0.1", 8000)
     return Record(
         id="0123456789abcdef",

@@ -1,4 +1,4 @@
-"""What runs now: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Progress of a run: a bar with the remaining time on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Protocol, TextIO
 
 
 class Progress(Protocol):
-    """Whoever looks on."""
+    """An observer of the run's progress."""
 
     def begin(self, seconds: float) -> None:
-        """The whole is so long, about."""
+        """Set the estimated length of the whole run, in seconds."""
 
     def now(self, what: str) -> None:
-        """This runs now."""
+        """Show what runs now."""
 
     def done(self, seconds: float) -> None:
-        """So much of the whole is over, as it was estimated."""
+        """Add the estimated seconds of a part that is done."""
 
     def end(self) -> None:
-        """Nothing runs any more."""
+        """End: nothing runs any more."""
 
 
 class Lines:
-    """A line for each thing that runs.
+    """A line for each part of the run.
 
     Args:
         to: a text stream.
@@ -59,7 +59,7 @@ class Lines:
 
 
 class Bar:
-    """A bar that stays in its line."""
+    """A progress bar on one line."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -97,7 +97,7 @@ class Bar:
 
 
 def progress() -> Progress:
-    """As fits what looks on."""
+    """A bar if standard error is a terminal, else lines."""
     return Bar() if sys.stderr.isatty() else Lines(sys.stderr)
 
 

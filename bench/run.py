@@ -1,4 +1,4 @@
-"""A run: every scenario, some times, on each peer in turn, so that what changes on the machine changes for all."""
+"""A run: repeats every scenario on each peer in turn, so that changes on the machine affect all peers alike."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from bench.scenarios.base import Sample, Scenario, Turn
 from bench.site import Site, opened
 from bench.traffic.driver import TrafficFailed
 
-DIRECT = "direct"  # whose figures those without a proxy are
-_FAILURES = (PeerFailed, TrafficFailed, OSError, HTTPException)  # of one peer: it is gone, or has no room, or hangs up
+DIRECT = "direct"  # the peer name of the figures without a proxy
+# Failures of one peer: it has ended, has no room, or hangs up.
+_FAILURES = (PeerFailed, TrafficFailed, OSError, HTTPException)
 
 
 @frozen
@@ -41,23 +42,23 @@ class Options:
     quick: bool = False
 
     def window(self, scenario: Scenario) -> float:
-        """Seconds of one load."""
+        """The length of one load in seconds."""
         return self.seconds or (scenario.quick_seconds if self.quick else scenario.seconds)
 
     def repetitions(self, scenario: Scenario) -> int:
-        """How many times this one is measured."""
+        """The number of repetitions of a scenario."""
         return self.repeat or scenario.repeat
 
     def lasts(self, scenario: Scenario) -> float:
-        """Seconds that one turn takes, about."""
+        """The estimated length of one turn in seconds."""
         return scenario.lasts(self.window(scenario), self.quick)
 
 
 class Run:
-    """One run; `report` has the results so far, at any time.
+    """One run; `report` returns the results so far at any time.
 
     Args:
-        options: what is to be measured.
+        options: what to measure.
         progress: shows how far the run is.
     """
 
@@ -73,7 +74,7 @@ class Run:
         self._site: Site | None = None
 
     def execute(self) -> None:
-        """Measure everything; nothing runs any more when it returns, or raises.
+        """Measure everything, and end all peers before it returns or raises.
 
         Raises:
             TrafficFailed: clients and pods don't work even without a proxy.
@@ -98,7 +99,7 @@ class Run:
                         self._notes[f"{found} during {scenario.name}, repetition {repetition + 1}"] = None
 
     def report(self) -> Report:
-        """Everything that is known by now."""
+        """The report with all results so far."""
         options = self._options
         begun, clock = self._started
         return Report(
@@ -119,7 +120,7 @@ class Run:
         )
 
     def _possible(self) -> list[Scenario]:
-        """Those that can be run here."""
+        """The scenarios that can be run here."""
         found = []
         for scenario in self._options.scenarios:
             if reason := scenario.missing():
@@ -129,7 +130,7 @@ class Run:
         return found
 
     def _present(self) -> list[Peer]:
-        """Those that can run here."""
+        """The peers that can be run here."""
         found = []
         for peer in self._options.peers:
             if reason := peer.missing():
@@ -143,7 +144,7 @@ class Run:
         return found
 
     def _start(self, peers: list[Peer], fleet: Fleet) -> None:
-        """All at once, before anything counts; one that does not start is out of the whole run."""
+        """Start all peers before the first measurement; one that does not start is excluded from the run."""
         for peer in list(peers):
             self._progress.now(f"starting {peer.name}")
             try:
@@ -152,7 +153,7 @@ class Run:
                 self._skipped[peer.name, ""] = str(failed)
                 peers.remove(peer)
 
-    # Every other repetition goes the other way round: whatever drifts favours nobody.
+    # Every second repetition has the peers in reverse order, so that a drift favours none of them.
     def _repetition(self, scenario: Scenario, repetition: int, peers: list[Peer], site: Site, fleet: Fleet) -> None:
         what = f"{scenario.name} {repetition + 1}/{self._options.repetitions(scenario)}"
         seconds = self._options.window(scenario)
@@ -167,7 +168,7 @@ class Run:
             self._progress.done(self._options.lasts(scenario))
 
     def _turn(self, scenario: Scenario, peer: Peer, direct: Mapping[str, float], site: Site, fleet: Fleet) -> None:
-        """One peer's; what it yields before it fails is kept."""
+        """Measure one peer; the numbers that it yields before it fails are kept."""
         try:
             shared = None if scenario.fresh else fleet.proxy(peer)
             for sample in scenario.measure(Turn(site, peer, shared, self._options.window(scenario), direct)):
@@ -178,7 +179,7 @@ class Run:
                 self._forget(scenario, peer.name)
             fleet.stop(peer.name)
 
-    # Who changes bytes, be it once, has no figures: there is nothing to compare.
+    # A peer that changes bytes, even once, has no figures: they would not be comparable.
     def _forget(self, scenario: Scenario, peer: str) -> None:
         for key in [key for key in self._samples if (key[0], key[2]) == (scenario.name, peer)]:
             del self._samples[key]

@@ -1,13 +1,12 @@
-"""How long an operator's look takes, and how long calls wait for it: 1,000 tunnels to 1,000 pods, two workers.
+"""Measure a scrape, and the delay that it causes to calls: 1,000 tunnels to 1,000 pods, two workers.
 
     python -m bench.scrape [--pods 1000] [--scrapes 50] [--seconds 5]
 
-A minute and a half, on a machine that has nothing else to do.
+Takes a minute and a half on an idle machine.
 
-- GET /metrics and GET /tunnels, one after the other, on a connection that stays: what they take, and how much comes. A
+- GET /metrics and GET /tunnels, one after the other, on a kept connection: the time and the size of the response. A
   scrape is computed once a second at most, so there is a pause before each.
-- Frames to the pod and back, in 16 more tunnels: how long they take while nobody looks, and while somebody looks ten
-  times a second.
+- Frames to the pod and back, in 16 more tunnels: their latency without scrapes, and with ten scrapes a second.
 
 The law: 95 of 100 scrapes take less than 100 ms. If it is broken, the exit code is 1.
 """
@@ -31,14 +30,14 @@ from bench.site import Site, opened
 _MAX_SCRAPE_SECONDS = 0.1  # seconds
 _WORKERS = 2
 _TALKERS = {"tunnels": 16, "rate": 50, "bytes": 160}  # 20 ms of telephone speech, 8 bit
-_POLL_INTERVAL = 0.1  # seconds between two looks
-_SCRAPE_MAX_AGE_SECONDS = 1.1  # seconds after which a scrape is computed anew
-_TIMEOUT = 10.0  # seconds of one look
+_POLL_INTERVAL = 0.1  # seconds between two requests
+_SCRAPE_MAX_AGE_SECONDS = 1.1  # seconds after which a scrape is computed again
+_TIMEOUT = 10.0  # time limit of one request, seconds
 _SHOWN = {"p50": "p50", "p99": "p99", "longest": "max"}
 
 
 def _get(line: HTTPConnection, path: str) -> tuple[bytes, float]:
-    """The answer, and how many seconds it took."""
+    """The response, and the seconds until it was complete."""
     begun = time.perf_counter()
     line.request("GET", path)
     answer = line.getresponse()
@@ -50,7 +49,7 @@ def _get(line: HTTPConnection, path: str) -> tuple[bytes, float]:
 
 
 def _looks(admin: Address, path: str, times: int, pause: float = 0.0) -> tuple[bytes, list[float]]:
-    """The last answer of some, and how long all of them took; the first look, a warm-up, is not in."""
+    """Send some requests; return the last response and the times of all but the first, which is a warm-up."""
     lasted = []
     line = HTTPConnection(*admin, timeout=_TIMEOUT)
     body, _ = _get(line, path)
@@ -63,7 +62,7 @@ def _looks(admin: Address, path: str, times: int, pause: float = 0.0) -> tuple[b
 
 
 def _frames(site: Site, proxy: Splicer, seconds: float, path: str | None) -> str:
-    """How long frames took to the pod and back, while somebody looks at a path, or nobody at any."""
+    """The latencies of frames to the pod and back, while a path is requested, or no path is."""
     with site.client("even", proxy.address, {**_TALKERS, "seconds": seconds}, workers=_WORKERS) as client:
         client.wait_ready()
         client.go()
@@ -78,7 +77,7 @@ def _frames(site: Site, proxy: Splicer, seconds: float, path: str | None) -> str
     return f"{told}; {result['count'] // 2:,} frames, {result['errors'] + result['mismatches']} tunnels lost"
 
 
-def _told(times: list[float]) -> str:
+def _summary(times: list[float]) -> str:
     cuts = quantiles(times, n=20, method="inclusive")
     return f"p50 {cuts[9] * 1e3:7.2f} ms, p95 {cuts[18] * 1e3:7.2f} ms, longest {max(times) * 1e3:7.2f} ms"
 
@@ -89,7 +88,7 @@ def _say(line: str) -> None:
 
 
 def _measure(site: Site, proxy: Splicer, count: int, scrapes: int, seconds: float) -> bool:
-    """Whether the law is kept."""
+    """Measure, print the figures, and return whether the law is kept."""
     with site.client("idle", proxy.address, {"tunnels": count, "seconds": 1}, pods=count, workers=_WORKERS) as calls:
         calls.wait_ready()
         calls.go()
@@ -100,8 +99,8 @@ def _measure(site: Site, proxy: Splicer, count: int, scrapes: int, seconds: floa
         if (rows := len(json.loads(listing)["tunnels"])) != count:
             sys.exit(f"{rows} tunnels of {count} are listed")
         series = sum(not line.startswith(b"#") for line in text.splitlines())
-        _say(f"  GET /metrics  {_told(scraped)}; {len(text):,} bytes, {series:,} series")
-        _say(f"  GET /tunnels  {_told(listed)}; {len(listing):,} bytes")
+        _say(f"  GET /metrics  {_summary(scraped)}; {len(text):,} bytes, {series:,} series")
+        _say(f"  GET /tunnels  {_summary(listed)}; {len(listing):,} bytes")
         _say(f"frames to the pod and back in {_TALKERS['tunnels']} tunnels, {seconds:g} s each")
         for path in (None, "/metrics", "/tunnels"):
             _say(f"  {f'GET {path} 10/s' if path else 'no looks':18} {_frames(site, proxy, seconds, path)}")

@@ -1,4 +1,4 @@
-"""What all turns of a run share: pods, their names, the processors, and the lines for the report's reader."""
+"""The state that all turns of a run share: pods, their names, the processors, and the report's notes."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from bench.peers.base import Address, Job
 from bench.peers.process import session_of
 from bench.traffic.driver import Client, pods
 
-FEW, MANY = 5, 500  # pods: as a small system has them, and a large one
+FEW, MANY = 5, 500  # numbers of pods of a small and of a large system
 
 _DOMAIN = "pods.bench"
 _ROUTE = "/ws/pod/{pod}/call"
 _DIRECT = "/call"
 _HTTP = "/api/v1/voice/allocate"
-_GREEDY = ("saturate", "bulk", "handshakes", "http")  # with more processors, they and the pods take half each
-_OWN_PODS = ("voice", "burst")  # these are callers and pods at once
-_BUSY = 0.93  # of its processors: a load that used more was late by itself
-_WARM, _QUICK_WARM = 0.4, 0.2  # seconds of each load that a peer has before it counts …
-_WARM_POD = 0.002  # … and more for each pod, whose name has to be looked up
+# With several processors, clients have half of them, with a process for each; pods have the others.
+_GREEDY = ("saturate", "bulk", "handshakes", "http")
+_OWN_PODS = ("voice", "burst")  # in these modes, one process has both callers and pods
+_BUSY = 0.93  # share of its processors; a load that used more was late itself
+_WARM, _QUICK_WARM = 0.4, 0.2  # seconds of each load that warms up a peer …
+_WARM_POD = 0.002  # … and further seconds for each pod, whose name must be looked up
 
 
 @define
 class Site:
-    """Pods that run, and how to load them.
+    """The running pods, and the ways to load them.
 
     Args:
-        processors: whose which processor is.
+        processors: the assignment of processors.
         port: of all pods, and of the proxies' upstreams.
-        nameserver: that knows all pods.
+        nameserver: has the names of all pods.
         quick: the run is a short one.
         route: the path to a pod through a proxy.
-        pods_cpu: CPU seconds of all pods so far.
+        pods_cpu: returns the CPU seconds of all pods so far.
     """
 
     processors: Processors
@@ -50,7 +51,7 @@ class Site:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was noted, each once."""
+        """All notes, without duplicates."""
         return tuple(self._notes)
 
     @property
@@ -59,11 +60,11 @@ class Site:
         return _pods(1)[0][1], self.port
 
     def note(self, text: str) -> None:
-        """A line that a reader of the report must know."""
+        """Add a note to the report."""
         self._notes[text] = None
 
     def is_crowded(self, share: float, workers: int = 1) -> bool:
-        """Whether clients and pods had no CPU left.
+        """Whether clients and pods had no CPU time left.
 
         Args:
             share: CPU seconds that they used in a second.
@@ -72,7 +73,7 @@ class Site:
         return share >= _BUSY * len(self.processors.load(workers))
 
     def job(self, pods: int = FEW, routes: int = 0, workers: int = 1) -> Job:
-        """What a peer has to do."""
+        """The task of a peer."""
         return Job(_pods(pods), self.port, self.nameserver, _DOMAIN, routes, workers)
 
     def client(
@@ -85,15 +86,15 @@ class Site:
         workers: int = 1,
         direct: bool = False,
     ) -> Client:
-        """Clients of a proxy, in processes of their own; to be entered.
+        """A context manager with the clients of a proxy, each in its own process.
 
         Args:
-            mode: what they do: "voice".
+            mode: the kind of load: "voice".
             address: of the proxy, or of a pod.
             options: of the mode: seconds, tunnels, rate, bytes, clients.
-            pods: how many of them are called, in turn.
-            workers: processors that the proxy has, which the clients leave alone.
-            direct: there is no proxy in between.
+            pods: the number of pods that are called, in turn.
+            workers: the number of the proxy's processors, which the clients don't use.
+            direct: there is no proxy between clients and pods.
         """
         if mode == "http":
             targets = [_HTTP]
@@ -110,12 +111,12 @@ class Site:
         return Client(mode, address, targets, cpus, seconds=options["seconds"], **more)
 
     def warm_up(self, address: Address, modes: Sequence[str], pods: int = FEW, workers: int = 1) -> None:
-        """Have a proxy do everything that will count, so that names are known and code is loaded.
+        """Warm up a proxy: run each kind of load, so that names are cached and code is loaded.
 
         Args:
             address: of the proxy.
             modes: of clients: "handshakes", "http".
-            pods: that are to be called, each.
+            pods: the number of pods; each is called.
             workers: processors that the proxy has.
         """
         seconds = (_QUICK_WARM if self.quick else _WARM) + pods * _WARM_POD
@@ -130,11 +131,11 @@ class Site:
 
 @contextmanager
 def opened(quick: bool, known: int = MANY) -> Iterator[Site]:
-    """Pods and their name server run; this process leaves the proxies' processor alone.
+    """Run pods and their name server; this process keeps off the proxies' processors.
 
     Args:
         quick: the run is a short one.
-        known: pods whose names the name server has.
+        known: the number of pods whose names the name server has.
     """
     processors = Processors.of_this_process()
     cpus = processors.load()
@@ -154,7 +155,7 @@ def opened(quick: bool, known: int = MANY) -> Iterator[Site]:
         yield site
 
 
-# Between this look and the pods' own there is a moment; nobody who asks for any port gets one that was free just now.
+# There is a gap before the pods bind the port; a request for any free port does not get one that was just freed.
 def _free_port() -> int:
     with socket.create_server(("", 0)) as listener:
         port: int = listener.getsockname()[1]

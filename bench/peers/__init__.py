@@ -1,4 +1,4 @@
-"""All who are measured side by side: splicer, and those that one would take instead."""
+"""The programs that are measured side by side: splicer and its alternatives."""
 
 from __future__ import annotations
 

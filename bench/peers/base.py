@@ -1,4 +1,4 @@
-"""What a peer is to the bench: a program that can be started for the job, and is a tree of processes from then on."""
+"""The interface of a peer: a program that is started for a job, and then is a tree of processes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Address = tuple[str, int]
 
 @frozen
 class Job:
-    """What every peer has to do, as its own experts would have it done.
+    """The task of every peer; each is configured as its experts would do it.
 
     - ``GET /ws/pod/{pod}/{rest}`` goes to the pod of that name, as ``/{rest}``, and may become a WebSocket;
-    - ``/api/v1/…`` goes to the first pod, which is the smart router as well, over kept connections, path kept;
+    - ``/api/v1/…`` goes to the first pod, which is also the smart router, over kept connections; path unchanged;
     - ``GET /health`` is answered by the proxy itself: 200.
 
     Args:
         pods: names and addresses; a name server has ``{name}.{domain}`` for each.
         port: of all pods.
-        nameserver: where names are looked up; a peer may remember an answer for 10 s.
+        nameserver: of all lookups; a peer may cache an answer for 10 s.
         domain: the suffix of all names.
-        routes: so many further routes (a prefix each, ``/other-1/`` and so on, to the first pod) stand in front of the
-            pods' route.
-        workers: worker processes, or threads.
+        routes: the number of further routes before the pods' route; each has a prefix (``/other-1/`` and so on) and
+            leads to the first pod.
+        workers: the number of worker processes or threads.
     """
 
     pods: tuple[tuple[str, str], ...]
@@ -38,21 +38,21 @@ class Job:
 
 
 class Proxy(abc.ABC):
-    """A peer that runs."""
+    """A running peer."""
 
     address: Address
 
     @abc.abstractmethod
     def pids(self) -> list[int]:
-        """All of its processes that live."""
+        """All its live processes."""
 
     @abc.abstractmethod
     def workers(self) -> list[int]:
-        """Those that carry calls: what is killed to see what becomes of them."""
+        """The processes that carry calls; a scenario kills them to see whether calls are lost."""
 
     @abc.abstractmethod
     def reload(self) -> None:
-        """Have it take up its configuration anew, as its operators do; returns when it has been told."""
+        """Reload its configuration as its operators do; returns as soon as the reload is requested."""
 
 
 class Peer(abc.ABC):
@@ -68,24 +68,24 @@ class Peer(abc.ABC):
 
     @abc.abstractmethod
     def missing(self) -> str | None:
-        """Why it can't be run here, and how it is installed, in one line; None: it can."""
+        """Why it can't be run here, and how to install it, in one line; None if it can."""
 
     @abc.abstractmethod
     def version(self) -> str:
-        """As it tells itself."""
+        """The version that the program prints."""
 
     @abc.abstractmethod
     def running(self, job: Job, cpus: Collection[int]) -> AbstractContextManager[Proxy]:
-        """Run it on these processors; it serves when the context is entered, and is gone, whole, when it is left.
+        """Run it on these processors: it serves once the context is entered; all its processes have ended on exit.
 
         Raises:
-            PeerFailed: it did not start, or ended by itself; with what it said.
+            PeerFailed: it did not start, or ended by itself; the message has its output.
         """
 
 
 class PeerFailed(Exception):
-    """A peer did not do as it should; one line."""
+    """A peer failed; the message has one line."""
 
 
 class Corrupt(PeerFailed):
-    """What came back through it was not what was sent."""
+    """The bytes that came back through a peer were not the bytes that were sent."""

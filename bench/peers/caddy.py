@@ -30,12 +30,12 @@ class Caddy(Tree):
         return ["run", "--config", self.write(_FILE, _FILE, admin=self._admin, routes=others)]
 
     def environ(self) -> Mapping[str, str]:
-        """Its home is for what it remembers, too."""
+        """Have it keep its state in its home."""
         home = str(self.home)
         return {"GOMAXPROCS": str(self.job.workers), "XDG_CONFIG_HOME": home, "XDG_DATA_HOME": home}
 
     def reload(self) -> None:
-        """What ``caddy reload --force`` asks of its admin API: with that field it takes up what has not changed too."""
+        """Send the admin API what ``caddy reload --force`` sends: the header forces a reload of an unchanged file."""
         url = f"http://{self._admin}/load"
         headers = {"Content-Type": "text/caddyfile", "Cache-Control": "must-revalidate"}
         text = (self.home / _FILE).read_bytes()

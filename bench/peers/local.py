@@ -1,4 +1,4 @@
-"""A peer that this machine runs."""
+"""A peer that runs on this machine."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bench.peers.template import home_of
 
 
 class Local(Peer):
-    """Of one of the kinds of `Tree`.
+    """A peer whose processes are one kind of `Tree`.
 
     Args:
         name: as on the command line.
         title: as in the report.
-        kind: how it is configured, run and reloaded.
+        kind: the class that configures, runs and reloads it.
     """
 
     def __init__(self, name: str, title: str, kind: type[Tree]) -> None:
@@ -25,11 +25,11 @@ class Local(Peer):
         self._kind = kind
 
     def missing(self) -> str | None:
-        """Why it can't be run here, and how it is installed."""
+        """Why it can't be run here, and how to install it."""
         return self._kind.software.missing()
 
     def version(self) -> str:
-        """As it tells itself."""
+        """The version that the program prints."""
         return self._kind.software.version()
 
     @contextmanager

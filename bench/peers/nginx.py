@@ -1,4 +1,4 @@
-"""nginx, twice: with the sizes that it has by itself, and tuned; https://nginx.org/en/docs/."""
+"""nginx, twice: with its default sizes, and tuned; https://nginx.org/en/docs/."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _ROUTE = """
 
 
 class Nginx(Tree):
-    """Of one of the two configurations: the peer's name is its template's."""
+    """nginx with one of the two configurations; the peer's name is the template's."""
 
     software = Program("nginx", "apt-get install nginx-light (or nginx)", "-v", r"nginx/(\S+)")
 
     def configure(self) -> Sequence[str]:
-        """By itself root's workers become "nobody", who may not look into the directory."""
+        """The user of its workers: started by root, they would become "nobody", who can't read the directory."""
         user = "user root;" if os.geteuid() == 0 else ""
         config = self.write("nginx.conf", f"{self.name}.conf", user=user, routes=routes(self.job, _ROUTE))
         return ["-e", "stderr", "-p", str(self.home), "-c", config]
 
     def workers(self) -> list[int]:
-        """Those that accept; one that only finishes its calls after a reload has another title."""
+        """The workers that accept; an old worker that only finishes its calls after a reload has another title."""
         return [pid for pid, title in session_of(self.leader.pid) if title == "nginx: worker process"]
 
     def reload(self) -> None:
-        """As ``nginx -s reload``."""
+        """Reload as ``nginx -s reload`` does."""
         self.leader.send_signal(signal.SIGHUP)

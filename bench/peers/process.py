@@ -1,4 +1,4 @@
-"""A peer as a tree of processes: started on its processors, waited for, and ended whole."""
+"""A peer as a tree of processes: starts it on its processors, waits until it serves, and ends all its processes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from bench.peers.program import Software
 from bench.peers.template import fill, free_address
 
 _TIMEOUT = 20.0  # seconds until it serves
-_POLL_INTERVAL = 0.01  # seconds between two looks
-_LINES = 5  # of what it said
+_POLL_INTERVAL = 0.01  # seconds between two polls
+_LINES = 5  # characters of its output
 _IMPATIENT = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)  # by a scenario; the second is a master's that goes with its worker
+# Exit codes after a scenario has killed it; the second is that of a master that ends with its worker.
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
 class Tree(Proxy):
@@ -33,15 +34,15 @@ class Tree(Proxy):
     Args:
         name: the peer's.
         job: what it has to do.
-        home: a directory of its own; its configuration is there, and what it says goes to a file there.
-        cpus: what it may run on, with all its descendants.
+        home: the peer's directory, with its configuration and its output.
+        cpus: the processors of all its processes.
 
     Raises:
-        PeerFailed: it does not serve within 20 s; or, at the end, it had ended by itself.
+        PeerFailed: it does not serve within 20 s; or, on exit, it had already ended.
     """
 
     software: ClassVar[Software]
-    cwd: Path | None = None  # where it is started; None: where this process is
+    cwd: Path | None = None  # working directory; None: that of this process
 
     def __init__(self, name: str, job: Job, home: Path, cpus: Collection[int]) -> None:
         self.address = free_address()
@@ -81,14 +82,14 @@ class Tree(Proxy):
 
     @abc.abstractmethod
     def configure(self) -> Sequence[str]:
-        """Write down the job in its language; the arguments with which it is started then, to answer GET /health."""
+        """Write its configuration for the job, and return its command line; it must answer GET /health."""
 
     def environ(self) -> Mapping[str, str]:
-        """What its environment has besides ours."""
+        """The variables that its environment has in addition to ours."""
         return {}
 
     def write(self, file: str, template: str, **values: str) -> str:
-        """Make a file in its home of a template; see `fill`.
+        """Write a file in its home from a template; see `fill`.
 
         Returns:
             The file's whole path.
@@ -98,11 +99,11 @@ class Tree(Proxy):
         return str(path)
 
     def pids(self) -> list[int]:
-        """All of its processes that live."""
+        """All its live processes."""
         return [pid for pid, _ in session_of(self.leader.pid)]
 
     def workers(self) -> list[int]:
-        """The only process, unless there are others."""
+        """The processes that carry calls: its only process, unless a subclass knows others."""
         return [self.leader.pid] if self.leader.poll() is None else []
 
     def _wait(self) -> None:
@@ -118,7 +119,7 @@ class Tree(Proxy):
         lines = self._said.read_text(errors="replace").splitlines()[-_LINES:]
         return PeerFailed(f"{self.name} {what}: {' | '.join(lines)}")
 
-    # What is being started while others are killed is found in the next turn. Nobody's impatience may cut this short.
+    # A process that starts while others are killed is found in the next pass. No signal may interrupt this loop.
     def _end(self) -> None:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _IMPATIENT)
         try:
@@ -134,7 +135,7 @@ class Tree(Proxy):
 
 
 def serves(address: Address) -> bool:
-    """Whether GET /health is answered with 200 there."""
+    """Whether GET /health gets a 200 from this address."""
     line = http.client.HTTPConnection(*address, timeout=1.0)
     try:
         line.request("GET", "/health")
@@ -146,11 +147,11 @@ def serves(address: Address) -> bool:
 
 
 def session_of(leader: int) -> list[tuple[int, str]]:
-    """All living processes of a session, and their command lines; proc(5)."""
+    """All live processes of a session, with their command lines; proc(5)."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
-            with suppress(OSError):  # it has ended since
+            with suppress(OSError):  # it has ended in the meantime
                 words = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
                 if int(words[3]) == leader and words[0] not in "ZX":
                     title = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

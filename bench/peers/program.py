@@ -1,4 +1,4 @@
-"""Where a peer's program is, and what it says of itself."""
+"""The program of a peer: its file and its version."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PLACES = (str(Path(sys.executable).parent), "/usr/sbin", "/usr/local/sbin")  # 
 
 
 class Software(Protocol):
-    """What is run."""
+    """A program."""
 
     @property
     def path(self) -> str:
-        """Its program's file."""
+        """The path of its file."""
 
     def missing(self) -> str | None:
         """Why it can't be run, in one line."""
@@ -36,10 +36,10 @@ class Program:
     """A program that may be installed.
 
     Args:
-        name: its file's.
-        install: how one gets it: "apt-get install nginx".
+        name: of its file.
+        install: how to install it: "apt-get install nginx".
         version_option: the option that prints its version.
-        told: the version in its answer, as group 1.
+        told: a pattern that finds the version in its output, as group 1.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Program:
 
     @property
     def path(self) -> str:
-        """Its file.
+        """The path of its file.
 
         Raises:
             PeerFailed: there is none.

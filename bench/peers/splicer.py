@@ -1,4 +1,4 @@
-"""splicer itself: as this checkout has it, or as another one does."""
+"""splicer itself: of this checkout, or of another one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Here:
     path = sys.executable
 
     def missing(self) -> str | None:
-        """Nothing: it is here."""
+        """None: splicer itself is always there."""
         return None
 
     def version(self) -> str:
@@ -40,7 +40,7 @@ class _Here:
 
 
 class Splicer(Tree):
-    """With its vault, its gate and its admin process, as always.
+    """splicer with its usual processes: vault, gate and admin process.
 
     Args:
         name: see `Tree`, as for the others.
@@ -58,29 +58,29 @@ class Splicer(Tree):
         super().__init__(name, job, home, cpus)
 
     def configure(self) -> Sequence[str]:
-        """One file for all."""
+        """Write its configuration: one file."""
         config = self.write(_FILE, _FILE, admin=at(self.admin), routes=routes(self.job, _ROUTE))
         return ["-m", "splicer", "run", "-c", config]
 
     def environ(self) -> Mapping[str, str]:
-        """Where the package is."""
+        """The directory that has the package."""
         return _environ(self._root)
 
     def workers(self) -> list[int]:
-        """In the order of their slots."""
+        """The workers, in the order of their slots."""
         titles = {pid: re.fullmatch(r"splicer: worker (\d+)", title) for pid, title in session_of(self.leader.pid)}
         return [pid for _, pid in sorted((int(found[1]), pid) for pid, found in titles.items() if found)]
 
     def reload(self) -> None:
-        """Have the supervisor read its file again."""
+        """Have the supervisor reload its file."""
         self.leader.send_signal(signal.SIGHUP)
 
 
 class Checkout(Peer):
-    """splicer of some directory, run by this Python with what is installed for it.
+    """splicer from any directory, run by this Python with its installed packages.
 
     Args:
-        name: as in the figures: "before".
+        name: of the peer in the figures: "before".
         root: the directory that has the package.
     """
 
@@ -107,16 +107,16 @@ class Checkout(Peer):
             yield proxy
 
 
-# `python -m` looks into the current directory first, then into PYTHONPATH: both must be this one.
+# `python -m` searches the current directory first, then PYTHONPATH: both must be this directory.
 def _environ(root: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(root)}
 
 
 def _version(root: Path) -> str:
-    """What the package of a directory says of itself.
+    """The version of the package in a directory.
 
     Raises:
-        PeerFailed: there is none that can be imported; one that is elsewhere would be measured instead.
+        PeerFailed: the directory has no package that can be imported; an installed one would be measured instead.
     """
     told = subprocess.run(  # noqa: S603 - our own
         [sys.executable, "-c", _TELL], cwd=root, env=_environ(root), capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""The configurations beside the peers' files: what an expert wrote, with @@names for what a job says."""
+"""The templates of the peers' configurations: written as an expert would, with @@names for the values of a job."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pathlib import Path
 from bench.peers.base import Address, Job
 
 _HERE = Path(__file__).parent
-_MOST_FILES = 65536  # descriptors; more would only be memory for tables
-_PORTS = range(10_000, 30_000)  # below those that clients' sockets take theirs from
+_MOST_FILES = 65536  # descriptors; more would only take memory for tables
+_PORTS = range(10_000, 30_000)  # below the range of ephemeral ports
 
 
 class _Template(string.Template):
-    delimiter = "@@"  # the one sign that is none in any of the five languages
+    delimiter = "@@"  # the only character without a meaning in all five languages
 
 
-# A name in a template that nobody gives is an error (KeyError), never an empty text.
+# A name without a value is an error (KeyError), never an empty text.
 def fill(template: str, job: Job, address: Address, home: Path, **values: str) -> str:
     """A template's text for a job.
 
     Args:
         template: its file, in this directory.
-        job: what to do.
+        job: the peer's task.
         address: where the peer listens.
         home: the peer's own directory.
-        values: what only this peer's template names.
+        values: of the names that only this peer's template has.
     """
     common = {
         "address": at(address),
@@ -67,17 +67,17 @@ def home_of(name: str) -> Iterator[Path]:
 
 
 def free_address() -> Address:
-    """On 127.0.0.1, where nobody listens."""
+    """A port of 127.0.0.1 at which no socket listens."""
     while True:
         port = random.choice(_PORTS)  # noqa: S311 - no secret
         with socket.socket() as sock:
             try:
-                sock.bind(("0.0.0.0", port))  # noqa: S104 - free on every address; nobody is listened to
+                sock.bind(("0.0.0.0", port))  # noqa: S104 - must be free on every address; the socket never listens
             except OSError:
                 continue
         return "127.0.0.1", port
 
 
 def at(address: Address) -> str:
-    """As configurations write it: "127.0.0.1:53"."""
+    """The address as configurations write it: "127.0.0.1:53"."""
     return f"{address[0]}:{address[1]}"

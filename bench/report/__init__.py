@@ -1,1 +1,1 @@
-"""What becomes of a run's figures: a file that can be read again, a page to read, plots."""
+"""The report of a run: a JSON file that can be read back, a Markdown page, plots."""

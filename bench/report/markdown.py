@@ -45,7 +45,7 @@ def markdown(report: Report, plots: Sequence[str] = ()) -> str:
 
     Args:
         report: a run.
-        plots: files beside the page that are shown in it.
+        plots: files beside the page; the page shows them.
     """
     parts = [
         f"# splicer and its peers, {_plain(report.started)}",
@@ -99,7 +99,7 @@ def _cell(report: Report, figure: Figure | None, *, full: bool) -> str:
 
 
 def _bounds(report: Report) -> str:
-    """Whose figures are marked, and in how many repetitions it was so."""
+    """The peers whose figures are marked, with the number of repetitions that the load limited."""
     bound = [figure for figure in report.figures if figure.load_bound]
     if not bound:
         return ""
@@ -125,7 +125,7 @@ def _bullets(heading: str, lines: Iterable[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text from elsewhere: in one line, and never a column, a tag or an emphasis of its own."""
+    """Escape foreign text: one line, without columns, tags or emphasis."""
     line = " ".join(text.split())
     for sign in "\\|<*_`[":
         line = line.replace(sign, f"\\{sign}")

@@ -1,6 +1,6 @@
 """Plots of a report, each as PNG and SVG.
 
-matplotlib is imported when something is drawn, and used without pyplot: no window, no state that outlives a plot.
+matplotlib is imported when a plot is drawn, and used without pyplot: no window, no state that outlives a plot.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Sheet
 
-# Colours that the colour-blind tell apart: Okabe and Ito, "Color Universal Design" (2008).
+# Colours that colour-blind readers can distinguish: Okabe and Ito, "Color Universal Design" (2008).
 _COLOURS = {
     MINE: "#D55E00",
     "nginx": "#009E73",
@@ -45,7 +45,7 @@ _COLOURS = {
 }
 _MARKERS = {MINE: "o", "nginx": "s", "nginx-tuned": "D", "haproxy": "^", "envoy": "v", "caddy": "P"}
 _OTHER = "#333333"
-_WIDEST = 32.0  # a ratio beyond it gets a bar of this length, and its number
+_WIDEST = 32.0  # the longest bar; a larger ratio is written at its end
 _TICKS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32)
 _CURVE = re.compile(r"scale\.routes_(\d+)_us")
 _DAGGER = f"{LOAD_BOUND} the load was at its limit, not the proxy, which could have done more"
@@ -57,7 +57,7 @@ _CUT = f"bars are cut at {_WIDEST:g}{TIMES} and 1/{_WIDEST:g}{TIMES}"
 
 
 def draw(report: Report, directory: Path) -> list[Path]:
-    """Draw all that a report has something for.
+    """Draw each plot for which the report has figures.
 
     - ``ratios``: how much better splicer is than each peer;
     - ``frames``, ``bulk`` …: the figures of a scenario, with their spread;
@@ -65,10 +65,10 @@ def draw(report: Report, directory: Path) -> list[Path]:
 
     Args:
         report: a run.
-        directory: where they go; it is there.
+        directory: of the files; it must exist.
 
     Returns:
-        The files.
+        The files that were written.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -100,7 +100,7 @@ def _sheets(report: Report) -> Iterator[tuple[str, Sheet]]:
 
 
 def _ratios(report: Report) -> Sheet | None:
-    """Bars from 1: to the right splicer is better, to the left the peer is."""
+    """Bars that start at 1: to the right splicer is better, to the left the peer."""
     from matplotlib.figure import Figure as Sheet
 
     keys = [key for key in keys_of(report, README_KEYS) if any(_shown(report, key, peer) for peer in peers_of(report))]
@@ -119,7 +119,7 @@ def _ratios(report: Report) -> Sheet | None:
 
 
 def _shown(report: Report, key: str, peer: str) -> float | None:
-    """A ratio as far as the axis goes; None as well where both lost nothing: two zeros are no bar."""
+    """A ratio, clipped to the axis; None also if both figures are 0, which is no ratio."""
     value, mine = against(report, key, peer), report.figure(key, MINE)
     if value is None or mine is None or (value == 1.0 and mine.median == 0.0):
         return None
@@ -151,7 +151,7 @@ def _ratio_bars(axes: Axes, report: Report, keys: Sequence[str], peer: str, shif
 
 
 def _mark(report: Report, key: str, peer: str) -> str:
-    """The dagger behind what the load limited."""
+    """The dagger behind a figure that the load limited."""
     figure = report.figure(key, peer)
     return f" {LOAD_BOUND}" if figure and figure.load_bound else ""
 
@@ -175,7 +175,7 @@ def _ratio_axes(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _scenario(report: Report, keys: Sequence[str]) -> Sheet:
-    """A panel for each figure: units differ."""
+    """A panel for each figure, since their units differ."""
     from matplotlib.figure import Figure as Sheet
 
     columns = min(len(keys), 2)
@@ -229,7 +229,7 @@ def _panel(axes: Axes, figures: Sequence[Figure]) -> None:
 
 
 def _curve(report: Report) -> Sheet | None:
-    """What a new call costs, over how many routes stand before its own."""
+    """The cost of a new call over the number of routes before its own."""
     from matplotlib.figure import Figure as Sheet
 
     routes = sorted(int(found[1]) for key in keys_of(report) if (found := _CURVE.fullmatch(key)))

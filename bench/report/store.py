@@ -1,6 +1,6 @@
 """A report as JSON, and back.
 
-The file is ``{"format": "splicer-bench/1", "report": {…}}``, and the report has the names of `bench.model.Report`. A
+The file is ``{"format": "splicer-bench/1", "report": {…}}``; its keys are the fields of `bench.model.Report`. A
 number that JSON doesn't have is a string: "inf".
 """
 
@@ -21,11 +21,11 @@ _converter.register_unstructure_hook(float, lambda value: value if math.isfinite
 
 
 class NoReport(Exception):
-    """A file that can't be read as a report; one line that says which, and why."""
+    """A file can't be read as a report; the message has one line with its name and the reason."""
 
 
 def dumps(report: Report) -> str:
-    """The text of a report's file."""
+    """Serialise a report."""
     content = {"format": FORMAT, "report": _converter.unstructure(report)}
     return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
@@ -38,7 +38,7 @@ def loads(text: str, source: str) -> Report:
         source: the file's name, for the error.
 
     Raises:
-        NoReport: it is none, or of another format.
+        NoReport: the text is not a report, or has another format.
     """
     try:
         content = json.loads(text)
@@ -50,7 +50,7 @@ def loads(text: str, source: str) -> Report:
         raise NoReport(f"{source} has the format {content['format']!r}; this bench reads {FORMAT!r}")
     try:
         report = _converter.structure(content["report"], Report)
-    except Exception as error:  # noqa: BLE001 - cattrs raises whatever a wrong value leads to
+    except Exception as error:  # noqa: BLE001 - cattrs raises any error that a wrong value causes
         raise NoReport(f"{source} is no report of the bench: {one_line(error)}") from None
     if empty := next((figure for figure in report.figures if not figure.values), None):
         raise NoReport(f"{source} is no report of the bench: {empty.key} of {empty.peer} has no values")
@@ -58,7 +58,7 @@ def loads(text: str, source: str) -> Report:
 
 
 def one_line(error: Exception) -> str:
-    """The first of the faults that cattrs has found, with its place; "$" is the whole."""
+    """The first fault that cattrs has found, with its place; "$" is the whole document."""
     return " ".join(transform_error(error)[0].split())
 
 
@@ -66,7 +66,7 @@ def read(path: Path) -> Report:
     """A report from its file.
 
     Raises:
-        NoReport: it is none, or can't be read.
+        NoReport: the file is not a report, or can't be read.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""How figures and peers are called, and how numbers are written, wherever a person reads them."""
+"""The names of figures and peers, and the format of numbers, in all texts for people."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _UNITS = {"us": "µs", "kb": "KiB", "KB": "KiB", "calls": "", "count": ""}
 
 
 def name_of(key: str) -> str:
-    """A figure's name; its key, if nobody has given it one."""
+    """A figure's name; its key if it has no name."""
     if found := _SCALE.fullmatch(key):
         many = found[1].removesuffix("s") if found[2] == "1" else found[1]
         return f"{'CPU for a new call' if found[3] == 'us' else 'rate of new calls'}, {int(found[2]):,} {many}"
@@ -73,7 +73,7 @@ def name_of(key: str) -> str:
 
 
 def unit_of(unit: str) -> str:
-    """A unit as it is read."""
+    """A unit as it is printed."""
     return _UNITS.get(unit, unit)
 
 
@@ -84,12 +84,12 @@ def labelled(key: str, unit: str) -> str:
 
 
 def title_of(peer: str) -> str:
-    """A peer's name as its makers write it."""
+    """A peer's name as its authors write it."""
     return _TITLES.get(peer, peer)
 
 
 def number(value: float) -> str:
-    """Three digits, or all that stand before the point."""
+    """A number with three significant digits, or with all digits before the point if there are more."""
     if not math.isfinite(value):
         return MISSING if math.isnan(value) else "∞" if value > 0 else "-∞"
     if value == 0 or abs(value) >= 100 or (value == int(value) and abs(value) < 10):
@@ -98,28 +98,28 @@ def number(value: float) -> str:
 
 
 def times(value: float) -> str:
-    """A ratio, with its sign behind it."""
+    """A ratio, followed by the multiplication sign."""
     return f"{'∞' if math.isinf(value) else f'{value:.2f}' if value < 10 else f'{value:,.0f}'}{TIMES}"
 
 
 def peers_of(report: Report) -> list[str]:
-    """Who has figures: splicer first, a direct connection last, the others in the order in which they came."""
+    """The peers with figures: splicer first, the direct connection last, the others in the report's order."""
     found = list(dict.fromkeys(figure.peer for figure in report.figures))
     return sorted(found, key=lambda peer: (peer == DIRECT) - (peer == MINE))
 
 
 def keys_of(report: Report, wanted: Iterable[str] | None = None) -> list[str]:
-    """Which figures there are, in the report's order; or those of the wanted that there are, in theirs."""
+    """The figures of a report, in its order; or those of `wanted` that it has, in that order."""
     there = dict.fromkeys(figure.key for figure in report.figures)
     return list(there) if wanted is None else [key for key in wanted if key in there]
 
 
-# A better splicer makes a greater number, whichever way the figure itself points.
+# The number is above 1 if splicer is better, whether more or less of the figure is better.
 def against(report: Report, key: str, peer: str) -> float | None:
     """How many times better splicer's median is than a peer's.
 
-    None where there is nothing to compare: a figure that one of them lacks or that has no better direction, or a
-    difference that came out below zero (an added latency less than the noise). No proxy is compared with none.
+    None if the two can't be compared: one lacks the figure, the figure has no better direction, or a difference is
+    below zero (an added latency smaller than the noise). The direct connection is never compared with splicer.
     """
     mine, other = report.figure(key, MINE), report.figure(key, peer)
     if key not in MORE_IS_BETTER or peer in (MINE, DIRECT) or mine is None or other is None:

@@ -1,4 +1,4 @@
-"""All that is left of a run, in a directory of its own."""
+"""Write the files of a run into a directory of its own."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ LATEST = RESULTS / "latest" / JSON
 def write(report: Report, directory: Path = RESULTS) -> list[Path]:
     """Write a report as JSON and Markdown, and its plots if matplotlib is installed.
 
-    The JSON is first, and the page is written before the plots and again with them: nothing that fails later can lose
-    the run. Plots that can't be drawn cost a line on stderr.
+    The JSON is written first; the page is written before the plots, and again with them: a later failure can't lose
+    the run. If plots can't be drawn, a line on stderr says so.
 
     Args:
         report: a run.
-        directory: where all runs are; it gets a directory named for when this one started, and a link ``latest`` to it.
+        directory: of all runs; it gets a directory named after the start of this run, and a link ``latest`` to it.
 
     Returns:
-        What was written.
+        The files that were written.
 
     Raises:
         OSError: JSON or Markdown can't be written.
@@ -47,19 +47,19 @@ def write(report: Report, directory: Path = RESULTS) -> list[Path]:
 
 
 def _plots(report: Report, directory: Path) -> list[Path]:
-    """The plots, or none and a line on stderr."""
+    """Draw the plots; on failure print a line on stderr and return none."""
     try:
         if importlib.util.find_spec("matplotlib"):
             return plots.draw(report, directory)
         why = "matplotlib is not installed"
-    except Exception as error:  # noqa: BLE001 - a broken matplotlib raises anything, and the report is worth more
+    except Exception as error:  # noqa: BLE001 - a broken matplotlib may raise anything; the report must survive it
         why = shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")
     sys.stderr.write(f"no plots: {why}\n")
     return []
 
 
 def _point(link: Path, target: str) -> None:
-    """Let a link name a target, and at every moment one that is there."""
+    """Point a link at a target atomically: the link always names an existing one."""
     fresh = link.with_name(f".{link.name}-{target}")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)

@@ -1,4 +1,4 @@
-"""What a scenario is: it puts load on one peer at a time, and yields numbers."""
+"""The interface of a scenario: it puts a load on one peer at a time, and yields numbers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bench.peers.base import Corrupt, Peer, PeerFailed, Proxy
 from bench.site import FEW, Site
 from bench.traffic.driver import Client
 
-Result = Mapping[str, Any]  # what a client prints at its end
+Result = Mapping[str, Any]  # the result that a client prints at its end
 
-_BUSY = 0.93  # of its processors: a proxy in a closed loop that used less was waiting for the load
-_LATE = 0.01  # of its frames: what the load may send late before the report says so
-_START, _FRESH_START = 0.5, 1.4  # seconds that a load takes besides its own; the same with a proxy of its own
-_REFUSED = 0.01  # of all handshakes or requests: what may fail before the peer has failed
+_BUSY = 0.93  # share of its processors; a proxy in a closed loop that used less was waiting for the load
+_LATE = 0.01  # share of frames; if the load sends more than that late, the report says so
+_START, _FRESH_START = 0.5, 1.4  # seconds that a load takes in addition to its length; the same with a fresh proxy
+_REFUSED = 0.01  # share of handshakes or requests; if more of them fail, the peer has failed
 
 
 @frozen
@@ -44,10 +44,10 @@ class Turn:
     """One peer's turn in one repetition of a scenario.
 
     Args:
-        site: what the run has: pods, names, processors.
-        peer: whose turn it is.
-        shared: the peer as it has run since the run began; of no use to scenarios that start their own.
-        seconds: how long one load lasts.
+        site: the pods, names and processors of the run.
+        peer: the peer that is measured.
+        shared: the running peer of the whole run; unused by scenarios that start their own.
+        seconds: the length of one load.
         direct: the numbers of the same repetition without a proxy, by name.
     """
 
@@ -59,14 +59,14 @@ class Turn:
 
     @property
     def proxy(self) -> Proxy:
-        """The peer that runs all the time."""
+        """The peer that runs during the whole run."""
         if self.shared is None:
             raise PeerFailed("not running")
         return self.shared
 
     @contextmanager
     def fresh(self, pods: int = FEW, routes: int = 0, workers: int = 1) -> Iterator[Proxy]:
-        """The peer, started anew, that has had some calls."""
+        """A fresh, warmed-up instance of the peer."""
         job = self.site.job(pods, routes, workers)
         with self.peer.running(job, self.site.processors.proxy(workers)) as proxy:
             self.site.warm_up(proxy.address, ["handshakes"], pods, workers)
@@ -76,12 +76,12 @@ class Turn:
     def client(
         self, mode: str, proxy: Proxy, options: Mapping[str, float], *, pods: int = FEW, workers: int = 1
     ) -> Client:
-        """Clients of this peer, as `Site.client` has them; for the turn's seconds, if the options have none."""
+        """Clients of this peer, see `Site.client`; they run for the turn's seconds if the options have none."""
         window = {"seconds": self.seconds, **options}
         return self.site.client(mode, proxy.address, window, pods=pods, workers=workers)
 
     def note(self, text: str) -> None:
-        """What a reader of the report must know of this peer."""
+        """Add a note on this peer to the report."""
         self.site.note(f"{self.peer.name}: {text}")
 
 
@@ -90,11 +90,11 @@ class Scenario(abc.ABC):
 
     Args:
         name: as on the command line, and in front of its figures' names.
-        about: a line for those who choose.
-        seconds: of one load, where nobody says otherwise.
+        about: one line for --list.
+        seconds: the default length of one load.
         quick_seconds: the same with --quick.
-        repeat: repetitions, where nobody says otherwise: what hardly varies, or takes long, needs no third one.
-        fresh: peers are started for it, so none needs to be there.
+        repeat: the default number of repetitions; a scenario that hardly varies or takes long needs no third one.
+        fresh: it starts its own peers, so it needs no running one.
     """
 
     name: ClassVar[str]
@@ -105,37 +105,37 @@ class Scenario(abc.ABC):
     fresh: ClassVar[bool] = False
 
     def missing(self) -> str | None:
-        """Why it can't be run here, whoever's turn it is; None: it can."""
+        """Why it can't be run here with any peer; None if it can."""
         return None
 
     def direct(self, site: Site, seconds: float) -> Iterator[Sample]:
-        """The same load without a proxy, once in each repetition."""
+        """Run the same load without a proxy, once in each repetition."""
         return iter(())
 
     @abc.abstractmethod
     def measure(self, turn: Turn) -> Iterator[Sample]:
-        """One peer's numbers.
+        """Measure one peer.
 
         Raises:
-            PeerFailed: it could not do it.
+            PeerFailed: the peer could not carry the load.
         """
 
     def lasts(self, seconds: float, quick: bool) -> float:
-        """Seconds that one turn takes, about: for the progress bar. One load, where nobody says otherwise."""
+        """The estimated seconds of one turn, for the progress bar; by default those of one load."""
         return seconds + (_FRESH_START if self.fresh else _START)
 
 
 @frozen
 class Measured:
-    """A load, and what it took of the proxy.
+    """The result of a load, and the CPU time that it took of the proxy.
 
     Args:
         result: the client's.
         cpu: CPU seconds of the proxy from "go" until the client had its result, before any connection is closed.
-        settled: the same until the proxy had done all that was under way.
-        outside: the part of that which processes took that carry no calls.
-        workers: processors that the proxy had.
-        crowded: the load's own processors were full, so that clients and pods were late as well.
+        settled: the same, but until the proxy had finished all pending work.
+        outside: the part of `settled` that processes without calls took.
+        workers: the number of the proxy's processors.
+        crowded: the load's processors were full, so that clients and pods were late as well.
     """
 
     result: Result
@@ -147,33 +147,33 @@ class Measured:
 
     @property
     def rate(self) -> float:
-        """Counted things a second."""
+        """Counted items a second."""
         return float(self.result["count"] / self.result["seconds"])
 
     @property
     def per_cpu(self) -> float:
-        """Counted things for each CPU second of the proxy, with all that they left to do."""
+        """Counted items for each CPU second of the proxy, including the work that it did after them."""
         return float(self.result["count"] / self.settled)
 
     @property
     def load_bound(self) -> bool:
-        """Whether the proxy had CPU left, in a closed loop."""
+        """Whether the proxy had CPU time left in a closed loop."""
         return bool(self.cpu < _BUSY * self.workers * self.result["seconds"])
 
 
-# The CPU clock is read when all connections stand and their making has left nothing to do, and before any is closed.
+# The CPU clock is read first when all connections are open and no work on them is pending, then before any is closed.
 def measured(
     turn: Turn, proxy: Proxy, mode: str, options: Mapping[str, float], *, pods: int = FEW, workers: int = 1
 ) -> Measured:
     """Run a load on a proxy.
 
     Args:
-        turn: whose it is.
-        proxy: which of its processes.
+        turn: the turn of the measured peer.
+        proxy: the peer's running instance.
         mode: of the client: "saturate".
         options: of the client: tunnels, bytes, clients, rate, seconds.
-        pods: how many of them are called.
-        workers: processors that the proxy has.
+        pods: the number of pods that are called.
+        workers: the number of the proxy's processors.
 
     Raises:
         PeerFailed: bytes came back wrong, a tunnel was lost, or too many handshakes or requests failed.
@@ -200,12 +200,12 @@ def _outside(proxy: Proxy) -> float:
 
 
 def checked(turn: Turn, result: Result, lost: float = 0) -> Result:
-    """The same result, if it may be counted.
+    """Check a client's result, and return it.
 
     Args:
-        turn: whose it is.
+        turn: the turn of the measured peer.
         result: of a client.
-        lost: how many errors are borne.
+        lost: the number of errors that are tolerated.
 
     Raises:
         PeerFailed: see `measured`.

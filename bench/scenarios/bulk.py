@@ -1,4 +1,4 @@
-"""Large messages: four tunnels, each with one message on its way there and back."""
+"""Large messages: four tunnels, each of which carries one message at a time, there and back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Bulk(Scenario):
     quick_seconds = 0.5
 
     def measure(self, turn: Turn) -> Iterator[Sample]:
-        """For each size; with the rate for a CPU second, which the load cannot hold back."""
+        """Measure each size; the rate for a CPU second does not depend on the load's speed."""
         for label, size in _SIZES.items():
             run = measured(turn, turn.proxy, "bulk", {"tunnels": 4, "bytes": size})
             megabytes = run.result["bytes"] / 1e6
@@ -26,5 +26,5 @@ class Bulk(Scenario):
             yield Sample(f"{label}_mb_per_cpu", "MB/s", megabytes / run.settled)
 
     def lasts(self, seconds: float, quick: bool) -> float:
-        """One load for each size."""
+        """The estimated seconds of one load for each size."""
         return len(_SIZES) * super().lasts(seconds, quick)

@@ -13,7 +13,7 @@ _PERCENTILES = ("p50", "p99", "p999")
 
 
 class Even(Scenario):
-    """CPU of the proxy for a frame, and what it adds to a frame's way there and back."""
+    """The proxy's CPU time for a frame, and its added latency there and back."""
 
     name = "even"
     about = "200 calls with evenly spread frames that are echoed: CPU for a frame, added latency"
@@ -21,14 +21,14 @@ class Even(Scenario):
     quick_seconds = 0.8
 
     def direct(self, site: Site, seconds: float) -> Iterator[Sample]:
-        """Clients and pods alone."""
+        """Measure clients and pods without a proxy."""
         with site.client("even", site.pod, {**CALLS, "seconds": seconds}, direct=True) as client:
             client.wait_ready()
             client.go()
             yield from _latencies(client.result(), crowded=False)
 
     def measure(self, turn: Turn) -> Iterator[Sample]:
-        """The peer's own latencies, and what is more than without it (below zero: less than the noise)."""
+        """Measure the latencies with the peer, and their excess over those without it (below zero: less than noise)."""
         run = measured(turn, turn.proxy, "even", CALLS)
         yield Sample("cpu_us", "us", run.cpu / run.result["count"] * 1e6)
         for own in _latencies(run.result, crowded=run.crowded):

@@ -16,19 +16,19 @@ _PERCENTILES = ("p50", "p99")
 
 
 class _Paced(Scenario):
-    """CPU of the proxy for a frame, and how long a frame takes, by the kernel's time stamps.
+    """The proxy's CPU time for a frame, and a frame's latency by the kernel's time stamps.
 
-    Where the load had no CPU left, its frames were late and came in bunches: then no figure is the proxy's alone.
+    If the load had no CPU left, its frames were late and came in bunches: no figure is then the proxy's alone.
     """
 
     mode: str
 
     def missing(self) -> str | None:
-        """Why the load can't be made here."""
+        """Why the load can't be run here."""
         return paced.unavailable()
 
     def direct(self, site: Site, seconds: float) -> Iterator[Sample]:
-        """Callers and pods alone: what no proxy can do better."""
+        """Measure callers and pods without a proxy: no proxy can do better."""
         options = {**_PACE, "tunnels": CALLS, "seconds": seconds}
         with site.client(self.mode, site.pod, options, direct=True) as client:
             client.wait_ready()
@@ -36,11 +36,11 @@ class _Paced(Scenario):
             yield from _latencies(client.result(), "", crowded=False)
 
     def sizes(self, site: Site) -> Mapping[int, str]:
-        """How many calls, and what their figures' names begin with."""
+        """The numbers of calls, each with the prefix of its figures' names."""
         return {CALLS: ""}
 
     def measure(self, turn: Turn) -> Iterator[Sample]:
-        """For each number of calls."""
+        """Measure each number of calls."""
         for calls, prefix in self.sizes(turn.site).items():
             run = measured(turn, turn.proxy, self.mode, {**_PACE, "tunnels": calls})
             yield Sample(f"{prefix}cpu_us", "us", run.cpu / run.result["count"] * 1e6, run.crowded)
@@ -62,17 +62,17 @@ class Frames(_Paced):
     quick_seconds = 0.8
 
     def sizes(self, site: Site) -> Mapping[int, str]:
-        """200 calls are the headline; the others only in a full run."""
+        """200 calls are the main figure; the other numbers are measured only in a full run."""
         more = {} if site.quick else {calls: f"{calls}_" for calls in _FEWER_AND_MORE}
         return {CALLS: "", **more}
 
     def lasts(self, seconds: float, quick: bool) -> float:
-        """A load for each number of calls."""
+        """The estimated seconds of a load for each number of calls."""
         return (1 if quick else 1 + len(_FEWER_AND_MORE)) * super().lasts(seconds, quick)
 
 
 class Burst(_Paced):
-    """Frames that leave once a millisecond, as from a gateway that multiplexes calls."""
+    """Frames that are sent in bursts, once a millisecond, as by a gateway that multiplexes calls."""
 
     name = "burst"
     about = f"{CALLS} calls whose frames leave once a millisecond: CPU for a frame, and its latency"

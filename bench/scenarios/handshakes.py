@@ -1,4 +1,4 @@
-"""New calls: 32 clients, each of which hangs up at its 101 and calls anew."""
+"""New calls: each of 32 clients hangs up at its 101 and calls again."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ CALLERS = {"clients": 32}
 
 
 class Handshakes(Scenario):
-    """New calls a second, and for each CPU second.
+    """New calls a second, and new calls for each CPU second.
 
-    A call's price includes its end. So the CPU of `per_cpu` is read when all that was under way is done, while the
-    rate is that of the window; in a closed loop the few calls that end after it are those that began before it.
+    A call's cost includes its end. So the CPU time of `per_cpu` is read when all pending work is done, but the rate is
+    that of the window; in a closed loop, the few calls that end after the window make up for those that began before.
     """
 
     name = "handshakes"
@@ -21,7 +21,7 @@ class Handshakes(Scenario):
     quick_seconds = 0.7
 
     def measure(self, turn: Turn) -> Iterator[Sample]:
-        """Rate, price, and how long a client waits."""
+        """Measure the rate, the CPU cost, and the client's latency."""
         run = measured(turn, turn.proxy, "handshakes", CALLERS)
         yield Sample("rate", "1/s", run.rate, run.load_bound)
         yield Sample("per_cpu", "1/s", run.per_cpu)

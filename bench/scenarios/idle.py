@@ -1,4 +1,4 @@
-"""Silent calls: what memory a tunnel takes."""
+"""Silent calls: the memory of a tunnel."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _TIMEOUT = 3.0  # seconds for a proxy to become quiet
 
 
 class Idle(Scenario):
-    """Resident memory of all the proxy's processes for one tunnel.
+    """The resident memory of all the proxy's processes for one tunnel.
 
-    Each tunnel has carried one frame there and back when memory is read: that is a call, and buffers which a proxy
-    makes with the first byte are part of its price. The proxy is a fresh one for each number of tunnels, and has
-    had a few calls before, so that what it loads once is not charged to them.
+    When memory is read, each tunnel has carried one frame there and back, as a call has: buffers that a proxy
+    allocates with the first byte are part of the cost. The proxy is fresh for each number of tunnels, and has had
+    a few calls before, so that memory which it allocates only once is not charged to the tunnels.
     """
 
     name = "idle"
@@ -25,7 +25,7 @@ class Idle(Scenario):
     fresh = True
 
     def measure(self, turn: Turn) -> Iterator[Sample]:
-        """5,000 only in a full run."""
+        """Measure each number of tunnels; 5,000 only in a full run."""
         for tunnels in _TUNNELS[: 1 if turn.site.quick else None]:
             with turn.fresh() as proxy, turn.client("idle", proxy, {"tunnels": tunnels}) as client:
                 before = resident(proxy.pids())
@@ -36,5 +36,5 @@ class Idle(Scenario):
                 yield Sample(f"{tunnels}_kb", "KiB", (resident(proxy.pids()) - before) / tunnels / 1024)
 
     def lasts(self, seconds: float, quick: bool) -> float:
-        """Opening is what takes time."""
+        """The estimated seconds; most of them are for opening the tunnels."""
         return 2.0 if quick else 9.0

@@ -1,4 +1,4 @@
-"""Live calls while the proxy takes up its configuration anew, and while one of its workers is killed."""
+"""Live calls while the proxy reloads its configuration, and while one of its workers is killed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Reload(Scenario):
     fresh = True
 
     def measure(self, turn: Turn) -> Iterator[Sample]:
-        """Peers may leave the calls to an old worker: they are not lost then."""
+        """Measure a reload; a peer may leave the calls to an old worker, so that they are not lost."""
         return _interrupted(turn, lambda proxy: proxy.reload())
 
     def lasts(self, seconds: float, quick: bool) -> float:
-        """A load that begins earlier."""
+        """The estimated seconds of a load that begins before the reload."""
         return _before(quick) + super().lasts(seconds, quick)
 
 
@@ -40,12 +40,12 @@ class Kill(Reload):
     seconds = 2.0
 
     def measure(self, turn: Turn) -> Iterator[Sample]:
-        """With one worker, all calls are in the one that dies."""
+        """Measure a kill with one worker, so that all calls are in the worker that dies."""
         return _interrupted(turn, _kill)
 
 
 def _before(quick: bool) -> float:
-    """Seconds of calls before it happens; the turn's seconds follow."""
+    """Seconds of calls before the reload or kill; the turn's seconds follow it."""
     return 0.3 if quick else 1.0
 
 
@@ -69,7 +69,7 @@ def _interrupted(turn: Turn, happens: Callable[[Proxy], None]) -> Iterator[Sampl
                 result = client.result()
     except PeerFailed:
         if result is None:
-            raise  # else it is the one that was killed, and the result tells how that was
+            raise  # otherwise the killed process is the failure, and the result shows its effect
     checked(turn, result, lost=_TUNNELS)
     yield Sample("lost", "calls", result["errors"])
     if result["errors"] < _TUNNELS:

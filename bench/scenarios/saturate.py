@@ -1,4 +1,4 @@
-"""As many frames as go: each of 100 tunnels sends its next frame when the last one has come back."""
+"""As many frames as possible: each of 100 tunnels sends its next frame when the last one has come back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Saturate(Scenario):
     quick_seconds = 0.7
 
     def measure(self, turn: Turn) -> Iterator[Sample]:
-        """The client counts a frame there and its echo as two."""
+        """Measure the rate; the client counts a frame and its echo as two."""
         run = measured(turn, turn.proxy, "saturate", {"tunnels": 100, "bytes": 160})
         yield Sample("rate", "1/s", run.rate, run.load_bound)
         yield Sample("per_cpu", "1/s", run.per_cpu)

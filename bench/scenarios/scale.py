@@ -1,4 +1,4 @@
-"""What a handshake costs as routes, pods and workers become more."""
+"""The cost of a handshake with growing numbers of routes, pods and workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.site import FEW, MANY
 
 @frozen
 class _Point:
-    """One size of the job, the figures' names, and whether a quick run has it."""
+    """One size of the job, with the names of its figures, and whether it is part of a quick run."""
 
     names: tuple[str, ...]
     pods: int = FEW
@@ -33,7 +33,7 @@ _POINTS = (
 
 
 class Scale(Scenario):
-    """CPU microseconds of the proxy for a handshake, and what a second worker brings; a fresh start for each."""
+    """The proxy's CPU microseconds for a handshake, and the gain of a second worker; each point has a fresh proxy."""
 
     name = "scale"
     about = f"handshakes with 10 to 1,000 routes, {FEW} and {MANY} pods, 1 and 2 workers: CPU for each"
@@ -43,7 +43,7 @@ class Scale(Scenario):
     fresh = True
 
     def measure(self, turn: Turn) -> Iterator[Sample]:
-        """The curve; its ends only in a quick run."""
+        """Measure the curve; a quick run has only its ends."""
         for point in _points(turn.site.quick):
             processors = turn.site.processors
             if processors.shared(point.workers):
@@ -56,7 +56,7 @@ class Scale(Scenario):
                 yield from _samples(point, run)
 
     def lasts(self, seconds: float, quick: bool) -> float:
-        """A start and a load for each point."""
+        """The estimated seconds of a start and a load for each point."""
         return len(_points(quick)) * super().lasts(seconds, quick)
 
 

@@ -1,4 +1,4 @@
-"""Live calls in a storm of new ones: what becomes of the frames' latency."""
+"""Live calls during a storm of new ones: the latency of their frames."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import ExitStack
 from bench.scenarios.base import Sample, Scenario, Turn, checked
 from bench.scenarios.even import CALLS
 
-_RATE = 1000  # new calls a second, whether earlier ones have been answered or not
-_CLIENTS = 8  # of the closed loop, which loads every proxy as much as that proxy can take
-_ENOUGH = 0.99  # of these calls: fewer are a storm that the proxy turned away, or could not serve
-_MARGIN_SECONDS = 0.2  # seconds that the storm begins before the frames that are counted, and ends after them
+_RATE = 1000  # new calls a second, without waiting for the answers to earlier ones
+_CLIENTS = 8  # clients of the closed loop, which loads each proxy to its limit
+_ENOUGH = 0.99  # share of these calls; if fewer are served, the proxy refused the storm or could not serve it
+_MARGIN_SECONDS = 0.2  # seconds by which the storm begins before the counted frames, and ends after them
 
 
 class Storm(Scenario):
-    """p99 of frames there and back: in an open-loop storm, in a closed-loop one, and in none."""
+    """p99 of frames there and back: in an open-loop storm, in a closed-loop storm, and without a storm."""
 
     name = "storm"
     about = f"200 paced calls while {_RATE:,} new ones come each second: p99 of the frames"
@@ -25,7 +25,7 @@ class Storm(Scenario):
     quick_seconds = 0.5
 
     def measure(self, turn: Turn) -> Iterator[Sample]:
-        """Quiet first: the storms leave connections to be cleared away. The closed one only in a full run."""
+        """Measure without a storm first, since storms leave connections to close; closed loop only in a full run."""
         yield Sample("quiet_p99_us", "us", *_p99(turn)[:2])
         p99, crowded, rate = _p99(turn, rate=_RATE)
         yield Sample("p99_us", "us", p99, crowded)
@@ -39,13 +39,13 @@ class Storm(Scenario):
         yield Sample("closed_handshakes", "1/s", rate)
 
     def lasts(self, seconds: float, quick: bool) -> float:
-        """Two loads, or three."""
+        """The estimated seconds of two loads, or three."""
         return (2 if quick else 3) * (seconds + 0.9)
 
 
-# Pods and clients share the load's processors: where these are full, it is them who are late.
+# Pods and clients share the load's processors: if these are full, pods and clients are late, not the proxy.
 def _p99(turn: Turn, **storm: float) -> tuple[float, bool, float]:
-    """p99 of the frames in microseconds, whether the load had no CPU left, and the rate of new calls."""
+    """Return p99 of the frames in microseconds, whether the load had no CPU left, and the rate of new calls."""
     with ExitStack() as stack:
         frames = stack.enter_context(turn.client("even", turn.proxy, CALLS))
         frames.wait_ready()

@@ -1,6 +1,6 @@
-"""The two other sides of a measurement, pods and clients, as processes of their own.
+"""The load of a measurement: pods and clients, each in their own processes.
 
-All of them work on bare descriptors with an epoll of their own: an object or a system call more for each frame, and
-the load would be what is measured, not the proxy. Run as ``python -m bench.traffic MODE …``; the bench itself uses
+All of them use bare descriptors and their own epoll: with one more object or system call for each frame, the
+bench would measure the load instead of the proxy. Run as ``python -m bench.traffic MODE …``; the bench itself uses
 `bench.traffic.driver`.
 """

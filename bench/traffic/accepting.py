@@ -1,4 +1,4 @@
-"""The pods' side of tunnels whose both ends are one process: they are accepted while they are dialled."""
+"""The pods' side of tunnels with both ends in one process: it accepts them while they are dialled."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from typing import Self
 from bench.traffic.dial import Address, DialFailed
 from bench.traffic.wire import HEAD_END, field, switching
 
-_TIMEOUT = 10.0  # seconds that a head may take, and that the last tunnel may be behind its caller
-_POLL_INTERVAL = 0.05  # seconds between looks at whether all is over
+_TIMEOUT = 10.0  # seconds for a head, and for the last tunnel to arrive after its caller is connected
+_POLL_INTERVAL = 0.05  # seconds between checks whether the thread should end
 _LONGEST_HEAD = 32768
 _NUMBER = re.compile(rb"GET \S*/(\d+) HTTP/1\.1\r\n")
 
 
-# Who listens at all of 127.0.0.0/8 and who listens at one address of it share the port by SO_REUSEPORT, and the kernel
-# takes the one whose address is nearer (__inet_lookup_listener): other pods' calls are not ours, and when these
-# listeners are closed, new calls go to the others again.
+# The listener for all of 127.0.0.0/8 and these for single addresses share the port by SO_REUSEPORT. The kernel prefers
+# the more specific address (__inet_lookup_listener): calls to other pods don't come here, and once these listeners are
+# closed, new calls go to the general one again.
 class Accepting:
-    """Accepts tunnels in a thread, as long as the context lasts; those that were accepted stay.
+    """A context manager that accepts tunnels in a thread; accepted tunnels stay open after it.
 
     Args:
-        addresses: where.
-        count: of tunnels; their paths end in their numbers, from 0.
+        addresses: to listen at.
+        count: the number of tunnels; their paths end in their numbers, from 0.
 
     Raises:
-        DialFailed: an address can't be had.
+        DialFailed: an address can't be bound.
     """
 
     def __init__(self, addresses: Sequence[Address], count: int) -> None:
@@ -65,10 +65,10 @@ class Accepting:
         self._open.close()
 
     def all(self) -> list[socket.socket]:
-        """The tunnels, in the order of their numbers, non-blocking.
+        """The accepted sockets, in the order of their numbers, non-blocking.
 
         Raises:
-            DialFailed: one of them did not come here.
+            DialFailed: a tunnel did not arrive.
         """
         self._thread.join(_TIMEOUT)
         if len(self._tunnels) < self._count:

@@ -1,4 +1,4 @@
-"""Long messages: each tunnel has one on its way, there and back, all the time."""
+"""Long messages: each tunnel always has one under way, there and back."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bench.traffic.load import Load
 from bench.traffic.outcome import Outcome
 from bench.traffic.wire import frame_parts
 
-_GRACE_SECONDS = 1.0  # seconds that the last messages may take
-_POLL_INTERVAL = 0.1  # seconds between looks at the time when nothing comes
+_GRACE_SECONDS = 1.0  # seconds to wait for the last messages
+_POLL_INTERVAL = 0.1  # seconds between checks of the time when nothing arrives
 _SAMPLE = 64  # bytes at either end of a message: its head, its numbers
-_WHOLE = 16  # of so many messages one is compared whole
+_WHOLE = 16  # one of this many messages is compared in full
 
 
 def prepare(load: Load) -> Callable[[], Outcome]:
-    """Open the tunnels; what is returned runs the load.
+    """Open the tunnels, and return a function that runs the load.
 
     Raises:
         DialFailed: see there.
@@ -28,10 +28,10 @@ def prepare(load: Load) -> Callable[[], Outcome]:
     return Bulk(load).run
 
 
-# A message has its number behind its head, and at its end. Of what comes back, all is compared in the first message of
+# A message has its number after its head and at its end. Of the echoes, all bytes are compared in the first message of
 # a tunnel, and both ends in every other: lost, doubled or misplaced bytes shift the end.
 class _Tunnel:
-    """One tunnel, and its message."""
+    """A tunnel with its message."""
 
     def __init__(self, sock: socket.socket, size: int) -> None:
         start, rest = frame_parts(size)
@@ -43,7 +43,7 @@ class _Tunnel:
         self._sent = self._came = self._done = 0
 
     def send(self) -> None:
-        """As much of the message as goes.
+        """Send as much of the message as the socket takes.
 
         Raises:
             OSError: the tunnel is lost.
@@ -55,11 +55,11 @@ class _Tunnel:
                 return
 
     def take(self) -> bool:
-        """As much of the echo as has come; True: it is whole, and right.
+        """Read what has arrived of the echo; True if it is complete and correct.
 
         Raises:
             OSError: the tunnel is lost.
-            Mismatch: it is not the message.
+            Mismatch: the echo differs from the message.
         """
         while self._came < len(self._echo):
             try:
@@ -76,7 +76,7 @@ class _Tunnel:
         return True
 
     def next(self, number: int) -> None:
-        """Make the next message of the one that is done."""
+        """Turn the finished message into the next one."""
         self._done += 1
         self._sent = self._came = 0
         marks = number.to_bytes(8, "big")
@@ -96,7 +96,7 @@ class Bulk:
         }
 
     def run(self) -> Outcome:
-        """As many messages as come about in the time."""
+        """Exchange as many messages as possible in the time."""
         outcome, clock = self._outcome, time.perf_counter
         begun, cpu = clock(), time.process_time()
         for fd in self._tunnels:
@@ -107,7 +107,7 @@ class Bulk:
         self._settle(clock() + _GRACE_SECONDS)
         return outcome
 
-    # Edge-triggered events say "try": whatever there is to send or to take goes until the socket says no.
+    # Events are edge-triggered: on each event, send and read until the socket would block.
     def _loop(self, until: float) -> None:
         number = 0
         while self._tunnels and time.perf_counter() < until:
@@ -123,7 +123,7 @@ class Bulk:
                 except (OSError, Mismatch) as error:
                     self._lost(fd, error)
 
-    # The last messages are not counted, but one that is swallowed is found out.
+    # The last messages are not counted, but a lost one is detected.
     def _settle(self, until: float) -> None:
         owed = set(self._tunnels)
         while owed and time.perf_counter() < until:

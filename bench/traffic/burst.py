@@ -1,4 +1,4 @@
-"""Calls whose frames leave once a millisecond: see `bench.traffic.paced`."""
+"""Calls whose frames are sent in bursts, once a millisecond; see `bench.traffic.paced`."""
 
 from __future__ import annotations
 

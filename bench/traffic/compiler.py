@@ -1,4 +1,4 @@
-"""The one part of the load that is written in C, made where it is needed: Python can't keep the pace of 800 calls."""
+"""Compile the part of the load that is in C on the machine where it runs: Python can't keep the pace of 800 calls."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _NAMES = ("cc", "gcc", "clang")
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror", "-shared", "-fPIC")
 _LIBRARIES = ("-lm",)
 _TIMEOUT = 60.0  # seconds
-_SHOWN = 200  # characters of what a compiler says
+_SHOWN = 200  # characters of a compiler's output
 
 
 class NoLibrary(Exception):
-    """It can't be made here; one line."""
+    """The library can't be compiled here; the message has one line."""
 
 
-# It is named for what it is made of, so that a source that has changed is made anew, and put in its place whole.
+# Its name has a hash of the source, so that a changed source is compiled again; it is renamed into place when complete.
 def library(source: Path, build: Path = BUILD) -> Path:
-    """The shared library of a source, which is made if it is not there.
+    """The shared library of a source; it is compiled if it does not exist.
 
     Args:
         source: a file in C.
-        build: where libraries are kept.
+        build: the directory of the libraries.
 
     Raises:
-        NoLibrary: there is no compiler, or it makes nothing of it, or there is no place for it.
+        NoLibrary: there is no compiler, it fails, or the library can't be stored.
     """
     digest = hashlib.sha256(" ".join(_FLAGS).encode() + source.read_bytes()).hexdigest()[:16]
     made = build / f"{source.stem}-{digest}.so"

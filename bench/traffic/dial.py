@@ -1,4 +1,4 @@
-"""How clients come to their tunnels."""
+"""Open the clients' tunnels."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from itertools import cycle, islice
 from bench.traffic.wire import HEAD_END, accept_key, fault_of_101, upgrade_head
 
 _AT_ONCE = 32  # handshakes at a time: well below any backlog
-_TIMEOUT = 10.0  # seconds that a handshake may take before the run
+_TIMEOUT = 10.0  # time limit of a handshake before the run, seconds
 _LONGEST_HEAD = 32768
 
 Address = tuple[str, int]
 
 
 class DialFailed(Exception):
-    """No tunnel came about; one line."""
+    """A tunnel could not be opened; the message has one line."""
 
 
 def all_descriptors() -> int:
-    """Raise the soft limit to the hard one; returns the number that no descriptor will reach."""
+    """Raise the soft limit of descriptors to the hard one, and return it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard if hard != resource.RLIM_INFINITY else 1 << 20
@@ -35,12 +35,12 @@ def fresh_key() -> bytes:
 
 
 def open_tunnels(address: Address, targets: Sequence[str], count: int) -> list[socket.socket]:
-    """Tunnels through verified handshakes, `_AT_ONCE` at a time; the sockets are non-blocking.
+    """Open tunnels by verified handshakes, `_AT_ONCE` at a time; the sockets are non-blocking.
 
     Args:
         address: of the proxy, or of a pod.
-        targets: used in turn.
-        count: of tunnels.
+        targets: paths, used in turn.
+        count: the number of tunnels.
 
     Raises:
         DialFailed: one of them could not be had.

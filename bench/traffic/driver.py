@@ -1,4 +1,4 @@
-"""Pods and clients as the bench's own process starts, leads and ends them."""
+"""Start, control and end the processes of pods and clients."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from bench.traffic.dial import Address
 
 _ROOT = Path(__file__).parents[2]
 _READY_TIMEOUT = 60.0  # seconds until all tunnels are open
-_RESULT_GRACE_SECONDS = 30.0  # seconds that a result may come after its time
-_END_TIMEOUT = 5.0  # seconds that an orderly end may take
+_RESULT_GRACE_SECONDS = 30.0  # seconds to wait for a result after the end of the run
+_END_TIMEOUT = 5.0  # seconds to wait for an orderly end
 
 
 class TrafficFailed(Exception):
-    """A pod or client process did not do as it should; one line."""
+    """A pod or client process failed; the message has one line."""
 
 
 class Child:
-    """``python -m bench.traffic …`` on processors of its own; killed with its children when the context is left.
+    """``python -m bench.traffic …`` on given processors; killed with its children on exit.
 
     Args:
-        arguments: the mode and what follows it.
-        cpus: processors that it may use.
+        arguments: the mode and its options.
+        cpus: the processors that it may use.
     """
 
     def __init__(self, arguments: Sequence[str], cpus: Collection[int]) -> None:
@@ -61,7 +61,7 @@ class Child:
             raise TrafficFailed(f"{self._mode}: processors {sorted(self._cpus)}: {error}") from error
         return self
 
-    # The group is killed before the leader is waited for: until then nobody else can have its number.
+    # The group is killed before the leader is waited for: until then its number can't be reused.
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -69,7 +69,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         if process.stdout:
-            process.stdout.read()  # its end comes when the last of the group is gone, with all that it had open
+            process.stdout.read()  # it ends when the last process of the group has ended and closed its descriptors
         for stream in (process.stdin, process.stdout, self._stderr):
             if stream:
                 stream.close()
@@ -77,17 +77,17 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Of the first of its processes."""
+        """The process id of its first process."""
         return self._running.pid
 
     def wait_ready(self, timeout: float = _READY_TIMEOUT) -> None:
-        """Return when it is set up: pods listen, all tunnels are open.
+        """Wait until it is ready: pods listen, all tunnels are open.
 
         Args:
             timeout: seconds.
 
         Raises:
-            TrafficFailed: it is not, with what it said.
+            TrafficFailed: it is not ready in time; the message has its output.
         """
         if (line := self._line(timeout)) != "ready":
             raise TrafficFailed(f"{self._mode}: said {line!r}, not 'ready'")
@@ -100,7 +100,7 @@ class Child:
 
     def _say(self, line: str) -> None:
         stdin = self._running.stdin
-        # A process that is gone is found out, with its reason, by whoever waits for its next line.
+        # If the process has ended, waiting for its next line reports that, with the reason.
         with contextlib.suppress(BrokenPipeError):
             if stdin:
                 stdin.write(line.encode() + b"\n")
@@ -154,20 +154,20 @@ class Client(Child):
         self._seconds = seconds
 
     def go(self) -> None:
-        """Start the run; returns at once."""
+        """Start the run, and return at once."""
         self._say("go")
 
     def result(self) -> dict[str, Any]:
         """Wait for the end of the run; tunnels stay open.
 
         Raises:
-            TrafficFailed: there is no result, with what the client said.
+            TrafficFailed: there is no result; the message has the client's output.
         """
         told: dict[str, Any] = json.loads(self._line(self._seconds + _RESULT_GRACE_SECONDS))
         return told
 
     def end(self) -> None:
-        """Have it close its tunnels, and wait until it is gone."""
+        """Have it close its tunnels, and wait until it has ended."""
         self._say("end")
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._running.wait(_END_TIMEOUT)
@@ -181,16 +181,16 @@ def pods(
     *,
     host: str = "0.0.0.0",  # noqa: S104 - all of 127.0.0.0/8 are pods
 ) -> Iterator[Child]:
-    """Pods that serve when the context is entered, and are gone when it is left.
+    """A context manager of pods: they serve once it is entered, and have ended on exit.
 
     Args:
         port: of all of them.
         cpus: processors that they may use.
-        processes: that share the listener.
+        processes: the number of processes; they share the listener.
         host: one address, or all.
 
     Raises:
-        TrafficFailed: they don't serve, with what they said.
+        TrafficFailed: they don't serve; the message has their output.
     """
     arguments = ["pods", host, str(port), "--processes", str(processes)]
     with Child(arguments, cpus) as child:

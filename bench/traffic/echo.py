@@ -1,10 +1,10 @@
-"""Whether what comes back on a tunnel is what was sent, when it comes in pieces."""
+"""Check an echo that arrives in pieces."""
 
 from __future__ import annotations
 
 
 class Mismatch(Exception):
-    """Bytes that are not those that were sent."""
+    """The bytes that came back are not the bytes that were sent."""
 
 
 class Closed(ConnectionError):
@@ -15,22 +15,22 @@ class Closed(ConnectionError):
 
 
 class Pieces:
-    """Echoes, one awaited at a time, of which a part has come; the loads call it only when not all came at once."""
+    """Echoes that have arrived in part, one for each tunnel; used only for an echo that did not arrive at once."""
 
     def __init__(self) -> None:
         self._parts: dict[int, bytes] = {}
 
     def whole(self, fd: int, data: bytes, awaited: bytes) -> bool:
-        """Take up a piece; True: the echo is complete now.
+        """Add a piece; True if the echo is now complete.
 
         Args:
             fd: the tunnel.
             data: what was read; b"": its end.
-            awaited: the whole echo.
+            awaited: the whole expected echo.
 
         Raises:
-            Closed: there will be no more.
-            Mismatch: this is no part of it.
+            Closed: the tunnel has ended.
+            Mismatch: the piece does not match the echo.
         """
         if not data:
             raise Closed

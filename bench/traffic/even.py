@@ -1,4 +1,4 @@
-"""Frames at the pace of speech: each tunnel sends one every so often, whatever becomes of the echoes."""
+"""Frames at the pace of speech: each tunnel sends at a fixed interval, without waiting for echoes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bench.traffic.outcome import Outcome
 from bench.traffic.priority import before_others, punctual
 from bench.traffic.wire import frame_parts
 
-_GRACE_SECONDS = 1.0  # seconds that the last echoes may take
-_POLL_INTERVAL = 0.01  # seconds between looks at whether they have come
+_GRACE_SECONDS = 1.0  # seconds to wait for the last echoes
+_POLL_INTERVAL = 0.01  # seconds between checks for them
 _LATE_SECONDS = 0.001  # seconds
 _BATCH = 32  # echoes between two frames
 _SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; its message has the same number: socket(7)
@@ -27,7 +27,7 @@ _ROOM = socket.CMSG_SPACE(_TIMESPEC.size)
 
 
 def prepare(load: Load) -> Callable[[], Outcome]:
-    """Open the tunnels; what is returned runs the load.
+    """Open the tunnels, and return a function that runs the load.
 
     Raises:
         DialFailed: see there.
@@ -38,8 +38,8 @@ def prepare(load: Load) -> Callable[[], Outcome]:
 # Frame k is sent by tunnel k % N, and is due k/(N·rate) after the start: each tunnel keeps its pace, all are spread
 # evenly over it, and what is due next is always the next number. A tunnel awaits its own k, k + N, k + 2N … in order.
 #
-# Echoes are read when a frame goes out, and not when they come: the kernel has written down when that was, so the
-# process wakes up once for a frame, not twice. (On a virtual machine that is most of what a paced frame costs it.)
+# Echoes are read when a frame is sent, not when they arrive: the kernel has stamped their arrival, so the process wakes
+# up once for a frame, not twice. (On a virtual machine a wake-up is most of the cost of a paced frame.)
 class Pace:
     """Tunnels, each with its own phase."""
 
@@ -49,7 +49,7 @@ class Pace:
         self._poll = select.epoll()
         self._tunnels = open_tunnels(load.address, load.targets, load.tunnels)
         self._fds = [tunnel.fileno() for tunnel in self._tunnels]  # -1: lost
-        self._index = {fd: index for index, fd in enumerate(self._fds)}  # of those that live
+        self._index = {fd: index for index, fd in enumerate(self._fds)}  # of live tunnels
         self._receive = {tunnel.fileno(): tunnel.recvmsg for tunnel in self._tunnels}
         self._awaited = list(range(load.tunnels))
         self._parts: dict[int, bytes] = {}
@@ -124,7 +124,7 @@ class Pace:
                 self._lost(fd, error)
 
     def _pieces(self, fd: int, data: bytes, when: int) -> None:
-        """Take up part of a frame, or several."""
+        """Handle part of a frame, or several frames."""
         if not data:
             raise Closed
         data = self._parts.pop(fd, b"") + data

@@ -1,4 +1,4 @@
-"""New calls: each hangs up at its 101."""
+"""New calls: each client hangs up at the 101."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from bench.traffic.outcome import Outcome
 from bench.traffic.priority import punctual
 from bench.traffic.wire import HEAD_END, accept_key, fault_of_101, upgrade_head
 
-_GRACE_SECONDS = 1.0  # seconds that the last answers may take
-_POLL_INTERVAL = 0.1  # seconds between looks at the time when nothing comes
+_GRACE_SECONDS = 1.0  # seconds to wait for the last responses
+_POLL_INTERVAL = 0.1  # seconds between checks of the time when nothing arrives
 _LONGEST_HEAD = 32768
-_HEADS = 512  # and their keys, at least: made before the run, used in turn
+_HEADS = 512  # least number of heads and keys; made before the run, used in turn
 
 
 def prepare(load: Load) -> Callable[[], Outcome]:
-    """See that a call comes about at all; what is returned runs the load.
+    """Check that one call succeeds, and return a function that runs the load.
 
     Raises:
-        DialFailed: it does not.
+        DialFailed: the call fails.
     """
     for tunnel in open_tunnels(load.address, load.targets, len(load.targets)):
         tunnel.close()
@@ -44,12 +44,12 @@ class _Call:
 
 
 class Handshakes:
-    """Calls that come and go, in a closed loop of some clients, or at a rate."""
+    """Short calls, in a closed loop of some clients, or at a fixed rate."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
         self._outcome = Outcome()
-        self._poll = select.epoll()  # before any call: select(2) takes no descriptor above 1023
+        self._poll = select.epoll()  # opened before any call: select(2) takes no descriptor above 1023
         rounds = ceil(_HEADS / len(load.targets))
         keyed = [(target, fresh_key()) for target in load.targets * rounds]
         self._heads = [(upgrade_head(target, key), accept_key(key)) for target, key in keyed]
@@ -57,7 +57,7 @@ class Handshakes:
         self._calls: dict[int, _Call] = {}
 
     def run(self) -> Outcome:
-        """Call, and call again, until the time is over."""
+        """Call again and again until the time is over."""
         outcome, clock = self._outcome, time.perf_counter
         begun, cpu = clock(), time.process_time()
         if self._load.rate:
@@ -96,7 +96,7 @@ class Handshakes:
                 step(fd)
 
     def _dial(self) -> bool:
-        """Begin a call; False: it failed at once."""
+        """Begin a call; False if it failed at once."""
         head, accept = self._heads[self._dialled % len(self._heads)]
         self._dialled += 1
         begun = time.perf_counter()
@@ -107,7 +107,7 @@ class Handshakes:
             with contextlib.suppress(BlockingIOError):
                 sock.connect(self._load.address)
             call = _Call(sock, begun, head, accept)
-            with contextlib.suppress(BlockingIOError):  # on loopback the connection mostly stands by now
+            with contextlib.suppress(BlockingIOError):  # on loopback the connection is mostly established by now
                 sock.send(head)
                 call.unsent = b""
         except OSError as error:
@@ -119,7 +119,7 @@ class Handshakes:
         return True
 
     def _step(self, fd: int) -> bool:
-        """What an event leads to; True: the call is over."""
+        """Handle an event; True if the call is over."""
         call = self._calls[fd]
         try:
             if call.unsent:
@@ -150,8 +150,8 @@ class Handshakes:
         else:
             self._outcome.fail(fault)
 
-    # A call that is never answered is found out. At a rate all calls are counted, so that none is missing for being the
-    # last; in a closed loop those that were answered in the window.
+    # A call that is never answered is detected. At a fixed rate all calls are counted, so that the last ones are not
+    # missing; in a closed loop, only those that were answered in the window.
     def _settle(self, until: float) -> None:
         while self._calls and time.perf_counter() < until:
             for fd, _ in self._poll.poll(_POLL_INTERVAL):

@@ -1,4 +1,4 @@
-"""Plain requests over kept connections: each client asks again when it has its answer."""
+"""Plain requests over kept connections: each client sends its next request after its response."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from bench.traffic.load import Load
 from bench.traffic.outcome import Outcome
 from bench.traffic.wire import BODY, HEAD_END, get_head
 
-_GRACE_SECONDS = 1.0  # seconds that the last answers may take
-_POLL_INTERVAL = 0.1  # seconds between looks at the time when nothing comes
-_TIMEOUT = 10.0  # seconds that a connection may take
+_GRACE_SECONDS = 1.0  # seconds to wait for the last responses
+_POLL_INTERVAL = 0.1  # seconds between checks of the time when nothing arrives
+_TIMEOUT = 10.0  # time limit of a connection attempt, seconds
 _MOST = 4096
 _BATCH = 256  # events
 
 
 def prepare(load: Load) -> Callable[[], Outcome]:
-    """Connect; what is returned runs the load.
+    """Connect, and return a function that runs the load.
 
     Raises:
-        DialFailed: a connection can't be had.
+        DialFailed: a connection can't be opened.
     """
     return Requests(load).run
 
@@ -45,16 +45,16 @@ class _Client:
         self.answers = 0
 
     def answer(self) -> bool:
-        """Take up what has come; True: the answer is complete, and right.
+        """Handle bytes that have arrived; True if the response is complete and correct.
 
         Raises:
-            OSError: the connection is of no use any more, or the answer is no 200.
-            Mismatch: a body that is not the pod's.
+            OSError: the connection can't be used any more, or the response is not a 200.
+            Mismatch: the body is not the pod's.
         """
         came = self.sock.recv(_MOST)
         data = self.part + came
         body = data.find(HEAD_END) + 4
-        # A body is judged as soon as there is a head, whatever length that tells: another body is none of ours.
+        # The body is compared once the head is complete, whatever length the head gives: a different body is an error.
         if data.endswith(BODY) and len(data) == body + len(BODY) and data.startswith(b"HTTP/1.1 200 "):
             self.part = b""
             self.answers += 1
@@ -86,7 +86,7 @@ class Requests:
             self._watch(client)
 
     def run(self) -> Outcome:
-        """Ask until the time is over."""
+        """Send requests until the time is over."""
         outcome, clock = self._outcome, time.perf_counter
         begun, cpu = clock(), time.process_time()
         for client in list(self._clients.values()):
@@ -107,7 +107,7 @@ class Requests:
                     tell(clock() - client.sent_at)
                     ask(client)
 
-    # The last answers are not counted, but a request that is never answered is found out.
+    # The last responses are not counted, but a request that is never answered is detected.
     def _settle(self, until: float) -> None:
         owing = set(self._clients.values())
         while owing and time.perf_counter() < until:
@@ -144,8 +144,8 @@ class Requests:
             return True
         return False
 
-    # A server may close a kept connection between two answers, at any time (RFC 9112 §9.5): the request then goes out
-    # once more on a fresh one, and its time runs on.
+    # A server may close a kept connection between two responses at any time (RFC 9112 §9.5): the request is then sent
+    # again on a new connection, and its time continues.
     def _again(self, client: _Client) -> None:
         self._forget(client)
         client.part = b""

@@ -1,4 +1,4 @@
-"""Tunnels that are open and silent, but for one frame each."""
+"""Tunnels that are open and silent, except for one frame each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bench.traffic.load import Load
 from bench.traffic.outcome import Outcome
 from bench.traffic.wire import frame_parts
 
-_GRACE_SECONDS = 5.0  # seconds that echoes may take
-_POLL_INTERVAL = 0.1  # seconds between looks at the time when nothing comes
-_AT_ONCE = 32  # frames on their way
+_GRACE_SECONDS = 5.0  # seconds to wait for echoes
+_POLL_INTERVAL = 0.1  # seconds between checks of the time when nothing arrives
+_AT_ONCE = 32  # frames under way at a time
 _MOST = 65536
 
 
 def prepare(load: Load) -> Callable[[], Outcome]:
-    """Open the tunnels; what is returned sends a frame through each.
+    """Open the tunnels, and return a function that sends a frame through each.
 
     Raises:
         DialFailed: see there.
@@ -29,7 +29,7 @@ def prepare(load: Load) -> Callable[[], Outcome]:
 
 
 class Idle:
-    """Tunnels that wait."""
+    """Silent tunnels."""
 
     def __init__(self, load: Load) -> None:
         start, rest = frame_parts(load.size)
@@ -40,7 +40,7 @@ class Idle:
         self._outcome = Outcome()
 
     def run(self) -> Outcome:
-        """Send one frame through each tunnel, and look at its echo."""
+        """Send one frame through each tunnel, and check its echo."""
         outcome, clock = self._outcome, time.perf_counter
         begun, cpu = clock(), time.process_time()
         for first in range(0, len(self._frames), _AT_ONCE):

@@ -1,4 +1,4 @@
-"""When each frame was sent, and when its echo came: what a paced load writes down, and what follows from it."""
+"""The times at which frames were sent and their echoes arrived, and the figures that follow from them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bench.traffic.outcome import Outcome
 _NS = 1e-9
 
 
-# Frame k belongs to tunnel k % tunnels. In the run, a frame costs one entry in either array; all else is reckoned
+# Frame k belongs to tunnel k % tunnels. During the run, a frame costs one entry in each array; all else is computed
 # afterwards.
 class Ledger:
-    """Nanoseconds of the real-time clock for each frame; 0: never.
+    """Nanoseconds of the real-time clock for each frame; 0 means never.
 
     Args:
-        periods: frames of each tunnel.
-        tunnels: how many.
+        periods: the number of frames of each tunnel.
+        tunnels: the number of tunnels.
     """
 
     def __init__(self, periods: int, tunnels: int) -> None:
@@ -27,16 +27,16 @@ class Ledger:
         self._tunnels = tunnels
 
     def settled(self, living: Collection[int]) -> bool:
-        """Whether the last frame of each of these tunnels is back."""
+        """Whether the last echo of each of these tunnels has arrived."""
         first = len(self.came) - self._tunnels
         return all(self.came[first + tunnel] for tunnel in living)
 
     def tell(self, outcome: Outcome, living: Collection[int], period: float) -> None:
-        """Fill in what came about.
+        """Fill in an outcome.
 
         Args:
             outcome: to fill in.
-            living: tunnels that were not lost.
+            living: the tunnels that were not lost.
             period: seconds between two frames of a tunnel.
         """
         pairs = [(sent, came) for sent, came in zip(self.sent, self.came, strict=True) if came]
@@ -55,9 +55,9 @@ class Ledger:
         return times[tunnel :: self._tunnels]
 
     def _silence(self, tunnel: int, alive: bool) -> float:
-        """The longest time in seconds without an echo, from the first frame to the last echo.
+        """The longest time without an echo, in seconds, from the first frame to the last echo.
 
-        If the last one is owed by a tunnel that lives, its silence lasts until the last frame, at least.
+        If the last echo of a live tunnel is missing, its silence lasts at least until the last frame.
         """
         came = self._of(self.came, tunnel)
         times = [self.sent[tunnel], *filter(None, came)]

@@ -1,4 +1,4 @@
-"""What is asked of a load, and its share for one of several processes."""
+"""The parameters of a load, and its division among several processes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from bench.traffic.dial import Address
 
 @frozen
 class Load:
-    """One client process's task.
+    """The task of one client process.
 
     Args:
         address: of the proxy, or of a pod.
         targets: paths, used in turn.
-        seconds: to run for.
-        tunnels: open all the time.
-        rate: a second: frames of each tunnel, or handshakes of all; 0: each as soon as the last is done.
+        seconds: the length of the run.
+        tunnels: the number of tunnels, open all the time.
+        rate: frames of each tunnel a second, or handshakes of all a second; 0: each as soon as the last one is done.
         size: bytes of a frame on the wire, its head included.
-        clients: that call, or ask, again and again.
-        listen: where the pods are that this load has itself.
+        clients: the number of clients that call or send requests again and again.
+        listen: the addresses of the pods in this process.
     """
 
     address: Address
@@ -31,9 +31,9 @@ class Load:
     clients: int = 0
     listen: tuple[Address, ...] = ()
 
-    # Shares differ by one at most, and add up to the whole.
+    # The parts differ by at most one, and add up to the whole.
     def shares(self, processes: int) -> list[Load]:
-        """A part for each of so many processes."""
+        """Divide the load into a part for each process."""
         return [self._share(number, processes) for number in range(processes)]
 
     def _share(self, number: int, processes: int) -> Load:

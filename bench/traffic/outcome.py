@@ -1,4 +1,4 @@
-"""What a load has to tell of its run."""
+"""The results of a load's run."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from bench.traffic.echo import Mismatch
 
 @define
 class Outcome:
-    """What came about in a run.
+    """The results of one run.
 
     Args:
         seconds: the measured window.
-        count: what was done and verified; of echoed frames, those there and those back.
+        count: items done and verified; an echoed frame counts twice, there and back.
         errors: calls lost, refused or never answered.
         mismatches: calls whose bytes came back wrong.
-        cpu: seconds of user and system time that the load took in the window.
+        cpu: user and system time of the load in the window, seconds.
         why: the first error or mismatch, in one line.
-        latencies: seconds, in any order; empty: this load measures none.
-        sent: frames that the load sent by the clock.
-        late: those of them that were sent more than 1 ms after they were due.
-        missing: frames that had not come, or come back, 1 s after the last was sent, by tunnels that lived.
-        stall_ms: the longest silence of a tunnel beyond its pace.
-        priority: whether the load runs before others on its processor.
-        bytes: that were moved, one way.
+        latencies: seconds, in any order; empty if this load measures none.
+        sent: frames that a paced load sent.
+        late: those of `sent` that left more than 1 ms after they were due.
+        missing: frames of live tunnels that had not arrived, or not come back, 1 s after the last one was sent.
+        stall_ms: the longest silence of a tunnel beyond its interval, milliseconds.
+        priority: whether the load has priority on its processor.
+        bytes: bytes moved, one way.
     """
 
     seconds: float = 0.0
@@ -57,11 +57,11 @@ class Outcome:
         self.why = self.why or str(why)
 
     def lost(self, error: Exception) -> None:
-        """Count what ended a tunnel."""
+        """Count the error or mismatch that ended a tunnel."""
         (self.mismatch if isinstance(error, Mismatch) else self.fail)(error)
 
     def as_json(self) -> dict[str, Any]:
-        """For the driver; what this load doesn't measure is left out."""
+        """The results as JSON values for the driver, without those that this load doesn't measure."""
         told = {name: value for name, value in asdict(self, recurse=False).items() if value is not None}
         if latencies := sorted(told.pop("latencies")):
             told["latency_us"] = percentiles(latencies)
@@ -72,7 +72,7 @@ def percentiles(ordered: list[float]) -> dict[str, float]:
     """Microseconds of p50, p99, p99.9 (nearest rank) and the maximum.
 
     Args:
-        ordered: seconds, ascending; one or more.
+        ordered: seconds, ascending; at least one.
     """
     ranks = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
     told = {name: ordered[ceil(len(ordered) * rank) - 1] for name, rank in ranks.items()} | {"max": ordered[-1]}
@@ -80,7 +80,7 @@ def percentiles(ordered: list[float]) -> dict[str, float]:
 
 
 def merged(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome of several processes that ran side by side."""
+    """Combine the outcomes of several processes that ran side by side."""
     total, *others = outcomes
     for one in others:
         total.seconds = max(total.seconds, one.seconds)

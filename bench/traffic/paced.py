@@ -1,12 +1,12 @@
-"""Frames at the pace of speech, one way, each with its own time: calls whose callers and pods are this process.
+"""Frames at the pace of speech, with their one-way latencies: this process is both the callers and the pods.
 
-Tunnels are opened here, with handshakes that are verified, and accepted here, at the pods' addresses, which are this
-process' until all tunnels stand. Then the loop in paced.c has them: it sends, reads and compares every frame.
+This module opens the tunnels by verified handshakes, and accepts them at the pods' addresses, at which it listens until
+all tunnels are open. Then the loop in paced.c takes over: it sends, reads and compares every frame.
 
-- ``voice``: each caller has its own phase, its clock is wrong by up to 100 ppm, and its frames jitter (2 ms, the
-  standard deviation). Pods speak half of the time, 4 s in 8, and then 5 frames at once every 100 ms.
-- ``burst``: callers are evenly spread over their period, but what is due within a millisecond leaves at its end. Pods
-  are silent.
+- ``voice``: each caller has its own phase, its clock is wrong by up to 100 ppm, and its frames jitter (standard
+  deviation 2 ms). Pods speak half of the time, 4 s of 8, and then send 5 frames at once every 100 ms.
+- ``burst``: callers are evenly spread over their period, but all frames that are due within a millisecond are sent at
+  its end. Pods are silent.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from bench.traffic.priority import before_others, punctual
 from bench.traffic.wire import frame_start
 
 SOURCE = Path(__file__).with_name("paced.c")
-LEAST_FRAME = 32  # bytes: the longest start, the number and the time
+LEAST_FRAME = 32  # bytes: the longest frame head, the number and the time
 MOST_FRAME = 65536
 
 _SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>
-_SEED = 7  # the same calls for everybody
+_SEED = 7  # the same calls for every peer
 _ROOM = 1.02  # times the frames that the rate allows for
 
 
 class Pattern(IntEnum):
-    """How frames are spread; the numbers are those of paced.c."""
+    """The distribution of frames; the values are those of paced.c."""
 
     BURST = 1
     VOICE = 2
@@ -69,7 +69,7 @@ class _Told(ctypes.Structure):
 
 
 def unavailable() -> str | None:
-    """Why this load can't be had here; None: it can."""
+    """Why this load can't be run here; None if it can."""
     try:
         library(SOURCE)
     except NoLibrary as error:
@@ -78,10 +78,10 @@ def unavailable() -> str | None:
 
 
 def prepare(load: Load, pattern: Pattern) -> Callable[[], Outcome]:
-    """Open the tunnels; what is returned runs the load.
+    """Open the tunnels, and return a function that runs the load.
 
     Raises:
-        DialFailed: a tunnel can't be had, or not at this process' pods; or the loop can't be made.
+        DialFailed: a tunnel can't be opened, does not lead to this process' pods, or the loop can't be compiled.
     """
     try:
         loop = ctypes.CDLL(str(library(SOURCE)), use_errno=True).paced

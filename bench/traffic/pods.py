@@ -1,4 +1,4 @@
-"""Pods that echo: one process, one epoll, bare descriptors."""
+"""Echoing pods: one process, one epoll, bare descriptors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import socket
 from bench.traffic.stream import Stream
 from bench.traffic.wire import BODY, HEAD_END, field, switching
 
-_MOST = 4096  # bytes of one read; who sends more at once gets a stream
-_LONGEST_HEAD = 1 << 20  # with its body
+_MOST = 4096  # bytes of one read; a connection that sends more at once gets a stream
+_LONGEST_HEAD = 1 << 20  # response with its body
 _EDGE = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
 _JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 _NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
@@ -22,25 +22,25 @@ def listen(host: str, port: int) -> socket.socket:
     """The listener of all pods of one address.
 
     Raises:
-        OSError: the address can't be had.
+        OSError: the address can't be bound.
     """
     listener = socket.create_server((host, port), backlog=4096)
-    # Not before: a second one of these must not get the port. See `bench.traffic.accepting` for who gets it.
+    # Set after the bind: a second set of pods must not get the port. `bench.traffic.accepting` says who shares it.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by what is accepted: tcp(7)
     listener.setblocking(False)
     return listener
 
 
-# A connection is in one of three states: it is in `heads` (a request is awaited, or has come in part), its place in
+# A connection is in one of three states: it is in `heads` (a request is awaited, or has arrived in part), its entry in
 # `echoing` is 1 (a small frame is read and written at once; nothing of it is kept), or it is in `streams`.
 class Pods:
-    """All connections of one process.
+    """The connections of one process.
 
     Args:
-        listener: shared with other processes, perhaps.
-        lifeline: a descriptor at whose end of file `run` returns; one that can't be waited for is left alone.
-        descriptors: none is as high as this.
+        listener: may be shared with other processes.
+        lifeline: a descriptor; `run` returns at its end of file. One that epoll refuses is ignored.
+        descriptors: all descriptors are below this number.
     """
 
     def __init__(self, listener: socket.socket, lifeline: int, descriptors: int) -> None:
@@ -95,7 +95,7 @@ class Pods:
         try:
             sock, _ = self._listener.accept()
         except OSError as error:
-            # Another process was faster, or the connection is gone already; without a descriptor nothing helps.
+            # Another process was faster, the connection has ended, or no descriptor is free; nothing helps then.
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise
             return
@@ -129,7 +129,7 @@ class Pods:
         return bool(data) and len(pending) <= _LONGEST_HEAD
 
     def _more(self, fd: int, rest: bytes, *, ended: bool) -> None:
-        """There is more to a call than frames: its end, or much at once."""
+        """Handle everything except a small frame: the end of a call, or much data at once."""
         if ended:
             self._drop(fd)
             return
@@ -137,7 +137,7 @@ class Pods:
         self._streams[fd] = Stream(fd, rest)
         self._epoll.modify(fd, _EDGE)
 
-    # The epoll forgets a descriptor when it is closed: no other process has a duplicate.
+    # Closing the descriptor removes it from the epoll: no other process has a duplicate.
     def _drop(self, fd: int) -> None:
         self._echoing[fd] = 0
         self._heads.pop(fd, None)

@@ -1,4 +1,4 @@
-"""A load that keeps time: it must neither wait for another on its processor, nor be woken late to save wake-ups."""
+"""The scheduling of a paced load: it must neither wait for its processor, nor be woken late to save wake-ups."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SLACK = Path("/proc/self/timerslack_ns")
 
 
 def before_others() -> bool:
-    """Let this process run before others; whether the machine allows that (sched(7))."""
+    """Give this process real-time priority; return whether the machine allows it (sched(7))."""
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except OSError:
@@ -23,6 +23,6 @@ def before_others() -> bool:
 
 
 def punctual() -> None:
-    """Have sleeps end when they are over, not up to 50 µs later (PR_SET_TIMERSLACK(2const)), where that can be had."""
+    """Have sleeps end in time, not up to 50 µs later, where the system allows it (PR_SET_TIMERSLACK(2const))."""
     with contextlib.suppress(OSError):
         _SLACK.write_text("1")

@@ -1,4 +1,4 @@
-"""A client process and the one that started it: "ready", "go", one line of JSON, "end"."""
+"""The protocol of a client process with the process that started it: "ready", "go", one line of JSON, "end"."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from bench.traffic.outcome import Outcome, merged
 Prepare = Callable[[Load], Callable[[], Outcome]]
 
 
-# Connections are closed by the end of the process alone: whoever started it may look at the other side's processes,
-# with all tunnels still open, between the result and "end".
+# Only the end of the process closes connections: between the result and "end", the parent can measure the proxy's
+# processes with all tunnels still open.
 def client(prepare: Prepare, loads: list[Load], stdin: TextIO, stdout: TextIO) -> None:
-    """Run a load, in one process for each part of it, as standard input says.
+    """Run a load, with one process for each part, controlled by standard input.
 
     Args:
-        prepare: sets up, and returns what runs.
+        prepare: sets up a part, and returns the function that runs it.
         loads: the parts.
-        stdin: a line "go" starts the run; any further line, or its end, ends the process.
-        stdout: gets "ready", then the result.
+        stdin: the line "go" starts the run; any further line, or end of file, ends the process.
+        stdout: receives "ready", then the result.
 
     Raises:
         DialFailed: the set-up failed.
@@ -40,7 +40,7 @@ def client(prepare: Prepare, loads: list[Load], stdin: TextIO, stdout: TextIO) -
 
 
 def quiet() -> None:
-    """Go on without the collector: what is alive stays, and the loops make no cycles."""
+    """Turn off the garbage collector: live objects stay alive, and the loops make no cycles."""
     gc.collect()
     gc.freeze()
     gc.disable()

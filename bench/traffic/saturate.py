@@ -1,4 +1,4 @@
-"""Frames as fast as they go: each tunnel sends its next one when the last has come back."""
+"""Frames at full speed: each tunnel sends its next frame when the last one has come back."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bench.traffic.load import Load
 from bench.traffic.outcome import Outcome
 from bench.traffic.wire import frame_parts
 
-_GRACE_SECONDS = 1.0  # seconds that the last echoes may take
-_POLL_INTERVAL = 0.1  # seconds between looks at the time when nothing comes
+_GRACE_SECONDS = 1.0  # seconds to wait for the last echoes
+_POLL_INTERVAL = 0.1  # seconds between checks of the time when nothing arrives
 _BATCH = 256  # events
 
 
 def prepare(load: Load) -> Callable[[], Outcome]:
-    """Open the tunnels; what is returned runs the load.
+    """Open the tunnels, and return a function that runs the load.
 
     Raises:
         DialFailed: see there.
@@ -27,7 +27,7 @@ def prepare(load: Load) -> Callable[[], Outcome]:
     return Saturation(load).run
 
 
-# `awaited` has the whole frame that each living tunnel waits for; a number is never used twice.
+# `awaited` has the whole frame that each live tunnel waits for; a number is never used twice.
 class Saturation:
     """Tunnels in a closed loop."""
 
@@ -42,7 +42,7 @@ class Saturation:
             self._poll.register(tunnel, select.EPOLLIN)
 
     def run(self) -> Outcome:
-        """As many echoes as come about in the time."""
+        """Exchange as many echoes as possible in the time."""
         outcome, clock = self._outcome, time.perf_counter
         begun, cpu = clock(), time.process_time()
         outcome.count = 2 * self._loop(begun + self._load.seconds)
@@ -71,7 +71,7 @@ class Saturation:
                     self._lost(fd, error)
         return number - first
 
-    # The last echoes are looked at too, so that a frame that was swallowed is found out.
+    # The last echoes are checked too, so that a lost frame is detected.
     def _settle(self, until: float) -> None:
         owed = self._awaited.copy()
         while owed and time.perf_counter() < until:

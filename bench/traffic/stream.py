@@ -1,4 +1,4 @@
-"""The echo of much: socket → pipe → socket by splice(2), so that long messages are never copied by the pods."""
+"""The echo of long messages: socket → pipe → socket by splice(2), so that pods never copy them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _F_SETPIPE_SZ = 1031  # <linux/fcntl.h>; the fcntl module has it on some builds 
 _AT_ONCE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
-# What was read and not yet written is in `rest`, then in the pipe: in this order it leaves. An event of either kind
-# says only "try": both directions are tried until neither moves, so edge-triggered events suffice.
+# Bytes that were read and not yet written are in `rest`, then in the pipe; they are written in this order. On any
+# event, both directions are tried until neither moves, so edge-triggered events are enough.
 class Stream:
-    """One echoing call.
+    """A call that is echoed.
 
     Args:
-        fd: its socket, non-blocking; remains the caller's.
-        rest: bytes read already, which go first.
+        fd: its socket, non-blocking; the caller closes it.
+        rest: bytes that have been read already; they are sent first.
     """
 
     def __init__(self, fd: int, rest: bytes) -> None:
@@ -29,7 +29,7 @@ class Stream:
         self._ended = False
 
     def move(self) -> bool:
-        """Echo what can be echoed; False when all is done.
+        """Echo as much as possible; False when the call has ended and all is sent.
 
         Raises:
             OSError: the call is lost.
@@ -41,7 +41,7 @@ class Stream:
         return not self._ended or bool(self._held or self._rest)
 
     def close(self) -> None:
-        """Give up the pipe, and what is in it."""
+        """Close the pipe, and drop its contents."""
         os.close(self._out)
         os.close(self._in)
 

@@ -1,4 +1,4 @@
-"""Calls as telephones and pods make them: see `bench.traffic.paced`."""
+"""Calls with the timing of telephones and pods; see `bench.traffic.paced`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients and pods say to each other: heads, the key of a handshake, frames."""
+"""The bytes between clients and pods: heads, handshake keys, frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import struct
 
 HEAD_END = b"\r\n\r\n"
-LEAST_FRAME = 24  # the longest head, and the number
+LEAST_FRAME = 24  # the longest frame head, and the number
 BODY = b'{"pod":"voice-agent-2","url":"wss://bench.test/ws/pod/voice-agent-2/call","expires_in":30,' + (
     b'"call":{"sid":"CA0123456789abcdef0123456789abcdef","from":"+15550100","to":"+15550199","status":"ringing"}}'
 )
@@ -23,12 +23,12 @@ _SWITCHING = (
 )
 # RFC 6455 §5.2: a length has three forms.
 _LENGTHS = (("!BB", None, 125), ("!BBH", 126, 0xFFFF), ("!BBQ", 127, (1 << 63) - 1))
-_MASK = bytes(4)  # masked by it, bytes stay what they are
+_MASK = bytes(4)  # a mask of zeros leaves the bytes unchanged
 _GET = b"GET %s HTTP/1.1\r\nHost: bench.test\r\nUser-Agent: TwilioProxy/1.1\r\nAccept: */*\r\n\r\n"
 
 
 def accept_key(key: bytes) -> bytes:
-    """The answer to a ``Sec-WebSocket-Key`` (RFC 6455 §4.2.2)."""
+    """The ``Sec-WebSocket-Accept`` for a ``Sec-WebSocket-Key`` (RFC 6455 §4.2.2)."""
     return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
 
 
@@ -43,12 +43,12 @@ def get_head(target: str) -> bytes:
 
 
 def switching(key: bytes) -> bytes:
-    """A pod's answer to a handshake with that key."""
+    """A pod's response to a handshake with this key."""
     return _SWITCHING % accept_key(key)
 
 
 def field(head: bytes, name: bytes) -> bytes:
-    """The value of a field; b"" if there is none.
+    """The value of a field; b"" if it is missing.
 
     Args:
         head: of a message.
@@ -62,11 +62,11 @@ def field(head: bytes, name: bytes) -> bytes:
 
 
 def fault_of_101(head: bytes, accept: bytes) -> str:
-    """What is wrong with an answer to a handshake; "" if nothing is.
+    """The fault in the response to a handshake; "" if there is none.
 
     Args:
-        head: the whole head, with the empty line.
-        accept: what its ``Sec-WebSocket-Accept`` must be (RFC 6455 §4.1).
+        head: the whole head, including the empty line.
+        accept: the required value of its ``Sec-WebSocket-Accept`` (RFC 6455 §4.1).
     """
     if not head.startswith(b"HTTP/1.1 101 "):
         return f"no 101, but {head[:64].split(HEAD_END[:2])[0].decode('latin-1')!r}"
@@ -83,10 +83,10 @@ def fault_of_101(head: bytes, accept: bytes) -> str:
     return ""
 
 
-# A frame is its start, its number in 8 bytes (big-endian), and its rest: what differs from frame to frame is made by
-# one to_bytes and two concatenations.
+# A frame is its start, its number in 8 bytes (big-endian), and its rest: only the number differs, so a frame takes one
+# to_bytes and two concatenations.
 def frame_parts(size: int) -> tuple[bytes, bytes]:
-    """Start and rest of a binary frame from a client, masked with zeros: an echo is the same bytes.
+    """The start and the rest of a client's binary frame, masked with zeros, so that its echo has the same bytes.
 
     Args:
         size: of the whole frame on the wire, `LEAST_FRAME` bytes or more (RFC 6455 §5.2).
@@ -100,7 +100,7 @@ def frame_start(size: int, *, masked: bool) -> bytes:
 
     Args:
         size: of the whole frame on the wire (RFC 6455 §5.2).
-        masked: it is from a client, masked with zeros.
+        masked: it is a client's frame, masked with zeros.
     """
     mask = _MASK if masked else b""
     sizes = ((form, second, most, size - struct.calcsize(form) - len(mask)) for form, second, most in _LENGTHS)
