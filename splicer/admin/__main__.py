@@ -1,4 +1,4 @@
-"""`python -m splicer.admin`: the admin process. The supervisor starts it, and tells it what to do when it is ready."""
+"""`python -m splicer.admin`: the admin process. The supervisor starts it, and sends it commands when it is ready."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from splicer.observe.line_writer import LineWriter
 from splicer.observe.log import make_logger
 from splicer.observe.metrics import keep_in
 
-# The supervisor's affairs, all of them: this process ends when it is told to, or when the supervisor is gone.
+# Only the supervisor handles these: this process ends at its command, or when the supervisor is gone.
 _IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)
 
 
 def main() -> None:
-    """Serve until the supervisor says that it is enough, or it is gone."""
+    """Serve until the supervisor sends "stop", or is gone."""
     for signum in _IGNORED:
         signal.signal(signum, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     setproctitle("splicer: admin")
     arguments = from_json(AdminArguments, sys.argv[1])
     place = arguments.place
-    keep_in(None, place.row)  # whatever the environment says: what is counted is read here, not written
+    keep_in(None, place.row)  # overrides the environment: this process reads the metrics' files, and writes none
     stdout = sys.stdout.fileno()
     lines = LineWriter(stdout)
     log = make_logger(lines, arguments.format, colors=os.isatty(stdout))

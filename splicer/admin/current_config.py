@@ -1,4 +1,4 @@
-"""The configuration in force, and what names mean by it."""
+"""The configuration in force, and the addresses of names in it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from splicer.net.resolve import Resolver
 from splicer.observe.log import Logger
 from splicer.routing.template import render_host
 
-_FIRST_CONFIG_TIMEOUT = 5.0  # seconds for the first configuration to be there
-_LOOKUP_TIMEOUT = 2.0  # for a name, whatever the routes' own deadlines say: somebody waits for a page
+_FIRST_CONFIG_TIMEOUT = 5.0  # seconds until the first configuration must have been read
+_LOOKUP_TIMEOUT = 2.0  # seconds for a name, whatever the routes' deadlines: an operator waits for the answer
 
 
 class CurrentConfig:
-    """What the supervisor has accepted last.
+    """The configuration that the supervisor has accepted last.
 
     Args:
         nursery: where texts are parsed and names looked up.
-        path: the configuration's file, for messages: its text comes from the supervisor.
-        environ: for its ``${NAME}``.
-        log: is told of a text that can't be read.
+        path: the configuration's file, for messages only: the text comes from the supervisor.
+        environ: the environment for its ``${NAME}``.
+        log: the logger, for a text that can't be read.
     """
 
     def __init__(self, nursery: trio.Nursery, path: Path, environ: Mapping[str, str], log: Logger) -> None:
@@ -41,9 +41,9 @@ class CurrentConfig:
         self._reading = False
         self._resolver: tuple[ResolverSettings, Resolver] | None = None
 
-    # One at a time, and the newest wins: what was accepted later must never be overtaken.
+    # Invariant: texts are parsed one at a time, so an older one never replaces a newer one.
     def learn(self, text: str) -> None:
-        """Go by another configuration, as soon as it is parsed."""
+        """Use another configuration as soon as it is parsed."""
         self._wanted = text
         if not self._reading:
             self._reading = True
@@ -67,7 +67,7 @@ class CurrentConfig:
         return self._config
 
     async def addresses(self, pod: str) -> frozenset[str]:
-        """Where a pod is by those upstreams whose one capture is its name; empty if it can't be known."""
+        """The addresses of a pod, by all upstreams with one capture, taken as the pod's name; empty if unknown."""
         if self._config is None:
             return frozenset()
         resolver = self._resolver_for(self._config)
@@ -87,7 +87,7 @@ class CurrentConfig:
                     nursery.start_soon(look_up, upstream)
         return frozenset(found)
 
-    # In a thread: a large file must not hold up a page.
+    # In a thread: parsing a large file must not delay other answers.
     async def _read(self) -> None:
         while self._wanted is not None:
             text, self._wanted = self._wanted, None

@@ -1,4 +1,4 @@
-"""What operators want to become empty: the whole edge, a pod, a route."""
+"""Operators' drains: of the whole edge, a pod, or a route."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from splicer.ipc.queries import AskCounts, AskTunnels
 from splicer.ipc.supervisor_channel import SupervisorChannel
 from splicer.model import Respond
 
-_CONFIRM_TIMEOUT = 5.0  # for all workers to go by it; a page may take ten, and some go by before
+_CONFIRM_TIMEOUT = 5.0  # seconds for all workers to follow; a request may take ten, and has used some before
 _MOST_BYTES = 32 * 1024  # of all drains together, as JSON: they must fit into a packet (ipc.wire)
 
 
 class DrainApi:
-    """Pages about drains.
+    """Handlers for drains.
 
-    The supervisor keeps them, for it outlives this process: what is wanted is told to it, and holds when its facts show
-    it, for by then all workers go by it.
+    The supervisor keeps the drains, because it outlives this process. A change is sent to it, and is complete when the
+    supervisor's facts show it: by then all workers follow it.
 
     Args:
         supervisor: keeps the drains.
-        facts: show them.
-        workers: have the tunnels that remain.
-        current: knows routes and pods.
-        board: where the workers show their numbers.
+        facts: the supervisor's last facts.
+        workers: asked for the remaining tunnels.
+        current: the configuration in force.
+        board: the board.
     """
 
     def __init__(
@@ -58,18 +58,18 @@ class DrainApi:
         self._board = board
         self._drainable = DrainTargets(workers, current)
         self._lock = trio.Lock()
-        self._told: OperatorDrains | None = None  # what the facts don't show yet
+        self._told: OperatorDrains | None = None  # a change that the facts don't show yet
 
     async def show(self, _: Request) -> Respond:
-        """All drains, and what remains."""
+        """All drains, and the numbers of remaining tunnels."""
         return in_json({"drains": await self.progress()})
 
     async def begin(self, asked: Request) -> Respond:
-        """Drain; what is drained already stays so.
+        """Begin a drain; one that exists already stays.
 
         Raises:
-            BadRequest: that is nothing to drain.
-            Refused: nobody knows it, or the supervisor does not confirm it.
+            BadRequest: the body names nothing that can be drained.
+            Refused: the pod or route is unknown, or the supervisor does not confirm the drain.
         """
         scope, name = scope_of(asked.body)
         await self._drainable.check(scope, name)
@@ -87,11 +87,11 @@ class DrainApi:
         return await self.show(asked)
 
     async def lift(self, asked: Request) -> Respond:
-        """Drain no longer; what isn't drained stays so.
+        """End a drain, if there is one.
 
         Raises:
-            BadRequest: that is nothing to drain.
-            Refused: it can't be lifted, nobody knows it, or the supervisor does not confirm it.
+            BadRequest: the body names nothing that can be drained.
+            Refused: the drain can't be lifted, the pod or route is unknown, or the supervisor does not confirm it.
         """
         scope, name = scope_of(asked.body)
         if scope == "all" and self._facts.now.draining:
@@ -111,7 +111,7 @@ class DrainApi:
         await self._change(remove)
         return await self.show(asked)
 
-    # A change that was told and not confirmed is part of what the next one changes: it may hold already.
+    # The next change includes one that was sent but not confirmed: it may be in force already.
     async def _change(self, change: Callable[[OperatorDrains], OperatorDrains]) -> None:
         async with self._lock:
             wanted = change(self._told or self._facts.drains)
@@ -128,7 +128,7 @@ class DrainApi:
             raise Refused(504, f"not all workers have confirmed it within {_CONFIRM_TIMEOUT:g} s; they still may")
 
     async def progress(self) -> list[dict[str, Any]]:
-        """Each drain, since when, and how many tunnels remain: None while that can't be known."""
+        """Each drain with its start and the number of remaining tunnels; None while that is unknown."""
         drains = self._facts.drains
         entries = []
         if self._facts.draining:
@@ -142,8 +142,8 @@ class DrainApi:
                 entries.append(_entry("route", name, since, None if counts is None else counts[name]))
         return entries
 
-    # A pod or a whole edge may be taken away when nothing remains: 0 is never said while somebody may have tunnels.
-    # Those on their way to another worker are the vault's alone.
+    # Invariant: 0 is never reported while there may be tunnels, because a pod or edge may be deleted at 0. Tunnels on
+    # their way to another worker are only in the vault.
     def _is_whole(self, answers: Answers[Any], listed: int) -> bool:
         wanted = self._facts.now.workers
         if answers.missing or len(self._workers.pids) < wanted:
@@ -162,7 +162,7 @@ class DrainApi:
                 counts[route] += count
         return counts if self._is_whole(answers, counts.total()) else None
 
-    # A pod has tunnels under other names, too: of a service before it, say. It may go when these are over as well.
+    # A pod may have tunnels under other names, for example that of a service. They count too.
     async def _on_pods(self, pods: Iterable[str]) -> dict[str, int | None]:
         answers = await self._workers.ask(AskTunnels)
         if not self._is_whole(answers, len(answers.rows)):
@@ -191,5 +191,5 @@ def _entry(scope: str, name: str, since: float | None, remaining: int | None) ->
 
 
 def iso(seconds: float | None) -> str | None:
-    """A time in unix seconds as the log writes it (RFC 3339)."""
+    """A unix time in seconds, formatted as in the log (RFC 3339)."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""What there is to drain: all, a pod that somebody knows, a route that has calls."""
+"""The targets of drains: the whole edge, known pods, and routes that can have calls."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _NAME = re.compile(
 
 
 class DrainTargets:
-    """Says whether a name is one of something.
+    """Checks the name of a drain's target.
 
     Args:
-        workers: know pods by their tunnels and attempts.
-        current: knows routes and upstreams.
+        workers: asked for pods, by their tunnels and attempts.
+        current: the configuration in force.
     """
 
     def __init__(self, workers: Workers, current: CurrentConfig) -> None:
@@ -31,15 +31,15 @@ class DrainTargets:
         self._current = current
 
     async def check(self, scope: str, name: str) -> None:
-        """Refuse what can't be drained.
+        """Refuse a target that can't be drained.
 
         Args:
-            scope: these two are from `scope_of`.
-            name: see there.
+            scope: from `scope_of`.
+            name: from `scope_of`.
 
         Raises:
             BadRequest: the route has no calls.
-            Refused: nobody knows it.
+            Refused: the target is unknown.
         """
         if scope == "route":
             await self._check_route(name)
@@ -75,10 +75,10 @@ class DrainTargets:
 
 
 def scope_of(body: dict[str, Any] | None) -> tuple[str, str]:
-    """What a request's body names: "all", "pod" or "route", and its name ("" for all).
+    """The target in a request's body: "all", "pod" or "route", and its name ("" for all).
 
     Raises:
-        BadRequest: nothing that could be drained.
+        BadRequest: the body names nothing that can be drained.
     """
     if not body:
         return "all", ""

@@ -1,4 +1,4 @@
-"""All pages of the admin address, and those of the scraper's."""
+"""All handlers of the admin address, and those of the scraper's address."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ Scraping = Callable[[], Awaitable[bytes]]
 
 
 class Handlers:
-    """What there is to read, by path.
+    """The handlers, by path and method.
 
     Args:
-        board: where the processes show their numbers.
-        facts: what the supervisor has said last.
-        workers: are asked.
-        current: the configuration.
+        board: the board.
+        facts: the supervisor's last facts.
+        workers: asked for live data.
+        current: the configuration in force.
         drains: the drain API.
-        scrape: gives the text for Prometheus.
+        scrape: makes the text for Prometheus.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Handlers:
 
     @property
     def for_operators(self) -> Table:
-        """All of them."""
+        """All handlers."""
         drains, tunnels = self._drains, self._tunnels
         return {
             **self.for_scraper,
@@ -79,7 +79,7 @@ class Handlers:
 
     @property
     def for_scraper(self) -> Table:
-        """Those that harm nobody, whoever reads them."""
+        """The handlers that anybody may use."""
         return {"/healthz": {"GET": Page(_healthz, at_once=True)}, "/metrics": _get(self._metrics)}
 
     async def _metrics(self, _: Request) -> Respond:
@@ -136,7 +136,8 @@ def _get(handle: Handler, *query: str) -> Mapping[str, Page]:
     return {"GET": Page(handle, frozenset(query))}
 
 
-# The spare and this process have a row, too, but no slot. While a slot has two processes, no row says which is which.
+# The spare and this process have a row too, but no slot. While a slot has two processes, their rows don't have the
+# pids.
 def _workers(board: Board, pids: Mapping[int, list[int]]) -> Iterator[dict[str, Any]]:
     rows = [row for row in map(board.row, range(1, ROWS)) if row[Column.SLOT]]
     of_slot = Counter(row[Column.SLOT] for row in rows)

@@ -1,4 +1,4 @@
-"""What the admin process does for the supervisor: it obeys, and shows that it lives."""
+"""The admin process: it follows the supervisor's commands, and its heartbeat shows that it is alive."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from splicer.ipc.supervisor_channel import SupervisorChannel, received
 from splicer.ipc.wire import Received, read_text
 from splicer.observe.log import Logger
 
-_WORKER_CHECK_INTERVAL = 1.0  # seconds between two looks whether all workers can be asked
+_WORKER_CHECK_INTERVAL = 1.0  # seconds between two checks whether there is a channel to each worker
 
 
 class Admin:
-    """Serves when it is told to.
+    """Serves when the supervisor says so.
 
     Args:
-        supervisor: gives orders.
-        board: where the processes show their numbers.
-        row: this one's on it.
-        path: the configuration's file, for messages: its text comes from the supervisor.
-        environ: for its ``${NAME}``.
-        scrape: makes what gives the text for Prometheus.
-        log: the log.
+        supervisor: the channel to the supervisor.
+        board: the board.
+        row: the number of this process's row.
+        path: the configuration's file, for messages only: the text comes from the supervisor.
+        environ: the environment for its ``${NAME}``.
+        scrape: makes the object that makes the text for Prometheus.
+        log: the logger.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Admin:
         self._facts = SupervisorStatus()
 
     async def run(self) -> bool:
-        """Do what the supervisor says, until it says stop or is gone; False if it could not be obeyed."""
+        """Follow the supervisor's commands until "stop" or until it is gone; False if one could not be followed."""
         async with trio.open_nursery() as nursery:
             trio.lowlevel.add_instrument(self._beat)
             nursery.start_soon(self._look_for_workers)
@@ -83,7 +83,7 @@ class Admin:
             nursery.cancel_scope.cancel()
         return obeyed
 
-    # Who has no descriptor left had better end: nothing of this process is worth keeping, and the next one gets all.
+    # Without a free descriptor this process ends: it has no state worth keeping, and the next one gets everything.
     async def _work(self) -> bool:
         async for heard in self._supervisor.commands():
             order = heard.message
@@ -108,7 +108,7 @@ class Admin:
             case IntroduceWorker(slot, pid, version):
                 self._workers.add(slot, pid, received(*heard.fds), version)
 
-    # Sockets that this version has no use for belong to listeners that a newer supervisor knows.
+    # Sockets with an unknown name belong to listeners of a newer supervisor.
     def _serve(self, fds: dict[str, list[int]]) -> None:
         listeners = {name: [socket.socket(fileno=fd) for fd in several] for name, several in fds.items()}
         drains = DrainApi(self._supervisor, self._facts, self._workers, self._current, self._board)
@@ -121,7 +121,7 @@ class Admin:
         for sock in chain.from_iterable(listeners.values()):
             sock.close()
 
-    # A channel may get lost: for want of descriptors, say.
+    # A channel to a worker may get lost, for example because descriptors ran out; then the supervisor is asked again.
     async def _look_for_workers(self) -> None:
         before: set[int] = set()
         while True:

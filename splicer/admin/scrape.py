@@ -1,7 +1,7 @@
-"""The text for Prometheus: what all processes have counted, and what is so right now.
+"""The text for Prometheus: the counts of all processes, and gauges of the current state.
 
-Counters and histograms come from the files of all rows, the dead ones' too; gauges are made from what the workers
-answer and the board shows, for a gauge that is counted up and down goes wrong when a worker is killed in between.
+Counters and histograms come from the files of all rows, also of dead processes. Gauges are made from the workers'
+answers and the board: a gauge that is incremented and decremented would be wrong if its worker were killed in between.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Scrape:
     """Makes the text.
 
     Args:
-        board: where the processes show their numbers.
-        workers: are asked what is live.
-        facts: what the supervisor has said last.
-        current: the configuration: its routes have series from the start.
-        drains: know what remains.
-        directory: of the files; None: the processes count for themselves.
+        board: the board.
+        workers: asked for live data.
+        facts: the supervisor's last facts.
+        current: the configuration in force: its routes have series from the start.
+        drains: give the numbers of remaining tunnels.
+        directory: the directory of the metrics' files; None: there are no files.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Scrape:
         self._drains = drains
         self._totals: Counter[Column] = Counter()
         self._removed = RemovedRoutes(directory)
-        self._nothing = Metrics()  # this process counts nothing, and has all series
+        self._nothing = Metrics()  # counts nothing; it gives all series with their initial values
         self._directory = directory
         self._started = time.time() - uptime()
 
@@ -108,7 +108,7 @@ class Scrape:
     def _counted(self) -> dict[str, Metric]:
         counted = {}
         if self._directory is not None:
-            # One that is just being made has nothing yet.
+            # A file that is being created is still empty.
             files = [str(file) for file in self._directory.glob("*.db") if file.stat().st_size]
             merged = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # the library doesn't say
             counted = {metric.name: metric for metric in merged}
@@ -126,9 +126,9 @@ class Scrape:
             for metric in counted.values():
                 metric.samples = [sample for sample in metric.samples if sample.labels.get("route") not in past]
 
-    # Bytes are counted when a tunnel is over, and an hour is long: those of live tunnels are added here. Closed ones
-    # are read first, so that none counts twice; and while tunnels are between two workers the last sum is told again,
-    # for a counter that falls is taken for one that began anew.
+    # Bytes are counted when a tunnel ends, and a tunnel may last an hour: those of live tunnels are added here. Closed
+    # ones are read first, so that none counts twice. While tunnels are between two workers the last sum is reported
+    # again, because Prometheus takes a counter that falls for one that was reset.
     def _count_live_bytes(self, metric: Metric, rows: list[CountRow]) -> None:
         most = self._board.row(0)
         live = {"to_pod": sum(row.to_pod for row in rows), "to_client": sum(row.to_client for row in rows)}
@@ -146,12 +146,12 @@ class Scrape:
         yield _counter("connections", "Client connections accepted.", self._most(Column.ACCEPTED))
         yield _counter("tunnels_adopted", "Tunnels that changed their worker.", self._most(Column.ADOPTED))
 
-    # While the supervisor carries a dead worker's totals over, they are nowhere for an instant.
+    # While the supervisor moves a dead worker's totals to row 0, they are in no row for an instant.
     def _most(self, column: Column) -> int:
         self._totals[column] = max(self._totals[column], self._board.total(column))
         return self._totals[column]
 
-    # Also zeros, for every pod that ever had one: a series that vanishes looks like one that stays as it was.
+    # Zeros too, for every pod that ever had a tunnel: for Prometheus, a series that vanishes keeps its last value.
     def _tunnels(self, counted: dict[str, Metric], counts: list[CountRow]) -> Iterator[Metric]:
         active: Counter[tuple[str, str]] = Counter()
         for sample in counted["splicer_tunnels"].samples:

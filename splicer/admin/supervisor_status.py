@@ -1,4 +1,4 @@
-"""What the supervisor has said last."""
+"""The supervisor's last facts."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from splicer.ipc.facts import EdgeFacts, OperatorDrains
 
 
 class SupervisorStatus:
-    """How things stand, by the supervisor's last words."""
+    """The state of the edge, from the supervisor's last facts."""
 
     def __init__(self) -> None:
         self.now = EdgeFacts()
         self._news = trio.Event()
 
     def learn(self, facts: EdgeFacts) -> None:
-        """Take them in; whoever waits for some looks at them."""
+        """Store new facts, and wake the tasks in `until`."""
         self.now = facts
         self._news.set()
         self._news = trio.Event()
 
     async def until(self, true: Callable[[], bool]) -> None:
-        """Wait for facts that make something true."""
+        """Wait until new facts make a condition true."""
         while not true():
             await self._news.wait()
 
     @property
     def drains(self) -> OperatorDrains:
-        """What operators drain."""
+        """The operators' drains."""
         return self.now.drains
 
     @property
     def draining(self) -> bool:
-        """Whether the whole edge is drained, be it by a SIGTERM or by an operator."""
+        """Whether the whole edge is drained, by SIGTERM or by an operator."""
         return self.now.draining or self.drains.all is not None

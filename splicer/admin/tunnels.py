@@ -1,4 +1,4 @@
-"""The live tunnels: to be listed, and to be ended."""
+"""Listing and ending live tunnels."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from splicer.ipc.codec import to_object
 from splicer.ipc.queries import AskTunnels, CloseTunnel, TunnelRow
 from splicer.model import Respond
 
-_MOVE_TIMEOUT = 4.0  # seconds that a call may take from one worker to the next
-_RETRY_INTERVAL = 0.05  # seconds
+_MOVE_TIMEOUT = 4.0  # seconds for a call to move from one worker to the next
+_RETRY_INTERVAL = 0.05  # seconds between two questions
 
 
 class Tunnels:
-    """Pages about tunnels.
+    """Handlers for tunnels.
 
     Args:
-        workers: have them.
-        facts: how many workers there should be.
+        workers: asked for their tunnels.
+        facts: the supervisor's last facts, for the number of workers.
     """
 
     def __init__(self, workers: Workers, facts: SupervisorStatus) -> None:
@@ -31,7 +31,7 @@ class Tunnels:
         self._facts = facts
 
     async def show(self, asked: Request) -> Respond:
-        """All of them, or those of a route or a pod; the oldest first."""
+        """All tunnels, or those of a route or a pod; the oldest comes first."""
         route, pod = asked.one("route"), asked.one("pod")
         answers = await self._workers.ask(AskTunnels)
         rows = [
@@ -42,12 +42,12 @@ class Tunnels:
         rows.sort(key=lambda row: -row.age_s)
         return in_json({"tunnels": list(map(to_object, rows)), "missing_workers": answers.missing})
 
-    # While one worker takes over from another, a call may be in the vault: then no worker knows it, and it lives.
+    # While one worker takes over from another, a live call may be in the vault only, and no worker has it.
     async def close(self, asked: Request) -> Respond:
-        """End one.
+        """End a tunnel.
 
         Raises:
-            Refused: there is none of this id, or who may have it does not answer.
+            Refused: no worker has it, or a worker that may have it does not answer.
         """
         missing: list[int] = []
         with trio.move_on_after(_MOVE_TIMEOUT):
@@ -67,10 +67,10 @@ class Tunnels:
 
 
 def address_of(row: TunnelRow) -> str:
-    """The address that a tunnel leads to."""
+    """The address of a tunnel's pod."""
     return (row.endpoint or "").rpartition(":")[0].strip("[]")
 
 
 def no_answer_from(missing: Iterable[int]) -> str:
-    """Which workers did not answer, for a message."""
+    """The end of a message that names the workers that did not answer."""
     return f"no answer from worker {', '.join(map(str, missing))}"

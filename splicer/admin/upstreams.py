@@ -1,4 +1,4 @@
-"""The upstreams, and what the workers know of their endpoints."""
+"""The upstreams and their endpoints, merged from the answers of all workers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def listed(config: Config, rows: Iterable[EndpointRow]) -> list[dict[str, Any]]:
     """All upstreams, each with its endpoints.
 
     Args:
-        config: the one in force.
-        rows: what the workers answered.
+        config: the configuration in force.
+        rows: the workers' answers.
     """
     merged: dict[str, dict[tuple[str, str, int], EndpointRow]] = {name: {} for name in config.upstreams}
     for row in rows:
@@ -29,7 +29,7 @@ def listed(config: Config, rows: Iterable[EndpointRow]) -> list[dict[str, Any]]:
 
 
 def newer(one: EndpointRow, other: EndpointRow) -> EndpointRow:
-    """What two workers know of an endpoint: each knows only its own attempts, and who learned last knows best."""
+    """Of two workers' rows about an endpoint, the one with the newer attempt: each knows only its own attempts."""
     return one if _age(one) <= _age(other) else other
 
 

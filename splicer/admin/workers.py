@@ -1,4 +1,4 @@
-"""The workers, as the admin process asks them: each on a channel of its own, all at once."""
+"""Asking all workers at once, each on a channel of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from splicer.ipc import wire
 from splicer.ipc.queries import Question, Rows, TunnelRow, UnknownQuestion
 from splicer.observe.log import Logger
 
-_SETTLE_SECONDS = 1.0  # seconds after a worker came or went in which its tunnels may be on their way to another
+_SETTLE_SECONDS = 1.0  # seconds after a worker's start or end in which its tunnels may be moving to another worker
 
 
 R = TypeVar("R")
@@ -23,11 +23,11 @@ R = TypeVar("R")
 
 @frozen
 class Answers(Generic[R]):
-    """What the workers said.
+    """The workers' answers to a question.
 
     Args:
-        rows: of all of them; of a tunnel, one.
-        missing: slots of which a worker did not say everything in time.
+        rows: the rows of all workers; a tunnel has only one.
+        missing: slots with a worker that did not answer completely in time.
     """
 
     rows: list[R]
@@ -49,11 +49,11 @@ class _Asked:
 
     waiting: set[_Worker]
     missing: set[int] = field(factory=set)
-    rows: list[Any] = field(factory=list)  # of the question's answer
+    rows: list[Any] = field(factory=list)  # of the answers so far
     done: trio.Event = field(factory=trio.Event)
 
     def finish(self, worker: _Worker, *, whole: bool) -> None:
-        """Nothing more comes from a worker."""
+        """Note that a worker's answer has ended."""
         if worker in self.waiting:
             self.waiting.remove(worker)
             if not whole:
@@ -63,14 +63,14 @@ class _Asked:
 
 
 class Workers:
-    """All that are alive: while one takes another's place, both.
+    """All live workers; while one replaces another, both.
 
-    A channel is closed by the task that reads it, and by nothing else.
+    Invariant: only the task that reads a channel closes it.
 
     Args:
         nursery: where channels are read.
-        log: is told of a worker that can't be understood.
-        expected: slots that somebody serves: who is not known here is missing in every answer.
+        log: the logger, for answers that can't be parsed.
+        expected: returns the served slots: one without a known worker is missing in every answer.
     """
 
     def __init__(self, nursery: trio.Nursery, log: Logger, expected: Callable[[], set[int]] = set) -> None:
@@ -83,13 +83,13 @@ class Workers:
         self._changed = trio.current_time()
 
     def add(self, slot: int, pid: int, sock: socket.socket, version: int = wire.VERSION) -> None:
-        """Ask this one, too; a process that is known already has a new channel.
+        """Add a worker, or a new channel to a known one.
 
         Args:
-            slot: that it serves.
-            pid: of the process.
-            sock: the channel, non-blocking (`ipc.wire`). It is owned from now on.
-            version: that it speaks.
+            slot: the worker's slot.
+            pid: its process id.
+            sock: the channel, non-blocking (`ipc.wire`); it is owned from now on.
+            version: its version of the wire.
         """
         before = self._workers.get(pid)
         if before is not None:
@@ -107,10 +107,10 @@ class Workers:
         return pids
 
     def settled(self, wanted: int) -> bool:
-        """Whether each slot has its one worker, and has had it for a moment: no tunnel is between two of them.
+        """Whether each slot has exactly one worker, for `_SETTLE_SECONDS`: then no tunnel is between two workers.
 
         Args:
-            wanted: how many slots there should be.
+            wanted: the number of slots.
         """
         if trio.current_time() < self._changed + _SETTLE_SECONDS:
             return False
@@ -121,7 +121,7 @@ class Workers:
 
         Args:
             make: makes the question (`ipc.queries`), with its number.
-            seconds: that they may take.
+            seconds: the time for the answers.
         """
         number = next(self._numbers)
         question = self._questions[number] = _Asked(set(self._workers.values()))
@@ -129,7 +129,7 @@ class Workers:
             for worker in list(question.waiting):
                 try:
                     wire.send(worker.sock, make(number), version=worker.version)
-                except OSError:  # it reads no more, or is gone
+                except OSError:  # the worker does not read, or is gone
                     question.finish(worker, whole=False)
             with trio.move_on_after(seconds):
                 if question.waiting:
@@ -138,7 +138,7 @@ class Workers:
             del self._questions[number]
         missing = question.missing | {worker.slot for worker in question.waiting}
         missing |= self._expected() - self.pids.keys()
-        return Answers(_without_twins(question.rows), sorted(missing))
+        return Answers(_without_duplicates(question.rows), sorted(missing))
 
     async def _listen(self, worker: _Worker) -> None:
         try:
@@ -146,7 +146,7 @@ class Workers:
                 while await self._hear(worker):
                     await trio.lowlevel.checkpoint()
         except OSError:
-            pass  # it is gone
+            pass  # the worker is gone
         except ValueError as error:
             self._log.error("worker_unheard", slot=worker.slot, pid=worker.pid, error=repr(error)[:200])
         finally:
@@ -165,7 +165,7 @@ class Workers:
             os.close(fd)
         answer = heard.message
         question = None if answer is None else self._questions.get(answer.request)
-        if answer is not None and question is not None:  # else it is late
+        if answer is not None and question is not None:  # else the answer is late
             question.rows += answer.rows
             if not answer.more:
                 question.finish(worker, whole=not isinstance(answer, UnknownQuestion))
@@ -181,13 +181,13 @@ class Workers:
 
 
 # A tunnel on its way from one worker to another may be listed by both.
-def _without_twins(rows: list[R]) -> list[R]:
-    twins: set[str] = set()
+def _without_duplicates(rows: list[R]) -> list[R]:
+    seen: set[str] = set()
     kept = []
     for row in rows:
         if isinstance(row, TunnelRow):
-            if row.id in twins:
+            if row.id in seen:
                 continue
-            twins.add(row.id)
+            seen.add(row.id)
         kept.append(row)
     return kept

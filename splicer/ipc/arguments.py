@@ -1,7 +1,7 @@
-"""What processes are started with: the only argument of each, as JSON.
+"""The arguments of processes: each gets one, as JSON.
 
-A program may start another one of a newer version, which is on disk by then: these are messages, too, and what came
-later has a default.
+A program may start a newer version that is on disk by then. So these are messages between two versions, too: fields
+that were added later have a default.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What every process of a supervisor gets.
+    """The arguments of every process of a supervisor.
 
     Args:
         control: descriptor of the channel to the supervisor.
         board: descriptor of the board.
-        row: of this process on the board.
-        version: of the wire, that the supervisor speaks.
+        row: the number of the process's row on the board.
+        version: the supervisor's version of the wire.
     """
 
     control: int
@@ -28,12 +28,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class VaultConnection:
-    """How a worker reaches the vault.
+    """A worker's connection to the vault.
 
     Args:
-        fd: of a connection that is there already.
-        version: of the vault's protocol, that its other end speaks.
-        path: of a socket to connect to.
+        fd: descriptor of an open connection.
+        version: the vault's protocol version at its other end.
+        path: path of a socket to connect to.
     """
 
     fd: int | None = None
@@ -43,13 +43,13 @@ class VaultConnection:
 
 @dataclass(frozen=True, slots=True)
 class WorkerArguments:
-    """Of `splicer.worker`.
+    """The argument of `splicer.worker`.
 
     Args:
-        place: see there.
+        place: see `Place`.
         path: the configuration's file, for messages.
-        vault: how it reaches the vault.
-        metrics: the directory to count in; None: it counts for itself.
+        vault: its connection to the vault.
+        metrics: the directory of the metrics' files; None: it counts in memory.
     """
 
     place: Place
@@ -60,13 +60,13 @@ class WorkerArguments:
 
 @dataclass(frozen=True, slots=True)
 class AdminArguments:
-    """Of `splicer.admin`.
+    """The argument of `splicer.admin`.
 
     Args:
-        place: see there.
+        place: see `Place`.
         path: the configuration's file, for messages.
-        format: of log lines.
-        metrics: the directory that workers count in; None: there is none.
+        format: the format of log lines.
+        metrics: the directory of the metrics' files; None: there is none.
     """
 
     place: Place
@@ -77,17 +77,17 @@ class AdminArguments:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorArguments:
-    """Of `splicer.supervisor`.
+    """The argument of `splicer.supervisor`.
 
     Args:
         path: the routing.toml.
-        vault: the socket of a vault that is a process of its own; None: the supervisor has it.
-        watch: whether the file is read when it has changed.
-        last_good: where a configuration that was accepted is kept; None: nowhere.
-        control: where the control socket is to be; None: at the first good place.
-        state: descriptor of a file with a `supervisor.state.SupervisorState`; None: it begins anew.
+        vault: the socket of a vault that is a process of its own; None: the supervisor has the vault.
+        watch: whether a change of the file starts a reload.
+        last_good: the file that keeps the last accepted configuration; None: it is not kept.
+        control: the path of the control socket; None: the first possible one.
+        state: descriptor of a file with a `supervisor.state.SupervisorState`; None: this is a new edge.
         reread: whether the file may have changed since that state was written.
-        read: what the file was when it was last read (`configfile.signature`).
+        read: the file's signature when it was last read (`configfile.signature`).
     """
 
     path: str
@@ -102,11 +102,11 @@ class SupervisorArguments:
 
 @dataclass(frozen=True, slots=True)
 class VaultArguments:
-    """Of `splicer.supervisor.vault_main`.
+    """The argument of `splicer.supervisor.vault_main`.
 
     Args:
-        socket: where it listens.
-        keep: seconds that calls are kept while no worker is there.
+        socket: the path of its socket.
+        keep: seconds for which calls without a worker are kept.
     """
 
     socket: str

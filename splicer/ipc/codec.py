@@ -1,7 +1,7 @@
-"""Between dataclasses and JSON, by the types of their fields.
+"""Converting dataclasses to JSON and back, by the types of their fields.
 
-This is what lets two versions of splicer talk: a field that this version doesn't know is ignored, one that is missing
-has its default. Anything else that differs is an error, and never a value of another type.
+Two versions of splicer can exchange messages: unknown fields are ignored, missing ones get their default. Any other
+difference is an error; a value never has another type than its field.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
-_Reader = Callable[[Any, str], Any]  # of a JSON value; the second argument says where it stands
+_Reader = Callable[[Any, str], Any]  # converts a JSON value; the second argument is its place, for errors
 
 
 class MalformedError(ValueError):
-    """JSON that is no value of the type."""
+    """The JSON is no value of the expected type."""
 
 
 def rest() -> Any:
-    """A field ``Mapping[str, object]`` for what a newer version has said besides: it is kept, and passed on."""
+    """A field ``Mapping[str, object]`` that keeps the unknown fields of a newer version, to pass them on."""
     return dataclasses.field(default_factory=dict, metadata={"rest": True})
 
 
 def to_json(value: object) -> str:
-    """The JSON of a dataclass, or of anything made of dataclasses, enums, bytes and what JSON has."""
+    """The JSON of a dataclass, or of a value made of dataclasses, enums, bytes and JSON's own types."""
     return json.dumps(value, default=_unfold)
 
 
 def to_object(value: object) -> dict[str, Any]:
-    """A dataclass as a JSON object whose values may be dataclasses themselves."""
+    """A dataclass as a JSON object whose values may still be dataclasses."""
     unfolded: dict[str, Any] = {}
     cls: Any = type(value)
     for name, is_rest in _names(cls):
@@ -46,10 +46,10 @@ def to_object(value: object) -> dict[str, Any]:
 
 
 def from_json(cls: type[T], text: str | bytes) -> T:
-    """A dataclass out of its JSON.
+    """Make a dataclass from JSON.
 
     Raises:
-        MalformedError: it is none.
+        MalformedError: the text is no JSON of this dataclass.
     """
     try:
         raw = json.loads(text)
@@ -59,10 +59,10 @@ def from_json(cls: type[T], text: str | bytes) -> T:
 
 
 def from_object(cls: type[T], raw: object) -> T:
-    """A dataclass out of a JSON object.
+    """Make a dataclass from a JSON object.
 
     Raises:
-        MalformedError: a field is missing that has no default, or a value is of another type.
+        MalformedError: a field without default is missing, or a value has the wrong type.
     """
     dataclass: Any = cls
     value: T = _dataclass_reader(dataclass)(raw, cls.__name__)

@@ -1,4 +1,4 @@
-"""What processes tell each other of the edge: parts of messages."""
+"""Facts about the edge: parts of messages between processes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from splicer.ipc.message import Message, message
 
 Address = tuple[str, int]
 
-# The listeners of an edge: the key of [server] that names their addresses, and the process that accepts there. One more
-# is a line here; whoever accepts gets its sockets under this name.
+# The listeners of an edge: the key of [server] with their addresses, and the process that accepts there. Another
+# listener is one more line here; the process that accepts gets the sockets under this name.
 LISTENERS = {"listen": "worker", "admin": "admin", "metrics": "admin"}
 
 
 def by_listener(fds: Iterable[int], counts: Mapping[str, int]) -> dict[str, list[int]]:
-    """Descriptors of sockets by the name of their listener.
+    """Descriptors by the name of their listener.
 
     Args:
-        fds: all of them, in order.
-        counts: how many belong to each name.
+        fds: all descriptors, in order.
+        counts: the number of descriptors for each name.
     """
     rest_of = iter(fds)
     return {name: list(islice(rest_of, count)) for name, count in counts.items()}
@@ -31,12 +31,12 @@ def by_listener(fds: Iterable[int], counts: Mapping[str, int]) -> dict[str, list
 
 @dataclass(frozen=True, slots=True)
 class OperatorDrains:
-    """What operators want to become empty, and since when (seconds since the epoch).
+    """The operators' drains, each with its start in seconds since the epoch.
 
     Args:
-        all: the whole edge; None: it isn't.
-        pods: by name.
-        routes: by name.
+        all: the start of the drain of the whole edge; None: there is none.
+        pods: the drained pods, by name.
+        routes: the drained routes, by name.
     """
 
     all: float | None = None
@@ -46,13 +46,13 @@ class OperatorDrains:
 
 @dataclass(frozen=True, slots=True)
 class Reloads:
-    """How reloads went.
+    """The outcomes of reloads.
 
     Args:
-        ok: how many succeeded.
-        failed: how many did not.
-        last_ok: whether the last one did.
-        last_at: when that was, in seconds since the epoch; None: it is not known.
+        ok: the number of successful reloads.
+        failed: the number of failed reloads.
+        last_ok: whether the last one succeeded.
+        last_at: the time of the last one, in seconds since the epoch; None: unknown.
     """
 
     ok: int = 0
@@ -61,21 +61,21 @@ class Reloads:
     last_at: float | None = None
 
     def after(self, *, ok: bool) -> Reloads:
-        """With another one, which ends now."""
+        """The outcomes with one more reload, which ends now."""
         return replace(self, ok=self.ok + ok, failed=self.failed + (not ok), last_ok=ok, last_at=time.time())
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeFacts:
-    """How things stand, as the admin process shows it.
+    """The state of the edge for the admin process.
 
     Args:
-        generation: how often the configuration has changed.
-        workers: how many there should be.
+        generation: the number of changes of the configuration.
+        workers: the configured number of workers.
         draining: whether a signal has begun a drain.
-        drains: those that all workers go by.
-        reloads: how reloads went.
-        restarts: workers that died with a slot.
+        drains: the drains that all workers follow.
+        reloads: the outcomes of reloads.
+        restarts: the number of workers that died with a slot.
     """
 
     generation: int = 0
@@ -87,7 +87,7 @@ class EdgeFacts:
 
 
 class Reading(Message):
-    """What a child that has read the file prints for the supervisor, which ends with it."""
+    """The output of the child that reads the file for the supervisor; the child ends after it."""
 
     __slots__ = ()
     KINDS: ClassVar[dict[str, type[Message]]] = {}
@@ -95,19 +95,19 @@ class Reading(Message):
 
 @message("summary", since=1)
 class ConfigSummary(Reading):
-    """All that the supervisor needs to know of a configuration.
+    """The facts of a configuration that the supervisor needs.
 
     Args:
-        text: of the file.
-        read: which file it was (`configfile.signature`); None: it is gone by now.
+        text: the text of the file.
+        read: the signature of the file (`configfile.signature`); None: the file is gone by now.
         listeners: the addresses of each of `LISTENERS`.
-        workers: how many there are to be.
+        workers: the number of workers.
         drain: seconds that a drain may take.
-        format: of log lines.
-        warnings: what its writer hardly meant.
-        changes: what differs from the configuration in force.
-        needs_restart: changed keys that stay as they are until an upgrade.
-        more: what a newer program says besides: its preflight's summary goes to it through an older supervisor.
+        format: the format of log lines.
+        warnings: things that its author probably did not mean.
+        changes: the differences from the configuration in force.
+        needs_restart: changed keys that take effect only at an upgrade.
+        more: fields of a newer program: the summary of its preflight goes through an older supervisor to it.
     """
 
     text: str
@@ -124,11 +124,11 @@ class ConfigSummary(Reading):
 
 @message("faults", since=1)
 class Faults(Reading):
-    """Why a file can't be used.
+    """The faults of a file that can't be used.
 
     Args:
         faults: one line each.
-        read: which file it was; None: there is none; empty: it is not known.
+        read: the signature of the file; None: there is no file; empty: unknown.
     """
 
     faults: tuple[str, ...]

@@ -1,7 +1,7 @@
-"""What a message between two processes is, and how it is told from others.
+"""Declaring messages between two processes, and recognizing them.
 
-A message is a frozen dataclass. Its base class is its border: it says which process sends it, and to which. On the wire
-it is one flat JSON object: its kind, its fields, and what `ipc.wire` adds (`version`, `fds`).
+A message is a frozen dataclass. Its base class is its border: the process that sends it, and the one that receives it.
+On the wire it is one flat JSON object with its kind, its fields, and the fields of `ipc.wire` (`version`, `fds`).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ M = TypeVar("M", bound="Message")
 
 
 class Message:
-    """Any of them."""
+    """The base of all messages."""
 
     __slots__ = ()
     KIND: ClassVar[str]  # its name on the wire
-    SINCE: ClassVar[int]  # the version of the wire that it came in
-    KINDS: ClassVar[dict[str, type[Message]]]  # of a border: its messages
+    SINCE: ClassVar[int]  # the first version of the wire that has it
+    KINDS: ClassVar[dict[str, type[Message]]]  # of a border: its messages, by kind
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(Message):
-    """A message that answers another.
+    """A message that answers a request.
 
     Args:
-        request: the number of the newest request that it answers: with it all older ones of the same kind are answered.
+        request: the number of the request; all older requests of the same kind are answered with it.
     """
 
     request: int
@@ -39,7 +39,7 @@ class Answer(Message):
 
 @dataclass(frozen=True, slots=True)
 class Request(Message):
-    """A message that somebody waits for an answer to.
+    """A message whose sender waits for an answer.
 
     Args:
         request: its number, higher than any that the same sender has used before.
@@ -56,7 +56,7 @@ def message(kind: str, *, since: int) -> Callable[[type[M]], type[M]]:
 
     Args:
         kind: its name on the wire, for ever.
-        since: the version of the wire that it came in (`wire.VERSION`).
+        since: the first version of the wire that has it (`wire.VERSION`).
     """
 
     def declare(cls: type[M]) -> type[M]:
@@ -71,10 +71,10 @@ def message(kind: str, *, since: int) -> Callable[[type[M]], type[M]]:
 
 
 def understand(border: type[M], raw: dict[str, Any]) -> M | None:
-    """The message that a JSON object is; None: it is of a kind that this version doesn't know, to be ignored.
+    """Convert a JSON object to a message; None: its kind is unknown to this version, and must be ignored.
 
     Raises:
-        MalformedError: its kind is known, and it is no such message.
+        MalformedError: its kind is known, but it is no valid message of that kind.
     """
     kind = raw.get("kind")
     if not isinstance(kind, str):

@@ -1,8 +1,8 @@
 """All messages between the supervisor and its processes, and between two workers.
 
-The docstring of a message says what is to be done and which descriptors go along. A request is answered by its
-`ANSWER`; a process that owes one for too long is killed. `tests/ipc/test_messages.py` has a table of all names and
-fields: two versions meet in an upgrade, so a field may be added (with a default) and none may be renamed.
+The docstring of a message says what it means, and which descriptors are sent with it. A request is answered by its
+`ANSWER`; a process that doesn't answer in time is killed. `tests/ipc/test_messages.py` has a table of all names and
+fields: two versions meet in an upgrade, so a field may be added (with a default), but none may be renamed.
 """
 
 from __future__ import annotations
@@ -44,59 +44,59 @@ class AdminReport(Message):
 
 
 class Legacy(Message):
-    """From a worker that leaves to the one that takes its place."""
+    """From a worker that leaves to the next worker of its slot."""
 
     __slots__ = ()
     KINDS: ClassVar[dict[str, type[Message]]] = {}
 
 
-# ---- a worker reports ----
+# ---- reports of a worker ----
 
 
 @message("imported", since=1)
 class Imported(WorkerReport):
-    """It runs, and has no configuration yet."""
+    """The worker runs, and has no configuration yet."""
 
 
 @message("prepared", since=1)
 class Prepared(WorkerReport, Answer):
-    """It has the configuration: it could serve at once."""
+    """The worker has the configuration and could serve at once."""
 
 
 @message("serving", since=1)
 class Serving(WorkerReport, AdminReport, Answer):
-    """It accepts connections. The admin process says the same."""
+    """The worker, or the admin process, accepts connections."""
 
 
 @message("reloaded", since=1)
 class Reloaded(WorkerReport, Answer):
-    """It goes by the configuration that it was sent last; or it can't, and the log says why."""
+    """The worker uses the newest configuration; or it can't, and the log says why."""
 
 
 @message("draining", since=1)
 class Draining(WorkerReport, Answer):
-    """The drain that a signal asked for has begun."""
+    """The worker has begun the drain that a signal asked for."""
 
 
 @message("drains_followed", since=1)
 class DrainsFollowed(WorkerReport, Answer):
-    """It goes by these drains of operators."""
+    """The worker follows these drains of operators."""
 
 
 @message("handed_over", since=1)
 class HandedOver(WorkerReport):
-    """All its tunnels are the vault's: it finishes its last exchanges, and ends."""
+    """The vault has all tunnels of the worker, which finishes its last exchanges and ends."""
 
 
-# ---- a worker is told ----
+# ---- commands to a worker ----
 
 
 @message("prepare", since=1)
 class Prepare(WorkerOrder, Request):
-    """Do all that takes time before there is a slot; with a file that has the text of the configuration.
+    """Do the slow steps before there is a slot; comes with a file with the text of the configuration.
 
     Args:
-        drains: of operators, to go by.
+        drains: the drains of operators to follow.
     """
 
     ANSWER = Prepared
@@ -106,13 +106,13 @@ class Prepare(WorkerOrder, Request):
 
 @message("serve", since=1)
 class Serve(WorkerOrder, Request):
-    """Serve a slot; with the listening sockets.
+    """Serve a slot; comes with the listening sockets.
 
     Args:
-        slot: from 1 on.
-        slots: how many there are.
+        slot: its number, from 1.
+        slots: the number of slots.
         draining: whether a signal has begun a drain.
-        listeners: how many of the sockets belong to each name, in order (`facts.LISTENERS`).
+        listeners: the number of sockets for each name, in order (`facts.LISTENERS`).
     """
 
     ANSWER = Serving
@@ -125,21 +125,21 @@ class Serve(WorkerOrder, Request):
 
 @message("reload", since=1)
 class Reload(WorkerOrder, Request):
-    """Go by another configuration; with a file that has its text."""
+    """Use another configuration; comes with a file with its text."""
 
     ANSWER = Reloaded
 
 
 @message("drain", since=1)
 class Drain(WorkerOrder, Request):
-    """Let what is under way finish, and begin nothing new."""
+    """Finish exchanges and calls, and begin no new ones."""
 
     ANSWER = Draining
 
 
 @message("drains", since=1)
 class FollowDrains(WorkerOrder, Request):
-    """Go by these drains of operators, and by no others."""
+    """Follow these drains of operators, and no others."""
 
     ANSWER = DrainsFollowed
 
@@ -148,27 +148,27 @@ class FollowDrains(WorkerOrder, Request):
 
 @message("expire", since=1)
 class Expire(WorkerOrder):
-    """The drain's time is up: end all tunnels."""
+    """End all tunnels: the drain's deadline is over."""
 
 
 @message("attend", since=1)
 class Attend(WorkerOrder):
-    """Answer the admin process's questions; with a channel to it (`ipc.query`)."""
+    """Answer the admin process's questions; comes with a channel to it (`ipc.query`)."""
 
 
 @message("inherit", since=1)
 class Inherit(WorkerOrder):
-    """Take client connections from a worker that leaves; with a channel to it."""
+    """Take client connections from a worker that leaves; comes with a channel to it."""
 
 
 @message("retire", since=1)
 class Retire(WorkerOrder):
-    """Another serves the slot now: hand everything over, and end; with a channel to the heir, if there is one.
+    """Hand everything over and end: another worker serves the slot. Comes with a channel to the heir, if there is one.
 
     Args:
-        seconds: for exchanges under way; None: as many as the worker thinks right.
+        seconds: the time for exchanges in flight; None: the worker's default.
         linger: seconds for the vault to take the tunnels, or for them to end; None: as long as a drain may take.
-        speaks: the version of the wire that the heir speaks.
+        speaks: the heir's version of the wire.
     """
 
     seconds: float | None = None
@@ -178,7 +178,7 @@ class Retire(WorkerOrder):
 
 @message("stop", since=1)
 class Stop(WorkerOrder, AdminOrder):
-    """Close everything, and end. The admin process is told the same."""
+    """Close everything and end; for workers and the admin process."""
 
 
 # ---- the admin process ----
@@ -186,30 +186,30 @@ class Stop(WorkerOrder, AdminOrder):
 
 @message("ready", since=1)
 class Ready(AdminReport):
-    """It runs, and listens nowhere yet."""
+    """The admin process runs, and does not listen yet."""
 
 
 @message("want_drains", since=1)
 class WantDrains(AdminReport):
-    """What operators want to become empty from now on. The facts show it once all workers go by it."""
+    """The operators' drains from now on. The facts show them when all workers follow them."""
 
     drains: OperatorDrains
 
 
 @message("absent", since=1)
 class Absent(AdminReport):
-    """It has no channel to the workers of these slots, and asks for new ones."""
+    """The admin process has no channel to the workers of these slots, and asks for new ones."""
 
     slots: tuple[int, ...]
 
 
 @message("serve", since=1)
 class ServeAdmin(AdminOrder, Request):
-    """Serve; with the listening sockets.
+    """Serve; comes with the listening sockets.
 
     Args:
-        facts: how things stand.
-        listeners: how many of the sockets belong to each name, in order (`facts.LISTENERS`).
+        facts: the state of the edge.
+        listeners: the number of sockets for each name, in order (`facts.LISTENERS`).
     """
 
     ANSWER = Serving
@@ -220,24 +220,24 @@ class ServeAdmin(AdminOrder, Request):
 
 @message("facts", since=1)
 class Facts(AdminOrder):
-    """How things stand now."""
+    """The current state of the edge."""
 
     facts: EdgeFacts
 
 
 @message("config", since=1)
 class Config(AdminOrder):
-    """Another configuration is in force; with a file that has its text."""
+    """Another configuration is in force; comes with a file with its text."""
 
 
 @message("worker", since=1)
 class IntroduceWorker(AdminOrder):
-    """A worker that may be asked; with a channel to it (`ipc.query`).
+    """A worker to ask; comes with a channel to it (`ipc.query`).
 
     Args:
-        slot: that it serves.
-        pid: its own.
-        speaks: the version of the wire that it speaks.
+        slot: its slot.
+        pid: its process id.
+        speaks: its version of the wire.
     """
 
     slot: int
@@ -250,7 +250,7 @@ class IntroduceWorker(AdminOrder):
 
 @message("connection", since=1)
 class Connection(Legacy):
-    """A client connection without a request; with its socket.
+    """A client connection between two requests; comes with its socket.
 
     Args:
         peer: the client's numeric address.

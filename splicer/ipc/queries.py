@@ -1,6 +1,6 @@
-"""What the admin process asks workers, and the rows that they answer with.
+"""The admin process's questions to workers, and the rows of the answers.
 
-An answer goes in several packets, of which the last one has no rows and says so.
+An answer is sent in several packets; the last one has no rows, and `more` is False.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One of an answer."""
+    """The base of all rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Rows(Answer, Generic[R]):
     """From a worker to the admin process: a part of an answer.
 
     Args:
-        more: whether this is not its end.
-        rows: of this part.
+        more: whether other parts follow.
+        rows: the rows of this part.
     """
 
     KINDS: ClassVar[dict[str, type[Message]]] = {}
@@ -49,24 +49,24 @@ class TunnelRow(Row):
     """A live tunnel.
 
     Args:
-        id: of its handshake, as in the log.
-        route: None: it is not known.
-        pod: "": it is not known.
-        upstream: by name.
+        id: the id of its handshake, as in the log.
+        route: the route's name; None: unknown.
+        pod: the pod's name; "": unknown.
+        upstream: the upstream's name.
         endpoint: address and port.
-        client: the peer's numeric address.
-        path: of the handshake.
-        protocol: of the upgrade.
+        client: the client's numeric address.
+        path: the path of the handshake.
+        protocol: the protocol of the upgrade.
         age_s: seconds since its handshake began.
-        idle_s: seconds without a byte.
-        bytes_to_pod: moved so far.
-        bytes_to_client: moved so far.
-        worker: the slot.
-        adopted: how often it has changed its worker.
-        client_rtt_ms: of the line to the client, in milliseconds; None: it is not known.
-        client_retransmits: segments that were sent again to the client.
-        pod_rtt_ms: of the line to the pod, in milliseconds; None: it is not known.
-        pod_retransmits: segments that were sent again to the pod.
+        idle_s: seconds since the last byte.
+        bytes_to_pod: bytes moved so far.
+        bytes_to_client: bytes moved so far.
+        worker: the worker's slot.
+        adopted: the number of times that it has changed its worker.
+        client_rtt_ms: round-trip time to the client, in milliseconds; None: unknown.
+        client_retransmits: segments sent again to the client.
+        pod_rtt_ms: round-trip time to the pod, in milliseconds; None: unknown.
+        pod_retransmits: segments sent again to the pod.
     """
 
     id: str
@@ -94,10 +94,10 @@ class CountRow(Row):
     """A part of a worker's sums over its live tunnels.
 
     Args:
-        tunnels: route, pod, and how many.
-        to_pod: bytes.
-        to_client: bytes.
-        slot: of the worker.
+        tunnels: route, pod, and number of tunnels.
+        to_pod: bytes moved.
+        to_client: bytes moved.
+        slot: the worker's slot.
     """
 
     tunnels: tuple[tuple[str, str, int], ...]
@@ -108,18 +108,18 @@ class CountRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class EndpointRow(Row):
-    """What a worker knows of an endpoint.
+    """The state of an endpoint in one worker.
 
     Args:
-        upstream: by name.
-        pod: the name that led to it.
-        address: numeric.
-        port: of it.
-        source: of the address: "dns", "hosts" or "literal".
-        tunnels: tunnels and attempts of this worker.
+        upstream: the upstream's name.
+        pod: the name that led to the endpoint.
+        address: its numeric address.
+        port: its TCP port.
+        source: the source of the address: "dns", "hosts" or "literal".
+        tunnels: the number of tunnels and attempts of this worker.
         state: "up", "down" or "unknown".
-        failure: of the last attempt; None: it did not fail.
-        since_s: seconds since the state has been this; None: nobody has tried.
+        failure: the failure of the last attempt; None: it succeeded.
+        since_s: seconds since the state began; None: there was no attempt.
     """
 
     upstream: str
@@ -145,35 +145,35 @@ class ClosedRow(Row):
 
 @message("tunnel_rows", since=1)
 class TunnelRows(Rows[TunnelRow]):
-    """To `AskTunnels`."""
+    """The answer to `AskTunnels`."""
 
     rows: tuple[TunnelRow, ...]
 
 
 @message("count_rows", since=1)
 class CountRows(Rows[CountRow]):
-    """To `AskCounts`."""
+    """The answer to `AskCounts`."""
 
     rows: tuple[CountRow, ...]
 
 
 @message("endpoint_rows", since=1)
 class EndpointRows(Rows[EndpointRow]):
-    """To `AskEndpoints`."""
+    """The answer to `AskEndpoints`."""
 
     rows: tuple[EndpointRow, ...]
 
 
 @message("closed_rows", since=1)
 class ClosedRows(Rows[ClosedRow]):
-    """To `CloseTunnel`: one row, or none if the worker doesn't have it."""
+    """The answer to `CloseTunnel`: one row, or none if the worker doesn't have the tunnel."""
 
     rows: tuple[ClosedRow, ...]
 
 
 @message("unknown_question", since=1)
 class UnknownQuestion(Rows[Row]):
-    """To a question that came into a later version: there will be no rows."""
+    """The answer to a question of a later version: there will be no rows."""
 
     rows: tuple[Row, ...]
 
@@ -190,7 +190,7 @@ class AskTunnels(Question[TunnelRow]):
 
 @message("counts", since=1)
 class AskCounts(Question[CountRow]):
-    """How many tunnels there are by route and pod, and what they have moved."""
+    """The number of tunnels by route and pod, and the bytes that they have moved."""
 
     ANSWER = CountRows
 

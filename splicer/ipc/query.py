@@ -1,7 +1,7 @@
-"""What a worker answers on its private channel: the admin process asks.
+"""Answering the admin process's questions, on a channel between it and a worker.
 
-One packet may not hold all rows, and frames must not wait for them: rows go in batches, other tasks in between. A batch
-that is too long for a packet goes in several: what rows say came from outside.
+One packet may not hold all rows, and frames must not wait for them: rows are sent in batches, and other tasks run in
+between. A batch that is too long for a packet is split, because texts in rows come from outside.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from splicer.ipc import wire
 from splicer.ipc.queries import Question, Rows, UnknownQuestion
 from splicer.ipc.wire import Received
 
-_TIMEOUT = 5.0  # seconds for a packet to be taken: nobody waits as long for an answer
+_TIMEOUT = 5.0  # seconds for a packet to be read; no request waits that long for an answer
 
 RowBatches = Iterator[list[Any]]  # rows of the question's answer
 Answers = Mapping[type[Question[Any]], Callable[[Any], RowBatches]]
 
 
 async def answer_queries(sock: socket.socket, answers: Answers, failed: Callable[[Exception], None]) -> None:
-    """Answer until the other side is gone, or reads nothing for seconds; the channel is closed then.
+    """Answer until the other side is gone, or has not read for `_TIMEOUT`; then the channel is closed.
 
     Args:
-        sock: one end of a private channel, non-blocking.
-        answers: what there is to ask; each gives its rows in batches. An empty one is a pause.
-        failed: is told of a bug in an answer, and of a row that is too long by itself and was left out.
+        sock: one end of the channel, non-blocking.
+        answers: by question; each yields its rows in batches, and an empty batch to let other tasks run.
+        failed: called with the error for a bug in an answer, or a single row that is too long and was left out.
     """
     try:
         while (heard := await _hear(sock)) is not None:
@@ -43,11 +43,11 @@ async def answer_queries(sock: socket.socket, answers: Answers, failed: Callable
                     await trio.lowlevel.checkpoint()
             except OSError:
                 raise
-            except Exception as error:  # noqa: BLE001 - it is told of, and the next question may go well
+            except Exception as error:  # noqa: BLE001 - it is logged, and the next question may succeed
                 failed(error)
             await _send(sock, question.ANSWER(question.request, more=False, rows=()))
     except OSError:
-        return  # it is gone
+        return  # the other side is gone
     finally:
         trio.lowlevel.notify_closing(sock)
         sock.close()
@@ -77,7 +77,8 @@ async def _send_rows(
             await _send_rows(sock, question, part, failed)
 
 
-# Who stands still gets another channel when it goes on (`absent`); an answer that waits keeps all that it tells of.
+# An admin process that hangs gets a new channel when it goes on (`Absent`). Without the timeout, an answer that waits
+# would keep its tunnels' objects alive.
 async def _send(sock: socket.socket, rows: Rows[Any]) -> None:
     with trio.move_on_after(_TIMEOUT):
         while True:

@@ -1,4 +1,4 @@
-"""The supervisor as one of its processes sees it: orders come, answers go."""
+"""A process's channel to the supervisor: commands in, reports out."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Report = TypeVar("Report", bound=Message)
 
 
 class SupervisorChannel(Generic[Order, Report]):
-    """The supervisor's channel.
+    """The channel to the supervisor.
 
     Args:
-        sock: our end of it.
-        orders: the border of what it sends.
-        version: that it speaks.
+        sock: our end of the channel.
+        orders: the border of the supervisor's messages.
+        version: the supervisor's version of the wire.
     """
 
     def __init__(self, sock: socket.socket, orders: type[Order], version: int) -> None:
@@ -33,10 +33,10 @@ class SupervisorChannel(Generic[Order, Report]):
         self._version = version
 
     async def commands(self) -> AsyncIterator[Received[Order]]:
-        """What it says, with the descriptors that come along, until it is gone.
+        """Receive the supervisor's commands with their descriptors, until it is gone.
 
         Raises:
-            ValueError: it speaks a version that this program doesn't understand.
+            ValueError: a message is malformed, or of an unsupported version.
         """
         while True:
             try:
@@ -51,13 +51,13 @@ class SupervisorChannel(Generic[Order, Report]):
             yield order
 
     def reply(self, report: Report) -> None:
-        """Tell it something."""
-        with suppress(OSError):  # its end is about to be read
+        """Send a report."""
+        with suppress(OSError):  # the end of the channel is about to be read
             wire.send(self._sock, report, version=self._version)
 
 
 def received(fd: int) -> socket.socket:
-    """A socket that came with the start of this process, and goes no further."""
+    """A socket that was passed at the start of this process; its children don't inherit it."""
     os.set_inheritable(fd, False)
     sock = socket.socket(fileno=fd)
     sock.setblocking(False)

@@ -1,4 +1,4 @@
-"""How messages go between splicer's processes: one JSON object a packet, with descriptors beside it."""
+"""Sending and receiving messages between processes: one JSON object per packet, with descriptors beside it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Received(Generic[M]):
-    """A message that has come.
+    """A received message.
 
     Args:
-        message: None: it is of a kind that this version doesn't know, and its descriptors are closed.
-        fds: the descriptors beside it, or none of them.
-        lost: whether there are none because they found no room here.
-        version: that the sender speaks.
+        message: the message; None: its kind is unknown to this version, and its descriptors are closed.
+        fds: its descriptors: all, or none.
+        lost: whether the descriptors are missing because this process had no room for them.
+        version: the sender's version of the wire.
         request: the number of the request; None: it has none.
     """
 
@@ -41,24 +41,24 @@ class Received(Generic[M]):
 
 
 class TooLong(OSError):
-    """A message that no reader would take."""
+    """The message is longer than receivers accept."""
 
     def __init__(self, size: int) -> None:
         super().__init__(errno.EMSGSIZE, f"a message of {size} bytes, {_MAX_BYTES} allowed")
 
 
 def send(sock: socket.socket, message: Message, fds: tuple[int, ...] = (), version: int = VERSION) -> None:
-    """Send one message without waiting. It says how many descriptors go with it: they may get lost on the way.
+    """Send one message without waiting. It has the number of its descriptors, because they may get lost on the way.
 
     Args:
         sock: the channel.
-        message: what to send.
-        fds: descriptors to go with it.
-        version: that the other side speaks.
+        message: the message.
+        fds: descriptors to send with it.
+        version: the receiver's version of the wire.
 
     Raises:
-        TooLong: it was not sent.
-        OSError: the other side reads no more, or is gone.
+        TooLong: the message is too long, and was not sent.
+        OSError: the other side does not read, or is gone.
     """
     beside = {"fds": len(fds)} if fds else {}
     data = codec.to_json({"version": version, "kind": message.KIND, **beside, **codec.to_object(message)}).encode()
@@ -71,16 +71,16 @@ def send(sock: socket.socket, message: Message, fds: tuple[int, ...] = (), versi
 
 
 def answer(message: Message) -> None:
-    """Print what this process was started to find out; it ends if nobody is left to hear it (pipe(7), SIGPIPE)."""
+    """Print this process's result; if the reader is gone, the process ends (pipe(7), SIGPIPE)."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     print(codec.to_json({"kind": message.KIND, **codec.to_object(message)}))  # noqa: T201 - to the supervisor
 
 
 def answered(border: type[M], data: bytes) -> M:
-    """What such a process has printed.
+    """Parse the output of such a process.
 
     Raises:
-        ValueError: it is nothing that this version understands.
+        ValueError: the output is no message of this border.
     """
     raw = json.loads(data)
     message = understand(border, raw) if isinstance(raw, dict) else None
@@ -90,21 +90,21 @@ def answered(border: type[M], data: bytes) -> M:
 
 
 def receive(sock: socket.socket, border: type[M]) -> Received[M] | None:
-    """One message without waiting, with the descriptors that came beside it, or none of them; None at the end.
+    """Receive one message without waiting, with all its descriptors or none; None at the end.
 
-    A process that has none left gets only some (recvmsg(2), MSG_CTRUNC); those are closed.
+    A process without room for all descriptors gets only some (recvmsg(2), MSG_CTRUNC); these are closed.
 
     Args:
         sock: the channel.
-        border: whose messages come here.
+        border: the border of the messages that come here.
 
     Raises:
-        BlockingIOError: none is there.
-        ValueError: it is none that this version understands: only its own and the one before.
+        BlockingIOError: there is no message.
+        ValueError: the packet is malformed, or not of this version or the one before.
     """
     try:
         data, fds = _receive(sock)
-    except ConnectionResetError:  # may stand in front of messages that are still there
+    except ConnectionResetError:  # may come before messages that can still be read
         data, fds = _receive(sock)
     if not data:
         return None
@@ -129,7 +129,7 @@ def _close(fds: list[int]) -> None:
         os.close(fd)
 
 
-# socket.recv_fds() would do, but for its flags, which it forgets: what it received would be inherited.
+# socket.recv_fds() ignores its flags, so the received descriptors would be inherited by children.
 def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
     data, rights, _, _ = sock.recvmsg(_MAX_BYTES, _SPACE, socket.MSG_CMSG_CLOEXEC)
     fds = array.array("i")

@@ -1,4 +1,4 @@
-"""`python -m splicer.supervisor`: what `splicer run` becomes, and what an upgrade turns it into."""
+"""`python -m splicer.supervisor`: the program that `splicer run`, and later an upgrade, executes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from splicer.vault.limits import raise_descriptor_limit
 
 
 def main() -> int:
-    """Run the edge; the exit code."""
+    """Run the edge; return the exit code."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     arguments = from_json(SupervisorArguments, sys.argv[1])
     raise_descriptor_limit()
@@ -72,7 +72,7 @@ def _path(argument: str | None) -> Path | None:
 
 
 def _listen(edge: EdgeState, wanted: Path | None) -> bool:
-    """Have a control socket, and be found by it; False: there can be none where one is wanted."""
+    """Open the control socket and set the process title; False: it can't be opened at the wanted path."""
     control = edge.control
     if control.path is None or not control.path.exists():
         vault = _path(edge.vault.path)

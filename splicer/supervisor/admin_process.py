@@ -1,4 +1,4 @@
-"""The admin process: one, and another when it dies. No call needs it."""
+"""The supervisor's part for the admin process, which is replaced when it dies. No call depends on it."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from splicer.supervisor.process_table import Backoff, ProcessOwner, ProcessTable
 from splicer.supervisor.processes import Process, State
 from splicer.vault.protocol import channel
 
-_MAX_START_INTERVAL = 30.0  # seconds between two attempts to start it
+_MAX_START_INTERVAL = 30.0  # seconds, at most, between two attempts to start it
 
 
 class AdminProcess(ProcessOwner):
     """Keeps the admin process alive.
 
     Args:
-        process_table: starts it.
+        process_table: starts the process.
         log: the log.
-        listeners: the sockets that it accepts on, by name.
-        arguments: what it is started with, but for its place.
-        facts: how things stand.
-        config: a file with the text in force, which is closed here.
-        heard: gets what it asks for.
-        began: is told when it serves.
+        listeners: the sockets on which it accepts, by name.
+        arguments: makes its arguments.
+        facts: returns the state of the edge.
+        config: returns a file with the text in force, which is closed here.
+        heard: called with each of its reports.
+        began: called when it serves.
     """
 
     REPORTS = AdminReport
@@ -71,7 +71,7 @@ class AdminProcess(ProcessOwner):
         self.wanted = False
 
     def reconcile(self) -> None:
-        """Start it if it is missing."""
+        """Start the process if it is missing."""
         if self.wanted and self._process is None and self._backoff.is_over(_MAX_START_INTERVAL):
             self._process = self._process_table.start(self, ADMIN, self._arguments, [])
             if self._process is None:
@@ -79,25 +79,26 @@ class AdminProcess(ProcessOwner):
 
     @property
     def serves(self) -> bool:
-        """Whether it is there."""
+        """Whether it is serving."""
         return self._process is not None and self._process.state is State.SERVING
 
     def tell(self) -> None:
-        """Tell it how things stand now."""
+        """Send it the current state of the edge."""
         if self._process is not None and self.serves:
             self._process.send(Facts(self._facts()))
 
     def tell_config(self) -> None:
-        """Tell it the configuration in force."""
+        """Send it the configuration in force."""
         config = self._config()
         if config is not None:
             if self._process is not None and self.serves:
                 self._process.send(Config(), (config,))
             os.close(config)
 
-    # Neither end stays here: who outlives the other sees its end, and nobody reads what was meant for another.
+    # The supervisor keeps neither end: then each of the two notices the other's death, and no message is left for a
+    # third process.
     def introduce(self, worker: Process) -> None:
-        """Give it and a worker a channel of their own."""
+        """Make a channel between it and a worker."""
         if self._process is None or not self.serves:
             return
         try:
@@ -105,12 +106,12 @@ class AdminProcess(ProcessOwner):
         except OSError as error:
             self._log("worker_not_introduced", level="error", pid=worker.pid, error=error.strerror)
             return
-        with ours, its, suppress(OSError):  # who can't be told now won't be seen; that is no reason to kill it
+        with ours, its, suppress(OSError):  # a worker that can't get its end stays invisible, but lives
             wire.send(worker.sock, Attend(), (its.fileno(),), worker.version)
             self._process.send(IntroduceWorker(worker.slot, worker.pid, worker.version), (ours.fileno(),))
 
     def dismiss(self) -> None:
-        """Stop it; another one follows only if it is still `wanted`."""
+        """Stop the process; it is started again only if it is still `wanted`."""
         if self._process is not None:
             self._process.state = State.GONE
             self._process.send(Stop())

@@ -1,4 +1,4 @@
-"""Asks a short-lived child what a routing.toml says."""
+"""Reading a routing.toml in a short-lived child process."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from splicer.ipc.facts import ConfigSummary, Faults, Reading
 from splicer.ipc.wire import answered, text_file
 from splicer.supervisor.launch import command
 
-_TIMEOUT = 120.0  # seconds for an answer: what goes through an upgrade starts a worker, on a machine that is busy
-_END = 0.2  # seconds until a killed child is dead; one that is not then is reaped with all others, when it is
+_TIMEOUT = 120.0  # seconds for an answer: a preflight starts a worker, on a machine that may be busy
+_DEATH_TIMEOUT = 0.2  # seconds for a killed child to die; if it takes longer, it is reaped later with all others
 
 Then = Callable[[ConfigSummary | Faults], None]
 
 
 class ConfigProbe:
-    """One child at a time; a newer question takes the place of an older one.
+    """One child at a time; a newer question replaces an older one.
 
     Args:
         selector: where the answer is awaited.
@@ -33,16 +33,16 @@ class ConfigProbe:
         self._selector = selector
         self._child: subprocess.Popen[bytes] | None = None
         self._answer = b""
-        self._late = 0.0  # when there must be one, on the monotonic clock
+        self._late = 0.0  # when the answer must have come, on the monotonic clock
         self._give_up: Callable[[], None] = self.close
 
     @property
     def underway(self) -> bool:
-        """Whether a question is open."""
+        """Whether a child is running."""
         return self._child is not None
 
     def ask(self, module: str, path: Path, then: Then, *, text: str | None = None) -> None:
-        """Start a child, and go on.
+        """Start a child, and return at once.
 
         Args:
             module: what it runs; it prints one message (`wire.answer`).
@@ -75,12 +75,12 @@ class ConfigProbe:
         self._selector.register(child.stdout, selectors.EVENT_READ, partial(self._read, child, path, then))
 
     def close(self) -> None:
-        """Forget a question that is still open."""
+        """Kill a child that is still running."""
         if self._child is not None:
             self._end(self._child)
 
     def expire(self) -> None:
-        """Give up a question that is open for too long; call it again and again."""
+        """Give up a child that takes too long; call this regularly."""
         if self._child is not None and time.monotonic() > self._late:
             self._end(self._child)
             self._give_up()
@@ -101,15 +101,15 @@ class ConfigProbe:
         assert child.stdout is not None  # noqa: S101
         self._selector.unregister(child.stdout)
         with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)  # with all that it has started, before it notices that nobody reads
+            os.killpg(child.pid, signal.SIGKILL)  # kills also the processes that it has started
         child.stdout.close()
         with suppress(subprocess.TimeoutExpired):
-            child.wait(_END)
+            child.wait(_DEATH_TIMEOUT)
         self._child = None
 
 
 def understood(answer: bytes, path: Path) -> ConfigSummary | Faults:
-    """What a child has said of the file, or that it has failed."""
+    """The child's output, or a fault if it has failed."""
     try:
         found = answered(Reading, answer)
     except ValueError:

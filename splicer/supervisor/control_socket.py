@@ -1,9 +1,9 @@
-r"""The control socket: `splicer reload` and its like send a word, and get the outcome as one line.
+r"""The control socket: `splicer reload` and the like send a command, and get the outcome as one line.
 
     reload\n  →  {"ok": true, "lines": ["routing.toml: reloaded: …"]}\n
 
-The client keeps its side open until then: one that closes it has gone. All clients are of the supervisor's own user or
-root, and even so each is bounded in bytes and time, and all together in number: the loop never waits for one.
+The client keeps its side open until then; closing it cancels the wait. All clients are of the supervisor's own user or
+root; still, each is bounded in bytes and time, and their number is bounded. The loop never waits for a client.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from splicer.supervisor.outcomes import Outcomes, Topic
 from splicer.supervisor.state import ControlState
 from splicer.vault.local_socket import listen_at, peer_of
 
-MAX_ANSWER_BYTES = 1 << 16  # less than a socket takes at once (net.core.wmem_default): an answer is sent in one piece
-_MAX_FRAME_BYTES = 100  # of an answer, besides its lines
+MAX_ANSWER_BYTES = 1 << 16  # fits into a socket's send buffer (net.core.wmem_default): one send(2) is enough
+_MAX_FRAME_BYTES = 100  # of an answer, without its lines
 _MAX_CLIENTS = 16
 _MAX_WORD_BYTES = 64
-_WORD_TIMEOUT = 5.0  # seconds for a client to say what it wants
-_OUTCOME_TIMEOUT = 3600.0  # seconds for what it wants to come about
+_WORD_TIMEOUT = 5.0  # seconds for a client to send its command
+_OUTCOME_TIMEOUT = 3600.0  # seconds for the outcome
 
 
 class Client:
-    """One connection, from its word to its answer.
+    """One connection, from its command to its answer.
 
     Args:
         sock: the connection, non-blocking.
         close: forgets this client, and closes the connection.
-        word_timeout: seconds until the word must be there.
+        word_timeout: seconds for the command to come.
     """
 
     def __init__(self, sock: socket.socket, close: Callable[[Client], None], word_timeout: float) -> None:
@@ -47,11 +47,11 @@ class Client:
         self._received = b""
 
     def read(self) -> str | None:
-        """The word, once it is there.
+        """The command, once it is complete; else None.
 
         Raises:
             OSError: the connection is lost.
-            ValueError: there will be no word.
+            ValueError: the bytes are no command.
         """
         try:
             part = self.sock.recv(_MAX_WORD_BYTES + 1)
@@ -66,18 +66,18 @@ class Client:
         return word.decode().strip() if newline else None
 
     def answer(self, lines: list[str], *, ok: bool) -> None:
-        """See `outcomes.Asker`. A client with a full buffer, which none has that only reads, gets no answer."""
+        """See `outcomes.Asker`. A client whose buffer is full gets no answer; one that only reads never has that."""
         with suppress(OSError):
             self.sock.send(encode(lines, ok=ok))
         self._close(self)
 
 
 class ControlSocket:
-    """Listens, and takes words in.
+    """Listens, and receives commands.
 
     Args:
-        selector: the loop's.
-        outcomes: where clients wait for theirs.
+        selector: the loop's selector.
+        outcomes: keeps the clients that wait.
         log: the log.
     """
 
@@ -92,26 +92,27 @@ class ControlSocket:
         self._clients: set[Client] = set()
 
     def listen(self, path: Path) -> None:
-        """Be there.
+        """Listen at a path, and no longer at the one before.
 
         Args:
-            path: where; it becomes absolute.
+            path: the path of the socket.
 
         Raises:
-            OSError: it can't be had; EADDRINUSE: another supervisor is there.
+            OSError: the socket can't be created; EADDRINUSE: another supervisor listens there.
         """
         listener = listen_at(path.absolute(), socket.SOCK_STREAM)
         self._stop_listening()
         self._listener, self.path = listener, path.absolute()
         self._accept_more()
 
-    # A reload that the upgrade's own reading of the file has overtaken is over when the workers are new.
+    # If the upgrade itself has read the file after a reload was asked for, that reload is complete when all workers are
+    # replaced.
     def restore(self, state: ControlState, *, reread: bool) -> None:
-        """Go on as before the exec.
+        """Continue the state of the program before the exec.
 
         Args:
-            state: what was then.
-            reread: the file is read again, for the reloads that were under way.
+            state: that state.
+            reread: whether the file is read again, for reloads that were in progress.
         """
         self.path = Path(state.path)
         self._listener = socket.socket(fileno=state.fd)
@@ -125,7 +126,7 @@ class ControlSocket:
 
     @property
     def state(self) -> ControlState | None:
-        """What must be passed on in an exec; None: there is no socket."""
+        """The state to pass through an exec; None: there is no socket."""
         if self._listener is None:
             return None
         waiting = self._outcomes.waiting
@@ -135,13 +136,13 @@ class ControlSocket:
         return ControlState(str(self.path), self._listener.fileno(), clients)
 
     def tidy(self) -> None:
-        """Once a second: give up clients that are late, and listen again after a failure."""
+        """Give up clients that are late, and listen again after a failure; call this once a second."""
         for client in [client for client in self._clients if time.monotonic() > client.deadline]:
             client.answer(["that took too long"], ok=False)
         self._accept_more()
 
     def close(self) -> None:
-        """Be gone; who still waits hears nothing more."""
+        """Remove the socket and close all connections; clients that wait get no answer."""
         if self.path is not None:
             with suppress(OSError):
                 self.path.unlink()
@@ -156,7 +157,8 @@ class ControlSocket:
             self._listener.close()
         self._listener, self.path, self._accepting = None, None, False
 
-    # Without a descriptor for a connection the listener is let alone until the next tick: it stays readable meanwhile.
+    # If there is no descriptor for a new connection, the listener is not watched until the next tick: it would stay
+    # readable and keep the loop busy.
     def _accept_more(self) -> None:
         if self._listener is not None and not self._accepting:
             self._selector.register(self._listener, selectors.EVENT_READ, partial(self._accept, self._listener))
@@ -191,7 +193,7 @@ class ControlSocket:
     def _read(self, client: Client, _: int) -> None:
         if client not in self._clients:  # it was dropped earlier in this batch of events
             return
-        if client in self._outcomes.waiting:  # it has closed, or says more than its word
+        if client in self._outcomes.waiting:  # it has closed, or has sent more than its command
             self._drop(client)
             return
         try:
@@ -214,7 +216,7 @@ class ControlSocket:
 
 
 def encode(lines: list[str], *, ok: bool) -> bytes:
-    """An answer on the wire, as long as may be; the last line of one that is cut says how many are missing."""
+    """The bytes of an answer; if it is too long, its last line says how many lines are missing."""
     kept: list[str] = []
     left = MAX_ANSWER_BYTES - _MAX_FRAME_BYTES
     for line in lines:
@@ -227,10 +229,10 @@ def encode(lines: list[str], *, ok: bool) -> bytes:
 
 
 def decode(data: bytes) -> tuple[bool, list[str]]:
-    """What an answer says: whether the command succeeded, and the lines for a person.
+    """Parse an answer: whether the command succeeded, and the lines for a person.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the data is no answer.
     """
     said: Any = json.loads(data)
     match said:

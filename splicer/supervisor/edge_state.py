@@ -32,18 +32,18 @@ from splicer.supervisor.worker_slots import WorkerSlots
 
 
 class EdgeState:
-    """One `splicer run`, seen from its supervisor.
+    """The state of one `splicer run` in its supervisor.
 
     Args:
         path: the routing.toml.
-        say: the log.
+        log: the log.
         vault: holds the tunnels.
-        selector: the loop's.
-        board: where the processes show their numbers.
-        listeners: those that are there already.
-        counts: where the processes count; None: each for itself.
-        watch: whether the file is read when it has changed.
-        last_good: where a configuration that was accepted is kept; None: nowhere.
+        selector: the loop's selector.
+        board: the board.
+        listeners: the listeners that exist already.
+        counts: the directory of the metrics' files; None: each process counts in memory.
+        watch: whether a change of the file starts a reload.
+        last_good: the file that keeps the last accepted configuration; None: it is not kept.
         notify: the service manager; None: there is none.
     """
 
@@ -97,19 +97,19 @@ class EdgeState:
         )
         self.summary: ConfigSummary | None = None  # of the configuration in force
         self.generation = 0
-        self.asked = 0  # how often a reload was asked for
+        self.asked = 0  # the number of reloads asked for
         self.reloads = Reloads(last_at=time.time())
         self.outcomes = Outcomes()
         self.control = ControlSocket(selector, self.outcomes, log)
-        self.drains = OperatorDrains()  # what operators want to become empty
-        self.followed = self.drains  # ... and all workers go by
-        self.draining: float | None = None  # until when, on the monotonic clock
+        self.drains = OperatorDrains()  # the operators' drains
+        self.followed = self.drains  # the drains that all workers follow
+        self.draining: float | None = None  # the deadline of a drain, on the monotonic clock
         self.stopping = False
         self.code: int | None = None  # the exit code, once all is over
-        self.steps: list[Callable[[], bool]] = []  # what is awaited: each is asked again until it says True
+        self.steps: list[Callable[[], bool]] = []  # each is called in every turn of the loop until it returns True
 
     def bind(self, summary: ConfigSummary) -> list[str]:
-        """Listen where the configuration says, and nowhere else; the faults."""
+        """Listen at the addresses of the configuration only; return the faults."""
         of_workers = self.listeners.of("worker")
         self.vault.recover(of_workers)
         if self.vault.refusal is not None:
@@ -119,11 +119,11 @@ class EdgeState:
         return [f"{self.path}: {fault}" for fault in faults]
 
     def bind_more(self, summary: ConfigSummary) -> list[str]:
-        """Listen where another configuration says, too; the faults, if it can't be done: then all is as it was."""
+        """Listen also at another configuration's addresses; return the faults: if there are any, nothing changes."""
         return [f"{self.path}: {fault}" for fault in self.listeners.add(summary.listeners)]
 
     def put_in_force(self, summary: ConfigSummary) -> None:
-        """Work by a configuration from now on."""
+        """Use a configuration from now on."""
         self.summary = summary
         self.last_good.keep(summary.text)
         self.log.style = summary.format
@@ -132,17 +132,17 @@ class EdgeState:
         self.admin_process.wanted = any(listeners.sockets for listeners in self.listeners.of("admin").values())
 
     def warn(self, summary: ConfigSummary) -> None:
-        """Log what the writer of a configuration hardly meant."""
+        """Log the warnings of a configuration."""
         for warning in summary.warnings:
             self.log("config_warning", level="warning", warning=warning)
 
     def load(self) -> dict[str, Any]:
-        """What is under way in all processes together."""
+        """The numbers of tunnels and exchanges in all processes together."""
         tunnels = max(self.board.total(Column.TUNNELS), self.vault.tunnels)
         return {"tunnels": tunnels, "exchanges": self.board.total(Column.EXCHANGES)}
 
     def finish(self, code: int) -> None:
-        """End now; whoever is left is killed."""
+        """End now, and kill the remaining processes."""
         for process in self.process_table.all.values():
             process.kill()
         if self.counts is not None:
@@ -177,8 +177,8 @@ class EdgeState:
             case WantDrains(drains):
                 self._drain(drains)
 
-    # They are kept here because they must outlive whoever asked for them, and all workers who follow them. An answer to
-    # an earlier request is none to this one: what is shown as followed was asked for last.
+    # The drains are kept here because they must outlive the admin process and all workers. Only answers to the newest
+    # request count, so `followed` is always the newest order.
     def _drain(self, drains: OperatorDrains) -> None:
         self.drains = drains
         request = self.workers.request(lambda number: FollowDrains(number, drains))

@@ -1,4 +1,4 @@
-"""How splicer's processes are started: by exec, with the code that is on disk now."""
+"""Starting splicer's processes: by exec, with the code that is on disk now."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import NoReturn
 
 from splicer.ipc.codec import to_json
 
-# What another version may start, by these names for ever: an old supervisor starts the code that is on disk by then.
+# The modules that another version may start: an old supervisor starts the code that is on disk. So their names must
+# never change.
 WORKER = "splicer.worker"
 ADMIN = "splicer.admin"
 SUPERVISOR = "splicer.supervisor"
@@ -21,7 +22,7 @@ INSPECT = "splicer.configfile.inspect"
 VAULT = "splicer.supervisor.vault_main"
 PROGRAMS = (WORKER, ADMIN, SUPERVISOR, PREFLIGHT, INSPECT, VAULT)
 
-# A process is born with these blocked, and lets them in when it knows what to do about each.
+# A process starts with these signals blocked, and unblocks them when it has its handlers.
 SIGNALS = (
     signal.SIGHUP,
     signal.SIGINT,
@@ -34,28 +35,28 @@ SIGNALS = (
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """The command line that runs one of splicer's modules: the same package, wherever `python -m` found it."""
+    """The command line that runs one of splicer's modules, from the same package as this one."""
     package = str(Path(__file__).resolve().parent.parent.parent)
     from_here = sys.path and sys.path[0] in (package, "") and not sys.flags.safe_path
     return [sys.executable, *([] if from_here else ["-P"]), "-m", module, *arguments]
 
 
-# Without memory the kernel kills one process: better a worker, whose calls go on in the next, than the supervisor with
-# the calls of all. A tenth of the memory that there is, as it counts (proc_pid_oom_score_adj(5)).
+# When memory runs out, the kernel kills one process: it should be a worker, whose calls go on in the next one, and not
+# the supervisor, which holds all calls. 100 counts as a tenth of the memory (proc_pid_oom_score_adj(5)).
 _FIRST_TO_GO = 100
-_HIGHEST_SCORE = 1000  # what a container without a claim to memory has anyway
+_HIGHEST_SCORE = 1000  # the score of a container without a memory request
 
 
 def spawn(module: str, arguments: object, fds: Sequence[int]) -> int:
-    """Start a process, which the kernel takes before this one when memory is short; its pid.
+    """Start a process, which the kernel kills before this one when memory runs out; return its pid.
 
     Args:
-        module: what it runs.
+        module: the module that it runs.
         arguments: its only argument, sent as JSON (`ipc.arguments`).
         fds: the descriptors that it gets, under the same numbers.
 
     Raises:
-        OSError: no process can be had.
+        OSError: the process could not be started.
     """
     line = command(module, to_json(arguments))
     for fd in fds:
@@ -72,17 +73,17 @@ def spawn(module: str, arguments: object, fds: Sequence[int]) -> int:
 
 
 def become(module: str, arguments: object, fds: Sequence[int] = ()) -> NoReturn:
-    """Turn this process into another program.
+    """Execute another program in this process.
 
     Args:
-        module: what it runs.
+        module: the module that it runs.
         arguments: its only argument, sent as JSON (`ipc.arguments`).
         fds: the descriptors that stay open.
 
     Raises:
-        OSError: it could not be; all is as it was.
+        OSError: the exec failed; nothing has changed.
     """
-    for fd in (0, 1, 2):  # one that is closed would be given to a socket next, and hear our log
+    for fd in (0, 1, 2):  # if one were closed, the next socket would get its number, and our log would be written to it
         try:
             os.fstat(fd)
         except OSError:

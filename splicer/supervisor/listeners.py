@@ -26,12 +26,12 @@ class Listeners:
         self.sockets: dict[Address, socket.socket] = {}
 
     def restore(self, bound: Iterable[Bound]) -> None:
-        """Take over sockets that are there already."""
+        """Take over existing sockets."""
         self.sockets = {(host, port): socket.socket(fileno=fd) for host, port, fd in bound}
 
     @property
     def bound(self) -> tuple[Bound, ...]:
-        """The addresses with their descriptors, as the program after an upgrade takes them over."""
+        """The addresses with their descriptors, for the program after an upgrade."""
         return tuple((*address, sock.fileno()) for address, sock in self.sockets.items())
 
     @property
@@ -41,11 +41,11 @@ class Listeners:
 
     @property
     def names(self) -> list[str]:
-        """The addresses that they really have: port 0 has become another."""
+        """The addresses of the sockets; port 0 is replaced by the real one."""
         return [_name(*sock.getsockname()[:2]) for sock in self.sockets.values()]
 
     def listen(self, wanted: Iterable[Address]) -> list[str]:
-        """Have sockets for these addresses and no others; the faults, one line each, of those that can't be had."""
+        """Listen at these addresses and no others; return the faults, one line for each address that failed."""
         faults = []
         kept = {}
         for address in wanted:
@@ -62,7 +62,7 @@ class Listeners:
         return faults
 
     def add(self, wanted: Iterable[Address]) -> list[str]:
-        """Have sockets for these addresses, too; the faults: then there is none more than before."""
+        """Listen at these addresses too; return the faults: if there are any, nothing changes."""
         more = Listeners()
         faults = more.listen(address for address in wanted if address not in self.sockets)
         if faults:
@@ -71,7 +71,7 @@ class Listeners:
         return faults
 
     def close(self) -> None:
-        """Listen no more."""
+        """Close all sockets."""
         for sock in self.sockets.values():
             sock.close()
         self.sockets = {}
@@ -93,16 +93,16 @@ class EdgeListeners(Mapping[str, Listeners]):
         return len(self._all)
 
     def of(self, process: str) -> dict[str, Listeners]:
-        """Those that a kind of process accepts on: "worker" or "admin"."""
+        """The listeners of a kind of process: "worker" or "admin"."""
         return {name: listeners for name, listeners in self._all.items() if LISTENERS[name] == process}
 
     def restore(self, bound: Mapping[str, tuple[Bound, ...]]) -> None:
-        """Take over sockets that are there already; of a listener that this program doesn't know, none."""
+        """Take over existing sockets, except those of listeners that this program doesn't know."""
         for name, listeners in self._all.items():
             listeners.restore(bound.get(name, ()))
 
     def listen(self, wanted: Mapping[str, tuple[Address, ...]]) -> list[str]:
-        """Have sockets for these addresses and no others; the faults, one line each."""
+        """Listen at these addresses and no others; return the faults, one line each."""
         return [
             f"server.{name}: {fault}"
             for name, listeners in self._all.items()
@@ -110,7 +110,7 @@ class EdgeListeners(Mapping[str, Listeners]):
         ]
 
     def add(self, wanted: Mapping[str, tuple[Address, ...]]) -> list[str]:
-        """Have sockets for these addresses, too; the faults: then all is as it was."""
+        """Listen at these addresses too; return the faults: if there are any, nothing changes."""
         before = {name: list(listeners.sockets) for name, listeners in self._all.items()}
         for name, listeners in self._all.items():
             if faults := listeners.add(wanted.get(name, ())):
@@ -120,18 +120,18 @@ class EdgeListeners(Mapping[str, Listeners]):
         return []
 
     def close(self) -> None:
-        """Listen nowhere any more."""
+        """Close all sockets of all listeners."""
         for listeners in self._all.values():
             listeners.close()
 
 
 def fds_of(listeners: Mapping[str, Listeners]) -> tuple[int, ...]:
-    """The descriptors of several, in order."""
+    """The descriptors of several listeners, in order."""
     return tuple(fd for each in listeners.values() for fd in each.fds)
 
 
 def counts_of(listeners: Mapping[str, Listeners]) -> dict[str, int]:
-    """How many of these descriptors belong to each name."""
+    """The number of descriptors for each name."""
     return {name: len(each.sockets) for name, each in listeners.items()}
 
 

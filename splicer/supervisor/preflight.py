@@ -1,8 +1,8 @@
-"""The child that goes through an upgrade before it is done, with the code that is on disk now.
+"""The child process that tries an upgrade in advance, with the code that is on disk now.
 
     python -m splicer.supervisor.preflight FILE --text FD
 
-FD holds the state of the supervisor that asks. It prints one message: what the file says, or the faults.
+FD holds the state of the supervisor that asks. The child prints one message: the facts of the file, or the faults.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from splicer.supervisor.launch import INSPECT, WORKER, command, spawn
 from splicer.supervisor.state import read
 from splicer.vault.protocol import channel
 
-_MODULES = ("splicer.supervisor.__main__", "splicer.admin.__main__")  # all that a worker doesn't show to be sound
-_WORKER_START_TIMEOUT = 30.0  # seconds for a worker to begin
+_MODULES = ("splicer.supervisor.__main__", "splicer.admin.__main__")  # the modules that a worker does not import
+_WORKER_START_TIMEOUT = 30.0  # seconds for a worker to start
 
 
 class Failed(Exception):
-    """The new code can't go on; the message says why."""
+    """The new code can't take over; the message says why."""
 
 
 def preflight(path: Path, state: str) -> ConfigSummary | Faults:
-    """What the supervisor needs to know of the file."""
+    """The facts of the file that the supervisor needs, or the faults."""
     try:
         for module in _MODULES:
             import_module(module)
         read(state)
-    except Exception as error:  # noqa: BLE001 - new code may fail in any way; it is told of
+    except Exception as error:  # noqa: BLE001 - new code may fail in any way; the fault is reported
         return Faults((f"{path}: the new code can't take over: {error!r}",))
     found = _inspect(path)
     if isinstance(found, ConfigSummary):
@@ -59,7 +59,7 @@ def _inspect(path: Path) -> ConfigSummary | Faults:
     return understood(child.stdout, path)
 
 
-# It gets neither a slot nor a listener: all else is as it will be.
+# The worker gets neither a slot nor listeners; everything else is as after the upgrade.
 def _begin_worker(path: Path, text: str) -> None:
     ours, its = channel()
     board = Board()
@@ -92,7 +92,7 @@ def _await(sock: socket.socket, report: type[Message]) -> None:
 
 
 def main() -> None:
-    """Print what comes of it."""
+    """Print the result."""
     path, _, fd = sys.argv[1:]
     wire.answer(preflight(Path(path), wire.read_text(int(fd))))
 

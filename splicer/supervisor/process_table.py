@@ -1,4 +1,4 @@
-"""All processes that the supervisor has started: their rows on the board, their channels, their ends."""
+"""All processes that the supervisor has started: their rows on the board, their channels, and their ends."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from splicer.supervisor.processes import Process, State, reason
 from splicer.vault.protocol import channel
 
 _STUCK_TIMEOUT = 10  # seconds without a step of its event loop after which a process is killed
-_START_TIMEOUT = 60  # seconds that a process may take to begin
-_ANSWER_TIMEOUT = 60.0  # seconds for an answer: a process that lives and says nothing is broken
+_START_TIMEOUT = 60  # seconds for a process to start
+_ANSWER_TIMEOUT = 60.0  # seconds for an answer; a live process that doesn't answer is broken
 _FIRST_RESTART_DELAY = 0.1  # seconds before another process is started after one that never served
 
 
 class ProcessOwner:
-    """Who a process works for."""
+    """The part of the supervisor that a process belongs to."""
 
-    REPORTS: type[Message]  # the border of what it says
+    REPORTS: type[Message]  # the border of the process's messages
 
     def on_message(self, process: Process, report: Message) -> None:
-        """It has said something."""
+        """Handle a message from the process."""
 
     def on_exit(self, process: Process, why: str, *, failed: bool) -> None:
-        """It is dead; `failed`: nobody had told it to end."""
+        """Handle the end of the process; `failed`: it had not been told to end."""
 
 
 class ProcessTable:
@@ -41,8 +41,8 @@ class ProcessTable:
 
     Args:
         selector: where channels are watched.
-        board: where the processes show their numbers.
-        say: the log.
+        board: the board.
+        log: the log.
     """
 
     def __init__(self, selector: selectors.BaseSelector, board: Board, log: PlainLog) -> None:
@@ -55,28 +55,29 @@ class ProcessTable:
 
     @property
     def last_request(self) -> int:
-        """The highest number that a request has had."""
+        """The highest number of a request so far."""
         return self._last_request
 
-    # Also over an upgrade's exec: an answer that the program before has asked for must settle nothing of ours.
+    # Numbers go on rising through an upgrade's exec: an answer to a request of the old program must not settle one of
+    # the new program.
     def count_requests_from(self, number: int) -> None:
-        """All requests have higher numbers than this."""
+        """Give later requests only higher numbers than this."""
         self._last_request = number
 
     def next_request(self) -> int:
-        """A number for a request."""
+        """The number for a new request."""
         self._last_request += 1
         return self._last_request
 
     def start(
         self, owner: ProcessOwner, module: str, arguments: Callable[[Place], object], fds: list[int]
     ) -> Process | None:
-        """Start a process; None, and a line in the log, if none can be had.
+        """Start a process; None, and a line in the log, if that fails.
 
         Args:
-            owner: who it works for.
-            module: what it runs.
-            arguments: makes those for it (`ipc.arguments`).
+            owner: the part of the supervisor that it belongs to.
+            module: the module that it runs.
+            arguments: makes its arguments (`ipc.arguments`).
             fds: descriptors that it gets; they are closed here.
         """
         taken = {process.row for process in self.all.values()}
@@ -84,7 +85,7 @@ class ProcessTable:
         ends = None
         try:
             ends = ours, its = channel()
-            # What starts may be newer than this program, and must speak so that it is understood here.
+            # The started program may be newer than this one, and must use this one's version of the wire.
             place = Place(its.fileno(), self.board.fd, row, wire.VERSION)
             pid = launch.spawn(module, arguments(place), [its.fileno(), self.board.fd, *fds])
         except OSError as error:
@@ -108,7 +109,7 @@ class ProcessTable:
         self._selector.register(process.sock, selectors.EVENT_READ, partial(self._hear, owner, process))
 
     def died(self, pid: int, status: int) -> None:
-        """A child has ended; it may be a stranger."""
+        """Handle the end of a child, which may be one that this table did not start."""
         process = self.all.pop(pid, None)
         if process is None:
             return
@@ -123,7 +124,7 @@ class ProcessTable:
             self.board.clear(process.row)
 
     def tick(self) -> None:
-        """Once a second: kill those whose loop is stuck, and those that owe an answer for too long."""
+        """Kill processes whose loop is stuck or whose answer is overdue; call this once a second."""
         now = time.monotonic()
         for process in self.all.values():
             beat = self.board.row(process.row)[Column.BEAT]
@@ -138,7 +139,7 @@ class ProcessTable:
                 process.kill()
 
     def _hear(self, owner: ProcessOwner, process: Process, _: int) -> None:
-        if process.pid not in self.all:  # it was buried earlier in this batch of events
+        if process.pid not in self.all:  # its end was handled earlier in this batch of events
             return
         while True:
             try:
@@ -150,7 +151,7 @@ class ProcessTable:
                 process.kill()
                 heard = None
             if heard is None:
-                self._selector.unregister(process.sock)  # it says no more: it is dead, or about to be
+                self._selector.unregister(process.sock)  # no more messages: the process is dead, or about to be
                 return
             for fd in heard.fds:
                 os.close(fd)
@@ -162,23 +163,23 @@ class ProcessTable:
 
 
 class Backoff:
-    """How long to wait after processes that never served."""
+    """The growing delay between attempts to start processes that never serve."""
 
     def __init__(self) -> None:
         self.failures = 0  # in a row
         self._last = 0.0
 
     def failed(self) -> None:
-        """Another one did not make it."""
+        """Note that a process has ended before it served."""
         self.failures += 1
         self._last = time.monotonic()
 
     def is_over(self, longest: float) -> bool:
-        """Whether it is time for the next one; `longest` in seconds."""
+        """Whether the next process may be started; `longest` is the maximal delay in seconds."""
         if not self.failures:
             return True
         return time.monotonic() >= self._last + min(longest, _FIRST_RESTART_DELAY * 2.0 ** min(self.failures - 1, 16))
 
     def reset(self) -> None:
-        """One has served."""
+        """Note that a process serves."""
         self.failures = 0

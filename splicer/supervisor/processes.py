@@ -15,23 +15,23 @@ from splicer.ipc.message import Answer, Message, Request
 
 
 class State(StrEnum):
-    """Where a process stands."""
+    """The state of a process."""
 
     STARTING = "starting"
     IMPORTED = "imported"  # it has no configuration yet
     READY = "ready"  # a spare: it could serve at once
     PLACED = "placed"  # it was given a slot, and has not answered yet
     SERVING = "serving"
-    LEAVING = "leaving"  # another has its slot
+    LEAVING = "leaving"  # another worker has its slot
     GONE = "gone"  # it has handed its tunnels over, and finishes its last exchanges
 
 
 class Owed(NamedTuple):
-    """An answer that is still to come.
+    """An answer that a process still owes.
 
     Args:
-        answer: of which kind.
-        since: when it was asked for, on the monotonic clock.
+        answer: its kind.
+        since: when the request was sent, on the monotonic clock.
     """
 
     answer: type[Answer]
@@ -42,11 +42,11 @@ class Process:
     """A worker, a spare or the admin process.
 
     Args:
-        pid: its own.
+        pid: its process id.
         row: its row on the board.
         sock: the channel to it.
-        state: where it stands.
-        slot: that it serves; 0: none.
+        state: its state.
+        slot: the slot that it serves; 0: none.
     """
 
     __slots__ = ("beat", "fault", "missed", "owed", "pid", "row", "slot", "sock", "state", "version")
@@ -57,9 +57,9 @@ class Process:
         self.sock = sock
         self.state = state
         self.slot = slot
-        self.version = wire.VERSION  # that it speaks
+        self.version = wire.VERSION  # its version of the wire
         self.beat = -1
-        self.missed = 0  # seconds in which its loop did not turn
+        self.missed = 0  # seconds without a heartbeat
         self.owed: dict[int, Owed] = {}  # by the number of the request
         self.fault: str | None = None  # why it was killed by the supervisor
 
@@ -70,9 +70,9 @@ class Process:
         process.version = version
         return process
 
-    # A process that is about to end owes no answer: it may have nobody left to give one.
+    # A process that is about to end owes no answer: it may have no task left to give one.
     def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
-        """Tell it something. One that can't be told would go on without knowing: another takes its place."""
+        """Send a message. If that fails, the process is killed and replaced: it must not go on without the message."""
         if isinstance(message, Request) and self.state is not State.GONE:
             self.owed[message.request] = Owed(message.ANSWER, time.monotonic())
         try:
@@ -83,7 +83,7 @@ class Process:
             self.kill()
 
     def settle(self, answer: Answer) -> None:
-        """It has answered a request, and with it all older ones of the same kind."""
+        """Note an answer, which also settles all older requests of the same kind."""
         self.owed = {
             request: owed
             for request, owed in self.owed.items()

@@ -1,4 +1,4 @@
-"""SIGHUP: a child reads the file, and the workers get the text that it accepted; or all stays as it is."""
+"""The reload (SIGHUP): a child reads the file; if it is valid, the workers get its text, else nothing changes."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from splicer.supervisor.outcomes import Topic
 
 
 class Reload:
-    """Reads the file, at the start and again and again.
+    """Reads the file, at the start and at each reload.
 
     Args:
-        edge: what the supervisor's parts share.
+        edge: the state shared by the supervisor's parts.
     """
 
     def __init__(self, edge: EdgeState) -> None:
         self._edge = edge
         self._config_probe = ConfigProbe(edge.selector)
-        self._request = 0  # the last one to the workers
+        self._request = 0  # the number of the last request to the workers
 
     @property
     def underway(self) -> bool:
-        """Whether one is not over yet."""
+        """Whether a reload is in progress."""
         return self._config_probe.underway or self._edge.workers.awaits(self._request)
 
     def expire(self) -> None:
-        """Give up what takes too long; call it again and again."""
+        """Give up a child that takes too long; call this regularly."""
         self._config_probe.expire()
 
     def close(self) -> None:
-        """Forget a reload that is under way."""
+        """Give up a reload that is in progress."""
         self._config_probe.close()
 
     def read(self) -> None:
-        """Read the file: for the first time, or anew."""
+        """Read the file, for the first time or again."""
         edge = self._edge
         edge.asked += 1
         signature = edge.watch.signature()
@@ -124,7 +124,7 @@ class Reload:
         edge.outcomes.fail(Topic.READING, *faults, f"{edge.path}: not reloaded; the old routes stay in force")
 
 
-# What belongs to the processes stays as it is until an upgrade.
+# Settings that belong to the processes don't change until an upgrade.
 def _with_processes_of(old: ConfigSummary | None, new: ConfigSummary) -> ConfigSummary:
     if old is None:
         return new

@@ -1,7 +1,8 @@
-"""How the edge stands, as a service manager hears of it: sd_notify(3), systemd.service(5).
+"""The status for a service manager: sd_notify(3), systemd.service(5).
 
-The supervisor's loop compares it at each turn, and sends it when it differs from what was sent last. So each
-``RELOADING=1`` has its ``READY=1``, however the reload ends, and what a full socket didn't take is told later.
+The supervisor's loop compares it in each turn with the status sent last, and sends it if it differs. So each
+``RELOADING=1`` is followed by ``READY=1``, however the reload ends, and a message that a full socket refused is sent
+later.
 """
 
 from __future__ import annotations
@@ -11,24 +12,24 @@ from enum import Enum, auto
 
 from splicer.supervisor.edge_state import EdgeState
 
-_STATUS_INTERVAL = 1.0  # seconds between two messages that only tell of other numbers
-_EXTENSION_SECONDS = 30  # seconds for which an end that takes its time asks, each time
+_STATUS_INTERVAL = 1.0  # seconds between two messages in which only numbers differ
+_EXTENSION_SECONDS = 30  # seconds by which each message extends the manager's timeout during a drain
 
 
 class Phase(Enum):
-    """What the manager must know."""
+    """The phases that the service manager distinguishes."""
 
     STARTING = auto()
     READY = auto()
-    RELOADING = auto()  # the file, the code or the workers
-    STOPPING = auto()  # a drain, too: nothing new is taken
+    RELOADING = auto()  # the file is read, the code replaced, or the workers are replaced
+    STOPPING = auto()  # a drain too: no new work is taken
 
 
 class ServiceStatus:
-    """Tells the manager.
+    """Sends the status to the service manager.
 
     Args:
-        edge: what the supervisor's parts share.
+        edge: the state shared by the supervisor's parts.
     """
 
     def __init__(self, edge: EdgeState) -> None:
@@ -39,11 +40,11 @@ class ServiceStatus:
         self._due = 0.0
 
     def tell(self, *, ready: bool, reloading: bool) -> None:
-        """Tell what has changed; call it at each turn of the loop.
+        """Send the status if it has changed; call this in each turn of the loop.
 
         Args:
-            ready: whether all workers have served.
-            reloading: whether something is being renewed.
+            ready: whether all workers have started to serve.
+            reloading: whether a reload, a recycle or an upgrade is in progress.
         """
         edge, now = self._edge, time.monotonic()
         if not edge.notify.wanted:
@@ -53,11 +54,12 @@ class ServiceStatus:
         if phase is self._seen and now < self._due:
             return
         self._seen, self._due = phase, now + _STATUS_INTERVAL
-        status = " ".join(self._describe(phase).split())  # a line break in a file's name would begin another word
+        status = " ".join(self._describe(phase).split())  # a line break in the file's name would begin another variable
         lines = [] if phase is self._told else _words(phase)
         if status != self._status:
             lines.append(f"STATUS={status}")
-        # A drain may take as long as the file says, which no TimeoutStopSec= knows; one that hangs asks no more.
+        # A drain may take `deadlines.drain`, which can be longer than TimeoutStopSec=. A supervisor that hangs sends no
+        # more extensions.
         if phase is Phase.STOPPING:
             lines.append(f"EXTEND_TIMEOUT_USEC={_EXTENSION_SECONDS * 1_000_000}")
         if lines and edge.notify.send(*lines):
@@ -91,7 +93,7 @@ class ServiceStatus:
         return "; ".join(parts)
 
 
-# No MAINPID=: an exec keeps the pid, and in a PID namespace of its own a process doesn't know its number outside.
+# MAINPID= is not sent: an exec keeps the pid, and inside a PID namespace a process doesn't know its pid outside.
 def _words(phase: Phase) -> list[str]:
     match phase:
         case Phase.READY:

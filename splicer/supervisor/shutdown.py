@@ -1,4 +1,4 @@
-"""The ways to end: drain, stop, hand over."""
+"""The three ways to end an edge: drain, stop, and handover."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from splicer.supervisor.outcomes import Topic
 from splicer.supervisor.processes import State
 
 _STOP_TIMEOUT = 3.0  # seconds for the workers to close everything
-_READ_TIMEOUT = 10.0  # seconds for the file to be read when a drain is asked for before
-_CLOSE_TIMEOUT = 1.0  # seconds for tunnels that a drain's deadline ends
-_HANDOVER_TIMEOUT = 10.0  # seconds for exchanges under way, and clients' last requests, when all is handed over
-_LAST_REQUESTS = 5.5  # seconds in which workers end client connections without a request
+_READ_TIMEOUT = 10.0  # seconds for the first reading of the file, if a drain is asked for before
+_CLOSE_TIMEOUT = 1.0  # seconds for tunnels that are ended by the drain's deadline
+_HANDOVER_TIMEOUT = 10.0  # seconds for exchanges in flight, and clients' last requests, at a handover
+_LAST_REQUEST_SECONDS = 5.5  # seconds in which workers end idle client connections
 
 
 class Shutdown:
     """Ends one `splicer run`.
 
     Args:
-        edge: what the supervisor's parts share.
+        edge: the state shared by the supervisor's parts.
     """
 
     def __init__(self, edge: EdgeState) -> None:
         self._edge = edge
-        self._asked: float | None = None  # when a drain was, on the monotonic clock
-        self._last_requests = 0.0  # until when one is waited for in a drain, on the same clock
+        self._asked: float | None = None  # when a drain was asked for, on the monotonic clock
+        self._last_requests = 0.0  # the deadline for clients' last requests in a drain, on the same clock
         self.handing_over = False
 
     def drain(self) -> None:
-        """SIGTERM: what is under way may finish, in all workers; nothing new begins. A second one stops."""
+        """SIGTERM: exchanges and calls finish, in all workers, and no new ones begin. A second SIGTERM stops."""
         edge = self._edge
         if self._asked is not None or edge.stopping or edge.draining is not None:
             self.stop()
@@ -41,8 +41,8 @@ class Shutdown:
         if not self._begin(asked):
             edge.steps.append(lambda: self._begin(asked))
 
-    # While the file is being read nobody knows how long a drain may take; and a vault may have calls already, which
-    # only a worker can carry on.
+    # Before the file has been read, the deadline of a drain is unknown; and a vault may have calls already, which only
+    # a worker can continue.
     def _begin(self, asked: float) -> bool:
         edge = self._edge
         if edge.stopping:
@@ -68,9 +68,9 @@ class Shutdown:
         return True
 
     def go_on_draining(self) -> None:
-        """Wait for the end of a drain that has begun, if one has."""
+        """Wait for the end of a drain, if one has begun."""
         if self._edge.draining is not None:
-            self._last_requests = time.monotonic() + _LAST_REQUESTS
+            self._last_requests = time.monotonic() + _LAST_REQUEST_SECONDS
             self._edge.steps.append(self._drained)
 
     def stop(self) -> None:
@@ -88,11 +88,11 @@ class Shutdown:
         elif not edge.stopping:
             self.handing_over = True
             edge.log("handover", **edge.load())
-            setproctitle(f"splicer: handing over {edge.path}")  # no command shall find it any more
+            setproctitle(f"splicer: handing over {edge.path}")  # commands must not find it any more
             edge.workers.leave(_HANDOVER_TIMEOUT)
             self._dismiss(_HANDOVER_TIMEOUT + _STOP_TIMEOUT, State.STARTING, State.IMPORTED, State.READY)
 
-    # A worker that has just died counts too: its tunnels are in the vault, until another has closed them.
+    # Tunnels of a worker that has just died count too: they are in the vault until another worker has closed them.
     def _drained(self) -> bool:
         edge = self._edge
         if edge.stopping or edge.draining is None:
@@ -138,7 +138,7 @@ class Shutdown:
 
         edge.steps.append(over)
 
-    # A process that is still there is killed: then the vault has its calls as after any other death.
+    # A process that still runs is killed; the vault has its calls, as after any other death.
     def _tell_of_handover(self) -> None:
         edge = self._edge
         if (why_not_durable := edge.vault.why_not_durable) is not None:

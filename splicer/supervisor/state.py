@@ -1,4 +1,4 @@
-"""A supervisor's state, as the program that takes its place in the same process gets it."""
+"""A supervisor's state, for the program that replaces it in the same process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VERSIONS = {"state": VERSION, "control": wire.VERSION, "vault": protocol.VERSIO
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """One of its processes; `fd` is the channel to it."""
+    """One of the supervisor's processes; `fd` is the channel to it."""
 
     pid: int
     row: int
@@ -31,7 +31,7 @@ class ProcessState:
 
     @classmethod
     def of(cls, process: Process) -> ProcessState:
-        """As it is now."""
+        """The current state of a process."""
         return cls(process.pid, process.row, process.sock.fileno(), process.state, process.slot, process.version)
 
 
@@ -40,9 +40,9 @@ class ControlState:
     """The control socket.
 
     Args:
-        path: where it is.
+        path: its path.
         fd: the listening socket.
-        clients: descriptor of each, and the topic that it waits for; "": it has sent no word yet.
+        clients: for each client its descriptor, and the topic that it waits for; "": it has sent no command yet.
     """
 
     path: str
@@ -52,7 +52,7 @@ class ControlState:
 
 @dataclass(frozen=True, slots=True)
 class CountsState:
-    """Where the processes count: the directory, and the descriptor with its lock."""
+    """The directory of the metrics' files, and the descriptor with its lock."""
 
     path: str
     fd: int
@@ -60,24 +60,24 @@ class CountsState:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorState:
-    """All that a supervisor knows. What is added needs a default: an older program doesn't write it.
+    """The whole state of a supervisor. A new field needs a default, because older programs don't write it.
 
     Args:
-        fds: all descriptors that this speaks of.
-        summary: of the configuration.
-        generation: how often it has changed.
-        draining: until when, on the monotonic clock; None: it isn't.
+        fds: all descriptors in this state.
+        summary: the facts of the configuration in force.
+        generation: the number of changes of the configuration.
+        draining: the deadline of a drain, on the monotonic clock; None: there is no drain.
         board: the descriptor of the board.
         listeners: the sockets by name (`ipc.facts.LISTENERS`).
-        processes: all of them.
-        holder: the vault's state, if it is in this process.
-        counts: None: there is no such directory.
-        drains: what operators want to become empty.
-        reloads: how reloads went.
-        restarts: workers that died with a slot.
-        control: None: there is none.
-        last_request: the highest number that a request to a process has had.
-        versions: that the program speaks which writes this.
+        processes: all processes.
+        holder: the vault's state, if the vault is in this process.
+        counts: the directory of the metrics' files; None: there is none.
+        drains: the operators' drains.
+        reloads: the outcomes of reloads.
+        restarts: the number of workers that died with a slot.
+        control: the control socket; None: there is none.
+        last_request: the highest number of a request to a process so far.
+        versions: the versions of the program that writes this.
     """
 
     fds: tuple[int, ...]
@@ -98,11 +98,10 @@ class SupervisorState:
 
 
 def read(text: str) -> SupervisorState:
-    """Read the JSON of a state; no descriptor is touched.
+    """Read the JSON of a state; no descriptor is used.
 
     Raises:
-        ValueError: it is of a version that this program doesn't understand: only its own and the one before; or it is
-            something else.
+        ValueError: the text is no state, or not of this program's version or the one before.
     """
     raw = json.loads(text)
     versions = raw.get("versions") if isinstance(raw, dict) else None

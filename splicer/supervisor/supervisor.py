@@ -1,7 +1,7 @@
-"""The one process that must not fail: it binds, holds the vault, starts the others, and hears the signals.
+"""The one process that must not fail: it binds, holds the vault, starts the other processes, and handles signals.
 
-It reads neither what clients send nor the configuration: a child checks the file, and the workers get the text that
-was accepted from here, never from disk. So a broken file and a dead worker together take nothing down.
+It parses neither clients' bytes nor the configuration: a child checks the file, and the workers get the accepted text
+from here, never from disk. So the edge survives a broken file and a dead worker together.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from splicer.supervisor.state import SupervisorState
 from splicer.supervisor.upgrade import Upgrade
 from splicer.vault.holder import TICK
 
-_TICK_INTERVAL = 1.0  # seconds
-_BUSY_TICK_INTERVAL = 0.02  # seconds, while something is awaited that no descriptor tells of
-_MAX_START_FAILURES = 5  # workers in a row that fail before one has ever served
+_TICK_INTERVAL = 1.0  # seconds between two checks of processes, file and clients
+_BUSY_TICK_INTERVAL = 0.02  # seconds between two turns while waiting for something without a descriptor
+_MAX_START_FAILURES = 5  # workers in a row that may fail before any has served
 
 
 class Supervisor:
     """Runs the processes of one `splicer run`.
 
     Args:
-        edge: what the supervisor's parts share.
+        edge: the state shared by the supervisor's parts.
     """
 
     def __init__(self, edge: EdgeState) -> None:
@@ -55,15 +55,15 @@ class Supervisor:
         }
         edge.control.on_word = self._on_word
         self._was_ready = False
-        self._due = self._untidy = 0.0  # when to look at the processes, and at the vault, on the monotonic clock
+        self._due = self._untidy = 0.0  # when to check the processes, and the vault, on the monotonic clock
 
     def run(self, state: SupervisorState | None = None, *, reread: bool = False, read: Signature | None = None) -> int:
-        """Serve until all is over; the exit code.
+        """Serve until the edge has ended; return the exit code.
 
         Args:
-            state: what this process was before an upgrade; None: it begins.
-            reread: the file may have changed since then.
-            read: what the file was when it was last read.
+            state: the state of this process before an upgrade; None: this is a new edge.
+            reread: whether the file may have changed since then.
+            read: the file's signature when it was last read.
         """
         edge = self._edge
         wake = _wake_up_on_signals()
@@ -84,7 +84,7 @@ class Supervisor:
         self._reload.close()
         self._upgrade.close()
         edge.control.close()
-        signal.set_wakeup_fd(-1)  # a child that ends after this loop would write to a socket that nobody has any more
+        signal.set_wakeup_fd(-1)  # a SIGCHLD after this loop would write to a closed socket
         return edge.code
 
     def _turn(self) -> None:
@@ -112,12 +112,12 @@ class Supervisor:
         ):
             self._guarded(key.data, events)
 
-    # What one connection, one child or one message does wrong must not end the calls of all.
+    # Invariant: an error in handling one connection, child or message never ends the supervisor, and with it all calls.
     def _guarded(self, call: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return call(*arguments)
-        except Exception as error:  # noqa: BLE001 - logged; the supervisor is the one that must not fail
-            with suppress(Exception):  # there may be no memory for a line
+        except Exception as error:  # noqa: BLE001 - logged; the supervisor must not fail
+            with suppress(Exception):  # there may be no memory for a log line
                 text = "".join(traceback.format_exception(error))[-2000:]
                 self._edge.log("supervisor_error", level="error", error=repr(error), traceback=text)
 
@@ -143,7 +143,7 @@ class Supervisor:
             case signal.SIGQUIT:
                 self._shutdown.hand_over()
 
-    # It waits before the command begins: some outcomes are known at once.
+    # The client is registered before the command begins, because some outcomes are known at once.
     def _on_word(self, client: Client, word: str) -> None:
         edge = self._edge
         if word not in self._commands:
@@ -157,7 +157,7 @@ class Supervisor:
             edge.outcomes.waiting[client] = topic
             begin()
 
-    # Also those of others: as the first process of a container this one inherits every orphan.
+    # Reaps other processes' children too: the first process of a container inherits every orphan.
     def _reap(self) -> None:
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:

@@ -1,7 +1,7 @@
-"""New workers in the place of living ones, and new code in the place of the old. Calls don't notice.
+"""Replacing live workers by new ones, and the code by new code, without affecting calls.
 
-SIGUSR1 renews the workers, one after another: each hands its tunnels over and exits. SIGUSR2 turns this very process
-into the code that is on disk now, with every descriptor where it is, and then renews the workers.
+SIGUSR1 replaces the workers, one after another: each hands its tunnels over and exits. SIGUSR2 executes the code that
+is on disk now in this same process, with all descriptors kept, and then replaces the workers.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from splicer.supervisor.processes import Process, State
 from splicer.supervisor.state import CountsState, ProcessState, SupervisorState
 
 _LOG_FLUSH_TIMEOUT = 0.2  # seconds for the log before an exec
-_MAX_FAILURES = 5  # new workers in a row that fail before an operator hears that a renewal is stuck
+_MAX_FAILURES = 5  # new workers in a row that may fail before a recycle is reported as failed
 
 
 class Upgrade:
-    """Renews workers and code.
+    """Replaces workers and code.
 
     Args:
-        edge: what the supervisor's parts share.
-        leave_off: ends what a child does for this program, and nobody will hear of after an exec.
+        edge: the state shared by the supervisor's parts.
+        leave_off: ends a child whose result would be lost by the exec.
     """
 
     def __init__(self, edge: EdgeState, leave_off: Callable[[], None]) -> None:
@@ -39,30 +39,30 @@ class Upgrade:
         self._leave_off = leave_off
         self._preflight = ConfigProbe(edge.selector)
         self._asked = 0
-        self._slots: list[int] = []  # those whose workers are still to be replaced
-        self._word = ""  # what the log says when all are
+        self._slots: list[int] = []  # slots whose workers are still to be replaced
+        self._word = ""  # the log event when all are replaced
 
     @property
     def underway(self) -> bool:
-        """Whether anything is still the old one."""
+        """Whether a preflight or a replacement of workers is in progress."""
         return self._preflight.underway or bool(self._word)
 
     def expire(self) -> None:
-        """Give up a preflight that takes too long; call it again and again."""
+        """Give up a preflight that takes too long; call this regularly."""
         self._preflight.expire()
 
     def close(self) -> None:
-        """Forget what is under way."""
+        """Give up a preflight or a replacement of workers in progress."""
         self._preflight.close()
         self._slots, self._word = [], ""
 
     def recycle(self, word: str) -> None:
-        """Replace every worker; `word` is what the log says at the end."""
+        """Replace every worker; `word` is the log event at the end."""
         self._slots = list(range(1, self._edge.workers.slots + 1))
         self._word = word
 
     def go_on(self) -> None:
-        """Replace the next worker, if it is its turn."""
+        """Replace the next worker if all others serve; call this in each turn of the loop."""
         workers, outcomes = self._edge.workers, self._edge.outcomes
         if self._word and workers.backoff.failures >= _MAX_FAILURES:
             outcomes.fail(
@@ -79,9 +79,9 @@ class Upgrade:
         elif workers.replace(self._slots[0]):
             self._slots.pop(0)
 
-    # A child that runs the new code goes through all that could fail: after the exec there is no way back.
+    # A child first tries everything that could fail with the new code: after the exec there is no way back.
     def upgrade(self) -> None:
-        """Go on with the code and the configuration now on disk."""
+        """Replace this program by the code on disk, with the configuration on disk."""
         edge = self._edge
         if edge.stopping or edge.summary is None:
             self._refuse(["the edge is starting or stopping"])
@@ -164,7 +164,7 @@ class Upgrade:
         )
 
     def resume(self, state: SupervisorState) -> None:
-        """Go on as the supervisor that this process was before the exec."""
+        """Continue the state of the supervisor before the exec."""
         edge = self._edge
         edge.generation = state.generation + 1
         edge.draining = state.draining

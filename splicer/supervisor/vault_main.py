@@ -1,4 +1,4 @@
-"""`python -m splicer.supervisor.vault_main`: what `splicer vault` becomes."""
+"""`python -m splicer.supervisor.vault_main`: the program that `splicer vault` executes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from splicer.vault.server import serve
 
 
 def main() -> int:
-    """Hold tunnels; the exit code."""
+    """Run the vault; return the exit code."""
     arguments = from_json(VaultArguments, sys.argv[1])
     path = Path(arguments.socket)
     setproctitle(f"splicer: vault {path}")

@@ -1,4 +1,4 @@
-"""Where the tunnels are held: in the supervisor itself, or in a vault of its own container."""
+"""The vault for the supervisor: a holder in its own process, or a `splicer vault` in another one."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from splicer.vault.holder import TICK, Holder
 from splicer.vault.protocol import VERSION, Kind, Message, ProtocolError, channel, keys, pack, receive, send
 
 _COUNT_INTERVAL = 0.1  # seconds between two questions for the count
-_ANSWER_TIMEOUT = 2.0  # seconds that a vault has for an answer
-# A dead worker's channel holds 278 messages at most (net.core.wmem_default), and a holder reads 64 of them before it
-# turns to another channel: after so many rounds it has read them all. One answer more may have been under way.
+_ANSWER_TIMEOUT = 2.0  # seconds for an answer of the vault
+# A dead worker's channel holds at most 278 messages (net.core.wmem_default), and a holder reads 64 of them before it
+# turns to another channel: after this number of rounds it has read them all. It includes one answer that may have been
+# on its way already.
 _ROUNDS = 6
-_RETURN_TIMEOUT = 1.0  # seconds in which a vault that comes back is told of the calls that there are
-_HUNG_TIMEOUT = 10.0  # seconds without an answer after which a vault is not waited for
+_RETURN_TIMEOUT = 1.0  # seconds in which workers register their calls with a vault that comes back
+_HUNG_TIMEOUT = 10.0  # seconds without an answer after which a drain no longer waits for the vault
 
 
 class Vault(Protocol):
-    """What the supervisor needs of it."""
+    """The interface of a vault for the supervisor."""
 
     @property
     def path(self) -> str | None:
-        """Its socket's, if it is a process of its own."""
+        """The path of its socket, if it is a process of its own."""
         ...
 
     @property
@@ -44,16 +45,16 @@ class Vault(Protocol):
 
     @property
     def tunnels(self) -> int:
-        """How many it holds."""
+        """The number of tunnels that it holds."""
         ...
 
     @property
     def why_not_durable(self) -> str | None:
-        """Why the tunnels would not stay if this process ended now; None: they would."""
+        """The reason why the tunnels would be lost if this process ended now; None: they would be kept."""
         ...
 
     def invalidate_count(self) -> None:
-        """A worker has tunnels: if it dies now, the vault may have yet to hear of them."""
+        """Forget the answers so far: a worker has tunnels now, and their registrations may still be on their way."""
 
     def confirm_empty(self) -> bool:
         """Whether it holds no tunnel and has read all messages up to the last `invalidate_count`; ask repeatedly."""
@@ -65,11 +66,11 @@ class Vault(Protocol):
 
     @property
     def orphaned_slots(self) -> Sequence[int]:
-        """Slots whose tunnels wait for a worker, that with most of them first."""
+        """Slots whose tunnels wait for a worker; the slot with most of them comes first."""
         ...
 
     def tidy(self) -> float:
-        """Do what is due; in how many seconds it is to be called again."""
+        """Do regular work; return the seconds until the next call."""
         ...
 
     def recover(self, listeners: Mapping[str, Listeners]) -> None:
@@ -79,7 +80,7 @@ class Vault(Protocol):
         """Keep these listening sockets, and no others."""
 
     def state(self) -> tuple[HolderState | None, list[int]]:
-        """What it must take along when this process becomes another program, and the descriptors."""
+        """The state to pass through an exec, and its descriptors."""
         ...
 
 
@@ -87,8 +88,8 @@ class OwnVault:
     """A holder in this process.
 
     Args:
-        selector: its loop's.
-        say: the log.
+        selector: the loop's selector.
+        log: the log.
     """
 
     path = None
@@ -109,7 +110,7 @@ class OwnVault:
         self._rounds = 0
 
     def confirm_empty(self) -> bool:
-        """See `Vault`: between two questions the loop goes round."""
+        """See `Vault`: between two calls the loop makes a turn."""
         self._rounds += 1
         return self._rounds > _ROUNDS and not self.tunnels
 
@@ -141,12 +142,12 @@ class OwnVault:
 
 
 class RemoteVault:
-    """A `splicer vault`, which may go and come back.
+    """A `splicer vault`, which may end and come back.
 
     Args:
-        path: of its socket.
-        selector: the loop's.
-        say: the log.
+        path: the path of its socket.
+        selector: the loop's selector.
+        log: the log.
     """
 
     def __init__(self, path: Path, selector: selectors.BaseSelector, log: PlainLog) -> None:
@@ -157,10 +158,10 @@ class RemoteVault:
         self._sock: socket.socket | None = None
         self._kept: Mapping[str, Listeners] = {}
         self._count = 0
-        self.orphaned_slots: Sequence[int] = ()  # those of the newest answer
+        self.orphaned_slots: Sequence[int] = ()  # from the newest answer
         self._asked = False
         self._asked_at = 0.0
-        self._answers = 0  # since the last doubt
+        self._answers = 0  # the number of answers since the last `invalidate_count`
         self._doubted = time.monotonic()
         self.refusal: str | None = None
         self._reach()
@@ -178,7 +179,7 @@ class RemoteVault:
 
     @property
     def tunnels(self) -> int:
-        """See `Vault`: the newest answer; another question goes out with each look."""
+        """See `Vault`: the number in the newest answer; each call may send another question."""
         now = time.monotonic()
         if self._sock is not None and not self._asked and now - self._asked_at > _COUNT_INTERVAL:
             self._asked, self._asked_at = True, now
@@ -190,7 +191,7 @@ class RemoteVault:
         self._answers, self._doubted = 0, time.monotonic()
 
     def confirm_empty(self) -> bool:
-        """See `Vault`. One that stays away, or says nothing for long, holds none."""
+        """See `Vault`. A vault that stays away, or has not answered for long, counts as empty."""
         if self.tunnels:
             return False
         if self._sock is not None and self._answers > _ROUNDS:
@@ -198,7 +199,7 @@ class RemoteVault:
         return time.monotonic() - self._doubted > (_RETURN_TIMEOUT if self._sock is None else _HUNG_TIMEOUT)
 
     def vault_connection(self) -> tuple[VaultConnection, list[int]]:
-        """See `Vault`: workers find it themselves, and again when it was away."""
+        """See `Vault`: workers connect and reconnect to its socket themselves."""
         return VaultConnection(path=str(self._path)), []
 
     def tidy(self) -> float:
@@ -211,7 +212,7 @@ class RemoteVault:
         return TICK
 
     def recover(self, listeners: Mapping[str, Listeners]) -> None:
-        """See `Vault`. A vault that doesn't answer soon has none for us."""
+        """See `Vault`. If the vault doesn't answer in time, it counts as having none."""
         if self._sock is None:
             return
         self._send(pack(Kind.ASK))
@@ -225,7 +226,7 @@ class RemoteVault:
                     for (name, host, port), fd in zip(json.loads(message.payload), message.fds, strict=True):
                         if name in listeners:
                             listeners[name].sockets[host, port] = socket.socket(fileno=fd)
-                        else:  # kept by a program that has listeners of which this one knows nothing
+                        else:  # of a listener that this program doesn't know
                             os.close(fd)
                     return
                 self._on_message(message)
@@ -242,7 +243,7 @@ class RemoteVault:
         self._send(pack(Kind.LISTENERS, payload=json.dumps(places).encode()), fds_of(listeners))
 
     def state(self) -> tuple[HolderState | None, list[int]]:
-        """See `Vault`: it stays where it is."""
+        """See `Vault`: another process has the state."""
         return None, []
 
     def _reach(self) -> None:
@@ -259,7 +260,7 @@ class RemoteVault:
 
     def _send(self, data: bytes, fds: tuple[int, ...] = ()) -> None:
         if self._sock is not None:
-            with suppress(OSError):  # the loop will read its end
+            with suppress(OSError):  # the loop reads the end of the channel
                 send(self._sock, data, fds)
 
     def _listen(self, _: int) -> None:

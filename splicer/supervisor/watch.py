@@ -1,8 +1,8 @@
-"""`splicer run --watch`: what SIGHUP does is done when the file has changed.
+"""`splicer run --watch`: a change of the file starts a reload, like SIGHUP.
 
-It is looked at once a second, with stat(2), in some microseconds. inotify(7) would tell sooner, but the standard
-library has none; it follows an inode, where a ConfigMap's file is two symlinks of which one is replaced; and it hears
-nothing of what others do to an overlay's or a network's file system.
+The file is checked once a second with stat(2), which takes some microseconds. inotify(7) would be faster, but the
+standard library has none; it follows an inode, whereas a ConfigMap's file is two symlinks of which one is replaced; and
+it doesn't report changes that others make in an overlay or network file system.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from splicer.configfile.signature import Signature, signature_of
 
 
 class Watch:
-    """Knows the file as it was when it was last read, and sees when it is another one.
+    """Compares the file with the state in which it was last read.
 
     Args:
         path: the routing.toml; symlinks are followed.
-        on: whether to look at all.
+        on: whether to watch at all.
     """
 
     def __init__(self, path: Path, *, on: bool = False) -> None:
@@ -27,7 +27,7 @@ class Watch:
         self._seen: Signature | None = None
 
     def signature(self) -> Signature | None:
-        """What tells the file from another one, or from itself after a change; None: it is gone, or nobody watches.
+        """The file's signature; None: it is gone, or watching is off.
 
         It is to be had before the file is read: what is changed while it is read is then seen at the next look.
         """
@@ -47,10 +47,10 @@ class Watch:
         if self.on and read != ():
             self.note(read)
 
-    # An editor writes in pieces, and between two renames there may be no file at all: what is there for an instant
-    # is not what is meant.
+    # An editor may write in several steps, and between two renames there may be no file. So a change counts only if the
+    # file is the same in two checks.
     def look(self) -> bool:
-        """Whether the file is to be read: it is not what was read, and is what it was at the last look."""
+        """Whether the file must be read: it differs from the one read last, and is the same as at the last check."""
         if not self.on:
             return False
         before, self._seen = self._seen, self.signature()

@@ -1,6 +1,6 @@
-"""The workers: one for each slot, and a spare that takes a dead one's place.
+"""The workers: one for each slot, and a spare that replaces a dead one.
 
-A slot is a place to work, not a process: whoever serves it gets the tunnels that the vault holds for it.
+A slot is a number, not a process: the worker that serves it gets the tunnels that the vault holds for it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from splicer.supervisor.process_table import Backoff, ProcessOwner, ProcessTable
 from splicer.supervisor.processes import Process, State
 from splicer.vault.protocol import channel
 
-_MAX_START_INTERVAL = 30.0  # seconds between two attempts to start a worker
-_MAX_START_INTERVAL_WITH_CALLS = 2.0  # while tunnels wait, or slots are served
+_MAX_START_INTERVAL = 30.0  # seconds, at most, between two attempts to start a worker
+_MAX_START_INTERVAL_WITH_CALLS = 2.0  # seconds; the same while tunnels wait, or slots are served
 _NOT_YET_PLACED = (State.STARTING, State.IMPORTED, State.READY)
 
 
@@ -43,17 +43,17 @@ class WorkerSlots(ProcessOwner):
     """Keeps the slots filled.
 
     Args:
-        fleet: starts the processes.
-        say: the log.
-        arguments: what a new worker is started with, but for its place, and the descriptors to pass.
-        config: a file with the text in force, or None while there is none; it is closed here.
-        drains: those of operators.
+        process_table: starts the processes.
+        log: the log.
+        arguments: returns a function that makes a new worker's arguments, and the descriptors to pass.
+        config: returns a file with the text in force, or None while there is none; it is closed here.
+        drains: returns the operators' drains.
         draining: whether a signal has begun a drain.
-        listeners: the sockets that workers accept on, by name.
+        listeners: the sockets on which workers accept, by name.
         waiting: whether tunnels wait for a worker.
-        orphaned: slots whose tunnels have none, that with most of them first.
-        placed: is told of each worker that got a slot.
-        died: is told when one that had a slot has died.
+        orphaned: returns the slots whose tunnels have no worker; the slot with most of them comes first.
+        placed: called with each worker that got a slot.
+        died: called when a worker with a slot has died.
     """
 
     REPORTS = WorkerReport
@@ -84,7 +84,7 @@ class WorkerSlots(ProcessOwner):
         self._placed = placed
         self._died = died
         self.restarts = 0  # workers that died with a slot
-        self.slots = 0  # how many workers there should be; 0: not known yet
+        self.slots = 0  # the number of workers that should serve; 0: not known yet
         self.spares = 1
         self.all: dict[int, Process] = {}
         self.serving: dict[int, Process] = {}
@@ -98,7 +98,7 @@ class WorkerSlots(ProcessOwner):
         )
 
     def reconcile(self) -> None:
-        """Give vacant slots to those who are ready, and start as many as are missing."""
+        """Give vacant slots to spares, and start missing workers."""
         for worker in self.all.values():
             if worker.state is State.IMPORTED and not worker.owed:
                 self._prepare(worker)
@@ -117,7 +117,7 @@ class WorkerSlots(ProcessOwner):
                 self._start()
 
     def replace(self, slot: int) -> bool:
-        """Let a spare take a slot over from a living worker; False if none is ready."""
+        """Let a spare take over the slot of a live worker; False if no spare is ready."""
         spare = next((worker for worker in self.all.values() if worker.state is State.READY), None)
         if spare is None:
             return False
@@ -129,41 +129,41 @@ class WorkerSlots(ProcessOwner):
         return True
 
     def retire_surplus(self) -> None:
-        """Let those go whose slots there are no longer."""
+        """Retire the workers whose slots no longer exist."""
         for slot in [slot for slot in self.serving if slot > self.slots]:
             self._retire(self.serving.pop(slot), next(iter(self.serving.values()), None))
 
     def leave(self, seconds: float) -> None:
-        """Let all go, and nobody takes their places here; exchanges under way have so long."""
+        """Retire all workers without replacing them; exchanges in flight have `seconds`."""
         for slot in list(self.serving):
             self._retire(self.serving.pop(slot), None, seconds=seconds, linger=0)
 
     def tell(self, order: WorkerOrder, fds: tuple[int, ...] = ()) -> None:
-        """Tell all workers that know the configuration, or are about to."""
+        """Send a message to all workers that have the configuration, or are getting it."""
         for worker in self.all.values():
             if worker.state is not State.STARTING and (worker.state is not State.IMPORTED or worker.owed):
                 worker.send(order, fds)
 
     def request(self, order: Callable[[int], WorkerOrder], fds: tuple[int, ...] = ()) -> int:
-        """Tell them, and expect an answer of each.
+        """Send a request to the same workers, each of which must answer.
 
         Args:
-            order: makes it, with the request's number.
-            fds: to go with it.
+            order: makes the message, with the request's number.
+            fds: descriptors to send with it.
 
         Returns:
-            The number; see `awaits`.
+            The number of the request, for `awaits`.
         """
         number = self._process_table.next_request()
         self.tell(order(number), fds)
         return number
 
     def awaits(self, request: int) -> bool:
-        """Whether a worker that lives has not answered this request yet."""
+        """Whether a live worker has not answered this request yet."""
         return any(request in worker.owed for worker in self.all.values())
 
     def dismiss(self, *states: State) -> None:
-        """Stop those in these states."""
+        """Stop the workers in these states."""
         for worker in self.all.values():
             if worker.state in states:
                 worker.state = State.GONE
@@ -192,7 +192,7 @@ class WorkerSlots(ProcessOwner):
         self.reconcile()
 
     def on_exit(self, process: Process, why: str, *, failed: bool) -> None:
-        """See `ProcessOwner`. Only a death before it served delays the next one."""
+        """See `ProcessOwner`. Only the death of a worker that never served delays the next start."""
         del self.all[process.pid]
         if self.serving.get(process.slot) is process:
             del self.serving[process.slot]
@@ -235,8 +235,8 @@ class WorkerSlots(ProcessOwner):
         worker.send(Serve(request, slot, self.slots, self._draining(), counts), fds_of(self._listeners))
         self._placed(worker)
 
-    # The heir gets the client connections that idle. Neither end of the channel stays here: if one of the two can't be
-    # told, or dies, the other finds nobody.
+    # The heir gets the idle client connections. The supervisor keeps neither end of the channel: if one of the two
+    # doesn't get its end, or dies, the other notices it.
     def _retire(
         self, worker: Process, heir: Process | None, *, seconds: float | None = None, linger: float | None = None
     ) -> None:
