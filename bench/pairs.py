@@ -1,6 +1,6 @@
 """Check whether a change has made splicer more expensive: run this checkout and another one in turns.
 
-    python -m bench.pairs --before PATH-OR-COMMIT [--after PATH] [--pairs 20] [--seconds 2] [SCENARIO …]
+    python -m bench.pairs --before PATH-OR-COMMIT [--after PATH] [--pairs 20] [--seconds 2] [--full] [SCENARIO …]
 
 Both run at the same time on one processor, each with one worker; the load has the other processors. Rounds go A B, B A,
 A B …; 20 pairs take six minutes. A ratio above 1 means that "after" takes more. It is printed with its 95 % interval
@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measured(options: argparse.Namespace, before: Path, after: Path) -> Report:
     peers = [Checkout(BEFORE, before), Checkout(AFTER, after)]
     wanted = [scenario for name, scenario in scenarios.ALL.items() if name in (options.scenarios or USUAL)]
-    run = Run(Options(wanted, peers, options.pairs, options.seconds), bar := progress())
+    run = Run(Options(wanted, peers, options.pairs, options.seconds, quick=not options.full), bar := progress())
     try:
         run.execute()
     finally:
@@ -195,6 +195,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--before", required=True, metavar="PATH-OR-COMMIT", help="a checkout, or a commit of this one")
     parser.add_argument("--after", default=str(ROOT), metavar="PATH-OR-COMMIT", help="the same; else this checkout")
     parser.add_argument("--pairs", type=_pairs, default=20, help="of rounds of each scenario (20)")
+    parser.add_argument("--full", action="store_true", help="frames of 30 and 800 calls as well")
     parser.add_argument("--seconds", type=seconds, default=2.0, help="of a round (2)")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.scenarios if name not in there]:

@@ -20,7 +20,7 @@ from bench.peers.base import Address, Job, PeerFailed, Proxy
 from bench.peers.program import Software
 from bench.peers.template import fill, free_address
 
-_TIMEOUT = 20.0  # seconds until it serves
+_TIMEOUT = 60.0  # seconds until it serves: a busy machine needs long
 _POLL_INTERVAL = 0.01  # seconds between two polls
 _LINES = 5  # characters of its output
 _IMPATIENT = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -38,7 +38,7 @@ class Tree(Proxy):
         cpus: the processors of all its processes.
 
     Raises:
-        PeerFailed: it does not serve within 20 s; or, on exit, it had already ended.
+        PeerFailed: it does not serve within 60 s; or, on exit, it had already ended.
     """
 
     software: ClassVar[Software]

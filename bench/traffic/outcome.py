@@ -26,7 +26,7 @@ class Outcome:
         latencies: seconds, in any order; empty if this load measures none.
         sent: frames that a paced load sent.
         late: those of `sent` that left more than 1 ms after they were due.
-        missing: frames of live tunnels that had not arrived, or not come back, 1 s after the last one was sent.
+        missing: frames of live tunnels that had not arrived, or not come back, when the load stopped waiting.
         stall_ms: the longest silence of a tunnel beyond its interval, milliseconds.
         priority: whether the load has priority on its processor.
         bytes: bytes moved, one way.

@@ -27,7 +27,7 @@
 #define CLOCK_ERROR 1e-4   /* of a caller's or a pod's clock, at most, either way */
 #define BURST 5            /* frames that a pod sends at once */
 #define TALK 4.0           /* seconds that a pod speaks, and is silent */
-#define GRACE 1.0          /* seconds that the last frames may take */
+#define GRACE 2.0          /* seconds without any frame after which those that have not come are missing */
 
 enum pattern { EVEN, BURSTS, VOICE };
 
@@ -298,6 +298,16 @@ static int settled(struct load *load) {
     return 1;
 }
 
+/* Wait for the last frames: a proxy that is behind is slow, and has lost nothing. */
+static void settle(struct load *load) {
+    double until = seconds_of(CLOCK_MONOTONIC) + GRACE;
+    while (!settled(load) && seconds_of(CLOCK_MONOTONIC) < until) {
+        uint64_t before = load->told->came;
+        take_all(load, 10);
+        if (load->told->came > before) until = seconds_of(CLOCK_MONOTONIC) + GRACE;
+    }
+}
+
 /* ---- memory, and what is told ---- */
 
 static int furnish(struct load *load) {
@@ -347,8 +357,7 @@ int paced(const struct task *task, struct told *told) {
         run(load, begin);
         told->seconds = seconds_of(CLOCK_MONOTONIC) - begin;
         told->cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-        for (double until = seconds_of(CLOCK_MONOTONIC) + GRACE; !settled(load) && seconds_of(CLOCK_MONOTONIC) < until;)
-            take_all(load, 10);
+        settle(load);
     }
     clear(load);
     errno = error;

@@ -103,8 +103,8 @@ def test_two_checkouts_are_compared() -> None:
     asked = ("http", "handshakes", "--before", str(ROOT), "--pairs", "6", "--seconds", "0.1")
     code, out, err = bench(*asked, module="bench.pairs")
     assert code in (0, 1), err
-    assert [line for line in out.splitlines() if line.startswith(("CPU of a new call", "CPU of an HTTP request"))]
-    assert "skipped" not in err
+    for cost in ("CPU of a new call", "of that outside the worker", "CPU of an HTTP request"):
+        assert cost in out, err
 
 
 @pytest.mark.slow
@@ -112,12 +112,12 @@ def test_parts_are_measured_beside_the_whole() -> None:
     code, out, err = bench("--repeat", "1", "--seconds", "0.3", module="bench.parts")
     assert code in (0, 1), err
     for part in ("counting a call, together", "the journal's store", "counting takes at most 5%"):
-        assert part in out
+        assert part in out, err
 
 
 @pytest.mark.slow
 def test_a_scrape_is_timed_beside_calls() -> None:
     code, out, err = bench("--pods", "20", "--scrapes", "2", "--seconds", "0.3", module="bench.scrape")
     assert code in (0, 1), err
-    assert "20 tunnels to as many pods, 2 workers" in out
-    assert out.count(" 0 tunnels lost") == 3
+    assert "20 tunnels to as many pods, 2 workers" in out, err
+    assert out.count(" 0 tunnels lost") == 3, out

@@ -80,7 +80,7 @@ def test_both_are_asked_for_in_turns(fake: type[FakeRun], tmp_path: Path, capsys
     options = fake.options
     assert [one.name for one in options.scenarios] == ["frames", "handshakes", "http"]
     assert [one.name for one in options.peers] == [BEFORE, AFTER]
-    assert (options.repeat, options.seconds) == (20, 2.0)
+    assert (options.repeat, options.seconds, options.quick) == (20, 2.0, True)
     told = capsys.readouterr()
     assert "CPU of a frame" in told.out
     assert "1.000 (1.000 to 1.000)" in told.out
@@ -89,7 +89,8 @@ def test_both_are_asked_for_in_turns(fake: type[FakeRun], tmp_path: Path, capsys
 
 def test_what_is_dearer_is_an_exit_code(fake: type[FakeRun], tmp_path: Path) -> None:
     fake.found = report([10.0] * 20, [10.5] * 20)
-    assert pairs.main(["http", "--before", str(tmp_path), "--pairs", "6", "--seconds", "0.5"]) == 1
+    assert pairs.main(["http", "--before", str(tmp_path), "--pairs", "6", "--seconds", "0.5", "--full"]) == 1
+    assert not fake.options.quick
     assert [one.name for one in fake.options.scenarios] == ["http"]
     assert (fake.options.repeat, fake.options.seconds) == (6, 0.5)
 
