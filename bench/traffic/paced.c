@@ -1,11 +1,11 @@
 /* Frames at the pace of speech, one way, in both directions: the loop of bench/traffic/paced.py, which see.
 
-   One thread is callers and pods at once. It sleeps until the next frame is due, sends it, and reads what has come since:
-   the kernel has written down when that was (SO_TIMESTAMPNS, socket(7)), so its own slowness is in no latency.
+   One thread is callers and pods at once. It sleeps until the next frame is due, sends it, and reads what has come.
+   The kernel has written down when that was (SO_TIMESTAMPNS, socket(7)), so its own slowness is in no latency.
 
-   A frame is its start (the head of RFC 6455, section 5.2), its number (direction, call, how many-th: 8 bytes), the time
-   at which it was sent (nanoseconds of CLOCK_REALTIME, 8 bytes), and bytes that follow from its number. Each frame that
-   comes is compared, whole, with what was sent. */
+   A frame is its start (RFC 6455, section 5.2), its number (direction, call, position: 8 bytes), the time at which it
+   was sent (nanoseconds of CLOCK_REALTIME, 8 bytes), and bytes that follow from its number. Each frame that comes is
+   compared, whole, with what was sent. */
 
 #include <errno.h>
 #include <math.h>
@@ -41,8 +41,8 @@ struct task {
     double seconds;
     double rate;           /* frames a second of one caller */
     uint64_t seed;
-    double *latencies;     /* seconds */
-    uint64_t room;         /* of them */
+    double *latencies;     /* seconds; there is room for so many: */
+    uint64_t room;
 };
 
 struct told {
@@ -58,10 +58,7 @@ struct way {
     uint8_t *part;
 };
 
-struct call {
-    struct way way[2]; /* from the caller, from the pod */
-    int over;
-};
+struct call { struct way way[2]; int over; }; /* from the caller, from the pod */
 
 /* A source of frames, in a heap by when the next one is due. */
 struct stream {
@@ -87,19 +84,18 @@ static double seconds_of(clockid_t clock) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static uint64_t nanoseconds(const struct timespec *t) { return (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec; }
+static uint64_t nanoseconds(struct timespec t) { return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec; }
 
 static uint64_t now(void) {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
-    return nanoseconds(&t);
+    return nanoseconds(t);
 }
 
 /* splitmix64: the same seed makes the same calls for every proxy. */
 static uint64_t random_bits(struct load *load) {
     uint64_t z = load->random += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u, z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return z ^ z >> 31;
 }
 
@@ -128,10 +124,8 @@ static void lose(struct load *load, uint32_t number, const char *why, int error)
     if (call->over) return;
     call->over = 1;
     load->told->lost++;
-    if (!*load->told->why) {
-        if (error) snprintf(load->told->why, sizeof load->told->why, "%s: %s", why, strerror(error));
-        else snprintf(load->told->why, sizeof load->told->why, "%s", why);
-    }
+    const char *sign = error ? ": " : "", *reason = error ? strerror(error) : "";
+    if (!*load->told->why) snprintf(load->told->why, sizeof load->told->why, "%s%s%s", why, sign, reason);
     for (int down = 0; down < 2; down++) epoll_ctl(load->epoll, EPOLL_CTL_DEL, load->task->fd[down][number], NULL);
 }
 
@@ -171,7 +165,7 @@ static uint64_t arrival(struct msghdr *message) {
         if (one->cmsg_level == SOL_SOCKET && one->cmsg_type == SO_TIMESTAMPNS) {
             struct timespec t;
             memcpy(&t, CMSG_DATA(one), sizeof t);
-            return nanoseconds(&t);
+            return nanoseconds(t);
         }
     return now();
 }
@@ -180,16 +174,16 @@ static uint64_t arrival(struct msghdr *message) {
 static void take(struct load *load, uint32_t number, int down) {
     struct way *way = &load->calls[number].way[down];
     const uint32_t size = load->task->size;
-    char control[128];
+    char room[128];
     struct iovec into = {load->came, sizeof load->came};
-    struct msghdr message = {.msg_iov = &into, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr message = {.msg_iov = &into, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
     ssize_t got = recvmsg(load->task->fd[!down][number], &message, 0);
     if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) {
         lose(load, number, got ? "a tunnel failed" : "a tunnel was closed in the middle of the run", got ? errno : 0);
         return;
     }
-    uint64_t when = arrival(&message);
+    const uint64_t when = arrival(&message);
     for (uint32_t at = 0; at < (uint32_t)got;) {
         uint32_t some = size - way->have, left = (uint32_t)got - at;
         if (way->have || left < size) {
@@ -226,9 +220,7 @@ static void sift(struct load *load, uint32_t i) {
         if (right < load->streams && heap[right].next < heap[least].next) least = right;
         if (least == i) return;
         struct stream one = heap[i];
-        heap[i] = heap[least];
-        heap[least] = one;
-        i = least;
+        heap[i] = heap[least], heap[least] = one, i = least;
     }
 }
 
@@ -239,18 +231,13 @@ static void plan(struct load *load, double begin) {
     for (uint32_t number = 0; number < task->calls; number++) {
         double share = voice ? uniform(load) : (number + 0.5) / task->calls;
         double error = voice ? 1 + (2 * uniform(load) - 1) * CLOCK_ERROR : 1;
-        load->heap[load->streams++] = (struct stream){.base = begin + share * period, .period = period * error, .call = number};
+        double first = begin + share * period;
+        load->heap[load->streams++] = (struct stream){first, first, period * error, 0, number, 0};
         if (!voice) continue;
         error = 1 + (2 * uniform(load) - 1) * CLOCK_ERROR;
-        load->heap[load->streams++] = (struct stream){
-            .base = begin + uniform(load) * BURST * period,
-            .period = BURST * period * error,
-            .phase = uniform(load) * 2 * TALK,
-            .call = number,
-            .down = 1,
-        };
+        double base = begin + uniform(load) * BURST * period, phase = uniform(load) * 2 * TALK;
+        load->heap[load->streams++] = (struct stream){base, base, BURST * period * error, phase, number, 1};
     }
-    for (uint32_t i = 0; i < load->streams; i++) load->heap[i].next = load->heap[i].base;
     for (uint32_t i = load->streams / 2 + 1; i-- > 0;) sift(load, i);
 }
 
@@ -338,9 +325,7 @@ static void clear(struct load *load) {
             free(way->part);
         }
     if (load->epoll >= 0) close(load->epoll);
-    free(load->calls);
-    free(load->heap);
-    free(load);
+    free(load->calls), free(load->heap), free(load);
 }
 
 /* Send for as long as the task says, and wait for the last frames; -1, with errno: there is no memory, or no epoll. */
@@ -359,7 +344,6 @@ int paced(const struct task *task, struct told *told) {
         told->cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
         settle(load);
     }
-    clear(load);
-    errno = error;
+    clear(load), errno = error;
     return failed;
 }
