@@ -19,7 +19,8 @@ from splicer.supervisor.processes import Process, State, reason
 from splicer.vault.protocol import channel
 
 _STUCK_TIMEOUT = 10  # seconds without a step of its event loop after which a process is killed
-_START_TIMEOUT = 60  # seconds for a process to start
+_START_TIMEOUT = 60  # the same of one that starts: it imports and reads its file in long steps, and has no calls yet
+_BEFORE_CALLS = (State.STARTING, State.IMPORTED)
 _ANSWER_TIMEOUT = 60.0  # seconds for an answer; a live process that doesn't answer is broken
 _FIRST_RESTART_DELAY = 0.1  # seconds before another process is started after one that never served
 
@@ -130,7 +131,7 @@ class ProcessTable:
             beat = self.board.row(process.row)[Column.BEAT]
             process.missed = 0 if beat != process.beat else process.missed + 1
             process.beat = beat
-            if process.missed > (_START_TIMEOUT if process.state is State.STARTING else _STUCK_TIMEOUT):
+            if process.missed > (_START_TIMEOUT if process.state in _BEFORE_CALLS else _STUCK_TIMEOUT):
                 process.fault = "stuck"
             elif any(now > owed.since + _ANSWER_TIMEOUT for owed in process.owed.values()):
                 kinds = dict.fromkeys(owed.answer.KIND for owed in process.owed.values())

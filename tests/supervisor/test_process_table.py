@@ -90,7 +90,10 @@ def site() -> Iterator[Site]:
 # ---- one that lives and does not go on ----
 
 
-@pytest.mark.parametrize(("state", "seconds"), [(State.SERVING, 10), (State.READY, 10), (State.STARTING, 60)])
+@pytest.mark.parametrize(
+    ("state", "seconds"),
+    [(State.SERVING, 10), (State.READY, 10), (State.STARTING, 60), (State.IMPORTED, 60)],
+)
 def test_one_whose_loop_stands_still_is_stuck(site: Site, state: State, seconds: int) -> None:
     process = site.process(state)
     site.tick(1 + seconds)
