@@ -8,13 +8,15 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splicer.ipc.arguments import WorkerArguments
 from splicer.ipc.board import Board, Column
+from splicer.ipc.messages import WorkerReport
 from splicer.supervisor import launch
 from splicer.supervisor.process_table import Backoff, ProcessOwner, ProcessTable
 from splicer.supervisor.processes import Process, State
@@ -28,6 +30,8 @@ _PID = 1 << 22  # above the highest that Linux gives (proc(5), pid_max): it may 
 
 class Ends(ProcessOwner):
     """Hears of ends."""
+
+    REPORTS = WorkerReport
 
     def __init__(self) -> None:
         self.heard: list[tuple[int, str, bool]] = []
@@ -197,15 +201,11 @@ def test_one_that_can_not_be_started_leaves_nothing_open(site: Site, monkeypatch
         raise OSError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(launch, "spawn", fail)
-    arguments: Any = _no_arguments()
-    assert site.table.start(site.owner, "splicer.worker", arguments, [os.dup(0)]) is None
+    arguments = partial(WorkerArguments, path="routing.toml")
+    assert site.table.start(site.owner, launch.WORKER, arguments, [os.dup(0)]) is None
     [line] = site.said.of("process_not_started")
     assert (line["level"], line["module"]) == ("error", "splicer.worker")
     assert site.table.all == {}
-
-
-def _no_arguments() -> dict[str, Any]:
-    return {}
 
 
 # ---- how long to wait after one that never served ----

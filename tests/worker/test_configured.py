@@ -155,7 +155,7 @@ async def test_who_leaves_shows_that_it_accepts_no_more(process: Process) -> Non
 
 async def test_the_endpoints_are_those_of_the_configuration_in_force(process: Process) -> None:
     def upstreams() -> list[str]:
-        return [row["upstream"] for batch in process.configured.endpoint_rows() for row in batch]
+        return [row.upstream for batch in process.configured.endpoint_rows() for row in batch]
 
     assert upstreams() == ["first"]
     await process.reload(_text("second"))

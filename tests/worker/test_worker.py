@@ -17,7 +17,22 @@ from typing import Any
 import pytest
 
 from splicer.ipc import wire
+from splicer.ipc.arguments import Place, WorkerArguments
 from splicer.ipc.board import Board, Column
+from splicer.ipc.codec import to_json
+from splicer.ipc.messages import (
+    Drain,
+    Draining,
+    Imported,
+    Prepare,
+    Prepared,
+    Retire,
+    Serve,
+    Serving,
+    Stop,
+    WorkerOrder,
+    WorkerReport,
+)
 from splicer.vault.protocol import channel
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -42,9 +57,9 @@ class Supervisor:
         self._ours, its = channel()
         with its:
             fds = [its.fileno(), self.board.fd]
-            arguments = {"control": its.fileno(), "board": self.board.fd, "row": 1, "path": "routing.toml"}
+            arguments = WorkerArguments(Place(its.fileno(), self.board.fd, row=1, version=wire.VERSION), "routing.toml")
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "splicer.worker", json.dumps(arguments)],
+                [sys.executable, "-m", "splicer.worker", to_json(arguments)],
                 cwd=_ROOT,
                 pass_fds=fds,
                 stdout=subprocess.PIPE,
@@ -54,33 +69,34 @@ class Supervisor:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
 
-    def tell(self, order: str, *fds: int, **fields: Any) -> None:
+    def tell(self, order: WorkerOrder, *fds: int) -> None:
         """Give an order."""
-        wire.send(self._ours, {"do": order, **fields}, fds)
+        wire.send(self._ours, order, fds)
 
-    def hears(self, answer: str) -> None:
-        """Wait for an answer."""
-        assert select.select([self._ours], [], [], _TIMEOUT)[0], f"it has not {answer}"
-        heard = wire.receive(self._ours)
+    def hears(self, report: type[WorkerReport]) -> None:
+        """Wait for a report."""
+        assert select.select([self._ours], [], [], _TIMEOUT)[0], f"it has not {report.KIND}"
+        heard = wire.receive(self._ours, WorkerReport)
         assert heard is not None, self.rest()
-        assert heard[0]["is"] == answer
+        assert isinstance(heard.message, report)
 
     def prepare(self) -> None:
         """Let it be imported, and prepared."""
-        self.hears("imported")
+        self.hears(Imported)
         text = wire.text_file(_TEXT)
-        self.tell("prepare", text)
+        self.tell(Prepare(request=1), text)
         os.close(text)
-        self.hears("prepared")
+        self.hears(Prepared)
 
     def serve(self) -> None:
         """Let it serve."""
         self.prepare()
         self.order_to_serve()
-        self.hears("serving")
+        self.hears(Serving)
 
     def order_to_serve(self) -> None:
-        self.tell("serve", self.listener.fileno(), slot=1, slots=1, draining=False)
+        order = Serve(request=2, slot=1, slots=1, draining=False, listeners={"listen": 1})
+        self.tell(order, self.listener.fileno())
 
     def leave(self) -> None:
         """Be gone."""
@@ -143,7 +159,7 @@ def test_it_is_prepared_serves_and_ends_when_another_has_its_place(supervisor: S
     assert (row[Column.SLOT], row[Column.LISTENING]) == (1, 1)
     with supervisor.client() as client:
         assert _ask(client).startswith(b"HTTP/1.1 200 ")
-        supervisor.tell("retire")
+        supervisor.tell(Retire())
         supervisor.sees_it_leave()
         assert b"onnection: close" in _ask(client), "its last request is answered, and the client is told"
     code, lines, err = supervisor.rest()
@@ -156,12 +172,12 @@ def test_it_is_prepared_serves_and_ends_when_another_has_its_place(supervisor: S
 def test_an_order_that_does_not_fit_what_it_is_is_refused(supervisor: Supervisor) -> None:
     supervisor.serve()
     supervisor.order_to_serve()
-    supervisor.tell("drain")
-    supervisor.hears("draining")
+    supervisor.tell(Drain(request=3))
+    supervisor.hears(Draining)
     assert supervisor.listeners == 1
     with supervisor.client() as client:
         _ask(client)
-    supervisor.tell("stop")
+    supervisor.tell(Stop())
     code, lines, _ = supervisor.rest()
     assert code == 0
     [line] = [line for line in lines if line["event"] == "order_refused"]
@@ -171,7 +187,7 @@ def test_an_order_that_does_not_fit_what_it_is_is_refused(supervisor: Supervisor
 
 # Without calls a bug of ours ends it, and another is started.
 def test_one_that_has_no_configuration_can_not_serve(supervisor: Supervisor) -> None:
-    supervisor.hears("imported")
+    supervisor.hears(Imported)
     supervisor.order_to_serve()
     code, _, err = supervisor.rest()
     assert code == 1
