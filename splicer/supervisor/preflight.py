@@ -76,6 +76,8 @@ def _begin_worker(path: Path, text: str) -> None:
         os.kill(pid, signal.SIGKILL)
         raise
     finally:
+        ours.close()
+        os.close(board.fd)
         status = os.waitpid(pid, 0)[1]
     if status:
         raise Failed(f"it ended with {os.waitstatus_to_exitcode(status)}")

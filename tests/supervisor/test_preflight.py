@@ -1,0 +1,57 @@
+"""The trial of new code: what is wrong with it is told, and a worker that can't begin costs nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from splicer.ipc.messages import Imported
+from splicer.supervisor import preflight
+from splicer.supervisor.preflight import Failed
+from splicer.vault.protocol import channel
+from tests.kit.descriptors import none_left_open
+
+_TEXT = '[server]\nlisten = "127.0.0.1:0"\n[[routes]]\nname = "all"\nprefix = "/"\nrespond = "status"\n'
+
+
+@pytest.mark.parametrize("ends_with", ["nothing", "other words"])
+def test_a_worker_that_does_not_say_what_it_should_has_failed(ends_with: str) -> None:
+    ours, its = channel()
+    with ours:
+        if ends_with == "other words":
+            its.send(b'{"version": 1, "kind": "prepared", "request": 1}')
+        its.close()
+        with pytest.raises(Failed, match="it has ended" if ends_with == "nothing" else "it says"):
+            preflight._await(ours, Imported)
+
+
+def test_one_that_says_nothing_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "_WORKER_START_TIMEOUT", 0.01)
+    ours, its = channel()
+    with ours, its, pytest.raises(Failed, match=r"it has not imported anything for 0\.01 s"):
+        preflight._await(ours, Imported)
+
+
+def test_a_worker_of_good_code_begins_and_ends() -> None:
+    preflight._begin_worker(Path("routing.toml"), _TEXT)
+
+
+def test_one_that_ends_before_it_begins_is_told_and_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spawn(*_: object) -> int:
+        return os.posix_spawn(sys.executable, [sys.executable, "-c", "raise SystemExit(3)"], os.environ)
+
+    monkeypatch.setattr(preflight, "spawn", spawn)
+    with pytest.raises(Failed, match="it has ended"):
+        preflight._begin_worker(Path("routing.toml"), _TEXT)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_state_that_the_new_code_can_not_read_is_a_fault_that_names_the_file() -> None:
+    with none_left_open():
+        outcome = preflight.preflight(Path("routing.toml"), "no state")
+    [fault] = outcome.faults  # type: ignore[union-attr]  # it is no summary
+    assert fault.startswith("routing.toml: the new code can't take over: ")
