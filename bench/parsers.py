@@ -311,7 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parser = Parser(prog="python -m bench.parsers", description="What the worst bytes from outside cost.")
+    parser = Parser(prog="python -m bench.parsers", description="Measure the cost of the worst input from outside.")
     parser.add_argument("--all", action="store_true", help="all inputs, not just the worst of each parser")
     parser.add_argument("--seconds", type=_seconds, default=0.2, help="for each input (0.2)")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""The worst bytes from outside: what reading them takes, counted in steps of the interpreter."""
+"""The worst input from outside: the cost of reading it, counted in steps of the interpreter."""
 
 from __future__ import annotations
 

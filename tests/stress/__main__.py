@@ -1,4 +1,4 @@
-"""`python -m tests.stress`: a storm of faults, with its figures as a table in Markdown."""
+"""`python -m tests.stress`: run a storm of faults, and print its figures as a Markdown table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.stress.faultstorm import storm_of_faults
 
 
 def main() -> int:
-    """Run it; 1 if a call was lost that no fault explains."""
+    """Run the storm; 1 if a call was lost that no fault explains."""
     parser = argparse.ArgumentParser(prog="python -m tests.stress", description=__doc__)
     parser.add_argument("--calls", type=int, default=2000, help="so many at any time (2000)")
     parser.add_argument("--faults", type=int, default=1000, help="so many, one after another (1000)")

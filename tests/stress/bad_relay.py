@@ -1,4 +1,4 @@
-"""A relay that copies bytes and spoils them on purpose, to see whether a storm notices."""
+"""A relay that corrupts bytes on purpose, to test whether a storm notices it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _TARGET = re.compile(rb"/ws1/agent-(\d+)/")
 
 
 class Act(Enum):
-    """What a spoiler may do besides other bytes: all after those are passed on."""
+    """What a spoiler may do besides changing bytes, once those bytes are passed on."""
 
     NOTHING = 0
     CLOSE = 1  # both connections
     RESET = 2  # both connections
-    HANG = 3  # pass on nothing any more, no end either
-    LEAVE = 4  # instead of an answer: close the client's connection alone
+    HANG = 3  # pass on nothing any more, not even an end
+    LEAVE = 4  # instead of an answer: close only the client's connection
 
 
 @define
 class Course:
-    """A direction of one tunnel, as far as it was passed on.
+    """One direction of one tunnel, up to the bytes that were passed on.
 
     Args:
-        tunnel: in the order of their coming, from 0.
+        tunnel: its number, in the order of arrival, from 0.
         down: from the pod to the client.
         offset: bytes so far, without the head.
     """
@@ -49,9 +49,9 @@ class BadRelay:
     """Forwards each connection to the pod that its request names.
 
     Args:
-        site: where the pods are.
-        spoil: what becomes of bytes behind the heads, and of an end (b"").
-        answer: what becomes of a pod's head.
+        site: of the pods.
+        spoil: returns what is sent instead of bytes after the heads, or of an end (b"").
+        answer: returns what is sent instead of a pod's head.
     """
 
     site: Site
@@ -60,7 +60,7 @@ class BadRelay:
     _tunnels: int = 0
 
     async def start(self, nursery: trio.Nursery) -> tuple[str, int]:
-        """Listen; returns the address."""
+        """Listen, and return the address."""
         listeners: list[trio.SocketListener] = await nursery.start(self._listen)
         host, port = listeners[0].socket.getsockname()
         return host, port

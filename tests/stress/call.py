@@ -1,4 +1,4 @@
-"""A light call: what its client and its pod do, and what became of it."""
+"""A light call: the actions of its client and its pod, and its outcome."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from tests.stress.report import Kind
 from tests.stress.side import Side
 from tests.stress.streams import End, Flow
 
-_HASTY = 0.3  # the share of pods that say something together with their 101
+_HASTY = 0.3  # the share of pods that send bytes together with their 101
 
 
 class Calls(Protocol):
-    """What all calls share."""
+    """The interface of the process to its calls."""
 
     def side(self, sock: socket.socket, heard: Callable[[Side, bytes], None], ended: Callable[[Side], None]) -> Side:
-        """Have a socket's events heard."""
+        """Register a socket for its events."""
 
     def after(self, seconds: float, act: Callable[[], None]) -> None:
-        """Do something later."""
+        """Call a function later."""
 
     def answered(self, call: Call, status: int | None) -> None:
-        """A handshake is over."""
+        """Note that a handshake is over."""
 
     def lost(self, call: Call, kind: Kind, detail: str) -> None:
-        """A call did not go on as it must."""
+        """Note that a call went wrong."""
 
     def over(self, call: Call) -> None:
-        """A call has nothing open any more."""
+        """Note that a call has closed all its sockets."""
 
 
 @define(eq=False)
 class Call:
-    """From its handshake to its end.
+    """One call, from its handshake to its end.
 
     Args:
-        calls: all of them.
-        number: its own.
-        behaviour: what it does, and its name.
+        calls: the process.
+        number: of the call.
+        behaviour: the name of its behaviour.
         rng: decides the rest.
-        lives: seconds.
+        lives: the length of the call in seconds.
     """
 
     calls: Calls
@@ -78,7 +78,7 @@ class Call:
         self.client.say(handshake(f"/ws1/{pod}/t/{self.number}"))
 
     def taken(self, pod: Side, head: bytes) -> None:
-        """A pod has got the request."""
+        """Handle the request that a pod has received."""
         if self.over:
             pod.close()
             return
@@ -90,13 +90,13 @@ class Call:
             pod.owe(self.rng.randint(1, 20_000))
 
     def hang_up(self) -> None:
-        """The client has no more to say."""
+        """Have the client end its stream."""
         if self.is_open and not self.over:
             self.client.resume()
             self.client.owe(0, last=True)
 
     def look(self, patience: float) -> None:
-        """See whether something has been due for so long, in seconds."""
+        """Check whether something has been overdue for so many seconds."""
         if not self.is_open and not self.over and time.monotonic() - self.begun > patience:
             self._lose(Kind.HANDSHAKE, f"call {self.number}: no answer within {patience:g} s")
         for flow in (self.up, self.down):
@@ -157,30 +157,30 @@ class Call:
         self.calls.over(self)
 
 
-# Each does one thing, and says after how many seconds the next one is to be done.
+# Each does one thing, and returns the seconds until the next one.
 
 
 def _paced(call: Call, client: Side, pod: Side) -> float:
-    """A frame each way."""
+    """Send a frame in each direction."""
     client.owe(call.rng.randint(160, 640))
     pod.owe(call.rng.randint(160, 640))
     return call.rng.uniform(0.5, 1.5)
 
 
 def _burst(call: Call, client: Side, _: Side) -> float:
-    """Something that the pod echoes."""
+    """Send bytes that the pod echoes."""
     client.owe(int(2 ** call.rng.uniform(0, 16)))
     return call.rng.uniform(1, 10)
 
 
 def _rare(call: Call, client: Side, _: Side) -> float:
-    """A byte or two, which the pod echoes, after a long silence."""
+    """Send a byte or two, which the pod echoes, after a long silence."""
     client.owe(call.rng.randint(1, 640))
     return call.rng.uniform(20, 90)
 
 
 def _lagging(call: Call, client: Side, pod: Side) -> float:
-    """One side sends more than the way holds, and the other does not read for a while."""
+    """Have one side send more than the path can hold, while the other does not read."""
     reader, writer = (client, pod) if call.rng.random() < 0.5 else (pod, client)
     reader.pause()
     writer.owe(call.rng.randint(100_000, 400_000))

@@ -1,9 +1,8 @@
-"""Both ends of thousands of calls, in one process and one loop, every byte of which is looked at.
+"""Both ends of thousands of calls, in one process and one loop; every byte is checked.
 
-`python -m tests.stress.calls SETTING`, a `Setting` as JSON. Lines on standard input tell it what to do:
-``window NAME``, what is silent from now on is silent because of that; ``figures`` and ``finish`` are answered by a
-line of JSON, the
-figures so far, or when all calls have come to their ends.
+`python -m tests.stress.calls SETTING`, a `Setting` as JSON. It reads commands from standard input, one on a line:
+``window NAME`` attributes silences from now on to NAME; ``figures`` and ``finish`` are answered by a line of JSON: the
+figures so far, or those when all calls have ended.
 """
 
 from __future__ import annotations
@@ -33,22 +32,22 @@ from tests.stress.silences import Silences
 _BEFORE = "before"  # the first window
 _CHECK_INTERVAL = 1.0  # seconds between two checks of all calls
 _NEXT_CALL_DELAY = 0.2  # seconds between the end of a call and the call that replaces it
-_SHORT = (1.0, 30.0)  # seconds that a short call lives
+_SHORT = (1.0, 30.0)  # seconds that a short call lasts
 _NUMBER = re.compile(rb"^GET /t/(\d+) ")
 
 
 @frozen
 class Setting:
-    """What calls there are.
+    """The load.
 
     Args:
         edge: its address.
         pods: name, address and port of each.
-        calls: so many at any time.
-        rate: so many are opened in a second, at first.
-        short: the share of those that end after some seconds, and are followed by others.
-        patience: seconds after which due bytes, an end or an answer are said not to come.
-        seed: decides what all do.
+        calls: the number of calls at any time.
+        rate: calls opened per second at first.
+        short: the share of calls that end after some seconds, and are replaced.
+        patience: seconds after which due bytes, an end or an answer count as missing.
+        seed: decides the behaviour of all calls.
     """
 
     edge: tuple[str, int]
@@ -62,20 +61,20 @@ class Setting:
 
 @define(eq=False)
 class Figures:
-    """What became of all calls so far.
+    """The outcomes of all calls so far.
 
     Args:
-        open: those that go on.
+        open: calls that go on.
         opened: handshakes that got their 101.
-        completed: those of them that came to their planned end, by behaviour.
+        completed: calls that reached their planned end, by behaviour.
         dropped: handshakes that ended without an answer.
         statuses: handshakes with another answer than 101, by status.
-        lost: calls that did not go on as they must, and handshakes without an answer in time, by window.
-        faults: the same in words.
-        received: bytes, all of them the right ones.
+        lost: calls that went wrong, and handshakes without an answer in time, by window.
+        faults: the same as texts.
+        received: correct bytes.
         silences: by window: the median, the 99th percentile and the longest, in seconds.
-        longest_answer: seconds that a handshake took.
-        longest_turn: seconds in which this process itself did not come to read.
+        longest_answer: the longest handshake in seconds.
+        longest_turn: the longest time in seconds in which this process itself did not read.
     """
 
     open: int = 0
@@ -92,10 +91,10 @@ class Figures:
 
 
 class Loop:
-    """The process; see `Calls`.
+    """The process; implements `Calls`.
 
     Args:
-        setting: what it has to do.
+        setting: the load.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -113,7 +112,7 @@ class Loop:
         self._input = b""
 
     def run(self) -> None:
-        """Until the end of its input."""
+        """Run until the end of its input."""
         self._register(sys.stdin.fileno(), lambda _: self._obey())
         for _, address, port in self._setting.pods:
             self._listen(address, port)
@@ -239,11 +238,11 @@ class Loop:
 
     def _tell(self) -> None:
         self._figures.silences = self._silences.figures()
-        print(json.dumps(asdict(self._figures)), flush=True)  # noqa: T201 - that is how it tells
+        print(json.dumps(asdict(self._figures)), flush=True)  # noqa: T201 - this is its output
 
 
 def main() -> None:
-    """Run it."""
+    """Run the process."""
     setting = json.loads(sys.argv[1])
     pods = tuple(tuple(pod) for pod in setting.pop("pods"))
     Loop(Setting(edge=tuple(setting.pop("edge")), pods=pods, **setting)).run()

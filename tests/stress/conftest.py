@@ -1,4 +1,4 @@
-"""For the storms."""
+"""Fixtures of the storms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.stress.trials import Tell
 
 @pytest.fixture
 def tell(record_property: Callable[[str, object], None]) -> Tell:
-    """Leave the figures in the test's report, and on the screen with -s."""
+    """Put the figures into the test's report, and on the screen with -s."""
 
     def tell(report: Report) -> None:
         for name, seconds in zip(("median", "p99", "longest"), report.stalls, strict=True):

@@ -1,4 +1,4 @@
-"""An edge that is started again whenever its supervisor is killed, at one vault of its own, and all their processes."""
+"""An edge that is started again when its supervisor is killed, with or without a separate vault; its processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.kit.workers import worker_pids
 from tests.stress.trials import files_of, text_of
 
 _POLL_INTERVAL = 0.02  # seconds
-_ESTABLISHED = "01"  # as /proc/net/tcp has it
+_ESTABLISHED = "01"  # as in /proc/net/tcp
 _SERVING_TIMEOUT = 240.0  # seconds until all slots are served and all calls held again, on a busy machine
 _WORKER = re.compile(r"splicer: worker \d+")
 _RAISE = signal.SIGRTMIN
@@ -43,22 +43,22 @@ def turn(self, turn=hub.Hub.turn):
 
 hub.Hub.turn = turn
 """
-# What must be in no log, whoever is killed.
+# No log may have these, whatever process is killed.
 _DEATHS = ("worker_died", "worker_crash")
 _NEVER = ("crash", "supervisor_error", "vault_error", "adoption_failed", "vault_message_lost", "drains_not_followed")
 
 
 @define(eq=False)
 class Edges:
-    """What is running.
+    """The running edge and its predecessors.
 
     Args:
-        site: where its pods are.
+        site: of its pods.
         text: its routing.toml.
-        workers: how many it has.
+        workers: the number of its workers.
         vault: its vault; None: the one in its supervisor.
-        environ: of its processes, besides ours.
-        all: one after another; the last one runs.
+        environ: variables of its processes, in addition to ours.
+        all: all edges, in the order of their starts; the last one runs.
         victims: workers that were made to die.
     """
 
@@ -73,17 +73,17 @@ class Edges:
 
     @property
     def now(self) -> Edge:
-        """The one that runs."""
+        """The running edge."""
         return self.all[-1]
 
     def start(self) -> None:
-        """Start it, and wait until it is ready."""
+        """Start an edge, and wait until it is ready."""
         options = () if self.vault is None else ("--vault", str(self.vault.path))
         edge = running(self.text, self.site, environ=self.environ, options=options)
         self.all.append(self._stack.enter_context(edge))
 
     def kill_supervisor(self, *, whole: bool) -> None:
-        """SIGKILL it alone; or all of its processes, as a service manager does that sees it dead."""
+        """SIGKILL the supervisor alone, or all processes, as a service manager does when it is dead."""
         edge = self.now
         self.victims.update(self.serving)
         if whole:
@@ -95,16 +95,16 @@ class Edges:
 
     @property
     def serving(self) -> list[int]:
-        """All processes that have calls, also those that a dead supervisor has left, and those that are leaving."""
+        """All processes with calls, including those of a dead supervisor, and those that are retiring."""
         return self.find(lambda title: _WORKER.match(title) is not None)
 
     @property
     def of_slots(self) -> list[int]:
-        """The workers of the edge that runs."""
+        """The workers of the running edge."""
         return list(worker_pids(self.now.pid).values())
 
     def find(self, wanted: Callable[[str], bool]) -> list[int]:
-        """The processes with such a title."""
+        """The processes with this title."""
         living = [edge for edge in self.all if edge is self.now or session_of(edge.pid)]
         return [pid for edge in living for pid, title in session_of(edge.pid) if wanted(title)]
 
@@ -115,12 +115,12 @@ class Edges:
                 os.kill(pid, signum)
 
     def end(self, pids: Collection[int], signum: int) -> None:
-        """Make workers die of a signal."""
+        """Kill workers by a signal."""
         self.victims.update(pids)
         self.send(pids, signum)
 
     def crash(self, pid: int) -> None:
-        """Let a worker find a bug in itself."""
+        """Have a worker detect a bug in itself."""
         self.end([pid], _RAISE)
 
     def wait_served(self) -> None:
@@ -131,7 +131,7 @@ class Edges:
         return worker_pids(self.now.pid).keys() == set(range(1, self.workers + 1))
 
     def settle(self) -> tuple[float, float, float]:
-        """Wait until every slot has a worker, each call a worker, and each call the vault; the seconds that each took.
+        """Wait until each slot has a worker, and each call a worker and the vault; return the seconds of each.
 
         Calls that begin meanwhile are not waited for.
         """
@@ -154,26 +154,26 @@ class Edges:
     def wait(
         self, true: Callable[[], object], seconds: float = _SERVING_TIMEOUT, told: Callable[[], object] = lambda: ""
     ) -> None:
-        """Wait until something is so; else say what is `told`."""
+        """Wait until a condition holds; fail with the text of `told` if it does not."""
         late = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < late, f"not within {seconds:g} s: {told()}"
             time.sleep(_POLL_INTERVAL)
 
     def take_odd_lines(self) -> list[dict[str, Any]]:
-        """What no log may have, whoever was killed; it is taken out of the logs, as what was wanted is."""
+        """Remove from the logs, and return, all lines that no log may have, whatever process was killed."""
         lines = [line for line in self._lines if line["event"] in (*_NEVER, *_DEATHS)]
         odd = [line for line in lines if line["event"] in _NEVER or line["pid"] not in self.victims]
         for edge in self.all:
             edge.lines[:] = [line for line in edge.lines if line["event"] not in (*_NEVER, *_DEATHS, "supervisor_lost")]
             told = edge.take_stderr()
-            # Who begins while its supervisor is killed may find that the next one has tidied up.
+            # A process that starts while its supervisor is killed may find its files removed by the next one.
             if "Traceback" in told or (told and not edge.killed):
                 odd.append({"event": "stderr", "text": told})
         return odd
 
     def save_logs(self, directory: Path) -> None:
-        """Write all log lines to files, one for each edge and one for the vault."""
+        """Write all log lines to files: one for each edge, one for the vault."""
         logs = {f"edge-{number}": edge.lines for number, edge in enumerate(self.all)}
         if self.vault is not None:
             logs["vault"] = self.vault.lines
@@ -181,7 +181,7 @@ class Edges:
             (directory / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
     def errors(self) -> Counter[str]:
-        """How often the logs have each event that is an error."""
+        """The number of log lines for each error event."""
         return Counter(line["event"] for line in self._lines if line.get("level") == "error")
 
     @property
@@ -208,11 +208,11 @@ def _files_of(pid: int) -> list[str]:
 
 @contextmanager
 def edges(directory: Path, workers: int, *, own_vault: bool) -> Iterator[Edges]:
-    """Start one; in the end all must have ended in order.
+    """Run an edge; at the end all processes must have ended properly.
 
     Args:
         directory: for files.
-        workers: so many.
+        workers: the number of workers.
         own_vault: the vault is a process of its own.
     """
     site = Site(pods=8)

@@ -1,7 +1,7 @@
-"""What can happen to an edge's processes, by name; `strike` lets it happen.
+"""The faults that can happen to an edge's processes, by name; `strike` makes one happen.
 
-A fault that is `alone` takes away one of the two that hold each call: it begins when both have all calls, and the next
-one comes when they have had the time to find each other again.
+A fault that is `alone` ends one of the two processes that hold each call: it begins when both hold all calls, and the
+next fault follows when they hold all calls again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Fault:
 
     Args:
         act: does it.
-        weight: how often it comes, beside the others.
+        weight: its relative frequency.
         alone: see above.
         own_vault: it needs a vault that is a process of its own.
         loses: calls may be lost.
@@ -42,7 +42,7 @@ class Fault:
 
 
 def strike(fault: Fault, edges: Edges, rng: Random) -> None:
-    """Let a fault happen; before one that is `alone`, see that `edges.settle` was called."""
+    """Make a fault happen; before one that is `alone`, `edges.settle` must have been called."""
     begun = time.monotonic()
     fault.act(edges, rng)
     if fault.alone:
@@ -121,7 +121,7 @@ def _bad_reload(edges: Edges, _: Random) -> None:
 
 
 def _renew(signum: signal.Signals) -> Act:
-    """Sometimes other things happen before it is over; a recycle during an upgrade becomes a part of that."""
+    """Sometimes make other faults happen before it is over; a recycle during an upgrade becomes part of the upgrade."""
 
     def act(edges: Edges, rng: Random) -> None:
         edges.now.mark()

@@ -1,6 +1,6 @@
-"""Thousands of calls, and fault after fault: no call may be lost but where a fault takes away both that hold it.
+"""Thousands of calls, and fault after fault: a call may be lost only if a fault ends both processes that hold it.
 
-`python -m tests.stress --calls 2000 --faults 1000` does it by hand.
+`python -m tests.stress --calls 2000 --faults 1000` runs it by hand.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from tests.stress.faults import FAULTS, Fault, strike
 
 _ROOT = Path(__file__).parents[2]
 _POLL_INTERVAL = 0.2  # seconds
-_TOLD = 5  # faults of calls that are told at once
-_SHOWN = 20  # faults of calls that a person wants to read
+_TOLD = 5  # faults of calls that are printed at once
+_SHOWN = 20  # faults of calls in the printed result
 
 
 class CallsProcess:
-    """`tests.stress.calls` as a process of its own."""
+    """`tests.stress.calls` as a separate process."""
 
     def __init__(self, setting: Setting) -> None:
         command = [sys.executable, "-m", "tests.stress.calls", json.dumps(asdict(setting))]
@@ -38,18 +38,18 @@ class CallsProcess:
         )
 
     def window(self, name: str) -> None:
-        """What is silent from now on is silent because of this."""
+        """Attribute silences from now on to a cause."""
         self._say(f"window {name}")
 
     def ask(self, word: str) -> dict[str, Any]:
-        """What it answers: `tests.stress.calls.Figures`."""
+        """Send a command, and return its answer: `tests.stress.calls.Figures`."""
         self._say(word)
         assert self._process.stdout is not None
         figures: dict[str, Any] = json.loads(self._process.stdout.readline())
         return figures
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.kill()
         self._process.communicate()
 
@@ -61,7 +61,7 @@ class CallsProcess:
 
 @contextmanager
 def calling(setting: Setting) -> Iterator[CallsProcess]:
-    """Have calls, all of which are open when this begins."""
+    """Run the calls; all of them are open when the context is entered."""
     calls = CallsProcess(setting)
     try:
         late = time.monotonic() + setting.calls / setting.rate + setting.patience
@@ -75,16 +75,17 @@ def calling(setting: Setting) -> Iterator[CallsProcess]:
 
 @define
 class Outcome:
-    """What came of it.
+    """The result of a storm of faults.
 
     Args:
-        calls: so many at any time.
-        seconds: from the first fault to the last one's end.
-        faults: how many of each kind.
+        calls: the number of calls at any time.
+        seconds: from the first fault to the end of the last one.
+        faults: the number of each kind.
         figures: `tests.stress.calls.Figures`.
-        settled: the longest times until every slot had a worker again, each call a worker, and each call the vault.
-        errors: how often the logs have each event that is an error.
-        odd: lines that no log should have.
+        settled: the longest times until every slot had a worker again, each call a worker, and each call the vault,
+            in seconds.
+        errors: the number of log lines for each error event.
+        odd: log lines that should not occur.
     """
 
     calls: int
@@ -97,11 +98,11 @@ class Outcome:
 
     @property
     def lost(self) -> int:
-        """Calls that no fault explains."""
+        """The lost calls that no fault explains."""
         return sum(count for name, count in self.figures["lost"].items() if not _loses(name))
 
     def text(self) -> str:
-        """For a person."""
+        """The result as text."""
         told = self.figures
         apart = sum(told["lost"].values()) - self.lost
         lines = [
@@ -141,17 +142,17 @@ def storm_of_faults(
     tell: Callable[[str], object] = lambda _: None,
     logs: Path | None = None,
 ) -> Outcome:
-    """Do it.
+    """Run a storm of faults.
 
     Args:
         directory: for files.
-        calls: so many at any time.
-        faults: so many, one after another.
-        seed: decides which, and what the calls do.
-        workers: of the edge.
-        own_vault: the vault is a process of its own, and may be killed, as the supervisor may.
-        only: kinds of faults; none: all.
-        tell: gets a line now and then.
+        calls: the number of calls at any time.
+        faults: the number of faults, one after another.
+        seed: decides the faults and the behaviour of the calls.
+        workers: the number of the edge's workers.
+        own_vault: the vault is a separate process; it and the supervisor may be killed.
+        only: kinds of faults; empty: all kinds.
+        tell: called with a line of progress now and then.
         logs: a directory for all log lines.
     """
     rng = Random(seed)

@@ -1,4 +1,4 @@
-"""The ground under a storm: pods that take calls, clients that make them, and somebody who watches both."""
+"""The base of a storm: pods that accept calls, clients that make them, and a task that checks both."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.stress.shake import Answer, HalfAnswer, connect, read_answer, read_he
 from tests.stress.streams import Flow
 from tests.stress.tunnel import Tunnel
 
-_POLL_INTERVAL = 0.1  # seconds between two looks
+_POLL_INTERVAL = 0.1  # seconds between two checks
 _NUMBER = re.compile(rb"^GET /t/(\d+) ")
 
 
@@ -30,15 +30,15 @@ class Ground:
     """Both sides of every tunnel.
 
     Args:
-        address: the edge's.
-        wide: where pods listen.
-        thin: where pods listen whose connections hold little.
-        nursery: for all that goes on.
-        patience: seconds after which due bytes, or a due end, are said not to come.
-        answered: seconds that a handshake may take.
+        address: of the edge.
+        wide: the address of pods with ordinary buffers.
+        thin: the address of pods with small buffers.
+        nursery: of all tasks.
+        patience: seconds after which due bytes, or a due end, count as missing.
+        answered: time limit of a handshake, seconds.
         report: the counts so far.
         opened: handshakes that got their 101 so far.
-        hurry: all who have something to say should come to an end.
+        hurry: all sides should finish sending.
     """
 
     address: tuple[str, int]
@@ -56,11 +56,11 @@ class Ground:
 
     @property
     def busy(self) -> bool:
-        """Some client or pod is not through."""
+        """Whether a client or pod has not finished."""
         return bool(self._calling or self._peers)
 
     async def start(self) -> None:
-        """Let the pods listen, and watch."""
+        """Have the pods listen, and start the checks."""
         for place in self.wide:
             await self.nursery.start(self._serve, place, False)
         for place in self.thin:
@@ -68,7 +68,7 @@ class Ground:
         self.nursery.start_soon(self._watch)
 
     async def call(self, plan: Plan) -> bool:
-        """Make a call: from its handshake to its end.
+        """Make a call, from its handshake to its end.
 
         Returns:
             Whether there was a tunnel.
@@ -96,7 +96,7 @@ class Ground:
         await self._live(Peer(sock, part, tunnel.up, tunnel.down, tunnel.answered, self._is_late))
 
     async def _shake_hands(self, tunnel: Tunnel, part: Part, sock: socket.socket) -> Answer | None:
-        """None, and it is no fault, if the connection ends without an answer: its worker was killed meanwhile."""
+        """None, which is no fault, if the connection ends without an answer: its worker was killed in the meantime."""
         begun = trio.current_time()
         try:
             with trio.fail_after(self.answered):

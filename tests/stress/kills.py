@@ -1,4 +1,4 @@
-"""Kill workers, as the kernel or an operator would."""
+"""Kills workers, as the kernel or an operator would."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from attrs import define
 
 from tests.kit.workers import kill_and_see
 
-_POLL_INTERVAL = 0.005  # seconds between two looks
+_POLL_INTERVAL = 0.005  # seconds between two checks
 _ADOPTION_SECONDS = 0.1  # seconds after which a worker has all tunnels of its slot
 T = TypeVar("T")
 
 
 @define
 class Killer:
-    """Kills workers at random instants, in salvos: whoever takes a dead one's place may be killed while it does so.
+    """Kills workers at random times, in salvos: the successor of a killed worker may be killed while it takes over.
 
     Args:
-        workers: which ones there are, by slot, such as ``lambda: worker_pids(edge.pid)``.
-        rng: decides who and when.
-        pause: seconds between two salvos at most.
+        workers: returns the workers by slot, such as ``lambda: worker_pids(edge.pid)``.
+        rng: decides the worker and the time.
+        pause: longest time between two salvos, seconds.
         refill: before each salvo, wait until all slots are filled again.
-        salvo: kills of one slot in a row at most.
-        patience: seconds that this, or waiting for any worker at all, may take.
-        kills: so many so far.
-        slowest_refill: seconds from a salvo's end to a worker in its slot; 0 without `refill`.
+        salvo: most kills of one slot in a row.
+        patience: time limit of a refill, or of waiting for any worker at all, seconds.
+        kills: the number of kills so far.
+        slowest_refill: longest time from a salvo's end to a worker in its slot, seconds; 0 without `refill`.
     """
 
     workers: Callable[[], dict[int, int]]
@@ -41,7 +41,7 @@ class Killer:
     slowest_refill: float = 0.0
 
     async def run(self, kills: int) -> None:
-        """Kill so many."""
+        """Kill a number of workers."""
         while self.kills < kills:
             slots = (await self._until(self.workers)).keys()
             slot = self.rng.choice(sorted(slots))
@@ -66,6 +66,6 @@ class Killer:
 
     async def _until(self, look: Callable[[], T]) -> T:
         with trio.fail_after(self.patience):
-            while not (seen := look()):  # noqa: ASYNC110 - what other processes do sets no event
+            while not (seen := look()):  # noqa: ASYNC110 - other processes set no event
                 await trio.sleep(_POLL_INTERVAL)
         return seen

@@ -1,4 +1,4 @@
-"""One side of a tunnel, client or pod, once it is open."""
+"""One side of an open tunnel: the client or the pod."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from tests.stress.report import Kind
 from tests.stress.streams import LARGEST, End, Flow
 
 _LINGER_0 = struct.pack("ii", 1, 0)
-_POLL_INTERVAL = 0.01  # seconds between two looks
+_POLL_INTERVAL = 0.01  # seconds between two checks
 _NARROW_SEGMENT = 1448  # bytes; the other side's send buffer grows with it
 _NARROW_WINDOW = 32 * 1024  # bytes
-_BUFFER = memoryview(bytearray(LARGEST))  # for all: a receipt is looked at before anybody else runs
+_BUFFER = memoryview(bytearray(LARGEST))  # shared by all: received bytes are checked before another task runs
 
 
 @define(eq=False)
 class Peer:
-    """A side at work.
+    """One side at work.
 
     Args:
-        sock: non-blocking; closed in the end.
-        part: what it does.
-        out: what it sends.
-        into: what it should receive.
-        opened: whether the client has its 101; only then may a pod reset the connection, for half a 101 is a fault.
-        hurry: whether it should come to an end.
+        sock: non-blocking; closed at the end.
+        part: its behaviour.
+        out: the stream that it sends.
+        into: the stream that it should receive.
+        opened: whether the client has its 101; only then may a pod reset the connection, because half a 101 is a fault.
+        hurry: whether it should finish.
     """
 
     sock: socket.socket
@@ -42,7 +42,7 @@ class Peer:
     hurry: Callable[[], bool]
 
     async def run(self) -> None:
-        """Live until both directions have ended, or until the reset that is planned."""
+        """Run until both directions have ended, or until the planned reset."""
         with self.sock:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._send, nursery.cancel_scope)
@@ -78,10 +78,10 @@ class Peer:
             self.sock.shutdown(socket.SHUT_WR)
             self.out.finish(End.EOF)
         elif self.part.ending is Shutdown.CLOSE:
-            while self.into.seen is None and not self.into.all_is_said:  # noqa: ASYNC110 - rarely, and short
+            while self.into.seen is None and not self.into.all_is_said:  # noqa: ASYNC110 - rare and short
                 await trio.sleep(_POLL_INTERVAL)
             await self._send_all(1)
-            whole.cancel()  # nobody waits for a closed socket
+            whole.cancel()  # no task waits for a closed socket
             self.sock.close()
             self.out.finish(End.EOF)
             self.into.leave()
@@ -119,7 +119,7 @@ class Peer:
 
     @property
     def _has_closed(self) -> bool:
-        """A task that was about to run when another one closed the socket runs on to its next checkpoint."""
+        """Whether another task has closed the socket: a task that was due to run goes on to its next checkpoint."""
         return self.sock.fileno() < 0
 
     async def _reset(self, whole: trio.CancelScope) -> None:
@@ -139,8 +139,8 @@ def prepare(sock: socket.socket, *, narrow: bool) -> None:
     """Make a socket ready for use, or a listener whose connections inherit it.
 
     Args:
-        sock: not connected yet, if it should be narrow.
-        narrow: let it hold little.
+        sock: not connected yet if it is to be narrow.
+        narrow: give it small buffers.
     """
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

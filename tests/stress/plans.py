@@ -1,4 +1,4 @@
-"""What the two sides of a tunnel do, drawn by seed."""
+"""Random plans of the two sides of a tunnel, determined by a seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FRAME_INTERVAL = 0.02  # seconds
 
 
 class Shutdown(Enum):
-    """What a side does when it has sent everything."""
+    """The end of a side that has sent everything."""
 
     EOF = "half-close, and close when the other side has ended"
     STAY = "nothing, until the other side ends"
@@ -26,16 +26,16 @@ class Shutdown(Enum):
 
 @frozen
 class Part:
-    """What one side does.
+    """The plan of one side.
 
     Args:
-        steps: its bytes.
-        early: how many bytes go out in the same send as its head, before the steps.
+        steps: pauses and bytes to send.
+        early: the number of bytes that are sent together with its head, before the steps.
         pauses: when it stops reading.
         ending: how it ends.
-        reset_after: seconds after which it closes with a reset, in the midst of everything.
-        narrow: small segments and buffers, so that what it does not read soon fills all that is on the way.
-        thinks: seconds that a pod takes for its 101.
+        reset_after: seconds after which it closes with a reset, whatever is under way.
+        narrow: small segments and buffers, so that unread bytes soon fill all buffers on the path.
+        thinks: seconds before a pod sends its 101.
     """
 
     steps: Steps
@@ -49,7 +49,7 @@ class Part:
 
 @frozen
 class Plan:
-    """A tunnel to be."""
+    """The plan of a tunnel."""
 
     behaviour: str
     client: Part
@@ -63,7 +63,7 @@ def paced(rng: Random, seconds: float) -> Steps:
 
 
 def bursts(rng: Random, seconds: float) -> Steps:
-    """From one byte to 256 KiB, with pauses from none to long ones."""
+    """Pieces from one byte to 256 KiB, with pauses of any length or none."""
     while seconds > 0:
         wait = rng.choice((0.0, 0.01, 0.1, 0.5, 1.0)) * rng.random()
         seconds -= wait + 0.01
@@ -71,7 +71,7 @@ def bursts(rng: Random, seconds: float) -> Steps:
 
 
 def bulk(rng: Random, total: int) -> Steps:
-    """As fast as it goes."""
+    """Bytes at full speed."""
     while total > 0:
         size = min(total, rng.randint(LARGEST // 4, LARGEST))
         total -= size
@@ -83,7 +83,7 @@ def draw(rng: Random, seconds: float = 8.0) -> Plan:
 
     Args:
         rng: decides.
-        seconds: how long a tunnel lives at most, slow ones a little longer.
+        seconds: the longest life of a tunnel; slow ones last a little longer.
     """
     name = rng.choices(list(_BEHAVIOURS), [weight for _, weight in _BEHAVIOURS.values()])[0]
     plan = _BEHAVIOURS[name][0](rng, rng.uniform(0.3, 1.0) * seconds)
@@ -91,7 +91,7 @@ def draw(rng: Random, seconds: float = 8.0) -> Plan:
 
 
 def draw_short(rng: Random) -> Plan:
-    """A call that says something at once, in both directions, and soon ends: for those who churn."""
+    """A short call with bytes in both directions at once, for `Storm.churn`."""
     seconds = rng.uniform(0.0, 0.4)
     client = Part(paced(_own(rng), seconds), early=rng.choice((0, 0, 1, 160, 5000)))
     pod = Part(paced(_own(rng), seconds), early=rng.choice((1, 160, 640, 20_000)), thinks=_thought(rng))
@@ -99,7 +99,7 @@ def draw_short(rng: Random) -> Plan:
 
 
 def _hasty(rng: Random, part: Part) -> Part:
-    """Some say something together with their head, whatever they do later."""
+    """Have some sides send bytes together with their head, whatever their behaviour."""
     return evolve(part, early=part.early or rng.choice((0, 0, 160, _any_size(rng) // 4)), thinks=_thought(rng))
 
 
@@ -112,7 +112,7 @@ def _any_size(rng: Random) -> int:
 
 
 def _own(rng: Random) -> Random:
-    """Both sides draw as they go, in an order that nobody knows: each needs a source of its own."""
+    """Two random sources: both sides draw from theirs at run time in no fixed order, so each needs its own."""
     return Random(rng.random())
 
 
@@ -122,7 +122,7 @@ def _talk(rng: Random, seconds: float) -> Part:
 
 
 def _lag(rng: Random, seconds: float) -> Pauses:
-    """The more is read at a time, the more do the kernel's buffers on the way hold after it: mostly, it's little."""
+    """Mostly small reads: after large reads the kernel's buffers on the path hold more."""
     while seconds > 0:
         pause = rng.uniform(0.05, 1.2)
         seconds -= pause
@@ -147,20 +147,20 @@ def _bulk(rng: Random, _: float) -> Plan:
 
 
 def _slow(rng: Random, seconds: float, *, client: bool) -> Plan:
-    """One side's bytes wait on the way, in socket buffers and parked in a pipe."""
+    """The bytes of one side wait on the path, in socket buffers and parked in a pipe."""
     pauses = _lag(_own(rng), seconds * 0.7)
     reader = evolve(_talk(rng, seconds), pauses=pauses, narrow=True)
     return _pair(reader, Part(bulk(_own(rng), rng.randint(400_000, 2_500_000))), client=client)
 
 
 def _half_close(rng: Random, seconds: float, *, client: bool) -> Plan:
-    """One side has said everything long before the other one."""
+    """One side has sent everything long before the other."""
     first = _talk(rng, seconds * rng.uniform(0.0, 0.4))
     return _pair(first, _talk(rng, seconds), client=client)
 
 
 def _reset(rng: Random, seconds: float, *, client: bool) -> Plan:
-    """One side is gone in the midst of everything; the other one may be slow to hear of it."""
+    """One side resets at any moment; the other may notice it late."""
     gone = evolve(_talk(rng, seconds * 2), reset_after=rng.uniform(0.0, seconds / 2))
     other = _talk(rng, seconds * 2)
     if rng.random() < 0.3:
@@ -170,7 +170,7 @@ def _reset(rng: Random, seconds: float, *, client: bool) -> Plan:
 
 
 def _last_byte(rng: Random, seconds: float, *, client: bool) -> Plan:
-    """One side hangs up with its last byte, while it's still on the way."""
+    """One side hangs up with its last byte, while that is still under way."""
     closer = evolve(_talk(rng, seconds), ending=Shutdown.CLOSE)
     other = evolve(_talk(rng, seconds * rng.random()), ending=Shutdown.STAY)
     return _pair(closer, other, client=client)

@@ -1,4 +1,4 @@
-"""What came out of a storm: counted, so that a relay that loses bytes can be shown as well."""
+"""The result of a storm, as counts, so that it can also show a relay that loses bytes."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from statistics import median
 
 from attrs import Factory, define, frozen
 
-_SHOWN = 20  # faults that a person wants to read
+_SHOWN = 20  # faults in the printed result
 
 
 class Kind(StrEnum):
-    """What can go wrong with a tunnel."""
+    """The kinds of faults of a tunnel."""
 
     LOST = "lost"  # it ended before its time
-    WRONG = "wrong"  # bytes came that were not the next ones
-    STUCK = "stuck"  # due bytes, or an end, did not come
+    WRONG = "wrong"  # the received bytes were not the expected ones
+    STUCK = "stuck"  # due bytes, or a due end, did not arrive
     HANDSHAKE = "handshake"  # refused, half an answer, or none in time
 
 
 @frozen
 class Fault:
-    """A tunnel or a handshake that did not go as it must.
+    """A tunnel or a handshake that went wrong.
 
     Args:
-        kind: in one word.
-        behaviour: what the tunnel did.
-        detail: what happened where.
+        kind: of the fault.
+        behaviour: of the tunnel.
+        detail: where and how it happened.
     """
 
     kind: Kind
@@ -37,17 +37,17 @@ class Fault:
 
 @define(eq=False)
 class Report:
-    """Counts.
+    """The counts of a storm.
 
     Args:
-        completed: tunnels that went to their planned end, by behaviour.
-        to_pods: right bytes that pods received.
-        to_clients: right bytes that clients received.
-        missing: bytes that were found to be lost in tunnels that failed, at their first fault.
+        completed: tunnels that reached their planned end, by behaviour.
+        to_pods: correct bytes that pods received.
+        to_clients: correct bytes that clients received.
+        missing: bytes that were lost in failed tunnels, at their first fault.
         dropped: handshakes that ended without a byte of an answer.
-        answered: handshakes with another whole answer than 101, by status.
-        longest_gaps: seconds, of each tunnel.
-        longest_answer: seconds that a handshake took.
+        answered: handshakes with a complete answer other than 101, by status.
+        longest_gaps: the longest gap of each tunnel, seconds.
+        longest_answer: the longest handshake, seconds.
     """
 
     completed: Counter[str] = Factory(Counter)
@@ -62,21 +62,21 @@ class Report:
 
     @property
     def tunnels(self) -> int:
-        """Those that completed."""
+        """The number of completed tunnels."""
         return self.completed.total()
 
     @property
     def stalls(self) -> tuple[float, float, float]:
-        """Of the tunnels' longest gaps: the median, the 99th percentile and the longest, in seconds."""
+        """The median, the 99th percentile and the maximum of the tunnels' longest gaps, in seconds."""
         gaps = sorted(self.longest_gaps) or [0.0]
         return median(gaps), gaps[int(len(gaps) * 0.99)], gaps[-1]
 
     def count(self, kind: Kind) -> int:
-        """How many faults of a kind."""
+        """The number of faults of a kind."""
         return sum(fault.kind is kind for fault in self.faults)
 
     def handshake(self, status: int | None, seconds: float) -> None:
-        """Count an answer, or none, that took so long."""
+        """Count a handshake's answer, or its lack, with its time."""
         self.longest_answer = max(self.longest_answer, seconds)
         if status is None:
             self.dropped += 1
@@ -84,17 +84,17 @@ class Report:
             self.answered[status] += 1
 
     def check(self) -> None:
-        """No fault."""
+        """Fail if there is a fault."""
         assert not self.faults, self.text()
 
     def check_calm(self) -> None:
-        """No fault, and each handshake got its 101."""
+        """Fail if there is a fault, or a handshake without its 101."""
         self.check()
         assert not self.dropped, self.text()
         assert not self.answered, self.text()
 
     def text(self) -> str:
-        """For a person."""
+        """The result as text."""
         middle, most, longest = (seconds * 1000 for seconds in self.stalls)
         kinds = Counter(fault.kind.value for fault in self.faults)
         lines = [

@@ -1,4 +1,4 @@
-"""A handshake, byte by byte, from the client's side and from the pod's."""
+"""A handshake, byte by byte, on the client's side and on the pod's."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
 class HalfAnswer(Exception):
-    """Not all of an answer came, or it is none."""
+    """The answer is incomplete or invalid."""
 
 
 @frozen
 class Answer:
-    """A whole answer.
+    """A complete answer.
 
     Args:
-        status: 101, and the tunnel is open; or another one.
-        rest: what came behind a 101 already.
+        status: 101 if the tunnel is open; else another one.
+        rest: the bytes that came together with a 101, after it.
     """
 
     status: int
@@ -49,19 +49,19 @@ async def connect(sock: socket.socket, address: tuple[str, int]) -> None:
 
 
 def send_head(sock: socket.socket, head: bytes, early: int, flow: Flow) -> None:
-    """Send a head and the first bytes of the flow in one piece; the kernel may take fewer of those."""
+    """Send a head and the first bytes of the stream in one send; the kernel may take fewer of the latter."""
     count = sock.send(head + bytes(flow.ahead(early)))
     assert count >= len(head)
     flow.took(count - len(head))
 
 
 async def read_head(sock: socket.socket) -> tuple[bytes, bytes]:
-    """What the other side says up to its first empty line, and what came behind that.
+    """Read up to the first empty line; return the head, and the bytes after it.
 
-    Either an end or a reset before the first byte makes it two empty strings.
+    Both are empty if the connection ends or is reset before the first byte.
 
     Raises:
-        HalfAnswer: something came, and then an end or a reset.
+        HalfAnswer: the connection ended or was reset in the middle.
     """
     data = b""
     while (end := data.find(b"\r\n\r\n")) < 0:
@@ -75,10 +75,10 @@ async def read_head(sock: socket.socket) -> tuple[bytes, bytes]:
 
 
 async def read_answer(sock: socket.socket) -> Answer | None:
-    """The answer to a handshake with the usual key; None if the connection ended before its first byte.
+    """Read the answer to a handshake with the usual key; None if the connection ended before its first byte.
 
     Raises:
-        HalfAnswer: no whole answer came, or a 101 that isn't the right one.
+        HalfAnswer: the answer is incomplete, or a wrong 101.
     """
     head, rest = await read_head(sock)
     if not head:

@@ -1,4 +1,4 @@
-"""One end of a light call: a socket in an epoll loop, and what it sends and receives."""
+"""One end of a light call: a socket in an epoll loop, with the streams that it sends and receives."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from attrs import define, field
 from tests.stress.peer import prepare
 from tests.stress.streams import LARGEST, End, Flow
 
-_BUFFER = memoryview(bytearray(LARGEST))  # for all: a receipt is looked at before anybody else runs
+_BUFFER = memoryview(bytearray(LARGEST))  # shared by all: received bytes are checked before other code runs
 
 
 @define(eq=False)
 class Side:
-    """A client, or a pod. Its head comes and goes first, and then its streams, once `begin` has said which.
+    """A client or a pod. It first sends and receives a head, then the streams that `begin` sets.
 
     Args:
-        sock: connected, or on its way.
-        poll: where its events are waited for.
-        heard: is told of the other side's head, when it is whole, and may call `begin`.
-        ended: is told of the end of what it receives.
-        out: what it sends.
-        into: what it receives.
+        sock: connected or connecting.
+        poll: the epoll of its events.
+        heard: called with the other side's complete head; may call `begin`.
+        ended: called at the end of the received stream.
+        out: the stream that it sends.
+        into: the stream that it receives.
     """
 
     sock: socket.socket
@@ -47,7 +47,7 @@ class Side:
 
     @property
     def is_open(self) -> bool:
-        """Whether it still has its socket."""
+        """Whether its socket is open."""
         return self.sock.fileno() >= 0
 
     def say(self, head: bytes) -> None:
@@ -56,23 +56,23 @@ class Side:
         self._send()
 
     def begin(self, out: Flow, into: Flow, *, echoes: bool = False) -> None:
-        """All further bytes are those of a call.
+        """Set the streams of the call, to which all further bytes belong.
 
         Args:
-            out: what it sends.
-            into: what it receives.
+            out: the stream that it sends.
+            into: the stream that it receives.
             echoes: it sends as many bytes as it receives.
         """
         self.out, self.into, self._echoes = out, into, echoes
 
     def owe(self, size: int, *, last: bool = False) -> None:
-        """Send so many bytes of its stream more, as soon as they can be; `last`: and then no more."""
+        """Send this many more bytes of its stream as soon as possible; `last`: then end the stream."""
         self._owed += size
         self._last = self._last or last
         self._send()
 
     def pause(self) -> None:
-        """Read nothing more."""
+        """Stop reading."""
         if self.into is not None and self.into.seen is None:
             self._paused = True
             self.into.pause()
@@ -92,7 +92,7 @@ class Side:
             self.sock.close()
 
     def handle(self, events: int) -> None:
-        """Do what can be done; it may have been closed since the events were heard of."""
+        """Handle events; the side may have been closed since epoll returned them."""
         if events & ~select.EPOLLOUT and self.is_open:
             self._receive()
         if events & select.EPOLLOUT and self.is_open:
@@ -141,7 +141,7 @@ class Side:
         except BlockingIOError:
             pass
         except OSError:
-            self._unsent, self._owed = b"", 0  # what it receives is about to tell why
+            self._unsent, self._owed = b"", 0  # the receiving side is about to report the reason
         self._watch()
 
     def _send_stream(self, out: Flow) -> None:

@@ -1,4 +1,4 @@
-"""How long calls were silent, by what happened meanwhile."""
+"""The silences of calls, by the fault during which they happened."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ class Silences:
     """Each call's longest silence in each window.
 
     Args:
-        longest: window → call → seconds in which bytes were due, and none came.
+        longest: window → call → seconds in which bytes were due and none arrived.
     """
 
     longest: dict[str, dict[int, float]] = Factory(dict)
 
     def add(self, window: str, call: int, seconds: float) -> None:
-        """A call's longest silence since the window began, which may have been there before."""
+        """Note a call's longest silence since the window began; a longer one may have been noted already."""
         calls = self.longest.setdefault(window, {})
         calls[call] = max(calls.get(call, 0.0), seconds)
 
     def figures(self) -> dict[str, tuple[float, float, float]]:
-        """By window the median, the 99th percentile and the longest of all calls, in seconds."""
+        """By window: the median, the 99th percentile and the maximum over all calls, in seconds."""
         return {window: _spread(sorted(calls.values())) for window, calls in self.longest.items()}
 
 

@@ -1,10 +1,10 @@
-"""A storm of tunnels through an edge, every byte of which is looked at.
+"""A storm of tunnels through an edge; every byte is checked.
 
     async with storming(edge.address, edge.site) as storm:
         storm.keep(100)
         storm.churn(20)
         await storm.full()
-        ...  # what the edge has to bear
+        ...  # the faults that the edge has to survive
         report = await storm.finish()
     report.check()
 
@@ -25,13 +25,13 @@ from tests.stress.ground import Ground
 from tests.stress.plans import Plan, draw, draw_short
 from tests.stress.report import Report
 
-_POLL_INTERVAL = 0.1  # seconds between two looks
+_POLL_INTERVAL = 0.1  # seconds between two checks
 _PODS = 4  # of each width
 
 
 @define(eq=False)
 class Storm:
-    """What goes on; see above."""
+    """A running storm; see above."""
 
     _ground: Ground
     _rng: Random
@@ -43,32 +43,32 @@ class Storm:
         return self._ground.report
 
     def keep(self, tunnels: int, seconds: float = 8.0) -> None:
-        """Keep so many tunnels alive from now on: when one ends as it should, another one starts.
+        """Keep a number of tunnels open from now on: when one ends as planned, another one starts.
 
         Args:
-            tunnels: how many.
-            seconds: how long one lives at most.
+            tunnels: the number of tunnels.
+            seconds: the longest life of a tunnel.
         """
         self._kept += tunnels
         for _ in range(tunnels):
             self._ground.nursery.start_soon(self._keep_one, seconds)
 
     def churn(self, rate: float) -> None:
-        """Make so many short calls a second from now on."""
+        """Make a number of short calls a second from now on."""
         self._ground.nursery.start_soon(self._churn, rate)
 
     async def call(self, plan: Plan) -> bool:
-        """Make one call of your own; whether it became a tunnel."""
+        """Make one given call; return whether it became a tunnel."""
         return await self._ground.call(plan)
 
     async def full(self) -> None:
-        """Wait until as many tunnels have been opened as are to be kept."""
+        """Wait until the kept number of tunnels has been opened."""
         with trio.fail_after(self._ground.patience):
             while self._ground.opened < self._kept:  # noqa: ASYNC110 - once
                 await trio.sleep(_POLL_INTERVAL)
 
     async def finish(self) -> Report:
-        """Start nothing new, and let all tunnels come to their ends."""
+        """Start no new tunnels, and wait until all have ended."""
         self._ground.hurry = True
         while self._ground.busy:  # noqa: ASYNC110 - once; the ground sees to it that it comes true
             await trio.sleep(_POLL_INTERVAL)

@@ -1,9 +1,9 @@
-"""What a relay with read(2) and write(2) loses where splice(2) loses nothing: the same storm and kills for both.
+"""Compare the losses of a relay with read(2) and write(2) to one with splice(2): the same storm and kills for both.
 
     python -m tests.stress.copying
 
-It takes under two minutes, and prints a table in Markdown. The copying relay is splicer itself with nothing but its
-two calls of splice(2) replaced: see sitecustomize.py.
+It takes under two minutes, and prints a Markdown table. The copying relay is splicer itself with only its two calls of
+splice(2) replaced: see sitecustomize.py.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[2]
 _KILLS = 30
 _TUNNELS = 100
-_SECONDS = 5.0  # that a tunnel lives at most
-_TIMEOUT = 10.0  # seconds after which a tunnel is stuck: somebody waits for bytes that are gone
+_SECONDS = 5.0  # the longest life of a tunnel, seconds
+_TIMEOUT = 10.0  # seconds after which a tunnel counts as stuck: one side waits for lost bytes
 _MAX_SECONDS = 80.0  # seconds of one storm
 _SEED = 1
 
 
 @frozen
 class Row:
-    """What came of a storm."""
+    """The result of a storm."""
 
     relay: str
     report: Report

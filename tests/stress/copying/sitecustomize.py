@@ -1,7 +1,7 @@
 """On an edge's PYTHONPATH, this makes its workers copy with read(2) and write(2) instead of splice(2).
 
-All else stays as it is: the hub's order of things, the vault, the journal, the adoption. Only the bytes that were read
-and not yet written are now in a worker's own memory, and not in a pipe. A 101 still leaves by splice.
+All else is unchanged: the hub's order of steps, the vault, the journal, the adoption. Only the bytes that were read and
+not yet written are in a worker's own memory instead of a pipe. A 101 is still sent by splice.
 """
 
 import os
@@ -36,5 +36,5 @@ if "splicer.worker" in sys.orig_argv:
             return written
         return _splice(source, sink, count, flags=flags)
 
-    vars(stock).update(Pipe=_InMemory)  # the stock makes its pipes by this name
-    os.splice = _copy  # type: ignore[assignment]  # nobody but the hub uses it, and in this form only
+    vars(stock).update(Pipe=_InMemory)  # the pipe stock calls it by this name
+    os.splice = _copy  # type: ignore[assignment]  # only the hub uses it, and only in this form
