@@ -1,1 +1,1 @@
-"""What is told of calls and processes: log lines, metrics, rows for operators."""
+"""Reports on calls and processes: log lines, metrics, rows for operators."""

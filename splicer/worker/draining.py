@@ -15,7 +15,7 @@ LAST_REQUEST_TIMEOUT = (
 
 
 class Draining:
-    """Keeps a worker's drains, whoever has ordered them.
+    """Keeps a worker's drains: that of the edge, and those of an operator.
 
     Args:
         context: the session's context, which follows them.

@@ -171,7 +171,7 @@ class Worker:
                 self._newest_drains = request
                 self._configured.draining.ask(drains)
             case Attend():
-                for fd in fds:  # there may be none left for it: then there is nobody to answer
+                for fd in fds:  # the message has no descriptor if this process had none free
                     self._attend(received(fd))
             case Expire():
                 self._parts.hub.end_all(Side.PROXY, "drain")
@@ -236,7 +236,7 @@ class Worker:
         return self._configured.endpoint_rows()
 
     def _drains_set(self) -> None:
-        self._parts.publisher.publish()  # whoever asks what remains does so next
+        self._parts.publisher.publish()  # the client that has set the drain reads the numbers next
         self._supervisor.reply(DrainsFollowed(self._newest_drains))
 
     # ---- the end ----

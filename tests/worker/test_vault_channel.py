@@ -17,7 +17,7 @@ from splicer.worker.vault_channel import VaultChannel, VersionError
 from splicer.worker.vault_outbox import Outbox
 from tests.kit.descriptors import no_more_descriptors, none_left_open
 
-_LONG = 10.0  # seconds
+_LONG_SECONDS = 10.0  # seconds
 
 
 class Owner:
@@ -120,7 +120,7 @@ async def test_without_a_path_a_vault_that_is_gone_is_gone_for_good(autojump_clo
         nursery.start_soon(owner.channel.run, owner.tick)
         await wait_all_tasks_blocked()
         ours.close()
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         assert not nursery.child_tasks, "there is nothing to wait for"
     assert owner.told == ["vault_connected", "ended", "vault_lost"]
     assert not owner.channel.connected
@@ -131,7 +131,7 @@ async def test_with_a_path_it_is_looked_for_until_it_is_back(tmp_path: Path, aut
     async with _running(None, path) as owner:
         assert owner.told == ["vault_lost"]
         assert owner.ticks == 0, "nothing runs for a vault that is away"
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         for _ in range(2):
             async with _listening(path) as listener:
                 with await _accepted(listener) as sock:
@@ -141,7 +141,7 @@ async def test_with_a_path_it_is_looked_for_until_it_is_back(tmp_path: Path, aut
             assert not owner.channel.connected
         assert owner.told == ["vault_lost", *["vault_connected", "ended", "vault_lost"] * 2]
         ticks = owner.ticks
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         assert owner.ticks == ticks > 0
 
 
@@ -149,7 +149,7 @@ async def test_one_that_refuses_is_left_for_good(tmp_path: Path, autojump_clock:
     async with _listening(tmp_path / "vault") as listener, _running(None, tmp_path / "vault") as owner:
         with await _accepted(listener) as sock:
             sock.send(protocol.pack(Kind.REFUSED))
-            await trio.sleep(_LONG)
+            await trio.sleep(_LONG_SECONDS)
             assert owner.told == ["vault_connected", "ended", "vault_refused"]
             assert not owner.channel.comes_back
         with pytest.raises(BlockingIOError):
@@ -172,11 +172,11 @@ async def test_one_that_takes_nothing_is_kept_and_told_of(autojump_clock: MockCl
         async with _running(its) as owner:
             for _ in range(1000):
                 owner.channel.post((protocol.pack(Kind.COUNT), ()))
-            await trio.sleep(_LONG)
+            await trio.sleep(_LONG_SECONDS)
             assert owner.told == ["vault_connected", "vault_lost"]
             assert (owner.channel.connected, owner.channel.stalled) == (False, True)
             ours.close()
-            await trio.sleep(_LONG)
+            await trio.sleep(_LONG_SECONDS)
             assert owner.told == ["vault_connected", "vault_lost", "ended"], "it is not lost twice"
 
 
@@ -191,7 +191,7 @@ async def test_who_hangs_up_is_silent_about_it(tmp_path: Path, autojump_clock: M
     async with _listening(tmp_path / "vault") as listener, _running(None, tmp_path / "vault") as owner:
         with await _accepted(listener):
             owner.channel.close()
-            await trio.sleep(_LONG)
+            await trio.sleep(_LONG_SECONDS)
             assert owner.told == ["vault_connected", "ended"]
             assert not owner.channel.connected
         with pytest.raises(BlockingIOError):

@@ -26,7 +26,7 @@ from tests.vault.rig import Pipe, Rig, Tunnel
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _MANY = 900  # messages: more than a channel takes
-_LONG = 0.1  # seconds: longer than anything gathers
+_LONG_SECONDS = 0.1  # seconds: longer than anything gathers
 
 
 class Linked:
@@ -275,13 +275,13 @@ async def test_releases_gather_into_one_message(autojump_clock: MockClock) -> No
         await wait_all_tasks_blocked()
         assert vault.heard() == []
         assert not linked.link.settled  # nothing of it has been told
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         message = vault.hear()
         assert (message.kind, message.number, protocol.keys(message.payload)) == (Kind.RELEASE, 2, (4, 6))
         assert vault.heard() == []
         assert linked.link.settled
         linked.link.release(8)
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         assert vault.heard() == [(Kind.RELEASE, 8)]
 
 
@@ -336,7 +336,7 @@ async def test_what_has_gathered_for_a_vault_that_is_gone_is_not_told_to_the_nex
         linked.link.release(2)
         vault.sock.close()
         vault = await _accepted(listener)
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         assert vault.heard() == [(Kind.HELLO, 0)]
         assert linked.link.settled
         vault.sock.close()
@@ -382,10 +382,10 @@ async def test_who_releases_is_called_back_when_the_message_has_left(autojump_cl
             notes.release(key)
         await wait_all_tasks_blocked()
         assert (vault.heard(), notes.calls) == ([], [])
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         assert vault.heard() == [(Kind.RELEASE, 2)]
         assert notes.calls == ["then 2", "then 4", "after 2", "after 4"]
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         linked.link.finish()
     assert len(notes.calls) == 4, "and never again"
 
@@ -414,7 +414,7 @@ async def test_with_a_full_channel_nobody_is_called_back_before_the_message_has_
         notes = Notes(linked.link)
         notes.release(10_000, soon=True)
         notes.release(10_002)
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         assert notes.calls == []
         keys = await vault.hear_all(linked)
         assert (Kind.RELEASE, 10_000) in keys
@@ -429,7 +429,7 @@ async def test_a_full_channel_whose_vault_is_lost_calls_back_once(rig: Rig) -> N
         notes.release(10_000, soon=True)
         notes.release(10_002)
         ours.close()
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         assert linked.told[-1] == "vault_lost"
         assert sorted(notes.calls) == ["after 10000", "after 10002", "then 10000", "then 10002"]
 
@@ -457,7 +457,7 @@ async def test_one_is_called_back_when_the_vault_is_lost(how: str, autojump_cloc
             ours.close()
         await wait_all_tasks_blocked()
         assert notes.calls == ["then 2", "then 4", "after 2", "after 4"]
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         assert len(notes.calls) == 4
         notes.release(6)
         assert notes.calls[4:] == ["then 6", "after 6"]
@@ -473,7 +473,7 @@ async def test_a_vault_that_comes_back_calls_nobody_back_again(tmp_path: Path, a
         vault.sock.close()
         vault = await _accepted(listener)
         notes.release(4)
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         assert notes.calls == ["then 2", "after 2", "then 4", "after 4"]
         vault.sock.close()
 
@@ -583,7 +583,7 @@ async def test_a_vault_that_takes_nothing_keeps_one_call_waiting_for_a_second_an
             *((Kind.RELEASE, number) for number in range(1, count + 1)),
             *((Kind.TUNNEL, key) for key in (2, 4, 8)),
         ]
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         assert (linked.link.connected, linked.told[2:]) == (True, ["vault_connected"])
         linked.add(0, rig.pipe())
 
@@ -599,11 +599,11 @@ async def test_who_releases_is_called_back_though_the_vault_takes_nothing(autoju
         assert notes.calls == ["then 10000", "after 10000"]
         notes.release(10_002, soon=True)
         notes.release(10_004)
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         assert notes.calls[2:] == ["then 10002", "after 10002", "then 10004", "after 10004"]
         heard = await vault.hear_all(linked)
         assert heard[-3:] == [(Kind.RELEASE, number) for number in (10_000, 10_002, 10_004)]
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         assert len(notes.calls) == 6
 
 
@@ -618,7 +618,7 @@ async def test_one_that_takes_nothing_and_then_is_gone_is_told_once(
         linked.fill()
         await linked.register(tunnels[1])
         vault.sock.close()
-        await trio.sleep(_LONG)
+        await trio.sleep(_LONG_SECONDS)
         assert linked.told == ["vault_connected", "vault_lost"]
         if comes_back:
             vault = await _accepted(listener)
