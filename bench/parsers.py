@@ -39,9 +39,9 @@ from splicer.http1.upgrade import wanted_upgrade
 from splicer.http1.writer import ResponseWriter
 from splicer.model import RequestHead, Respond
 from splicer.net.dns_wire import Query, make_query, read_response
+from splicer.net.stream import HEAD_READ_BYTES, READ_BYTES
 from splicer.routing.rewrite import target_path
 from splicer.routing.table import RouteTable
-from splicer.session.client import HEAD_READ_BYTES, READ_BYTES
 from splicer.vault.protocol import keys
 
 KIB = 1024

@@ -28,7 +28,7 @@ from bench.progress import progress
 from bench.run import Options, Run
 from bench.scenarios.even import Even
 from bench.scenarios.handshakes import Handshakes
-from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record
+from splicer.model import AttemptOutcome, Endpoint, Record
 from splicer.observe.metrics import Metrics, keep_in
 from splicer.supervisor.metrics_dir import MetricsDirectory
 from splicer.upstream.status import EndpointStates
@@ -83,7 +83,7 @@ async def _counting() -> dict[str, float]:
             {
                 "Metrics.tunnel_opened": partial(metrics.tunnel_opened, record),
                 "Metrics.tunnel_over": partial(metrics.tunnel_over, record),
-                "EndpointStates.learn": partial(endpoints.learn, record),
+                "EndpointStates.learn": partial(endpoints.learn, record.attempts[0]),
                 "one answer from the resolver's cache": partial(metrics.resolver.count, "cache_hits"),
             }
         )
@@ -123,8 +123,7 @@ def _record() -> Record:
         endpoint=where,
         protocol="websocket",
         status=101,
-        attempts=[AttemptOutcome("pod", str(where), pod=where.pod)],
-        parts=HandshakeParts(resolve=0.0001, connect=0.0004, handshake=0.002),
+        attempts=[AttemptOutcome("pod", str(where), pod=where.pod, resolve=0.0001, connect=0.0004, handshake=0.002)],
         to_pod=160,
         to_client=160,
         closer="client",

@@ -12,7 +12,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Protocol
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, frozen
 
 Header = tuple[bytes, bytes]
 Headers = tuple[Header, ...]
@@ -236,18 +236,18 @@ class Match:
     captures: Mapping[str, str]
 
 
-@define
+@frozen
 class HandshakeParts:
-    """The durations of the steps before the response head, in seconds, summed over all attempts."""
+    """The durations of the steps before the response head, in seconds."""
 
     resolve: float = 0.0
     connect: float = 0.0
     handshake: float = 0.0
 
 
-@frozen
+@define
 class AttemptOutcome:
-    """The outcome of one attempt.
+    """The outcome of one attempt, filled in while it runs.
 
     Args:
         upstream: the upstream's name.
@@ -255,13 +255,21 @@ class AttemptOutcome:
         failure: None if the attempt succeeded, "abandoned" if the exchange ended first, else an error's `reason`.
         detail: one more line about the failure.
         pod: the name of the endpoint's pod.
+        started: when it began, on the monotonic clock, seconds.
+        resolve: the duration of all its lookups, seconds.
+        connect: the duration of connecting to all the addresses that were dialled, seconds.
+        handshake: the duration from the first byte of the request to the head of the answer, seconds.
     """
 
     upstream: str
-    endpoint: str | None
+    endpoint: str | None = None
     failure: str | None = None
     detail: str | None = None
     pod: str | None = None
+    started: float = 0.0
+    resolve: float = 0.0
+    connect: float = 0.0
+    handshake: float = 0.0
 
 
 @frozen
@@ -313,7 +321,6 @@ class Record:
     logged: bool = True
     status: int | None = None
     attempts: list[AttemptOutcome] = Factory(list)
-    parts: HandshakeParts = field(factory=HandshakeParts)
     to_pod: int = 0
     to_client: int = 0
     closer: str | None = None
@@ -323,3 +330,13 @@ class Record:
     ended: float | None = None
     client_line: Quality | None = None
     pod_line: Quality | None = None
+
+    @property
+    def parts(self) -> HandshakeParts:
+        """The durations summed over all attempts."""
+        resolve = connect = handshake = 0.0
+        for attempt in self.attempts:
+            resolve += attempt.resolve
+            connect += attempt.connect
+            handshake += attempt.handshake
+        return HandshakeParts(resolve, connect, handshake)

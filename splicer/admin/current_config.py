@@ -15,6 +15,7 @@ from splicer.model import Upstream
 from splicer.net.resolve import Resolver
 from splicer.observe.log import Logger
 from splicer.routing.template import render_host
+from splicer.upstream.source import EndpointSource, NameSource
 
 _FIRST_CONFIG_TIMEOUT = 5.0  # seconds until the first configuration must have been read
 _LOOKUP_TIMEOUT = 2.0  # seconds for a name, whatever the routes' deadlines: an operator waits for the answer
@@ -39,7 +40,7 @@ class CurrentConfig:
         self._there = trio.Event()
         self._wanted: str | None = None
         self._reading = False
-        self._resolver: tuple[ResolverSettings, Resolver] | None = None
+        self._source: tuple[ResolverSettings, EndpointSource] | None = None
 
     # Invariant: texts are parsed one at a time, so an older one never replaces a newer one.
     def learn(self, text: str) -> None:
@@ -70,16 +71,17 @@ class CurrentConfig:
         """The addresses of a pod, by all upstreams with one capture, taken as the pod's name; empty if unknown."""
         if self._config is None:
             return frozenset()
-        resolver = self._resolver_for(self._config)
+        source = self._source_for(self._config)
         found: set[str] = set()
 
         async def look_up(upstream: Upstream) -> None:
             [capture] = upstream.host.captures
             try:
                 with trio.fail_after(_LOOKUP_TIMEOUT):
-                    found.update((await resolver.resolve(render_host(upstream.host, {capture: pod}))).addresses)
+                    candidates = await source.find(upstream, render_host(upstream.host, {capture: pod}))
             except (SplicerError, trio.TooSlowError):
                 return
+            found.update(endpoint.address for endpoint in candidates.endpoints)
 
         async with trio.open_nursery() as nursery:
             for upstream in self._config.upstreams.values():
@@ -102,8 +104,8 @@ class CurrentConfig:
                 self._there.set()
         self._reading = False
 
-    def _resolver_for(self, config: Config) -> Resolver:
-        if self._resolver is None or self._resolver[0] != config.resolver:
+    def _source_for(self, config: Config) -> EndpointSource:
+        if self._source is None or self._source[0] != config.resolver:
             resolver = Resolver(config.resolver, nursery=self._nursery, lifetime=_LOOKUP_TIMEOUT)
-            self._resolver = config.resolver, resolver
-        return self._resolver[1]
+            self._source = config.resolver, NameSource(resolver)
+        return self._source[1]

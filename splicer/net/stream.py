@@ -12,6 +12,11 @@ from typing import Protocol
 
 import trio
 
+READ_BYTES = 32 * 1024  # what one read takes at most
+# ... while a head is awaited: what comes behind the head of a call must fit into one pipe, and of those there may be
+# none left that hold more than 8 KiB (pipe(7), pipe-user-pages-soft).
+HEAD_READ_BYTES = 4096
+
 _ESTABLISHED, _CLOSED = 1, 7  # TCP_ESTABLISHED and TCP_CLOSE in <netinet/tcp.h>
 _LINGER_0 = struct.pack("ii", 1, 0)
 

@@ -13,13 +13,14 @@ from splicer.model import AttemptOutcome, Record
 from splicer.net.tcpinfo import quality
 from splicer.observe.log import Logger
 from splicer.observe.tunnel_rows import line
+from splicer.observer import Observer
 from splicer.relay.api import TunnelView
 
 _MAX_CHARACTERS = 1024  # of one text; a log line has at most 4 KiB
 
 
 @define
-class AccessLog:
+class AccessLog(Observer):
     """The session's observer that writes the log lines.
 
     Args:
@@ -31,12 +32,12 @@ class AccessLog:
     query: bool = False
 
     def tunnel_opened(self, record: Record) -> None:
-        """See `session.context.Observer`."""
+        """See `Observer`."""
         if record.logged:
             self.log.info("tunnel_open", **self._request(record), **_handshake(record))
 
     def tunnel_closed(self, record: Record) -> None:
-        """See `session.context.Observer`."""
+        """See `Observer`."""
         if record.logged:
             fields = self._request(record) | _handshake(record) | _end(record)
             lines = line(record.client_line, "client") | line(record.pod_line, "pod")
@@ -62,16 +63,16 @@ class AccessLog:
             )
 
     def exchange_ended(self, record: Record) -> None:
-        """See `session.context.Observer`."""
+        """See `Observer`."""
         if record.logged:
             self.log.info("exchange", **self._request(record), **_handshake(record), **_end(record))
 
     def connection_refused(self, client: str, error: SplicerError) -> None:
-        """See `session.context.Observer`."""
+        """See `Observer`."""
         self.log.warning("connection_refused", client=client, reason=error.reason, status=error.status)
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
-        """See `session.context.Observer`."""
+        """See `Observer`."""
         self.log.error(
             "crash",
             id=record.id if record else None,

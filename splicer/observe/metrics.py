@@ -24,6 +24,7 @@ from splicer.errors import SplicerError
 from splicer.model import Record, Route
 from splicer.net.resolve import ResolverStats
 from splicer.observe.mmap_values import recorded, series, values_in
+from splicer.observer import Observer
 
 _MAX_PODS = 4000  # series of one file; pods of a Deployment get new names all the time
 _MIN_FREE_BYTES = 4 << 20  # without room for a mapped page, a write to it kills the process (SIGBUS, mmap(2))
@@ -105,7 +106,7 @@ class _ResolverCounts(ResolverStats):
         self._series[name].inc(1)
 
 
-class Metrics:
+class Metrics(Observer):
     """The session's observer that counts; `keep_in` sets where the counts are kept.
 
     The code for a handshake is written out for speed: no label is computed twice, and the library looks up no series.
@@ -199,7 +200,7 @@ class Metrics:
     # ---- the session's observer ----
 
     def tunnel_opened(self, record: Record) -> None:
-        """See `session.context.Observer`."""
+        """See `Observer`."""
         route = record.route or ""
         self._tunnels[route, self._pod(route, record)].inc(1)
         self._requests[route, "GET", "1xx"].inc(1)
@@ -207,14 +208,14 @@ class Metrics:
         self._shaken(record, "opened")
 
     def tunnel_over(self, record: Record) -> None:
-        """See `session.context.Observer`."""
+        """See `Observer`."""
         self._bytes["to_pod",].inc(record.to_pod)
         self._bytes["to_client",].inc(record.to_client)
         self._closes[record.closer or "", record.close_reason or ""].inc(1)
         self._lives[record.route or "",].observe((record.ended or record.started) - record.started)
 
     def exchange_ended(self, record: Record) -> None:
-        """See `session.context.Observer`."""
+        """See `Observer`."""
         route, method = record.route or "", record.method or ""
         if method and method not in _METHODS:
             method = "other"
@@ -226,11 +227,11 @@ class Metrics:
             self._shaken(record, "refused" if record.attempts[-1].failure is None else "failed")
 
     def connection_refused(self, client: str, error: SplicerError) -> None:
-        """See `session.context.Observer`."""
+        """See `Observer`."""
         self._refused[error.reason,].inc(1)
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
-        """See `session.context.Observer`."""
+        """See `Observer`."""
         self._crashes.inc(1)
 
     def observer_failed(self) -> None:

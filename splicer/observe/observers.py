@@ -1,4 +1,4 @@
-"""The session's observers: metrics, endpoint states and log, called one after another."""
+"""The session's observers as one: called one after another, and none affected by another's error."""
 
 from __future__ import annotations
 
@@ -7,67 +7,70 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec
 
 import trio
-from attrs import define, field
 
 from splicer.errors import SplicerError
 from splicer.model import Record
-from splicer.observe.access_log import AccessLog
-from splicer.observe.metrics import Metrics
-from splicer.relay.api import TunnelView
-from splicer.upstream.status import EndpointStates
+from splicer.observe.log import Logger
+from splicer.observer import Observer
 
 _LOG_INTERVAL = 10.0  # seconds between two lines about failed observers
 
+P = ParamSpec("P")
 
-@define
-class Observers:
-    """The session's observer. Metrics come first: a process may be killed before it has written its log line.
+
+class Observers(Observer):
+    """Calls several observers in their order.
 
     Invariant: if one observer raises, even for lack of memory, that is counted, and neither the others nor the call are
     affected.
+
+    Args:
+        observers: those that count come before those that log: a process may be killed before it has written its line.
+        failed: called for each error, to count it.
+        log: the logger for errors.
     """
 
-    metrics: Metrics
-    endpoints: EndpointStates
-    log: AccessLog
-    _told_at: float = field(default=-math.inf, init=False)
+    def __init__(self, observers: tuple[Observer, ...], failed: Callable[[], None], log: Logger) -> None:
+        self._opened = tuple(each.tunnel_opened for each in observers if _listens(each, "tunnel_opened"))
+        self._over = tuple(each.tunnel_over for each in observers if _listens(each, "tunnel_over"))
+        self._closed = tuple(each.tunnel_closed for each in observers if _listens(each, "tunnel_closed"))
+        self._ended = tuple(each.exchange_ended for each in observers if _listens(each, "exchange_ended"))
+        self._refused = tuple(each.connection_refused for each in observers if _listens(each, "connection_refused"))
+        self._crashed = tuple(each.crashed for each in observers if _listens(each, "crashed"))
+        self._failed = failed
+        self._log = log
+        self._told_at = -math.inf
 
     def tunnel_opened(self, record: Record) -> None:
-        """See `session.context.Observer`."""
-        self._tell(self.metrics.tunnel_opened, record)
-        self._tell(self.endpoints.learn, record)
-        self._tell(self.log.tunnel_opened, record)
-
-    def tunnel_goes_on(self, tunnel: TunnelView[Record]) -> None:
-        """The tunnel has been open for another `log.progress` interval."""
-        self._tell(self.log.tunnel_goes_on, tunnel)
+        """See `Observer`."""
+        self._tell(self._opened, record)
 
     def tunnel_over(self, record: Record) -> None:
-        """See `session.context.Observer`."""
-        self._tell(self.metrics.tunnel_over, record)
+        """See `Observer`."""
+        self._tell(self._over, record)
 
     def tunnel_closed(self, record: Record) -> None:
-        """See `session.context.Observer`."""
-        self._tell(self.log.tunnel_closed, record)
+        """See `Observer`."""
+        self._tell(self._closed, record)
 
     def exchange_ended(self, record: Record) -> None:
-        """See `session.context.Observer`."""
-        self._tell(self.metrics.exchange_ended, record)
-        self._tell(self.endpoints.learn, record)
-        self._tell(self.log.exchange_ended, record)
+        """See `Observer`."""
+        self._tell(self._ended, record)
 
     def connection_refused(self, client: str, error: SplicerError) -> None:
-        """See `session.context.Observer`."""
-        self._tell(self.metrics.connection_refused, client, error)
-        self._tell(self.log.connection_refused, client, error)
+        """See `Observer`."""
+        self._tell(self._refused, client, error)
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
-        """See `session.context.Observer`."""
-        self._tell(self.metrics.crashed, client, record, error)
-        self._tell(self.log.crashed, client, record, error)
+        """See `Observer`."""
+        self._tell(self._crashed, client, record, error)
+
+    def guarded(self, tell: Callable[P, None]) -> Callable[P, None]:
+        """Wrap another function so that the invariant holds for it too."""
+        return partial(self._tell, (tell,))
 
     def say(self, line: Callable[..., None], event: str, **fields: Any) -> None:
         """Log another event; an error in logging is counted, not raised.
@@ -77,19 +80,25 @@ class Observers:
             event: the event's name.
             fields: the event's fields.
         """
-        self._tell(partial(line, event, **fields))
+        self._tell((partial(line, event, **fields),))
 
-    def _tell(self, tell: Callable[..., None], *what: object) -> None:
-        try:
-            tell(*what)
-        except Exception as error:  # noqa: BLE001 - see the invariant
-            with suppress(Exception):
-                self._note(error)
+    def _tell(self, listeners: tuple[Callable[..., None], ...], *what: object) -> None:
+        for tell in listeners:
+            try:
+                tell(*what)
+            except Exception as error:  # noqa: BLE001 - see the invariant
+                with suppress(Exception):
+                    self._note(error)
 
     def _note(self, error: Exception) -> None:
-        self.metrics.observer_failed()
+        self._failed()
         now = trio.current_time()
         if now - self._told_at >= _LOG_INTERVAL:
             self._told_at = now
             text = "".join(traceback.format_exception(error))[-2000:]
-            self.log.log.error("observer_failed", error=repr(error), traceback=text)
+            self._log.error("observer_failed", error=repr(error), traceback=text)
+
+
+# A method that an observer doesn't override does nothing: calling it for each call would be a waste.
+def _listens(observer: Observer, event: str) -> bool:
+    return getattr(type(observer), event) is not getattr(Observer, event)

@@ -10,8 +10,8 @@ from splicer.errors import BodyTimeout, BodyTooLarge, ClientError, ClientGone, P
 from splicer.http1.body import BodyReader
 from splicer.model import Headers, RequestHead
 from splicer.session.client import ClientLeg
-from splicer.session.pod import PodLeg
 from splicer.session.turns import Turns, Work
+from splicer.upstream.pod import PodLeg
 
 _KEEP = 64 * 1024  # bytes: a body up to this size is kept, and can be sent to another pod
 

@@ -8,12 +8,8 @@ import trio
 
 from splicer.errors import ClientGone, HeadTimeout
 from splicer.http1.head import check_partial, find_head_end
-from splicer.net.stream import ByteStream
+from splicer.net.stream import HEAD_READ_BYTES, READ_BYTES, ByteStream
 
-READ_BYTES = 32 * 1024  # what one read takes at most
-# ... while a head is awaited: what comes behind the head of a call must fit into one pipe, and of those there may be
-# none left that hold more than 8 KiB (pipe(7), pipe-user-pages-soft).
-HEAD_READ_BYTES = 4096
 _LINGER_SECONDS = 5.0
 _POLL_INTERVAL = 0.02  # seconds
 
@@ -24,13 +20,15 @@ class ClientLeg:
     Args:
         stream: the connection.
         peer: its numeric address.
+        over: whether it was accepted over the limit: it may send one request, and stays only if that may use a pod.
     """
 
-    __slots__ = ("buffer", "peer", "stream")
+    __slots__ = ("buffer", "over", "peer", "stream")
 
-    def __init__(self, stream: ByteStream, peer: str) -> None:
+    def __init__(self, stream: ByteStream, peer: str, *, over: bool = False) -> None:
         self.stream = stream
         self.peer = peer
+        self.over = over
         self.buffer = bytearray()
 
     async def wait_byte(self) -> bool:

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from ipaddress import ip_address
 
 import trio
 
-from splicer.errors import (
-    BodyTooLarge,
-    ClientGone,
-    Draining,
-    Forbidden,
-    LoopDetected,
-    Side,
-    SplicerError,
-    TooManyConnections,
-    UpgradeRequired,
-)
+from splicer.errors import ClientGone, Side, SplicerError
 from splicer.http1.body import request_body
 from splicer.http1.forwarded import forwarding
 from splicer.http1.request import parse_request, request_line
-from splicer.http1.upgrade import wanted_upgrade
-from splicer.http1.via import is_loop
 from splicer.http1.writer import simple_response
 from splicer.model import Match, Record, RequestHead
 from splicer.net.stream import ByteStream
+from splicer.session.admission import Applicant
 from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg
 from splicer.session.context import ConnectionState, Ruleset, SessionContext
@@ -56,11 +44,11 @@ class Connection:
         context: what the session is given.
         stream: the connection; it is closed at the end.
         peer: the client's numeric address.
-        over: it came in over the limit: it is there for one request, and goes on only if that may use a pod.
+        over: see `ClientLeg`.
         place: WAITING if it has been served by another worker, and idles.
     """
 
-    __slots__ = ("_client", "_context", "_exchange", "_head", "_keepalive", "_over", "_place", "_record")
+    __slots__ = ("_client", "_context", "_exchange", "_head", "_keepalive", "_place", "_record")
 
     def __init__(
         self,
@@ -72,8 +60,7 @@ class Connection:
         place: ConnectionState = ConnectionState.READING,
     ) -> None:
         self._context = context
-        self._over = over
-        self._client = ClientLeg(stream, peer)
+        self._client = ClientLeg(stream, peer, over=over)
         self._place = context.counts.enter(place)
         self._forget_request()
 
@@ -188,27 +175,17 @@ class Connection:
         route = match.route
         record.route, record.logged = route.name, route.log
         self._keepalive = route.deadlines.keepalive
-        if route.clients is not None and not any(ip_address(origin.client) in network for network in route.clients):
-            raise Forbidden(f"{origin.client} is not among the clients of this route")
+        applicant = Applicant(self._context, rules, self._client, head, route, origin.client)
+        applicant.admit()
         if route.respond is not None:
             return await self._respond(match, head, record)
-        if is_loop(head):
-            raise LoopDetected(f"upstream {route.upstream and route.upstream.name} leads back to a splicer")
-        if self._over:
-            self._take_place()
-        if self._context.draining:
-            raise Draining("new work is refused during a drain")
-        if route.name in self._context.drains.routes:
-            raise Draining(f"route {route.name} is being drained")
-        protocol = wanted_upgrade(head, route.upgrade) if route.upgrade else None
-        if protocol is None and route.upgrade_only:
-            raise UpgradeRequired(route.upgrade)
-        limit = rules.limits.body_bytes
-        if limit is not None and (head.content_length or 0) > limit:
-            raise BodyTooLarge(f"{head.content_length} bytes announced, {limit} allowed")
-        record.protocol = protocol
-        reader = request_body(head, rules.limits.head_bytes)
-        body = RequestBody(self._client, head, reader, limit, route.deadlines.body_idle, self._context.turns)
+        applicant.admit_to_pod()
+        protocol = record.protocol = applicant.protocol
+        limits = rules.limits
+        reader = request_body(head, limits.head_bytes)
+        body = RequestBody(
+            self._client, head, reader, limits.body_bytes, route.deadlines.body_idle, self._context.turns
+        )
         exchange = self._exchange = Exchange(
             self._context, rules, self._client, head, match, origin, record, server, body, protocol
         ).begin()
@@ -217,12 +194,6 @@ class Connection:
             return outcome
         record.closer, record.close_reason = Side.POD, "complete"
         return Then.REQUEST if outcome else Then.LINGER
-
-    def _take_place(self) -> None:
-        if not self._context.may_use_pod():
-            self._context.observer.connection_refused(self._client.peer, TooManyConnections())
-            raise TooManyConnections("no idle connection could make room")
-        self._over = False
 
     async def _respond(self, match: Match, head: RequestHead, record: Record) -> Then:
         assert match.route.respond is not None  # noqa: S101 - the caller has looked
@@ -251,7 +222,7 @@ class Connection:
     # An answer of our own leaves the connection open only if the next byte on it is surely the next request's first.
     def _may_go_on(self) -> bool:
         head, exchange, context = self._head, self._exchange, self._context
-        if head is None or head.version != "1.1" or context.draining or context.retiring or self._over:
+        if head is None or head.version != "1.1" or context.draining or context.retiring or self._client.over:
             return False
         if any(b"close" in value.lower() for value in head.values(b"connection")):
             return False

@@ -10,9 +10,9 @@ from typing import Protocol
 from attrs import astuple, define, field, frozen
 
 from splicer.config.schema import Limits
-from splicer.errors import SplicerError
-from splicer.model import Deadlines, Endpoint, Network, Record
+from splicer.model import AttemptOutcome, Deadlines, Endpoint, Network, Record
 from splicer.net.stream import ByteStream
+from splicer.observer import Observer
 from splicer.relay.api import TunnelEnd, TunnelSpec
 from splicer.routing.table import RouteTable
 from splicer.session.idle import IdleClients
@@ -77,28 +77,6 @@ class StubStatus:
         return self.enter(place)
 
 
-class Observer(Protocol):
-    """Who is told what happened; none of its methods may block or raise."""
-
-    def tunnel_opened(self, record: Record) -> None:
-        """The 101 is on its way to the client."""
-
-    def tunnel_over(self, record: Record) -> None:
-        """A tunnel is over, and the vault knows it: to be counted at once, for one that is killed now never will."""
-
-    def tunnel_closed(self, record: Record) -> None:
-        """The same tunnel, when there is time for it."""
-
-    def exchange_ended(self, record: Record) -> None:
-        """A request was answered without a tunnel, refused, or given up."""
-
-    def connection_refused(self, client: str, error: SplicerError) -> None:
-        """A connection was turned away before its request was read."""
-
-    def crashed(self, client: str, record: Record | None, error: Exception) -> None:
-        """A bug ended one connection."""
-
-
 class Vault(Protocol):
     """`worker.vault_link.VaultLink`: who keeps a tunnel should this worker die."""
 
@@ -153,6 +131,10 @@ def _nothing() -> None:
     """Nobody waits."""
 
 
+def _unheard(_: AttemptOutcome) -> None:
+    """Drop an outcome."""
+
+
 def _always() -> bool:
     """There is no limit."""
     return True
@@ -181,7 +163,12 @@ class SessionContext:
     others: Callable[[], StubStatus] = StubStatus  # the numbers of all other workers together
     turns: Turns = field(factory=Turns)
     may_use_pod: Callable[[], bool] = _always  # whether there is room for a connection that came in over the limit
+    report: Callable[[AttemptOutcome], None] = _unheard  # called with each attempt's outcome as soon as it is over
     yield_to_relay: Callable[[], None] = _nothing  # between two parts of a long step: frames may pass meanwhile
     drains: Drains = Drains()
     draining: bool = False
     retiring: bool = False
+
+    async def free_descriptors(self) -> bool:
+        """See `upstream.client.Dialer`: idle client connections are closed."""
+        return await self.idle.free_descriptors()

@@ -8,12 +8,13 @@ from attrs import define, field
 
 from splicer.http1.forwarded import Forwarding
 from splicer.http1.writer import ResponseWriter
-from splicer.model import Endpoint, Match, Record, RequestHead
-from splicer.policy.attempts import may_ride_idle
+from splicer.model import Match, Record, RequestHead
+from splicer.policy.deadlines import AttemptBudget
+from splicer.policy.plan import may_ride_idle
 from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg
 from splicer.session.context import Ruleset, SessionContext
-from splicer.upstream.balance import Hold
+from splicer.upstream.client import Connector
 
 
 @define(eq=False)
@@ -25,8 +26,7 @@ class Exchange:
         written: a byte of the request was written to some pod.
         answered: the response head was sent to the client; what fails now can only cut the connection.
         nursery: where a request body is sent from; None without a body.
-        scope: around what is being waited for.
-        gone: the client has left.
+        connector: connects it to pods, and can end the present wait.
     """
 
     context: SessionContext
@@ -40,38 +40,20 @@ class Exchange:
     body: RequestBody
     protocol: str | None
     writer: ResponseWriter = field(init=False)
+    connector: Connector = field(init=False)
     written: bool = False
     answered: bool = False
-    _hold: Hold | None = field(default=None, init=False)
     nursery: trio.Nursery | None = None
-    scope: trio.CancelScope | None = None
-    gone: bool = False
 
     def __attrs_post_init__(self) -> None:
         self.writer = ResponseWriter(self.server, self.head)
+        budget = AttemptBudget.start(self.match.route.deadlines, trio.current_time())
+        self.connector = Connector(self.context, self.rules.endpoints, budget)
 
     @property
     def own_connection(self) -> bool:
         """Whether no other request shares its connection to a pod."""
         return self.protocol is not None or not may_ride_idle(self.head.method, has_body=self.head.has_body)
-
-    def count_at(self, endpoint: Endpoint) -> None:
-        """Count at this endpoint, and at no other."""
-        self.release()
-        self._hold = self.context.balancer.hold(endpoint)
-        self._hold.__enter__()
-
-    def release(self) -> None:
-        """No longer count at any endpoint."""
-        if self._hold is not None:
-            self._hold.__exit__()
-            self._hold = None
-
-    def take_hold(self) -> Hold:
-        """Hand the count over to somebody who releases it by leaving it."""
-        assert self._hold is not None  # noqa: S101 - an attempt has succeeded
-        hold, self._hold = self._hold, None
-        return hold
 
     def begin(self) -> Exchange:
         """Watch over the client from now on, until `finish`."""
@@ -81,7 +63,7 @@ class Exchange:
     def finish(self) -> None:
         """No longer count anywhere."""
         self.context.waiting.discard(self)
-        self.release()
+        self.connector.release()
 
     def client_left(self) -> bool:
         """See `context.InFlight`."""
@@ -89,6 +71,4 @@ class Exchange:
 
     def give_up(self) -> None:
         """The client has left: end what is being waited for on its behalf."""
-        self.gone = True
-        if self.scope is not None:
-            self.scope.cancel()
+        self.connector.give_up()

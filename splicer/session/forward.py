@@ -9,8 +9,8 @@ from splicer.http1.body import EndOfBody
 from splicer.model import ResponseHead
 from splicer.session.attempt import Attempts
 from splicer.session.exchange import Exchange
-from splicer.session.pod import PodLeg
 from splicer.session.turns import Work
+from splicer.upstream.pod import PodLeg
 
 
 async def forward(exchange: Exchange) -> bool:
@@ -30,13 +30,13 @@ async def forward(exchange: Exchange) -> bool:
 async def relay_in_time(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -> bool:
     """Relay an answer that opens no tunnel, and end there: as `forward`."""
     seconds = exchange.match.route.deadlines.response
-    with trio.move_on_after(seconds) as exchange.scope:
+    with trio.move_on_after(seconds) as exchange.connector.scope:
         return await _relay_answer(exchange, leg, answer)
     raise _late(exchange, seconds)
 
 
 def _late(exchange: Exchange, seconds: float) -> SplicerError:
-    if exchange.gone:
+    if exchange.connector.gone:
         return ClientGone("closed before its answer was complete")
     if exchange.body.waiting and not exchange.answered:
         return BodyTimeout(f"the request body did not come within {seconds:g} s")
@@ -66,7 +66,7 @@ async def _with_body(exchange: Exchange, scope: trio.CancelScope) -> bool:
 
 async def _round_trip(exchange: Exchange, scope: trio.CancelScope) -> bool:
     leg, answer = await Attempts(exchange).run()
-    exchange.scope = scope
+    exchange.connector.scope = scope
     return await _relay_answer(exchange, leg, answer)
 
 

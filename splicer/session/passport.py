@@ -15,7 +15,7 @@ import trio
 from attrs import frozen
 
 from splicer.errors import Side
-from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record
+from splicer.model import AttemptOutcome, Endpoint, Record
 from splicer.net.options import USER_TIMEOUT_MS
 from splicer.relay.api import ResumeState, TunnelLimits
 
@@ -109,7 +109,7 @@ def look(sock: socket.socket) -> Leg:
 
 def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket, pod: socket.socket) -> bytes:
     """The passport of a tunnel that is about to be opened."""
-    endpoint, parts = record.endpoint, record.parts
+    endpoint, attempts = record.endpoint, record.attempts[-_MOST_ATTEMPTS:]
     now = time.monotonic()
     fields = {
         "id": record.id,
@@ -127,10 +127,13 @@ def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket
         "protocol": _cut(record.protocol),
         "logged": record.logged,
         "attempts": [
-            (attempt.upstream, attempt.endpoint, attempt.failure, _cut(attempt.detail))
-            for attempt in record.attempts[-_MOST_ATTEMPTS:]
+            (attempt.upstream, attempt.endpoint, attempt.failure, _cut(attempt.detail), attempt.pod)
+            for attempt in attempts
         ],
-        "parts": (parts.resolve, parts.connect, parts.handshake),
+        "times": [
+            (attempt.started - record.started, attempt.resolve, attempt.connect, attempt.handshake)
+            for attempt in attempts
+        ],
         "limits": (limits.idle, limits.half_closed, limits.lifetime),
         "head": head,
         "opened": now,
@@ -153,10 +156,11 @@ def read(data: bytes, adoptions: int) -> Passport:
 
 def _passport(fields: dict[str, Any], adoptions: int) -> Passport:
     endpoint = fields.get("endpoint")
+    started = trio.current_time() - (time.monotonic() - fields["started"])
     record = Record(
         id=fields["id"],
         client=fields["client"],
-        started=trio.current_time() - (time.monotonic() - fields["started"]),
+        started=started,
         method=fields.get("method"),
         path=fields.get("path"),
         query=fields.get("query"),
@@ -169,12 +173,19 @@ def _passport(fields: dict[str, Any], adoptions: int) -> Passport:
         protocol=fields.get("protocol"),
         logged=fields.get("logged", True),
         status=101,
-        attempts=[AttemptOutcome(*attempt) for attempt in fields.get("attempts", ())],
-        parts=HandshakeParts(*fields.get("parts", ())),
+        attempts=_attempts(fields, started),
         adopted=adoptions,
     )
     client, pod = fields["taken"]
     return Passport(record, TunnelLimits(*fields["limits"]), fields["head"], fields["opened"], client, pod)
+
+
+def _attempts(fields: dict[str, Any], started: float) -> list[AttemptOutcome]:
+    attempts = [AttemptOutcome(*attempt) for attempt in fields.get("attempts", ())]
+    for attempt, (later, *parts) in zip(attempts, fields.get("times", ()), strict=False):
+        attempt.started = started + later
+        attempt.resolve, attempt.connect, attempt.handshake = parts
+    return attempts
 
 
 def _cut(text: str | None) -> str | None:

@@ -63,7 +63,7 @@ async def open_tunnel(exchange: Exchange) -> OpenTunnel | bool:
         to_client=leg.parser.trailing,
         to_pod=early,
         record=exchange.record,
-        hold=exchange.take_hold(),
+        hold=exchange.connector.take_hold(),
     )
 
 

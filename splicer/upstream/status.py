@@ -1,26 +1,32 @@
-"""What is known of the endpoints: how the last attempt at each went."""
+"""The state of endpoints: the outcome of the last attempt at each."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from ipaddress import ip_address
 
 import trio
 from attrs import define, field
 
-from splicer.config.schema import Config
-from splicer.ipc.queries import EndpointRow
-from splicer.model import Endpoint, Record
-from splicer.net.resolve import Resolver
+from splicer.model import AttemptOutcome
 
 _REMEMBER_SECONDS = 600.0  # seconds after the last attempt
 _MOST = 4096
-_ROWS = 32  # endpoints in a packet (ipc.wire)
 _SILENT = frozenset({"abandoned", "client_gone", "no_descriptor", "pod_draining"})  # no fault of an endpoint's
 
 
 @define
-class _Known:
+class EndpointState:
+    """The state of one endpoint of an upstream.
+
+    Args:
+        upstream: the upstream's name.
+        endpoint: address and port.
+        pod: the name of the endpoint's pod.
+        failure: the failure of the last attempt, an error's `reason`; None if it succeeded.
+        since: the end of the first of the attempts with this outcome, on the monotonic clock, seconds.
+        last: the end of the last attempt, on the same clock.
+    """
+
+    upstream: str
+    endpoint: str
     pod: str
     failure: str | None
     since: float
@@ -29,74 +35,29 @@ class _Known:
 
 @define
 class EndpointStates:
-    """Remembers for a while who could be reached, and who could not."""
+    """Remembers for some time which endpoints could be reached."""
 
-    _known: dict[tuple[str, str], _Known] = field(factory=dict, init=False)  # by upstream and endpoint
+    _known: dict[tuple[str, str], EndpointState] = field(factory=dict, init=False)  # by upstream and endpoint
 
-    def learn(self, record: Record) -> None:
-        """Learn from a request's attempts."""
-        now = trio.current_time()
-        for attempt in record.attempts:
-            if attempt.endpoint is None or attempt.failure in _SILENT:
-                continue
-            key = attempt.upstream, attempt.endpoint
-            known = self._known.get(key)
-            if known is not None and known.failure == attempt.failure:
-                known.last = now
-                continue
-            if known is None and len(self._known) >= _MOST:
-                del self._known[next(iter(self._known))]
-            self._known[key] = _Known(attempt.pod or "", attempt.failure, now, now)
+    def learn(self, attempt: AttemptOutcome) -> None:
+        """Learn from an attempt that is over.
 
-    def rows(self, config: Config, resolver: Resolver, live: Callable[[Endpoint], int]) -> Iterator[list[EndpointRow]]:
-        """A row for each endpoint, in batches.
-
-        Args:
-            config: the one in force.
-            resolver: knows the addresses of upstreams that nobody has tried yet.
-            live: how many tunnels and attempts an endpoint has.
+        The bytes after the head of the answer don't count: a call that ends badly says nothing about the endpoint.
         """
+        if attempt.endpoint is None or attempt.failure in _SILENT:
+            return
         now = trio.current_time()
-        self._known = {key: known for key, known in self._known.items() if now - known.last <= _REMEMBER_SECONDS}
-        fixed = {address for addresses in config.resolver.hosts.values() for address in addresses}
-        rows = []
-        for (upstream, where), known in self._known.items():
-            if upstream in config.upstreams:
-                address, _, port = where.rpartition(":")
-                endpoint = Endpoint(known.pod, address.strip("[]"), int(port))
-                state = "down" if known.failure else "up", known.failure, round(now - known.since, 3)
-                rows.append(_row(upstream, endpoint, fixed, live(endpoint), *state))
-        for endpoint, upstream in _untried(config, resolver):
-            if (upstream, str(endpoint)) not in self._known:
-                rows.append(_row(upstream, endpoint, fixed, live(endpoint), "unknown", None, None))
-        for start in range(0, len(rows), _ROWS):
-            yield rows[start : start + _ROWS]
+        key = attempt.upstream, attempt.endpoint
+        known = self._known.get(key)
+        if known is not None and known.failure == attempt.failure:
+            known.last = now
+            return
+        if known is None and len(self._known) >= _MOST:
+            del self._known[next(iter(self._known))]
+        self._known[key] = EndpointState(*key, attempt.pod or "", attempt.failure, now, now)
 
-
-# Those whose names no URL chooses.
-def _untried(config: Config, resolver: Resolver) -> Iterator[tuple[Endpoint, str]]:
-    for upstream in config.upstreams.values():
-        if not upstream.host.captures:
-            for address in resolver.known(upstream.host.text):
-                yield Endpoint(upstream.host.text, address, upstream.port), upstream.name
-
-
-def _row(
-    upstream: str,
-    endpoint: Endpoint,
-    fixed: set[str],
-    live: int,
-    state: str,
-    failure: str | None,
-    since: float | None,
-) -> EndpointRow:
-    place = endpoint.pod, endpoint.address, endpoint.port
-    return EndpointRow(upstream, *place, _source(endpoint, fixed), live, state, failure, since)
-
-
-def _source(endpoint: Endpoint, fixed: set[str]) -> str:
-    try:
-        ip_address(endpoint.pod)
-    except ValueError:
-        return "hosts" if endpoint.address in fixed else "dns"
-    return "literal"
+    def known(self) -> tuple[EndpointState, ...]:
+        """The endpoints with a recent attempt; the others are forgotten."""
+        now = trio.current_time()
+        self._known = {key: state for key, state in self._known.items() if now - state.last <= _REMEMBER_SECONDS}
+        return tuple(self._known.values())

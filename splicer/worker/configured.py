@@ -11,6 +11,7 @@ from splicer.configfile.read import Prepared
 from splicer.ipc.board import Column
 from splicer.ipc.query import RowBatches
 from splicer.net.dial import dial
+from splicer.observe import endpoint_rows
 from splicer.observe.access_log import AccessLog
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.log import make_logger
@@ -59,7 +60,7 @@ class Configured:
         self._path = path
         logger = make_logger(lines, self.config.log.format, colors=os.isatty(sys.stdout.fileno()))
         self._access = AccessLog(logger, self.config.log.query)
-        self._observer = Observers(parts.metrics, parts.endpoints, self._access)
+        self._observer = Observers((parts.metrics, self._access), parts.metrics.observer_failed, logger)
         parts.log.begin(logger, self._observer)
         self.context = parts.publisher.context = parts.admission.context = self._make_context(prepared)
         self._tell_observers()
@@ -75,6 +76,7 @@ class Configured:
             balancer=parts.balancer,
             splice=parts.hub.splice,
             observer=self._observer,
+            report=self._observer.guarded(parts.endpoints.learn),
             vault=parts.link,
             others=parts.publisher.others,
             turns=parts.turns,
@@ -90,9 +92,7 @@ class Configured:
     ) -> None:
         parts, context, start = self._parts, self.context, self._tasks.start_soon
         link, log, publisher = parts.link, parts.log, parts.publisher
-        orders = DrainOrders(
-            self._go_by, lambda: self.config.upstreams, lambda: parts.rules.resolver, log.drains_failed
-        )
+        orders = DrainOrders(self._go_by, lambda: self.config.upstreams, lambda: parts.rules.source, log.drains_failed)
         self.draining = Draining(context, orders, start, drains_set, log.drains_failed)
         self.acceptor = Acceptor(context, parts.admission, start, publisher.has_enough, publisher.publish, log)
         self.adoption = Adoption(context, link, start, self._count_adopted, log.adoption_failed)
@@ -110,7 +110,7 @@ class Configured:
     def endpoint_rows(self) -> RowBatches:
         """Rows of the upstreams' endpoints."""
         parts = self._parts
-        return parts.endpoints.rows(self.config, parts.rules.resolver, parts.balancer.live)
+        return endpoint_rows.endpoints(parts.endpoints, self.config, parts.rules.source, parts.balancer.live)
 
     # Invariant: if a configuration can't be put into force, making the rules fails before anything has changed.
     def _apply(self, prepared: Prepared) -> None:
@@ -122,7 +122,7 @@ class Configured:
     def _tell_observers(self) -> None:
         self._access.query = self.config.log.query
         self._parts.metrics.know(self.config.routes)
-        self._parts.progress.every(self.config.log.progress, self._observer.tunnel_goes_on)
+        self._parts.progress.every(self.config.log.progress, self._observer.guarded(self._access.tunnel_goes_on))
 
     def _reload_failed(self, error: str) -> None:
         self._parts.log.error("reload_failed", file=str(self._path), kept="the old routes", error=error)

@@ -12,9 +12,9 @@ from attrs import evolve
 from splicer.errors import SplicerError
 from splicer.ipc.facts import OperatorDrains
 from splicer.model import Upstream
-from splicer.net.resolve import Resolver
 from splicer.routing.template import render_host
 from splicer.session.context import Drains
+from splicer.upstream.source import EndpointSource
 
 _LOOKUP_INTERVAL = 2.0  # seconds: a drained pod that is recreated with another address stays drained
 _LOOKUP_TIMEOUT = 2.0  # seconds for a pod's name
@@ -26,7 +26,7 @@ class DrainOrders:
     Args:
         tell: called with the drains whenever they change.
         upstreams: returns the upstreams in force.
-        resolver: returns the worker's resolver.
+        source: returns the source of the worker's endpoints.
         failed: called with the error if a lookup hits a bug; lookups go on all the same.
     """
 
@@ -34,12 +34,12 @@ class DrainOrders:
         self,
         tell: Callable[[Drains], None],
         upstreams: Callable[[], Mapping[str, Upstream]],
-        resolver: Callable[[], Resolver],
+        source: Callable[[], EndpointSource],
         failed: Callable[[Exception], None],
     ) -> None:
         self._tell = tell
         self._upstreams = upstreams
-        self._resolver = resolver
+        self._source = source
         self._failed = failed
         self._now = Drains()
         self._addresses: dict[str, frozenset[str]] = {}  # by pod
@@ -85,8 +85,8 @@ class DrainOrders:
     async def _resolve(self, upstream: Upstream, pod: str, addresses: set[str]) -> None:
         [capture] = upstream.host.captures
         with suppress(SplicerError), trio.move_on_after(_LOOKUP_TIMEOUT):
-            answer = await self._resolver().resolve(render_host(upstream.host, {capture: pod}))
-            addresses.update(answer.addresses)
+            found = await self._source().find(upstream, render_host(upstream.host, {capture: pod}))
+            addresses.update(endpoint.address for endpoint in found.endpoints)
 
     def _set(self, drains: Drains) -> None:
         if drains != self._now:

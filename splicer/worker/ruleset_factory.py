@@ -9,6 +9,7 @@ from splicer.routing.table import RouteTable
 from splicer.session.context import Ruleset
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
+from splicer.upstream.source import EndpointSource, NameSource
 
 
 class RulesetFactory:
@@ -23,18 +24,20 @@ class RulesetFactory:
         self._balancer = balancer
         self._counters = counters
         self._resolver: tuple[tuple[ResolverSettings, float], Resolver] | None = None
+        self._source: EndpointSource | None = None
 
     @property
-    def resolver(self) -> Resolver:
-        """The resolver of the newest ruleset."""
-        assert self._resolver is not None  # noqa: S101 - used only after the first ruleset was made
-        return self._resolver[1]
+    def source(self) -> EndpointSource:
+        """The endpoint source of the newest ruleset."""
+        assert self._source is not None  # noqa: S101 - used only after the first ruleset was made
+        return self._source
 
     def make(self, config: Config, table: RouteTable, tasks: Starter) -> Ruleset:
         """The ruleset of a configuration; name lookups run in `tasks`."""
+        self._source = NameSource(self._resolver_for(config, tasks))
         return Ruleset(
             table=table,
-            endpoints=Endpoints(self._resolver_for(config, tasks), self._balancer),
+            endpoints=Endpoints(self._source, self._balancer),
             deadlines=config.deadlines,
             limits=config.limits,
             trusted_proxies=config.server.trusted_proxies,

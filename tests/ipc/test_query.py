@@ -33,7 +33,8 @@ from splicer.ipc.queries import (
 from splicer.ipc.query import Answers, RowBatches, answer_queries
 from splicer.model import AttemptOutcome, Endpoint
 from splicer.net.resolve import Resolver
-from splicer.observe import tunnel_rows
+from splicer.observe import endpoint_rows, tunnel_rows
+from splicer.upstream.source import NameSource
 from splicer.upstream.status import EndpointStates
 from splicer.vault.protocol import channel
 from tests.kit.descriptors import none_left_open
@@ -327,7 +328,7 @@ async def _all_answers(config: Config, nursery: trio.Nursery, client: str, proto
     relay, states = StillRelay(), EndpointStates()
     for number, host in enumerate(_HOSTS):
         address = f"2001:db8:aaaa:bbbb:cccc:dddd:eeee:{number + 0x1000:x}"
-        attempts = [AttemptOutcome(upstream, f"[{address}]:65535", "handshake_deadline", pod=host)]
+        attempt = AttemptOutcome(upstream, f"[{address}]:65535", "handshake_deadline", pod=host)
         one = record(
             number,
             client=client,
@@ -336,16 +337,16 @@ async def _all_answers(config: Config, nursery: trio.Nursery, client: str, proto
             upstream=upstream,
             protocol=protocol,
             endpoint=Endpoint(host, address, 65535),
-            attempts=attempts,
+            attempts=[attempt],
         )
-        states.learn(one)
+        states.learn(attempt)
         relay.shown.append(still(evolve(one, started=-1e9)))
         relay.shown[-1].to_pod = relay.shown[-1].to_client = 1 << 60
-    resolver = Resolver(config.resolver, nursery=nursery, lifetime=1.0)
+    source = NameSource(Resolver(config.resolver, nursery=nursery, lifetime=1.0))
     return {
         AskTunnels: lambda _: tunnel_rows.tunnels(relay, 250),
         AskCounts: lambda _: tunnel_rows.counts(relay, 250),
-        AskEndpoints: lambda _: states.rows(config, resolver, lambda _: 1 << 60),
+        AskEndpoints: lambda _: endpoint_rows.endpoints(states, config, source, lambda _: 1 << 60),
     }
 
 

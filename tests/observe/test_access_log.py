@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from splicer.errors import Side, TooManyConnections
-from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Quality, Record
+from splicer.model import AttemptOutcome, Endpoint, Quality, Record
 from splicer.observe.access_log import AccessLog
 from splicer.observe.log import make_logger
 from tests.observe.still import still
@@ -36,10 +36,9 @@ EXCHANGE = Record(
     endpoint=Endpoint("spare.test", "10.0.0.2", 8000),
     status=201,
     attempts=[
-        AttemptOutcome("app", "10.0.0.1:8000", "connect_refused", "refused"),
-        AttemptOutcome("spare", "10.0.0.2:8000"),
+        AttemptOutcome("app", "10.0.0.1:8000", "connect_refused", "refused", connect=0.0005),
+        AttemptOutcome("spare", "10.0.0.2:8000", resolve=0.001, connect=0.002, handshake=1.5),
     ],
-    parts=HandshakeParts(0.001, 0.0025, 1.5),
     to_pod=3,
     to_client=5,
     closer=Side.POD,

@@ -27,7 +27,7 @@ from splicer.errors import (
     PodReset,
     TooManyConnections,
 )
-from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record, Route
+from splicer.model import AttemptOutcome, Endpoint, Record, Route
 from splicer.observe import metrics as module
 from splicer.observe.metrics import Metrics, keep_in
 from tests.observe.counted import bounds, counted, counting, families
@@ -58,8 +58,8 @@ name = "api"
 prefix = "/api/"
 upstream = "any-pod"
 """
-SERVED = AttemptOutcome("any-pod", "10.0.0.2:8000", pod="voice-agent-2")
-REFUSED = AttemptOutcome("pod", "10.0.0.1:8000", ConnectRefused.reason, "refused", "voice-agent-1")
+SERVED = AttemptOutcome("any-pod", "10.0.0.2:8000", pod="voice-agent-2", resolve=0.25, connect=0.25, handshake=2.0)
+REFUSED = AttemptOutcome("pod", "10.0.0.1:8000", ConnectRefused.reason, "refused", "voice-agent-1", connect=0.25)
 TUNNEL = Record(
     id="0123456789abcdef",
     client="192.0.2.7",
@@ -72,7 +72,6 @@ TUNNEL = Record(
     protocol="websocket",
     status=101,
     attempts=[REFUSED, SERVED],
-    parts=HandshakeParts(0.25, 0.5, 2.0),
 )
 PLAIN = Record(
     id="0123456789abcdee",
@@ -209,7 +208,11 @@ def test_statuses_are_told_by_their_class(metrics: Metrics, directory: Path, sta
 
 @pytest.mark.parametrize(
     ("attempts", "status", "outcome"),
-    [([SERVED], 403, "refused"), ([REFUSED, SERVED], 200, "refused"), ([REFUSED, REFUSED], 502, "failed")],
+    [
+        ([SERVED], 403, "refused"),
+        ([REFUSED, SERVED], 200, "refused"),
+        ([REFUSED, evolve(SERVED, failure=PodReset.reason)], 502, "failed"),
+    ],
 )
 def test_a_handshake_that_opens_nothing(
     metrics: Metrics, directory: Path, attempts: list[AttemptOutcome], status: int, outcome: str

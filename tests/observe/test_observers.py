@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -9,109 +10,111 @@ import pytest
 from splicer.errors import TooManyConnections
 from splicer.model import Record
 from splicer.observe.access_log import AccessLog
+from splicer.observe.log import Logger
 from splicer.observe.metrics import Metrics
 from splicer.observe.observers import Observers
-from splicer.session.context import Observer
-from splicer.upstream.status import EndpointStates
+from splicer.observer import Observer
 
 _RECORD = Record("0123456789abcdef", "192.0.2.7", 1.0)
+_EVENTS: list[tuple[str, tuple[Any, ...]]] = [
+    ("tunnel_opened", (_RECORD,)),
+    ("tunnel_over", (_RECORD,)),
+    ("tunnel_closed", (_RECORD,)),
+    ("exchange_ended", (_RECORD,)),
+    ("connection_refused", ("192.0.2.7", TooManyConnections())),
+    ("crashed", ("192.0.2.7", _RECORD, ZeroDivisionError())),
+]
+Notes = list[tuple[str, str, tuple[Any, ...]]]
 
 
-class Ear:
-    """Notes what it hears."""
+def ear(name: str, notes: Notes, *events: str, then: Callable[[], None] = lambda: None) -> Observer:
+    """Notes what it hears of these events (of all, if none is given), and then does something else."""
 
-    log: Any
+    def hearing(event: str) -> Callable[..., None]:
+        def hear(_: Observer, *arguments: Any) -> None:
+            notes.append((name, event, arguments))
+            then()
 
-    def __init__(self, name: str, notes: list[tuple[str, str, tuple[Any, ...]]]) -> None:
-        self._name = name
-        self._notes = notes
+        return hear
 
-    def __getattr__(self, what: str) -> Any:
-        return lambda *arguments: self._notes.append((self._name, what, arguments))
-
-
-def _told(what: str, *arguments: Any) -> list[tuple[str, str, tuple[Any, ...]]]:
-    notes: list[tuple[str, str, tuple[Any, ...]]] = []
-    metrics, endpoints, log = (Ear(name, notes) for name in ("metrics", "endpoints", "log"))
-    observers: Observer = Observers(cast("Metrics", metrics), cast("EndpointStates", endpoints), cast("AccessLog", log))
-    getattr(observers, what)(*arguments)
-    return notes
+    heard = events or [event for event, _ in _EVENTS]
+    return cast("Observer", type(name, (Observer,), {event: hearing(event) for event in heard})())
 
 
-# A process may be killed between the two: what was logged must have been counted.
-@pytest.mark.parametrize("what", ["tunnel_opened", "exchange_ended"])
-def test_a_request_is_counted_then_learnt_from_then_logged(what: str) -> None:
-    told = [("metrics", what), ("endpoints", "learn"), ("log", what)]
-    assert _told(what, _RECORD) == [(who, method, (_RECORD,)) for who, method in told]
+class Log:
+    """A logger, and the count of what went wrong."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def fail(self) -> None:
+        self.failed += 1
+
+    def error(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
 
 
-@pytest.mark.parametrize(
-    ("what", "arguments"),
-    [
-        ("connection_refused", ("192.0.2.7", TooManyConnections())),
-        ("crashed", ("192.0.2.7", _RECORD, ZeroDivisionError())),
-    ],
-)
-def test_what_goes_wrong_is_counted_then_logged(what: str, arguments: tuple[Any, ...]) -> None:
-    assert _told(what, *arguments) == [("metrics", what, arguments), ("log", what, arguments)]
+def observers(log: Log, *each: Observer) -> Observers:
+    return Observers(each, log.fail, cast("Logger", log))
 
 
-def test_the_end_of_a_tunnel_is_counted_once_and_logged_once() -> None:
-    assert _told("tunnel_over", _RECORD) == [("metrics", "tunnel_over", (_RECORD,))]
-    assert _told("tunnel_closed", _RECORD) == [("log", "tunnel_closed", (_RECORD,))]
+def broken() -> None:
+    raise MemoryError
 
 
-class Faulty(Ear):
-    """Hears, and fails at everything but this."""
-
-    def __init__(
-        self,
-        name: str,
-        notes: list[tuple[str, str, tuple[Any, ...]]],
-        succeeds: tuple[str, ...] = ("observer_failed", "error"),
-    ) -> None:
-        super().__init__(name, notes)
-        self._succeeds = succeeds
-
-    def __getattr__(self, what: str) -> Any:
-        heard = super().__getattr__(what)
-
-        def fails(*arguments: Any, **_: Any) -> None:
-            heard(*arguments)
-            if what not in self._succeeds:
-                raise MemoryError
-
-        return fails
+@pytest.mark.parametrize(("what", "arguments"), _EVENTS)
+async def test_all_are_told_in_their_order(what: str, arguments: tuple[Any, ...]) -> None:
+    notes: Notes = []
+    getattr(observers(Log(), *(ear(name, notes) for name in "abc")), what)(*arguments)
+    assert notes == [(name, what, arguments) for name in "abc"]
 
 
-@pytest.mark.parametrize(
-    ("what", "arguments"),
-    [
-        ("tunnel_opened", (_RECORD,)),
-        ("tunnel_goes_on", (None,)),
-        ("tunnel_over", (_RECORD,)),
-        ("tunnel_closed", (_RECORD,)),
-        ("exchange_ended", (_RECORD,)),
-        ("connection_refused", ("192.0.2.7", TooManyConnections())),
-        ("crashed", ("192.0.2.7", _RECORD, ZeroDivisionError())),
-    ],
-)
+@pytest.mark.parametrize(("what", "arguments"), _EVENTS)
+async def test_who_does_not_listen_to_it_is_not_told(what: str, arguments: tuple[Any, ...]) -> None:
+    notes: Notes = []
+    others = [event for event, _ in _EVENTS if event != what]
+    both = observers(Log(), ear("one", notes, *others), ear("two", notes, what), Observer())
+    getattr(both, what)(*arguments)
+    assert notes == [("two", what, arguments)]
+
+
+@pytest.mark.parametrize(("what", "arguments"), _EVENTS)
 async def test_what_one_does_wrong_concerns_no_other_and_is_counted(what: str, arguments: tuple[Any, ...]) -> None:
-    heard = {who for who, *_ in _told(what, *arguments)}
-    notes: list[tuple[str, str, tuple[Any, ...]]] = []
-    metrics, endpoints, log = (Faulty(name, notes) for name in ("metrics", "endpoints", "log"))
-    logger = Faulty("logger", notes)
-    log.log = logger
-    observers = Observers(cast("Metrics", metrics), cast("EndpointStates", endpoints), cast("AccessLog", log))
-    getattr(observers, what)(*arguments)
-    observers.say(logger.info, "vault_connected")
-    told = [(who, method) for who, method, _ in notes]
-    assert {who for who, _ in told} == heard | {"metrics", "logger"}
-    assert told.count(("metrics", "observer_failed")) == len(heard) + 1
-    assert told.count(("logger", "error")) == 1, "a line says so, and not one for each"
+    notes: Notes = []
+    log = Log()
+    all_three = observers(log, ear("a", notes, then=broken), ear("b", notes, then=broken), ear("c", notes))
+    getattr(all_three, what)(*arguments)
+    assert notes == [(name, what, arguments) for name in "abc"]
+    assert log.failed == 2
+    [(event, fields)] = log.lines  # a line says so, and not one for each
+    assert (event, fields["error"]) == ("observer_failed", "MemoryError()")
+    assert "in broken" in fields["traceback"]
+
+
+async def test_so_it_is_with_whatever_else_is_told() -> None:
+    log = Log()
+    told: list[str] = []
+    all_of_them = observers(log)
+    all_of_them.guarded(told.append)("heard")
+    all_of_them.guarded(broken)()
+    all_of_them.say(log.error, "event", slot=1)
+    all_of_them.say(lambda *_, **__: broken(), "event")
+    assert (told, log.failed) == (["heard"], 2)
+    assert [event for event, _ in log.lines] == ["observer_failed", "event"]
 
 
 async def test_nor_does_it_matter_if_that_can_not_be_said_either() -> None:
-    metrics = Faulty("metrics", [], ())
-    observers = Observers(cast("Metrics", metrics), cast("EndpointStates", metrics), cast("AccessLog", metrics))
-    observers.crashed("192.0.2.7", _RECORD, ZeroDivisionError())
+    log = Log()
+    log.fail = broken  # type: ignore[method-assign]  # it has no memory either
+    observers(log, ear("a", [], then=broken)).crashed("192.0.2.7", _RECORD, ZeroDivisionError())
+
+
+# What the worker composes: what is logged must have been counted, for a process may be killed between the two.
+def test_what_is_told_of_a_tunnel_is_listened_to_where_it_counts() -> None:
+    def listens(kind: type[Observer]) -> set[str]:
+        return {event for event, _ in _EVENTS if event in vars(kind)}
+
+    all_events = {event for event, _ in _EVENTS}
+    assert listens(Metrics) == all_events - {"tunnel_closed"}
+    assert listens(AccessLog) == all_events - {"tunnel_over"}

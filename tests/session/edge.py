@@ -15,6 +15,7 @@ from splicer.config.schema import Limits
 from splicer.errors import NameNotFound, Side, SplicerError
 from splicer.model import Deadlines, Endpoint, Network, Record, Route, Upstream
 from splicer.net.resolve import Answer
+from splicer.observer import Observer
 from splicer.relay.api import TunnelEnd, TunnelSpec
 from splicer.routing.pattern import compile_pattern
 from splicer.routing.table import RouteTable
@@ -25,6 +26,7 @@ from splicer.session.watch import watch_clients
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pool import IdlePool
+from splicer.upstream.source import NameSource
 from tests.kit.http import read_request
 from tests.session.wire import TIMEOUT, End, Peer, StreamEnded, connection
 
@@ -65,15 +67,18 @@ def fallback_route(**more: Any) -> Route:
 
 @define
 class Names:
-    """A resolver. `served`: addresses, an error, or None for no answer at all; `known`: what its cache has."""
+    """A resolver. `served`: addresses, an error, or None for no answer at all; `cache`: what it knows already."""
 
     served: dict[str, tuple[str, ...] | SplicerError | None]
-    known: dict[str, tuple[str, ...]] = field(factory=dict)
+    cache: dict[str, tuple[str, ...]] = field(factory=dict)
     asked: list[str] = field(factory=list)
 
     def cached(self, name: str) -> Answer | None:
-        addresses = self.known.get(name)
+        addresses = self.cache.get(name)
         return None if addresses is None else Answer(addresses, fresh=False)
+
+    def known(self, name: str) -> tuple[str, ...]:
+        return self.cache.get(name, ())
 
     async def resolve(self, name: str, *, refresh: bool = False) -> Answer:
         self.asked.append(name)
@@ -87,7 +92,7 @@ class Names:
 
 
 @define
-class Told:
+class Told(Observer):
     """An observer: what it was told, each record as it was at that moment."""
 
     opened: list[Record] = field(factory=list)
@@ -146,7 +151,7 @@ class Edge:
         """Serve by these routes from now on; `Deadlines` that belong to no route are those of the first."""
         self.context.rules = Ruleset(
             table=RouteTable(tuple(evolve(each, index=index) for index, each in enumerate(routes, 1))),
-            endpoints=Endpoints(self.names, self.context.balancer),
+            endpoints=Endpoints(NameSource(self.names), self.context.balancer),
             deadlines=routes[0].deadlines,
             limits=Limits(**limits),
             trusted_proxies=trusted,

@@ -384,7 +384,7 @@ async def test_a_connect_that_hangs_names_the_address_that_hangs(edge: Edge) -> 
 @pytest.mark.parametrize("failing", [ConnectRefused("no"), ConnectFailed("no"), None])
 async def test_a_cached_address_that_fails_is_asked_for_again(edge: Edge, failing: SplicerError | None) -> None:
     edge.use(fallback_route())
-    edge.names.known["app.test"] = ("10.0.9.9",)
+    edge.names.cache["app.test"] = ("10.0.9.9",)
     edge.pods |= {"10.0.9.9": failing, APP: answering(OK)}
     assert (await read_answer(await edge.ask(GET))).status == 200
     assert edge.dialled == ["10.0.9.9", APP]
@@ -396,7 +396,7 @@ async def test_asking_again_in_vain_leads_to_the_fallback(
     edge: Edge, served: tuple[str, ...] | SplicerError | None
 ) -> None:
     edge.use(fallback_route())
-    edge.names.known["app.test"] = ("10.0.9.9",)
+    edge.names.cache["app.test"] = ("10.0.9.9",)
     edge.names.served["app.test"] = served
     edge.pods |= {"10.0.9.9": ConnectRefused("no"), SPARE: answering(OK)}
     assert (await read_answer(await edge.ask(GET))).status == 200
@@ -445,7 +445,7 @@ async def test_where_the_time_went(edge: Edge) -> None:
 
     edge.use(fallback_route(deadlines={"resolve": 1, "connect": 3}))
     edge.names.served["app.test"] = None
-    edge.names.known["spare.test"] = ("10.0.9.9",)
+    edge.names.cache["spare.test"] = ("10.0.9.9",)
     edge.pods |= {"10.0.9.9": None, SPARE: slow}
     assert (await read_answer(await edge.ask(GET))).status == 200
     parts = edge.record.parts

@@ -11,8 +11,8 @@ from splicer.http1.response import ResponseParser
 from splicer.model import Endpoint
 from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg
-from splicer.session.pod import PodLeg
 from splicer.session.turns import Turns
+from splicer.upstream.pod import PodLeg
 from tests.session.wire import Peer, connection
 
 KEPT = 64 * 1024

@@ -300,7 +300,7 @@ async def test_the_time_of_the_body_is_left_out_once(edge: Edge) -> None:
 
 async def test_asking_again_for_a_name_is_in_the_time_of_all_attempts(edge: Edge) -> None:
     edge.use(fallback_route(deadlines={"attempts": 2, "resolve": 10}))
-    edge.names.known["app.test"] = ("10.0.9.9",)
+    edge.names.cache["app.test"] = ("10.0.9.9",)
     edge.names.served["app.test"] = None
     edge.pods |= {"10.0.9.9": ConnectRefused("no"), SPARE: answering(OK)}
     assert (await read_answer(await edge.ask(GET))).status == 502

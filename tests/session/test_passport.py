@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer.errors import Side
-from splicer.model import AttemptOutcome, Endpoint, HandshakeParts, Record
+from splicer.model import AttemptOutcome, Endpoint, Record
 from splicer.net.options import USER_TIMEOUT_MS
 from splicer.relay.api import TunnelLimits
 from splicer.session import passport
@@ -47,8 +47,9 @@ RECORDS = st.builds(
     protocol=MAYBE,
     logged=st.booleans(),
     status=st.just(101),
-    attempts=st.lists(st.builds(AttemptOutcome, TEXT, MAYBE, MAYBE, MAYBE), max_size=3),
-    parts=st.builds(HandshakeParts, SECONDS, SECONDS, SECONDS),
+    attempts=st.lists(
+        st.builds(AttemptOutcome, TEXT, MAYBE, MAYBE, MAYBE, MAYBE, SECONDS, SECONDS, SECONDS, SECONDS), max_size=3
+    ),
 )
 
 
@@ -94,7 +95,10 @@ def test_a_record_goes_on_as_it_was(
     past = run(lambda: passport.read(passport.write(record, limits, head, *sockets), 3))
     # Another process has another clock of Trio's; here it is the same.
     assert past.record.started == pytest.approx(record.started, abs=1e-2)
-    assert past.record == evolve(record, started=past.record.started, adopted=3)
+    begun = [attempt.started for attempt in past.record.attempts]
+    assert begun == pytest.approx([attempt.started for attempt in record.attempts], abs=1e-2)
+    attempts = [evolve(attempt, started=at) for attempt, at in zip(record.attempts, begun, strict=True)]
+    assert past.record == evolve(record, started=past.record.started, adopted=3, attempts=attempts)
     assert (past.limits, past.head, past.client, past.pod) == (limits, head, 0, 0)
     assert time.monotonic() - past.opened < 60
 

@@ -142,7 +142,7 @@ async def test_the_pod_behind_a_dead_connection_may_be_gone(edge: Edge) -> None:
 async def test_the_pod_behind_a_dead_connection_may_have_moved(edge: Edge) -> None:
     """It was recreated with a new address: that is asked for before the fallback is."""
     edge.use(fallback_route())
-    edge.names.known["app.test"] = ("10.0.9.9",)
+    edge.names.cache["app.test"] = ("10.0.9.9",)
     edge.pods |= {"10.0.9.9": one_then_close, APP: answering(answer(b"moved")), SPARE: answering(answer(b"spare"))}
     assert (await read_answer(await edge.ask(GET))).body == b"ok"
     edge.pods["10.0.9.9"] = ConnectRefused("no")

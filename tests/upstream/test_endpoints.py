@@ -12,7 +12,8 @@ from splicer.errors import AddressNotAllowed, NameNotFound, NoEndpoint
 from splicer.model import Endpoint, Network, Upstream
 from splicer.net.resolve import Answer, Resolver
 from splicer.upstream.balance import Balancer
-from splicer.upstream.endpoints import Choice, Endpoints
+from splicer.upstream.endpoints import Endpoints
+from splicer.upstream.source import Candidates, NameSource
 from tests.kit.dns_server import DnsServer
 
 POD = "voice-agent-0.voice-agent.example"
@@ -52,6 +53,9 @@ class Names:
     def cached(self, name: str) -> Answer | None:
         return Answer(self.cache[name], fresh=False) if name in self.cache else None
 
+    def known(self, name: str) -> tuple[str, ...]:
+        return self.cache.get(name, ())
+
     async def resolve(self, name: str, *, refresh: bool = False) -> Answer:
         self.resolved.append((name, refresh))
         if name not in self.zone:
@@ -60,13 +64,13 @@ class Names:
 
 
 def choose_from(names: Names) -> Endpoints:
-    return Endpoints(names, Balancer())
+    return Endpoints(NameSource(names), Balancer())
 
 
 async def test_a_captured_host_is_called_by_its_pod() -> None:
     names = Names(zone={POD: ("10.0.0.1",)})
     choice = await choose_from(names).choose(ONE_POD, POD)
-    assert choice == Choice((Endpoint("voice-agent-0", "10.0.0.1", 8000),), fresh=True)
+    assert choice == Candidates((Endpoint("voice-agent-0", "10.0.0.1", 8000),), fresh=True)
 
 
 async def test_a_fixed_host_is_called_by_its_whole_name() -> None:
@@ -79,14 +83,14 @@ async def test_what_the_cache_knows_is_not_asked_for() -> None:
     names = Names(cache={POD: ("10.0.0.1",)})
     with trio.testing.assert_no_checkpoints():
         choice = await choose_from(names).choose(ONE_POD, POD)
-    assert choice == Choice((Endpoint("voice-agent-0", "10.0.0.1", 8000),), fresh=False)
+    assert choice == Candidates((Endpoint("voice-agent-0", "10.0.0.1", 8000),), fresh=False)
     assert names.resolved == []
 
 
 async def test_a_refresh_passes_the_cache_by() -> None:
     names = Names(cache={POD: ("10.0.0.1",)}, zone={POD: ("10.0.0.2",)})
     choice = await choose_from(names).choose(ONE_POD, POD, refresh=True)
-    assert choice == Choice((Endpoint("voice-agent-0", "10.0.0.2", 8000),), fresh=True)
+    assert choice == Candidates((Endpoint("voice-agent-0", "10.0.0.2", 8000),), fresh=True)
     assert names.resolved == [(POD, True)]
 
 
@@ -128,14 +132,14 @@ async def test_nothing_left() -> None:
 async def test_a_cache_that_knows_only_what_has_failed_is_passed_by() -> None:
     names = Names(cache={SERVICE: ("10.0.0.1",)}, zone={SERVICE: ("10.0.0.1", "10.0.0.2")})
     choice = await choose_from(names).choose(ANY_POD, SERVICE, exclude=frozenset({("10.0.0.1", 8000)}))
-    assert choice == Choice((Endpoint(SERVICE, "10.0.0.2", 8000),), fresh=True)
+    assert choice == Candidates((Endpoint(SERVICE, "10.0.0.2", 8000),), fresh=True)
 
 
 async def test_at_hand_is_only_what_the_cache_knows() -> None:
     endpoints = choose_from(
         Names(cache={POD: ("10.0.0.1",), SERVICE: ("127.0.0.1",)}, zone={"new.example": ("10.0.0.2",)})
     )
-    choice = Choice((Endpoint("voice-agent-0", "10.0.0.1", 8000),), fresh=False)
+    choice = Candidates((Endpoint("voice-agent-0", "10.0.0.1", 8000),), fresh=False)
     assert endpoints.at_hand(ONE_POD, POD, frozenset()) == choice
     assert endpoints.at_hand(ONE_POD, POD, frozenset({("10.0.0.1", 8000)})) is None
     assert endpoints.at_hand(ANY_POD, "new.example", frozenset()) is None
@@ -146,7 +150,7 @@ async def test_at_hand_is_only_what_the_cache_knows() -> None:
 async def test_the_upstreams_policy_orders() -> None:
     names = Names(zone={SERVICE: ("10.0.0.1", "10.0.0.2", "10.0.0.3")})
     balancer = Balancer()
-    endpoints = Endpoints(names, balancer)
+    endpoints = Endpoints(NameSource(names), balancer)
     least = upstream(SERVICE, balance="least-tunnels")
     with balancer.hold(Endpoint("x", "10.0.0.1", 8000)), balancer.hold(Endpoint("x", "10.0.0.3", 8000)):
         choice = await endpoints.choose(least, SERVICE)
@@ -166,10 +170,10 @@ async def test_a_pod_that_was_recreated_is_found_at_its_new_address(nursery: tri
     server = await DnsServer.start(nursery)
     server.set(POD, "10.0.0.1")
     resolver = Resolver(Options(((server.host, server.port),)), nursery=nursery, lifetime=8.0)
-    endpoints = Endpoints(resolver, Balancer())
+    endpoints = Endpoints(NameSource(resolver), Balancer())
     await endpoints.choose(ONE_POD, POD)
     server.set(POD, "10.0.0.2")
     before = await endpoints.choose(ONE_POD, POD)
-    assert before == Choice((Endpoint("voice-agent-0", "10.0.0.1", 8000),), fresh=False)
+    assert before == Candidates((Endpoint("voice-agent-0", "10.0.0.1", 8000),), fresh=False)
     after = await endpoints.choose(ONE_POD, POD, refresh=True)
-    assert after == Choice((Endpoint("voice-agent-0", "10.0.0.2", 8000),), fresh=True)
+    assert after == Candidates((Endpoint("voice-agent-0", "10.0.0.2", 8000),), fresh=True)

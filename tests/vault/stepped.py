@@ -26,9 +26,10 @@ import trio
 from attrs import evolve
 from trio.testing import wait_all_tasks_blocked
 
-from splicer.errors import Side, SplicerError
+from splicer.errors import Side
 from splicer.model import Endpoint, Record
 from splicer.net.stream import TcpStream
+from splicer.observer import Observer
 from splicer.relay import beginning
 from splicer.relay.api import TunnelEnd, TunnelLimits, TunnelSpec
 from splicer.relay.clean_pipes import CleanPipes
@@ -257,24 +258,9 @@ class _RegistersLate(Hub):
             return await super().splice(evolve(spec, register=None))
 
 
-class _Observer:
+class _Observer(Observer):
     def __init__(self, crash: Callable[[str], None]) -> None:
         self._crash = crash
-
-    def tunnel_opened(self, record: Record) -> None:
-        pass
-
-    def tunnel_over(self, record: Record) -> None:
-        pass
-
-    def tunnel_closed(self, record: Record) -> None:
-        pass
-
-    def exchange_ended(self, record: Record) -> None:
-        pass
-
-    def connection_refused(self, client: str, error: SplicerError) -> None:
-        pass
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         self._crash(repr(error))

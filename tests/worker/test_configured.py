@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,7 +17,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from splicer.configfile.read import Prepared, prepare
 from splicer.errors import ConfigError
 from splicer.ipc.board import Board, Column
+from splicer.model import Route
 from splicer.net.resolve import ResolverStats
+from splicer.observer import Observer
 from splicer.vault import protocol
 from splicer.worker.adopted import Adopted
 from splicer.worker.configured import Configured
@@ -42,6 +44,23 @@ upstream = "{name}"
 """
 
 
+class Counts(Observer):
+    """Metrics of which only the known routes are kept."""
+
+    def __init__(self, known: list[str]) -> None:
+        self.resolver = ResolverStats()
+        self._known = known
+
+    def know(self, routes: Iterable[Route]) -> None:
+        self._known[:] = [route.name for route in routes]
+
+    def late(self, seconds: float) -> None:
+        return
+
+    def observer_failed(self) -> None:
+        raise AssertionError("an observer failed")
+
+
 class Process:
     """A worker's parts and their configuration; `lines`: what was logged; `known`: routes that are counted."""
 
@@ -51,7 +70,7 @@ class Process:
         self.done = 0
         self.text: str | Exception = ""
         self.board = Board()
-        self._metrics = SimpleNamespace(resolver=ResolverStats(), know=self._know, late=lambda _: None)
+        self._metrics = Counts(self.known)
         self.parts = Parts(
             self.board, 1, None, protocol.VERSION, None, cast("Any", self._metrics), lambda adopted: self.adopt(adopted)
         )
@@ -66,9 +85,6 @@ class Process:
             self._reloaded,
             self._reloaded,
         )
-
-    def _know(self, routes: Any) -> None:
-        self.known = [route.name for route in routes]
 
     def _reloaded(self) -> None:
         self.done += 1

@@ -15,6 +15,7 @@ from splicer.ipc.facts import OperatorDrains
 from splicer.net.dns_query import Records
 from splicer.net.resolve import Resolver
 from splicer.session.context import Drains
+from splicer.upstream.source import NameSource
 from splicer.worker.drains import DrainOrders
 
 _CONFIG = """
@@ -63,7 +64,10 @@ class Following:
         self.resolver = Resolver(config.resolver, nursery=nursery, lifetime=30.0, ask=self._ask)
         self.failed: list[Exception] = []
         self.orders = DrainOrders(
-            self.told.append, lambda: self.upstreams, lambda: self.resolver, lambda error: self.failed.append(error)
+            self.told.append,
+            lambda: self.upstreams,
+            lambda: NameSource(self.resolver),
+            lambda error: self.failed.append(error),
         )
 
     async def _ask(self, name: str, _: RdataType) -> Records:

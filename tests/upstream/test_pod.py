@@ -6,7 +6,7 @@ from splicer.http1.body import EndOfBody
 from splicer.http1.request import parse_request
 from splicer.http1.response import ResponseParser
 from splicer.model import Endpoint
-from splicer.session.pod import PodLeg
+from splicer.upstream.pod import PodLeg
 from tests.session.wire import Peer, connection
 
 _SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"

@@ -7,8 +7,7 @@ import trio
 from splicer.errors import PodReset
 from splicer.http1.response import ResponseParser
 from splicer.model import Endpoint, ResponseHead
-from splicer.net.stream import ByteStream
-from splicer.session.client import HEAD_READ_BYTES, READ_BYTES
+from splicer.net.stream import HEAD_READ_BYTES, READ_BYTES, ByteStream
 
 
 class PodLeg:

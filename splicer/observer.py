@@ -1,0 +1,31 @@
+"""The events of the session, as methods of a base class."""
+
+from __future__ import annotations
+
+from splicer.errors import SplicerError
+from splicer.model import Record
+
+
+class Observer:
+    """The base class of observers. Its methods do nothing: an observer overrides those for the events that it needs.
+
+    No method may block.
+    """
+
+    def tunnel_opened(self, record: Record) -> None:
+        """The 101 was sent towards the client."""
+
+    def tunnel_over(self, record: Record) -> None:
+        """A tunnel is over, and the vault knows it. It must be counted at once: the process may be killed."""
+
+    def tunnel_closed(self, record: Record) -> None:
+        """The same tunnel is over; called later, when there is time for a log line."""
+
+    def exchange_ended(self, record: Record) -> None:
+        """A request was answered without a tunnel, refused, or given up."""
+
+    def connection_refused(self, client: str, error: SplicerError) -> None:
+        """A connection was turned away before its request was read."""
+
+    def crashed(self, client: str, record: Record | None, error: Exception) -> None:
+        """A bug ended one connection."""

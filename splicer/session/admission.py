@@ -1,0 +1,119 @@
+"""The checks before the first attempt, in one order.
+
+Some are made for every request, the others only for requests that need a pod. The client is told of the first check
+that fails, and a check may rely on those before it.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from attrs import define
+
+from splicer.errors import (
+    BodyTooLarge,
+    Draining,
+    Forbidden,
+    LoopDetected,
+    TooManyConnections,
+    UpgradeRequired,
+)
+from splicer.http1.upgrade import wanted_upgrade
+from splicer.http1.via import is_loop
+from splicer.model import RequestHead, Route
+from splicer.session.client import ClientLeg
+from splicer.session.context import Ruleset, SessionContext
+
+
+@define(eq=False)
+class Applicant:
+    """A request that was not admitted yet.
+
+    Args:
+        context: the worker's context.
+        rules: the ruleset by which the request is served.
+        client: the client's connection.
+        head: the request's head.
+        route: the first route that matches.
+        address: the client's address after `trusted_proxies`.
+        protocol: the protocol to upgrade to, set by `admit_to_pod`; None: plain HTTP.
+    """
+
+    context: SessionContext
+    rules: Ruleset
+    client: ClientLeg
+    head: RequestHead
+    route: Route
+    address: str
+    protocol: str | None = None
+
+    def admit(self) -> None:
+        """Make the checks for every request.
+
+        Raises:
+            SplicerError: the request is refused.
+        """
+        for check in _ANY:
+            check(self)
+
+    def admit_to_pod(self) -> None:
+        """Make the checks for a request that needs a pod, after `admit`; they set `protocol`.
+
+        Raises:
+            SplicerError: the request is refused.
+        """
+        for check in _FOR_A_POD:
+            check(self)
+
+
+def _client_is_allowed(request: Applicant) -> None:
+    networks = request.route.clients
+    if networks is not None and not any(ip_address(request.address) in network for network in networks):
+        raise Forbidden(f"{request.address} is not among the clients of this route")
+
+
+def _is_no_loop(request: Applicant) -> None:
+    if is_loop(request.head):
+        upstream = request.route.upstream
+        raise LoopDetected(f"upstream {upstream and upstream.name} leads back to a splicer")
+
+
+def _has_a_place(request: Applicant) -> None:
+    client, context = request.client, request.context
+    if not client.over:
+        return
+    if not context.may_use_pod():
+        context.observer.connection_refused(client.peer, TooManyConnections())
+        raise TooManyConnections("no idle connection could make room")
+    client.over = False
+
+
+def _edge_takes_work(request: Applicant) -> None:
+    if request.context.draining:
+        raise Draining("new work is refused during a drain")
+
+
+def _route_takes_work(request: Applicant) -> None:
+    if request.route.name in request.context.drains.routes:
+        raise Draining(f"route {request.route.name} is being drained")
+
+
+def _protocol_is_served(request: Applicant) -> None:
+    route = request.route
+    request.protocol = wanted_upgrade(request.head, route.upgrade) if route.upgrade else None
+    if request.protocol is None and route.upgrade_only:
+        raise UpgradeRequired(route.upgrade)
+
+
+def _body_fits(request: Applicant) -> None:
+    limit = request.rules.limits.body_bytes
+    if limit is not None and (request.head.content_length or 0) > limit:
+        raise BodyTooLarge(f"{request.head.content_length} bytes announced, {limit} allowed")
+
+
+# The client's address comes first: a client that may not use the route learns nothing else about it. A loop is refused
+# before it takes a place at the limit of connections. A place is taken before a drain refuses the request: the
+# connection goes on in either case. The drains come before the protocol and the body, so that during a drain every
+# request gets the same answer.
+_ANY = (_client_is_allowed,)
+_FOR_A_POD = (_is_no_loop, _has_a_place, _edge_takes_work, _route_takes_work, _protocol_is_served, _body_fits)

@@ -1,0 +1,210 @@
+"""Connections to the endpoints of an upstream: an idle one is taken from the pool, or one is dialled."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import trio
+
+from splicer.errors import (
+    ConnectFailed,
+    ConnectRefused,
+    ConnectTimeout,
+    NoDescriptor,
+    NoEndpoint,
+    PodError,
+    ResolveTimeout,
+)
+from splicer.http1.response import ResponseParser
+from splicer.model import AttemptOutcome, Endpoint, Upstream
+from splicer.net.stream import ByteStream
+from splicer.policy.deadlines import AttemptBudget
+from splicer.upstream.balance import Balancer, Hold
+from splicer.upstream.endpoints import Endpoints
+from splicer.upstream.pod import PodLeg
+from splicer.upstream.pool import IdlePool
+from splicer.upstream.source import Candidates
+from splicer.upstream.stage import Stage
+
+_SHARES = 3  # the most parts into which the time to connect is split among the addresses of one name
+_CONNECT_FAILURES = (ConnectRefused, ConnectFailed, ConnectTimeout)
+_NOBODY: frozenset[tuple[str, int]] = frozenset()
+
+
+class Dialer(Protocol):
+    """The parts of a worker that a connector needs; a `SessionContext` has them."""
+
+    @property
+    def dial(self) -> Callable[[Endpoint], Awaitable[ByteStream]]:
+        """Opens a connection."""
+        ...
+
+    @property
+    def pool(self) -> IdlePool:
+        """The idle connections."""
+        ...
+
+    @property
+    def balancer(self) -> Balancer:
+        """Counts the tunnels and attempts at each endpoint."""
+        ...
+
+    @property
+    def yield_to_relay(self) -> Callable[[], None]:
+        """Lets frames pass before a dial, which is a long step."""
+        ...
+
+    async def free_descriptors(self) -> bool:
+        """Free descriptors for a connection when the process has none left; False: there were none to free."""
+        ...
+
+
+class Connector:
+    """Connects one request to endpoints, one after another, and counts it at the present one until `release`.
+
+    The request need not be a client's.
+
+    Args:
+        dialer: opens connections.
+        endpoints: chooses endpoints.
+        budget: the time for all attempts; its deadlines also limit each lookup and each connect.
+    """
+
+    __slots__ = ("_dialer", "_endpoints", "_failed", "_hold", "budget", "gone", "scope")
+
+    def __init__(self, dialer: Dialer, endpoints: Endpoints, budget: AttemptBudget) -> None:
+        self._dialer = dialer
+        self._endpoints = endpoints
+        self.budget = budget
+        self._failed: set[tuple[str, int]] = set()  # endpoints that were dialled and not excused
+        self._hold: Hold | None = None
+        self.scope: trio.CancelScope | None = None
+        self.gone = False
+
+    def give_up(self) -> None:
+        """End the present wait: the answer is no longer wanted."""
+        self.gone = True
+        if self.scope is not None:
+            self.scope.cancel()
+
+    def release(self) -> None:
+        """No longer count at any endpoint."""
+        if self._hold is not None:
+            self._hold.__exit__()
+            self._hold = None
+
+    def take_hold(self) -> Hold:
+        """Hand over the count to the caller, who ends it by leaving the hold."""
+        assert self._hold is not None  # noqa: S101 - an attempt has succeeded
+        hold, self._hold = self._hold, None
+        return hold
+
+    def excuse(self, endpoint: Endpoint) -> None:
+        """Allow another attempt at an endpoint, which did not cause the failure."""
+        self._failed.discard((endpoint.address, endpoint.port))
+
+    # After a failed connect to an address that was at hand, the source is asked again: pods get new addresses.
+    async def connect(
+        self,
+        upstream: Upstream,
+        host: str,
+        outcome: AttemptOutcome,
+        parser: ResponseParser,
+        *,
+        avoid: frozenset[tuple[str, int]] = _NOBODY,
+        reusable: bool = False,
+    ) -> PodLeg:
+        """Connect to an endpoint that has not failed this request before.
+
+        Args:
+            upstream: the upstream.
+            host: the upstream's host template, rendered.
+            outcome: its endpoint and durations are set, also if connecting fails.
+            parser: the parser for the answer.
+            avoid: addresses and ports to leave out.
+            reusable: whether an idle connection may be taken.
+
+        Raises:
+            PodError: no endpoint is known, allowed or left, none could be reached, or a deadline passed.
+            NoDescriptor: the process has no descriptor left.
+            ClientGone: the request was given up.
+        """
+        choice = await self._choose(upstream, host, outcome, avoid)
+        try:
+            return await self._dial(choice.endpoints, outcome, parser, reusable=reusable)
+        except _CONNECT_FAILURES as failure:
+            if choice.fresh:
+                raise
+            try:
+                choice = await self._choose(upstream, host, outcome, avoid, refresh=True)
+            except PodError:
+                raise failure from None
+            return await self._dial(choice.endpoints, outcome, parser, reusable=reusable)
+
+    async def _choose(
+        self,
+        upstream: Upstream,
+        host: str,
+        outcome: AttemptOutcome,
+        avoid: frozenset[tuple[str, int]],
+        *,
+        refresh: bool = False,
+    ) -> Candidates:
+        exclude = avoid | self._failed
+        if not refresh and (at_hand := self._endpoints.at_hand(upstream, host, exclude)) is not None:
+            return at_hand
+        started = trio.current_time()
+        try:
+            with Stage(self, self.budget.deadlines.resolve, ResolveTimeout, lambda: host):
+                choice = await self._endpoints.choose(upstream, host, exclude=exclude, refresh=refresh)
+        finally:
+            outcome.resolve += trio.current_time() - started
+        return choice
+
+    async def _dial(
+        self, endpoints: tuple[Endpoint, ...], outcome: AttemptOutcome, parser: ResponseParser, *, reusable: bool
+    ) -> PodLeg:
+        dialer = self._dialer
+        started = trio.current_time()
+        try:
+            with Stage(self, self.budget.deadlines.connect, ConnectTimeout, lambda: outcome.endpoint) as scope:
+                for left, endpoint in zip(range(len(endpoints), 0, -1), endpoints, strict=True):
+                    outcome.endpoint, outcome.pod = str(endpoint), endpoint.pod
+                    self._failed.add((endpoint.address, endpoint.port))
+                    self._count_at(endpoint)
+                    idle = dialer.pool.take(endpoint) if reusable else None
+                    if idle is not None:
+                        return PodLeg(idle, endpoint, parser, reused=True)
+                    try:
+                        with _share(scope, left):
+                            dialer.yield_to_relay()
+                            return PodLeg(await self._open(endpoint), endpoint, parser, reused=False)
+                    except (ConnectRefused, ConnectFailed):
+                        if left == 1:
+                            raise
+        finally:
+            outcome.connect += trio.current_time() - started
+        raise NoEndpoint("no address is left")
+
+    def _count_at(self, endpoint: Endpoint) -> None:
+        self.release()
+        self._hold = self._dialer.balancer.hold(endpoint)
+        self._hold.__enter__()
+
+    async def _open(self, endpoint: Endpoint) -> ByteStream:
+        try:
+            return await self._dialer.dial(endpoint)
+        except NoDescriptor:
+            if not await self._dialer.free_descriptors():
+                raise
+        return await self._dialer.dial(endpoint)
+
+
+# An address that drops every packet must leave time for the next address of the same name.
+def _share(connect: trio.CancelScope, left: int) -> AbstractContextManager[object]:
+    if left == 1:
+        return nullcontext()
+    now = trio.current_time()
+    return trio.move_on_at(now + (connect.deadline - now) / min(left, _SHARES))

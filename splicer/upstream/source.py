@@ -1,0 +1,108 @@
+"""Sources of endpoints: each knows the endpoints of upstreams."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from attrs import frozen
+
+from splicer.model import Endpoint, Upstream
+from splicer.net.resolve import Answer
+
+
+@frozen
+class Candidates:
+    """Endpoints, at least one.
+
+    Args:
+        endpoints: in the source's order, or in the order in which to try them.
+        fresh: False if asking again may find others, which is worth while if none of these can be connected to.
+    """
+
+    endpoints: tuple[Endpoint, ...]
+    fresh: bool
+
+
+class EndpointSource(Protocol):
+    """Knows the endpoints of upstreams. It doesn't decide which of them may be dialled, or in which order.
+
+    `host` is always the upstream's host template, rendered.
+    """
+
+    def at_hand(self, upstream: Upstream, host: str) -> Candidates | None:
+        """The endpoints that are known without a question; None: `find` must be awaited."""
+        ...
+
+    async def find(self, upstream: Upstream, host: str, *, refresh: bool = False) -> Candidates:
+        """The endpoints at hand, or the answer to a question; there is no checkpoint if there is nothing to wait for.
+
+        The caller's deadline is a cancel scope around the call.
+
+        Args:
+            upstream: the upstream.
+            host: the upstream's host.
+            refresh: ask even if endpoints are at hand.
+
+        Raises:
+            NameNotFound: there is no such name, or it has no address.
+            ResolveFailed: the question failed, and no earlier answer is known.
+        """
+        ...
+
+    def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
+        """The last endpoints that `at_hand` could return, however old; this isn't counted as a question."""
+        ...
+
+
+class Lookup(Protocol):
+    """The methods of a `net.resolve.Resolver` that a source needs."""
+
+    def cached(self, name: str) -> Answer | None:
+        """The answer that is at hand."""
+        ...
+
+    def known(self, name: str) -> tuple[str, ...]:
+        """The addresses of the last good answer."""
+        ...
+
+    async def resolve(self, name: str, *, refresh: bool = False) -> Answer:
+        """The answer."""
+        ...
+
+
+@frozen
+class NameSource:
+    """Endpoints by name: a resolver knows fixed names, literal addresses and DNS.
+
+    Args:
+        resolver: returns the addresses; the port is the upstream's.
+    """
+
+    resolver: Lookup
+
+    def at_hand(self, upstream: Upstream, host: str) -> Candidates | None:
+        """See `EndpointSource`."""
+        answer = self.resolver.cached(host)
+        return None if answer is None else _candidates(upstream, host, answer)
+
+    async def find(self, upstream: Upstream, host: str, *, refresh: bool = False) -> Candidates:
+        """See `EndpointSource`."""
+        return _candidates(upstream, host, await self.resolver.resolve(host, refresh=refresh))
+
+    def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
+        """See `EndpointSource`."""
+        return _endpoints(upstream, host, self.resolver.known(host))
+
+
+def _candidates(upstream: Upstream, host: str, answer: Answer) -> Candidates:
+    return Candidates(_endpoints(upstream, host, answer.addresses), answer.fresh)
+
+
+def _endpoints(upstream: Upstream, host: str, addresses: tuple[str, ...]) -> tuple[Endpoint, ...]:
+    pod, port = pod_name(upstream, host), upstream.port
+    return tuple([Endpoint(pod, address, port) for address in addresses])
+
+
+def pod_name(upstream: Upstream, host: str) -> str:
+    """The name of the pod behind a rendered host: its first label if the URL chose it, else the whole host."""
+    return host.partition(".")[0] if upstream.host.captures else host

@@ -1,0 +1,270 @@
+"""Connecting to endpoints without any client: find, choose, take an idle one or dial."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+import trio
+from attrs import define, field
+from trio.testing import MockClock
+
+from splicer.errors import (
+    AttemptsTimeout,
+    ClientGone,
+    ConnectFailed,
+    ConnectRefused,
+    ConnectTimeout,
+    NameNotFound,
+    NoDescriptor,
+    NoEndpoint,
+    ResolveTimeout,
+    SplicerError,
+)
+from splicer.http1.response import ResponseParser
+from splicer.model import AttemptOutcome, Deadlines, Endpoint, Upstream
+from splicer.net.stream import ByteStream
+from splicer.policy.deadlines import AttemptBudget
+from splicer.routing.template import parse_template
+from splicer.upstream.balance import Balancer
+from splicer.upstream.client import Connector
+from splicer.upstream.endpoints import Endpoints
+from splicer.upstream.pod import PodLeg
+from splicer.upstream.pool import IdlePool
+from splicer.upstream.source import Candidates
+
+ONE, TWO, THREE = (Endpoint("app.test", f"10.0.0.{last}", 8000) for last in (1, 2, 3))
+APP = Upstream("app", parse_template("app.test"), 8000, balance="round-robin")
+PARSER = cast("ResponseParser", object())
+
+
+class Stream:
+    """A connection of which nothing is asked but whether it is quiet."""
+
+    def __init__(self, *, quiet: bool = True) -> None:
+        self.quiet = quiet
+
+    def is_quiet(self) -> bool:
+        return self.quiet
+
+    def close(self) -> None:
+        return
+
+
+def stream(*, quiet: bool = True) -> ByteStream:
+    return cast("ByteStream", Stream(quiet=quiet))
+
+
+@define
+class Site:
+    """A source and a dialer. `found`: what the source says when it is asked; None: nothing, for ever."""
+
+    cache: tuple[Endpoint, ...] | None = None
+    found: tuple[Endpoint, ...] | SplicerError | None = (ONE,)
+    reached: dict[Endpoint, ByteStream | SplicerError | None] = field(factory=dict)  # None: it hangs
+    balancer: Balancer = field(factory=Balancer)
+    pool: IdlePool = field(factory=IdlePool)
+    asked: list[bool] = field(factory=list)  # whether each was a refresh
+    dialled: list[Endpoint] = field(factory=list)
+    yields: int = 0
+    spare: list[ByteStream] = field(factory=list)  # what can be had once descriptors were freed
+
+    def at_hand(self, upstream: Upstream, host: str) -> Candidates | None:
+        return None if self.cache is None else Candidates(self.cache, fresh=False)
+
+    async def find(self, upstream: Upstream, host: str, *, refresh: bool = False) -> Candidates:
+        self.asked.append(refresh)
+        if self.found is None:
+            await trio.sleep_forever()
+        if isinstance(self.found, SplicerError):
+            raise self.found
+        assert self.found is not None
+        return Candidates(self.found, fresh=True)
+
+    def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
+        return self.cache or ()
+
+    async def dial(self, endpoint: Endpoint) -> ByteStream:
+        self.dialled.append(endpoint)
+        reached = self.reached[endpoint]
+        if reached is None:
+            await trio.sleep_forever()
+        if isinstance(reached, SplicerError):
+            raise reached
+        assert reached is not None
+        return reached
+
+    def yield_to_relay(self) -> None:
+        self.yields += 1
+
+    async def free_descriptors(self) -> bool:
+        if not self.spare:
+            return False
+        self.reached[ONE] = self.spare.pop()
+        return True
+
+    def connector(self, **deadlines: float) -> Connector:
+        budget = AttemptBudget.start(Deadlines(**deadlines), trio.current_time())
+        return Connector(self, Endpoints(self, self.balancer), budget)
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+async def connect(
+    connector: Connector,
+    outcome: AttemptOutcome | None = None,
+    *,
+    avoid: frozenset[tuple[str, int]] = frozenset(),
+    reusable: bool = False,
+) -> PodLeg:
+    outcome = AttemptOutcome("app") if outcome is None else outcome
+    return await connector.connect(APP, "app.test", outcome, PARSER, avoid=avoid, reusable=reusable)
+
+
+async def test_a_leg_leads_to_the_endpoint_and_is_counted_there(site: Site) -> None:
+    site.reached[ONE] = there = stream()
+    connector, outcome = site.connector(), AttemptOutcome("app")
+    leg = await connect(connector, outcome)
+    assert (leg.stream, leg.endpoint, leg.parser, leg.reused) == (there, ONE, PARSER, False)
+    assert (outcome.endpoint, outcome.pod, outcome.failure) == ("10.0.0.1:8000", "app.test", None)
+    assert (site.balancer.live(ONE), site.yields) == (1, 1)
+    connector.release()
+    connector.release()
+    assert site.balancer.live(ONE) == 0
+
+
+async def test_the_count_can_be_handed_over(site: Site) -> None:
+    site.reached[ONE] = stream()
+    connector = site.connector()
+    await connect(connector)
+    hold = connector.take_hold()
+    connector.release()
+    assert site.balancer.live(ONE) == 1
+    hold.__exit__()
+    assert site.balancer.live(ONE) == 0
+
+
+async def test_durations_are_kept_however_it_ends(site: Site, autojump_clock: MockClock) -> None:
+    site.found, outcome = None, AttemptOutcome("app")
+    with pytest.raises(ResolveTimeout):
+        await connect(site.connector(resolve=2), outcome)
+    assert (outcome.resolve, outcome.connect, outcome.endpoint) == (2, 0, None)
+    site.found, site.reached[ONE] = (ONE,), None
+    with pytest.raises(ConnectTimeout, match=r"10\.0\.0\.1:8000"):
+        await connect(site.connector(connect=3), outcome)
+    assert (outcome.resolve, outcome.connect, outcome.endpoint) == (2, 3, "10.0.0.1:8000")
+
+
+@pytest.mark.parametrize("silent", ["source", "endpoint"])
+async def test_all_is_within_the_budget(site: Site, autojump_clock: MockClock, silent: str) -> None:
+    site.found = None if silent == "source" else (ONE,)
+    site.reached[ONE] = None
+    with pytest.raises(AttemptsTimeout):
+        await connect(site.connector(attempts=1))
+    assert trio.current_time() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("silent", ["source", "endpoint"])
+async def test_who_gives_up_waits_no_longer(
+    site: Site, autojump_clock: MockClock, nursery: trio.Nursery, silent: str
+) -> None:
+    site.found = None if silent == "source" else (ONE,)
+    site.reached[ONE] = None
+    connector = site.connector()
+
+    async def leave() -> None:
+        await trio.sleep(0.5)
+        connector.give_up()
+
+    nursery.start_soon(leave)
+    with pytest.raises(ClientGone):
+        await connect(connector)
+    assert trio.current_time() == pytest.approx(0.5)
+    assert connector.gone
+
+
+async def test_endpoints_are_dialled_in_their_order_until_one_is_reached(site: Site) -> None:
+    site.found = (ONE, TWO, THREE)
+    site.reached |= {ONE: ConnectRefused("no"), TWO: ConnectFailed("no"), THREE: stream()}
+    assert (await connect(site.connector())).endpoint == THREE
+    assert site.dialled == [ONE, TWO, THREE]
+    assert [site.balancer.live(endpoint) for endpoint in (ONE, TWO, THREE)] == [0, 0, 1]
+
+
+async def test_one_that_hangs_leaves_time_for_the_next(site: Site, autojump_clock: MockClock) -> None:
+    site.found = (ONE, TWO)
+    site.reached |= {ONE: None, TWO: stream()}
+    assert (await connect(site.connector(connect=3))).endpoint == TWO
+    assert trio.current_time() < 3
+
+
+async def test_what_has_failed_is_not_tried_again_unless_it_is_excused(site: Site) -> None:
+    site.found = (ONE, TWO)
+    site.reached |= {ONE: stream(), TWO: stream()}
+    connector = site.connector()
+    first, second = [(await connect(connector)).endpoint for _ in range(2)]
+    assert {first, second} == {ONE, TWO}
+    with pytest.raises(NoEndpoint):
+        await connect(connector)
+    connector.excuse(second)
+    assert (await connect(connector)).endpoint == second
+
+
+async def test_what_is_to_be_avoided_is(site: Site) -> None:
+    site.found = (ONE, TWO)
+    site.reached[TWO] = stream()
+    for _ in range(2):
+        leg = await connect(site.connector(), avoid=frozenset({(ONE.address, ONE.port)}))
+        assert leg.endpoint == TWO
+
+
+@pytest.mark.parametrize(
+    ("reusable", "quiet", "reused"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+async def test_an_idle_connection_is_taken_if_it_may_and_is_fit(
+    site: Site, reusable: bool, quiet: bool, reused: bool
+) -> None:
+    idle, new = stream(quiet=quiet), stream()
+    site.pool.give(ONE, idle)
+    site.reached[ONE] = new
+    leg = await connect(site.connector(), reusable=reusable)
+    assert (leg.stream, leg.reused) == ((idle, True) if reused else (new, False))
+    assert site.balancer.live(ONE) == 1
+
+
+@pytest.mark.parametrize("failing", [ConnectRefused("no"), ConnectFailed("no"), None])
+async def test_addresses_at_hand_that_fail_are_asked_for_again(
+    site: Site, autojump_clock: MockClock, failing: SplicerError | None
+) -> None:
+    site.cache, site.found = (ONE,), (ONE, TWO)
+    site.reached |= {ONE: failing, TWO: stream()}
+    assert (await connect(site.connector())).endpoint == TWO
+    assert site.asked == [True]
+
+
+@pytest.mark.parametrize("found", [(ONE,), NameNotFound("gone")])
+async def test_asking_again_in_vain_leaves_the_failure_as_it_was(
+    site: Site, found: tuple[Endpoint, ...] | SplicerError
+) -> None:
+    site.cache, site.found = (ONE,), found
+    site.reached[ONE] = ConnectRefused("no")
+    with pytest.raises(ConnectRefused):
+        await connect(site.connector())
+
+
+async def test_fresh_addresses_that_fail_are_not_asked_for_again(site: Site) -> None:
+    site.reached[ONE] = ConnectRefused("no")
+    with pytest.raises(ConnectRefused):
+        await connect(site.connector())
+    assert site.asked == [False]
+
+
+async def test_descriptors_are_freed_once(site: Site) -> None:
+    site.reached[ONE] = NoDescriptor("EMFILE")
+    with pytest.raises(NoDescriptor):
+        await connect(site.connector())
+    site.spare.append(freed := stream())
+    assert (await connect(site.connector())).stream is freed
