@@ -12,7 +12,7 @@ import trio
 
 from tests.kit.http import Message, read_chunk, read_chunks, read_request, read_response
 
-TIMEOUT = 15.0  # seconds after which something that should happen is said not to
+TIMEOUT = 30.0  # seconds after which something that should happen is said not to
 _POLL_INTERVAL = 0.005  # seconds between two looks
 _LINGER_0 = struct.pack("ii", 1, 0)
 
