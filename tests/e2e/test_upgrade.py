@@ -369,8 +369,8 @@ async def test_a_worker_that_can_not_be_prepared(edge: Edge, place: Place, code:
     ("path", "line"),
     [
         ("supervisor.py", "import os"),
-        ("upgrade.py", "import json"),
-        ("__main__.py", "import json"),
+        ("upgrade.py", "import os"),
+        ("__main__.py", "import os"),
     ],
 )
 async def test_a_supervisor_that_can_not_be_imported(
