@@ -35,7 +35,7 @@ class Progress:
     Args:
         method: the request's method.
         written: whether at least one byte of the request was written to a pod.
-        repeatable: whether the body, as far as it was read from the client, is still at hand.
+        repeatable: whether the body, as far as it was read from the client, is still buffered.
         answered: whether a part of an answer was sent to the client.
         spent: whether the time for all attempts is over.
         unheard: whether the step used an idle connection, and no byte came on it.
@@ -92,7 +92,7 @@ def may_try_again(failure: SplicerError, method: str, *, written: bool, repeatab
         failure: how the attempt ended.
         method: the request's.
         written: at least one byte of the request was written to a pod.
-        repeatable: the body, as far as it was read from the client, is still at hand.
+        repeatable: the body, as far as it was read from the client, is still buffered.
     """
     if not failure.another_attempt_may_help:
         return False

@@ -1,1 +1,1 @@
-"""The story of one client connection."""
+"""Serves one client connection: its requests, their attempts, its tunnel."""

@@ -23,7 +23,7 @@ from splicer.upstream.pod import PodLeg
 from splicer.upstream.source import pod_name
 from splicer.upstream.stage import Stage
 
-_CONTINUE_TIMEOUT = 1.0  # seconds that a pod has to say 100 Continue
+_CONTINUE_TIMEOUT = 1.0  # seconds for a pod to send 100 Continue
 
 
 class Attempts:
@@ -50,7 +50,7 @@ class Attempts:
 
         Raises:
             PodError: no attempt succeeded; it is the last one's failure.
-            BadCapture: what the URL names is no DNS label.
+            BadCapture: the URL's value for the pod's name is not a DNS label.
             ClientGone: the client left.
         """
         step = self._plan.first
@@ -210,8 +210,8 @@ class Attempts:
             body.asked_for |= answer.status == 100
             await trio.lowlevel.checkpoint()
 
-    # A client may wait for its 100 for ever, and a pod may never say it: RFC 9110 §10.1.1 leaves that to both. In time
-    # a pod can still refuse the body by its final answer.
+    # A client may wait for its 100 for ever, and a pod need not send it: RFC 9110 §10.1.1 leaves that to both. Before
+    # the timeout, a pod can still refuse the body by its final answer.
     async def _next_head(self, leg: PodLeg) -> ResponseHead:
         body = self._exchange.body
         if body.is_withheld:
@@ -224,6 +224,6 @@ class Attempts:
 
     async def _inform(self, interim: bytes) -> None:
         if interim:
-            self._exchange.answered = True  # cut off in the middle, nothing else may follow it
+            self._exchange.answered = True  # cut off in the middle: nothing else may follow it
             await self._exchange.client.send_all(interim)
             self._exchange.answered = False

@@ -19,16 +19,16 @@ _KEEP = 64 * 1024  # bytes: a body up to this size is kept, and can be sent to a
 class RequestBody:
     """One request's body.
 
-    It is sent beside the exchange, and may be sent again to another pod while it is `repeatable`. What the client did
-    wrong is left in `fault` when the exchange is cancelled for it.
+    It is sent concurrently with the exchange, and may be sent again to another pod while it is `repeatable`. If the
+    client breaks a rule, the exchange is cancelled and `fault` has the error.
 
     Args:
-        client: whose body it is.
+        client: sends the body.
         head: of the request.
         reader: of the body.
         limit: `limits.body_bytes`; None is unlimited.
         idle: `deadlines.body_idle`, seconds.
-        turns: at parsing what came.
+        turns: for the parsing of the body.
     """
 
     def __init__(
@@ -43,31 +43,31 @@ class RequestBody:
         self._size = 0  # bytes read from the client
         self._trailers: Headers = ()
         self._sending: trio.CancelScope | None = None
-        self.complete = not head.has_body  # it was read whole from the client
-        self.delivered = not head.has_body  # ... and written whole to the pod
+        self.complete = not head.has_body  # it was completely read from the client
+        self.delivered = not head.has_body  # ... and completely written to the pod
         self.repeatable = True
-        self.answered = False  # a final answer has begun to come
+        self.answered = False  # the first bytes of a final answer have arrived
         self.asked_for = False  # by a 100
         self._expects = head.version == "1.1" and any(
             b"100-continue" in value.lower() for value in head.values(b"expect")
         )
-        self._heard = False  # a byte of it came
+        self._heard = False  # a byte of it has arrived
         self.sent = 0  # bytes written in the last attempt
         self.waiting = False  # for the client
         self.fault: ClientError | None = None
 
     @property
     def is_withheld(self) -> bool:
-        """Whether the client may be waiting to be asked for the body by a 100 (RFC 9110 §10.1.1)."""
+        """Whether the client may be waiting for a 100 before it sends the body (RFC 9110 §10.1.1)."""
         return self._expects and not (self.asked_for or self._heard)
 
     def start(self, nursery: trio.Nursery, leg: PodLeg, when_sent: Callable[[], None]) -> None:
-        """Send the body to one pod, beside the exchange.
+        """Send the body to one pod, concurrently with the exchange.
 
         Args:
-            nursery: of the exchange; it is cancelled when the client is at fault.
+            nursery: of the exchange; it is cancelled if the client breaks a rule.
             leg: the pod.
-            when_sent: is called when the last byte was sent, or the pod takes no more.
+            when_sent: called when the last byte has been sent, or the pod takes no more.
         """
         sending = self._sending = trio.CancelScope()
         nursery.start_soon(self._run, leg, sending, when_sent, nursery.cancel_scope)
@@ -81,11 +81,11 @@ class RequestBody:
         self, leg: PodLeg, scope: trio.CancelScope, when_sent: Callable[[], None], exchange: trio.CancelScope
     ) -> None:
         with scope:
-            await trio.lowlevel.checkpoint()  # it may have been stopped before it began
+            await trio.lowlevel.checkpoint()  # it may have been stopped before it started
             try:
                 await self._send(leg)
             except PodReset:
-                pass  # what the pod answered before it stopped reading is read on the other side
+                pass  # the pod's answer, sent before it stopped reading, is read by the exchange
             except ClientError as error:
                 self.fault = error
                 exchange.cancel()
@@ -128,7 +128,7 @@ class RequestBody:
                 raise ClientGone("closed in the middle of its request body")
             self._reader.feed(received)
 
-    # Who has its answer may leave it at that; how long the exchange may take then is another deadline's matter.
+    # A client that has its answer need not send the rest of the body; another deadline limits the exchange then.
     async def _receive(self) -> bytes:
         while True:
             with trio.move_on_after(self._idle):
@@ -151,7 +151,7 @@ class RequestBody:
             return data
         self._size += len(data)
         if self._limit is not None and self._size > self._limit:
-            self.complete = False  # nobody will read the rest
+            self.complete = False  # the rest will not be read
             raise BodyTooLarge(f"more than {self._limit} bytes")
         if self._size <= _KEEP:
             self._kept.append(data)

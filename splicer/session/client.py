@@ -20,7 +20,7 @@ class ClientLeg:
     Args:
         stream: the connection.
         peer: its numeric address.
-        over: whether it was accepted over the limit: it may send one request, and stays only if that may use a pod.
+        over: accepted over the limit: it may send one request, and stays open only if that request may use a pod.
     """
 
     __slots__ = ("buffer", "over", "peer", "stream")
@@ -32,29 +32,29 @@ class ClientLeg:
         self.buffer = bytearray()
 
     async def wait_byte(self) -> bool:
-        """Wait for the first byte of a request; False when the client closed."""
+        """Wait for the first byte of a request; False if the client closed."""
         return bool(self.buffer) or await self._read()
 
     async def wait_request(self, keepalive: float) -> bool:
-        """The same; False also when `keepalive` seconds passed."""
+        """As `wait_byte`; False also after `keepalive` seconds."""
         with trio.move_on_after(keepalive):
             return await self.wait_byte()
         return False
 
     async def read_head(self, seconds: float, limit: int) -> bytes | None:
-        """One raw request head, from its first byte to the blank line; None when the client asks nothing.
+        """Read one raw request head, from its first byte to the blank line; None if the client sends none.
 
         Args:
-            seconds: for the whole head, however its bytes trickle in.
-            limit: bytes.
+            seconds: the time for the whole head, however slowly its bytes arrive.
+            limit: the maximal size in bytes.
 
         Raises:
-            HeadTimeout: a head was begun, and is not complete in time.
+            HeadTimeout: the head has begun, and is not complete in time.
             HeadTooLarge: it is over the limit.
             BadRequest: it can't become a valid head.
             ClientGone: the client closed in the middle.
         """
-        # Behind `wait_request` the head is at hand as a rule, and what it costs to set a deadline can be saved.
+        # After `wait_request` the head has usually arrived whole, and the cost of a deadline can be saved.
         end, searched = find_head_end(self.buffer), 0
         if end >= 0:
             return self._take(end)
@@ -73,7 +73,7 @@ class ClientLeg:
         raise HeadTimeout(f"{len(self.buffer)} bytes of a head in {seconds:g} s")
 
     async def receive_some(self) -> bytes:
-        """Bytes of the body: those at hand, or the next read; b"" at the end of the stream."""
+        """Bytes of the body: those already read, or those of the next read; b"" at the end of the stream."""
         if self.buffer:
             data = bytes(self.buffer)
             self.buffer.clear()
@@ -95,10 +95,10 @@ class ClientLeg:
             raise ClientGone(f"{error.__cause__ or 'reset'} while the answer was sent") from error
 
     async def linger(self) -> None:
-        """Half-close, read on for some seconds, close.
+        """Close the sending side, read for some more seconds, then close.
 
-        Bytes that nobody reads would make close(2) send a reset, and the client would lose the answer to it
-        (RFC 9112 §9.6): many a client looks for it only when its whole body is sent.
+        Unread bytes would make close(2) send a reset, and the client would lose the answer (RFC 9112 §9.6): many
+        clients read it only after they have sent the whole body.
         """
         self.stream.send_eof()
         with trio.move_on_after(_LINGER_SECONDS):
@@ -108,9 +108,9 @@ class ClientLeg:
         self.stream.close()
 
     async def cut(self) -> None:
-        """Reset, but behind what was sent: a reset discards what the client's kernel has not acknowledged."""
+        """Reset once all sent bytes are acknowledged; a reset discards bytes that are not."""
         with trio.move_on_after(_LINGER_SECONDS):
-            while not self.stream.is_flushed():  # noqa: ASYNC110 - Linux has no event for it
+            while not self.stream.is_flushed():  # noqa: ASYNC110 - Linux has no event for the acknowledgement
                 await trio.sleep(_POLL_INTERVAL)
         self.stream.reset()
 

@@ -1,4 +1,4 @@
-"""The story of one client connection: head, route, answer or tunnel; and the next head."""
+"""One client connection: read a head, match a route, send an answer or open a tunnel; then the next head."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from splicer.session.tunnel import OpenTunnel, open_tunnel, run_tunnel
 from splicer.session.turns import Work
 
 _IDENTITIES = identities()
-_PROBE, _ORDINARY = 1024, 4096  # bytes of a head, at most: what takes longer to read has other turns
-_ROUND_TRIP = 1.0  # seconds, at most: a first request comes with its connection, or so much later
+_PROBE_BYTES, _ORDINARY_BYTES = 1024, 4096  # a longer head takes longer to parse: it waits for turns of another kind
+_FIRST_REQUEST_SECONDS = 1.0  # seconds; a first request comes with its connection, or at most this much later
 
 
 class Then(Enum):
     """What follows a request on its connection."""
 
-    REQUEST = auto()  # another one may
-    LINGER = auto()  # the end, once the client has had the time to read its answer
-    CLOSE = auto()  # the end, at once
+    REQUEST = auto()  # another request may follow
+    LINGER = auto()  # close, after the client has had time to read its answer
+    CLOSE = auto()  # close at once
 
 
 class Connection:
     """One client connection, from accept to close.
 
     Args:
-        context: what the session is given.
+        context: the worker's context.
         stream: the connection; it is closed at the end.
         peer: the client's numeric address.
         over: see `ClientLeg`.
-        place: WAITING if it has been served by another worker, and idles.
+        place: WAITING if another worker has served it, and it is idle.
     """
 
     __slots__ = ("_client", "_context", "_exchange", "_head", "_keepalive", "_place", "_record")
@@ -71,7 +71,7 @@ class Connection:
         self._keepalive = self._context.rules.deadlines.keepalive
 
     async def serve(self) -> None:
-        """Serve until either side closes. An exception ends this connection alone, and the observer is told."""
+        """Serve until either side closes. An exception ends only this connection, and is reported to the observer."""
         try:
             tunnel = await self._serve_requests()
             if tunnel is not None:
@@ -96,37 +96,37 @@ class Connection:
             if outcome is Then.LINGER:
                 await self._linger()
                 return None
-            # Pipelined requests may never make us wait for anything, and all calls would wait for this connection.
+            # Pipelined requests might never make this task wait, and then all calls would wait for this connection.
             await trio.lowlevel.checkpoint()
             if not await self._context.idle.wait(self._client, self._keepalive):
                 return None
             self._forget_request()
             self._move(ConnectionState.READING)
 
-    # Who has said nothing for longer than a request is on its way is as idle as who waits between two.
+    # A client that sends nothing for longer than a request takes to arrive is as idle as one between two requests.
     async def _asks(self) -> bool:
         if self._place is ConnectionState.WAITING:
             asks = await self._context.idle.wait(self._client, self._keepalive)
             self._move(ConnectionState.READING)
             return asks
         head = self._context.rules.deadlines.head
-        with trio.move_on_after(min(head, _ROUND_TRIP)):
+        with trio.move_on_after(min(head, _FIRST_REQUEST_SECONDS)):
             return await self._client.wait_byte()
         self._move(ConnectionState.WAITING)
-        asks = await self._context.idle.wait(self._client, max(0.0, head - _ROUND_TRIP))
+        asks = await self._context.idle.wait(self._client, max(0.0, head - _FIRST_REQUEST_SECONDS))
         self._move(ConnectionState.READING)
         return asks
 
     def _move(self, place: ConnectionState) -> None:
         self._place = self._context.counts.move(self._place, place)
 
-    # Every request is told of once: here, unless it becomes a tunnel or a crash.
+    # Every request is reported once: here, unless it becomes a tunnel or ends in a crash.
     async def _next_request(self) -> OpenTunnel | Then:
         record = self._record = Record(id=next(_IDENTITIES), client=self._client.peer, started=trio.current_time())
         try:
             outcome = await self._take_request(record)
         except BaseException as error:
-            if not isinstance(error, Exception):  # cancelled; a nursery puts that in a group
+            if not isinstance(error, Exception):  # cancelled; a nursery wraps the exception in a group
                 self._shut_down(record)
             raise
         finally:
@@ -196,7 +196,7 @@ class Connection:
         return Then.REQUEST if outcome else Then.LINGER
 
     async def _respond(self, match: Match, head: RequestHead, record: Record) -> Then:
-        assert match.route.respond is not None  # noqa: S101 - the caller has looked
+        assert match.route.respond is not None  # noqa: S101 - the caller has checked it
         context = self._context
         answer = answer_of(
             match.route.respond,
@@ -219,7 +219,7 @@ class Connection:
         record.to_client = 0 if head.method == "HEAD" else len(answer.body)
         return Then.REQUEST if more else Then.LINGER
 
-    # An answer of our own leaves the connection open only if the next byte on it is surely the next request's first.
+    # After an answer without a pod, the connection stays open only if the next byte surely begins the next request.
     def _may_go_on(self) -> bool:
         head, exchange, context = self._head, self._exchange, self._context
         if head is None or head.version != "1.1" or context.draining or context.retiring or self._client.over:
@@ -249,8 +249,8 @@ class Connection:
             return Then.CLOSE
         return Then.REQUEST if more else Then.LINGER
 
-    # Without a length only a reset tells an HTTP/1.0 client that this was not all; any other one would lose by it what
-    # is on its way, and can tell.
+    # An HTTP/1.0 client of a body without a length can recognise a cut-off only by a reset. Any other client recognises
+    # it anyway, and would lose the bytes under way by a reset.
     def _needs_cut(self) -> bool:
         exchange = self._exchange
         return exchange is not None and exchange.answered and not exchange.writer.tells_length
@@ -265,11 +265,11 @@ class Connection:
                 self._context.lingering -= 1
 
 
-# A guess that decides about a turn, and about nothing else.
+# A guess: it decides only about the kind of turn.
 def _work(raw: bytes, rules: Ruleset) -> Work:
-    if len(raw) > _ORDINARY:
+    if len(raw) > _ORDINARY_BYTES:
         return Work.LARGE
-    if len(raw) > _PROBE:
+    if len(raw) > _PROBE_BYTES:
         return Work.REQUEST
     _, _, rest = raw.partition(b" ")
     target, _, _ = rest.partition(b" ")

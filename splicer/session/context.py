@@ -1,4 +1,4 @@
-"""What a session is given: the rooms it works with, and one immutable snapshot of the rules per request."""
+"""The context of a session: the worker's parts that it uses, and one immutable snapshot of the rules per request."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from splicer.upstream.pool import IdlePool
 
 @frozen
 class Ruleset:
-    """What the configuration says, as one value: a request works with one from its head to its end."""
+    """The configuration's rules as one immutable value: a request uses the same one from its head to its end."""
 
     table: RouteTable
     endpoints: Endpoints
     deadlines: Deadlines
     limits: Limits
     trusted_proxies: tuple[Network, ...]
-    probes: frozenset[bytes] = frozenset()  # paths that `respond` routes answer
+    probes: frozenset[bytes] = frozenset()  # paths that `respond` routes serve
 
 
 class ConnectionState(StrEnum):
-    """Where a client connection stands, in nginx's words."""
+    """The state of a client connection, with nginx's names."""
 
-    READING = "reading"  # its request head is being read
-    WRITING = "writing"  # its request is being served, or its tunnel is open
-    WAITING = "waiting"  # it idles between two requests
+    READING = "reading"  # a request head is being read
+    WRITING = "writing"  # a request is being served, or the tunnel is open
+    WAITING = "waiting"  # idle between two requests
 
 
 @define
 class StubStatus:
-    """nginx's stub_status numbers."""
+    """The numbers of nginx's stub_status."""
 
     accepted: int = 0
     handled: int = 0
@@ -56,47 +56,47 @@ class StubStatus:
 
     @property
     def active(self) -> int:
-        """Client connections that are open."""
+        """The number of open client connections."""
         return self.reading + self.writing + self.waiting
 
     def enter(self, place: ConnectionState) -> ConnectionState:
-        """Count a connection in."""
+        """Add a connection."""
         setattr(self, place, getattr(self, place) + 1)
         return place
 
     def leave(self, place: ConnectionState) -> None:
-        """Count a connection out."""
+        """Remove a connection."""
         setattr(self, place, getattr(self, place) - 1)
 
     def __add__(self, other: StubStatus) -> StubStatus:
         return StubStatus(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
     def move(self, source: ConnectionState, place: ConnectionState) -> ConnectionState:
-        """Count a connection elsewhere."""
+        """Move a connection to another state."""
         self.leave(source)
         return self.enter(place)
 
 
 class Vault(Protocol):
-    """`worker.vault_link.VaultLink`: who keeps a tunnel should this worker die."""
+    """Registers tunnels in the vault, which keeps them if this worker dies; see `worker.vault_link.VaultLink`."""
 
     @property
     def connected(self) -> bool:
-        """Whether it is there, and takes what it is told."""
+        """Whether the vault is there and accepts messages."""
         ...
 
     @property
     def stalled(self) -> bool:
-        """Whether it is there and takes nothing: what it was told of it holds until it goes on."""
+        """Whether the vault is there but accepts no messages; its tunnels stay registered until it goes on."""
         ...
 
     async def register(self, key: int, passport: bytes, client: socket.socket, pod: socket.socket) -> None:
-        """Keep a tunnel."""
+        """Register a tunnel."""
 
     def release(self, key: int, *, soon: bool, then: Callable[[], None], after: Callable[[], None]) -> None:
-        """Keep it no longer; `soon`: a reset waits for the last descriptor.
+        """Release a tunnel; `soon`: without delay, since a reset is sent only when the last descriptor is closed.
 
-        When that was said, `then` is called for all that are released together, and then `after`.
+        Once the vault has the message, `then` is called for all tunnels that are released together, and then `after`.
         """
 
 
@@ -104,22 +104,22 @@ class InFlight(Protocol):
     """A request that is being served."""
 
     def client_left(self) -> bool:
-        """Whether its client has left."""
+        """Whether the client has left."""
         ...
 
     def give_up(self) -> None:
-        """End it."""
+        """End the request."""
         ...
 
 
 @frozen
 class Drains:
-    """What an operator wants to become empty: new calls avoid it, live ones finish.
+    """The pods, routes and endpoints that an operator drains: new calls avoid them, live calls finish.
 
     Args:
-        pods: by name.
-        routes: by name.
-        endpoints: addresses and ports of these pods.
+        pods: names.
+        routes: names.
+        endpoints: the addresses and ports of `pods`.
     """
 
     pods: frozenset[str] = frozenset()
@@ -127,25 +127,25 @@ class Drains:
     endpoints: frozenset[tuple[str, int]] = frozenset()
 
 
-def _nothing() -> None:
-    """Nobody waits."""
+def _do_nothing() -> None:
+    """The default of `yield_to_relay`: no frames wait."""
 
 
-def _unheard(_: AttemptOutcome) -> None:
-    """Drop an outcome."""
+def _drop_outcome(_: AttemptOutcome) -> None:
+    """The default of `report`: drop the outcome."""
 
 
 def _always() -> bool:
-    """There is no limit."""
+    """The default of `may_use_pod`: there is no limit."""
     return True
 
 
 @define
 class SessionContext:
-    """One worker's rooms.
+    """The parts of one worker that its sessions use.
 
-    `rules` and `drains` are replaced whole by a reload or an order; `draining` is that of the whole edge; `retiring`
-    (another worker has taken this one's place) is set once and stays.
+    A reload replaces `rules`, and an order of the supervisor `drains`, as a whole; `draining` is that of the whole
+    edge; `retiring` (another worker has taken this one's place) is set once and stays.
     """
 
     rules: Ruleset
@@ -156,15 +156,15 @@ class SessionContext:
     observer: Observer
     closing: ClosingConnections = field(factory=ClosingConnections)
     counts: StubStatus = field(factory=StubStatus)
-    lingering: int = 0  # client connections that wait for nothing but their client's end
+    lingering: int = 0  # client connections that only wait for the client to close
     waiting: set[InFlight] = field(factory=set)
     idle: IdleClients = field(factory=IdleClients)
     vault: Vault | None = None
-    others: Callable[[], StubStatus] = StubStatus  # the numbers of all other workers together
+    others: Callable[[], StubStatus] = StubStatus  # the sum of the numbers of all other workers
     turns: Turns = field(factory=Turns)
     may_use_pod: Callable[[], bool] = _always  # whether there is room for a connection that came in over the limit
-    report: Callable[[AttemptOutcome], None] = _unheard  # called with each attempt's outcome as soon as it is over
-    yield_to_relay: Callable[[], None] = _nothing  # between two parts of a long step: frames may pass meanwhile
+    report: Callable[[AttemptOutcome], None] = _drop_outcome  # called with each attempt's outcome when it is over
+    yield_to_relay: Callable[[], None] = _do_nothing  # called between two parts of a long step, to let frames pass
     drains: Drains = Drains()
     draining: bool = False
     retiring: bool = False

@@ -1,4 +1,4 @@
-"""One request on its way through the corridor."""
+"""One request and the state that its steps share."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from splicer.upstream.client import Connector
 
 @define(eq=False)
 class Exchange:
-    """What the steps of one request share.
+    """The state of one request.
 
     Args:
-        protocol: what to upgrade to; None for plain HTTP.
-        written: a byte of the request was written to some pod.
-        answered: the response head was sent to the client; what fails now can only cut the connection.
-        nursery: where a request body is sent from; None without a body.
+        protocol: the protocol to upgrade to; None for plain HTTP.
+        written: a byte of the request was written to a pod.
+        answered: the response head was sent to the client; a later failure can only cut the connection.
+        nursery: runs the task that sends the request body; None without a body.
         connector: connects it to pods, and can end the present wait.
     """
 
@@ -52,16 +52,16 @@ class Exchange:
 
     @property
     def own_connection(self) -> bool:
-        """Whether no other request shares its connection to a pod."""
+        """Whether its connection to a pod is used for no other request."""
         return self.protocol is not None or not may_ride_idle(self.head.method, has_body=self.head.has_body)
 
     def begin(self) -> Exchange:
-        """Watch over the client from now on, until `finish`."""
+        """Watch for the client's leaving from now on, until `finish`."""
         self.context.waiting.add(self)
         return self
 
     def finish(self) -> None:
-        """No longer count anywhere."""
+        """Stop watching, and stop counting at any endpoint."""
         self.context.waiting.discard(self)
         self.connector.release()
 
@@ -70,5 +70,5 @@ class Exchange:
         return self.client.stream.is_gone()
 
     def give_up(self) -> None:
-        """The client has left: end what is being waited for on its behalf."""
+        """End the present wait, because the client has left."""
         self.connector.give_up()

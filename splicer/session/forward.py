@@ -1,4 +1,4 @@
-"""Plain HTTP: one request to a pod and its answer back, streamed both ways."""
+"""Plain HTTP: streams one request to a pod, and the answer back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from splicer.upstream.pod import PodLeg
 
 
 async def forward(exchange: Exchange) -> bool:
-    """Forward the request; whether the client connection can serve another one.
+    """Forward the request; return whether the client connection can serve another one.
 
     Raises:
         SplicerError: nothing was answered, or (`exchange.answered`) the answer broke off.
@@ -28,7 +28,7 @@ async def forward(exchange: Exchange) -> bool:
 
 
 async def relay_in_time(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -> bool:
-    """Relay an answer that opens no tunnel, and end there: as `forward`."""
+    """Relay an answer that opens no tunnel; returns and raises as `forward`."""
     seconds = exchange.match.route.deadlines.response
     with trio.move_on_after(seconds) as exchange.connector.scope:
         return await _relay_answer(exchange, leg, answer)
@@ -43,8 +43,8 @@ def _late(exchange: Exchange, seconds: float) -> SplicerError:
     return ResponseTimeout(f"the exchange was not complete within {seconds:g} s")
 
 
-# An exception's traceback holds the frames that it came through: one that goes on keeping the exception, or what it was
-# kept in, would be a cycle, and a full collection is rare.
+# An exception's traceback refers to the frames that it passed through. If such a frame keeps the exception, or the
+# object that holds it, they form a cycle, and a full collection is rare.
 async def _with_body(exchange: Exchange, scope: trio.CancelScope) -> bool:
     outcome: bool | SplicerError | None = None
     try:
@@ -71,13 +71,13 @@ async def _round_trip(exchange: Exchange, scope: trio.CancelScope) -> bool:
 
 
 async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -> bool:
-    """Relay a pod's ordinary answer, then keep the pod's connection, or have the pod close it, if it is clean.
+    """Relay a pod's ordinary answer; then, if the pod's connection is clean, keep it or have the pod close it.
 
     Returns:
         Whether the client connection can serve another request.
     """
-    # An answer that comes before the whole request was read leaves the client's framing in doubt; so does one to an
-    # upgrade: the client may speak the other protocol already.
+    # After an answer that comes before the whole request was read, the framing of the client's next bytes is
+    # uncertain; so it is after an answer to an upgrade, because the client may already speak the other protocol.
     plain = exchange.protocol is None
     exchange.body.answered = True
     close = exchange.context.draining or exchange.context.retiring or not exchange.body.complete or not plain

@@ -1,6 +1,6 @@
-"""What a tunnel's next worker must know of it: written at its registration, opaque to the vault.
+"""A tunnel's passport: the data from which another worker can take it over. It is opaque to the vault.
 
-A key that is missing takes its default, for the version before may not have had it (`vault.protocol.VERSION`).
+A missing key takes its default, since an older version may not have written it (`vault.protocol.VERSION`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from splicer.model import AttemptOutcome, Endpoint, Record
 from splicer.net.options import USER_TIMEOUT_MS
 from splicer.relay.api import ResumeState, TunnelLimits
 
-_FORMAT = 2  # of marshal: every Python since 2.5 reads it, and writing it takes a quarter of JSON's time
-_MAX_CHARACTERS = 1024  # characters of a text that came from outside: a log line has no more
+_FORMAT = 2  # of marshal: every Python since 2.5 reads it; writing takes a quarter of the time of JSON
+_MAX_CHARACTERS = 1024  # characters of a text from outside; a log line has no more
 _MOST_ATTEMPTS = 4
 _TCP_INFO_BYTES = 216
 # Of struct tcp_info in <linux/tcp.h> (Linux 4.19): state; last_data_sent, last_data_recv and last_ack_recv in ms;
 # notsent_bytes, bytes_sent, bytes_retrans.
-_FACTS = struct.Struct("=B43xI4xII84xI52xQQ")
+_TCP_INFO_FIELDS = struct.Struct("=B43xI4xII84xI52xQQ")
 _ESTABLISHED, _CLOSED = 1, 7
 _SHUT = frozenset({4, 5})  # FIN_WAIT1, FIN_WAIT2: we have sent an end of stream, and the peer has not
 _FIN_QUEUED = frozenset({4, 9, 11})  # FIN_WAIT1, LAST_ACK, CLOSING
@@ -33,13 +33,13 @@ _FIN_QUEUED = frozenset({4, 9, 11})  # FIN_WAIT1, LAST_ACK, CLOSING
 
 @frozen
 class Leg:
-    """What the kernel knows of a connection.
+    """The kernel's data on a connection (TCP_INFO).
 
     Args:
-        state: TCP's.
-        taken: bytes that were written to it, on the kernel's own count.
-        silent: seconds since data came or went.
-        heard: seconds since anything came, an acknowledgement too.
+        state: the TCP state.
+        taken: bytes that were written to it, as the kernel counts them.
+        silent: seconds since data was sent or received.
+        heard: seconds since anything was received, also an acknowledgement.
     """
 
     state: int
@@ -50,14 +50,14 @@ class Leg:
 
 @frozen
 class Passport:
-    """A tunnel's life so far.
+    """A tunnel's history.
 
     Args:
-        record: what the log says of it.
+        record: its values for the log.
         limits: its deadlines.
-        head: bytes of the 101, which the counts leave out.
-        opened: when the client got it, on the monotonic clock of the machine, in seconds.
-        client: bytes that the client's socket had taken before the tunnel.
+        head: bytes of the 101, which are not counted.
+        opened: when the client got the 101, on the machine's monotonic clock, in seconds.
+        client: bytes that were written to the client's socket before the tunnel.
         pod: the same of the pod's.
     """
 
@@ -69,11 +69,11 @@ class Passport:
     pod: int
 
     def past(self, client: socket.socket, pod: socket.socket, pipes: dict[int, int]) -> ResumeState:
-        """Where the tunnel stands now, seen from its sockets.
+        """The tunnel's present state, according to its sockets.
 
-        A leg that is closed for both directions while its peer has sent no end of stream was reset, and the worker
-        that was told so is dead. A leg to which we have sent an end of stream got its peer's, about when it last
-        acknowledged something.
+        A leg that is closed in both directions although its peer has sent no end of stream was reset, and the worker
+        that got the error is dead. If we have sent an end of stream to a leg, the other leg's end of stream had
+        arrived about when this leg last acknowledged something.
         """
         one, other = look(client), look(pod)
         broken = None
@@ -101,7 +101,7 @@ class Passport:
 def look(sock: socket.socket) -> Leg:
     """Ask the kernel about a connection (TCP_INFO, tcp(7)). A SYN or FIN is no byte."""
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    state, sent, received, heard, unsent, transmitted, again = _FACTS.unpack(info)
+    state, sent, received, heard, unsent, transmitted, again = _TCP_INFO_FIELDS.unpack(info)
     if unsent and state in _FIN_QUEUED:
         unsent -= 1
     return Leg(state, transmitted - again + unsent, min(sent, received) / 1000, heard / 1000)
@@ -146,10 +146,10 @@ def read(data: bytes, adoptions: int) -> Passport:
     """A passport that another worker wrote.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the data is not a passport.
     """
     try:
-        return _passport(marshal.loads(data), adoptions)  # noqa: S302 - from a worker of ours, through our vault
+        return _passport(marshal.loads(data), adoptions)  # noqa: S302 - from a worker of ours, by our vault
     except (AttributeError, EOFError, KeyError, TypeError) as error:
         raise ValueError(f"no passport: {error!r}") from error
 

@@ -1,4 +1,4 @@
-"""Upgraded connections: the gate, then the splice; and those that were another worker's."""
+"""Upgraded connections: checks the handshake, then splices; also takes over the tunnels of another worker."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ Splicing = Callable[[ByteCounts], Awaitable[TunnelEnd]]
 
 @frozen
 class OpenTunnel:
-    """A verified handshake, and all that a tunnel still needs of it.
+    """A verified handshake: the data of it that the tunnel still needs.
 
-    The request, its parsers and its route are gone by the time the bytes flow: a call lasts an hour.
+    The request, its parsers and its route are freed before the bytes flow, because a call may last an hour.
     """
 
     pod: ByteStream
@@ -45,7 +45,7 @@ class OpenTunnel:
 
 
 async def open_tunnel(exchange: Exchange) -> OpenTunnel | bool:
-    """Ask a pod for the upgrade: an open tunnel, or (its answer was no 101) whether another request may follow.
+    """Ask a pod for the upgrade; return an open tunnel or, without a 101, whether another request may follow.
 
     Raises:
         SplicerError: nothing was answered, or (`exchange.answered`) the answer broke off.
@@ -67,14 +67,14 @@ async def open_tunnel(exchange: Exchange) -> OpenTunnel | bool:
     )
 
 
-# The tunnel is in the vault before the client sees a byte of its 101, which leaves by splice like all that follows.
+# The tunnel is in the vault before the client gets a byte of the 101, which is sent by splice like all that follows.
 async def run_tunnel(context: SessionContext, client: ClientLeg, tunnel: OpenTunnel) -> None:
-    """Relay until the tunnel is over, and close both legs as it ended."""
+    """Relay until the tunnel is over, then close or reset both legs, depending on how it ended."""
     record, limits, head = tunnel.record, tunnel.limits, tunnel.head
     sockets = client.stream.sock, tunnel.pod.sock
-    key, known = _key(record), False  # and whether the vault has been told
+    key, known = _key(record), False  # the latter: whether the vault has been told
 
-    # Who is killed after the one and before the other has opened a tunnel that nobody has counted: nothing in between.
+    # Nothing may happen between these two: a worker killed in between would have opened a tunnel that is never counted.
     async def register() -> None:
         nonlocal known
         known = True
@@ -116,14 +116,14 @@ async def run_tunnel(context: SessionContext, client: ClientLeg, tunnel: OpenTun
 async def run_adopted(
     context: SessionContext, past: Passport, client: ByteStream, pod: ByteStream, pipes: dict[int, int]
 ) -> None:
-    """Go on with a tunnel that was another worker's. An exception ends this tunnel alone, and the observer is told.
+    """Continue a tunnel of another worker. An exception ends only this tunnel, and is reported to the observer.
 
     Args:
-        context: what the session is given.
-        past: what was written down about it.
-        client: its connection; it is closed at the end.
-        pod: its connection; it is closed at the end.
-        pipes: direction (0: to the pod) → read end of a pipe whose bytes go first; it is owned from now on.
+        context: the worker's context.
+        past: its passport.
+        client: the client's connection; it is closed at the end.
+        pod: the pod's connection; it is closed at the end.
+        pipes: direction (0: to the pod) → read end of a pipe whose bytes are sent first; ownership passes to this call.
     """
     record = past.record
     hold = context.balancer.hold(record.endpoint) if record.endpoint is not None else None
@@ -152,7 +152,7 @@ async def _run(
     splice: Splicing,
 ) -> None:
     counts = ByteCounts()
-    end = TunnelEnd(Side.PROXY, "shutdown")  # unless the splice returns, this task was cancelled
+    end = TunnelEnd(Side.PROXY, "shutdown")  # if the splice does not return, this task was cancelled
     try:
         end = await splice(counts)
     except Exception:
@@ -170,8 +170,8 @@ async def _run(
         _tell_of_end(context, record, end)
 
 
-# A worker that is killed before the vault knows of the end leaves the tunnel to the next one, which tells of it too: so
-# nobody is told before the vault is. What got a refusal was never a tunnel.
+# If a worker is killed before the vault knows of the end, the next worker takes over the tunnel and reports its end: so
+# the end is reported only after the vault knows it. A connection that got a refusal was never a tunnel.
 def _tell_of_end(context: SessionContext, record: Record, end: TunnelEnd) -> None:
     def count() -> None:
         if record.status == _SWITCHING:
@@ -190,13 +190,13 @@ def _tell_of_end(context: SessionContext, record: Record, end: TunnelEnd) -> Non
         context.vault.release(_key(record), soon=end.reset, then=count, after=tell)
 
 
-# A tunnel's key in the vault: even, for the journal's lowest bit is a direction; random, so that none comes twice.
+# A tunnel's key in the vault: even, because the journal's lowest bit is a direction; random, so that keys don't repeat.
 def _key(record: Record) -> int:
     return int(record.id, 16) & ~1 or 2
 
 
-# A reset is passed on as a reset; any other end is an orderly close of both. A reset goes out with the last descriptor:
-# while somebody holds another one, and won't let go, the peer would hear nothing.
+# A reset is passed on as a reset; any other end closes both legs in order. The kernel sends a reset when the last
+# descriptor is closed: if another process keeps one (`held`), the peer would get nothing, so the leg is closed instead.
 def _close(end: TunnelEnd, client: ByteStream, pod: ByteStream, *, held: bool) -> None:
     for side, stream in ((Side.CLIENT, client), (Side.POD, pod)):
         if end.reset and side is not end.closer and not held:

@@ -105,7 +105,7 @@ class Connector:
         """Allow another attempt at an endpoint, which did not cause the failure."""
         self._failed.discard((endpoint.address, endpoint.port))
 
-    # After a failed connect to an address that was at hand, the source is asked again: pods get new addresses.
+    # After a failed connect to a cached address, the source is asked again: pods get new addresses.
     async def connect(
         self,
         upstream: Upstream,

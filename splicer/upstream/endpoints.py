@@ -29,15 +29,15 @@ class Endpoints:
         exclude: frozenset[tuple[str, int]] = frozenset(),
         refresh: bool = False,
     ) -> Candidates:
-        """Find and order the endpoints that may be dialled; there is no checkpoint if they are at hand.
+        """Find and order the endpoints that may be dialled; there is no checkpoint if they are cached.
 
-        If only excluded endpoints are at hand, the source is asked: pods are recreated with new addresses.
+        If only excluded endpoints are cached, the source is asked: pods are recreated with new addresses.
 
         Args:
             upstream: whose `allow`, `port` and `balance` count.
             host: the upstream's host template, rendered.
             exclude: addresses and ports to leave out, for they have just failed.
-            refresh: ask even if endpoints are at hand.
+            refresh: ask the source even if endpoints are cached.
 
         Raises:
             NameNotFound: there is no such name, or it has no address.
@@ -58,7 +58,7 @@ class Endpoints:
         return choice
 
     def at_hand(self, upstream: Upstream, host: str, exclude: frozenset[tuple[str, int]]) -> Candidates | None:
-        """The result of `choose` if it needs no question; None: it must ask.
+        """The result of `choose` if it needs no lookup; else None.
 
         Raises:
             AddressNotAllowed: see `choose`.
@@ -76,7 +76,7 @@ class Endpoints:
             endpoints = [endpoint for endpoint in endpoints if (endpoint.address, endpoint.port) not in exclude]
             if not endpoints:
                 return None
-        if len(found.endpoints) == 1:  # most pods that a URL names have one
+        if len(found.endpoints) == 1:  # most pods whose name is in the URL have one
             return found
         return Candidates(tuple(self._balancer.order(upstream.name, upstream.balance, endpoints)), found.fresh)
 

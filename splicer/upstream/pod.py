@@ -1,4 +1,4 @@
-"""The pod's leg: one connection to a pod, and the answer that comes on it."""
+"""The pod's leg: one connection to a pod, and the answer on it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class PodLeg:
 
     Args:
         stream: the connection.
-        endpoint: where it leads.
-        parser: of the answer to the one request that is sent on it.
-        reused: it comes from the pool, and the pod may have closed it.
+        endpoint: the pod's endpoint.
+        parser: of the answer; one request is sent on the leg.
+        reused: it is from the pool, and the pod may have closed it.
     """
 
     __slots__ = ("endpoint", "heard", "parser", "reused", "stream")
@@ -41,12 +41,12 @@ class PodLeg:
             raise PodReset(f"{self.endpoint}: reset while the request was sent") from error
 
     async def read_head(self) -> ResponseHead:
-        """The next response head, informational ones (1xx) included.
+        """Read the next response head, which may be informational (1xx).
 
         Raises:
-            PodReset: reset before it was complete.
-            PodClosed: closed before it was complete.
-            BadAnswer: it is no acceptable HTTP/1.1 response.
+            PodReset: the connection was reset before the head was complete.
+            PodClosed: the connection was closed before the head was complete.
+            BadAnswer: the head is not acceptable HTTP/1.1.
         """
         while (head := self.parser.next_head()) is None:
             await self.read_more(HEAD_READ_BYTES)
@@ -60,7 +60,7 @@ class PodLeg:
         """Read once, for the parser.
 
         Args:
-            most: bytes.
+            most: the maximal number of bytes.
 
         Raises:
             PodReset: the connection is broken.

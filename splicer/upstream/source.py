@@ -16,7 +16,7 @@ class Candidates:
 
     Args:
         endpoints: in the source's order, or in the order in which to try them.
-        fresh: False if asking again may find others, which is worth while if none of these can be connected to.
+        fresh: False if a new lookup may find others, which is worth while if none of these can be connected to.
     """
 
     endpoints: tuple[Endpoint, ...]
@@ -30,27 +30,27 @@ class EndpointSource(Protocol):
     """
 
     def at_hand(self, upstream: Upstream, host: str) -> Candidates | None:
-        """The endpoints that are known without a question; None: `find` must be awaited."""
+        """The endpoints that need no lookup; None if `find` must be awaited."""
         ...
 
     async def find(self, upstream: Upstream, host: str, *, refresh: bool = False) -> Candidates:
-        """The endpoints at hand, or the answer to a question; there is no checkpoint if there is nothing to wait for.
+        """The cached endpoints, or those of a lookup; without a lookup there is no checkpoint.
 
         The caller's deadline is a cancel scope around the call.
 
         Args:
             upstream: the upstream.
             host: the upstream's host.
-            refresh: ask even if endpoints are at hand.
+            refresh: look up even if endpoints are cached.
 
         Raises:
             NameNotFound: there is no such name, or it has no address.
-            ResolveFailed: the question failed, and no earlier answer is known.
+            ResolveFailed: the lookup failed, and no earlier answer is known.
         """
         ...
 
     def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
-        """The last endpoints that `at_hand` could return, however old; this isn't counted as a question."""
+        """The last endpoints that `at_hand` could return, however old; does not count as a lookup."""
         ...
 
 
@@ -58,7 +58,7 @@ class Lookup(Protocol):
     """The methods of a `net.resolve.Resolver` that a source needs."""
 
     def cached(self, name: str) -> Answer | None:
-        """The answer that is at hand."""
+        """The cached answer."""
         ...
 
     def known(self, name: str) -> tuple[str, ...]:
@@ -66,13 +66,13 @@ class Lookup(Protocol):
         ...
 
     async def resolve(self, name: str, *, refresh: bool = False) -> Answer:
-        """The answer."""
+        """The answer, cached or looked up."""
         ...
 
 
 @frozen
 class NameSource:
-    """Endpoints by name: a resolver knows fixed names, literal addresses and DNS.
+    """The endpoints of names; a resolver knows fixed names, literal addresses and DNS.
 
     Args:
         resolver: returns the addresses; the port is the upstream's.
