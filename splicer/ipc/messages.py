@@ -88,6 +88,17 @@ class HandedOver(WorkerReport):
     """The vault has all tunnels of the worker, which finishes its last exchanges and ends."""
 
 
+@message("unknown", since=1)
+class Unknown(WorkerReport, AdminReport):
+    """The process doesn't know the kind of this request, which a newer supervisor has sent.
+
+    Args:
+        request: the request's number.
+    """
+
+    request: int
+
+
 # ---- commands to a worker ----
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -12,6 +12,7 @@ import trio
 
 from splicer.ipc import wire
 from splicer.ipc.message import Message
+from splicer.ipc.messages import Unknown
 from splicer.ipc.wire import Received
 
 Order = TypeVar("Order", bound=Message)
@@ -32,7 +33,8 @@ class SupervisorChannel(Generic[Order, Report]):
         self._orders = orders
         self._version = version
 
-    async def commands(self) -> AsyncIterator[Received[Order]]:
+    # A newer supervisor may wait for the answer to a request that this version doesn't know.
+    async def commands(self) -> AsyncGenerator[Received[Order], None]:
         """Receive the supervisor's commands with their descriptors, until it is gone.
 
         Raises:
@@ -48,10 +50,15 @@ class SupervisorChannel(Generic[Order, Report]):
                 return
             if order is None:
                 return
+            if order.message is None and order.request is not None:
+                self._send(Unknown(order.request))
             yield order
 
     def reply(self, report: Report) -> None:
         """Send a report."""
+        self._send(report)
+
+    def _send(self, report: Message) -> None:
         with suppress(OSError):  # the end of the channel is about to be read
             wire.send(self._sock, report, version=self._version)
 

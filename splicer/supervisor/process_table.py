@@ -13,6 +13,7 @@ from splicer.ipc import wire
 from splicer.ipc.arguments import Place
 from splicer.ipc.board import ROWS, Board, Column
 from splicer.ipc.message import Answer, Message
+from splicer.ipc.messages import Unknown
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor import launch
 from splicer.supervisor.processes import Process, State, reason
@@ -159,7 +160,9 @@ class ProcessTable:
             process.version = heard.version
             if isinstance(heard.message, Answer):
                 process.settle(heard.message)
-            if heard.message is not None:
+            if isinstance(heard.message, Unknown):
+                process.owed.pop(heard.message.request, None)
+            elif heard.message is not None:
                 owner.on_message(process, heard.message)
 
 

@@ -14,6 +14,7 @@ from splicer.model import Route, Upstream
 from tests.config.test_kinds import KEYS, READERS
 
 CONVERTED = {"encoded_slash", "upstream", "fallback", "fallback_on", "strip_prefix", "deadlines"}
+PATTERN = {"path", "prefix", "regex"}  # of these a route has its `pattern`
 
 
 @frozen
@@ -64,6 +65,11 @@ def test_what_a_table_shares_with_what_is_made_of_it_is_the_same_there(
     for name in same:
         assert get_type_hints(spec)[name] == types[name], name
         assert name == "name" or attrs.fields_dict(spec)[name].default == fields[name].default, name
+
+
+# `shared` would drop a key that is declared, read and then in no route.
+def test_every_key_of_a_route_is_in_the_route() -> None:
+    assert set(attrs.fields_dict(RouteSpec)) <= attrs.fields_dict(Route).keys() | CONVERTED | PATTERN
 
 
 def test_shared_carries_over_by_name() -> None:

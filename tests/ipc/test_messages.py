@@ -60,6 +60,7 @@ WorkerOrder   stop              1
 WorkerReport  imported          1
 WorkerReport  prepared          1  request: int
 WorkerReport  serving           1  request: int
+WorkerReport  unknown           1  request: int
 WorkerReport  reloaded          1  request: int
 WorkerReport  draining          1  request: int
 WorkerReport  drains_followed   1  request: int
@@ -70,6 +71,7 @@ AdminOrder    facts             1  facts: EdgeFacts
 AdminOrder    config            1
 AdminOrder    worker            1  slot: int, pid: int, speaks?: int
 AdminReport   serving           1  request: int
+AdminReport   unknown           1  request: int
 AdminReport   ready             1
 AdminReport   want_drains       1  drains: OperatorDrains
 AdminReport   absent            1  slots: tuple[int, ...]

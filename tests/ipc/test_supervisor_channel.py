@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import aclosing
 
 import pytest
 import trio
 
 from splicer.ipc import wire
 from splicer.ipc.facts import OperatorDrains
-from splicer.ipc.messages import AdminOrder, AdminReport, Config, Ready, Stop, WantDrains
+from splicer.ipc.messages import AdminOrder, AdminReport, Config, Ready, Stop, Unknown, WantDrains
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
 from splicer.ipc.wire import Received
 from splicer.vault.protocol import channel
@@ -84,3 +85,16 @@ def test_what_came_with_the_start_goes_no_further(ends: Ends) -> None:
     os.set_inheritable(fd, True)
     with received(fd) as sock:
         assert (sock.get_inheritable(), sock.getblocking(), sock.fileno()) == (False, False, fd)
+
+
+async def test_a_request_of_a_later_version_is_answered(ends: Ends) -> None:
+    its, ours = ends
+    with trio.fail_after(20):
+        its.send(b'{"version": 1, "kind": "later", "request": 7}')
+        its.send(b'{"version": 1, "kind": "later"}')
+        wire.send(its, Stop())
+        async with aclosing(_channel(ours).commands()) as orders:
+            assert [(await anext(orders)).message for _ in range(3)] == [None, None, Stop()]
+    assert _heard(its).message == Unknown(7)
+    with pytest.raises(BlockingIOError):
+        wire.receive(its, AdminReport)

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splicer.ipc import wire
 from splicer.ipc.arguments import WorkerArguments
 from splicer.ipc.board import Board, Column
-from splicer.ipc.messages import WorkerReport
+from splicer.ipc.messages import Drain, Reload, Unknown, WorkerReport
 from splicer.supervisor import launch
 from splicer.supervisor.process_table import Backoff, ProcessOwner, ProcessTable
 from splicer.supervisor.processes import Process, State
@@ -185,6 +186,16 @@ def test_one_that_says_what_is_not_understood_is_killed(site: Site, monkeypatch:
     assert killed == [process]
     [line] = site.said.of("process_unheard")
     assert line["pid"] == process.pid
+
+
+# An upgrade's new supervisor has workers of the old version, and must not kill them for what they can't know.
+def test_a_request_that_a_process_does_not_know_is_not_owed(site: Site) -> None:
+    process = site.process()
+    process.send(Reload(7))
+    process.send(Drain(8))
+    wire.send(site.far[0], Unknown(7))
+    site.turn()
+    assert list(process.owed) == [8]
 
 
 def test_one_that_ended_in_the_same_batch_of_events_is_not_heard(site: Site) -> None:
