@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from splicer.config.schema import Limits
 from splicer.errors import NameNotFound, Side, SplicerError
-from splicer.model import Deadlines, Endpoint, Network, Record, Route, Upstream
+from splicer.model import Deadlines, Endpoint, Network, Record, Respond, Route, Upstream
 from splicer.net.resolve import Answer
 from splicer.observer import Observer
 from splicer.relay.api import TunnelEnd, TunnelSpec
@@ -63,6 +63,9 @@ def route(kind: Any = "prefix", text: str = "/", **more: Any) -> Route:
 def fallback_route(**more: Any) -> Route:
     """From `app` to `spare`."""
     return route(fallback=SPARE_UPSTREAM, **more)
+
+
+HEALTH = route("path", "/health", name="health", respond=Respond(200, b"healthy\n"))
 
 
 @define

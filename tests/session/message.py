@@ -35,3 +35,25 @@ def answer(body: bytes = b"ok", status: str = "200 OK", *fields: str) -> bytes:
 
 
 OK = answer()
+
+
+def get(path: str, *fields: str, method: str = "GET", version: str = "1.1") -> bytes:
+    return "\r\n".join((f"{method} {path} HTTP/{version}", "Host: edge.test", *fields, "", "")).encode()
+
+
+def request(method: str = "GET", *fields: str, version: str = "1.1", body: bytes = b"") -> bytes:
+    head = "\r\n".join((f"{method} /x HTTP/{version}", "Host: edge.test", *fields, "", ""))
+    return head.encode() + body
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def chunks(data: bytes, trailers: bytes = b"") -> bytes:
+    """In pieces of many sizes."""
+    out, size = b"", 1
+    while data:
+        out += chunk(data[:size])
+        data, size = data[size:], size * 3
+    return out + b"0\r\n" + trailers + b"\r\n"

@@ -219,3 +219,10 @@ class Peer:
         taken = bytes(self.read[:count])
         del self.read[:count]
         return taken
+
+
+async def drip(peer: Peer, data: bytes, every: float) -> None:
+    """One byte each so many seconds."""
+    for index in range(len(data)):
+        await peer.send(data[index : index + 1])
+        await trio.sleep(every)
