@@ -142,6 +142,11 @@ class Talker:
             self.journal.fd = -1
 
 
+def close_messages(*messages: Message) -> None:
+    for message in messages:
+        message.close()
+
+
 class Rig:
     """The holder and all that a test makes; everything is closed at the end."""
 

@@ -1,10 +1,10 @@
 """A worker that does one thing at a time, and dies at whichever system call it is told to.
 
-`Forge` forks workers from a small process, so that hundreds of them cost little. What runs in one is the product: hub,
-vault link and the tunnel's story. It moves bytes only when an order says so, and counts its system calls and journal
-stores; at the given count it kills itself.
+What runs in it is the product: hub, vault link and the tunnel's story. It moves bytes only when an order says so, and
+counts its system calls and journal stores; at the given count it kills itself.
 
-Run as a module it is the small process: its argument is the descriptor that orders come from.
+Run as a module it is the small process that forks such workers for a `Forge` (tests/vault/forge.py): its argument is
+the descriptor that orders come from.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import os
 import signal
 import socket
 import stat
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import trio
 from attrs import evolve
@@ -45,9 +44,8 @@ from splicer.vault import protocol
 from splicer.worker import vault_outbox, vault_releases
 from splicer.worker.adopted import Adopted
 from splicer.worker.vault_link import VaultLink
+from tests.vault.forge import MAX_BYTES
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
-_MAX_BYTES = 1 << 17
 _FOREVER = TunnelLimits(idle=math.inf, half_closed=math.inf, lifetime=math.inf)
 _CALLS: tuple[tuple[Any, str], ...] = (
     (os, "splice"),
@@ -72,101 +70,6 @@ LATE_WORD, WRONG_DIRECTION, DIRTY_POOLED, LATE_REGISTRATION, USER_MEMORY, UNTOLD
 LATE_DATA = "late data"  # the kernel's doing, and nothing wrong: every other fill finds nothing
 
 Order = dict[str, Any]
-
-
-class Gone(Exception):
-    """The worker is dead."""
-
-
-class Forge:
-    """Makes workers."""
-
-    def __init__(self) -> None:
-        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            theirs.set_inheritable(True)
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.vault.stepped", str(theirs.fileno())],
-                cwd=_ROOT,
-                pass_fds=[theirs.fileno()],
-            )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._orders.close()
-        self._process.wait()
-
-    def make(self, vault: socket.socket | str, fuse: int = 0, flaw: str = "", *, hasty: bool = False) -> Worker:
-        """A worker.
-
-        Args:
-            vault: its end of a connection to the vault, which is owned from now on; or the path of the vault's socket.
-            fuse: system call that it dies at; 0: none.
-            flaw: what it does wrong.
-            hasty: it waits no second for a vault that takes nothing.
-        """
-        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with its:
-            path = vault if isinstance(vault, str) else None
-            settings = {"fuse": fuse, "flaw": flaw, "path": path, "hasty": hasty}
-            fds = [its.fileno(), *([] if isinstance(vault, str) else [vault.fileno()])]
-            socket.send_fds(self._orders, [json.dumps(settings).encode()], fds)
-        if not isinstance(vault, str):
-            vault.close()
-        return Worker(ours)
-
-
-class Worker:
-    """The test's side of a worker."""
-
-    def __init__(self, control: socket.socket) -> None:
-        self._control = control
-        control.settimeout(20)
-        self.steps = 0  # that it has counted
-        self.pid = 0
-
-    def greet(self) -> None:
-        """Wait until it is there.
-
-        Raises:
-            Gone: it isn't.
-        """
-        self._hear()
-
-    def order(self, do: str, fds: tuple[int, ...] = (), **more: Any) -> None:
-        """Let it do something, and wait until it has.
-
-        Raises:
-            Gone: it died meanwhile.
-        """
-        try:
-            socket.send_fds(self._control, [json.dumps({"do": do, **more}).encode()], fds)
-        except OSError as error:
-            raise Gone from error
-        self._hear()
-
-    def _hear(self) -> None:
-        try:
-            data = self._control.recv(_MAX_BYTES)
-        except ConnectionResetError as error:
-            raise Gone from error
-        if not data:
-            raise Gone
-        answer = json.loads(data)
-        assert "crash" not in answer, answer["crash"]
-        self.steps, self.pid = answer["steps"], answer["pid"]
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        os.kill(self.pid, signal.SIGKILL)
-        while self._control.recv(_MAX_BYTES):
-            pass
-
-    def close(self) -> None:
-        """Let it end, if it has not."""
-        self._control.close()
 
 
 class _Fuse:
@@ -310,7 +213,7 @@ class _Process:
                     await wait_all_tasks_blocked()
                     self._say()
                     await trio.lowlevel.wait_readable(self._control)
-                    data, fds, _, _ = socket.recv_fds(self._control, _MAX_BYTES, 2)
+                    data, fds, _, _ = socket.recv_fds(self._control, MAX_BYTES, 2)
                     if not data:
                         os._exit(0)
                     await wait_all_tasks_blocked()
@@ -402,7 +305,7 @@ def _fork_forever(orders: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()
     while True:
-        data, fds, _, _ = socket.recv_fds(orders, _MAX_BYTES, 2)
+        data, fds, _, _ = socket.recv_fds(orders, MAX_BYTES, 2)
         if not data:
             return
         if os.fork():

@@ -6,7 +6,7 @@ Kernel objects, holder, hub, vault link and workers are real; only the order of 
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +17,20 @@ from splicer.vault.held import Channel
 from splicer.vault.holder import Holder
 from tests.kit.descriptors import none_left_open
 from tests.vault import stepped
-from tests.vault.simulation import CLIENT, POD, Broken, Simulation
-from tests.vault.stepped import Forge
-
-_MUCH = 1 << 17  # bytes: more than sockets and pipe hold
-
-Scenario = Callable[[Simulation], None]
+from tests.vault.call import CLIENT, POD, Broken
+from tests.vault.forge import Forge
+from tests.vault.scenarios import (
+    MUCH,
+    NARROW,
+    SCENARIOS,
+    Scenario,
+    fill_up,
+    neighbours,
+    opening,
+    parking,
+    standing_still,
+)
+from tests.vault.simulation import Simulation
 
 
 @pytest.fixture(scope="module")
@@ -31,167 +39,11 @@ def forge() -> Iterator[Forge]:
         yield forge
 
 
-def _fill_up(simulation: Simulation, number: int, which: int) -> None:
-    """Until a pipe is parked: nobody reads at the other end."""
-    for _ in range(4):
-        simulation.calls[number].sides[which].write(_MUCH)
-        simulation.turn()
-
-
-def opening(simulation: Simulation) -> None:
-    """The pod's first frames come with its 101, the client's with its request; then frames both ways."""
-    simulation.open(early=3000, eager=700)
-    client, pod = simulation.calls[0].sides
-    for _ in range(2):
-        client.write(160)
-        pod.write(320)
-        simulation.turn()
-    client.read(_MUCH)
-
-
-def parking(simulation: Simulation) -> None:
-    """Nobody reads at the pod, then somebody does."""
-    simulation.open(early=200)
-    pod = simulation.calls[0].sides[POD]
-    pod.write(1000)
-    _fill_up(simulation, 0, CLIENT)
-    for _ in range(3):
-        pod.read(4000)
-        simulation.turn()
-
-
-def unparking_elsewhere(simulation: Simulation) -> None:
-    """Both directions are parked when the worker dies: the next one begins with dirty pipes."""
-    simulation.open()
-    _fill_up(simulation, 0, CLIENT)
-    _fill_up(simulation, 0, POD)
-    simulation.kill()
-    simulation.adopt()
-    client, pod = simulation.calls[0].sides
-    for _ in range(2):
-        client.read(4000)
-        pod.read(4000)
-        simulation.turn()
-    _fill_up(simulation, 0, CLIENT)
-
-
-def neighbours(simulation: Simulation) -> None:
-    """Calls end with bytes parked, and leave dirty pipes behind; others want pipes then."""
-    simulation.open()
-    simulation.open()
-    _fill_up(simulation, 0, CLIENT)
-    _fill_up(simulation, 1, POD)
-    simulation.expire()
-    simulation.open(early=500)
-    for side in simulation.calls[2].sides:
-        side.write(5000)
-    simulation.turn()
-
-
-def resetting(simulation: Simulation) -> None:
-    """A pod leaves with a reset while its pipe is full, next to a call that goes on."""
-    simulation.open()
-    simulation.open()
-    _fill_up(simulation, 0, CLIENT)
-    _fill_up(simulation, 1, POD)
-    simulation.reset(0, POD)
-    simulation.turn()
-    simulation.calls[1].sides[CLIENT].write(5000)
-    simulation.turn()
-
-
-def half_closing(simulation: Simulation) -> None:
-    """An end of stream waits behind parked bytes, and the other direction goes on."""
-    simulation.open()
-    client, pod = simulation.calls[0].sides
-    _fill_up(simulation, 0, CLIENT)
-    client.half_close()
-    simulation.turn()
-    pod.write(2000)
-    simulation.turn()
-    while pod.read(_MUCH):
-        simulation.turn()
-    simulation.turn()
-
-
-def closing(simulation: Simulation) -> None:
-    """Both sides end; a second call comes meanwhile."""
-    simulation.open(early=150)
-    for side in simulation.calls[0].sides:
-        side.write(300)
-        side.half_close()
-    simulation.turn()
-    simulation.turn()
-    simulation.open(early=150, eager=10)
-
-
-def leaving(simulation: Simulation) -> None:
-    """A worker hands over on purpose, with parked bytes."""
-    simulation.open(early=300)
-    simulation.open()
-    _fill_up(simulation, 0, CLIENT)
-    _fill_up(simulation, 1, POD)
-    simulation.hand_over()
-    simulation.adopt()
-    simulation.calls[1].sides[CLIENT].read(5000)
-    simulation.turn()
-
-
-def changing_program(simulation: Simulation) -> None:
-    """The holder becomes another program while a worker is dead, and while one works."""
-    simulation.open(early=300)
-    _fill_up(simulation, 0, CLIENT)
-    simulation.kill()
-    simulation.change_program()
-    simulation.adopt()
-    _fill_up(simulation, 0, POD)
-    simulation.change_program()
-    simulation.open(early=300)
-
-
-def standing_still(simulation: Simulation) -> None:
-    """The holder takes nothing for a while: calls go on, others begin and end, and it is told of them afterwards."""
-    simulation.open(early=300)
-    simulation.turn()
-    simulation.deaf = True
-    for number in range(1, 5):
-        simulation.open(early=200, eager=10)
-        for end in simulation.calls[number].sides:
-            end.write(500)
-        simulation.turn()
-    for number, side in ((3, POD), (4, POD), (0, CLIENT)):  # the last one finds no pipe that the holder knows
-        _fill_up(simulation, number, side)
-    for end in simulation.calls[2].sides:
-        end.half_close()
-    simulation.turn()
-    simulation.calls[0].sides[POD].read(4000)
-    simulation.turn()
-    simulation.deaf = False
-    simulation.hear()
-    simulation.calls[1].sides[CLIENT].write(5000)
-    simulation.turn()
-
-
-_NARROW = (standing_still,)  # channels that are soon full
-SCENARIOS = [
-    standing_still,
-    opening,
-    parking,
-    unparking_elsewhere,
-    neighbours,
-    resetting,
-    half_closing,
-    closing,
-    leaving,
-    changing_program,
-]
-
-
 # What has happened up to the kill is the same in every run, as far as the kernel lets it.
 def _run(
     forge: Forge, scenario: Scenario, fuses: list[int], flaw: str = "", holder: type[Holder] = Holder
 ) -> list[int]:
-    with Simulation(forge, fuses, flaw, holder, narrow=scenario in _NARROW) as simulation:
+    with Simulation(forge, fuses, flaw, holder, narrow=scenario in NARROW) as simulation:
         scenario(simulation)
         simulation.finish()
         return simulation.steps
@@ -228,7 +80,7 @@ def test_data_that_comes_right_after_it_was_looked_for_is_as_safe(forge: Forge, 
 def test_a_vault_that_comes_back_is_told_everything(forge: Forge, tmp_path: Path) -> None:
     with none_left_open(), Simulation(forge, path=tmp_path / "vault") as simulation:
         simulation.open(early=300)
-        _fill_up(simulation, 0, CLIENT)
+        fill_up(simulation, 0, CLIENT)
         simulation.lose_vault()
         simulation.kill()
         simulation.adopt()
@@ -238,8 +90,8 @@ def test_a_vault_that_comes_back_is_told_everything(forge: Forge, tmp_path: Path
 def test_a_vault_that_comes_back_is_told_of_what_was_inherited(forge: Forge, tmp_path: Path) -> None:
     with none_left_open(), Simulation(forge, path=tmp_path / "vault") as simulation:
         simulation.open()
-        _fill_up(simulation, 0, CLIENT)
-        _fill_up(simulation, 0, POD)
+        fill_up(simulation, 0, CLIENT)
+        fill_up(simulation, 0, POD)
         simulation.kill()
         simulation.adopt()
         simulation.turn()  # nobody reads yet: it goes on with dirty pipes
@@ -252,11 +104,11 @@ def test_a_vault_that_comes_back_is_told_of_what_was_inherited(forge: Forge, tmp
 
 _CALL = st.integers(0, 2)
 _SIDE = st.sampled_from([CLIENT, POD])
-_SIZE = st.sampled_from([1, 160, 3000, 20_000, _MUCH])
+_SIZE = st.sampled_from([1, 160, 3000, 20_000, MUCH])
 _STEPS = st.one_of(
     st.tuples(st.just("open"), st.sampled_from([0, 200, 5000]), st.sampled_from([0, 700])),
     st.tuples(st.just("write"), _CALL, _SIDE, _SIZE),
-    st.tuples(st.just("write"), _CALL, _SIDE, st.just(_MUCH)),
+    st.tuples(st.just("write"), _CALL, _SIDE, st.just(MUCH)),
     st.tuples(st.just("read"), _CALL, _SIDE, _SIZE),
     st.tuples(st.just("half close"), _CALL, _SIDE),
     st.tuples(st.just("reset"), _CALL, _SIDE),
