@@ -1,18 +1,17 @@
-"""What the hub does for the one who may have to go on in its place, and how that one goes on."""
+"""What the hub does for the one who may have to go on in its place."""
 
 from __future__ import annotations
 
-import math
 import os
 import random
-import socket
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.relay.api import ResumeState, TunnelEnd, TunnelLimits
+from splicer.relay.api import ResumeState, TunnelEnd
+from tests.relay.frames import talk
 from tests.relay.harness import (
     PLENTY,
     Call,
@@ -30,12 +29,6 @@ from tests.relay.registry import FakeVault
 KEY = 0x1234_5678_9ABC_DEF0
 
 
-async def _talk(call: Call, frame: bytes = b"f" * 160) -> None:
-    for sender, reader in ((call.client, call.pod), (call.pod, call.client)):
-        await sender.send(frame)
-        assert await reader.read(len(frame)) == frame
-
-
 # ---- the journal ----
 
 
@@ -51,11 +44,11 @@ async def test_the_journals_word_is_written_before_each_fill(
             belongs |= {client: key, pod: key | 1}
             await kept.take(call, to_client=b"101", to_pod=b"early", key=key)
             assert (await call.client.read(3), await call.pod.read(5)) == (b"101", b"early")
-            await _talk(call)
+            await talk(call)
             await call.client.send(bytes(PLENTY // 100))
             assert len(await call.pod.read(PLENTY // 100)) == PLENTY // 100
             with no_more_pipes(kept.hub):
-                await _talk(call)
+                await talk(call)
     fills = [number for number, (what, *_) in enumerate(vault.notes) if what == "fill"]
     assert len(fills) > 20
     for number in fills:
@@ -99,7 +92,7 @@ async def test_a_new_tunnel_does_with_the_pipe_that_is_put_by(kept: Edge, vault:
     for number in range(1, 4):
         call = await kept.call(to_client=b"101", key=number << 8)
         assert await call.client.read(3) == b"101"
-        await _talk(call)
+        await talk(call)
     assert len(vault.held) == 1
     assert kept.hub.pipes.in_use == 0
 
@@ -169,7 +162,7 @@ async def test_a_vault_that_can_hear_no_more_delays_early_bytes_and_no_live_call
     live = await kept.call()
     late = await kept.call(to_client=b"101", to_pod=b"early")
     for _ in range(5):
-        await _talk(live)
+        await talk(live)
     assert late.client.is_quiet()
     assert late.pod.is_quiet()
     assert await kept.sleeps()
@@ -203,110 +196,7 @@ async def test_what_goes_wrong_with_one_leg_ends_its_tunnel_alone(
     assert (calls[1].end, edge.hub.tunnels, edge.hub.pipes.in_use) == (None, 2, 0)
     for call in (calls[0], calls[2]):
         assert await call.client.read(5) == b"hello"
-        await _talk(call)
-
-
-# ---- adopted tunnels ----
-
-
-@pytest.mark.parametrize(("to_pod", "to_client"), [(b"", b""), (b"left", b""), (b"", b"over"), (b"left", b"over")])
-async def test_what_another_worker_left_in_pipes_goes_first(edge: Edge, to_pod: bytes, to_client: bytes) -> None:
-    call = Call(tcp_pair(), tcp_pair())
-    await call.client.send(b" up")
-    await call.pod.send(b" down")
-    pipes = pipe_with(to_pod) if to_pod else None, pipe_with(to_client) if to_client else None
-    await edge.take(call, past=ResumeState(pipes, to_pod=100, to_client=2000))
-    assert await call.pod.read(len(to_pod) + 3) == to_pod + b" up"
-    assert await call.client.read(len(to_client) + 5) == to_client + b" down"
-    assert edge.hub.pipes.in_use == 0
-    call.client.half_close()
-    call.pod.half_close()
-    assert await call.over() == TunnelEnd(Side.CLIENT, "eof")
-    assert call.tally == [100 + len(to_pod) + 3, 2000 + len(to_client) + 5]
-
-
-async def test_a_pipe_that_proves_empty_is_closed(edge: Edge) -> None:
-    call = Call(tcp_pair(), tcp_pair())
-    await edge.take(call, past=ResumeState((pipe_with(b""), pipe_with(b""))))
-    assert edge.hub.pipes.in_use == 0
-    await _talk(call)
-
-
-async def test_an_end_of_stream_does_not_overtake_bytes_that_another_worker_left(edge: Edge) -> None:
-    call = Call(small_tcp_pair(), small_tcp_pair())
-    filled = call.inner[1].send(bytes(PLENTY))  # until the pod has read, nothing more goes in
-    left = random.Random(5).randbytes(60_000)
-    call.client.half_close()
-    await edge.take(call, past=ResumeState((pipe_with(left), None)))
-    assert edge.hub.pipes.in_use == 1
-    assert await edge.sleeps()
-    received = await call.pod.read_to_end()
-    assert received[0][filled:] == left
-    call.pod.half_close()
-    assert await call.over() == TunnelEnd(Side.CLIENT, "eof")
-
-
-@pytest.mark.parametrize("gone", ["half-closed", "closed"])
-async def test_a_peer_that_left_in_the_gap_ends_its_tunnel_in_order(edge: Edge, gone: str) -> None:
-    call = Call(tcp_pair(), tcp_pair())
-    await call.client.send(b"last words")
-    call.client.half_close()
-    if gone == "closed":
-        call.client.close()
-    await edge.take(call, past=ResumeState())
-    assert await call.pod.read(11) == b"last words"
-    call.pod.close()
-    assert await call.over() == TunnelEnd(Side.CLIENT, "eof")
-
-
-# The dead worker had read the end of stream, and passed it on: both can be done again.
-async def test_a_tunnel_that_was_half_closed_is_so_again(edge: Edge) -> None:
-    call = Call(tcp_pair(), tcp_pair())
-    call.client.half_close()
-    await until(lambda: not call.client.unacknowledged())
-    assert call.inner[0].recv(1) == b""
-    call.inner[1].shutdown(socket.SHUT_WR)
-    await edge.take(call, TunnelLimits(math.inf, 5.0, math.inf), past=ResumeState())
-    assert await call.pod.read(1) == b""
-    await call.pod.send(b"the rest")
-    assert await call.client.read(8) == b"the rest"
-    call.pod.half_close()
-    assert await call.over() == TunnelEnd(Side.CLIENT, "eof")
-
-
-@pytest.mark.parametrize("side", [Side.CLIENT, Side.POD])
-async def test_a_reset_of_which_another_worker_was_told_is_passed_on(edge: Edge, side: Side) -> None:
-    call = Call(tcp_pair(), tcp_pair())
-    if side is Side.CLIENT:
-        (one, inner), other = (call.client, call.inner[0]), call.pod
-    else:
-        (one, inner), other = (call.pod, call.inner[1]), call.client
-    one.reset()
-    await trio.lowlevel.wait_readable(inner)
-    with pytest.raises(ConnectionResetError):
-        inner.recv(1)
-    await edge.take(call, past=ResumeState(broken=side))
-    assert await call.over() == TunnelEnd(side, "reset", reset=True)
-    assert (await other.read_to_end())[1] == "reset"
-
-
-@pytest.mark.parametrize(
-    ("past", "reason", "seconds"),
-    [
-        (ResumeState(silent=7.0), "idle", 3.0),
-        (ResumeState(age=96.0), "lifetime", 4.0),
-        (ResumeState(silent=70.0), "idle", 0.0),
-        (ResumeState(silent=1.0, age=99.0), "lifetime", 1.0),
-        (ResumeState(), "idle", 10.0),
-    ],
-)
-async def test_deadlines_go_on_from_where_they_were(
-    edge: Edge, autojump_clock: MockClock, past: ResumeState, reason: str, seconds: float
-) -> None:
-    began = trio.current_time()
-    call = await edge.call(TunnelLimits(idle=10.0, half_closed=5.0, lifetime=100.0), past=past)
-    assert await call.over() == TunnelEnd(Side.PROXY, reason)
-    assert trio.current_time() - began == pytest.approx(seconds, abs=0.1)
+        await talk(call)
 
 
 # ---- a worker that leaves on purpose ----
