@@ -1,8 +1,8 @@
 """A supervisor's state without its loop, and the far ends of processes that nobody has started.
 
-with office() as room:
-    room.open(workers=1)
-    worker = room.started("splicer.worker")
+with supervisor_harness() as harness:
+    harness.open(workers=1)
+    worker = harness.started("splicer.worker")
     worker.send(Imported)
     order, fds = worker.hear(Prepare)
 """
@@ -24,16 +24,9 @@ from attrs import define, field
 from splicer.ipc import wire
 from splicer.ipc.board import Board
 from splicer.ipc.codec import to_json
-from splicer.ipc.facts import Address, ConfigSummary
+from splicer.ipc.facts import Address, ConfigSummary, EdgeFacts
 from splicer.ipc.message import Answer, Message, Request
-from splicer.ipc.messages import (
-    AdminOrder,
-    Imported,
-    Prepared,
-    Ready,
-    Serving,
-    WorkerOrder,
-)
+from splicer.ipc.messages import AdminOrder, Facts, Imported, Prepared, Ready, Serving, WorkerOrder
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor import launch
 from splicer.supervisor.edge_state import EdgeState
@@ -74,7 +67,7 @@ class Far:
     pid: int
     arguments: Any  # of `ipc.arguments`
     sock: socket.socket
-    office: Office
+    harness: SupervisorHarness
     _heard: list[tuple[Message, list[int]]] = field(factory=list)
     _requests: dict[type[Answer], int] = field(factory=dict)  # the newest number that waits for each kind of answer
 
@@ -88,7 +81,7 @@ class Far:
     def send_raw(self, raw: dict[str, Any]) -> None:
         """Say this, whatever it is."""
         self.sock.send(to_json(raw).encode())
-        self.office.turn()
+        self.harness.turn()
 
     def hear(self, kind: type[M]) -> tuple[M, list[int]]:
         """What it was told next, which must be this; its descriptors are closed at the end."""
@@ -119,18 +112,18 @@ class Far:
             if heard is None:
                 return
             assert heard.message is not None
-            self.office.descriptors += heard.fds
+            self.harness.descriptors += heard.fds
             self._heard.append((heard.message, heard.fds))
             if isinstance(heard.message, Request):
                 self._requests[heard.message.ANSWER] = heard.message.request
 
     def die(self, status: int = KILLED) -> None:
         self.sock.close()
-        self.office.edge.process_table.died(self.pid, status)
-        self.office.turn()
+        self.harness.edge.process_table.died(self.pid, status)
+        self.harness.turn()
 
 
-class Office:
+class SupervisorHarness:
     """See the module."""
 
     def __init__(self, path: Path, counts: MetricsDirectory | None) -> None:
@@ -216,9 +209,28 @@ def summary_of(
     return ConfigSummary(listeners={"listen": tuple(listen), **one}, **known)
 
 
+def facts_of(admin: Far) -> EdgeFacts:
+    """What it was told next, which must be these."""
+    told, _ = admin.hear(Facts)
+    return told.facts
+
+
+def all_facts_of(admin: Far) -> list[EdgeFacts]:
+    found: list[EdgeFacts] = []
+    while True:
+        try:
+            message, _ = admin.next()
+        except BlockingIOError:
+            return found
+        if isinstance(message, Facts):
+            found.append(message.facts)
+
+
 @contextmanager
-def office(path: Path = Path("routing.toml"), counts: MetricsDirectory | None = None) -> Iterator[Office]:
-    made = Office(path, counts)
+def supervisor_harness(
+    path: Path = Path("routing.toml"), counts: MetricsDirectory | None = None
+) -> Iterator[SupervisorHarness]:
+    made = SupervisorHarness(path, counts)
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(launch, "spawn", made.spawn)
         try:

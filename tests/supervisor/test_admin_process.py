@@ -26,7 +26,7 @@ from splicer.ipc.messages import (
 )
 from splicer.supervisor.processes import Process
 from tests.kit.descriptors import no_more_descriptors, none_left_open
-from tests.supervisor.harness import ANY, Far, Office, office
+from tests.supervisor.harness import ANY, Far, SupervisorHarness, supervisor_harness
 
 TWIN = ("127.0.0.2", 0)
 
@@ -51,7 +51,7 @@ def _introduced(admin: Far, worker: Far, slot: int) -> None:
         with _channel(*other) as workers:
             for fd in other:
                 os.close(fd)
-                worker.office.descriptors.remove(fd)
+                worker.harness.descriptors.remove(fd)
             its.send(b"question")
             assert workers.recv(100) == b"question"
             assert workers.type == socket.SOCK_SEQPACKET
@@ -59,16 +59,16 @@ def _introduced(admin: Far, worker: Far, slot: int) -> None:
         assert its.recv(1) == b"", "somebody else has the worker's end, too"
 
 
-def test_it_is_started_with_what_it_needs_to_begin(room: Office) -> None:
-    room.open(workers=0, format="console")
-    arguments = room.started("splicer.admin").arguments
+def test_it_is_started_with_what_it_needs_to_begin(harness: SupervisorHarness) -> None:
+    harness.open(workers=0, format="console")
+    arguments = harness.started("splicer.admin").arguments
     assert arguments == AdminArguments(arguments.place, "routing.toml", "console", None)
-    assert (arguments.place.board, arguments.place.version) == (room.edge.board.fd, wire.VERSION)
+    assert (arguments.place.board, arguments.place.version) == (harness.edge.board.fd, wire.VERSION)
 
 
-def test_it_gets_its_listeners_and_then_those_for_the_scraper(room: Office) -> None:
-    room.open(workers=0, admin=ANY, metrics=TWIN)
-    admin = room.started("splicer.admin")
+def test_it_gets_its_listeners_and_then_those_for_the_scraper(harness: SupervisorHarness) -> None:
+    harness.open(workers=0, admin=ANY, metrics=TWIN)
+    admin = harness.started("splicer.admin")
     admin.send(Ready)
     order, fds = admin.hear(ServeAdmin)
     assert list(order.listeners.items()) == [("admin", 1), ("metrics", 1)]
@@ -76,38 +76,38 @@ def test_it_gets_its_listeners_and_then_those_for_the_scraper(room: Office) -> N
     assert admin.pending() == []
 
 
-def test_it_is_there_for_the_scraper_alone(room: Office) -> None:
-    room.open(workers=0, admin=None, metrics=TWIN)
-    admin = room.started("splicer.admin")
+def test_it_is_there_for_the_scraper_alone(harness: SupervisorHarness) -> None:
+    harness.open(workers=0, admin=None, metrics=TWIN)
+    admin = harness.started("splicer.admin")
     admin.send(Ready)
     order, fds = admin.hear(ServeAdmin)
     assert list(order.listeners.items()) == [("admin", 0), ("metrics", 1)]
     assert [_name(fd)[0] for fd in fds] == ["127.0.0.2"]
 
 
-def test_without_an_address_there_is_none(room: Office) -> None:
-    room.open(workers=0, admin=None, metrics=None)
-    assert room.all == []
+def test_without_an_address_there_is_none(harness: SupervisorHarness) -> None:
+    harness.open(workers=0, admin=None, metrics=None)
+    assert harness.all == []
 
 
-def test_it_hears_all_facts_and_the_text_in_force_when_it_serves(room: Office) -> None:
-    room.open(workers=0, text="[server]\n")
-    admin = room.started("splicer.admin")
+def test_it_hears_all_facts_and_the_text_in_force_when_it_serves(harness: SupervisorHarness) -> None:
+    harness.open(workers=0, text="[server]\n")
+    admin = harness.started("splicer.admin")
     admin.send(Ready)
     served, _ = admin.hear(ServeAdmin)
     admin.send(Serving)
     told, _ = admin.hear(Facts)
     assert told.facts == served.facts
-    assert (told.facts.workers, told.facts.reloads) == (0, room.edge.reloads)
+    assert (told.facts.workers, told.facts.reloads) == (0, harness.edge.reloads)
     _, [fd] = admin.hear(Config)
     assert wire.read_text(os.dup(fd)) == "[server]\n"
     assert admin.pending() == []
 
 
-def test_it_hears_nothing_before_it_serves_and_nothing_after_it_was_dismissed(room: Office) -> None:
-    room.open(workers=0)
-    admin_process = room.edge.admin_process
-    admin = room.started("splicer.admin")
+def test_it_hears_nothing_before_it_serves_and_nothing_after_it_was_dismissed(harness: SupervisorHarness) -> None:
+    harness.open(workers=0)
+    admin_process = harness.edge.admin_process
+    admin = harness.started("splicer.admin")
     for is_ready in (False, True):
         if is_ready:
             admin.send(Ready)
@@ -128,15 +128,15 @@ def test_it_hears_nothing_before_it_serves_and_nothing_after_it_was_dismissed(ro
 
 
 @pytest.mark.parametrize("admin_first", [True, False])
-def test_it_and_a_worker_get_a_channel_whoever_comes_first(room: Office, admin_first: bool) -> None:
-    room.open(workers=1)
+def test_it_and_a_worker_get_a_channel_whoever_comes_first(harness: SupervisorHarness, admin_first: bool) -> None:
+    harness.open(workers=1)
     if admin_first:
-        admin = room.admin()
+        admin = harness.admin()
         assert admin.pending() == ["serve", "facts", "config"]
-    worker = room.worker(serving=False)
+    worker = harness.worker(serving=False)
     if not admin_first:
         assert worker.pending() == ["prepare", "serve"]
-        admin = room.admin()
+        admin = harness.admin()
         assert [admin.next()[0].KIND for _ in range(3)] == ["serve", "facts", "config"]
     else:
         assert [worker.next()[0].KIND for _ in range(2)] == ["prepare", "serve"], "its slot comes first"
@@ -144,107 +144,107 @@ def test_it_and_a_worker_get_a_channel_whoever_comes_first(room: Office, admin_f
     assert (worker.pending(), admin.pending()) == ([], [])
 
 
-def test_another_worker_on_a_slot_is_introduced_beside_the_one_that_leaves(room: Office) -> None:
-    room.open(workers=1)
-    leaving = room.worker()
-    room.edge.workers.spares = 1
-    room.turn()
-    room.worker(serving=False)
-    admin = room.admin()
+def test_another_worker_on_a_slot_is_introduced_beside_the_one_that_leaves(harness: SupervisorHarness) -> None:
+    harness.open(workers=1)
+    leaving = harness.worker()
+    harness.edge.workers.spares = 1
+    harness.turn()
+    harness.worker(serving=False)
+    admin = harness.admin()
     admin.pending()
     leaving.pending()
-    assert room.edge.workers.replace(1)
+    assert harness.edge.workers.replace(1)
     assert admin.pending() == ["worker"]
     assert leaving.pending() == ["retire"]
     admin.die()
-    room.turn()
-    another = room.admin()
+    harness.turn()
+    another = harness.admin()
     assert another.pending() == ["serve", "facts", "config", "worker", "worker"]
     assert leaving.pending() == ["attend"], "it has tunnels still"
 
 
-def test_who_has_no_slot_or_no_tunnels_left_is_nobody_to_be_introduced(room: Office) -> None:
-    room.open(workers=1, spares=1)
-    gone = room.worker()
-    room.turn()
-    spare = next(far for far in room.all if far.module == "splicer.worker" and far is not gone)
+def test_who_has_no_slot_or_no_tunnels_left_is_nobody_to_be_introduced(harness: SupervisorHarness) -> None:
+    harness.open(workers=1, spares=1)
+    gone = harness.worker()
+    harness.turn()
+    spare = next(far for far in harness.all if far.module == "splicer.worker" and far is not gone)
     spare.send(Imported)
     spare.send(Prepared)
-    room.edge.workers.replace(1)
+    harness.edge.workers.replace(1)
     gone.send(HandedOver)
-    room.turn()
+    harness.turn()
     gone.pending()
-    room.admin()
+    harness.admin()
     assert gone.pending() == []
     assert spare.pending() == ["prepare", "serve", "inherit", "attend"]
 
 
-def test_the_next_one_is_introduced_to_all_anew(room: Office) -> None:
-    room.open(workers=2)
-    for worker in [far for far in room.all if far.module == "splicer.worker"]:
+def test_the_next_one_is_introduced_to_all_anew(harness: SupervisorHarness) -> None:
+    harness.open(workers=2)
+    for worker in [far for far in harness.all if far.module == "splicer.worker"]:
         for word in (Imported, Prepared, Serving):
             worker.send(word)
-    workers = {far.pid: far for far in room.all if far.module == "splicer.worker"}
-    first = room.admin()
+    workers = {far.pid: far for far in harness.all if far.module == "splicer.worker"}
+    first = harness.admin()
     first.pending()
     for worker in workers.values():
         worker.pending()
     first.die()
-    assert [line["reason"] for line in room.said.of("admin_died")] == ["SIGKILL"]
-    second = room.admin()
+    assert [line["reason"] for line in harness.said.of("admin_died")] == ["SIGKILL"]
+    second = harness.admin()
     assert second is not first
     assert [second.next()[0].KIND for _ in range(3)] == ["serve", "facts", "config"]
     for slot, worker in enumerate(workers.values(), start=1):
         _introduced(second, worker, slot)
 
 
-def test_one_that_was_told_to_end_is_no_failure(room: Office) -> None:
-    room.open(workers=0)
-    admin = room.admin()
-    room.edge.admin_process.wanted = False
-    room.edge.admin_process.dismiss()
+def test_one_that_was_told_to_end_is_no_failure(harness: SupervisorHarness) -> None:
+    harness.open(workers=0)
+    admin = harness.admin()
+    harness.edge.admin_process.wanted = False
+    harness.edge.admin_process.dismiss()
     admin.die(0)
-    assert room.said.of("admin_died") == []
-    assert len(room.all) == 1, "it was started again"
+    assert harness.said.of("admin_died") == []
+    assert len(harness.all) == 1, "it was started again"
 
 
-def test_one_that_never_serves_is_not_started_again_at_once(room: Office) -> None:
-    room.open(workers=0)
-    room.started("splicer.admin").die()
-    assert len(room.all) == 1
+def test_one_that_never_serves_is_not_started_again_at_once(harness: SupervisorHarness) -> None:
+    harness.open(workers=0)
+    harness.started("splicer.admin").die()
+    assert len(harness.all) == 1
 
 
-def test_without_a_descriptor_nobody_is_introduced_and_it_is_told(room: Office) -> None:
-    room.open(workers=1)
-    admin, worker = room.admin(), room.worker()
+def test_without_a_descriptor_nobody_is_introduced_and_it_is_told(harness: SupervisorHarness) -> None:
+    harness.open(workers=1)
+    admin, worker = harness.admin(), harness.worker()
     admin.pending()
     worker.pending()
-    [process] = room.edge.workers.all.values()
+    [process] = harness.edge.workers.all.values()
     with no_more_descriptors():
-        room.edge.admin_process.introduce(process)
-    assert [line["pid"] for line in room.said.of("worker_not_introduced")] == [worker.pid]
+        harness.edge.admin_process.introduce(process)
+    assert [line["pid"] for line in harness.said.of("worker_not_introduced")] == [worker.pid]
     assert (admin.pending(), worker.pending()) == ([], [])
 
 
-def test_what_it_says_before_it_serves_is_not_heard(room: Office) -> None:
-    room.open(workers=0)
-    admin = room.started("splicer.admin")
-    before, asked = room.edge.drains, OperatorDrains(all=1.0)
+def test_what_it_says_before_it_serves_is_not_heard(harness: SupervisorHarness) -> None:
+    harness.open(workers=0)
+    admin = harness.started("splicer.admin")
+    before, asked = harness.edge.drains, OperatorDrains(all=1.0)
     for word in (Ready, Serving):
         admin.send(WantDrains, drains=asked)
-        assert room.edge.drains == before
+        assert harness.edge.drains == before
         admin.send(word)
     admin.send(WantDrains, drains=asked)
-    assert room.edge.drains == asked
+    assert harness.edge.drains == asked
 
 
 def test_a_worker_that_reads_nothing_is_not_introduced_and_not_killed(
-    room: Office, monkeypatch: pytest.MonkeyPatch
+    harness: SupervisorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room.open(workers=1)
-    admin, worker = room.admin(), room.worker()
+    harness.open(workers=1)
+    admin, worker = harness.admin(), harness.worker()
     admin.pending()
-    [process] = room.edge.workers.all.values()
+    [process] = harness.edge.workers.all.values()
     while True:
         try:
             wire.send(process.sock, Expire())
@@ -253,7 +253,7 @@ def test_a_worker_that_reads_nothing_is_not_introduced_and_not_killed(
     killed: list[Process] = []
     monkeypatch.setattr(Process, "kill", killed.append)
     with none_left_open():
-        room.edge.admin_process.introduce(process)
+        harness.edge.admin_process.introduce(process)
     assert killed == []
     assert worker.pending().count("attend") == 1, "the first one, of before"
     assert admin.pending() == []
@@ -261,14 +261,14 @@ def test_a_worker_that_reads_nothing_is_not_introduced_and_not_killed(
 
 def test_no_descriptor_stays_open() -> None:
     def come_and_go() -> None:
-        with office() as room:
-            room.open(workers=1, metrics=TWIN)
-            room.admin()
-            room.worker()
+        with supervisor_harness() as harness:
+            harness.open(workers=1, metrics=TWIN)
+            harness.admin()
+            harness.worker()
             with none_left_open():
-                room.edge.admin_process.tell()
-                room.edge.admin_process.tell_config()
-                room.edge.admin_process.introduce(next(iter(room.edge.workers.all.values())))
+                harness.edge.admin_process.tell()
+                harness.edge.admin_process.tell_config()
+                harness.edge.admin_process.introduce(next(iter(harness.edge.workers.all.values())))
 
     with none_left_open():
         come_and_go()

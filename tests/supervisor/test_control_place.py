@@ -11,13 +11,13 @@ import pytest
 
 from splicer.supervisor.control_place import listen_at_first, places
 from splicer.supervisor.control_socket import ControlSocket
-from tests.supervisor.harness import Office
+from tests.supervisor.harness import SupervisorHarness
 
 
 @pytest.fixture
-def control(room: Office) -> Iterator[ControlSocket]:
-    yield room.edge.control
-    room.edge.control.close()
+def control(harness: SupervisorHarness) -> Iterator[ControlSocket]:
+    yield harness.edge.control
+    harness.edge.control.close()
 
 
 def test_the_vaults_directory_comes_first_and_a_private_one_last(tmp_path: Path) -> None:

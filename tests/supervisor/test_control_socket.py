@@ -8,193 +8,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splicer.ipc.messages import HandedOver, Reloaded, Serving
 from splicer.supervisor import control_socket
 from splicer.supervisor.control_socket import MAX_ANSWER_BYTES, ControlSocket, decode, encode
 from splicer.supervisor.outcomes import Outcomes, Topic
 from splicer.supervisor.state import ControlState
-from splicer.supervisor.supervisor import Supervisor
-from tests.supervisor.harness import Far, Office
+from tests.supervisor.door import TIMEOUT, Door, hears_nothing_yet, outcome
 
-_TIMEOUT = 30.0  # seconds
 _NOBODY = 65534
-
-
-@define
-class Door:
-    """The control socket of an edge, and those who come to it."""
-
-    room: Office
-    path: Path
-    supervisor: Supervisor
-    stack: ExitStack = field(factory=ExitStack)
-
-    def client(self, word: bytes = b"") -> socket.socket:
-        """One that has said this, and the supervisor has taken it in."""
-        sock = self.stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-        sock.settimeout(_TIMEOUT)
-        sock.connect(str(self.path))
-        if word:
-            sock.sendall(word)
-        self.room.turn()
-        return sock
-
-    def reload_is_read(self) -> None:
-        """Wait for the child that reads the file."""
-        while self.supervisor._reload._config_probe.underway:
-            for key, events in self.room.selector.select(_TIMEOUT):
-                key.data(events)
-        self.room.turn()
-
-
-@pytest.fixture
-def worker(room: Office) -> Far:
-    room.open(workers=1)
-    return room.worker()
-
-
-@pytest.fixture
-def door(room: Office, worker: Far, tmp_path: Path) -> Iterator[Door]:
-    path = tmp_path / "control"
-    room.edge.control.listen(path)
-    worker.pending()
-    opened = Door(room, path, Supervisor(room.edge))
-    with opened.stack:
-        yield opened
-        opened.supervisor._reload.close()
-        opened.supervisor._upgrade.close()
-        room.edge.control.close()
-
-
-def outcome(sock: socket.socket) -> tuple[bool, list[str]]:
-    """What a client hears, until the other end closes."""
-    data = b""
-    while part := sock.recv(1 << 16):
-        data += part
-    return decode(data)
-
-
-def hears_nothing_yet(sock: socket.socket) -> bool:
-    sock.setblocking(False)
-    try:
-        sock.recv(1)
-    except BlockingIOError:
-        return True
-    finally:
-        sock.settimeout(_TIMEOUT)
-    return False
-
-
-# ---- commands ----
-
-
-def test_a_handover_that_is_refused(door: Door) -> None:
-    ok, [line] = outcome(door.client(b"handover\n"))
-    assert not ok
-    assert "--vault" in line
-
-
-def test_a_recycle_is_over_when_the_new_workers_serve(door: Door, room: Office, worker: Far) -> None:
-    room.edge.workers.spares = 1
-    client = door.client(b"recycle\n")
-    spare = room.worker(serving=False)
-    door.supervisor._upgrade.go_on()
-    assert worker.pending() == ["retire"]
-    worker.send(HandedOver)
-    door.supervisor._upgrade.go_on()
-    assert hears_nothing_yet(client)
-    spare.send(Serving)
-    door.supervisor._upgrade.go_on()
-    assert outcome(client) == (True, ["recycled: 1 new workers serve"])
-
-
-def test_a_recycle_whose_new_workers_all_fail_is_told_of(door: Door, room: Office) -> None:
-    client = door.client(b"recycle\n")
-    room.edge.workers.backoff.failures = 4
-    door.supervisor._upgrade.go_on()
-    assert hears_nothing_yet(client)
-    room.edge.workers.backoff.failures = 5
-    door.supervisor._upgrade.go_on()
-    ok, lines = outcome(client)
-    assert not ok
-    assert "worker_died" in lines[0]
-    assert door.supervisor._upgrade.underway
-
-
-_ROUTES = '[server]\nlisten = "127.0.0.1:0"\n[[routes]]\nname = "{0}"\npath = "/x"\nrespond = {{ status = {1} }}\n'
-
-
-def test_a_reload_is_over_when_the_workers_go_by_it(door: Door, room: Office, worker: Far, tmp_path: Path) -> None:
-    room.edge.path = tmp_path / "routing.toml"
-    room.edge.path.write_text(_ROUTES.format("new", 200))
-    assert room.edge.summary is not None
-    room.edge.summary = replace(room.edge.summary, text=_ROUTES.format("old", 200))
-    first, second = door.client(b"reload\n"), door.client(b"reload\n")
-    door.reload_is_read()
-    third = door.client(b"reload\n")
-    assert hears_nothing_yet(first)
-    worker.send(Reloaded)
-    ok, lines = outcome(first)
-    assert ok
-    assert "reloaded: " in lines[0]
-    assert outcome(second) == (ok, lines)
-    assert hears_nothing_yet(third)  # another child reads the file for this one
-    door.reload_is_read()
-    worker.send(Reloaded)
-    assert outcome(third) == (True, [f"{room.edge.path}: reloaded: nothing has changed", *lines[1:]])
-
-
-def test_a_reload_of_a_broken_file_tells_every_fault(door: Door, room: Office, tmp_path: Path) -> None:
-    room.edge.path = tmp_path / "routing.toml"
-    room.edge.path.write_text(_ROUTES.format("a", 2000) + _ROUTES.partition("[[")[2].format("b", 3000))
-    client = door.client(b"reload\n")
-    door.reload_is_read()
-    ok, lines = outcome(client)
-    assert not ok
-    assert lines[-1] == f"{room.edge.path}: not reloaded; the old routes stay in force"
-    assert [fields["fault"] for fields in room.said.of("reload_fault")] == lines[:-1]
-
-
-def test_a_command_for_which_no_child_can_be_had(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_child(*_: object, **__: object) -> None:
-        raise OSError(11, "Resource temporarily unavailable")
-
-    monkeypatch.setattr(subprocess, "Popen", no_child)
-    ok, lines = outcome(door.client(b"upgrade\n"))
-    assert not ok
-    assert "unavailable" in lines[0]
-    client = door.client()
-    client.sendall(b"reload\n")
-    with pytest.raises(OSError, match="unavailable"):  # the loop logs it, as for a signal
-        door.room.turn()
-    ok, [line] = outcome(client)
-    assert not ok
-    assert "unavailable" in line
-
-
-def test_nothing_begins_when_all_ends(door: Door, room: Office) -> None:
-    waiting = door.client(b"recycle\n")
-    door.supervisor._shutdown.stop()
-    assert outcome(waiting) == (False, ["the edge is stopping"])
-    assert outcome(door.client(b"reload\n")) == (False, ["the edge is stopping"])
-
-
-def test_nothing_begins_before_the_file_has_been_read(room: Office, tmp_path: Path) -> None:
-    room.edge.control.listen(tmp_path / "control")
-    door = Door(room, tmp_path / "control", Supervisor(room.edge))
-    with door.stack:
-        assert outcome(door.client(b"upgrade\n")) == (False, ["the edge is starting"])
-    room.edge.control.close()
 
 
 # ---- clients ----
@@ -204,30 +30,30 @@ def test_nothing_begins_before_the_file_has_been_read(room: Office, tmp_path: Pa
 def test_what_is_no_command_gets_one_line_and_the_end(door: Door, word: bytes) -> None:
     ok, lines = outcome(door.client(word))
     assert (ok, len(lines)) == (False, 1)
-    assert not door.room.edge.outcomes.waiting
+    assert not door.harness.edge.outcomes.waiting
 
 
 def test_a_word_may_come_in_pieces(door: Door) -> None:
     client = door.client(b"hand")
     assert hears_nothing_yet(client)
     client.sendall(b"over\n")
-    door.room.turn()
+    door.harness.turn()
     assert "--vault" in outcome(client)[1][0]
 
 
 def test_one_that_goes_away_is_forgotten(door: Door) -> None:
     for word in (b"", b"recy", b"recycle\n"):
         door.client(word).close()
-        door.room.turn()
-        assert not door.room.edge.control._clients
-    assert not door.room.edge.outcomes.waiting
+        door.harness.turn()
+        assert not door.harness.edge.control._clients
+    assert not door.harness.edge.outcomes.waiting
 
 
 def test_one_that_says_more_than_its_word_is_dropped(door: Door) -> None:
     client = door.client(b"recycle\n")
     client.sendall(b"recycle\n")
-    door.room.turn()
-    assert not door.room.edge.outcomes.waiting
+    door.harness.turn()
+    assert not door.harness.edge.outcomes.waiting
     with pytest.raises((ConnectionResetError, ValueError)):
         outcome(client)
 
@@ -236,7 +62,7 @@ def test_one_that_says_nothing_is_given_up(door: Door, monkeypatch: pytest.Monke
     monkeypatch.setattr(control_socket, "_WORD_TIMEOUT", -1.0)
     monkeypatch.setattr(control_socket, "_OUTCOME_TIMEOUT", 100.0)
     silent, waiting = door.client(), door.client(b"recycle\n")
-    door.room.edge.control.tidy()
+    door.harness.edge.control.tidy()
     assert outcome(silent) == (False, ["that took too long"])
     assert hears_nothing_yet(waiting)
 
@@ -244,9 +70,9 @@ def test_one_that_says_nothing_is_given_up(door: Door, monkeypatch: pytest.Monke
 def test_one_whose_outcome_never_comes_is_given_up(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_socket, "_OUTCOME_TIMEOUT", -1.0)
     waiting = door.client(b"recycle\n")
-    door.room.edge.control.tidy()
+    door.harness.edge.control.tidy()
     assert outcome(waiting) == (False, ["that took too long"])
-    assert not door.room.edge.outcomes.waiting
+    assert not door.harness.edge.outcomes.waiting
 
 
 def test_more_than_can_wait_are_sent_away(door: Door) -> None:
@@ -254,15 +80,15 @@ def test_more_than_can_wait_are_sent_away(door: Door) -> None:
     ok, [line] = outcome(door.client())
     assert (ok, "16" in line) == (False, True)
     clients[0].close()
-    door.room.turn()
+    door.harness.turn()
     assert hears_nothing_yet(door.client(b"recycle\n"))
 
 
 def test_one_that_reads_nothing_holds_nothing_up(door: Door) -> None:
     client = door.client(b"recycle\n")
     long = ["x" * 1000] * 1000
-    door.room.edge.outcomes.fail(Topic.RENEWAL, *long)
-    assert not door.room.edge.control._clients
+    door.harness.edge.outcomes.fail(Topic.RENEWAL, *long)
+    assert not door.harness.edge.control._clients
     ok, lines = outcome(client)
     assert not ok
     assert lines[-1] == f"and {1000 - len(lines) + 1} more: the log has them all"
@@ -277,9 +103,9 @@ def test_without_a_descriptor_the_listener_rests_until_the_next_tick(
     with monkeypatch.context() as patched:
         patched.setattr(socket.socket, "accept", none_left)
         client = door.client(b"handover\n")  # the loop would never come to rest
-    assert len(door.room.said.of("control_accept_failed")) == 1
-    door.room.edge.control.tidy()
-    door.room.turn()
+    assert len(door.harness.said.of("control_accept_failed")) == 1
+    door.harness.edge.control.tidy()
+    door.harness.turn()
     assert "--vault" in outcome(client)[1][0]
 
 
@@ -298,7 +124,7 @@ with socket.socket(socket.AF_UNIX) as sock:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_another_user_is_refused(door: Door) -> None:
-    control = door.room.edge.control
+    control = door.harness.edge.control
     assert door.path.stat().st_mode & 0o777 == 0o600
     with tempfile.TemporaryDirectory(prefix="splicer-test-") as directory:
         path = Path(directory) / "control"
@@ -307,14 +133,14 @@ def test_another_user_is_refused(door: Door) -> None:
         for each in (path.parent, path):
             each.chmod(0o777)  # by their modes everybody may
         with subprocess.Popen([sys.executable, "-c", _ASK, str(path), str(_NOBODY)]) as asker:
-            late = time.monotonic() + _TIMEOUT
+            late = time.monotonic() + TIMEOUT
             while asker.poll() is None and time.monotonic() < late:
-                door.room.turn()
+                door.harness.turn()
             asker.kill()
         control.close()
     assert asker.returncode == 0
-    assert door.room.said.of("control_peer_refused")[0]["uid"] == _NOBODY
-    assert not door.room.said.of("handover_refused")
+    assert door.harness.said.of("control_peer_refused")[0]["uid"] == _NOBODY
+    assert not door.harness.said.of("handover_refused")
 
 
 # ---- where it is, and what stays ----
@@ -324,7 +150,7 @@ def test_a_socket_that_a_dead_supervisor_left_is_replaced(door: Door, tmp_path: 
     left = tmp_path / "left"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(left))
-    another = ControlSocket(door.room.selector, Outcomes(), door.room.said)
+    another = ControlSocket(door.harness.selector, Outcomes(), door.harness.said)
     another.listen(left)
     with pytest.raises(OSError, match="in use"):
         another.listen(door.path)
@@ -337,7 +163,7 @@ def test_a_socket_that_a_dead_supervisor_left_is_replaced(door: Door, tmp_path: 
 def test_who_waits_goes_on_waiting_in_the_program_after_an_upgrade(door: Door, *, reread: bool) -> None:
     words = (b"upgrade\n", b"recycle\n", b"", b"reload\n")
     upgrade, recycle, silent, reload = clients = [door.client(word) for word in words]
-    control = door.room.edge.control
+    control = door.harness.edge.control
     assert control.state is not None
     state = ControlState(
         control.state.path, os.dup(control.state.fd), tuple((os.dup(fd), topic) for fd, topic in control.state.clients)
@@ -346,13 +172,13 @@ def test_who_waits_goes_on_waiting_in_the_program_after_an_upgrade(door: Door, *
     for each in list(control._clients):
         control._drop(each)
     outcomes = Outcomes()
-    after = ControlSocket(door.room.selector, outcomes, door.room.said)
+    after = ControlSocket(door.harness.selector, outcomes, door.harness.said)
     after.restore(state, reread=reread)
     assert after.state is not None
     assert after.state.path == state.path
     after.on_word = lambda client, word: client.answer([word], ok=True)
     silent.sendall(b"late\n")
-    door.room.turn()
+    door.harness.turn()
     assert outcome(silent) == (True, ["late"])
     outcomes.succeed(Topic.RENEWAL, "upgraded")
     assert outcome(upgrade) == outcome(recycle) == (True, ["upgraded"])

@@ -14,7 +14,7 @@ from splicer.ipc.facts import Reloads
 from splicer.ipc.message import Message
 from splicer.ipc.messages import Config, Facts, Reloaded, ServeAdmin
 from splicer.supervisor.reload import Reload
-from tests.supervisor.harness import Far, Office, office
+from tests.supervisor.harness import Far, SupervisorHarness, supervisor_harness
 
 _FILE = """
 [server]
@@ -32,13 +32,13 @@ _TIMEOUT = 30.0  # seconds
 class Reloading:
     """One worker and an admin process that serve by a file, and have heard nothing yet."""
 
-    def __init__(self, room: Office, path: Path) -> None:
-        self.room = room
+    def __init__(self, harness: SupervisorHarness, path: Path) -> None:
+        self.harness = harness
         self.path = path
-        self._reload = Reload(room.edge)
-        room.edge.workers.spares = 0
+        self._reload = Reload(harness.edge)
+        harness.edge.workers.spares = 0
         self.read("healthy")
-        self.worker, self.admin = room.worker(), room.admin()
+        self.worker, self.admin = harness.worker(), harness.admin()
         self.worker.pending()
         self.admin.pending()
 
@@ -47,9 +47,9 @@ class Reloading:
         self.path.write_text(_FILE.format(text))
         self._reload.read()
         while self._reload._config_probe._child is not None:
-            for key, events in self.room.selector.select(_TIMEOUT):
+            for key, events in self.harness.selector.select(_TIMEOUT):
                 key.data(events)
-        self.room.turn()
+        self.harness.turn()
 
     def close(self) -> None:
         self._reload.close()
@@ -58,8 +58,8 @@ class Reloading:
 @pytest.fixture
 def reloading(tmp_path: Path) -> Iterator[Reloading]:
     path = tmp_path / "routing.toml"
-    with office(path) as room:
-        opened = Reloading(room, path)
+    with supervisor_harness(path) as harness:
+        opened = Reloading(harness, path)
         yield opened
         opened.close()
 
@@ -77,17 +77,17 @@ def _same(reloads: Reloads, wanted: Reloads) -> None:
 
 
 def test_the_first_reading_is_none(reloading: Reloading) -> None:
-    reloads = reloading.room.edge.reloads
+    reloads = reloading.harness.edge.reloads
     assert (reloads.ok, reloads.failed, reloads.last_ok) == (0, 0, True)
-    assert reloading.room.edge.generation == 0
+    assert reloading.harness.edge.generation == 0
 
 
 def test_one_that_succeeds_is_told_when_the_workers_go_by_it(reloading: Reloading) -> None:
-    reloading.room.edge.reloads = replace(reloading.room.edge.reloads, last_at=5.0)
+    reloading.harness.edge.reloads = replace(reloading.harness.edge.reloads, last_at=5.0)
     reloading.read("well")
     assert "well" in _text(reloading.worker, messages.Reload)
     assert reloading.admin.pending() == []
-    assert reloading.room.edge.reloads.ok == 0
+    assert reloading.harness.edge.reloads.ok == 0
     reloading.worker.send(Reloaded)
     facts = reloading.admin.hear(Facts)[0].facts
     assert facts.generation == 1
@@ -97,14 +97,14 @@ def test_one_that_succeeds_is_told_when_the_workers_go_by_it(reloading: Reloadin
 
 
 def test_one_that_fails_is_told_at_once_and_the_old_text_stays(reloading: Reloading) -> None:
-    reloading.room.edge.reloads = replace(reloading.room.edge.reloads, last_at=5.0)
+    reloading.harness.edge.reloads = replace(reloading.harness.edge.reloads, last_at=5.0)
     reloading.read('" bad')
     facts = reloading.admin.hear(Facts)[0].facts
     assert facts.generation == 0
     _same(facts.reloads, Reloads(ok=0, failed=1, last_ok=False))
     assert reloading.admin.pending() == reloading.worker.pending() == []
-    assert reloading.room.edge.summary is not None
-    assert "healthy" in reloading.room.edge.summary.text
+    assert reloading.harness.edge.summary is not None
+    assert "healthy" in reloading.harness.edge.summary.text
 
 
 def test_one_that_succeeds_after_one_that_failed(reloading: Reloading) -> None:
@@ -119,7 +119,7 @@ def test_an_admin_process_that_comes_later_gets_the_text_in_force(reloading: Rel
     reloading.read("well")
     reloading.worker.send(Reloaded)
     reloading.admin.die()
-    another = reloading.room.admin()
+    another = reloading.harness.admin()
     assert another.hear(ServeAdmin)[0].facts.reloads.ok == 1
     another.hear(Facts)
     assert "well" in _text(another, Config)
@@ -131,8 +131,8 @@ def test_an_answer_to_an_earlier_one_is_none_to_this_one(reloading: Reloading) -
     first = reloading.worker.hear(messages.Reload)[0].request
     reloading.read("twice")
     reloading.worker.send(Reloaded, request=first)
-    assert reloading.room.edge.reloads.ok == 1
+    assert reloading.harness.edge.reloads.ok == 1
     assert reloading._reload.underway
     reloading.worker.send(Reloaded)
-    assert reloading.room.edge.reloads.ok == 2
+    assert reloading.harness.edge.reloads.ok == 2
     assert not reloading._reload.underway

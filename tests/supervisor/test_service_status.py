@@ -11,17 +11,17 @@ import pytest
 
 from splicer.supervisor.sd_notify import SdNotify
 from splicer.supervisor.service_status import ServiceStatus
-from tests.supervisor.harness import Office, office
+from tests.supervisor.harness import SupervisorHarness, supervisor_harness
 from tests.supervisor.manager import Manager, manager_at
 
 
 class Told:
     """A service status, its manager, and the time."""
 
-    def __init__(self, room: Office, manager: Manager) -> None:
-        self.room = room
+    def __init__(self, harness: SupervisorHarness, manager: Manager) -> None:
+        self.harness = harness
         self.manager = manager
-        self.service_status = ServiceStatus(room.edge)
+        self.service_status = ServiceStatus(harness.edge)
         self.now = 1000.0
 
     def turn(self, *, seconds: float = 0.0, ready: bool = True, reloading: bool = False) -> list[list[str]]:
@@ -38,44 +38,44 @@ def manager() -> Iterator[Manager]:
 
 
 @pytest.fixture
-def told(room: Office, manager: Manager, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
-    told = Told(room, manager)
+def told(harness: SupervisorHarness, manager: Manager, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+    told = Told(harness, manager)
     monkeypatch.setattr(time, "monotonic", lambda: told.now)
-    with closing(SdNotify({"NOTIFY_SOCKET": manager.name}, room.said)) as notify:
-        room.edge.notify = notify
+    with closing(SdNotify({"NOTIFY_SOCKET": manager.name}, harness.said)) as notify:
+        harness.edge.notify = notify
         yield told
 
 
 def test_ready_is_said_once_and_not_before(told: Told) -> None:
     assert told.turn(ready=False) == [["STATUS=starting: routing.toml"]]
-    told.room.open()
+    told.harness.open()
     assert told.turn(seconds=5, ready=False) == []
-    told.room.worker()
-    [address] = told.room.edge.listeners["listen"].names
+    told.harness.worker()
+    [address] = told.harness.edge.listeners["listen"].names
     assert told.turn() == [["READY=1", f"STATUS={address}; 1/1 workers, 0 tunnels"]]
     assert told.turn(seconds=100) == []
 
 
 def test_a_reload_begins_and_is_over_at_once(told: Told) -> None:
-    told.room.open()
+    told.harness.open()
     told.turn()
     [[word, moment, status]] = told.turn(reloading=True)
     assert (word, status.endswith("; reloading")) == ("RELOADING=1", True)
     assert int(moment.removeprefix("MONOTONIC_USEC=")) > 0
     assert told.turn(reloading=True) == []
-    told.room.edge.reloads = told.room.edge.reloads.after(ok=False)
+    told.harness.edge.reloads = told.harness.edge.reloads.after(ok=False)
     [[word, status]] = told.turn()
     assert word == "READY=1"
     assert status.endswith("; the last reload failed, the old routes stay")
-    told.room.edge.reloads = told.room.edge.reloads.after(ok=True)
+    told.harness.edge.reloads = told.harness.edge.reloads.after(ok=True)
     told.turn(reloading=True)
     assert "failed" not in told.turn()[0][1]
 
 
 def test_other_numbers_are_told_once_a_second(told: Told) -> None:
-    told.room.open(workers=2)
+    told.harness.open(workers=2)
     told.turn()
-    told.room.worker()
+    told.harness.worker()
     assert told.turn(seconds=0.9) == []
     [[line]] = told.turn(seconds=0.2)
     assert line.startswith("STATUS=")
@@ -84,28 +84,28 @@ def test_other_numbers_are_told_once_a_second(told: Told) -> None:
 
 
 def test_a_drain_asks_for_time_as_long_as_it_lasts(told: Told) -> None:
-    told.room.open()
+    told.harness.open()
     told.turn()
-    told.room.edge.draining = told.now + 7200
+    told.harness.edge.draining = told.now + 7200
     assert told.turn() == [
         ["STOPPING=1", "STATUS=draining: 0 tunnels, 0 exchanges, 120 min at most", "EXTEND_TIMEOUT_USEC=30000000"]
     ]
     assert told.turn(seconds=0.5) == []
     assert told.turn(seconds=0.6) == [["EXTEND_TIMEOUT_USEC=30000000"]]
     assert told.turn(reloading=True) == []  # a file that is read now changes nothing about it
-    told.room.edge.stopping = True
+    told.harness.edge.stopping = True
     assert told.turn(seconds=1) == [["STATUS=stopping", "EXTEND_TIMEOUT_USEC=30000000"]]
 
 
 def test_an_end_before_the_beginning(told: Told) -> None:
     told.turn(ready=False)
-    told.room.edge.stopping = True
+    told.harness.edge.stopping = True
     assert told.turn(ready=False)[0][0] == "STOPPING=1"
 
 
 def test_what_was_not_taken_is_told_later(told: Told) -> None:
-    told.room.open()
-    while told.room.edge.notify.send("STATUS=full"):
+    told.harness.open()
+    while told.harness.edge.notify.send("STATUS=full"):
         pass
     told.turn()
     assert ["READY=1"] not in [message[:1] for message in told.manager.messages]
@@ -114,20 +114,23 @@ def test_what_was_not_taken_is_told_later(told: Told) -> None:
 
 
 def test_a_vault_that_is_away_is_told_of(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    told.room.open()
+    told.harness.open()
     assert "vault" not in told.turn()[0][1]  # its own ends with it, and that is no news
-    monkeypatch.setattr(told.room.edge.vault, "path", "/run/vault", raising=False)
-    monkeypatch.setattr(told.room.edge.vault, "why_not_durable", "the vault at /run/vault is away", raising=False)
+    monkeypatch.setattr(told.harness.edge.vault, "path", "/run/vault", raising=False)
+    monkeypatch.setattr(told.harness.edge.vault, "why_not_durable", "the vault at /run/vault is away", raising=False)
     assert told.turn(seconds=1)[0][0].endswith("; the vault at /run/vault is away")
 
 
 def test_a_file_name_with_a_line_break_is_no_word_of_its_own(manager: Manager) -> None:
-    with office(Path("a\nREADY=1")) as room, closing(SdNotify({"NOTIFY_SOCKET": manager.name}, room.said)) as notify:
-        room.edge.notify = notify
-        ServiceStatus(room.edge).tell(ready=False, reloading=False)
+    with (
+        supervisor_harness(Path("a\nREADY=1")) as harness,
+        closing(SdNotify({"NOTIFY_SOCKET": manager.name}, harness.said)) as notify,
+    ):
+        harness.edge.notify = notify
+        ServiceStatus(harness.edge).tell(ready=False, reloading=False)
     assert manager.take() == [["STATUS=starting: a READY=1"]]
 
 
-def test_nobody_is_told_without_a_manager(room: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room.edge, "load", lambda: pytest.fail("it was looked at for nobody"))
-    ServiceStatus(room.edge).tell(ready=True, reloading=False)
+def test_nobody_is_told_without_a_manager(harness: SupervisorHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness.edge, "load", lambda: pytest.fail("it was looked at for nobody"))
+    ServiceStatus(harness.edge).tell(ready=True, reloading=False)

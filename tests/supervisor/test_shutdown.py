@@ -13,29 +13,29 @@ from splicer.ipc.messages import Draining, Prepare, Serve
 from splicer.supervisor import shutdown
 from splicer.supervisor.shutdown import Shutdown
 from splicer.vault.protocol import channel
-from tests.supervisor.harness import Far, Office
+from tests.supervisor.harness import Far, SupervisorHarness
 from tests.vault.rig import Talker, Tunnel
 
 _ROUNDS = 30  # of the supervisor's loop
 
 
 @pytest.fixture
-def worker(room: Office) -> Far:
+def worker(harness: SupervisorHarness) -> Far:
     """The only one; it serves."""
-    room.open(workers=1)
-    worker = room.worker()
+    harness.open(workers=1)
+    worker = harness.worker()
     worker.pending()
     return worker
 
 
 @pytest.fixture
-def its_vault(room: Office) -> Iterator[Talker]:
+def its_vault(harness: SupervisorHarness) -> Iterator[Talker]:
     """The worker's connection to the vault."""
     ours, its = channel()
-    room.vault.holder.attach(ours)
+    harness.vault.holder.attach(ours)
     talker = Talker(its)
     talker.hello()
-    room.turn()
+    harness.turn()
     yield talker
     talker.close()
 
@@ -47,121 +47,121 @@ def tunnel() -> Iterator[Tunnel]:
     made.close()
 
 
-def _drain(room: Office, worker: Far) -> None:
-    Shutdown(room.edge).drain()
+def _drain(harness: SupervisorHarness, worker: Far) -> None:
+    Shutdown(harness.edge).drain()
     assert worker.pending() == ["drain"]
     worker.send(Draining)
 
 
-def _rounds(room: Office) -> None:
+def _rounds(harness: SupervisorHarness) -> None:
     for _ in range(_ROUNDS):
-        room.turn()
+        harness.turn()
 
 
-def test_a_drain_ends_when_nothing_is_under_way(room: Office, worker: Far) -> None:
-    _drain(room, worker)
-    _rounds(room)
-    assert room.said.of("drain") == [{"level": "info", "tunnels": 0, "exchanges": 0, "seconds": 3600.0}]
-    assert room.edge.stopping
+def test_a_drain_ends_when_nothing_is_under_way(harness: SupervisorHarness, worker: Far) -> None:
+    _drain(harness, worker)
+    _rounds(harness)
+    assert harness.said.of("drain") == [{"level": "info", "tunnels": 0, "exchanges": 0, "seconds": 3600.0}]
+    assert harness.edge.stopping
     assert worker.pending() == ["stop"]
 
 
 @pytest.mark.parametrize("column", [Column.TUNNELS, Column.EXCHANGES])
-def test_a_drain_waits_for_what_is_under_way(room: Office, worker: Far, column: Column) -> None:
-    row = room.edge.board.row(worker.arguments.place.row)
+def test_a_drain_waits_for_what_is_under_way(harness: SupervisorHarness, worker: Far, column: Column) -> None:
+    row = harness.edge.board.row(worker.arguments.place.row)
     row[column] = 1
-    _drain(room, worker)
-    _rounds(room)
-    assert not room.edge.stopping
+    _drain(harness, worker)
+    _rounds(harness)
+    assert not harness.edge.stopping
     row[column] = 0
-    _rounds(room)
-    assert room.edge.stopping
+    _rounds(harness)
+    assert harness.edge.stopping
 
 
 @pytest.mark.parametrize("column", [Column.READING, Column.IDLE])
 def test_a_drain_waits_for_the_last_request_of_a_client_and_not_for_ever(
-    room: Office, worker: Far, monkeypatch: pytest.MonkeyPatch, column: Column
+    harness: SupervisorHarness, worker: Far, monkeypatch: pytest.MonkeyPatch, column: Column
 ) -> None:
-    row = room.edge.board.row(worker.arguments.place.row)
+    row = harness.edge.board.row(worker.arguments.place.row)
     row[column] = 1
-    _drain(room, worker)
-    _rounds(room)
-    assert not room.edge.stopping
+    _drain(harness, worker)
+    _rounds(harness)
+    assert not harness.edge.stopping
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 5.3)
-    _rounds(room)
-    assert not room.edge.stopping, "a worker gives it five seconds"
+    _rounds(harness)
+    assert not harness.edge.stopping, "a worker gives it five seconds"
     monkeypatch.setattr(time, "monotonic", lambda: now + 6.0)
-    _rounds(room)
-    assert room.edge.stopping
+    _rounds(harness)
+    assert harness.edge.stopping
 
 
 def test_a_worker_dies_at_a_drain_before_the_vault_has_heard_of_its_tunnel(
-    room: Office, worker: Far, its_vault: Talker, tunnel: Tunnel
+    harness: SupervisorHarness, worker: Far, its_vault: Talker, tunnel: Tunnel
 ) -> None:
-    room.edge.board.row(worker.arguments.place.row)[Column.TUNNELS] = 1
-    _drain(room, worker)
+    harness.edge.board.row(worker.arguments.place.row)[Column.TUNNELS] = 1
+    _drain(harness, worker)
     its_vault.tunnel(tunnel)
     its_vault.close()
     worker.die()
-    _rounds(room)
-    assert room.vault.tunnels == 1
-    assert not room.edge.stopping
+    _rounds(harness)
+    assert harness.vault.tunnels == 1
+    assert not harness.edge.stopping
 
 
-def test_a_drain_before_the_file_has_been_read_begins_when_it_has(room: Office) -> None:
-    Shutdown(room.edge).drain()
-    _rounds(room)
-    assert not room.edge.stopping
-    room.open(workers=1)
-    worker = room.worker()
-    assert room.edge.draining is not None
+def test_a_drain_before_the_file_has_been_read_begins_when_it_has(harness: SupervisorHarness) -> None:
+    Shutdown(harness.edge).drain()
+    _rounds(harness)
+    assert not harness.edge.stopping
+    harness.open(workers=1)
+    worker = harness.worker()
+    assert harness.edge.draining is not None
     worker.hear(Prepare)
     assert worker.hear(Serve)[0].draining
-    assert room.said.of("drain")
-    _rounds(room)
-    assert room.edge.stopping
+    assert harness.said.of("drain")
+    _rounds(harness)
+    assert harness.edge.stopping
 
 
 def test_a_drain_does_not_wait_for_ever_for_a_file_that_is_never_read(
-    room: Office, monkeypatch: pytest.MonkeyPatch
+    harness: SupervisorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Shutdown(room.edge).drain()
-    room.turn()
-    assert not room.edge.stopping
+    Shutdown(harness.edge).drain()
+    harness.turn()
+    assert not harness.edge.stopping
     monkeypatch.setattr(shutdown, "_READ_TIMEOUT", -1.0)
-    room.turn()
-    assert room.edge.stopping
+    harness.turn()
+    assert harness.edge.stopping
 
 
-def test_a_second_drain_before_the_file_has_been_read_stops(room: Office) -> None:
-    ends = Shutdown(room.edge)
+def test_a_second_drain_before_the_file_has_been_read_stops(harness: SupervisorHarness) -> None:
+    ends = Shutdown(harness.edge)
     ends.drain()
     ends.drain()
-    assert room.edge.stopping
-    _rounds(room)
-    assert room.said.of("stopped")
+    assert harness.edge.stopping
+    _rounds(harness)
+    assert harness.said.of("stopped")
 
 
-def test_a_second_drain_stops(room: Office, worker: Far) -> None:
-    room.edge.board.row(worker.arguments.place.row)[Column.TUNNELS] = 1
-    ends = Shutdown(room.edge)
+def test_a_second_drain_stops(harness: SupervisorHarness, worker: Far) -> None:
+    harness.edge.board.row(worker.arguments.place.row)[Column.TUNNELS] = 1
+    ends = Shutdown(harness.edge)
     ends.drain()
     ends.drain()
-    assert room.edge.stopping
+    assert harness.edge.stopping
     assert worker.pending() == ["drain", "stop"]
 
 
-def test_what_outlives_the_drains_time_is_expired(room: Office, worker: Far) -> None:
-    assert room.edge.summary is not None
-    room.edge.summary = replace(room.edge.summary, drain=0.0)
-    room.edge.board.row(worker.arguments.place.row)[Column.TUNNELS] = 1
-    _drain(room, worker)
-    assert room.said.of("drain_expired") == [{"level": "warning", "tunnels": 1, "exchanges": 0}]
+def test_what_outlives_the_drains_time_is_expired(harness: SupervisorHarness, worker: Far) -> None:
+    assert harness.edge.summary is not None
+    harness.edge.summary = replace(harness.edge.summary, drain=0.0)
+    harness.edge.board.row(worker.arguments.place.row)[Column.TUNNELS] = 1
+    _drain(harness, worker)
+    assert harness.said.of("drain_expired") == [{"level": "warning", "tunnels": 1, "exchanges": 0}]
     assert worker.pending() == ["expire"]
 
 
-def test_a_handover_without_a_vault_of_its_own_is_refused(room: Office, worker: Far) -> None:
-    Shutdown(room.edge).hand_over()
-    assert "--vault" in room.said.of("handover_refused")[0]["reason"]
+def test_a_handover_without_a_vault_of_its_own_is_refused(harness: SupervisorHarness, worker: Far) -> None:
+    Shutdown(harness.edge).hand_over()
+    assert "--vault" in harness.said.of("handover_refused")[0]["reason"]
     assert worker.pending() == []

@@ -7,7 +7,7 @@ import pytest
 from splicer.ipc.messages import Imported, Prepared, Serving
 from splicer.supervisor.outcomes import Topic
 from splicer.supervisor.upgrade import Upgrade
-from tests.supervisor.harness import Far, Office
+from tests.supervisor.harness import Far, SupervisorHarness
 
 
 class Operator:
@@ -26,8 +26,8 @@ def operator() -> Operator:
 
 
 @pytest.fixture
-def upgrade(room: Office) -> Upgrade:
-    return Upgrade(room.edge, lambda: None)
+def upgrade(harness: SupervisorHarness) -> Upgrade:
+    return Upgrade(harness.edge, lambda: None)
 
 
 def _gets_ready(worker: Far) -> None:
@@ -39,110 +39,114 @@ def _serves(worker: Far) -> None:
     worker.send(Serving)
 
 
-def _far(room: Office, pid: int) -> Far:
-    return next(far for far in room.all if far.pid == pid)
+def _far(harness: SupervisorHarness, pid: int) -> Far:
+    return next(far for far in harness.all if far.pid == pid)
 
 
-def _two_workers(room: Office) -> None:
+def _two_workers(harness: SupervisorHarness) -> None:
     """Two that serve, and a spare."""
-    room.open(workers=2, spares=1)
-    first, second, spare = (far for far in room.all if far.module == "splicer.worker")
+    harness.open(workers=2, spares=1)
+    first, second, spare = (far for far in harness.all if far.module == "splicer.worker")
     for far in (first, second, spare):
         _gets_ready(far)
     _serves(first)
     _serves(second)
 
 
-def _pids(room: Office) -> dict[int, int]:
-    return {slot: process.pid for slot, process in sorted(room.edge.workers.serving.items())}
+def _pids(harness: SupervisorHarness) -> dict[int, int]:
+    return {slot: process.pid for slot, process in sorted(harness.edge.workers.serving.items())}
 
 
 # Two at once could leave an edge of two without anybody who accepts.
-def test_one_worker_after_the_other_is_replaced(room: Office, upgrade: Upgrade, operator: Operator) -> None:
-    _two_workers(room)
-    before = _pids(room)
-    room.edge.outcomes.waiting[operator] = Topic.RENEWAL
+def test_one_worker_after_the_other_is_replaced(
+    harness: SupervisorHarness, upgrade: Upgrade, operator: Operator
+) -> None:
+    _two_workers(harness)
+    before = _pids(harness)
+    harness.edge.outcomes.waiting[operator] = Topic.RENEWAL
     upgrade.recycle("recycled")
     assert upgrade.underway
     upgrade.go_on()
-    one = _pids(room)
+    one = _pids(harness)
     assert (one[1] != before[1], one[2]) == (True, before[2])
     upgrade.go_on()
-    assert _pids(room) == one, "the new one does not serve yet"
-    _serves(_far(room, one[1]))
+    assert _pids(harness) == one, "the new one does not serve yet"
+    _serves(_far(harness, one[1]))
     upgrade.go_on()
-    assert _pids(room) == one, "the old one has not left yet"
-    _far(room, before[1]).die(0)
-    _gets_ready(room.all[-1])
+    assert _pids(harness) == one, "the old one has not left yet"
+    _far(harness, before[1]).die(0)
+    _gets_ready(harness.all[-1])
     upgrade.go_on()
-    both = _pids(room)
+    both = _pids(harness)
     assert (both[1], both[2] != before[2]) == (one[1], True)
-    _serves(_far(room, both[2]))
-    _far(room, before[2]).die(0)
+    _serves(_far(harness, both[2]))
+    _far(harness, before[2]).die(0)
     assert operator.answers == []
     upgrade.go_on()
     assert not upgrade.underway
     assert operator.answers == [(["recycled: 2 new workers serve"], True)]
-    [line] = room.said.of("recycled")
+    [line] = harness.said.of("recycled")
     assert line["workers"] == 2
 
 
-def test_an_operator_hears_of_new_workers_that_fail(room: Office, upgrade: Upgrade, operator: Operator) -> None:
-    _two_workers(room)
-    room.edge.outcomes.waiting[operator] = Topic.RENEWAL
+def test_an_operator_hears_of_new_workers_that_fail(
+    harness: SupervisorHarness, upgrade: Upgrade, operator: Operator
+) -> None:
+    _two_workers(harness)
+    harness.edge.outcomes.waiting[operator] = Topic.RENEWAL
     upgrade.recycle("recycled")
     for _ in range(5):
-        room.edge.workers.backoff.failed()
-    before = _pids(room)
+        harness.edge.workers.backoff.failed()
+    before = _pids(harness)
     upgrade.go_on()
     [(lines, ok)] = operator.answers
     assert lines[0].startswith("5 new workers in a row have failed")
     assert not ok
-    assert set(_pids(room)) == set(before), "it is tried again and again"
+    assert set(_pids(harness)) == set(before), "it is tried again and again"
     assert upgrade.underway
 
 
-def test_nothing_is_replaced_unasked(room: Office, upgrade: Upgrade) -> None:
-    _two_workers(room)
-    before = _pids(room)
+def test_nothing_is_replaced_unasked(harness: SupervisorHarness, upgrade: Upgrade) -> None:
+    _two_workers(harness)
+    before = _pids(harness)
     upgrade.go_on()
-    assert _pids(room) == before
+    assert _pids(harness) == before
     assert not upgrade.underway
 
 
-def test_what_is_closed_is_forgotten(room: Office, upgrade: Upgrade) -> None:
-    _two_workers(room)
-    before = _pids(room)
+def test_what_is_closed_is_forgotten(harness: SupervisorHarness, upgrade: Upgrade) -> None:
+    _two_workers(harness)
+    before = _pids(harness)
     upgrade.recycle("recycled")
     upgrade.close()
     upgrade.go_on()
-    assert _pids(room) == before
+    assert _pids(harness) == before
     assert not upgrade.underway
 
 
 @pytest.mark.parametrize("why", ["starting", "stopping"])
 def test_an_edge_that_begins_or_ends_is_not_upgraded(
-    room: Office, upgrade: Upgrade, operator: Operator, why: str
+    harness: SupervisorHarness, upgrade: Upgrade, operator: Operator, why: str
 ) -> None:
     if why == "stopping":
-        room.open(workers=1)
-        room.edge.stopping = True
-    room.edge.outcomes.waiting[operator] = Topic.PREFLIGHT
+        harness.open(workers=1)
+        harness.edge.stopping = True
+    harness.edge.outcomes.waiting[operator] = Topic.PREFLIGHT
     upgrade.upgrade()
     assert operator.answers == [(["the edge is starting or stopping", "not upgraded; the old code goes on"], False)]
-    assert [line["kept"] for line in room.said.of("upgrade_failed")] == ["the old code"]
+    assert [line["kept"] for line in harness.said.of("upgrade_failed")] == ["the old code"]
     assert not upgrade.underway
 
 
 def test_without_a_process_that_tries_the_new_code_the_old_goes_on(
-    room: Office, upgrade: Upgrade, operator: Operator, monkeypatch: pytest.MonkeyPatch
+    harness: SupervisorHarness, upgrade: Upgrade, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
-    room.open(workers=1)
+    harness.open(workers=1)
     monkeypatch.setattr(upgrade._preflight, "ask", fail)
-    room.edge.outcomes.waiting[operator] = Topic.PREFLIGHT
+    harness.edge.outcomes.waiting[operator] = Topic.PREFLIGHT
     upgrade.upgrade()
     [(lines, ok)] = operator.answers
     assert lines[0] == "no process can be had that tries the new code: Resource temporarily unavailable"

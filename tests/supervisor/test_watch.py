@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from splicer.supervisor.reload import Reload
 from splicer.supervisor.watch import Watch
-from tests.supervisor.harness import office
+from tests.supervisor.harness import supervisor_harness
 
 _LONG_AGO = 1_000_000_000  # nanoseconds
 
@@ -203,30 +203,30 @@ def test_without_a_wish_nobody_looks_after_an_upgrade_either(file: Path) -> None
 
 
 def test_a_reload_notes_what_the_file_was_before_its_child_reads(file: Path) -> None:
-    with office(file) as room:
-        room.edge.watch.on = True
-        reload = Reload(room.edge)
+    with supervisor_harness(file) as harness:
+        harness.edge.watch.on = True
+        reload = Reload(harness.edge)
         file.write_text("by an editor who sends SIGHUP himself")
         reload.read()
-        assert [room.edge.watch.look() for _ in range(3)] == [False] * 3
+        assert [harness.edge.watch.look() for _ in range(3)] == [False] * 3
         file.write_text("since then")
-        assert [room.edge.watch.look() for _ in range(2)] == [False, True]
+        assert [harness.edge.watch.look() for _ in range(2)] == [False, True]
         reload.close()
 
 
 def test_what_is_changed_while_the_child_starts_is_read_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with office(file) as room:
-        room.edge.watch.on = True
-        reload = Reload(room.edge)
+    with supervisor_harness(file) as harness:
+        harness.edge.watch.on = True
+        reload = Reload(harness.edge)
         monkeypatch.setattr(reload._config_probe, "ask", lambda *_, **__: file.write_text("changed since"))
         reload.read()
-        assert [room.edge.watch.look() for _ in range(2)] == [False, True]
+        assert [harness.edge.watch.look() for _ in range(2)] == [False, True]
 
 
 def test_a_reload_that_no_child_can_be_had_for_is_tried_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with office(file) as room:
-        room.edge.watch.on = True
-        reload = Reload(room.edge)
+    with supervisor_harness(file) as harness:
+        harness.edge.watch.on = True
+        reload = Reload(harness.edge)
         reload.read()
         file.write_text("changed")
         with monkeypatch.context() as patches:
@@ -234,9 +234,9 @@ def test_a_reload_that_no_child_can_be_had_for_is_tried_again(file: Path, monkey
             for _ in range(2):
                 with pytest.raises(OSError, match="none"):
                     reload.read()
-            assert [room.edge.watch.look() for _ in range(3)] == [False, True, True]
+            assert [harness.edge.watch.look() for _ in range(3)] == [False, True, True]
         reload.read()
-        assert not room.edge.watch.look()
+        assert not harness.edge.watch.look()
         reload.close()
 
 

@@ -10,33 +10,23 @@ import pytest
 
 from splicer.ipc import wire
 from splicer.ipc.message import Message
-from splicer.ipc.messages import (
-    Imported,
-    Inherit,
-    Prepare,
-    Prepared,
-    Reload,
-    Reloaded,
-    Retire,
-    Serve,
-    Serving,
-)
+from splicer.ipc.messages import Imported, Inherit, Prepare, Prepared, Reload, Reloaded, Retire, Serve, Serving
 from splicer.supervisor import process_table, worker_slots
 from splicer.supervisor.processes import State
 from splicer.supervisor.vaults import OwnVault
-from tests.supervisor.harness import Far, Office
+from tests.supervisor.harness import Far, SupervisorHarness
 
 
 @pytest.mark.parametrize(
     ("orphaned", "order"), [([], [1, 2, 3, 4]), ([3], [3, 1, 2, 4]), ([2, 4], [2, 4, 1, 3]), ([9], [1, 2, 3, 4])]
 )
 def test_slots_that_calls_wait_for_are_filled_first(
-    room: Office, monkeypatch: pytest.MonkeyPatch, orphaned: list[int], order: list[int]
+    harness: SupervisorHarness, monkeypatch: pytest.MonkeyPatch, orphaned: list[int], order: list[int]
 ) -> None:
     monkeypatch.setattr(OwnVault, "orphaned_slots", orphaned)
-    room.open(workers=4)
+    harness.open(workers=4)
     given = []
-    for worker in [far for far in room.all if far.module == "splicer.worker"]:
+    for worker in [far for far in harness.all if far.module == "splicer.worker"]:
         worker.send(Imported)
         worker.send(Prepared)
         while not isinstance(told := worker.next()[0], Serve):
@@ -49,46 +39,46 @@ def test_slots_that_calls_wait_for_are_filled_first(
 # It lives, for its loop turns: but what it was told may not hold, and others wait for it.
 @pytest.mark.parametrize("owed", [Prepared, Serving, Reloaded])
 def test_a_worker_that_never_answers_is_replaced(
-    room: Office, monkeypatch: pytest.MonkeyPatch, owed: type[Message]
+    harness: SupervisorHarness, monkeypatch: pytest.MonkeyPatch, owed: type[Message]
 ) -> None:
-    room.open(workers=1)
-    worker = next(far for far in room.all if far.module == "splicer.worker")
+    harness.open(workers=1)
+    worker = next(far for far in harness.all if far.module == "splicer.worker")
     for answer in (Imported, Prepared, Serving):
         if answer is owed:
             break
         worker.send(answer)
     if owed is Reloaded:
-        room.edge.workers.request(Reload)
-    [process] = room.edge.workers.all.values()
-    room.edge.process_table.tick()
+        harness.edge.workers.request(Reload)
+    [process] = harness.edge.workers.all.values()
+    harness.edge.process_table.tick()
     assert process.fault is None
     with monkeypatch.context() as patches:
         patches.setattr(process_table, "_ANSWER_TIMEOUT", -1.0)
-        room.edge.process_table.tick()
+        harness.edge.process_table.tick()
     assert process.fault == f"no answer: {owed.KIND}"
     worker.die()
-    [line] = room.said.of("worker_died")
+    [line] = harness.said.of("worker_died")
     assert line["reason"] == f"no answer: {owed.KIND}"
-    assert not room.edge.workers.awaits(room.edge.process_table.last_request)
+    assert not harness.edge.workers.awaits(harness.edge.process_table.last_request)
 
 
-def test_one_that_has_answered_owes_nothing(room: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    room.open(workers=1)
-    worker = room.worker()
-    room.edge.workers.request(Reload)
+def test_one_that_has_answered_owes_nothing(harness: SupervisorHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.open(workers=1)
+    worker = harness.worker()
+    harness.edge.workers.request(Reload)
     worker.send(Reloaded)
     monkeypatch.setattr(process_table, "_ANSWER_TIMEOUT", -1.0)
-    room.edge.process_table.tick()
-    assert not any(process.fault for process in room.edge.workers.all.values())
+    harness.edge.process_table.tick()
+    assert not any(process.fault for process in harness.edge.workers.all.values())
 
 
 # ---- one takes another's place ----
 
 
-def _two(room: Office) -> tuple[Far, Far]:
+def _two(harness: SupervisorHarness) -> tuple[Far, Far]:
     """One that serves, and a spare."""
-    room.open(workers=1, spares=1)
-    first, spare = (far for far in room.all if far.module == "splicer.worker")
+    harness.open(workers=1, spares=1)
+    first, spare = (far for far in harness.all if far.module == "splicer.worker")
     for word in (Imported, Prepared, Serving):
         first.send(word)
     for word in (Imported, Prepared):
@@ -106,9 +96,9 @@ def _speak(one: int, other: int) -> None:
         right.detach()
 
 
-def test_who_leaves_and_who_comes_get_a_channel_of_their_own(room: Office) -> None:
-    first, spare = _two(room)
-    assert room.edge.workers.replace(1)
+def test_who_leaves_and_who_comes_get_a_channel_of_their_own(harness: SupervisorHarness) -> None:
+    first, spare = _two(harness)
+    assert harness.edge.workers.replace(1)
     order, ours = first.hear(Retire)
     assert order == Retire(None, None, wire.VERSION)
     spare.hear(Serve)
@@ -116,39 +106,41 @@ def test_who_leaves_and_who_comes_get_a_channel_of_their_own(room: Office) -> No
     _speak(*ours, *its)
     with socket.socket(fileno=its[0]) as end:
         os.close(ours[0])
-        room.descriptors.remove(ours[0])
+        harness.descriptors.remove(ours[0])
         assert end.recv(10) == b"", "the supervisor has kept an end"
         end.detach()
 
 
-def test_one_whose_slot_is_gone_leaves_to_another(room: Office) -> None:
-    room.open(workers=2)
-    first, second = (far for far in room.all if far.module == "splicer.worker")
+def test_one_whose_slot_is_gone_leaves_to_another(harness: SupervisorHarness) -> None:
+    harness.open(workers=2)
+    first, second = (far for far in harness.all if far.module == "splicer.worker")
     for far in (first, second):
         for word in (Imported, Prepared, Serving):
             far.send(word)
         far.pending()
-    room.edge.workers.slots = 1
-    room.edge.workers.retire_surplus()
+    harness.edge.workers.slots = 1
+    harness.edge.workers.retire_surplus()
     _, ours = second.hear(Retire)
     _, its = first.hear(Inherit)
     _speak(*ours, *its)
 
 
-def test_without_an_heir_it_leaves_all_the_same(room: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, spare = _two(room)
+def test_without_an_heir_it_leaves_all_the_same(harness: SupervisorHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, spare = _two(harness)
 
     def none_left() -> None:
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(worker_slots, "channel", none_left)
-    assert room.edge.workers.replace(1)
+    assert harness.edge.workers.replace(1)
     assert first.hear(Retire)[1] == []
     assert spare.pending() == ["serve"]
 
 
-def test_an_heir_that_can_not_be_told_is_none_and_is_not_killed(room: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, spare = _two(room)
+def test_an_heir_that_can_not_be_told_is_none_and_is_not_killed(
+    harness: SupervisorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, spare = _two(harness)
     say = wire.send
 
     def full(sock: socket.socket, message: Message, *more: Any) -> None:
@@ -157,15 +149,15 @@ def test_an_heir_that_can_not_be_told_is_none_and_is_not_killed(room: Office, mo
         say(sock, message, *more)
 
     monkeypatch.setattr(wire, "send", full)
-    assert room.edge.workers.replace(1)
+    assert harness.edge.workers.replace(1)
     assert first.hear(Retire)[1] == []
     assert spare.pending() == ["serve"]
-    assert {process.state for process in room.edge.workers.all.values()} >= {State.LEAVING, State.PLACED}
+    assert {process.state for process in harness.edge.workers.all.values()} >= {State.LEAVING, State.PLACED}
 
 
-def test_when_all_leave_nobody_inherits(room: Office) -> None:
-    first, spare = _two(room)
-    room.edge.workers.leave(10.0)
+def test_when_all_leave_nobody_inherits(harness: SupervisorHarness) -> None:
+    first, spare = _two(harness)
+    harness.edge.workers.leave(10.0)
     order, fds = first.hear(Retire)
     assert (order.seconds, order.linger, fds) == (10.0, 0, [])
     assert spare.pending() == []
