@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.test_upgrade import at_rest
+from tests.e2e.upgrade.upgrading import at_rest
 from tests.kit.edge import Edge, running
 from tests.kit.fleet import only, several, slot_of
 from tests.kit.pods import http_pod, ok

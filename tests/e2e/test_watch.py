@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from tests.e2e.operator import observed, scrape_until
-from tests.e2e.test_upgrade import Code
+from tests.e2e.upgrade.code import Code
 from tests.kit.calls import tunnel
 from tests.kit.edge import Edge, running, session_of
 from tests.kit.fleet import echoes
