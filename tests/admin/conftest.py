@@ -22,6 +22,7 @@ from splicer.ipc.messages import AdminOrder, AdminReport, Config, IntroduceWorke
 from splicer.net.bind import bind
 from splicer.supervisor import launch
 from splicer.vault.protocol import channel
+from tests.admin.counting import Start, counters
 
 TIMEOUT = 20.0  # seconds
 OWN = 7  # its row
@@ -160,3 +161,10 @@ def shared() -> Iterator[Admin]:
     with running() as admin:
         admin.serve()
         yield admin
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    """Starts processes that count."""
+    with counters() as begin:
+        yield begin

@@ -4,78 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 import trio
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from prometheus_client.metrics_core import Metric
-from prometheus_client.parser import text_string_to_metric_families
-from trio.testing import MockClock
 
 from splicer import __version__
 from splicer.admin import removed
-from splicer.admin.scrape import Scrape
 from splicer.ipc.board import Column
 from splicer.ipc.facts import OperatorDrains, Reloads
-from splicer.ipc.queries import AskCounts, Question
-from tests.admin.counting import Counter, Start, counters
-from tests.admin.rig import CONFIG, FakeWorker, Rig, counts, endpoint, rig, tunnel
+from tests.admin.counting import Start
+from tests.admin.page import Page, scraped, scraper
+from tests.admin.rig import CONFIG, counts, endpoint, rig, tunnel
 from tests.deploy.families import FAMILIES
 
-_AUTOJUMP_THRESHOLD = 0.05  # real seconds in which nothing happens, after which the clock jumps
 _PARTS_OF_HISTOGRAMS = ("_bucket", "_count", "_sum")
-Both = tuple[int, int]  # bytes to the pod, and to the client
-
-
-@pytest.fixture(scope="module")
-def start() -> Iterator[Start]:
-    """Starts processes that count."""
-    with counters() as begin:
-        yield begin
-
-
-class Page:
-    """One scrape, parsed."""
-
-    def __init__(self, raw: bytes) -> None:
-        self.text = raw.decode()
-        self.families: dict[str, Metric] = {}
-        for family in text_string_to_metric_families(self.text):
-            name = f"{family.name}_total" if family.type == "counter" else family.name
-            assert name not in self.families, f"{name} comes twice"
-            self.families[name] = family
-
-    def __getitem__(self, series: str) -> float:
-        """The value of a series, written `name` or `name value value` (of its labels, in order)."""
-        name, *values = series.split()
-        found = self.all(name)
-        return found[tuple(value.strip('"') for value in values)]
-
-    def all(self, name: str) -> dict[tuple[str, ...], float]:
-        """All series of a family by the values of their labels, in the order of the list."""
-        labels = FAMILIES[f"splicer_{name}"].labels
-        samples = self.families[f"splicer_{name}"].samples
-        found = {tuple(sample.labels[label] for label in labels): sample.value for sample in samples}
-        assert len(found) == len(samples), f"{name} has a series twice"
-        return {key: value for key, value in found.items() if not labels or any(key)}
-
-    @property
-    def bytes(self) -> Both:
-        return int(self["tunnel_bytes_total to_pod"]), int(self["tunnel_bytes_total to_client"])
-
-
-def _scrape(admin: Rig, directory: Path | None) -> Scrape:
-    return Scrape(admin.board, admin.workers, admin.facts, admin.current, admin.drains, directory)
-
-
-async def _page(admin: Rig, directory: Path | None) -> Page:
-    return Page(await _scrape(admin, directory)())
 
 
 def _rows(directory: Path) -> set[str]:
@@ -108,7 +52,7 @@ async def test_at_the_first_scrape_every_family_has_a_sample(tmp_path: Path, sta
     async with rig() as admin:
         admin.board.row(2)[Column.SLOT] = 1
         admin.worker(1, counts=counts(), endpoints=[])
-        _check_against_the_list(await _page(admin, tmp_path))
+        _check_against_the_list(await scraped(admin, tmp_path))
 
 
 async def test_and_when_all_have_happened(tmp_path: Path, start: Start) -> None:
@@ -121,7 +65,7 @@ async def test_and_when_all_have_happened(tmp_path: Path, start: Start) -> None:
         drains = OperatorDrains(1.0, {"pod-1": 2.0}, {"call": 3.0})
         admin.learn(drains=drains, generation=1)
         admin.worker(1, counts=counts(("call", "pod-1", 1)), endpoints=[endpoint("pod-1", "127.0.0.11")])
-        _check_against_the_list(await _page(admin, tmp_path))
+        _check_against_the_list(await scraped(admin, tmp_path))
 
 
 @pytest.mark.parametrize("files", [False, True], ids=["no file", "a process that knows no route"])
@@ -129,7 +73,7 @@ async def test_without_any_worker_every_family_is_there(tmp_path: Path, start: S
     if files:
         start(tmp_path, 2)
     async with rig() as admin:
-        page = await _page(admin, tmp_path)
+        page = await scraped(admin, tmp_path)
         missing = FAMILIES.keys() - {name for name, family in page.families.items() if family.samples}
         assert sorted(missing) == []
 
@@ -138,7 +82,7 @@ async def test_help_and_type_come_once_each(tmp_path: Path, start: Start) -> Non
     for row in (2, 3):
         start(tmp_path, row).tell("know", config=CONFIG)
     async with rig() as admin:
-        page = await _page(admin, tmp_path)
+        page = await scraped(admin, tmp_path)
     for word in ("HELP", "TYPE"):
         told = Tally(line.split()[2] for line in page.text.splitlines() if line.startswith(f"# {word} "))
         assert told.keys() == page.families.keys()
@@ -160,7 +104,7 @@ async def test_counts_of_all_rows_are_added_the_dead_ones_too(tmp_path: Path, st
     again.tell("late", seconds=0.003)
     assert _rows(tmp_path) == {"2", "3"}, "who takes over a row has no files of its own"
     async with rig() as admin:
-        page = await _page(admin, tmp_path)
+        page = await scraped(admin, tmp_path)
     assert page.all("tunnels_total") == {("call", ""): 0, ("call", "pod-1"): 4, ("call", "pod-2"): 1}
     assert page["requests_total call GET 1xx"] == 5
     lag = {sample.labels.get("le"): sample.value for sample in page.families["splicer_event_loop_lag_seconds"].samples}
@@ -173,12 +117,12 @@ async def test_a_file_that_is_just_being_made_says_nothing_yet(tmp_path: Path, s
     (tmp_path / "histogram_3.db").write_bytes(bytes(1 << 16))  # it has its room, and no entry
     (tmp_path / "notes").write_text("not a file of counts")
     async with rig() as admin:
-        assert (await _page(admin, tmp_path))["tunnels_total call pod-1"] == 1
+        assert (await scraped(admin, tmp_path))["tunnels_total call pod-1"] == 1
 
 
 async def test_without_a_directory_there_is_all_that_nobody_counts() -> None:
     async with rig(wanted=2) as admin:
-        page = await _page(admin, None)
+        page = await scraped(admin, None)
     assert page["workers_wanted"] == 2
     assert set(page.all("endpoints").values()) == {0}
 
@@ -197,7 +141,7 @@ async def test_the_board_tells_of_connections_adoptions_and_pipes(tmp_path: Path
             row[Column.ACCEPTED], row[Column.ADOPTED] = accepted, adopted
             row[Column.READING], row[Column.WRITING], row[Column.WAITING] = reading, writing, waiting
             row[Column.PIPES_POOLED], row[Column.PIPES_PARKED] = pooled, parked
-        page = await _page(admin, tmp_path)
+        page = await scraped(admin, tmp_path)
     assert page["connections_total"] == 103
     assert page["connections_active"] == 126
     assert page["tunnels_adopted_total"] == 13
@@ -209,7 +153,7 @@ async def test_a_slot_is_served_once_and_protected_if_one_on_it_is(tmp_path: Pat
         for number, (slot, vault) in {2: (1, 1), 3: (1, 0), 4: (2, 0), 5: (0, 1)}.items():
             row = admin.board.row(number)
             row[Column.SLOT], row[Column.VAULT] = slot, vault
-        page = await _page(admin, tmp_path)
+        page = await scraped(admin, tmp_path)
     assert (page["workers_wanted"], page["workers_serving"]) == (3, 2)
     assert page.all("vault_connected") == {("1",): 1, ("2",): 0}
 
@@ -221,7 +165,7 @@ async def test_tunnels_of_all_workers_are_added_and_those_that_are_over_are_zero
     async with rig() as admin:
         admin.worker(1, counts=counts(("call", "pod-1", 2), ("call", "pod-2", 1)))
         admin.worker(2, counts=counts(("call", "pod-1", 3)))
-        page = await _page(admin, tmp_path)
+        page = await scraped(admin, tmp_path)
     assert page.all("tunnels_active") == {
         ("call", ""): 0,
         ("call", "pod-1"): 5,
@@ -234,7 +178,7 @@ async def test_pods_that_were_too_many_to_count_are_others_here_too(tmp_path: Pa
     start(tmp_path, 2).tell("opened")
     async with rig() as admin:
         admin.worker(1, counts=counts(("call", "pod-1", 1), ("call", "pod-8", 2), ("call", "pod-9", 3)))
-        page = await _page(admin, tmp_path)
+        page = await scraped(admin, tmp_path)
     assert page.all("tunnels_active") == {("call", ""): 0, ("call", "pod-1"): 1, ("call", "other"): 5}
 
 
@@ -257,7 +201,7 @@ async def test_an_endpoint_is_as_whoever_learned_last_says(tmp_path: Path, start
         async with rig() as admin:
             for slot, rows in enumerate(order, start=1):
                 admin.worker(slot, endpoints=rows)
-            page = await _page(admin, tmp_path)
+            page = await scraped(admin, tmp_path)
         found = page.all("endpoints")
         assert {key: value for key, value in found.items() if value} == {
             ("pod", "down"): 2,
@@ -271,11 +215,11 @@ async def test_an_endpoint_is_as_whoever_learned_last_says(tmp_path: Path, start
 
 async def test_the_supervisors_facts_are_told(tmp_path: Path) -> None:
     async with rig() as admin:
-        fresh = await _page(admin, tmp_path)
+        fresh = await scraped(admin, tmp_path)
         assert (fresh["config_last_reload_success"], fresh["config_last_reload_timestamp_seconds"]) == (1, 0)
         reloads = Reloads(ok=3, failed=2, last_ok=False, last_at=1700000000.5)
         admin.learn(generation=4, restarts=5, reloads=reloads, workers=6)
-        page = await _page(admin, tmp_path)
+        page = await scraped(admin, tmp_path)
     assert page["config_generation"] == 4
     assert page["worker_restarts_total"] == 5
     assert page["workers_wanted"] == 6
@@ -293,264 +237,24 @@ async def test_a_drain_tells_how_many_tunnels_it_waits_for(tmp_path: Path) -> No
         listed = [*(tunnel(str(number)) for number in range(6)), tunnel("else", pod="pod-2", address="127.0.0.12")]
         rows = counts(("call", "pod-1", 2), ("call", "pod-2", 1), ("other", "pod-1", 4))
         admin.worker(1, counts=rows, tunnels=listed)
-        calm = await _page(admin, tmp_path)
+        calm = await scraped(admin, tmp_path)
         assert (calm["draining"], calm.all("drain_remaining_tunnels")) == (0, {("all", ""): 0})
         admin.learn(drains=drains)
-        page = await _page(admin, tmp_path)
+        page = await scraped(admin, tmp_path)
         assert page["draining"] == 0
         parts = {("all", ""): 0, ("pod", "pod-1"): 6, ("pod", "pod-9"): 0, ("route", "call"): 3}
         assert page.all("drain_remaining_tunnels") == parts
         for draining, all_drains in ((True, drains), (False, replace(drains, all=1.0))):
             admin.learn(draining=draining, drains=all_drains)
-            page = await _page(admin, tmp_path)
+            page = await scraped(admin, tmp_path)
             assert page["draining"] == 1
             assert page.all("drain_remaining_tunnels") == {**parts, ("all", ""): 9}
-
-
-# ---- bytes ----
-
-
-class Slots:
-    """Two slots whose workers may be killed, and what is true of their tunnels.
-
-    A worker is a process that counts, and a channel on which its live tunnels are told of.
-    """
-
-    def __init__(self, admin: Rig, directory: Path, start: Start) -> None:
-        self._admin = admin
-        self._directory = directory
-        self._start = start
-        self.scrape = _scrape(admin, directory)
-        self._processes: dict[int, Counter] = {}
-        self._channels: dict[int, FakeWorker] = {}
-        self.live: dict[int, dict[int, Both]] = {1: {}, 2: {}}  # by slot, by tunnel
-        self.between: dict[int, Both] = {}  # a dead worker's, that nobody has adopted yet
-        self._closed = (0, 0)
-        self.seen = (0, 0)
-        self._meanwhile: tuple[int, Callable[[], None], Callable[[], None]] | None = None
-        self._held: list[tuple[int, FakeWorker, Question[Any]]] = []
-        for slot in (1, 2):
-            self._revive(slot)
-
-    @property
-    def true(self) -> Both:
-        every = [self._closed, *self.live[1].values(), *self.live[2].values(), *self.between.values()]
-        return sum(one[0] for one in every), sum(one[1] for one in every)
-
-    def _revive(self, slot: int) -> None:
-        self._processes[slot] = self._start(self._directory, slot + 1)
-        self._channels[slot] = self._admin.worker(slot, self._answer)
-
-    def meanwhile(self, slot: int, before: Callable[[], None], after: Callable[[], None] = lambda: None) -> None:
-        """In the next scrape this happens before, or after, a worker answers; the other one answers after all that."""
-        self._meanwhile = slot, before, after
-
-    def _answer(self, worker: FakeWorker, question: Question[Any]) -> None:
-        slot = next(slot for slot, one in self._channels.items() if one is worker)
-        if not isinstance(question, AskCounts):
-            worker.reply(question)
-        elif self._meanwhile is None:
-            self._tell(slot, worker, question)
-        elif self._meanwhile[0] != slot:
-            self._held.append((slot, worker, question))
-        else:
-            _, before, after = self._meanwhile
-            self._meanwhile = None
-            before()
-            if self._channels[slot] is worker:  # else it is dead
-                self._tell(slot, worker, question)
-            after()
-            while self._held:
-                self._tell(*self._held.pop())
-
-    def _tell(self, slot: int, worker: FakeWorker, question: Question[Any]) -> None:
-        moved = self.live[slot].values()
-        to_pod, to_client = sum(one[0] for one in moved), sum(one[1] for one in moved)
-        worker.rows["counts"] = counts(("call", "pod-1", len(moved)), to_pod=to_pod, to_client=to_client)
-        worker.reply(question)
-
-    def open(self, slot: int, tunnel: int) -> None:
-        self.live[slot][tunnel] = (0, 0)
-        self._processes[slot].tell("opened")
-
-    def move(self, slot: int, tunnel: int, more: Both) -> None:
-        before = self.live[slot][tunnel]
-        self.live[slot][tunnel] = before[0] + more[0], before[1] + more[1]
-
-    def close(self, slot: int, tunnel: int) -> None:
-        moved = self.live[slot].pop(tunnel)
-        self._closed = self._closed[0] + moved[0], self._closed[1] + moved[1]
-        self._processes[slot].tell("closed", to_pod=moved[0], to_client=moved[1])
-
-    def kill(self, slot: int) -> None:
-        self._processes[slot].kill()
-        self._channels[slot].die()
-        self.between |= self.live[slot]
-        self.live[slot] = {}
-        self._admin.board.clear(slot + 1)
-        self._revive(slot)
-
-    def adopt(self, slot: int) -> None:
-        self._admin.board.row(slot + 1)[Column.ADOPTED] += len(self.between)
-        self.live[slot] |= self.between
-        self.between = {}
-
-    def hand_over(self, slot: int) -> None:
-        self.between = self.live[slot]
-        self.live[slot] = {}
-        self.adopt(3 - slot)
-
-    async def look(self, *, whole: bool = True) -> None:
-        """A scrape tells no more than what is true, never less than before, and all if nothing was under way."""
-        shown = Page(await self.scrape()).bytes
-        whole = whole and not self.between
-        for index in (0, 1):
-            assert self.seen[index] <= shown[index] <= self.true[index]
-            assert not whole or shown[index] == self.true[index]
-        self.seen = shown
-
-
-async def test_bytes_are_those_of_closed_and_of_live_tunnels(tmp_path: Path, start: Start) -> None:
-    async with rig(None) as admin:
-        slots = Slots(admin, tmp_path, start)
-        slots.open(1, 1)
-        slots.move(1, 1, (160, 320))
-        slots.open(2, 2)
-        slots.move(2, 2, (1, 2))
-        assert Page(await slots.scrape()).bytes == (161, 322)
-        slots.close(1, 1)
-        slots.move(2, 2, (10, 20))
-        assert Page(await slots.scrape()).bytes == (171, 342)
-        slots.close(2, 2)
-        assert Page(await slots.scrape()).bytes == (171, 342)
-
-
-async def test_bytes_do_not_fall_while_tunnels_are_between_two_workers(tmp_path: Path, start: Start) -> None:
-    async with rig(None) as admin:
-        slots = Slots(admin, tmp_path, start)
-        slots.open(1, 1)
-        slots.move(1, 1, (100, 200))
-        assert Page(await slots.scrape()).bytes == (100, 200)
-        slots.kill(1)
-        assert Page(await slots.scrape()).bytes == (100, 200)
-        slots.open(2, 2)
-        slots.move(2, 2, (30, 300))
-        assert Page(await slots.scrape()).bytes == (100, 300)
-        slots.adopt(2)
-        assert Page(await slots.scrape()).bytes == (130, 500)
-
-
-async def test_another_admin_process_tells_no_less(tmp_path: Path, start: Start) -> None:
-    async with rig(None) as admin:
-        slots = Slots(admin, tmp_path, start)
-        slots.open(1, 1)
-        slots.move(1, 1, (100, 200))
-        await slots.scrape()
-        slots.kill(1)
-        slots.scrape = _scrape(admin, tmp_path)
-        assert Page(await slots.scrape()).bytes == (100, 200)
-
-
-async def test_a_tunnel_that_is_told_of_by_two_workers_is_not_counted_twice(tmp_path: Path, start: Start) -> None:
-    async with rig(None) as admin:
-        slots = Slots(admin, tmp_path, start)
-        slots.open(1, 1)
-        slots.move(1, 1, (100, 200))
-        slots.meanwhile(1, lambda: None, lambda: slots.hand_over(1))
-        await slots.look(whole=False)
-        await slots.look()
-
-
-async def test_a_worker_that_does_not_answer_takes_nothing_away(
-    tmp_path: Path, start: Start, mock_clock: MockClock
-) -> None:
-    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
-    start(tmp_path, 2).tell("opened")
-    async with rig() as admin:
-        scrape = _scrape(admin, tmp_path)
-        silent = admin.worker(1, counts=counts(("call", "pod-1", 1), to_pod=100), endpoints=[])
-        admin.worker(2, counts=counts(("call", "pod-1", 2), to_pod=10), endpoints=[endpoint("pod-1", "127.0.0.11")])
-        assert Page(await scrape()).bytes == (110, 0)
-        silent.mute = True
-        before = trio.current_time()
-        page = Page(await scrape())
-        assert trio.current_time() == pytest.approx(before + 1), "both questions are asked at once"
-        assert page.bytes == (110, 0)
-        assert page["tunnels_active call pod-1"] == 2
-        assert page["endpoints pod up"] == 1
-        silent.mute = False
-        assert Page(await scrape())["tunnels_active call pod-1"] == 3
-
-
-_some = st.integers(0, 1 << 40)
-_step = st.one_of(
-    st.tuples(st.just("open"), st.integers(1, 2)),
-    st.tuples(st.just("move"), st.tuples(_some, _some)),
-    st.tuples(st.just("close"), st.none()),
-    st.tuples(st.just("kill"), st.integers(1, 2)),
-    st.tuples(st.just("adopt"), st.integers(1, 2)),
-    st.tuples(st.just("look"), st.none()),
-    st.tuples(st.just("look while one closes"), st.none()),
-    st.tuples(st.just("look while all change their worker"), st.integers(1, 2)),
-    st.tuples(st.just("look while one dies"), st.integers(1, 2)),
-    st.tuples(st.just("look while another takes a dead one's place"), st.integers(1, 2)),
-)
-
-
-@settings(max_examples=50)
-@given(st.lists(_step, max_size=16), st.data())
-def test_bytes_never_fall_never_exceed_the_truth_and_are_exact_in_the_end(
-    start: Start, steps: list[tuple[str, Any]], data: st.DataObject
-) -> None:
-    async def run() -> None:
-        with TemporaryDirectory() as directory:
-            async with rig(None) as admin:
-                slots = Slots(admin, Path(directory), start)
-                for number, (what, argument) in enumerate(steps):
-                    await _take(slots, number, what, argument)
-                slots.adopt(1)
-                await slots.look()
-                for slot in (1, 2):
-                    for tunnel in list(slots.live[slot]):
-                        slots.close(slot, tunnel)
-                await slots.look()
-
-    async def _take(slots: Slots, number: int, what: str, argument: Any) -> None:
-        tunnels = [(slot, tunnel) for slot in (1, 2) for tunnel in slots.live[slot]]
-        slot, tunnel = data.draw(st.sampled_from(tunnels)) if tunnels else (0, 0)
-        match what:
-            case "open":
-                slots.open(argument, number)
-            case "move" if tunnels:
-                slots.move(slot, tunnel, argument)
-            case "close" if tunnels:
-                slots.close(slot, tunnel)
-            case "kill":
-                slots.kill(argument)
-            case "adopt":
-                slots.adopt(argument)
-            case "look":
-                await slots.look()
-            case "look while one closes" if tunnels:
-                slots.meanwhile(slot, lambda: slots.close(slot, tunnel))
-                await slots.look(whole=False)
-            case "look while all change their worker" if not slots.between:
-                slots.meanwhile(argument, lambda: None, lambda: slots.hand_over(argument))
-                await slots.look(whole=False)
-            case "look while one dies":
-                slots.meanwhile(argument, lambda: slots.kill(argument))
-                await slots.look(whole=False)
-            case "look while another takes a dead one's place":
-                slots.meanwhile(argument, lambda: slots.kill(argument), lambda: slots.adopt(3 - argument))
-                await slots.look(whole=False)
-
-    trio.run(run)
 
 
 async def test_a_number_is_written_so_that_it_can_be_read_again(tmp_path: Path, start: Start) -> None:
     start(tmp_path, 2).tell("closed", to_pod=(1 << 53) - 1, to_client=1)
     async with rig() as admin:
-        page = await _page(admin, tmp_path)
+        page = await scraped(admin, tmp_path)
     assert page.bytes == ((1 << 53) - 1, 1)
     assert all(math.isfinite(sample.value) for family in page.families.values() for sample in family.samples)
 
@@ -569,7 +273,7 @@ async def test_the_series_of_a_removed_route_go_after_an_hour_and_stay_away(
     other = CONFIG.replace('name = "call"', 'name = "another"')
     async with rig(other) as admin:
         worker = admin.worker(1, counts=counts(("call", "pod-1", 1)), endpoints=[])
-        scrape = _scrape(admin, tmp_path)
+        scrape = scraper(admin, tmp_path)
         assert Page(await scrape())["tunnels_total call pod-1"] == 1
         now += 3600  # its call goes on
         assert Page(await scrape())["tunnels_total call pod-1"] == 1
@@ -581,7 +285,7 @@ async def test_the_series_of_a_removed_route_go_after_an_hour_and_stay_away(
         assert 'route="another"' in text
         process.kill()
         start(tmp_path, 2).tell("know", config=other)  # its row's next process goes on with its file
-        for page in (Page(await scrape()), await _page(admin, tmp_path)):
+        for page in (Page(await scrape()), await scraped(admin, tmp_path)):
             assert 'route="call"' not in page.text
         admin.current.learn(CONFIG)
         with trio.fail_after(20):

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import h11
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from splicer.errors import BadRequest, ClientError, HeadTooLarge, MethodNotAllowed, RequestLineTooLong
+from splicer.errors import BadRequest, HeadTooLarge, MethodNotAllowed, RequestLineTooLong
 from splicer.http1.head import LONGEST_LINE, MOST_FIELDS
-from splicer.http1.request import parse_request, request_line
+from splicer.http1.request import request_line
 from splicer.model import RequestHead
-
-LIMIT = 32768
-
-
-def parse(raw: bytes | bytearray, limit: int = LIMIT) -> RequestHead:
-    return parse_request(raw, limit=limit)[0]
-
-
-def head(*lines: bytes, start: bytes = b"POST /p HTTP/1.1", host: bytes | None = b"Host: a") -> bytes:
-    fields = lines if host is None else (host, *lines)
-    return b"\r\n".join([start, *fields, b"", b""])
+from tests.http1.requests import CL, TE, head, parse
 
 
 def test_a_head_is_taken_apart() -> None:
@@ -79,9 +68,6 @@ def test_framing(lines: tuple[bytes, ...], length: int | None, chunked: bool, ha
     parsed = parse(head(*lines))
     assert (parsed.content_length, parsed.chunked, parsed.has_body) == (length, chunked, has_body)
 
-
-CL = b"Content-Length: 5"
-TE = b"Transfer-Encoding: chunked"
 
 SMUGGLING = {
     "CL.TE": head(CL, TE),
@@ -288,69 +274,3 @@ def test_the_request_line_of_a_refused_head_can_be_told(raw: bytes | bytearray, 
 def test_what_is_told_of_any_request_line_is_visible_ascii(raw: bytes) -> None:
     for word in request_line(raw) or ():
         assert all("!" <= letter <= "~" for letter in word)
-
-
-TOKENS = st.from_regex(r"\A[-!#$%&'*+.^_`|~0-9A-Za-z]{1,12}\Z").map(str.encode)
-VALUES = st.from_regex(rb"\A[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]{0,30}[\x21-\x7e\x80-\xff])?\Z") | st.just(b"")
-FIELDS = st.lists(
-    st.tuples(TOKENS, VALUES).filter(lambda f: f[0].lower() not in {b"host", b"content-length", b"transfer-encoding"})
-)
-
-
-@given(FIELDS, st.sampled_from([b"", b" ", b" \t "]), st.sampled_from([b"", b"\t ", b" "]))
-def test_order_case_and_values_are_kept(fields: list[tuple[bytes, bytes]], before: bytes, after: bytes) -> None:
-    raw = head(*(name + b":" + before + value + after for name, value in fields))
-    assert parse(raw).headers == ((b"Host", b"a"), *fields)
-
-
-SOUP = st.lists(
-    st.sampled_from(
-        [
-            b"GET / HTTP/1.1\r\n",
-            b"POST http://b/x HTTP/1.0\r\n",
-            b"CONNECT a:1 HTTP/1.1\r\n",
-            b"OPTIONS * HTTP/1.1\r\n",
-            b"Host: a\r\n",
-            CL + b"\r\n",
-            TE + b"\r\n",
-            b"Upgrade: x\r\nConnection: upgrade\r\n",
-            b"Expect: 100-continue\r\n",
-            b"\r\n",
-            b"\n",
-            b"\r",
-            b" ",
-            b":",
-            b"\0",
-            b"\xff",
-            b"x",
-            b"%",
-            b"[",
-        ]
-    ),
-    max_size=12,
-).map(b"".join)
-
-
-@given(st.binary(max_size=300) | SOUP | SOUP.map(lambda soup: soup + b"\r\n\r\n") | st.binary().map(head))
-@example(head(b"a" * 8000 + b":"))
-def test_any_bytes_are_a_request_or_a_clear_error(raw: bytes) -> None:
-    try:
-        parsed, connection = parse_request(raw, limit=LIMIT)
-    except ClientError:
-        return
-    assert connection.their_state is h11.SEND_BODY
-    assert parsed.content_length is None or not parsed.chunked
-    assert len(parsed.values(b"host")) <= 1
-    assert len(parsed.values(b"content-length")) + len(parsed.values(b"transfer-encoding")) <= 1
-
-
-@given(st.integers(0, 80), st.binary(max_size=3), st.integers(0, 2))
-def test_a_damaged_head_is_refused_or_still_one_plain_head(at: int, put: bytes, cut: int) -> None:
-    whole = head(CL, b"X-A: b")
-    raw = whole[:at] + put + whole[at + cut :]
-    try:
-        parsed = parse(raw)
-    except ClientError:
-        return
-    lines = raw.lstrip(b"\r\n").split(b"\r\n")
-    assert len(parsed.headers) == len(lines) - 3
