@@ -163,11 +163,10 @@ async def tunnels_of_workers(edge: Container) -> list[int]:
 
 
 async def test_the_edge_is_killed(edge: Container, vault: Container, place: Place) -> None:
-    """Its listening socket stays, and each worker of the next life gets the calls of the one before it."""
+    """Its listening socket stays, and the workers of the next life get all calls."""
     address = edge.address
     async with calls(edge, place, 20):
-        shares = await tunnels_of_workers(edge)
-        assert sum(shares) == 20
+        assert sum(await tunnels_of_workers(edge)) == 20
         await trio.to_thread.run_sync(edge.kill)
         async with dial(address) as waiting:
             await trio.to_thread.run_sync(edge.start)
@@ -175,7 +174,8 @@ async def test_the_edge_is_killed(edge: Container, vault: Container, place: Plac
             await waiting.send(handshake(f"/ws/{place.name}/late"))
             assert (await waiting.head()).startswith(b"HTTP/1.1 101 ")
         await until(lambda: edge.find("tunnel_close"))
-        assert await tunnels_of_workers(edge) == shares
+        # Which worker gets how many depends on how fast each starts (tests/vault/test_placement.py).
+        assert sum(await tunnels_of_workers(edge)) == 20
     assert not edge.noise
 
 

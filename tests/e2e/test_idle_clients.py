@@ -24,7 +24,8 @@ from tests.kit.workers import worker_pids
 @pytest.fixture(scope="module")
 def edge() -> Iterator[Edge]:
     site = Site(pods=4)
-    with running(several(site), site) as edge:
+    # The silent one may wait for two upgrades on a busy machine.
+    with running(several(site, deadlines='head = "3m"\nkeepalive = "3m"'), site) as edge:
         yield edge
 
 
