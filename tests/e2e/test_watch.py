@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import trio
 
 from tests.e2e.operator import observed, scrape_until
-from tests.e2e.upgrade.code import Code
 from tests.kit.calls import tunnel
 from tests.kit.edge import Edge, running, session_of
 from tests.kit.fleet import echoes
@@ -179,16 +178,3 @@ async def test_what_an_upgrade_has_put_in_force_is_no_failure_any_more() -> None
         await edge.line("upgraded")
         await until(lambda: "splicer: admin" in [title for _, title in session_of(edge.pid)])
         await scrape_until(edge, lambda now: now.total("config_last_reload_success") == 1)
-
-
-@pytest.mark.slow
-async def test_an_upgrade_from_a_version_that_knew_of_no_watching(tmp_path: Path) -> None:
-    code = Code(tmp_path / "code")
-    site = Site(pods=2)
-    new = '                "watch": edge.watch.on,\n'
-    with ExitStack() as stack:
-        with code.changed({"supervisor/upgrade.py": (new, '                "of_old": True,\n')}):
-            edge = stack.enter_context(watching(site, code.directory))
-        edge.signal(signal.SIGUSR2)
-        await edge.line("upgraded")
-        assert await has(edge, "health")
