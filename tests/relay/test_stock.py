@@ -265,3 +265,20 @@ async def test_small_pipes_are_not_made_without_end(
         mock_clock.jump(0.3)
     assert len(running.vault.held) == 3
     running.stock.discard(first)
+
+
+# A direction that waits for a pipe has no event that would wake it: its peer may have said all that it has to say.
+async def test_directions_that_wait_for_a_pipe_hear_of_new_ones(
+    make_stock: MakeStock, vault: FakeVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = trio.Event()
+    stock = make_stock(vault)
+    monkeypatch.setattr(stock, "_refilled", heard.set)
+    monkeypatch.setattr(type(stock._mover), "starved", property(lambda _: 1))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stock.run)
+        stock.look()
+        with trio.fail_after(10):
+            await heard.wait()
+        nursery.cancel_scope.cancel()
+    stock.close()
