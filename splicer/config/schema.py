@@ -76,8 +76,8 @@ class Limits:
     )
     socket_buffer: int = key(
         kinds.size(16 * 1024, 16 * 1024 * 1024),
-        "Bytes that the kernel keeps unsent for a client or a pod that does not read. Its send buffer and its receive "
-        "window grow to eight times this size while it reads. More is faster over a long round trip.",
+        "The kernel's receive buffer of a connection to a client or a pod; its send buffer is three times as large. "
+        "More is faster over a long round trip; a call whose peers do not read takes up to six times this size.",
         default=64 * 1024,
     )
 

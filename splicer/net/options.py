@@ -12,7 +12,8 @@ _KEEPCNT = 3
 USER_TIMEOUT_MS = 60_000
 
 SOCKET_BUFFER = 64 * 1024  # bytes; stands for `limits.socket_buffer` until the file has been read
-_FLOW_FACTOR = 8  # bytes on their way, either direction, may grow to so many times the size while the peer reads
+_SEND_FACTOR = 3  # the send buffer, which holds sent and unacknowledged bytes, is so many times the receive buffer
+_UNSENT_DIVISOR = 4  # such a part of the receive buffer's size may wait unsent
 
 
 def set_tcp_options(sock: socket.socket) -> None:
@@ -26,29 +27,25 @@ def set_tcp_options(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
 
 
-# The kernel alone would let a connection grow to tcp_wmem[2] and tcp_rmem[2], 4 and 6 MiB or more. Bytes that wait
-# because the peer doesn't read are unsent: TCP_NOTSENT_LOWAT bounds them. The receive buffer is left to autotuning,
-# which starts small and grows only as we read; a fixed small one costs a third of the throughput of large messages. The
-# window clamp decides the window's scale in the TCP handshake (RFC 7323 §2.2), and no autotuning exceeds 65,535 times
-# the scale: so it is set before connect(2), and on the listener (tcp(7)). The send buffer also bounds the bytes that a
-# peer receives and doesn't acknowledge.
+# Setting a size switches off the kernel's autotuning, which lets a connection grow to tcp_wmem[2] and tcp_rmem[2], 4
+# and 6 MiB or more. The window announced in the TCP handshake follows the buffer's size at that moment, so the size is
+# set before connect(2), and on the listener (tcp(7)). Bytes that wait because the peer doesn't read are unsent:
+# TCP_NOTSENT_LOWAT bounds them. The send buffer also holds sent and unacknowledged bytes, and is larger for the sake of
+# connections with a long round trip.
 def limit_buffers(sock: socket.socket, size: int) -> None:
     """Bound the kernel memory of a connection whose peer doesn't read; accepted sockets inherit the bounds.
 
-    The kernel caps the send buffer at net.core.wmem_max (socket(7)) and the window at tcp_rmem[2] (tcp(7)).
+    The kernel takes twice the size, for its own bookkeeping, and at most net.core.rmem_max and wmem_max (socket(7)).
 
     Args:
         sock: not connected yet, or listening.
-        size: bytes that may wait unsent; the send buffer and the receive window may grow to eight times as many.
+        size: bytes of the receive buffer, and a third of the send buffer's.
     """
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _FLOW_FACTOR * size)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, _FLOW_FACTOR * size * 65_535 // 65_536)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_FACTOR * size)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size // _UNSENT_DIVISOR)
 
 
 def granted_buffer(sock: socket.socket) -> int:
-    """Bytes that the kernel granted for `limit_buffers`' size: that of the send buffer, if it is smaller."""
-    return min(
-        sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2,  # the kernel doubles it (socket(7))
-        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT),
-    )
+    """The size in bytes that the kernel granted for `limit_buffers`: that of the smaller of both buffers."""
+    return min(sock.getsockopt(socket.SOL_SOCKET, name) for name in (socket.SO_RCVBUF, socket.SO_SNDBUF)) // 2

@@ -92,7 +92,7 @@ class Acceptor:
         for listener in self._listeners:
             limit_buffers(listener, size)
             if (granted := granted_buffer(listener)) < size:
-                remedy = "a higher net.core.wmem_max"
+                remedy = "a higher net.core.rmem_max and net.core.wmem_max"
                 self._log.error("socket_buffer_capped", wanted=size, granted=granted, remedy=remedy)
 
     def inherit(self, sock: socket.socket, peer: str) -> None:

@@ -45,6 +45,7 @@ def test_what_is_accepted_inherits_the_options() -> None:
                 assert value != plain.getsockopt(level, name)
 
 
+# The receive buffer's size alone may be the kernel's own to begin with; the window tells that it stays (test_dial).
 def test_until_the_file_is_read_the_buffers_are_those_that_it_has_by_default() -> None:
     assert Limits().socket_buffer == SOCKET_BUFFER
     with bind("127.0.0.1", 0) as listener:
@@ -53,5 +54,5 @@ def test_until_the_file_is_read_the_buffers_are_those_that_it_has_by_default() -
 
 def test_the_kernel_grants_no_more_than_the_machine_allows() -> None:
     with socket.socket() as sock:
-        limit_buffers(sock, 1 << 27)
-        assert granted_buffer(sock) < 1 << 27
+        limit_buffers(sock, 1 << 28)
+        assert granted_buffer(sock) < 1 << 28

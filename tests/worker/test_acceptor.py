@@ -187,10 +187,11 @@ async def test_a_connection_that_another_worker_had_is_waiting(owner: Owner) -> 
 
 
 async def test_a_kernel_that_grants_less_is_told_of_with_a_remedy(owner: Owner) -> None:
-    owner.acceptor.listen([owner.listener], 1 << 27)
+    owner.acceptor.listen([owner.listener], 1 << 28)
     [(event, fields)] = owner.lines
-    assert (event, fields["wanted"]) == ("socket_buffer_capped", 1 << 27)
-    assert fields["granted"] == granted_buffer(owner.listener) < 1 << 27
+    assert (event, fields["wanted"]) == ("socket_buffer_capped", 1 << 28)
+    assert fields["granted"] == granted_buffer(owner.listener) < 1 << 28
+    assert "net.core.rmem_max" in fields["remedy"]
     assert "net.core.wmem_max" in fields["remedy"]
     owner.lines.clear()
     owner.acceptor.limit_buffers(_BUFFER)
