@@ -40,14 +40,18 @@ def test_a_worker_of_good_code_begins_and_ends() -> None:
 
 
 def test_one_that_ends_before_it_begins_is_told_and_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawned = []
+
     def spawn(*_: object) -> int:
-        return os.posix_spawn(sys.executable, [sys.executable, "-c", "raise SystemExit(3)"], os.environ)
+        spawned.append(os.posix_spawn(sys.executable, [sys.executable, "-c", "raise SystemExit(3)"], os.environ))
+        return spawned[-1]
 
     monkeypatch.setattr(preflight, "spawn", spawn)
     with pytest.raises(Failed, match="it has ended"):
         preflight._begin_worker(Path("routing.toml"), _TEXT)
+    [pid] = spawned
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(pid, os.WNOHANG)
 
 
 def test_a_state_that_the_new_code_can_not_read_is_a_fault_that_names_the_file() -> None:

@@ -140,8 +140,8 @@ def standing_still(simulation: Simulation) -> None:
         for end in simulation.calls[number].sides:
             end.write(500)
         simulation.turn()
-    for number, side in ((3, POD), (4, POD), (0, CLIENT)):  # the last one finds no pipe that the holder knows
-        fill_up(simulation, number, side)
+    for number, side in ((1, POD), (2, POD), (3, POD), (4, POD), (3, CLIENT), (4, CLIENT), (0, CLIENT)):
+        fill_up(simulation, number, side)  # the last ones find no pipe that the holder knows
     for end in simulation.calls[2].sides:
         end.half_close()
     simulation.turn()
