@@ -2,56 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
 
 import pytest
 import trio
 
-from tests.e2e.operator import ask_admin, kill_admin, observed, scrape, see, see_until
+from tests.e2e.draining import SHARED, drain, lift, ring, ring_at_each, text
+from tests.e2e.operator import kill_admin, scrape, see, see_until
 from tests.kit.calls import handshake, tunnel
 from tests.kit.edge import Edge, running
-from tests.kit.fleet import echoes, kill_worker, only, tunnel_at
-from tests.kit.http import Message
+from tests.kit.fleet import echoes, kill_worker, tunnel_at
 from tests.kit.pods import http_pod, raw_pod, tunnel_pod
 from tests.kit.site import Place, Site
 from tests.kit.wire import Wire, ask, dial, until
-from tests.kit.workers import worker_pids
-
-_SHARED = 6  # pods behind one name, of which no URL chooses one
-_ROUTES = """
-[upstreams.shared]
-address = "shared.test:%d"
-allow = ["127.0.0.0/8"]
-[[routes]]
-name = "shared"
-regex = '^/shared/(?<pod>[^/]+)(?<rest>/.*)$'
-upgrade = ["websocket"]
-upstream = "pod"
-rewrite = "{rest}"
-fallback = "shared"
-[[routes]]
-name = "any"
-prefix = "/any/"
-upgrade = ["websocket"]
-upstream = "shared"
-"""
-
-
-def text(site: Site) -> str:
-    """Besides the general routes /shared/{pod}/ with the shared name as its fallback, and /any/ for that alone."""
-    shared = [f"{site.net}.{number}" for number in range(1, _SHARED + 1)]
-    whole = observed(site, routes=_ROUTES % site.port)
-    return whole.replace("[resolver.hosts]", f'[resolver.hosts]\n"shared.test" = {json.dumps(shared)}', 1)
 
 
 @pytest.fixture(scope="module")
 def one_for_all() -> Iterator[Edge]:
     site = Site()
     with running(text(site), site) as edge:
-        for _ in range(_SHARED):
+        for _ in range(SHARED):
             site.take()
         yield edge
 
@@ -61,47 +32,8 @@ async def edge(one_for_all: Edge) -> AsyncIterator[Edge]:
     """Nothing is drained afterwards."""
     edge = one_for_all
     yield edge
-    for drain in (await see(edge, "/drain"))["drains"]:
-        await lift(edge, {} if drain["scope"] == "all" else {drain["scope"]: drain["name"]})
-
-
-@pytest.fixture
-def own_edge() -> Iterator[Edge]:
-    """For those who end it."""
-    site = Site()
-    with running(text(site), site) as edge:
-        yield edge
-
-
-async def drain(edge: Edge, body: dict[str, str] | None) -> list[dict[str, Any]]:
-    reply = await ask_admin(edge, "POST", "/drain", body)
-    assert reply.status == 200, reply
-    drains: list[dict[str, Any]] = json.loads(reply.body)["drains"]
-    return drains
-
-
-async def lift(edge: Edge, body: dict[str, str] | None) -> list[dict[str, Any]]:
-    reply = await ask_admin(edge, "DELETE", "/drain", body)
-    assert reply.status == 200, reply
-    drains: list[dict[str, Any]] = json.loads(reply.body)["drains"]
-    return drains
-
-
-async def ring(edge: Edge, target: str) -> Message:
-    """A handshake, and its answer."""
-    async with dial(edge.address) as wire:
-        await wire.send(handshake(target))
-        return await wire.reply()
-
-
-async def ring_at_each(edge: Edge, target: str) -> list[Message]:
-    """One at each worker."""
-    await until(lambda: set(worker_pids(edge.pid)) == {1, 2})
-    replies = []
-    for slot in (1, 2):
-        with only(edge, slot):
-            replies.append(await ring(edge, target))
-    return replies
+    for left in (await see(edge, "/drain"))["drains"]:
+        await lift(edge, {} if left["scope"] == "all" else {left["scope"]: left["name"]})
 
 
 async def reloaded(edge: Edge) -> None:
@@ -209,21 +141,21 @@ async def test_its_live_calls_may_still_ask_it(edge: Edge, nursery: trio.Nursery
 
 async def test_a_fallback_avoids_the_drained_pod(edge: Edge, nursery: trio.Nursery) -> None:
     """It stands behind the shared name, too."""
-    addresses = [f"{edge.site.net}.{number}" for number in range(1, _SHARED + 1)]
+    addresses = [f"{edge.site.net}.{number}" for number in range(1, SHARED + 1)]
     pods = {address: await tunnel_pod(nursery, address, edge.site.port) for address in addresses}
     victim = "agent-2"
     drained = pods[f"{edge.site.net}.2"]
     await drain(edge, {"pod": victim})
     for target in (f"/shared/{victim}/x", "/any/x"):
-        for slot in (1, 2) * (2 * _SHARED):
+        for slot in (1, 2) * (2 * SHARED):
             async with tunnel_at(edge, slot, target):
                 pass
     assert drained.connections == 0
     others = [pod for pod in pods.values() if pod is not drained]
     assert all(pod.connections for pod in others)
     told = [head.values("X-Splicer-Fallback-From") for pod in others for head in pod.seen]
-    assert told.count([victim.encode()]) == 4 * _SHARED
-    assert told.count([]) == 4 * _SHARED
+    assert told.count([victim.encode()]) == 4 * SHARED
+    assert told.count([]) == 4 * SHARED
     await lift(edge, {"pod": victim})
     async with tunnel(edge, f"/shared/{victim}/x"):
         assert drained.connections == 1
@@ -337,48 +269,6 @@ async def test_many_orders_at_once(edge: Edge, place: Place) -> None:
         for name in names:
             nursery.start_soon(lift, edge, {"pod": name})
     assert await see(edge, "/drain") == {"drains": []}
-
-
-# ---- and a SIGTERM ----
-
-
-async def test_a_sigterm_after_a_drain_lets_calls_finish(own_edge: Edge, nursery: trio.Nursery) -> None:
-    """It is the first of its kind: it does not stop at once."""
-    edge, place = own_edge, own_edge.site.take()
-    await tunnel_pod(nursery, place.address, place.port)
-    async with tunnel(edge, f"/ws/{place.name}/x") as call:
-        await drain(edge, None)
-        edge.signal(signal.SIGTERM)
-        assert (await edge.line("drain"))["tunnels"] == 1
-        await echoes(call)
-        said = await see_until(edge, "/status", lambda said: said["draining"])
-        assert said["remaining"] == 1
-        reply = await ask_admin(edge, "DELETE", "/drain", None)
-        assert reply.status == 409
-        assert (await ask(edge.address, "GET", "/ready")).status == 503
-        await kill_worker(edge, 1)
-        await kill_admin(edge)
-        await echoes(call)
-        assert edge.process.poll() is None
-        assert (await see(edge, "/status"))["draining"] is True
-    assert await edge.exit_code() == 0
-    line = await edge.line("tunnel_close")
-    assert (line["closed_by"], line["reason"]) == ("client", "eof")
-
-
-@pytest.mark.slow
-async def test_a_sigterm_after_a_drain_that_was_lifted(own_edge: Edge, nursery: trio.Nursery) -> None:
-    """It drains as ever."""
-    edge, place = own_edge, own_edge.site.take()
-    await tunnel_pod(nursery, place.address, place.port)
-    async with tunnel(edge, f"/ws/{place.name}/x") as call:
-        await drain(edge, None)
-        await lift(edge, None)
-        edge.signal(signal.SIGTERM)
-        await edge.line("drain")
-        assert (await ring(edge, f"/ws/{place.name}/x")).status == 503
-        await echoes(call)
-    assert await edge.exit_code() == 0
 
 
 async def test_a_handshake_under_way_is_completed(edge: Edge, nursery: trio.Nursery) -> None:
