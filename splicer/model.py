@@ -10,15 +10,15 @@ import math
 from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Protocol
 
 from attrs import Factory, define, frozen
+
+from splicer.patterns import PathPattern, Template
 
 Header = tuple[bytes, bytes]
 Headers = tuple[Header, ...]
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
-Span = tuple[int, int]  # start and end in a path, as of a slice; (-1, -1): nowhere
 
 
 def authority(host: str, port: int) -> str:
@@ -92,42 +92,6 @@ class Endpoint:
 
     def __str__(self) -> str:
         return authority(self.address, self.port)
-
-
-class PathPattern(Protocol):
-    """The compiled form of a route's `path`, `prefix` or `regex`."""
-
-    @property
-    def text(self) -> str:
-        """The pattern as in a file, with its kind: ``prefix /api/``."""
-        ...
-
-    @property
-    def captures(self) -> frozenset[str]:
-        """The names that a match yields."""
-        ...
-
-    def match(self, path: str) -> Mapping[str, Span] | None:
-        """The spans of the captures when the path, given in its normal form, matches; else None."""
-        ...
-
-
-class Template(Protocol):
-    """Literal text with ``{captures}``."""
-
-    @property
-    def text(self) -> str:
-        """The template as the file has it."""
-        ...
-
-    @property
-    def captures(self) -> frozenset[str]:
-        """The names of the captures in it."""
-        ...
-
-    def render(self, captures: Mapping[str, str]) -> str:
-        """The text with the captures put in, unchanged."""
-        ...
 
 
 @frozen

@@ -8,7 +8,8 @@ from splicer.config.keys import keys_of
 from splicer.config.reader import Fault, Reading
 from splicer.config.route_spec import RouteSpec
 from splicer.config.scalars import show, suggest
-from splicer.model import PathPattern, Template, Upstream
+from splicer.model import Upstream
+from splicer.patterns import PathPattern, Template
 
 PATTERNS = ("path", "prefix", "regex")
 ANSWERS = ("respond", "upstream")

@@ -6,7 +6,7 @@ import re
 
 from splicer.config.addresses import is_host_name, is_ip
 from splicer.config.scalars import BadValue, integer, show, text
-from splicer.model import PathPattern
+from splicer.patterns import PathPattern
 from splicer.routing.hosts import host_name
 from splicer.routing.normal import normal_form
 from splicer.routing.pattern import compile_pattern

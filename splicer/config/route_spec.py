@@ -16,7 +16,8 @@ from splicer.config.deadlines import ROUTE_DEADLINES
 from splicer.config.keys import key
 from splicer.config.kinds import Kind
 from splicer.config.respond import RESPOND
-from splicer.model import Network, PathPattern, Respond, StatusPage, Template
+from splicer.model import Network, Respond, StatusPage
+from splicer.patterns import PathPattern, Template
 
 
 def _pattern(word: str, words: str) -> Kind[PathPattern]:

@@ -11,7 +11,8 @@ from splicer.config.keys import shared
 from splicer.config.reader import Fault, Reader
 from splicer.config.route_checks import broken_rules
 from splicer.config.route_spec import RouteSpec
-from splicer.model import Deadlines, PathPattern, Route, Upstream
+from splicer.model import Deadlines, Route, Upstream
+from splicer.patterns import PathPattern
 from splicer.routing.pattern import PrefixPath
 
 ROUTE = Reader(RouteSpec)

@@ -12,7 +12,8 @@ from splicer.config.fixed_hosts import Hosts, settle_allow
 from splicer.config.keys import key, shared
 from splicer.config.reader import Fault, Reader
 from splicer.config.scalars import BadValue, show, text
-from splicer.model import Network, Template, Upstream, authority
+from splicer.model import Network, Upstream, authority
+from splicer.patterns import Template
 from splicer.routing.template import CaptureTemplate, parse_template
 
 

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 
 from splicer.errors import BadRequest
-from splicer.model import Span
+from splicer.patterns import Span
 
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # RFC 3986 §2.3
 _NEVER_PLAIN = frozenset("#%?\\")  # a path has these only encoded

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import re2
 from attrs import field, frozen
 
-from splicer.model import PathPattern, Span
+from splicer.patterns import PathPattern, Span
 from splicer.routing.literal import leading_literal, repeated_names
 from splicer.routing.normal import normal_form
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from splicer.model import PathPattern, Route
+from splicer.model import Route
+from splicer.patterns import PathPattern
 from splicer.routing.hosts import hosts_cover
 from splicer.routing.pattern import ExactPath, PrefixPath, leading_text
 from splicer.routing.table import same_resource, served_methods

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from splicer.errors import BadRequest, MethodNotAllowed, NotFound
-from splicer.model import Match, Route, Span
+from splicer.model import Match, Route
+from splicer.patterns import Span
 from splicer.routing.hosts import host_matches, host_name
 from splicer.routing.normal import cut_out, decoded_form, normal_form
 from splicer.routing.pattern import ExactPath, leading_text

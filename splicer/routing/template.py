@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from splicer.errors import BadCapture
-from splicer.model import Template
+from splicer.patterns import Template
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")

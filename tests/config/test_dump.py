@@ -19,7 +19,8 @@ from splicer.config.dump import as_tables
 from splicer.config.json_schema import json_schema
 from splicer.config.load import load
 from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
-from splicer.model import Deadlines, Network, PathPattern, Respond, Route, StatusPage, Upstream
+from splicer.model import Deadlines, Network, Respond, Route, StatusPage, Upstream
+from splicer.patterns import PathPattern
 from splicer.routing.pattern import PrefixPath, compile_pattern
 from splicer.routing.template import parse_template
 
