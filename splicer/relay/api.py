@@ -203,12 +203,8 @@ class Relay(LiveTunnels[Owner], Protocol[Owner]):
         """
         ...
 
-    def turn_if_due(self, task: trio.lowlevel.Task | None = None) -> None:
-        """Move one batch of events if the last turn was too long ago; one only, since bulk streams have no end.
-
-        Args:
-            task: the task whose step begins; None: called within a step.
-        """
+    def turn_if_due(self) -> None:
+        """Move one batch of events if the last turn was too long ago; one only, since bulk streams have no end."""
 
     def end(self, view: TunnelView[Owner], closer: Side, reason: str) -> None:
         """End a tunnel, if it is still alive."""

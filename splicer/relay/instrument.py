@@ -25,7 +25,7 @@ class RelayInstrument(trio.abc.Instrument):
         self._relay = relay
         self._beat = beat
 
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+    def before_task_step(self, _task: trio.lowlevel.Task) -> None:
         """Called by Trio before each step of each task."""
         self._beat[0] += 1
-        self._relay.turn_if_due(task)
+        self._relay.turn_if_due()

@@ -14,12 +14,12 @@ import fcntl
 import os
 import select
 import socket
+from time import monotonic
 from typing import Any
 
 from splicer.errors import Side
 from splicer.relay.api import TunnelEnd, TunnelSpec
 from splicer.relay.clean_pipes import CleanPipes
-from splicer.relay.coalesce import LARGE
 from splicer.relay.flush import unacknowledged
 from splicer.relay.leaving import break_off, lose, read_eof, why_broken, write_failed
 from splicer.relay.news import News
@@ -42,13 +42,14 @@ class Mover:
     def __init__(self, words: Any) -> None:
         self.pipes = CleanPipes()
         self.news = News()
-        self.frames = 0
         self._clean = self.pipes.clean
         self._words = words
         self._epoll = select.epoll()
         self._devnull = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         self._legs: dict[int, Leg] = {}
+        self.batches = 0
         self._starved: list[Leg] = []
+        self._invited = -1  # the epoll of `invite`
 
     @property
     def starved(self) -> int:
@@ -87,13 +88,37 @@ class Mover:
 
     def step(self, now: float) -> int:
         """Handle one batch of events; return their number."""
-        if not (events := self._epoll.poll(0, BATCH)):
-            return 0
-        legs, clean, count = self._legs, self._clean, len(events)
-        self.frames += count
+        if events := self._epoll.poll(0, BATCH):
+            self._move(events, now)
+        return len(events)
+
+    def invite(self, epoll: int) -> bool:
+        """See `ByteMover`."""
+        try:
+            self._epoll.register(epoll, READ)
+        except OSError:
+            return False
+        self._invited = epoll
+        return True
+
+    def host(self, now: float, until: float) -> bool:
+        """See `ByteMover`."""
+        poll, news = self._epoll.poll, self.news
+        offset = now - monotonic()
+        while not news.pending and now < until:
+            events = poll(until - now, BATCH)
+            now = monotonic() + offset
+            if events and self._move(events, now):
+                return True
+        return False
+
+    def _move(self, events: list[tuple[int, int]], now: float) -> bool:
+        legs, clean, invited = self._legs, self._clean, False
+        self.batches += 1
         for fd, mask in events:
             leg = legs.get(fd)
             if leg is None:  # its tunnel ended earlier in this batch
+                invited |= fd == self._invited
                 continue
             try:
                 if leg.peer.parked and mask != READ:
@@ -110,7 +135,9 @@ class Mover:
                 self.end(leg.tunnel, TunnelEnd(Side.PROXY, "crash"))
         if self._starved and (clean or self.pipes.has_last):
             self.feed(now)
-        return count
+        if invited and len(events) == 1:
+            self.batches -= 1  # nothing of a tunnel's
+        return invited
 
     def feed(self, now: float) -> None:
         """Continue the directions that wait for a pipe: pipes may be there now."""
@@ -166,8 +193,6 @@ class Mover:
         if not count:
             read_eof(self, leg, now)
             return
-        if count > LARGE:
-            self.frames += count // 1024
         try:
             sent = os.splice(pipe.read_fd, leg.peer.fd, count, flags=_FLAGS)
         except BaseException as error:

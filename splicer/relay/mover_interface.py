@@ -77,8 +77,8 @@ class ByteMover(Protocol):
         ...
 
     @property
-    def frames(self) -> int:
-        """The number of events so far, plus one for each KiB of a large piece."""
+    def batches(self) -> int:
+        """The number of batches of events so far: each is a wake-up, or a look between two steps of tasks."""
         ...
 
     @property
@@ -106,6 +106,18 @@ class ByteMover(Protocol):
 
     def step(self, now: float) -> int:
         """Handle one batch of events; return their number."""
+        ...
+
+    def invite(self, epoll: int) -> bool:
+        """Watch another epoll too, for `host`; return whether it can be watched (epoll(7))."""
+        ...
+
+    def host(self, now: float, until: float) -> bool:
+        """Wait and move bytes until the time `until`, or there are `news`, or the invited epoll has events.
+
+        Returns:
+            Whether the invited epoll has events.
+        """
         ...
 
     def feed(self, now: float) -> None:

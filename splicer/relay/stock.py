@@ -111,10 +111,12 @@ class PipeStock:
 
     # ---- ahead of use ----
 
-    def look(self) -> None:
-        """Check whether more pipes are needed."""
-        if self._mover.pipes.count < _LOW:
-            self._wanted.set()
+    def look(self) -> bool:
+        """Check whether more pipes are needed; if they are, the task makes them."""
+        if self._mover.pipes.count >= _LOW:
+            return False
+        self._wanted.set()
+        return True
 
     async def run(self) -> None:
         """Keep the stock filled until cancelled."""

@@ -18,8 +18,6 @@ _SLICE = 256  # tunnels checked before other tasks run: a millisecond, if each n
 class Sweep:
     """Keeps the deadlines of all tunnels.
 
-    `lively` is the number of tunnels that had moved a byte lately, at the last sweep.
-
     Args:
         tunnels: the live tunnels.
         mover: ends them.
@@ -32,9 +30,8 @@ class Sweep:
         tunnels: Mapping[object, Tunnel],
         mover: ByteMover,
         liveness: PeerLiveness,
-        settle: Callable[[], None],
+        settle: Callable[[], object],
     ) -> None:
-        self.lively = 0
         self._tunnels = tunnels
         self._mover = mover
         self._liveness = liveness
@@ -58,13 +55,12 @@ class Sweep:
 
     # In slices, because frames wait meanwhile; a tunnel may have ended before its slice comes.
     async def _look_at_all(self, liveness: PeerLiveness | None) -> None:
-        tunnels, lively = list(self._tunnels.values()), 0
+        tunnels = list(self._tunnels.values())
         for start in range(0, len(tunnels), _SLICE):
             now = trio.current_time()
             for tunnel in tunnels[start : start + _SLICE]:
                 if tunnel not in self._tunnels:
                     continue
-                lively += now - tunnel.last < _SWEEP_INTERVAL
                 if end := tunnel.overdue(now):
                     self._mover.end(tunnel, end)
                     continue
@@ -73,4 +69,3 @@ class Sweep:
                 self.expect(tunnel.due())
             self._settle()
             await trio.lowlevel.checkpoint()
-        self.lively = lively

@@ -64,10 +64,9 @@ def ended(rig: Rig) -> list[tuple[Tunnel, TunnelEnd | None]]:
 # ---- frames ----
 
 
-def test_a_frame_moves_is_counted_and_leaves_its_pipe_clean(rig: Rig) -> None:
+def test_a_frame_moves_and_leaves_its_pipe_clean(rig: Rig) -> None:
     rig.give(2)
     call = rig.play()
-    frames = rig.mover.frames
     for sender, reader, counts, word in (
         (call.client, call.pod, (5, 0), KEY),
         (call.pod, call.client, (5, 5), KEY | 1),
@@ -79,7 +78,6 @@ def test_a_frame_moves_is_counted_and_leaves_its_pipe_clean(rig: Rig) -> None:
         assert call.counts == counts
         assert call.tunnel.idle(rig.now + 2.0) >= 2.0
         assert rig.words[rig.pipes[1].place] == word, "the journal said so before the pipe was filled"
-    assert rig.mover.frames - frames == 2
     assert (rig.mover.pipes.count, rig.dirty, rig.mover.pipes.take_spent()) == (1, [], [])
     assert rig.sleeps()
 
