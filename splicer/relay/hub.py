@@ -1,8 +1,8 @@
 """The hub: one wake-up and one batch of plain function calls for every frame of every tunnel.
 
-A tunnel's task sleeps in `splice` and is woken once, at the end. Frames are moved in three places: in `host`, which
-waits in Trio's place (see `trio_wait`); in `turn_if_due`, between the steps of other tasks; and, if Trio's epoll wasn't
-found, in `turn`, when Trio says that the mover's epoll has events.
+A tunnel's task sleeps in `splice` and is woken once, at the end. Frames are moved by `ByteMover.host`, which waits in
+Trio's place (see `trio_wait`); by `turn_if_due`, between the steps of other tasks; and, if Trio's epoll wasn't found,
+by `turn`, when Trio says that the mover's epoll has events.
 
 Invariant: a socket leaves the epoll before it is closed, and no descriptor is closed within a batch: the batch may
 still have an event with its number.
@@ -28,7 +28,7 @@ from splicer.relay.mover_interface import ByteMover
 from splicer.relay.registry import NullRegistry, PipeRegistry
 from splicer.relay.stock import PipeStock
 from splicer.relay.sweep import Sweep
-from splicer.relay.trio_wait import Bell, WaitInstrument, epoll_of_trio
+from splicer.relay.trio_wait import TrioWait
 from splicer.relay.tunnel import Tunnel
 
 _TURN_SECONDS = 0.002  # seconds that the hub may take before it yields to Trio
@@ -56,10 +56,7 @@ class Hub:
         self._tunnels: dict[object, Tunnel] = {}  # by their views
         self._sweep = Sweep(self._tunnels, self._mover, liveness or PeerLiveness(), self._settle)
         self._flushes = Flushes(self._flushed)
-        self._turned = 0.0  # when the last turn ended, on the clock of `perf_counter`
-        self._bell: Bell | None = None  # wakes the hub's task
-        self._hosts = False
-        self._failure: BaseException | None = None
+        self._wait = TrioWait(self._mover, self.turn, self._settle)
         self._letting_go = False
         self._left = 0
 
@@ -100,74 +97,14 @@ class Hub:
 
     async def run(self) -> None:
         """Move bytes and keep deadlines until cancelled."""
-        with contextlib.closing(Bell()) as self._bell:
-            async with trio.open_nursery() as nursery:
-                for task in (self._sweep.run, self._flushes.run, self._stock.run):
-                    nursery.start_soon(task)
-                await nursery.start(self._hear, self._bell)
-                epoll = epoll_of_trio(self._bell.fileno())
-                if epoll is not None and self._mover.invite(epoll):
-                    await self._host_forever()
-                while True:
-                    await trio.lowlevel.wait_readable(self._mover.fileno())
-                    if self._failure is None:
-                        self.turn()
+        async with trio.open_nursery() as nursery:
+            for task in (self._sweep.run, self._flushes.run, self._stock.run, self._wait.run):
+                nursery.start_soon(task)
 
     @property
     def hosts(self) -> bool:
         """Whether the hub waits in Trio's place."""
-        return self._hosts
-
-    async def _host_forever(self) -> None:
-        instrument = WaitInstrument(self._host)
-        trio.lowlevel.add_instrument(instrument)
-        self._hosts = True
-        try:
-            await trio.sleep_forever()
-        finally:
-            self._hosts = False
-            trio.lowlevel.remove_instrument(instrument)
-
-    async def _hear(self, bell: Bell, task_status: trio.TaskStatus[None]) -> None:
-        task_status.started()
-        while True:
-            await bell.rung()
-            if self._failure is not None:
-                raise self._failure
-
-    # An instrument must not raise: `run` does. Whatever has happened, Trio's own wait would be without frames.
-    def _fail(self, error: BaseException) -> None:
-        self._failure = error
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._bell is not None:
-            self._bell.ring()
-
-    # Trio has computed its timeout before. So if a task is to run, or the time is over, the bell ends Trio's own wait.
-    def _host(self, timeout: float) -> None:
-        if self._failure is not None:
-            return
-        try:
-            if self._wait(timeout):
-                self._wake()
-        except BaseException as error:  # noqa: BLE001 - see `_fail`
-            self._fail(error)
-        self._turned = perf_counter()
-
-    def _wait(self, timeout: float) -> bool:
-        """Wait in Trio's place; return whether Trio must not wait, though its epoll has no event."""
-        mover, now = self._mover, trio.current_time()
-        if timeout <= 0:
-            return self.turn()
-        until = now + timeout
-        while True:
-            found = mover.host(now, until)
-            if mover.news.pending and self._settle():
-                return not found
-            now = trio.current_time()
-            if found or now >= until:
-                return not found
+        return self._wait.hosts
 
     def turn(self) -> bool:
         """Handle pending events, for at most `_TURN_SECONDS`; return whether a task is to run now."""
@@ -175,20 +112,20 @@ class Hub:
         stop = perf_counter() + _TURN_SECONDS
         while step(now) and perf_counter() < stop:
             pass
-        self._turned = perf_counter()
+        self._wait.turned = perf_counter()
         return self._mover.news.pending and self._settle()
 
     def turn_if_due(self) -> None:
         """Handle one batch of events if the last turn was too long ago; one only, since bulk streams have no end."""
-        if perf_counter() - self._turned < _MAX_FRAME_DELAY or not self._tunnels or self._failure is not None:
+        if perf_counter() - self._wait.turned < _MAX_FRAME_DELAY or not self._tunnels or self._wait.is_failing:
             return
         try:
             self._mover.step(trio.current_time())
             if self._mover.news.pending:
                 self._settle()
-        except Exception as error:  # noqa: BLE001 - see `_fail`
-            self._fail(error)
-        self._turned = perf_counter()
+        except Exception as error:  # noqa: BLE001 - `run` raises it: Trio would only log it here
+            self._wait.fail(error)
+        self._wait.turned = perf_counter()
 
     # Handles what the mover has noted while it moved bytes: outside a batch, tasks may be woken and descriptors closed.
     def _settle(self) -> bool:

@@ -14,55 +14,117 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 from types import FrameType
 
 import trio
+
+from splicer.relay.mover_interface import ByteMover
 
 _OWN = Path("/proc/self")
 _EPOLL = "anon_inode:[eventpoll]"
 
 
-class Bell:
-    """An eventfd on which a task waits: after `ring`, Trio's wait ends at once.
-
-    Raises:
-        OSError: no descriptor is left (eventfd(2)).
-    """
-
-    def __init__(self) -> None:
-        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def fileno(self) -> int:
-        """The descriptor."""
-        return self._fd
-
-    def ring(self) -> None:
-        """Wake the task."""
-        os.eventfd_write(self._fd, 1)
-
-    async def rung(self) -> None:
-        """Wait for `ring`."""
-        await trio.lowlevel.wait_readable(self._fd)
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._fd)
-
-    def close(self) -> None:
-        """Close the descriptor; nobody waits any more."""
-        os.close(self._fd)
-
-
-class WaitInstrument(trio.abc.Instrument):
-    """Waits in Trio's place.
+class TrioWait:
+    """Waits in Trio's place while it runs, or, where that can't be, calls `turn` when the mover has events.
 
     Args:
-        wait: called with the seconds that Trio is about to wait for; it must not raise, since Trio would only log that.
+        mover: has the events.
+        turn: handles the events that are pending; returns whether a task is to run now.
+        settle: handles the mover's news; returns the same.
     """
 
+    def __init__(self, mover: ByteMover, turn: Callable[[], bool], settle: Callable[[], bool]) -> None:
+        self.hosts = False  # whether it waits in Trio's place now
+        self.turned = 0.0  # when all pending events had been handled last, on the clock of `perf_counter`
+        self._mover = mover
+        self._turn = turn
+        self._settle = settle
+        self._bell = -1  # an eventfd on which a task waits: it ends Trio's own wait
+        self._failure: BaseException | None = None
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether `fail` was called: nothing may be moved any more."""
+        return self._failure is not None
+
+    def fail(self, error: BaseException) -> None:
+        """Have `run` raise `error`: Trio would only log what an instrument raises."""
+        self._failure = error
+        self._ring()
+
+    async def run(self) -> None:
+        """Move bytes until cancelled.
+
+        Raises:
+            OSError: no descriptor is left (eventfd(2)).
+        """
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._hear)
+                epoll = epoll_of_trio(self._bell)
+                if epoll is not None and self._mover.invite(epoll):
+                    await self._host_forever()
+                while True:
+                    await trio.lowlevel.wait_readable(self._mover.fileno())
+                    if not self.is_failing:
+                        self._turn()
+        finally:
+            bell, self._bell = self._bell, -1
+            os.close(bell)
+
+    async def _hear(self, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        while True:
+            await trio.lowlevel.wait_readable(self._bell)
+            os.eventfd_read(self._bell)
+            if self._failure is not None:
+                raise self._failure
+
+    async def _host_forever(self) -> None:
+        instrument = _WaitInstrument(self._host)
+        trio.lowlevel.add_instrument(instrument)
+        self.hosts = True
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.hosts = False
+            trio.lowlevel.remove_instrument(instrument)
+
+    def _ring(self) -> None:
+        if self._bell >= 0:
+            os.eventfd_write(self._bell, 1)
+
+    # Trio has computed its timeout before. So if a task is to run, or the time is over, the bell ends Trio's own wait.
+    def _host(self, timeout: float) -> None:
+        if self.is_failing:
+            return
+        try:
+            if self._turn() if timeout <= 0 else self._wait(timeout):
+                self._ring()
+        except BaseException as error:  # noqa: BLE001 - see `fail`
+            self.fail(error)
+        self.turned = perf_counter()
+
+    def _wait(self, timeout: float) -> bool:
+        """Return whether Trio must not wait, though its epoll has no event."""
+        mover, now = self._mover, trio.current_time()
+        until = now + timeout
+        while True:
+            found = mover.host(now, until)
+            if mover.news.pending and self._settle():
+                return not found
+            now = trio.current_time()
+            if found or now >= until:
+                return not found
+
+
+class _WaitInstrument(trio.abc.Instrument):
     def __init__(self, wait: Callable[[float], None]) -> None:
         self._wait = wait
 
     def before_io_wait(self, timeout: float) -> None:
-        """Called by Trio when it is about to wait for `timeout` seconds; 0: it only looks for events."""
         self._wait(timeout)
 
 
@@ -89,7 +151,7 @@ def _is_mocked() -> bool:
 
 # The steps of a guest's tasks are called by the host's loop.
 def _is_run_by_trio() -> bool:
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - it is documented (sys._getframe)
+    frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code is not trio.run.__code__:
         frame = frame.f_back
     return frame is not None
