@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from ipaddress import ip_address
+from pathlib import Path
 
 import dns.exception
-import dns.inet
 import dns.name
 import dns.rcode
-import dns.resolver
 import trio
 from attrs import frozen
 from dns.rdatatype import RdataType
@@ -66,11 +66,19 @@ class _ServerFailed(ResolveFailed):
 def system_nameservers() -> tuple[tuple[str, int], ...]:
     """The addresses and ports that resolv.conf(5) names; empty if it can't be used."""
     try:
-        system = dns.resolver.Resolver(RESOLV_CONF)
-    except (dns.exception.DNSException, ValueError, OSError):
+        lines = Path(RESOLV_CONF).read_text().splitlines()
+    except (ValueError, OSError):
         return ()
-    # dnspython also accepts URLs there (DNS over HTTPS); resolv.conf(5) does not.
-    return tuple((str(server), 53) for server in system.nameservers if dns.inet.is_address(str(server)))
+    words = [line.split() for line in lines]
+    return tuple((word[1], 53) for word in words if len(word) > 1 and word[0] == "nameserver" and _numeric(word[1]))
+
+
+def _numeric(address: str) -> bool:
+    try:
+        ip_address(address)
+    except ValueError:
+        return False
+    return True
 
 
 class NameServers:

@@ -1,15 +1,12 @@
-"""The supervisor's log: lines like the workers', made without structlog."""
+"""The supervisor's log: lines like the workers', of any level through one call."""
 
 from __future__ import annotations
 
-import json
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
-from splicer.observe.line_writer import LONGEST, LineWriter
-
-_NAME_WIDTH = 30  # characters; as in structlog's console style
+from splicer.observe.line_writer import LineWriter
+from splicer.observe.render import console_line, json_line
 
 
 class PlainLog:
@@ -25,15 +22,7 @@ class PlainLog:
 
     def __call__(self, event: str, level: str = "info", **fields: Any) -> None:
         """Write the line of one event."""
-        time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        if self.style == "json":
-            line = json.dumps({"event": event, **fields, "level": level, "time": time}, ensure_ascii=False, default=str)
-            if len(line.encode("utf-8", "replace")) >= LONGEST:
-                words = json.dumps(fields, ensure_ascii=False, default=str)[: LONGEST // 8]
-                line = json.dumps({"event": event, "cut": words, "level": level, "time": time}, ensure_ascii=False)
-        else:
-            words = " ".join(f"{key}={value}" for key, value in fields.items())
-            line = f"{time} [{level:<9}] {event:<{_NAME_WIDTH}} {words}".rstrip()
+        line = (json_line if self.style == "json" else console_line)(event, level, fields)
         self._lines.write(line)
 
     def die_usage(self, faults: list[str]) -> None:
