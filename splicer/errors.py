@@ -111,6 +111,13 @@ class BodyTimeout(ClientError):
     reason = "body_deadline"
 
 
+class ClientStalled(ClientError):
+    """The client took nothing of its answer for `deadlines.response_idle`."""
+
+    status = 408
+    reason = "client_stalled"
+
+
 class BodyTooLarge(ClientError):
     """The request body is over `limits.body_bytes`."""
 
@@ -268,6 +275,14 @@ class ResponseTimeout(PodError):
 
     status = 504
     reason = "response_deadline"
+    another_attempt_may_help = False
+
+
+class ResponseStalled(PodError):
+    """Nothing of the pod's answer came for `deadlines.response_idle`, after its head."""
+
+    status = 504
+    reason = "response_idle_deadline"
     another_attempt_may_help = False
 
 

@@ -103,7 +103,8 @@ class Deadlines:
     connect: float = 3.0
     handshake: float = 10.0
     attempts: float = 15.0
-    response: float = 30.0
+    response: float = math.inf
+    response_idle: float = 60.0
     body_idle: float = 60.0
     idle: float = 3600.0
     half_closed: float = 30.0

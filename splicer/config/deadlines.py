@@ -31,7 +31,13 @@ DEADLINES = Reader(
         ),
         "response": Key(
             DURATION,
-            "A whole exchange of plain HTTP; then 504 (408 if the client's body is missing), or the answer breaks off.",
+            "A whole exchange of plain HTTP; then 504 (408 if the client's body is missing), or the answer breaks off. "
+            "By default an answer that flows is not cut.",
+        ),
+        "response_idle": Key(
+            DURATION,
+            "The wait for the next piece of a pod's answer of plain HTTP, or for a client to take it; then the answer "
+            "breaks off.",
         ),
         "body_idle": Key(DURATION, "The wait between two pieces of a request's body; then 408."),
         "idle": Key(DURATION, "The time in a call without a byte from either side; then it is closed."),

@@ -54,6 +54,7 @@ class RequestBody:
         self._heard = False  # a byte of it has arrived
         self.sent = 0  # bytes written in the last attempt
         self.waiting = False  # for the client
+        self.progress: Callable[[], None] | None = None  # called with each piece that the pod has taken
         self.fault: ClientError | None = None
 
     @property
@@ -111,6 +112,8 @@ class RequestBody:
             await leg.send_all(framed + leg.parser.end_body(self._trailers) if last else framed)
             self.sent += len(data)
             self.delivered = last
+            if self.progress is not None:
+                self.progress()
             if not last:
                 await trio.lowlevel.checkpoint()
 

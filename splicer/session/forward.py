@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import trio
 
-from splicer.errors import BodyTimeout, ClientGone, ResponseTimeout, SplicerError
+from splicer.errors import SplicerError
 from splicer.http1.body import EndOfBody
 from splicer.model import ResponseHead
+from splicer.session.answer_time import AnswerTime
 from splicer.session.attempt import Attempts
 from splicer.session.exchange import Exchange
 from splicer.session.turns import Work
@@ -19,39 +20,31 @@ async def forward(exchange: Exchange) -> bool:
     Raises:
         SplicerError: nothing was answered, or (`exchange.answered`) the answer broke off.
     """
-    seconds = exchange.match.route.deadlines.response
-    with trio.move_on_after(seconds) as scope:
+    time = AnswerTime(exchange.match.route.deadlines)
+    with time.scope:
         if exchange.head.has_body:
-            return await _with_body(exchange, scope)
-        return await _round_trip(exchange, scope)
-    raise _late(exchange, seconds)
+            return await _with_body(exchange, time)
+        return await _round_trip(exchange, time)
+    raise time.error(exchange)
 
 
 async def relay_in_time(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -> bool:
     """Relay an answer that opens no tunnel; returns and raises as `forward`."""
-    seconds = exchange.match.route.deadlines.response
-    with trio.move_on_after(seconds) as exchange.connector.scope:
-        return await _relay_answer(exchange, leg, answer)
-    raise _late(exchange, seconds)
-
-
-def _late(exchange: Exchange, seconds: float) -> SplicerError:
-    if exchange.connector.gone:
-        return ClientGone("closed before its answer was complete")
-    if exchange.body.waiting and not exchange.answered:
-        return BodyTimeout(f"the request body did not come within {seconds:g} s")
-    return ResponseTimeout(f"the exchange was not complete within {seconds:g} s")
+    time = AnswerTime(exchange.match.route.deadlines)
+    with time.scope as exchange.connector.scope:
+        return await _relay_answer(exchange, leg, answer, time)
+    raise time.error(exchange)
 
 
 # An exception's traceback refers to the frames that it passed through. If such a frame keeps the exception, or the
 # object that holds it, they form a cycle, and a full collection is rare.
-async def _with_body(exchange: Exchange, scope: trio.CancelScope) -> bool:
+async def _with_body(exchange: Exchange, time: AnswerTime) -> bool:
     outcome: bool | SplicerError | None = None
     try:
         async with trio.open_nursery() as nursery:
             exchange.nursery = nursery
             try:
-                outcome = await _round_trip(exchange, scope)
+                outcome = await _round_trip(exchange, time)
             except SplicerError as failure:
                 outcome = failure
             nursery.cancel_scope.cancel()
@@ -64,13 +57,13 @@ async def _with_body(exchange: Exchange, scope: trio.CancelScope) -> bool:
         exchange.body.fault = outcome = None
 
 
-async def _round_trip(exchange: Exchange, scope: trio.CancelScope) -> bool:
+async def _round_trip(exchange: Exchange, time: AnswerTime) -> bool:
     leg, answer = await Attempts(exchange).run()
-    exchange.connector.scope = scope
-    return await _relay_answer(exchange, leg, answer)
+    exchange.connector.scope = time.scope
+    return await _relay_answer(exchange, leg, answer, time)
 
 
-async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -> bool:
+async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead, time: AnswerTime) -> bool:
     """Relay a pod's ordinary answer; then, if the pod's connection is clean, keep it or have the pod close it.
 
     Returns:
@@ -80,11 +73,12 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -
     # uncertain; so it is after an answer to an upgrade, because the client may already speak the other protocol.
     plain = exchange.protocol is None
     exchange.body.answered = True
+    exchange.body.progress = time.pod_took
     close = exchange.context.draining or exchange.context.retiring or not exchange.body.complete or not plain
     try:
         head = exchange.writer.head(answer.status, answer.reason, answer.headers, close=close)
         exchange.record.status = answer.status
-        await _relay_body(exchange, leg, head)
+        await _relay_body(exchange, leg, head, time)
         if leg.parser.finished and exchange.body.delivered and plain:
             if leg.parser.reusable and not exchange.own_connection:
                 exchange.context.pool.give(leg.endpoint, leg.stream)
@@ -98,7 +92,7 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -
     return exchange.writer.persistent and not close
 
 
-async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes) -> None:
+async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes, time: AnswerTime) -> None:
     writer, client, record = exchange.writer, exchange.client, exchange.record
     turns = exchange.context.turns
     while True:
@@ -111,12 +105,15 @@ async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes) -> None:
             record.to_client += len(chunk)
         if out and not leg.parser.complete:  # the end goes with the last piece
             exchange.answered = True
+            time.awaits_client()
             await client.send_all(out)
             out = b""
             await trio.lowlevel.checkpoint()
             if turns.busy(Work.BODY):
                 await turns.wait(Work.BODY)
         if chunk is None:
+            time.awaits_pod()
             await leg.read_more()
     exchange.answered = True
+    time.awaits_client()
     await client.send_all(out)

@@ -54,12 +54,13 @@ def test_every_key_of_the_sections() -> None:
         handshake = "4s"
         attempts = "5s"
         response = "6s"
-        body_idle = "7s"
-        idle = "8s"
-        half_closed = "9s"
-        lifetime = "10s"
-        keepalive = "11s"
-        drain = "12s"
+        response_idle = "7s"
+        body_idle = "8s"
+        idle = "9s"
+        half_closed = "10s"
+        lifetime = "11s"
+        keepalive = "12s"
+        drain = "13s"
         [limits]
         connections = 100
         head_bytes = "4KiB"
@@ -86,7 +87,7 @@ def test_every_key_of_the_sections() -> None:
         ListenAddress("0.0.0.0", 9902),
         (ip_network("35.191.0.0/16"),),
     )
-    assert config.deadlines == Deadlines(*map(float, range(1, 13)))
+    assert config.deadlines == Deadlines(*map(float, range(1, 14)))
     assert config.limits == Limits(100, 4096, None, 16384)
     assert config.log == LogSettings("console", math.inf, True)
     assert config.resolver == ResolverSettings(

@@ -24,7 +24,7 @@ SMART_ROUTER = "smart-router.voice-system.svc.cluster.local:8080"
 VOICE_AGENT = "voice-agent.voice-system.svc.cluster.local:8000"
 CLAIRVOYANCE = "clairvoyance.default.svc.cluster.local:80"
 # Google's load balancers take an idle connection again for 600 s, and a pod's end takes an hour at most.
-GOOGLES = Deadlines(keepalive=620.0, drain=3480.0)
+GOOGLES = Deadlines(response=30.0, keepalive=620.0, drain=3480.0)
 HALF_MINUTE = evolve(GOOGLES, connect=5.0, handshake=30.0, attempts=30.0, response=30.0)
 
 

@@ -16,7 +16,7 @@ from tests.kit.site import Place, Site
 from tests.kit.wire import Wire, ask, dial, request, until
 
 SHORT = "500ms"
-KINDS = ("connect", "handshake", "attempts", "response", "idle", "half_closed", "lifetime")
+KINDS = ("connect", "handshake", "attempts", "response", "response_idle", "idle", "half_closed", "lifetime")
 
 
 def route(kind: str) -> str:
@@ -159,6 +159,23 @@ async def test_an_exchange_that_takes_too_long_is_cut(edge: Edge, nursery: trio.
     assert (await ended(edge, "exchange", place, "response"))["reason"] == "response_deadline"
 
 
+async def test_an_answer_that_stops_is_cut(edge: Edge, nursery: trio.Nursery) -> None:
+    place = edge.site.take()
+
+    async def stopping(wire: Wire) -> None:
+        await wire.head()
+        await wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        await wire.end()
+
+    await raw_pod(nursery, place.address, place.port, stopping)
+    async with dial(edge.address) as wire:
+        await wire.send(request("GET", f"/response_idle/{place.name}/x"))
+        assert (await wire.head()).startswith(b"HTTP/1.1 200 ")
+        with suppress(trio.BrokenResourceError):
+            assert await wire.rest() == b"1\r\nx\r\n"
+    assert (await ended(edge, "exchange", place, "response_idle"))["reason"] == "response_idle_deadline"
+
+
 async def test_a_body_that_does_not_come_is_408(edge: Edge, nursery: trio.Nursery) -> None:
     place = edge.site.take()
     await http_pod(nursery, place.address, place.port)
@@ -238,5 +255,5 @@ async def test_a_tunnel_is_under_no_deadline_of_its_handshake(edge: Edge, nurser
             assert await wire.exactly(5) == b"alive"
 
     async with trio.open_nursery() as tunnels:
-        for kind in ("connect", "handshake", "attempts", "response", "half_closed"):
+        for kind in ("connect", "handshake", "attempts", "response", "response_idle", "half_closed"):
             tunnels.start_soon(outlive, kind)
