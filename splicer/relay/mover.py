@@ -87,10 +87,10 @@ class Mover:
             self.news.expect(tunnel)
 
     def step(self, now: float) -> int:
-        """Handle one batch of events; return their number."""
-        if events := self._epoll.poll(0, BATCH):
-            self._move(events, now)
-        return len(events)
+        """See `ByteMover`."""
+        events = self._epoll.poll(0, BATCH)
+        invited = bool(events) and self._move(events, now)
+        return len(events) - invited
 
     def invite(self, epoll: int) -> bool:
         """See `ByteMover`."""

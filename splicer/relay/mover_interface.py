@@ -105,7 +105,7 @@ class ByteMover(Protocol):
         """
 
     def step(self, now: float) -> int:
-        """Handle one batch of events; return their number."""
+        """Handle one batch of events; return their number, without an invited epoll's: nothing was moved for that."""
         ...
 
     def invite(self, epoll: int) -> bool:

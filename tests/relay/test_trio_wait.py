@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -161,3 +162,17 @@ async def test_a_fault_in_the_instrument_ends_the_hub() -> None:
     with hub.opened(), pytest.raises(ExceptionGroup) as caught:
         await hub.run()
     assert caught.group_contains(RuntimeError, match="a bug")
+
+
+# Trio's epoll stays ready until Trio itself has looked: a turn that counted it would go on for as long as it may.
+def test_an_event_of_trio_is_no_event_of_a_tunnel(make_mover: MakeMover) -> None:
+    mover, trios, bell = make_mover(bytearray(8)), select.epoll(), os.eventfd(1)
+    try:
+        trios.register(bell, select.EPOLLIN)
+        assert mover.invite(trios.fileno())
+        assert mover.step(0.0) == 0
+        assert mover.host(0.0, 1.0)
+    finally:
+        mover.close()
+        trios.close()
+        os.close(bell)
