@@ -119,7 +119,7 @@ class ClientStalled(ClientError):
 
 
 class BodyTooLarge(ClientError):
-    """The request body is over `limits.body_bytes`."""
+    """The request body is over `body_bytes`, the route's or that of ``[limits]``."""
 
     status = 413
     reason = "body_too_large"

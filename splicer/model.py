@@ -171,7 +171,8 @@ class Route:
 
     Exactly one of `respond` and `upstream` is set. `hosts` are in lower case without a port ("*.suffix"
     matches any name below it); `methods` and `hosts` empty mean any; `clients` None means any. `encoded_slash` is
-    "refuse" or "forward"; `strip_prefix` is in normal form.
+    "refuse" or "forward"; `strip_prefix` is in normal form; `body_bytes` None means that of ``[limits]``, `math.inf`
+    no limit.
     """
 
     index: int
@@ -191,6 +192,7 @@ class Route:
     upgrade_only: bool = False
     rewrite: Template | None = None
     strip_prefix: str | None = None
+    body_bytes: float | None = None
 
 
 @frozen

@@ -6,6 +6,7 @@ whose value has another form or name in `model.Route` is converted in `routes`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -117,6 +118,13 @@ class RouteSpec:
         "The statuses of a pod's answer after which the fallback is tried.",
         default=(502, 503, 504),
         beside=("upstream", "fallback"),
+    )
+    body_bytes: float | None = key(
+        kinds.unless("unlimited", math.inf, kinds.size(1)),
+        "The size of the body of a plain HTTP request; a larger one gets 413.",
+        default=None,
+        absent="that of `[limits]`",
+        beside=_UPSTREAM,
     )
     deadlines: Mapping[str, float] = key(
         ROUTE_DEADLINES,

@@ -71,7 +71,7 @@ class Limits:
     )
     body_bytes: int | None = key(
         kinds.unless("unlimited", None, kinds.size(1)),
-        "The size of the body of a plain HTTP request; a larger one gets 413.",
+        "The size of the body of a plain HTTP request; a larger one gets 413. A route may have its own.",
         default=10 * 1024 * 1024,
     )
     socket_buffer: int = key(

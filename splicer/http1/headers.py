@@ -22,6 +22,9 @@ _ASSERTED = (
     b"X-Request-ID",
 )
 _ASSERTED_NAMES = frozenset(name.lower() for name in _ASSERTED)
+# Never believed, not even from a trusted proxy: load balancers pass on what a client has written into it.
+_ORIGINAL_URI = b"X-Original-URI"
+_OURS = _ASSERTED_NAMES | {_ORIGINAL_URI.lower()}
 _OWN_PREFIX = b"x-splicer-"
 # Other fields that pods trust because a proxy usually sets them: the client's address, scheme and port, or even the
 # path (Symfony, Zend and IIS).
@@ -83,7 +86,8 @@ def serialize_request(method: str, target: str, headers: Iterable[Header]) -> by
     return f"{method} {target} HTTP/1.1\r\n".encode("ascii") + serialize_fields(headers)
 
 
-# Invariant: no field of the client's replaces a value that a proxy asserts, and the body has one framing.
+# Invariant: no field of the client's replaces a value that a proxy asserts, and the body has one framing. If the pod
+# gets another target than the client has sent, it gets that one too: providers sign the URL that they call.
 def request_for_pod(
     head: RequestHead,
     target: str,
@@ -124,6 +128,8 @@ def request_for_pod(
         fields.insert(0, (b"Host", host))
     fields += [(name, value) for name in _ASSERTED if (value := asserted.get(name.lower(), b""))]
     fields.append(via(head))
+    if target != head.target:
+        fields.append((_ORIGINAL_URI, head.target.encode("ascii")))
     fields += extra
     if head.chunked:
         fields.append((b"Transfer-Encoding", b"chunked"))
@@ -144,6 +150,6 @@ def _is_forged(key: bytes, *, believed: bool) -> bool:
         believed: a trusted proxy sent it.
     """
     name = key.replace(b"_", b"-")
-    if name.startswith(_OWN_PREFIX) or name in _ASSERTED_NAMES:
+    if name.startswith(_OWN_PREFIX) or name in _OURS:
         return True
     return (name.startswith(_PROXYS_PREFIX) or name in _PROXYS) and not (believed and name == key)

@@ -37,6 +37,7 @@ class Applicant:
         route: the first route that matches.
         address: the client's address after `trusted_proxies`.
         protocol: the protocol to upgrade to, set by `admit_to_pod`; None: plain HTTP.
+        body_bytes: the most bytes of its body, set by `admit_to_pod`; None: no limit.
     """
 
     context: SessionContext
@@ -46,6 +47,7 @@ class Applicant:
     route: Route
     address: str
     protocol: str | None = None
+    body_bytes: float | None = None
 
     def admit(self) -> None:
         """Make the checks for every request.
@@ -57,7 +59,7 @@ class Applicant:
             check(self)
 
     def admit_to_pod(self) -> None:
-        """Make the checks for a request that needs a pod, after `admit`; they set `protocol`.
+        """Make the checks for a request that needs a pod, after `admit`; they set `protocol` and `body_bytes`.
 
         Raises:
             SplicerError: the request is refused.
@@ -106,7 +108,10 @@ def _protocol_is_served(request: Applicant) -> None:
 
 
 def _body_fits(request: Applicant) -> None:
-    limit = request.rules.limits.body_bytes
+    limit = request.route.body_bytes
+    if limit is None:
+        limit = request.rules.limits.body_bytes
+    request.body_bytes = limit
     if limit is not None and (request.head.content_length or 0) > limit:
         raise BodyTooLarge(f"{request.head.content_length} bytes announced, {limit} allowed")
 

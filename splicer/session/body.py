@@ -26,13 +26,13 @@ class RequestBody:
         client: sends the body.
         head: of the request.
         reader: of the body.
-        limit: `limits.body_bytes`; None is unlimited.
+        limit: the most bytes that it may have; None is unlimited.
         idle: `deadlines.body_idle`, seconds.
         turns: for the parsing of the body.
     """
 
     def __init__(
-        self, client: ClientLeg, head: RequestHead, reader: BodyReader, limit: int | None, idle: float, turns: Turns
+        self, client: ClientLeg, head: RequestHead, reader: BodyReader, limit: float | None, idle: float, turns: Turns
     ) -> None:
         self._client = client
         self._reader = reader

@@ -181,10 +181,9 @@ class Connection:
             return await self._respond(match, head, record)
         applicant.admit_to_pod()
         protocol = record.protocol = applicant.protocol
-        limits = rules.limits
-        reader = request_body(head, limits.head_bytes)
+        reader = request_body(head, rules.limits.head_bytes)
         body = RequestBody(
-            self._client, head, reader, limits.body_bytes, route.deadlines.body_idle, self._context.turns
+            self._client, head, reader, applicant.body_bytes, route.deadlines.body_idle, self._context.turns
         )
         exchange = self._exchange = Exchange(
             self._context, rules, self._client, head, match, origin, record, server, body, protocol

@@ -75,12 +75,14 @@ deadlines = { idle = "1h", connect = "1s" }
         ('upstream = "pod"\nfallback = "api"', 'upstream = "api"',
          ['routes "z": upstream pod → api', 'routes "z": fallback api → none']),
         ("[resolver]", '[log]\nprogress = "off"\n[resolver]', ["log.progress 5m → off"]),
+        ('upstream = "pod"', 'upstream = "pod"\nbody_bytes = "unlimited"',
+         ['routes "z": body_bytes that of `[limits]` → unlimited']),
         (', connect = "1s"', "", ['routes "z": deadlines.connect 1s → 3s']),
         # what [deadlines] changes for all, it changes once
         ('idle = "1h"\n[limits]', 'idle = "2h"\n[limits]', ["deadlines.idle 1h → 2h"]),
         ('{ idle = "1h"', '{ idle = "1h30m"', ['routes "z": deadlines.idle 1h → 1h30m']),
     ],
-    ids=range(23),
+    ids=range(24),
 )  # fmt: skip
 def test_diff(before: str, after: str, changes: list[str]) -> None:
     assert before in OLD

@@ -161,6 +161,7 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
         upgrade_only=bool(upgrade) and draw(st.booleans()),
         rewrite=rewrite,
         strip_prefix=pattern.prefix if stripped and isinstance(pattern, PrefixPath) else None,
+        body_bytes=draw(st.none() | st.just(math.inf) | sizes),
     )
 
 

@@ -42,6 +42,7 @@ def test_the_defaults() -> None:
     assert least.fallback is None
     assert least.fallback_on == {502, 503, 504}
     assert (least.upgrade, least.upgrade_only, least.rewrite, least.strip_prefix) == ((), False, None, None)
+    assert least.body_bytes is None
     assert least.deadlines == Deadlines(connect=4.0)
 
 
@@ -60,6 +61,7 @@ def test_every_key() -> None:
         upgrade = ["WebSocket", "tunnel/1.0"]
         upgrade_only = true
         rewrite = "{rest}?pod={pod}"
+        body_bytes = "50MiB"
         deadlines = { idle = "2h", lifetime = "never" }
         """
     )
@@ -76,6 +78,7 @@ def test_every_key() -> None:
     assert (full.upgrade, full.upgrade_only) == (("websocket", "tunnel/1.0"), True)
     assert full.rewrite is not None
     assert full.rewrite.text == "{rest}?pod={pod}"
+    assert full.body_bytes == 50 * 1024 * 1024
     assert full.deadlines == Deadlines(connect=4.0, idle=7200.0)
 
 
@@ -180,13 +183,16 @@ NAME = "a name is one line of printable characters, and not empty"
         (P + 'upgrade = ["web socket"]', ['upgrade: "web socket" is no protocol such as "websocket"']),
         (P + "upgrade_only = true", ['upgrade_only: needs upgrade; write upgrade = ["websocket"]']),
         (P + "upgrade_only = true\nupgrade = 1", ["upgrade: must be a list, not 1"]),
+        (P + 'body_bytes = "lots"',
+         ['body_bytes: "lots" is no size such as 32768, "32KiB" or "10MiB"; or write "unlimited"']),
         (P + 'deadlines = "1h"', ['deadlines: must be a table, not "1h"']),
         (P + "deadlines = { idel = '1h', idle = 1 }",
          ['deadlines.idle: a duration needs a unit; write "1s"', 'deadlines.idel: unknown key; did you mean "idle"?']),
         (R + "strip_prefix = false\nupgrade_only = false\nrewrite = '/'\nupgrade = ['a']\nfallback = 'any'\n"
-         "fallback_on = []\ndeadlines = {}",
+         "fallback_on = []\nbody_bytes = 1\ndeadlines = {}",
          [f"{key}: goes only with upstream" for key in
-          ("rewrite", "strip_prefix", "upgrade", "upgrade_only", "fallback", "fallback_on", "deadlines")]),
+          ("rewrite", "strip_prefix", "upgrade", "upgrade_only", "fallback", "fallback_on", "body_bytes",
+           "deadlines")]),
         # captures and rewrites
         (X + "rewrite = '/{pdo}'", ["rewrite: unknown capture {pdo}; did you mean {pod}?"]),
         (X + "rewrite = '/{zz}'", ["rewrite: unknown capture {zz}; the regex captures {pod}, {rest}"]),

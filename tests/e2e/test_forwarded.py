@@ -41,10 +41,22 @@ async def test_what_belongs_to_one_connection_stays_there(edge: Edge, nursery: t
     )
     names = {name.lower() for name, _ in pod.seen[0].fields}
     told = {"x-forwarded-for", "x-real-ip", "x-forwarded-proto", "x-forwarded-host", "x-request-id"}
-    assert names == {"host", "x-stays", "via", *told}
+    assert names == {"host", "x-stays", "via", "x-original-uri", *told}
     assert pod.seen[0].values("x-forwarded-for") == pod.seen[0].values("x-real-ip") == [b"127.0.0.1"]
     assert {name.lower() for name, _ in reply.fields} >= {"a", "content-length"}
     assert not {name.lower() for name, _ in reply.fields} & {"x-mine", "keep-alive", "via"}
+
+
+@pytest.mark.parametrize("source", ["127.0.0.8", "127.0.0.9"])
+async def test_a_pod_behind_a_rewrite_gets_the_target_that_was_called(
+    edge: Edge, nursery: trio.Nursery, source: str
+) -> None:
+    place = edge.site.take()
+    pod = await http_pod(nursery, place.address, place.port)
+    target = f"/http/{place.name}//x%2Fy?a=%20&b"
+    await ask(edge.address, "GET", target, "X-Original-URI: /mine", "X_Original_URI: /mine", source=source)
+    assert pod.seen[0].target == b"//x%2Fy?a=%20&b"
+    assert [field for field in pod.seen[0].fields if "riginal" in field[0]] == [("X-Original-URI", target)]
 
 
 @pytest.mark.parametrize(

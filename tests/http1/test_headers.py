@@ -32,7 +32,7 @@ def head(*lines: bytes, start: bytes = b"GET /a HTTP/1.1", host: bytes | None = 
 
 def sent(
     request: RequestHead,
-    target: str = "/t",
+    target: str | None = None,
     *,
     protocol: str | None = None,
     extra: Headers = (),
@@ -40,6 +40,7 @@ def sent(
     forwarding: Forwarding = FORWARDING,
     close: bool = False,
 ) -> list[tuple[bytes, bytes]]:
+    target = request.target if target is None else target
     wire = request_for_pod(
         request, target, forwarding=forwarding, protocol=protocol, extra=extra, authority=authority, close=close
     )
@@ -109,7 +110,26 @@ def test_a_request_is_written_in_the_order_it_came() -> None:
         (b"X-A", b"2"),
         (b"zz", b"3"),
         *ADDED,
+        (b"X-Original-URI", b"/a"),
     ]
+
+
+def test_a_pod_that_gets_another_target_gets_the_clients_too() -> None:
+    def original(request: RequestHead, target: str) -> list[bytes]:
+        return [value for name, value in sent(request, target) if name.lower() == b"x-original-uri"]
+
+    assert original(head(start=b"GET /a/%2f?b= HTTP/1.1"), "/a/%2f?b=") == []
+    assert original(head(start=b"GET /a/%2f?b= HTTP/1.1"), "/a//?b=") == [b"/a/%2f?b="]
+    assert original(head(start=b"GET http://a/b HTTP/1.1"), "/b") == [b"http://a/b"]
+    assert original(head(b"X-Original-URI: /mine"), "/t") == [b"/a"]
+
+
+@pytest.mark.parametrize("believed", [False, True])
+@pytest.mark.parametrize("line", [b"X-Original-URI: /mine", b"x-original-uri: /mine", b"X_Original_URI: /mine"])
+def test_nobody_else_says_what_the_original_target_was(line: bytes, believed: bool) -> None:
+    assert sent(head(line), forwarding=evolve(FORWARDING, believed=believed)) == [(b"Host", b"a"), *ADDED]
+    name, _, value = line.partition(b": ")
+    assert forwarded_trailers([(name, value)]) == []
 
 
 def test_asserted_fields_take_the_place_of_the_client_s_own() -> None:
@@ -197,7 +217,7 @@ def test_an_empty_assertion_is_not_sent_and_not_left_to_the_client() -> None:
 
 def test_the_authority_of_an_absolute_target_replaces_host_in_place() -> None:
     request = head(b"Host: old", b"B: 2", start=b"GET http://new:1/ HTTP/1.1", host=b"A: 1")
-    assert sent(request)[:3] == [(b"A", b"1"), (b"Host", b"new:1"), (b"B", b"2")]
+    assert sent(request, "/")[:3] == [(b"A", b"1"), (b"Host", b"new:1"), (b"B", b"2")]
 
 
 def test_a_request_without_host_gets_one() -> None:
@@ -205,7 +225,7 @@ def test_a_request_without_host_gets_one() -> None:
     assert sent(request, authority="pod:80")[:2] == [(b"Host", b"pod:80"), (b"A", b"1")]
     assert sent(request)[0] == (b"Host", b"")
     request = head(b"A: 1", start=b"GET http://b/ HTTP/1.0", host=None)
-    assert sent(request, authority="pod:80")[0] == (b"Host", b"b")
+    assert sent(request, "/", authority="pod:80")[0] == (b"Host", b"b")
 
 
 def test_framing_and_upgrade_are_ours_and_extra_fields_come_last() -> None:
@@ -222,7 +242,17 @@ def test_framing_and_upgrade_are_ours_and_extra_fields_come_last() -> None:
 
 
 NAMES = st.from_regex(r"\A[-!#$%&'*+.^_`|~0-9A-Za-z]{1,12}\Z").map(str.encode) | st.sampled_from(
-    [b"Connection", b"X-Forwarded-For", b"x-real-ip", b"Upgrade", b"TE", b"X-Splicer-A", b"Keep-Alive", b"Cookie"]
+    [
+        b"Connection",
+        b"X-Forwarded-For",
+        b"x-real-ip",
+        b"Upgrade",
+        b"TE",
+        b"X-Splicer-A",
+        b"Keep-Alive",
+        b"Cookie",
+        b"X-Original-URI",
+    ]
 )
 VALUES = st.from_regex(rb"\A[\x21-\x7e\x80-\xff]{0,12}\Z") | st.sampled_from([b"close", b"host, cookie", b"upgrade"])
 FRAMING = st.sampled_from([[], [b"Content-Length: 0"], [b"Content-Length: 12"], [b"Transfer-Encoding: chunked"]])
@@ -254,11 +284,12 @@ def test_a_pod_reads_what_was_written_and_one_framing(
     left = OURS | {b"connection", b"upgrade", b"transfer-encoding"}
     rest = [item for item in again.headers if item[0].lower() not in left]
     rest.remove((b"Via", again.values(b"via")[-1]))
+    rest.remove((b"X-Original-URI", b"/a"))
     assert rest == came
     assert isinstance(pod.next_event(), h11.EndOfMessage) or request.has_body
 
 
 def aliased(name: bytes) -> bool:
     dashed = name.lower().replace(b"_", b"-")
-    others = OURS | {b"forwarded", b"x-original-url", b"x-rewrite-url"}
+    others = OURS | {b"forwarded", b"x-original-url", b"x-rewrite-url", b"x-original-uri"}
     return dashed in others or dashed.startswith((b"x-splicer-", b"x-forwarded-"))

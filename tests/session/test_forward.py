@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from ipaddress import ip_network
 
 import pytest
@@ -204,6 +205,18 @@ async def test_the_body_is_over_the_limit(edge: Edge) -> None:
     assert edge.told.ended[-1].close_reason == "body_too_large"
     assert edge.told.ended[-1].attempts[0].failure == "abandoned"
     assert edge.streams[-1].ended == "close"  # the pod's
+
+
+@pytest.mark.parametrize(("own", "status"), [(9, 413), (10, 200), (math.inf, 200)])
+async def test_a_route_has_a_limit_of_its_own(edge: Edge, own: float, status: int) -> None:
+    edge.use(route(body_bytes=own), body_bytes=1)
+    edge.pods[APP] = answering(OK)
+    bodies = (
+        request("PUT", "Content-Length: 10", body=b"x" * 10),
+        request("PUT", "Transfer-Encoding: chunked", body=chunk(b"x" * 10) + b"0\r\n\r\n"),
+    )
+    for body in bodies:
+        assert (await read_answer(await edge.ask(body))).status == status
 
 
 async def test_a_limit_counts_the_body_not_its_framing(edge: Edge) -> None:
