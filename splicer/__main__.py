@@ -12,7 +12,7 @@ from splicer.supervisor.launch import SIGNALS
 def main() -> None:
     """Run the command line."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    from splicer.cli import main as run
+    from splicer.cli.app import main as run
 
     run()
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 _LOOK_AT_IMPORTS = """
 import signal, sys, types
-cli = types.ModuleType("splicer.cli")
+cli = types.ModuleType("splicer.cli.app")
 cli.main = lambda: print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())), "typer" in sys.modules)
-sys.modules["splicer.cli"] = cli
+sys.modules["splicer.cli.app"] = cli
 from splicer.__main__ import main
 main()
 """

@@ -86,10 +86,11 @@ class Limits:
 class LogSettings:
     """``[log]``: `progress` in seconds, `math.inf` is "off"."""
 
-    format: Literal["json", "console"] = key(
-        kinds.choice("json", "console"),
-        "Whether the lines of the log, on stdout, are for machines (`json`) or for a person (`console`).",
-        default="json",
+    format: Literal["auto", "json", "console"] = key(
+        kinds.choice("auto", "json", "console"),
+        "Whether the lines of the log, on stdout, are for machines (`json`) or for a person (`console`). `auto` is "
+        "`console` if stdout is a terminal, and else `json`.",
+        default="auto",
         fixed=True,
     )
     progress: float = key(

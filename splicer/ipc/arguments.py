@@ -88,6 +88,7 @@ class SupervisorArguments:
         state: descriptor of a file with a `supervisor.state.SupervisorState`; None: this is a new edge.
         reread: whether the file may have changed since that state was written.
         read: the file's signature when it was last read (`configfile.signature`).
+        made: whether the file was made for this edge (`splicer run --to`), and is removed at its end.
     """
 
     path: str
@@ -98,6 +99,7 @@ class SupervisorArguments:
     state: int | None = None
     reread: bool = False
     read: tuple[int, ...] | None = None
+    made: bool = False
 
 
 @dataclass(frozen=True, slots=True)

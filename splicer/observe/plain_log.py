@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from splicer.observe.line_writer import LineWriter
+from splicer.observe.log_style import style_of
 from splicer.observe.render import console_line, json_line
 
 
@@ -13,12 +14,16 @@ class PlainLog:
     """Writes one line per event to stdout, and never waits for the reader.
 
     Args:
-        style: "json", or "console" for a person; may change once the configuration is known.
+        log_format: a value of ``log.format``.
     """
 
-    def __init__(self, style: str = "json") -> None:
-        self.style = style
+    def __init__(self, log_format: str = "auto") -> None:
+        self.use(log_format)
         self._lines = LineWriter(sys.stdout.fileno())
+
+    def use(self, log_format: str) -> None:
+        """Write later lines in this format; the configuration has become known."""
+        self.style = style_of(log_format, sys.stdout.fileno())
 
     def __call__(self, event: str, level: str = "info", **fields: Any) -> None:
         """Write the line of one event."""

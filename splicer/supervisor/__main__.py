@@ -46,7 +46,15 @@ def main() -> int:
                 return 1
             vault = OwnVault(selector, log) if remote is None else RemoteVault(remote, selector, log)
             edge_with = partial(
-                EdgeState, path, log, vault, selector, watch=arguments.watch, last_good=last_good, notify=notify
+                EdgeState,
+                path,
+                log,
+                vault,
+                selector,
+                watch=arguments.watch,
+                last_good=last_good,
+                notify=notify,
+                made=arguments.made,
             )
             if arguments.state is None:
                 edge = edge_with(Board(), EdgeListeners(), _counts(log))
@@ -63,6 +71,8 @@ def main() -> int:
             _listen(edge, None)
             return Supervisor(edge).run(state, reread=arguments.reread, read=arguments.read)
     finally:
+        if arguments.made:
+            Path(arguments.path).unlink(missing_ok=True)
         notify.close()
         log.close()
 

@@ -45,6 +45,7 @@ class EdgeState:
         watch: whether a change of the file starts a reload.
         last_good: the file that keeps the last accepted configuration; None: it is not kept.
         notify: the service manager; None: there is none.
+        made: whether the file was made for this edge (`splicer run --to`).
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class EdgeState:
         watch: bool = False,
         last_good: Path | None = None,
         notify: SdNotify | None = None,
+        made: bool = False,
     ) -> None:
         self.path = path
+        self.made = made
         self.log = log
         self.vault = vault
         self.selector = selector
@@ -126,7 +129,7 @@ class EdgeState:
         """Use a configuration from now on."""
         self.summary = summary
         self.last_good.keep(summary.text)
-        self.log.style = summary.format
+        self.log.use(summary.format)
         self.warn(summary)
         self.workers.slots = summary.workers
         self.admin_process.wanted = any(listeners.sockets for listeners in self.listeners.of("admin").values())

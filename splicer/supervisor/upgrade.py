@@ -119,6 +119,7 @@ class Upgrade:
                 state=paper,
                 reread=edge.asked != self._asked,  # a reload has been asked for since the file was read for this
                 read=found.read,
+                made=edge.made,
             )
             with edge.notify.exported():
                 become(SUPERVISOR, arguments, [paper, *state.fds])

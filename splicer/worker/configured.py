@@ -15,6 +15,7 @@ from splicer.observe import endpoint_rows
 from splicer.observe.access_log import AccessLog
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.log import make_logger
+from splicer.observe.log_style import style_of
 from splicer.observe.observers import Observers
 from splicer.session.context import Drains, SessionContext
 from splicer.session.watch import watch_clients
@@ -58,7 +59,8 @@ class Configured:
         self._parts = parts
         self._tasks = tasks
         self._path = path
-        logger = make_logger(lines, self.config.log.format, colors=os.isatty(sys.stdout.fileno()))
+        stdout = sys.stdout.fileno()
+        logger = make_logger(lines, style_of(self.config.log.format, stdout), colors=os.isatty(stdout))
         self._access = AccessLog(logger, self.config.log.query)
         self._observer = Observers((parts.metrics, self._access), parts.metrics.observer_failed, logger)
         parts.log.begin(logger, self._observer)

@@ -174,7 +174,7 @@ def configs(draw: st.DrawFn) -> Config:
         draw(servers()),
         inherited,
         Limits(draw(st.integers(1, 2**63 - 1)), draw(st.integers(1024, 65536)), draw(st.none() | sizes)),
-        LogSettings(draw(st.sampled_from(["json", "console"])), draw(seconds), draw(st.booleans())),
+        LogSettings(draw(st.sampled_from(["auto", "json", "console"])), draw(seconds), draw(st.booleans())),
         ResolverSettings(draw(nameservers), draw(seconds), draw(st.booleans()), draw(fixed)),
         known,
         tuple(draw(routes(index, known, inherited)) for index in range(1, draw(st.integers(2, 4)))),
@@ -233,7 +233,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
         },
         "deadlines": {"head": "10s", **inherited, "drain": "1h"},
         "limits": {"connections": 20000, "head_bytes": "32KiB", "body_bytes": "10MiB", "socket_buffer": "64KiB"},
-        "log": {"format": "json", "progress": "5m", "query": False},
+        "log": {"format": "auto", "progress": "5m", "query": False},
         "resolver": {"nameservers": [], "max_ttl": "10s", "ipv6": True, "hosts": {}},
         "upstreams": {"pod": {"address": "{pod}.pods.test:80", "balance": "least-tunnels"}},
         "routes": [

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from splicer.cli import app
+from splicer.cli.app import app
 from tests.deploy.manifests import (
     ALL,
     DEPLOYED,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from splicer import cli
+from splicer.cli.app import app
 from splicer.config.values import duration
 from splicer.supervisor import service_status, shutdown
 
@@ -55,7 +55,7 @@ def command(said: Unit, key: str = "ExecStart") -> dict[str, Any]:
     line = line.replace("$MAINPID", "4711")
     binary, name, *arguments = line.split()
     assert binary == _BINARY
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(app)
     context = typer.Context(group)
     found = group.get_command(context, name)  # type: ignore[attr-defined]  # it is a group
     parameters: dict[str, Any] = found.make_context(name, arguments).params

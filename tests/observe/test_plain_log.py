@@ -62,7 +62,7 @@ def test_a_line_for_a_person(lines: Lines) -> None:
 def test_the_style_may_change(lines: Lines) -> None:
     say = PlainLog()
     say("one")
-    say.style = "console"
+    say.use("console")
     say("two")
     assert [line.startswith("{") for line in lines.lines] == [True, False]
 

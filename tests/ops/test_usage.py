@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from splicer.cli import app
+from splicer.cli.app import app
 from tests.ops.admin import Admin
 
 
