@@ -63,10 +63,17 @@ class BadRequest(ClientError):
 
 
 class Forbidden(ClientError):
-    """The client's address is not among the route's `clients`."""
+    """The client's address is not among the route's `clients`, or among its `clients_deny`."""
 
     status = 403
     reason = "client_not_allowed"
+
+
+class OriginNotAllowed(ClientError):
+    """A browser's page of a foreign origin asks for an upgrade (RFC 6455 §10.2)."""
+
+    status = 403
+    reason = "origin_not_allowed"
 
 
 class NotFound(ClientError):

@@ -12,6 +12,7 @@ from splicer.config.scalars import printable
 from splicer.config.schema import Config
 from splicer.config.values import format_duration
 from splicer.errors import BadRequest, SplicerError
+from splicer.http1.forwarded import forwarding
 from splicer.http1.request import parse_request
 from splicer.model import Match, RequestHead, Respond, Route
 from splicer.routing.normal import normal_form
@@ -20,6 +21,8 @@ from splicer.routing.table import RouteTable
 from splicer.routing.template import render_host
 
 _NAMED = ("name", "path", "prefix", "regex", "clients", "respond", "upstream", "rewrite", "strip_prefix")
+_PROXY = ", as from one of server.trusted_proxies"
+_NO_PROXY = ": X-Forwarded-Proto is not believed without server.trusted_proxies"
 _WITH_OWN_LINE = frozenset((*_NAMED, "upgrade", "upgrade_only", "fallback", "fallback_on", "deadlines"))
 
 
@@ -56,16 +59,25 @@ def explain(config: Config, method: str, target: str, headers: Sequence[str]) ->
         head, _ = parse_request(_raw_head(method, target, headers), limit=config.limits.head_bytes)
         if (normal := normal_form(head.path)) != head.path:
             lines += [f"  matched as {normal}"]
-        lines += [
-            f"  {route.index} {route.name}: {why}" for route, why in table.explain(head.method, head.host, head.path)
-        ]
-        match = table.match(head.method, head.host, head.path)
+        scheme = _scheme(config, head)
+        if any(route.scheme for route in config.routes):
+            lines += [f"  matched with scheme {scheme}{_PROXY if config.server.trusted_proxies else _NO_PROXY}"]
+        asked = (head.method, head.host, head.path, head.headers, head.query, scheme)
+        lines += [f"  {route.index} {route.name}: {why}" for route, why in table.explain(*asked)]
+        match = table.match(*asked)
         lines.append("")
         for line in _serving(match, head):  # appended one by one, so that the lines before a fault are kept
             lines.append(line)
     except SplicerError as error:
         return _explanation((*lines, "", f"{error.status}: {error.detail}"), found=False)
     return _explanation(lines, found=True)
+
+
+def _scheme(config: Config, head: RequestHead) -> str:
+    """The scheme of the request as the edge would see it from the first of `trusted_proxies`, if there are any."""
+    trusted = config.server.trusted_proxies
+    peer = str(trusted[0].network_address) if trusted else ""
+    return forwarding(head, peer, trusted, "").proto
 
 
 def _raw_head(method: str, target: str, headers: Sequence[str]) -> bytes:

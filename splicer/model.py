@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from attrs import Factory, define, frozen
 
-from splicer.patterns import PathPattern, Template
+from splicer.patterns import Condition, PathPattern, Template
 
 Header = tuple[bytes, bytes]
 Headers = tuple[Header, ...]
@@ -170,9 +170,9 @@ class Route:
     """One ``[[routes]]`` table, compiled.
 
     Exactly one of `respond` and `upstream` is set. `hosts` are in lower case without a port ("*.suffix"
-    matches any name below it); `methods` and `hosts` empty mean any; `clients` None means any. `encoded_slash` is
-    "refuse" or "forward"; `strip_prefix` is in normal form; `body_bytes` None means that of ``[limits]``, `math.inf`
-    no limit.
+    matches any name below it); `methods`, `hosts` and `origins` empty mean any; `clients` and `scheme` None mean any.
+    `encoded_slash` is "refuse" or "forward"; `strip_prefix` is in normal form; `body_bytes` None means that of
+    ``[limits]``, `math.inf` no limit.
     """
 
     index: int
@@ -181,7 +181,11 @@ class Route:
     deadlines: Deadlines
     hosts: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
+    scheme: str | None = None
+    headers: tuple[Condition, ...] = ()
+    query: tuple[Condition, ...] = ()
     clients: tuple[Network, ...] | None = None
+    clients_deny: tuple[Network, ...] = ()
     encoded_slash: str = "forward"
     log: bool = True
     respond: Respond | StatusPage | None = None
@@ -190,9 +194,15 @@ class Route:
     fallback_on: frozenset[int] = frozenset({502, 503, 504})
     upgrade: tuple[str, ...] = ()
     upgrade_only: bool = False
+    origins: tuple[str, ...] = ()
     rewrite: Template | None = None
     strip_prefix: str | None = None
     body_bytes: float | None = None
+
+    @property
+    def guarded(self) -> bool:
+        """Whether some clients are refused: a path that a pod could read differently must not get past the route."""
+        return self.clients is not None or bool(self.clients_deny or self.origins)
 
 
 @frozen

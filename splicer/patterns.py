@@ -1,12 +1,14 @@
-"""The protocols of what a route is written with: patterns that match, and templates that are filled in.
+"""What a route is written with: patterns and conditions that match, and templates that are filled in.
 
-`routing` has the classes.
+`routing` makes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
+
+from attrs import field, frozen
 
 Span = tuple[int, int]  # start and end in a path, as of a slice; (-1, -1): nowhere
 
@@ -45,3 +47,20 @@ class Template(Protocol):
     def render(self, captures: Mapping[str, str]) -> str:
         """The text with the captures put in, unchanged."""
         ...
+
+
+@frozen
+class Condition:
+    """One test of a request's header field or query parameter, besides the pattern of its path.
+
+    Args:
+        name: of a field in lower case, or of a parameter, decoded.
+        kind: "is", "prefix", "regex", "present" or "absent".
+        text: what the value is compared with, as the file has it; "" if only presence counts.
+        holds: whether the values with that name pass; `routing.conditions` makes it.
+    """
+
+    name: str
+    kind: str
+    text: str
+    holds: Callable[[Sequence[bytes]], bool] = field(eq=False, repr=False)

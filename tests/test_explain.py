@@ -203,3 +203,44 @@ def test_any_text_is_explained_or_refused_in_lines(method: str, target: str, hea
     assert explanation.found or explanation.lines[-1][:5] in {"400: ", "404: ", "405: ", "431: "}
     if any(mark in text for text in (method, target, *headers) for mark in "\r\n"):
         assert explanation.lines[-1].startswith("400: line break in ")
+
+
+CONDITIONS = """
+[[routes]]
+name = "canary"
+prefix = "/"
+headers = { X-Canary = "1" }
+query = { v = { prefix = "2" } }
+respond = { status = 200 }
+[[routes]]
+name = "secure"
+prefix = "/"
+scheme = "https"
+clients_deny = ["10.0.0.0/8"]
+respond = { status = 200 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("server", "target", "headers", "told"),
+    [
+        ("", "/?v=2", [], '  1 canary: header x-canary is absent; it must be "1"'),
+        ("", "/?v=1", ["X-CANARY: 1"], '  1 canary: query v is "1"; it must begin with "2"'),
+        ("", "/?v=2", ["X-Canary: 1"], "headers    x-canary is 1"),
+        ("", "/?v=2", ["X-Canary: 1"], "query      v prefix 2"),
+        ("", "/", ["X-Forwarded-Proto: https"], "  2 secure: scheme is http, not https"),
+        ("", "/", [], "  matched with scheme http: X-Forwarded-Proto is not believed without server.trusted_proxies"),
+        ('[server]\ntrusted_proxies = ["10.0.0.0/8"]', "/", [], "  2 secure: scheme is http, not https"),
+        ('[server]\ntrusted_proxies = ["10.0.0.0/8"]', "/", ["X-Forwarded-Proto: https"],
+         "  matched with scheme https, as from one of server.trusted_proxies"),
+        ('[server]\ntrusted_proxies = ["10.0.0.0/8"]', "/", ["X-Forwarded-Proto: https"], "scheme     https"),
+        ('[server]\ntrusted_proxies = ["10.0.0.0/8"]', "/", ["X-Forwarded-Proto: https"], "clients_deny 10.0.0.0/8"),
+    ],
+)  # fmt: skip
+def test_conditions_are_told(server: str, target: str, headers: list[str], told: str) -> None:
+    explanation = explain(load(server + CONDITIONS, environ={}), "GET", target, headers)
+    assert told in explanation.lines
+
+
+def test_the_scheme_is_told_only_where_a_route_asks_for_it() -> None:
+    assert not any("scheme" in line for line in asked("/health", "X-Forwarded-Proto: https")[0].lines)

@@ -30,6 +30,7 @@ def warnings(config: Config, text: str = "") -> tuple[str, ...]:
         *upstream_warnings(config),
         *_shadows(config),
         *_stars(config),
+        *_schemes(config),
         *_spellings(config),
         *_unreachable_deadlines(config),
         *_unused_upstreams(config),
@@ -59,7 +60,7 @@ def _spellings(config: Config) -> Iterator[str]:
             for odd in dict.fromkeys(_IN_REGEX.findall(pattern)):
                 if (usual := normal_form(odd)) != odd and "(?i" not in pattern:
                     yield f"{_place(route)}: regex: {show(odd)} is in no path that it looks at; write {show(usual)}"
-        elif route.clients is not None and (plain := decoded_form(pattern)) != pattern:
+        elif route.guarded and (plain := decoded_form(pattern)) != pattern:
             yield f"{_place(route)}: {kind}: does not match {show(plain)}, the same to most pods; write that"
 
 
@@ -71,6 +72,16 @@ def _stars(config: Config) -> Iterator[str]:
             start = pattern.rstrip("*")
             remedy = "a regex, in which [^/]+ is one segment" if "*" in start else f"prefix = {show(start)}"
             yield f'{_place(route)}: {kind}: in {show(pattern)} a "*" stands for itself alone; write {remedy}'
+
+
+def _schemes(config: Config) -> Iterator[str]:
+    """Routes for https behind nothing that is believed to say that a client came by it."""
+    for route in config.routes:
+        if route.scheme == "https" and not config.server.trusted_proxies:
+            yield (
+                f'{_place(route)}: scheme: "https" is no request\'s: only one of server.trusted_proxies is believed '
+                "when X-Forwarded-Proto says so; name the proxies in front"
+            )
 
 
 def _unreachable_deadlines(config: Config) -> Iterator[str]:

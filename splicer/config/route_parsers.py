@@ -15,6 +15,10 @@ from splicer.routing.template import CaptureTemplate, parse_template
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PROTOCOL = re.compile(rf"{_TOKEN.pattern}(?:/{_TOKEN.pattern})?")
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/:\[\]]+|\[[0-9a-f:.]+\])(?P<port>:[0-9]{1,5})?(?P<rest>/.*)?"
+)
+_OWN_PORTS = {"http": ":80", "https": ":443"}
 _NOT_IN_TARGET = re.compile(r"[^!-~]|#|%(?![0-9A-Fa-f]{2})")
 
 
@@ -78,6 +82,24 @@ def host(value: object) -> str:
     if bare != word.removesuffix(".").lower():
         raise BadValue(f"{show(word)} has a port, and hosts are compared without; write {show(bare)}")
     return bare
+
+
+def origin(value: object) -> str:
+    """An origin as browsers send it (RFC 6454 §6.2), in lower case; "https://*.suffix" is any host below."""
+    word = text(value)
+    parts = _ORIGIN.fullmatch(word.lower())
+    if parts is None or not _is_origin_host(parts["host"]):
+        raise BadValue(f'{show(word)} is no origin; write for example "https://app.example" or "https://*.app.example"')
+    bare, port = f"{parts['scheme']}://{parts['host']}", parts["port"] or ""
+    if parts["rest"]:
+        raise BadValue(f"{show(word)} has a path, which browsers don't send; write {show(bare + port)}")
+    if port and port == _OWN_PORTS.get(parts["scheme"]):
+        raise BadValue(f"{show(word)} has the scheme's own port, which browsers leave out; write {show(bare)}")
+    return word.lower()
+
+
+def _is_origin_host(host: str) -> bool:
+    return is_host_name(host.removeprefix("*.")) or is_ip(host.removeprefix("[").removesuffix("]"))
 
 
 def method(value: object) -> str:

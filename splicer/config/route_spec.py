@@ -13,12 +13,13 @@ from types import MappingProxyType
 from attrs import frozen
 
 from splicer.config import kinds, route_parsers
+from splicer.config.conditions import HEADER_CONDITIONS, QUERY_CONDITIONS
 from splicer.config.deadlines import ROUTE_DEADLINES
 from splicer.config.keys import key
 from splicer.config.kinds import Kind
 from splicer.config.respond import RESPOND
 from splicer.model import Network, Respond, StatusPage
-from splicer.patterns import PathPattern, Template
+from splicer.patterns import Condition, PathPattern, Template
 
 
 def _pattern(word: str, words: str) -> Kind[PathPattern]:
@@ -28,6 +29,7 @@ def _pattern(word: str, words: str) -> Kind[PathPattern]:
 
 _HOST = kinds.text(route_parsers.host, "host")
 _METHOD = kinds.text(route_parsers.method, "method")
+_ORIGIN = kinds.text(route_parsers.origin, "origin")
 _PROTOCOL = kinds.text(route_parsers.protocol, "protocol")
 _FALLBACK_STATUS = Kind(route_parsers.fallback_status, kinds.unchanged, kinds.integer(500, 599).schema, "status")
 _REWRITE = Kind(route_parsers.rewrite, lambda template: template.text, kinds.TEXT.schema, "path with `{captures}`")
@@ -58,8 +60,29 @@ class RouteSpec:
     )
     methods: tuple[str, ...] = key(
         kinds.list_of(_METHOD, "methods", empty="leave the key out for any method"),
-        "The methods that are served (HEAD with GET); others get 405. Routes with the same pattern and the same hosts "
-        "share the methods between them.",
+        "The methods that are served (HEAD with GET); others get 405. Routes with the same pattern, hosts and "
+        "conditions (`scheme`, `headers`, `query`) share the methods between them.",
+        default=(),
+        absent="any",
+    )
+    scheme: str | None = key(
+        kinds.choice("http", "https"),
+        "The scheme by which clients come. It is `http` unless one of `trusted_proxies` says otherwise by "
+        "`X-Forwarded-Proto`.",
+        default=None,
+        absent="any",
+    )
+    headers: tuple[Condition, ...] = key(
+        HEADER_CONDITIONS,
+        "The header fields that a request must have, each by name and condition: a string that is the whole value, "
+        "`{ prefix = \"...\" }`, `{ regex = '...' }` (RE2, searched for), `true` (present) or `false` (absent).",
+        default=(),
+        absent="any",
+    )
+    query: tuple[Condition, ...] = key(
+        QUERY_CONDITIONS,
+        "The parameters that the query of a request must have, with the same conditions. Names and values are compared "
+        "decoded; the first parameter of a name counts.",
         default=(),
         absent="any",
     )
@@ -70,11 +93,16 @@ class RouteSpec:
         default=None,
         absent="any",
     )
+    clients_deny: tuple[Network, ...] = key(
+        kinds.list_of(kinds.NETWORK, "networks", empty="leave the key out to deny nobody"),
+        "The networks that clients may not come from, even if they are among `clients`; they get 403.",
+        default=(),
+    )
     encoded_slash: str | None = key(
         kinds.choice("refuse", "forward"),
         "Whether a path with an encoded slash, `%2F`, gets 400 or is forwarded to the pod unchanged.",
         default=None,
-        absent='`"refuse"` beside `clients`, else `"forward"`',
+        absent='`"refuse"` beside `clients`, `clients_deny` or `origins`, else `"forward"`',
     )
     log: bool = key(kinds.BOOLEAN, "Whether requests are in the access log.", default=True)
     respond: Respond | StatusPage | None = key(
@@ -106,6 +134,14 @@ class RouteSpec:
     upgrade_only: bool = key(
         kinds.BOOLEAN, "Whether a request that does not ask for one of them gets 426.", default=False, beside=_UPSTREAM
     )
+    origins: tuple[str, ...] = key(
+        kinds.list_of(_ORIGIN, "origins", empty="no browser could call; leave the key out for any origin"),
+        'The pages from which browsers may upgrade, such as `"https://app.example"` or `"https://*.app.example"`; '
+        "others get 403. A request without an `Origin` is no browser's, and passes.",
+        default=(),
+        absent="any",
+        beside=("upstream", "upgrade"),
+    )
     fallback: str | None = key(
         kinds.TEXT,
         "Another upstream, tried once if the first can't be reached or answers with one of `fallback_on`; a POST goes "
@@ -136,5 +172,6 @@ class RouteSpec:
 
     @property
     def encoded_slash_in_force(self) -> str:
-        """The effective value: by default a route with `clients` refuses a path that a pod could read differently."""
-        return self.encoded_slash or ("forward" if self.clients is None else "refuse")
+        """The effective value: by default a route that refuses clients refuses what a pod may read as another path."""
+        guarded = self.clients is not None or self.clients_deny or self.origins
+        return self.encoded_slash or ("refuse" if guarded else "forward")

@@ -112,11 +112,20 @@ def compile_pattern(kind: Literal["path", "prefix", "regex"], text: str) -> Path
         return PrefixPath(normal_form(text))
     if repeated := repeated_names(text):
         raise ValueError(f"two groups are named {repeated[0]}")
+    compiled = compile_regex(text)
+    return RegexPath(text, leading_literal(text), compiled, tuple(compiled.groupindex.items()))
+
+
+def compile_regex(text: str) -> Any:
+    """A compiled RE2 expression, whose `search` takes bytes.
+
+    Raises:
+        ValueError: RE2 refuses the expression (the message is RE2's).
+    """
     try:
-        compiled = re2.compile(text, _QUIET)
+        return re2.compile(text, _QUIET)
     except re2.error as error:
         raise ValueError(error.args[0].decode(errors="replace")) from None
-    return RegexPath(text, leading_literal(text), compiled, tuple(compiled.groupindex.items()))
 
 
 def leading_text(pattern: PathPattern) -> str:

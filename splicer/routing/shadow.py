@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from splicer.model import Route
 from splicer.patterns import PathPattern
+from splicer.routing.conditions import conditions_cover
 from splicer.routing.hosts import hosts_cover
 from splicer.routing.pattern import ExactPath, PrefixPath, leading_text
 from splicer.routing.table import same_resource, served_methods
@@ -14,8 +15,8 @@ from splicer.routing.table import same_resource, served_methods
 def shadowed(routes: Iterable[Route]) -> list[tuple[Route, Route]]:
     """Each route that can never match, with the earlier one that takes its requests.
 
-    There are no false alarms: pairs that can't be decided, such as two regexes, are left out. `clients` don't matter:
-    they are checked after the match.
+    There are no false alarms: pairs that can't be decided, such as two regexes, are left out. `clients` and `origins`
+    don't matter: they are checked after the match.
     """
     earlier: list[Route] = []
     pairs = []
@@ -39,9 +40,17 @@ def _taker(earlier: list[Route], later: Route) -> Route | None:
             resource_seen = True
             if not route.methods or (later.methods and set(later.methods) <= set(served_methods(route))):
                 return route
-        elif not resource_seen and _covers(route.pattern, later.pattern) and hosts_cover(route.hosts, later.hosts):
+        elif not resource_seen and _covers_all(route, later):
             return route
     return None
+
+
+def _covers_all(earlier: Route, later: Route) -> bool:
+    return (
+        _covers(earlier.pattern, later.pattern)
+        and hosts_cover(earlier.hosts, later.hosts)
+        and conditions_cover(earlier, later)
+    )
 
 
 def _covers(earlier: PathPattern, later: PathPattern) -> bool:

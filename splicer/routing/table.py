@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from splicer.errors import BadRequest, MethodNotAllowed, NotFound
-from splicer.model import Match, Route
+from splicer.model import Headers, Match, Route
 from splicer.patterns import Span
+from splicer.routing.conditions import Asked, are_met, conditions_of, first_unmet
 from splicer.routing.hosts import host_matches, host_name
 from splicer.routing.normal import cut_out, decoded_form, normal_form
 from splicer.routing.pattern import ExactPath, leading_text
@@ -29,6 +30,8 @@ class RouteTable:
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self.routes = routes
         self._guarded = any(map(_is_guarded, routes))
+        self._parameters = frozenset(test.name.encode() for route in routes for test in route.query)
+        self._conditional = any(conditions_of(route) for route in routes)
         self._rest: list[Route] = []
         self._buckets: dict[str, list[Route]] = {}
         for route in routes:
@@ -39,10 +42,12 @@ class RouteTable:
                 for bucket in (*self._buckets.values(), self._rest):
                     bucket.append(route)
 
-    def match(self, method: str, host: str, path: str) -> Match:
+    def match(
+        self, method: str, host: str, path: str, headers: Headers = (), query: str | None = None, scheme: str = "http"
+    ) -> Match:
         """Find the route that takes a request; its `clients` are not checked here.
 
-        Several routes with the same pattern and the same hosts are one resource with several methods. A route
+        Several routes with the same pattern, hosts and conditions are one resource with several methods. A route
         that names GET serves HEAD too (RFC 9110 §9.3.2).
 
         Invariant: all paths with the same normal form get the same route, and the same captures except for their
@@ -52,6 +57,9 @@ class RouteTable:
             method: as received.
             host: the authority that the request is for, as received; port, case and the root's dot don't count.
             path: as received, without the query.
+            headers: all fields, for the routes' conditions.
+            query: the text after the first "?", or None without one.
+            scheme: "http" or "https".
 
         Raises:
             NotFound: no route matches.
@@ -60,9 +68,10 @@ class RouteTable:
                 decoded, or a capture that ends inside an encoded byte.
         """
         name, normal = host_name(host), normal_form(path)
-        takers, spans = self._takers(method, name, normal)
+        asked = Asked(headers, query, scheme, self._parameters) if self._conditional else None
+        takers, spans = self._takers(method, name, normal, asked)
         if self._guarded and "%" in normal:
-            self._check_encoding(method, name, normal, takers)
+            self._check_encoding(method, name, normal, asked, takers)
         if not takers:
             raise NotFound(f"no route for {path}")
         route = takers[0]
@@ -70,12 +79,16 @@ class RouteTable:
             raise MethodNotAllowed(tuple(dict.fromkeys(m for taker in takers for m in served_methods(taker))))
         return Match(route, cut_out(path, spans) if spans else _NO_CAPTURES)
 
-    def _takers(self, method: str, name: str, normal: str) -> tuple[tuple[Route, ...], Mapping[str, Span]]:
+    def _takers(
+        self, method: str, name: str, normal: str, asked: Asked | None
+    ) -> tuple[tuple[Route, ...], Mapping[str, Span]]:
         """The route that takes a request; all routes of its resource if none has the method; () if none matches."""
         candidates = self._buckets.get(_first_segment(normal), self._rest)
         for route in candidates:
             spans = route.pattern.match(normal)
             if spans is None or not host_matches(route.hosts, name):
+                continue
+            if asked is not None and not are_met(route, asked):
                 continue
             if _serves(route, method):
                 return (route,), spans
@@ -83,28 +96,36 @@ class RouteTable:
             return next(((sibling,) for sibling in siblings if _serves(sibling, method)), siblings), spans
         return (), {}
 
-    def _check_encoding(self, method: str, name: str, normal: str, takers: tuple[Route, ...]) -> None:
+    def _check_encoding(
+        self, method: str, name: str, normal: str, asked: Asked | None, takers: tuple[Route, ...]
+    ) -> None:
         for route in takers:
             if route.encoded_slash == "refuse" and "%2F" in normal:
                 raise BadRequest(f'route {route.index} "{route.name}" refuses an encoded slash')
         # A pod that decodes the path before it matches would serve a resource that another route guards.
-        for route in self._takers(method, name, decoded_form(normal))[0]:
+        for route in self._takers(method, name, decoded_form(normal), asked)[0]:
             if _is_guarded(route) and route not in takers:
                 raise BadRequest(f'decoded, the path would belong to route {route.index} "{route.name}"')
 
-    def explain(self, method: str, host: str, path: str) -> list[tuple[Route, str]]:
+    def explain(
+        self, method: str, host: str, path: str, headers: Headers = (), query: str | None = None, scheme: str = "http"
+    ) -> list[tuple[Route, str]]:
         """Say why each route before the one that `match` finds did not match; all routes if it finds none.
 
         Args:
             method: as for `match`.
             host: as for `match`.
             path: as for `match`.
+            headers: as for `match`.
+            query: as for `match`.
+            scheme: as for `match`.
         """
         name, normal = host_name(host), normal_form(path)
+        asked = Asked(headers, query, scheme, self._parameters)
         resource: Route | None = None
         refused = []
         for route in self.routes:
-            reason = _difference(route, name, normal)
+            reason = _difference(route, name, normal) or first_unmet(route, asked)
             if reason is None and resource is not None and not same_resource(route, resource):
                 reason = f'not tried: the path belongs to route {resource.index} "{resource.name}"'
             if reason is None:
@@ -118,11 +139,15 @@ class RouteTable:
 
 def same_resource(route: Route, other: Route) -> bool:
     """Whether the matching rules of two routes differ at most in their methods."""
-    return route.pattern == other.pattern and set(route.hosts) == set(other.hosts)
+    return (
+        route.pattern == other.pattern
+        and set(route.hosts) == set(other.hosts)
+        and conditions_of(route) == conditions_of(other)
+    )
 
 
 def _is_guarded(route: Route) -> bool:
-    return route.encoded_slash == "refuse" or route.clients is not None
+    return route.encoded_slash == "refuse" or route.guarded
 
 
 def served_methods(route: Route) -> tuple[str, ...]:

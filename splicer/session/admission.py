@@ -15,12 +15,14 @@ from splicer.errors import (
     Draining,
     Forbidden,
     LoopDetected,
+    OriginNotAllowed,
     TooManyConnections,
     UpgradeRequired,
 )
 from splicer.http1.upgrade import wanted_upgrade
 from splicer.http1.via import is_loop
 from splicer.model import RequestHead, Route
+from splicer.routing.origins import foreign_origin
 from splicer.session.client import ClientLeg
 from splicer.session.context import Ruleset, SessionContext
 
@@ -69,9 +71,11 @@ class Applicant:
 
 
 def _client_is_allowed(request: Applicant) -> None:
-    networks = request.route.clients
+    networks, denied = request.route.clients, request.route.clients_deny
     if networks is not None and not any(ip_address(request.address) in network for network in networks):
         raise Forbidden(f"{request.address} is not among the clients of this route")
+    if denied and any(ip_address(request.address) in network for network in denied):
+        raise Forbidden(f"{request.address} is among the clients that this route denies")
 
 
 def _is_no_loop(request: Applicant) -> None:
@@ -107,6 +111,12 @@ def _protocol_is_served(request: Applicant) -> None:
         raise UpgradeRequired(route.upgrade)
 
 
+def _origin_is_allowed(request: Applicant) -> None:
+    allowed = request.route.origins
+    if allowed and request.protocol is not None and (foreign := foreign_origin(request.head, allowed)) is not None:
+        raise OriginNotAllowed(f"{foreign} is not among the origins of this route")
+
+
 def _body_fits(request: Applicant) -> None:
     limit = request.route.body_bytes
     if limit is None:
@@ -121,4 +131,12 @@ def _body_fits(request: Applicant) -> None:
 # connection goes on in either case. The drains come before the protocol and the body, so that during a drain every
 # request gets the same answer.
 _ANY = (_client_is_allowed,)
-_FOR_A_POD = (_is_no_loop, _has_a_place, _edge_takes_work, _route_takes_work, _protocol_is_served, _body_fits)
+_FOR_A_POD = (
+    _is_no_loop,
+    _has_a_place,
+    _edge_takes_work,
+    _route_takes_work,
+    _protocol_is_served,
+    _origin_is_allowed,
+    _body_fits,
+)

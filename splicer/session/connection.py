@@ -171,7 +171,7 @@ class Connection:
         record.method, record.path, record.query, record.host = head.method, head.path, head.query, head.host
         origin = forwarding(head, self._client.peer, rules.trusted_proxies, record.id)
         record.client, record.request_id = origin.client, origin.request_id
-        match = rules.table.match(head.method, head.host, head.path)
+        match = rules.table.match(head.method, head.host, head.path, head.headers, head.query, origin.proto)
         route = match.route
         record.route, record.logged = route.name, route.log
         self._keepalive = route.deadlines.keepalive

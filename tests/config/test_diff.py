@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from attrs import evolve
 
@@ -74,6 +76,12 @@ deadlines = { idle = "1h", connect = "1s" }
          ['routes "z": rewrite none → /{pod}', 'routes "z": fallback_on 502, 503, 504 → 502, 503']),
         ('upstream = "pod"\nfallback = "api"', 'upstream = "api"',
          ['routes "z": upstream pod → api', 'routes "z": fallback api → none']),
+        ('prefix = "/y"', 'prefix = "/y"\nscheme = "https"\nheaders = { X-A = "1" }\nquery = { b = true }',
+         ['routes "y": scheme any → https', 'routes "y": headers any → x-a is 1',
+          'routes "y": query any → b present']),
+        ('prefix = "/y"', 'prefix = "/y"\nclients_deny = ["10.0.0.0/8"]\nupgrade = ["a"]\norigins = ["https://a"]',
+         ['routes "y": clients_deny none → 10.0.0.0/8', 'routes "y": encoded_slash forward → refuse',
+          'routes "y": upgrade none → a', 'routes "y": origins any → https://a']),
         ("[resolver]", '[log]\nprogress = "off"\n[resolver]', ["log.progress 5m → off"]),
         ('upstream = "pod"', 'upstream = "pod"\nbody_bytes = "unlimited"',
          ['routes "z": body_bytes that of `[limits]` → unlimited']),
@@ -82,7 +90,7 @@ deadlines = { idle = "1h", connect = "1s" }
         ('idle = "1h"\n[limits]', 'idle = "2h"\n[limits]', ["deadlines.idle 1h → 2h"]),
         ('{ idle = "1h"', '{ idle = "1h30m"', ['routes "z": deadlines.idle 1h → 1h30m']),
     ],
-    ids=range(24),
+    ids=itertools.count(),
 )  # fmt: skip
 def test_diff(before: str, after: str, changes: list[str]) -> None:
     assert before in OLD

@@ -20,7 +20,8 @@ from splicer.config.json_schema import json_schema
 from splicer.config.load import load
 from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
 from splicer.model import Deadlines, Network, Respond, Route, StatusPage, Upstream
-from splicer.patterns import PathPattern
+from splicer.patterns import Condition, PathPattern
+from splicer.routing.conditions import condition
 from splicer.routing.pattern import PrefixPath, compile_pattern
 from splicer.routing.template import parse_template
 
@@ -128,6 +129,23 @@ upstreams = st.dictionaries(
 ).map(lambda table: {name: attrs.evolve(settled(upstream), name=name) for name, upstream in table.items()})
 
 
+TESTS: list[Condition] = [
+    *(condition("", "is", text) for text in ("", "1", "${A}", "$${", 'é"')),
+    *(condition("", kind, text) for kind in ("prefix", "regex") for text in ("${1}", "a b", "\\\\$")),
+    condition("", "present"),
+    condition("", "absent"),
+]
+
+
+def named(names: list[str]) -> st.SearchStrategy[tuple[Condition, ...]]:
+    tests = st.dictionaries(st.sampled_from(names), st.sampled_from(TESTS), max_size=3)
+    return tests.map(lambda table: tuple(attrs.evolve(test, name=name) for name, test in table.items()))
+
+
+header_tests = named(["x-a", "origin", "$$|`"])
+query_tests = named(["A", "a", "é b", "${A}", '"'])
+
+
 @st.composite
 def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: Deadlines) -> Route:
     pattern = draw(st.just(POD) | st.sampled_from(PATTERNS))
@@ -139,7 +157,11 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
         inherited,
         hosts=tuple(draw(st.lists(st.sampled_from(["a.test", "*.a.test", "[::1]"])))),
         methods=tuple(draw(st.lists(st.sampled_from(["GET", "M-SEARCH"])))),
+        scheme=draw(st.sampled_from([None, "http", "https"])),
+        headers=draw(header_tests),
+        query=draw(query_tests),
         clients=draw(networks_if_any),
+        clients_deny=draw(networks),
         encoded_slash=draw(st.sampled_from(["refuse", "forward"])),
         log=draw(st.booleans()),
     )
@@ -159,6 +181,7 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
         fallback_on=draw(st.frozensets(st.integers(500, 599))) if fallback else route.fallback_on,
         upgrade=upgrade,
         upgrade_only=bool(upgrade) and draw(st.booleans()),
+        origins=draw(st.sampled_from([(), ("https://a.test", "http://*.b.test:81")])) if upgrade else (),
         rewrite=rewrite,
         strip_prefix=pattern.prefix if stripped and isinstance(pattern, PrefixPath) else None,
         body_bytes=draw(st.none() | st.just(math.inf) | sizes),

@@ -26,6 +26,24 @@ def test_a_route_that_can_never_match() -> None:
     )
 
 
+def test_a_route_that_only_its_conditions_tell_from_an_earlier_one() -> None:
+    canary = 'upstream = "api"\nheaders = { X-Canary = "1" }'
+    assert told(UPSTREAM + route("canary", "/", canary) + route("all", "/")) == ()
+    assert told(UPSTREAM + route("all", "/") + route("canary", "/", canary)) == (
+        'routes 2 "canary": can never match: routes 1 "all" takes all that it would',
+    )
+
+
+def test_a_scheme_that_no_request_has() -> None:
+    secure = 'upstream = "api"\nscheme = "https"'
+    assert told(UPSTREAM + route("a", "/", secure)) == (
+        'routes 1 "a": scheme: "https" is no request\'s: only one of server.trusted_proxies is believed when '
+        "X-Forwarded-Proto says so; name the proxies in front",
+    )
+    assert told('[server]\ntrusted_proxies = ["10.0.0.0/8"]\n' + UPSTREAM + route("a", "/", secure)) == ()
+    assert told(UPSTREAM + route("a", "/", secure.replace("https", "http"))) == ()
+
+
 def test_a_pattern_for_what_no_path_has_once_it_is_in_normal_form() -> None:
     def regex(text: str) -> tuple[str, ...]:
         return told(f"{UPSTREAM}[[routes]]\nname = 'a'\nregex = '{text}'\nupstream = 'api'\n")

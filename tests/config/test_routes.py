@@ -38,6 +38,7 @@ def test_the_defaults() -> None:
     least = route('name = "r"\nprefix = "/"\nupstream = "any"')
     assert (least.index, least.name, least.pattern.text) == (1, "r", "prefix /")
     assert (least.hosts, least.methods, least.clients, least.log) == ((), (), None, True)
+    assert (least.scheme, least.headers, least.query, least.clients_deny, least.origins) == (None, (), (), (), ())
     assert least.encoded_slash == "forward"
     assert least.fallback is None
     assert least.fallback_on == {502, 503, 504}
@@ -53,13 +54,18 @@ def test_every_key() -> None:
         regex = '^/ws/(?<pod>[^/]+)(?<rest>/.*)$'
         hosts = ["Example.com.", "*.Example.com", "[::1]", "10.0.0.1"]
         methods = ["GET", "M-SEARCH"]
+        scheme = "https"
+        headers = { X-A = "1" }
+        query = { b = true }
         clients = ["10.0.0.0/8", "::1"]
+        clients_deny = ["10.1.0.0/16"]
         log = false
         upstream = "pod"
         fallback = "any"
         fallback_on = [502, 599]
         upgrade = ["WebSocket", "tunnel/1.0"]
         upgrade_only = true
+        origins = ["HTTPS://A.example", "https://*.b.example:8443", "http://[::1]:80000"]
         rewrite = "{rest}?pod={pod}"
         body_bytes = "50MiB"
         deadlines = { idle = "2h", lifetime = "never" }
@@ -69,6 +75,9 @@ def test_every_key() -> None:
     assert full.hosts == ("example.com", "*.example.com", "[::1]", "10.0.0.1")
     assert full.methods == ("GET", "M-SEARCH")
     assert full.clients == (ip_network("10.0.0.0/8"), ip_network("::1"))
+    assert full.clients_deny == (ip_network("10.1.0.0/16"),)
+    assert (full.scheme, [test.name for test in (*full.headers, *full.query)]) == ("https", ["x-a", "b"])
+    assert full.origins == ("https://a.example", "https://*.b.example:8443", "http://[::1]:80000")
     assert full.log is False
     assert full.encoded_slash == "refuse"
     assert full.upstream is not None
@@ -93,6 +102,7 @@ def test_strip_prefix() -> None:
         ("", "forward"),
         ('encoded_slash = "refuse"', "refuse"),
         ('clients = ["10.0.0.0/8"]', "refuse"),
+        ('clients_deny = ["10.0.0.0/8"]', "refuse"),
         ('clients = ["10.0.0.0/8"]\nencoded_slash = "forward"', "forward"),
     ],
 )
@@ -112,6 +122,7 @@ def test_respond() -> None:
 
 
 P = 'name = "r"\nprefix = "/"\nupstream = "any"\n'
+U = P + 'upgrade = ["websocket"]\n'
 X = "name = 'r'\nregex = '^/(?<pod>[^/]+)(?<rest>.*)'\nupstream = 'any'\n"
 R = 'name = "r"\npath = "/"\nrespond = "status"\n'
 NAME = "a name is one line of printable characters, and not empty"
@@ -159,6 +170,7 @@ NAME = "a name is one line of printable characters, and not empty"
          ['clients: "10.0.0.1/8" is an address within a network; the network is "10.0.0.0/8"']),
         (P + "clients = []",
          ["clients: must not be empty: nobody could use the route; leave the key out for any client"]),
+        (P + "clients_deny = []", ["clients_deny: must not be empty: leave the key out to deny nobody"]),
         (P + 'log = "no"', ['log: must be true or false, not "no"']),
         # where it leads
         ('name = "r"\nprefix = "/"', ["has none of respond, upstream; a route has exactly one of them"]),
@@ -185,13 +197,23 @@ NAME = "a name is one line of printable characters, and not empty"
         (P + "upgrade_only = true\nupgrade = 1", ["upgrade: must be a list, not 1"]),
         (P + 'body_bytes = "lots"',
          ['body_bytes: "lots" is no size such as 32768, "32KiB" or "10MiB"; or write "unlimited"']),
+        (P + 'origins = ["https://a"]', ["origins: needs upgrade"]),
+        (U + "origins = []", ["origins: must not be empty: no browser could call; leave the key out for any origin"]),
+        (U + 'origins = ["a.example", "null", "https://a b", "https://*", "*"]',
+         [f'origins: "{word}" is no origin; write for example "https://app.example" or "https://*.app.example"'
+          for word in ("a.example", "null", "https://a b", "https://*", "*")]),
+        (U + 'origins = ["https://A.example:444/x"]',
+         ['origins: "https://A.example:444/x" has a path, which browsers don\'t send; write "https://a.example:444"']),
+        (U + 'origins = ["http://a:80", "https://a:443", "http://a:443"]',
+         [f'origins: "{word}:{port}" has the scheme\'s own port, which browsers leave out; write "{word}"'
+          for word, port in (("http://a", 80), ("https://a", 443))]),
         (P + 'deadlines = "1h"', ['deadlines: must be a table, not "1h"']),
         (P + "deadlines = { idel = '1h', idle = 1 }",
          ['deadlines.idle: a duration needs a unit; write "1s"', 'deadlines.idel: unknown key; did you mean "idle"?']),
         (R + "strip_prefix = false\nupgrade_only = false\nrewrite = '/'\nupgrade = ['a']\nfallback = 'any'\n"
-         "fallback_on = []\nbody_bytes = 1\ndeadlines = {}",
+         "fallback_on = []\nbody_bytes = 1\ndeadlines = {}\norigins = ['https://a']",
          [f"{key}: goes only with upstream" for key in
-          ("rewrite", "strip_prefix", "upgrade", "upgrade_only", "fallback", "fallback_on", "body_bytes",
+          ("rewrite", "strip_prefix", "upgrade", "upgrade_only", "origins", "fallback", "fallback_on", "body_bytes",
            "deadlines")]),
         # captures and rewrites
         (X + "rewrite = '/{pdo}'", ["rewrite: unknown capture {pdo}; did you mean {pod}?"]),

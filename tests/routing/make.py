@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 import string
+from collections.abc import Callable
 from typing import Literal
 
 from hypothesis import strategies as st
 
 from splicer.model import Deadlines, Network, Respond, Route
+from splicer.patterns import Condition
 from splicer.routing.normal import normal_form
 from splicer.routing.pattern import compile_pattern
 from splicer.routing.template import parse_template
@@ -25,6 +27,9 @@ def make_route(
     index: int = 1,
     hosts: tuple[str, ...] = (),
     methods: tuple[str, ...] = (),
+    scheme: str | None = None,
+    headers: tuple[Condition, ...] = (),
+    query: tuple[Condition, ...] = (),
     clients: tuple[Network, ...] | None = None,
     encoded_slash: str = "forward",
     rewrite: str | None = None,
@@ -37,6 +42,9 @@ def make_route(
         deadlines=Deadlines(),
         hosts=hosts,
         methods=methods,
+        scheme=scheme,
+        headers=headers,
+        query=query,
         clients=clients,
         encoded_slash=encoded_slash,
         respond=Respond(200),
@@ -93,22 +101,31 @@ EVERY_REQUEST = list(
 REQUESTS = st.sampled_from(EVERY_REQUEST)
 
 
-def naive_match(routes: tuple[Route, ...], method: str, host: str, path: str) -> Route | tuple[str, ...] | None:
-    """What `RouteTable.match` means, in the plainest words: a route, or the methods allowed, or nothing."""
+def naive_match(
+    routes: tuple[Route, ...], method: str, host: str, path: str, meets: Callable[[Route], bool] = lambda _: True
+) -> Route | tuple[str, ...] | None:
+    """What `RouteTable.match` means, in the plainest words: a route, or the methods allowed, or nothing.
+
+    `meets` says whether the request meets the conditions of a route.
+    """
     name = host.partition(":")[0].lower().removesuffix(".")
     for first in routes:
         hosts_match = not first.hosts or any(
             name == host or (host[0] == "*" and name.endswith(host[1:])) for host in first.hosts
         )
-        if first.pattern.match(normal_form(path)) is not None and hosts_match:
+        if first.pattern.match(normal_form(path)) is not None and hosts_match and meets(first):
             break
     else:
         return None
     allowed: list[str] = []
     for route in routes:
-        if route.pattern == first.pattern and sorted(route.hosts) == sorted(first.hosts):
+        if _resource(route) == _resource(first):
             methods = [*route.methods, "HEAD"] if "GET" in route.methods else list(route.methods)
             if not methods or method in methods:
                 return route
             allowed += methods
     return tuple(allowed)
+
+
+def _resource(route: Route) -> object:
+    return route.pattern, sorted(route.hosts), route.scheme, set(route.headers), set(route.query)

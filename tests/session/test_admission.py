@@ -68,6 +68,8 @@ def applicant(*faults: str, head: RequestHead = PLAIN) -> Applicant:
         drains=Drains(routes=frozenset({"calls"} if "route drain" in faults else ())),
         draining="drain" in faults,
     )
+    if "denied" in faults:
+        route_ = evolve(route_, clients_deny=(ip_network("198.51.100.0/24"),))
     if "loop" in faults:
         head = evolve(head, headers=(*head.headers, LOOP))
     client = ClientLeg(nothing, "192.0.2.7", over=True)
@@ -86,6 +88,7 @@ def refusal(request: Applicant) -> str | None:
 # The first word is the fault, the second one what the client is told.
 ORDER = {
     "client": "client_not_allowed",
+    "denied": "client_not_allowed",
     "loop": "loop",
     "place": "too_many_connections",
     "drain": "draining",
@@ -108,7 +111,7 @@ def test_a_drain_of_the_edge_is_told_before_that_of_the_route() -> None:
         request.admit_to_pod()
 
 
-@pytest.mark.parametrize("fault", [fault for fault in ORDER if fault != "client"])
+@pytest.mark.parametrize("fault", [fault for fault in ORDER if fault not in {"client", "denied"}])
 def test_what_needs_no_pod_is_asked_for_its_client_alone(fault: str) -> None:
     applicant(fault).admit()
 
@@ -133,3 +136,33 @@ def test_a_place_is_taken_once_and_kept(fault: str | None, over: bool) -> None:
 def test_an_upstream_that_leads_back_is_named() -> None:
     with pytest.raises(SplicerError, match="upstream app leads back to a splicer"):
         applicant("loop").admit_to_pod()
+
+
+@pytest.mark.parametrize(
+    ("origins", "head", "reason"),
+    [
+        ((), UPGRADE, None),
+        (("https://evil.test",), UPGRADE, None),
+        (("https://app.test",), UPGRADE, "origin_not_allowed"),
+        (("https://app.test",), PLAIN, None),
+    ],
+)
+def test_an_upgrade_from_a_page_of_a_foreign_origin(
+    origins: tuple[str, ...], head: RequestHead, reason: str | None
+) -> None:
+    request = applicant(head=evolve(head, headers=(*head.headers, (b"Origin", b"https://evil.test"))))
+    request.route = evolve(request.route, origins=origins)
+    assert refusal(request) == reason
+
+
+def test_an_upgrade_that_no_browser_asks_for_passes() -> None:
+    request = applicant(head=UPGRADE)
+    request.route = evolve(request.route, origins=("https://app.test",))
+    assert refusal(request) is None
+
+
+def test_a_client_among_the_denied_ones_is_refused_even_if_it_is_among_the_allowed() -> None:
+    request = applicant("denied")
+    request.route = evolve(request.route, clients=(ip_network("198.51.100.3"),))
+    with pytest.raises(SplicerError, match="is among the clients that this route denies"):
+        request.admit()
