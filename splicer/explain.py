@@ -23,7 +23,7 @@ from splicer.routing.template import render_host
 _NAMED = ("name", "path", "prefix", "regex", "clients", "respond", "upstream", "rewrite", "strip_prefix")
 _PROXY = ", as from one of server.trusted_proxies"
 _NO_PROXY = ": X-Forwarded-Proto is not believed without server.trusted_proxies"
-_WITH_OWN_LINE = frozenset((*_NAMED, "upgrade", "upgrade_only", "fallback", "fallback_on", "deadlines"))
+_WITH_OWN_LINE = frozenset((*_NAMED, "upgrade", "upgrade_only", "fallback", "fallback_on", "retries", "deadlines"))
 
 
 @frozen
@@ -129,9 +129,11 @@ def _forwarding(match: Match, route: Route, head: RequestHead) -> Iterator[str]:
     yield f"upstream   {route.upstream.name}"
     yield f"target     {render_host(route.upstream.host, match.captures)}:{route.upstream.port}"
     yield f"path       {target_path(match, head.path, head.query)}"
+    statuses = " ".join(map(str, sorted(route.fallback_on)))
+    if route.retries:
+        yield f"retries    {route.retries}, each at another endpoint (unreachable, or {statuses})"
     if route.fallback is not None:
         target = f"{render_host(route.fallback.host, match.captures)}:{route.fallback.port}"
-        statuses = " ".join(map(str, sorted(route.fallback_on)))
         yield f"fallback   {route.fallback.name}, {target} (unreachable, or {statuses})"
     else:
         yield "fallback   none"

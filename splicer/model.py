@@ -192,6 +192,7 @@ class Route:
     upstream: Upstream | None = None
     fallback: Upstream | None = None
     fallback_on: frozenset[int] = frozenset({502, 503, 504})
+    retries: int = 0
     upgrade: tuple[str, ...] = ()
     upgrade_only: bool = False
     origins: tuple[str, ...] = ()
@@ -236,6 +237,7 @@ class AttemptOutcome:
         resolve: the duration of all its lookups, seconds.
         connect: the duration of connecting to all the addresses that were dialled, seconds.
         handshake: the duration from the first byte of the request to the head of the answer, seconds.
+        fallback: whether the upstream is the route's fallback.
     """
 
     upstream: str
@@ -247,6 +249,7 @@ class AttemptOutcome:
     resolve: float = 0.0
     connect: float = 0.0
     handshake: float = 0.0
+    fallback: bool = False
 
 
 @frozen

@@ -41,6 +41,12 @@ upstream = "pod"
 rewrite = "{rest}"
 fallback = "any"
 deadlines = { connect = "1s" }
+[[routes]]
+name = "retried"
+prefix = "/retried/"
+upstream = "any"
+retries = 2
+fallback_on = [503]
 """,
     environ={},
 )
@@ -77,6 +83,12 @@ def test_an_own_answer_is_explained() -> None:
     text = asked("/status")[1]
     assert "respond    the stub_status page" in text
     assert "clients    10.0.0.0/8 (403 for others)" in text
+
+
+def test_retries_are_explained() -> None:
+    _, text = asked("/retried/x")
+    assert "\nretries    2, each at another endpoint (unreachable, or 503)\nfallback   none\n" in text
+    assert "retries" not in asked("/ws/voice-3/a")[1].partition("route ")[2]
 
 
 def test_the_host_counts() -> None:

@@ -29,6 +29,7 @@ class Key:
         doc: one or two plain sentences for users, in Markdown.
         absent: the meaning of the key's absence, for keys whose default can't be written as a value.
         beside: other keys of the table that must be present if this one is.
+        beside_any: other keys, of which at least one must be present (and not 0) if this one is.
         required: whether its table must have it.
         fixed: whether a reload does not change it, because it belongs to the processes.
     """
@@ -37,8 +38,19 @@ class Key:
     doc: str
     absent: str = "none"
     beside: tuple[str, ...] = ()
+    beside_any: tuple[str, ...] = ()
     required: bool = False
     fixed: bool = False
+
+    def fits(self, values: object) -> bool:
+        """Whether a table with these values may have the key.
+
+        Args:
+            values: an object with an attribute for each key of the table.
+        """
+        if any(getattr(values, other) is None for other in self.beside):
+            return False
+        return not self.beside_any or any(getattr(values, other) not in (None, 0) for other in self.beside_any)
 
     def brief(self, value: Any) -> str:
         """A value as text for one line of the log, or of `splicer explain`."""
@@ -93,7 +105,7 @@ def written(keys: Mapping[str, Key], values: object) -> dict[str, Any]:
     table = {}
     for name, key in keys.items():
         value = key.kind.write(getattr(values, name))
-        if value is not None and all(getattr(values, other) is not None for other in key.beside):
+        if value is not None and key.fits(values):
             table[name] = value
     return table
 

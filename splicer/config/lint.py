@@ -33,6 +33,7 @@ def warnings(config: Config, text: str = "") -> tuple[str, ...]:
         *_schemes(config),
         *_spellings(config),
         *_unreachable_deadlines(config),
+        *_short_of_retries(config),
         *_unused_upstreams(config),
         *_unscrapable_metrics(config),
     )
@@ -93,6 +94,18 @@ def _unreachable_deadlines(config: Config) -> Iterator[str]:
             inherited = all(getattr(route.deadlines, k) == getattr(config.deadlines, k) for k in (key, "attempts"))
             if not inherited:
                 yield _longer(f"{_place(route)}: ", key, route.deadlines)
+
+
+def _short_of_retries(config: Config) -> Iterator[str]:
+    """Routes whose `attempts` ends before each retry has had its time to connect."""
+    for route in config.routes:
+        wanted = (1 + route.retries) * route.deadlines.connect
+        if route.retries and route.deadlines.attempts < wanted < math.inf:
+            yield (
+                f"{_place(route)}: retries: {route.retries} of them and the first attempt may take "
+                f"{format_duration(wanted)} to connect, and deadlines.attempts ends all after "
+                f"{format_duration(route.deadlines.attempts)}; lower deadlines.connect"
+            )
 
 
 def _cut_short(deadlines: Deadlines) -> list[str]:

@@ -127,7 +127,7 @@ class Reader(Generic[T]):
             for name, key in self.keys.items()
         }
         required = [name for name, key in self.keys.items() if key.required]
-        dependencies = {name: list(key.beside) for name, key in self.keys.items() if key.beside}
+        dependencies = {name: wanted for name, key in self.keys.items() if (wanted := _dependency(key))}
         return {
             "type": "object",
             "properties": properties,
@@ -141,6 +141,13 @@ class Reader(Generic[T]):
             self(table)
         except (ValueError, BaseValidationError) as error:
             yield from _walk(error, ())
+
+
+def _dependency(key: Key) -> list[str] | Schema:
+    """The keys that must be present if this one is, as a dependency of JSON Schema; empty if there are none."""
+    if not key.beside_any:
+        return list(key.beside)
+    return {"required": list(key.beside), "anyOf": [{"required": [name]} for name in key.beside_any]}
 
 
 def _hook(parse: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:

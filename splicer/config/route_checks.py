@@ -32,7 +32,7 @@ def broken_rules(
         yield Fault(("name",), "is missing")
     yield from _exactly_one(PATTERNS, given)
     yield from _exactly_one(ANSWERS, given)
-    yield from _belonging_together(spec, given)
+    yield from _belonging_together(spec, reading)
     yield from _unreachable(spec, reading)
     yield from _captures("rewrite", spec.rewrite, spec, reading)
     for key, name in (("upstream", spec.upstream), ("fallback", spec.fallback)):
@@ -52,7 +52,8 @@ def _exactly_one(keys: tuple[str, ...], given: frozenset[str]) -> Iterator[Fault
         yield Fault((key,), f"can't stand beside {present[0]}; a route has exactly one of {', '.join(keys)}")
 
 
-def _belonging_together(spec: RouteSpec, given: frozenset[str]) -> Iterator[Fault]:
+def _belonging_together(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
+    given = reading.given
     besides = [(name, other) for name, key in keys_of(RouteSpec).items() if name in given for other in key.beside]
     missing = [(name, other) for name, other in besides if other not in given]
     if any(answer in given for answer in ANSWERS):
@@ -64,6 +65,13 @@ def _belonging_together(spec: RouteSpec, given: frozenset[str]) -> Iterator[Faul
     if spec.upgrade_only and "upgrade" not in given:
         yield Fault(("upgrade_only",), 'needs upgrade; write upgrade = ["websocket"]')
     yield from (Fault((name,), f"needs {other}") for name, other in missing if other not in ANSWERS)
+    for name, key in keys_of(RouteSpec).items():
+        if name in given and key.beside_any and not any(_in_force(other, spec, reading) for other in key.beside_any):
+            yield Fault((name,), f"needs {' or '.join(key.beside_any)}")
+
+
+def _in_force(name: str, spec: RouteSpec, reading: Reading[RouteSpec]) -> bool:
+    return name in reading.broken or getattr(spec, name) not in (None, 0)
 
 
 def _unreachable(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:

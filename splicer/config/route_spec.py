@@ -144,16 +144,23 @@ class RouteSpec:
     )
     fallback: str | None = key(
         kinds.TEXT,
-        "Another upstream, tried once if the first can't be reached or answers with one of `fallback_on`; a POST goes "
+        "Another upstream, tried if the first can't be reached or answers with one of `fallback_on`; a POST goes "
         "there only if no byte of it was sent.",
         default=None,
         beside=_UPSTREAM,
     )
     fallback_on: tuple[int, ...] = key(
         kinds.list_of(_FALLBACK_STATUS, "statuses from 500 to 599"),
-        "The statuses of a pod's answer after which the fallback is tried.",
+        "The statuses of a pod's answer after which another endpoint, or the fallback, is tried.",
         default=(502, 503, 504),
-        beside=("upstream", "fallback"),
+        beside=_UPSTREAM,
+        beside_any=("fallback", "retries"),
+    )
+    retries: int = key(
+        kinds.integer(0, 5),
+        "How many more endpoints of an upstream are tried before the fallback; and how many of the fallback's.",
+        default=0,
+        beside=_UPSTREAM,
     )
     body_bytes: float | None = key(
         kinds.unless("unlimited", math.inf, kinds.size(1)),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -130,7 +131,8 @@ class Metrics(Observer):
             buckets=_FAST,
         )
         self._attempts = count("attempts", "Attempts at pods.", "route", "upstream", "outcome")
-        self._fallbacks = count("fallbacks", "Second attempts, by why.", "route", "reason")
+        self._fallbacks = count("fallbacks", "Requests that went to a fallback, by why.", "route", "reason")
+        self._retries = count("retries", "Further attempts at the same upstream, by why.", "route", "reason")
         self._tunnels = count("tunnels", "Tunnels opened.", "route", "pod")
         self._lives = measure("tunnel_duration_seconds", "Tunnels: head read to end.", "route", buckets=_CALL)
         self._bytes = count("tunnel_bytes", "Bytes that tunnels moved.", "direction")
@@ -175,6 +177,7 @@ class Metrics(Observer):
         self._requests["", "GET", "4xx"]
         self._attempts["", "", "ok"]
         self._fallbacks["", ""]
+        self._retries["", ""]
         self._tunnels["", ""]
         for family in (self._durations, self._lives):
             family["",]
@@ -192,6 +195,8 @@ class Metrics(Observer):
             if route.fallback is not None:
                 self._attempts[name, route.fallback.name, "ok"]
                 self._fallbacks[name, "connect_refused"]
+            if route.retries:
+                self._retries[name, "connect_refused"]
             if route.upgrade:
                 self._requests[name, "GET", "1xx"]
                 self._tunnels[name, ""]
@@ -251,7 +256,9 @@ class Metrics(Observer):
         for attempt in attempts:
             self._attempts[route, attempt.upstream, attempt.failure or "ok"].inc(1)
         if len(attempts) > 1:
-            self._fallbacks[route, attempts[0].failure or ""].inc(1)
+            for before, after in pairwise(attempts):
+                repeated = self._retries if before.fallback is after.fallback else self._fallbacks
+                repeated[route, before.failure or ""].inc(1)
 
     def _shaken(self, record: Record, outcome: str) -> None:
         parts = record.parts

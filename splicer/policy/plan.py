@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
+
 from attrs import evolve, frozen
 
-from splicer.errors import PodClosed, PodReset, SplicerError
+from splicer.errors import NameNotFound, NoEndpoint, PodClosed, PodDraining, PodReset, ResolveFailed, SplicerError
 from splicer.model import Upstream
 
 # RFC 9110 §9.2.2.
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+# A retry at the same upstream would meet these failures again.
+_NO_ENDPOINT = (NameNotFound, ResolveFailed, NoEndpoint, PodDraining)
+
+
+class Left(Enum):
+    """The endpoints of an upstream that a retry could go to."""
+
+    NONE = auto()  # every endpoint was tried, or nothing is known
+    SAME = auto()  # the upstream has one endpoint, and no pod's name is in its address
+    OTHER = auto()  # one that was not tried
 
 
 @frozen
@@ -20,12 +32,16 @@ class Step:
         fallback: whether it is the route's fallback; its pod is told which pod failed.
         reusable: whether an idle connection may be used.
         again: whether the step belongs to the attempt before it, whose idle connection had been closed by the pod.
+        retries: the retries at this upstream so far, this one included.
+        same: whether the upstream's only endpoint is tried once more, after a pause.
     """
 
     upstream: Upstream
     fallback: bool = False
     reusable: bool = False
     again: bool = False
+    retries: int = 0
+    same: bool = False
 
 
 @frozen
@@ -39,6 +55,7 @@ class Progress:
         answered: whether a part of an answer was sent to the client.
         spent: whether the time for all attempts is over.
         unheard: whether the step used an idle connection, and no byte came on it.
+        left: the endpoints of the step's upstream that are left.
     """
 
     method: str
@@ -47,11 +64,12 @@ class Progress:
     answered: bool
     spent: bool
     unheard: bool
+    left: Left = Left.NONE
 
 
 @frozen
 class Plan:
-    """One attempt at the route's upstream, then one at its fallback.
+    """One attempt at the route's upstream, then one at its fallback; at each of them as many retries as the route has.
 
     The plan has no state: the next step depends only on the last step and its failure. So one may ask for it before the
     failure is certain.
@@ -60,11 +78,13 @@ class Plan:
         upstream: the route's upstream.
         fallback: the route's fallback; None if it has none.
         reusable: whether the request may use idle connections (`may_ride_idle`).
+        retries: the retries at one upstream, each at another endpoint.
     """
 
     upstream: Upstream
     fallback: Upstream | None
     reusable: bool
+    retries: int = 0
 
     @property
     def first(self) -> Step:
@@ -76,9 +96,15 @@ class Plan:
         """The step after a failed one; None: the request fails."""
         if step.reusable and progress.unheard and isinstance(failure, (PodReset, PodClosed)):
             return evolve(step, reusable=False, again=True)
-        if step.fallback or self.fallback is None or progress.answered or progress.spent:
+        if progress.answered or progress.spent:
             return None
         if not may_try_again(failure, progress.method, written=progress.written, repeatable=progress.repeatable):
+            return None
+        if step.retries < self.retries and not isinstance(failure, _NO_ENDPOINT):
+            same = progress.left is Left.SAME
+            if progress.left is Left.OTHER or (same and not step.same):
+                return Step(step.upstream, step.fallback, self.reusable, retries=step.retries + 1, same=same)
+        if step.fallback or self.fallback is None:
             return None
         return Step(self.fallback, fallback=True, reusable=self.reusable)
 

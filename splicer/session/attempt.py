@@ -6,16 +6,24 @@ Resolve, connect, send the head, read the response head: each under its own dead
 from __future__ import annotations
 
 import math
+from random import uniform
 
 import trio
 
-from splicer.errors import BadCapture, HandshakeTimeout, PodDraining, SplicerError, UnwantedStatus
+from splicer.errors import (
+    AttemptsTimeout,
+    BadCapture,
+    HandshakeTimeout,
+    PodDraining,
+    SplicerError,
+    UnwantedStatus,
+)
 from splicer.http1.headers import request_for_pod
 from splicer.http1.response import ResponseParser
 from splicer.http1.upgrade import verify_upgrade
 from splicer.http1.writer import CONTINUE
 from splicer.model import AttemptOutcome, Headers, ResponseHead, Upstream, authority
-from splicer.policy.plan import Plan, Progress, Step
+from splicer.policy.plan import Left, Plan, Progress, Step
 from splicer.routing.rewrite import target_path
 from splicer.routing.template import render_host
 from splicer.session.exchange import Exchange
@@ -24,6 +32,7 @@ from splicer.upstream.source import pod_name
 from splicer.upstream.stage import Stage
 
 _CONTINUE_TIMEOUT = 1.0  # seconds for a pod to send 100 Continue
+_PAUSE = (0.025, 0.075)  # seconds before the same endpoint is tried once more; random, so that not all come together
 
 
 class Attempts:
@@ -40,7 +49,8 @@ class Attempts:
         self._protocol = exchange.protocol
         self._route = route
         self._target = target_path(exchange.match, exchange.head.path, exchange.head.query)
-        self._plan = Plan(route.upstream, route.fallback, reusable=not exchange.own_connection)
+        self._plan = Plan(route.upstream, route.fallback, not exchange.own_connection, route.retries)
+        self._named: str | None = None  # the host of the present step; None while it is not known
         self._leg: PodLeg | None = None  # the leg of the present step
         self._body_began: float | None = None
         self._said_100 = False  # for the pod
@@ -59,7 +69,7 @@ class Attempts:
             try:
                 answer = await self._take(step, outcome)
             except SplicerError as failure:
-                following = self._plan.after(step, failure, self._progress())
+                following = self._plan.after(step, failure, self._progress(step))
                 if following is None or not following.again:
                     self._fail(outcome, failure)
                 if following is None:
@@ -74,12 +84,14 @@ class Attempts:
             if following.again:
                 self._excuse_endpoint()
             else:
+                if following.same:
+                    await self._pause(following.upstream)
                 outcome = self._begin(following)
             step = following
 
     def _begin(self, step: Step) -> AttemptOutcome:
         name = self._exchange.record.upstream = step.upstream.name
-        return AttemptOutcome(name, started=trio.current_time())
+        return AttemptOutcome(name, started=trio.current_time(), fallback=step.fallback)
 
     def _succeed(self, outcome: AttemptOutcome, answer: ResponseHead) -> tuple[PodLeg, ResponseHead]:
         leg = self._leg
@@ -102,7 +114,13 @@ class Attempts:
         assert self._leg is not None  # noqa: S101 - its idle connection was dead
         self._exchange.connector.excuse(self._leg.endpoint)
 
-    def _progress(self) -> Progress:
+    async def _pause(self, upstream: Upstream) -> None:
+        connector = self._exchange.connector
+        connector.repeat(upstream, self._host(upstream))
+        with Stage(connector, math.inf, AttemptsTimeout, lambda: upstream.name):
+            await trio.sleep(uniform(*_PAUSE))  # noqa: S311 - it spreads load, it keeps no secret
+
+    def _progress(self, step: Step) -> Progress:
         exchange, leg = self._exchange, self._leg
         return Progress(
             exchange.head.method,
@@ -111,12 +129,18 @@ class Attempts:
             answered=exchange.answered,
             spent=exchange.connector.budget.is_spent(trio.current_time()),
             unheard=leg is not None and leg.reused and not leg.heard,
+            left=self._left(step.upstream) if self._plan.retries else Left.NONE,
         )
+
+    def _left(self, upstream: Upstream) -> Left:
+        if self._named is None:
+            return Left.NONE
+        return self._exchange.connector.left(upstream, self._named, self._drained(upstream))
 
     async def _take(self, step: Step, outcome: AttemptOutcome) -> ResponseHead:
         exchange, upstream = self._exchange, step.upstream
-        self._leg = None
-        host = self._host(upstream)
+        self._leg = self._named = None
+        host = self._named = self._host(upstream)
         self._refuse_drained(upstream, host)
         exchange.record.target = authority(host, upstream.port) + self._target.partition("?")[0]
         parser = ResponseParser(exchange.head, exchange.rules.limits.head_bytes, protocol=self._protocol)
@@ -125,7 +149,9 @@ class Attempts:
         )
         try:
             answer = await self._handshake(leg, step, outcome, authority(host, upstream.port))
-            self._check(answer, step)
+            following = self._check(answer, step)
+            if following is not None:
+                await self._leave_for(following, answer.status)
         except BaseException:
             leg.close()
             raise
@@ -177,14 +203,26 @@ class Attempts:
         return ((b"X-Splicer-Fallback-From", pod_name(first, self._host(first)).encode()),)
 
     # An unwanted status is a failure only if another attempt follows: else the client gets that answer.
-    def _check(self, answer: ResponseHead, step: Step) -> None:
+    def _check(self, answer: ResponseHead, step: Step) -> Step | None:
+        """Check the answer; the step that should follow if its status is unwanted."""
         if answer.status == 101 and self._protocol is not None:
             verify_upgrade(self._exchange.head, answer, self._protocol)
-        elif (
-            answer.status in self._route.fallback_on
-            and self._plan.after(step, UnwantedStatus(answer.status), self._progress()) is not None
-        ):
-            raise UnwantedStatus(answer.status)
+        elif answer.status in self._route.fallback_on:
+            return self._plan.after(step, UnwantedStatus(answer.status), self._progress(step))
+        return None
+
+    # The fallback may have no endpoint, and then the pod's answer is the best that the client can get.
+    async def _leave_for(self, following: Step, status: int) -> None:
+        if following.retries or await self._has_endpoint(following.upstream):
+            raise UnwantedStatus(status)
+
+    async def _has_endpoint(self, upstream: Upstream) -> bool:
+        try:
+            host = self._host(upstream)
+            self._refuse_drained(upstream, host)
+        except (BadCapture, PodDraining):
+            return False
+        return await self._exchange.connector.could_connect(upstream, host, self._drained(upstream))
 
     # The pod can't be expected to answer before it has the whole request: its time starts when the body is sent.
     def _start_body(self, leg: PodLeg, nursery: trio.Nursery, handshake: trio.CancelScope) -> None:

@@ -21,6 +21,7 @@ from splicer.http1.response import ResponseParser
 from splicer.model import AttemptOutcome, Endpoint, Upstream
 from splicer.net.stream import ByteStream
 from splicer.policy.deadlines import AttemptBudget
+from splicer.policy.plan import Left
 from splicer.upstream.balance import Balancer, Hold
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pod import PodLeg
@@ -104,6 +105,42 @@ class Connector:
     def excuse(self, endpoint: Endpoint) -> None:
         """Allow another attempt at an endpoint, which did not cause the failure."""
         self._failed.discard((endpoint.address, endpoint.port))
+
+    def left(self, upstream: Upstream, host: str, avoid: frozenset[tuple[str, int]]) -> Left:
+        """The known endpoints that a retry could go to; there is no lookup.
+
+        Args:
+            upstream: the upstream.
+            host: the upstream's host template, rendered.
+            avoid: addresses and ports to leave out.
+        """
+        known = self._endpoints.known(upstream, host)
+        free = {(endpoint.address, endpoint.port) for endpoint in known} - avoid
+        if free - self._failed:
+            return Left.OTHER
+        return Left.SAME if len(known) == len(free) == 1 and not upstream.host.captures else Left.NONE
+
+    def repeat(self, upstream: Upstream, host: str) -> None:
+        """Allow another attempt at all known endpoints of an upstream."""
+        for endpoint in self._endpoints.known(upstream, host):
+            self.excuse(endpoint)
+
+    async def could_connect(self, upstream: Upstream, host: str, avoid: frozenset[tuple[str, int]]) -> bool:
+        """Whether `connect` would have an endpoint to dial; looked up if that is needed.
+
+        Args:
+            upstream: as for `left`.
+            host: as for `left`.
+            avoid: as for `left`.
+
+        Raises:
+            ClientGone: the request was given up.
+        """
+        try:
+            with Stage(self, self.budget.deadlines.resolve, ResolveTimeout, lambda: host):
+                return await self._endpoints.any_left(upstream, host, avoid | self._failed)
+        except PodError:
+            return False
 
     # After a failed connect to a cached address, the source is asked again: pods get new addresses.
     async def connect(

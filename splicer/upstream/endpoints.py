@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splicer.errors import AddressNotAllowed, NoEndpoint
-from splicer.model import Upstream
+from splicer.model import Endpoint, Upstream
 from splicer.policy.allowed import allowed
 from splicer.upstream.balance import Balancer
 from splicer.upstream.source import Candidates, EndpointSource
@@ -66,6 +66,24 @@ class Endpoints:
         found = self._source.at_hand(upstream, host)
         return None if found is None else self._choice(upstream, host, found, exclude)
 
+    def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
+        """The endpoints that may be dialled, of those that the source found last; there is no lookup."""
+        return tuple(
+            endpoint for endpoint in self._source.known(upstream, host) if allowed(endpoint.address, upstream.allow)
+        )
+
+    async def any_left(self, upstream: Upstream, host: str, exclude: frozenset[tuple[str, int]]) -> bool:
+        """Whether `choose` could find an endpoint; unlike it, this takes no turn of the balancer's.
+
+        Raises:
+            NameNotFound: see `choose`.
+            ResolveFailed: see `choose`.
+        """
+        found = self._source.at_hand(upstream, host) or await self._source.find(upstream, host)
+        if not _left(upstream, found, exclude) and not found.fresh:
+            found = await self._source.find(upstream, host, refresh=True)
+        return _left(upstream, found, exclude)
+
     def _choice(
         self, upstream: Upstream, host: str, found: Candidates, exclude: frozenset[tuple[str, int]]
     ) -> Candidates | None:
@@ -79,6 +97,13 @@ class Endpoints:
         if len(found.endpoints) == 1:  # most pods whose name is in the URL have one
             return found
         return Candidates(tuple(self._balancer.order(upstream.name, upstream.balance, endpoints)), found.fresh)
+
+
+def _left(upstream: Upstream, found: Candidates, exclude: frozenset[tuple[str, int]]) -> bool:
+    return any(
+        (endpoint.address, endpoint.port) not in exclude and allowed(endpoint.address, upstream.allow)
+        for endpoint in found.endpoints
+    )
 
 
 def _addresses(found: Candidates) -> str:

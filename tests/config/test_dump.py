@@ -169,6 +169,7 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
         answers = st.just(StatusPage.STUB_STATUS) | responds(st.none() | responds(st.none()))
         return attrs.evolve(route, respond=draw(answers))
     fallback = draw(st.none() | st.sampled_from(usable))
+    retries = draw(st.integers(0, 5))
     upgrade = draw(st.sampled_from([(), ("websocket",), ("h2c", "x/$")]))
     targets = ["/", "/x?y=$", "/{{a}}/$${{b"] + ["{rest}", "/${rest}"] * bool(pattern.captures)
     rewrite = draw(st.none() | st.sampled_from(targets).map(parse_template))
@@ -178,7 +179,8 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
         deadlines=attrs.evolve(draw(deadlines), head=inherited.head, drain=inherited.drain),
         upstream=draw(st.sampled_from(usable)),
         fallback=fallback,
-        fallback_on=draw(st.frozensets(st.integers(500, 599))) if fallback else route.fallback_on,
+        fallback_on=draw(st.frozensets(st.integers(500, 599))) if fallback or retries else route.fallback_on,
+        retries=retries,
         upgrade=upgrade,
         upgrade_only=bool(upgrade) and draw(st.booleans()),
         origins=draw(st.sampled_from([(), ("https://a.test", "http://*.b.test:81")])) if upgrade else (),
@@ -268,6 +270,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
                 "upstream": "pod",
                 "strip_prefix": False,
                 "upgrade_only": False,
+                "retries": 0,
                 "deadlines": inherited,
             },
             {

@@ -87,6 +87,7 @@ ROUTE: dict[str, Any] = {"name": "a", "path": "/", "upstream": "a"}
         {"routes": [{"name": "a", "path": "/", "respond": {"status": 200, "draining": {"status": 1}}}]},
         {"routes": [{"name": "a", "path": "/", "respond": {"status": 200, "draining": {"draining": {}}}}]},
         {"routes": [{**ROUTE, "fallback_on": [502]}]},
+        {"routes": [{"name": "a", "path": "/", "respond": "status", "retries": 1, "fallback_on": [502]}]},
         {"routes": [{**ROUTE, "deadlines": {"head": "1s"}}]},
         {"routes": [{**ROUTE, "deadlines": {"drain": "1s"}}]},
     ],

@@ -24,25 +24,30 @@ class Sample:
     names: tuple[float, ...] = key(list_of(DURATION, "durations", empty="why"), "Some.", default=(), absent="any")
     more: bool = key(BOOLEAN, "Whether.", default=False, beside=("extra",))
     extra: float | None = key(DURATION, "More.", default=None)
+    some: float = key(DURATION, "Some.", default=1.0, beside_any=("extra", "tries"))
+    tries: int = key(integer(0), "Tries.", default=0)
 
 
 def test_a_declaration_is_found_by_its_class() -> None:
     keys = keys_of(Sample)
-    assert list(keys) == ["need", "wait", "names", "more", "extra"]
+    assert list(keys) == ["need", "wait", "names", "more", "extra", "some", "tries"]
     assert keys["need"] == Key(keys["need"].kind, "What is needed.", required=True)
     assert (keys["more"].required, keys["more"].beside) == (False, ("extra",))
-    assert Sample(need=1) == Sample(1, None, (), False, None)
+    assert Sample(need=1) == Sample(1, None, (), False, None, 1.0, 0)
 
 
 def test_a_table_is_written_without_what_the_file_would_refuse() -> None:
     keys = keys_of(Sample)
-    assert written(keys, Sample(1)) == {"need": 1, "wait": "off"}
+    assert written(keys, Sample(1)) == {"need": 1, "wait": "off", "tries": 0}
+    assert written(keys, Sample(1, tries=2)) == {"need": 1, "wait": "off", "some": "1s", "tries": 2}
     assert written(keys, Sample(1, 2.0, (3.0,), True, 60.0)) == {
         "need": 1,
         "wait": "2s",
         "names": ["3s"],
         "more": True,
         "extra": "1m",
+        "some": "1s",
+        "tries": 0,
     }
 
 

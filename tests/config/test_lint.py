@@ -71,6 +71,18 @@ def test_a_deadline_that_can_never_run_out_is_told_where_it_is_written() -> None
     )
 
 
+def test_retries_for_which_there_is_no_time() -> None:
+    def keys(retries: int, attempts: str) -> str:
+        return f'upstream = "api"\nretries = {retries}\ndeadlines = {{ attempts = "{attempts}", handshake = "1s" }}'
+
+    assert told(UPSTREAM + route("a", "/", keys(4, "14s"))) == (
+        'routes 1 "a": retries: 4 of them and the first attempt may take 15s to connect, '
+        "and deadlines.attempts ends all after 14s; lower deadlines.connect",
+    )
+    for retries, attempts in ((4, "15s"), (4, "never"), (0, "3s")):
+        assert told(UPSTREAM + route("a", "/", keys(retries, attempts))) == ()
+
+
 def test_an_upstream_that_no_route_uses() -> None:
     other = '[upstreams.other]\naddress = "b.test:80"\n'
     assert told(UPSTREAM + other + route("a", "/")) == ("upstreams.other: no route uses it",)

@@ -41,7 +41,7 @@ def test_the_defaults() -> None:
     assert (least.scheme, least.headers, least.query, least.clients_deny, least.origins) == (None, (), (), (), ())
     assert least.encoded_slash == "forward"
     assert least.fallback is None
-    assert least.fallback_on == {502, 503, 504}
+    assert (sorted(least.fallback_on), least.retries) == ([502, 503, 504], 0)
     assert (least.upgrade, least.upgrade_only, least.rewrite, least.strip_prefix) == ((), False, None, None)
     assert least.body_bytes is None
     assert least.deadlines == Deadlines(connect=4.0)
@@ -63,6 +63,7 @@ def test_every_key() -> None:
         upstream = "pod"
         fallback = "any"
         fallback_on = [502, 599]
+        retries = 5
         upgrade = ["WebSocket", "tunnel/1.0"]
         upgrade_only = true
         origins = ["HTTPS://A.example", "https://*.b.example:8443", "http://[::1]:80000"]
@@ -83,7 +84,7 @@ def test_every_key() -> None:
     assert full.upstream is not None
     assert full.fallback is not None
     assert (full.upstream.text, full.fallback.text) == ("{pod}.svc:8000", "any.svc:8000")
-    assert full.fallback_on == {502, 599}
+    assert (sorted(full.fallback_on), full.retries) == ([502, 599], 5)
     assert (full.upgrade, full.upgrade_only) == (("websocket", "tunnel/1.0"), True)
     assert full.rewrite is not None
     assert full.rewrite.text == "{rest}?pod={pod}"
@@ -186,7 +187,11 @@ NAME = "a name is one line of printable characters, and not empty"
         (P.replace('"any"', "1"), ["upstream: must be a string, not 1"]),
         (P + 'fallback = "zzz"', ['fallback: unknown upstream "zzz"']),
         (P + 'fallback = "broken"', []),
-        (P + "fallback_on = [502]", ["fallback_on: needs fallback"]),
+        (P + "fallback_on = [502]", ["fallback_on: needs fallback or retries"]),
+        (P + "fallback_on = [502]\nretries = 0", ["fallback_on: needs fallback or retries"]),
+        (P + "fallback_on = [502]\nretries = 6", ["retries: must be between 0 and 5, not 6"]),
+        (P + "fallback_on = [502]\nretrys = 1", ['retrys: unknown key; did you mean "retries"?']),
+        (P + "retries = '2'", ['retries: must be an integer, not "2"']),
         (P + 'fallback = "any"\nfallback_on = [404, 600, true]',
          ["fallback_on: 404 is the client's fault: 4xx never falls back",
           "fallback_on: must be between 500 and 599, not 600",
@@ -211,10 +216,10 @@ NAME = "a name is one line of printable characters, and not empty"
         (P + "deadlines = { idel = '1h', idle = 1 }",
          ['deadlines.idle: a duration needs a unit; write "1s"', 'deadlines.idel: unknown key; did you mean "idle"?']),
         (R + "strip_prefix = false\nupgrade_only = false\nrewrite = '/'\nupgrade = ['a']\nfallback = 'any'\n"
-         "fallback_on = []\nbody_bytes = 1\ndeadlines = {}\norigins = ['https://a']",
+         "fallback_on = []\nretries = 1\nbody_bytes = 1\ndeadlines = {}\norigins = ['https://a']",
          [f"{key}: goes only with upstream" for key in
-          ("rewrite", "strip_prefix", "upgrade", "upgrade_only", "origins", "fallback", "fallback_on", "body_bytes",
-           "deadlines")]),
+          ("rewrite", "strip_prefix", "upgrade", "upgrade_only", "origins", "fallback", "fallback_on", "retries",
+           "body_bytes", "deadlines")]),
         # captures and rewrites
         (X + "rewrite = '/{pdo}'", ["rewrite: unknown capture {pdo}; did you mean {pod}?"]),
         (X + "rewrite = '/{zz}'", ["rewrite: unknown capture {zz}; the regex captures {pod}, {rest}"]),

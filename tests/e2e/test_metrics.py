@@ -42,6 +42,7 @@ _COUNTERS = (
     "resolver_failures",
     "resolver_queries",
     "resolver_stale_answers",
+    "retries",
     "tunnel_bytes",
     "tunnel_closes",
     "tunnels",

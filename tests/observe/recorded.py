@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from splicer.config.load import load
 from splicer.errors import ConnectRefused
 from splicer.model import AttemptOutcome, Endpoint, Record, Route
@@ -30,8 +32,10 @@ fallback = "any-pod"
 name = "api"
 prefix = "/api/"
 upstream = "any-pod"
+retries = 1
 """
 SERVED = AttemptOutcome("any-pod", "10.0.0.2:8000", pod="voice-agent-2", resolve=0.25, connect=0.25, handshake=2.0)
+FALLEN_BACK = evolve(SERVED, fallback=True)
 REFUSED = AttemptOutcome("pod", "10.0.0.1:8000", ConnectRefused.reason, "refused", "voice-agent-1", connect=0.25)
 TUNNEL = Record(
     id="0123456789abcdef",
@@ -44,7 +48,7 @@ TUNNEL = Record(
     endpoint=Endpoint("voice-agent-2", "10.0.0.2", 8000),
     protocol="websocket",
     status=101,
-    attempts=[REFUSED, SERVED],
+    attempts=[REFUSED, FALLEN_BACK],
 )
 PLAIN = Record(
     id="0123456789abcdee",

@@ -11,7 +11,7 @@ from splicer.errors import HandshakeTimeout, NameNotFound, PodDraining, PodReset
 from splicer.model import AttemptOutcome, Record
 from splicer.observe.metrics import Metrics
 from tests.observe.counted import bounds, counted, counting
-from tests.observe.recorded import PLAIN, REFUSED, SERVED, TUNNEL, routes
+from tests.observe.recorded import FALLEN_BACK, PLAIN, REFUSED, SERVED, TUNNEL, routes
 
 
 def test_a_tunnel_that_opens(metrics: Metrics, directory: Path) -> None:
@@ -130,7 +130,10 @@ def test_a_handshake_that_comes_to_no_attempt_takes_no_time(metrics: Metrics, di
 def test_every_attempt_is_counted_by_its_outcome(metrics: Metrics, directory: Path) -> None:
     with counting(directory) as found:
         for first, second in ((PodDraining, HandshakeTimeout), (NameNotFound, PodReset), (PodDraining, PodReset)):
-            attempts = [AttemptOutcome("pod", None, first.reason), AttemptOutcome("any-pod", None, second.reason)]
+            attempts = [
+                AttemptOutcome("pod", None, first.reason),
+                AttemptOutcome("any-pod", None, second.reason, fallback=True),
+            ]
             metrics.exchange_ended(evolve(PLAIN, route="call", attempts=attempts))
     told = {series: value for series, value in found.items() if series.startswith(("attempts", "fallbacks"))}
     assert told == {
@@ -140,6 +143,18 @@ def test_every_attempt_is_counted_by_its_outcome(metrics: Metrics, directory: Pa
         'attempts_total{outcome="pod_reset",route="call",upstream="any-pod"}': 2,
         'fallbacks_total{reason="pod_draining",route="call"}': 2,
         'fallbacks_total{reason="name_not_found",route="call"}': 1,
+    }
+
+
+def test_a_retry_is_no_fallback(metrics: Metrics, directory: Path) -> None:
+    again = evolve(SERVED, failure=PodReset.reason, fallback=True)
+    with counting(directory) as found:
+        metrics.exchange_ended(evolve(PLAIN, attempts=[REFUSED, REFUSED, again, FALLEN_BACK]))
+    told = {series: value for series, value in found.items() if series.startswith(("retries", "fallbacks"))}
+    assert told == {
+        'retries_total{reason="connect_refused",route="api"}': 1,
+        'retries_total{reason="pod_reset",route="api"}': 1,
+        'fallbacks_total{reason="connect_refused",route="api"}': 1,
     }
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer import errors
 from splicer.model import Upstream
-from splicer.policy.plan import IDEMPOTENT, Plan, Progress, Step, may_ride_idle, may_try_again
+from splicer.policy.plan import IDEMPOTENT, Left, Plan, Progress, Step, may_ride_idle, may_try_again
 from splicer.routing.template import parse_template
 
 MENDABLE = [
@@ -81,7 +82,8 @@ FIRST = Upstream("app", parse_template("app.test"), 80)
 FALLBACK = Upstream("spare", parse_template("spare.test"), 80)
 FAILURES = st.sampled_from(MENDABLE + FINAL)
 BROKEN = [failure for failure in MENDABLE if isinstance(failure, (errors.PodReset, errors.PodClosed))]
-PLANS = st.builds(Plan, st.just(FIRST), st.sampled_from([None, FALLBACK]), st.booleans())
+PLANS = st.builds(Plan, st.just(FIRST), st.sampled_from([None, FALLBACK]), st.booleans(), st.integers(0, 5))
+WITHOUT_RETRIES = st.builds(Plan, st.just(FIRST), st.sampled_from([None, FALLBACK]), st.booleans())
 
 
 @st.composite
@@ -89,13 +91,14 @@ def progresses(draw: st.DrawFn, plan: Plan) -> Progress:
     """What may be the case when a request of this plan fails: idle connections are for what can be sent again."""
     method = draw(st.sampled_from(sorted(IDEMPOTENT)) if plan.reusable else METHODS)
     written, repeatable, answered, spent, unheard = (draw(st.booleans()) for _ in range(5))
-    return Progress(method, written, repeatable or plan.reusable, answered, spent, unheard)
+    left = draw(st.sampled_from(Left))
+    return Progress(method, written, repeatable or plan.reusable, answered, spent, unheard, left)
 
 
 def walk(data: st.DataObject, plan: Plan) -> list[tuple[Step, errors.SplicerError | None, Progress | None]]:
     """The steps until nothing follows, each with what led to it."""
     steps: list[tuple[Step, errors.SplicerError | None, Progress | None]] = [(plan.first, None, None)]
-    while len(steps) < 10:
+    while len(steps) < 100:
         failure, progress = data.draw(FAILURES), data.draw(progresses(plan))
         following = plan.after(steps[-1][0], failure, progress)
         if following is None:
@@ -105,7 +108,32 @@ def walk(data: st.DataObject, plan: Plan) -> list[tuple[Step, errors.SplicerErro
 
 
 @given(data=st.data(), plan=PLANS)
-def test_every_walk_ends_and_each_upstream_has_one_attempt(data: st.DataObject, plan: Plan) -> None:
+def test_every_walk_ends_and_each_upstream_has_its_attempts_before_the_next(data: st.DataObject, plan: Plan) -> None:
+    steps = [step for step, _, _ in walk(data, plan)]
+    attempts = [step.upstream for step in steps if not step.again]
+    assert attempts == [FIRST] * attempts.count(FIRST) + [FALLBACK] * attempts.count(FALLBACK)
+    assert 1 <= attempts.count(FIRST) <= 1 + plan.retries
+    assert attempts.count(FALLBACK) <= (1 + plan.retries if plan.fallback else 0)
+    assert [step.fallback for step in steps] == [step.upstream is FALLBACK for step in steps]
+    assert len(steps) <= 2 * len(attempts)
+
+
+@given(data=st.data(), plan=PLANS)
+def test_a_retry_goes_to_another_endpoint_or_once_to_the_only_one(data: st.DataObject, plan: Plan) -> None:
+    for (before, _, _), (step, failure, progress) in pairwise(walk(data, plan)):
+        if step.upstream is before.upstream and not step.again:
+            assert progress is not None
+            assert step.retries == before.retries + 1 <= plan.retries
+            assert progress.left is (Left.SAME if step.same else Left.OTHER)
+            assert not (step.same and before.same)
+            assert not isinstance(failure, (errors.NameNotFound, errors.ResolveFailed, errors.NoEndpoint))
+            assert not isinstance(failure, errors.PodDraining)
+        elif not step.again:
+            assert (step.retries, step.same) == (0, False)
+
+
+@given(data=st.data(), plan=WITHOUT_RETRIES)
+def test_without_retries_each_upstream_has_one_attempt(data: st.DataObject, plan: Plan) -> None:
     steps = [step for step, _, _ in walk(data, plan)]
     attempts = [step.upstream for step in steps if not step.again]
     assert attempts in ([FIRST], [FIRST, FALLBACK])
@@ -146,6 +174,24 @@ def test_what_another_pod_could_mend_gets_one_if_nothing_speaks_against_it(
     expected = Step(FALLBACK, fallback=True, reusable=plan.reusable)
     assert plan.after(plan.first, failure, progress) == expected
     assert plan.after(expected, failure, progress) is None
+
+
+@given(failure=st.sampled_from(MENDABLE), retries=st.integers(1, 5), fallback=st.sampled_from([None, FALLBACK]))
+def test_while_there_are_others_all_retries_are_made(
+    failure: errors.SplicerError, retries: int, fallback: Upstream | None
+) -> None:
+    plan = Plan(FIRST, fallback, reusable=False, retries=retries)
+    progress = Progress("GET", written=True, repeatable=True, answered=False, spent=False, unheard=False)
+    step: Step | None = plan.first
+    steps = []
+    while step is not None:
+        steps.append(step)
+        step = plan.after(step, failure, evolve(progress, left=Left.OTHER))
+    places = [FIRST] if fallback is None else [FIRST, FALLBACK]
+    hopeless = isinstance(failure, (errors.NameNotFound, errors.ResolveFailed, errors.NoEndpoint))
+    each = 1 if hopeless else 1 + retries
+    assert [step.upstream for step in steps] == [place for place in places for _ in range(each)]
+    assert [step.retries for step in steps] == [*range(each)] * len(places)
 
 
 @given(data=st.data(), plan=PLANS, failure=FAILURES)

@@ -75,13 +75,14 @@ class Names:
     served: dict[str, tuple[str, ...] | SplicerError | None]
     cache: dict[str, tuple[str, ...]] = field(factory=dict)
     asked: list[str] = field(factory=list)
+    found: dict[str, tuple[str, ...]] = field(factory=dict)  # the last answers
 
     def cached(self, name: str) -> Answer | None:
         addresses = self.cache.get(name)
         return None if addresses is None else Answer(addresses, fresh=False)
 
     def known(self, name: str) -> tuple[str, ...]:
-        return self.cache.get(name, ())
+        return self.found.get(name) or self.cache.get(name, ())
 
     async def resolve(self, name: str, *, refresh: bool = False) -> Answer:
         self.asked.append(name)
@@ -91,6 +92,7 @@ class Names:
         if isinstance(served, SplicerError):
             raise served
         assert served is not None
+        self.found[name] = served
         return Answer(served, fresh=True)
 
 

@@ -102,7 +102,7 @@ async def test_an_upgrade_to_a_drained_pod_opens_at_the_fallback(edge: Edge, hea
     assert (record.upstream, record.protocol, record.status) == ("shared", "websocket", 101)
     assert [evolve(attempt, started=0) for attempt in record.attempts] == [
         AttemptOutcome("pod", None, "pod_draining", "pod-1 is being drained"),
-        AttemptOutcome("shared", f"{TWO}:8000", pod="pods.test"),
+        AttemptOutcome("shared", f"{TWO}:8000", pod="pods.test", fallback=True),
     ]
 
 

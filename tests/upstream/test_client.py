@@ -25,6 +25,7 @@ from splicer.http1.response import ResponseParser
 from splicer.model import AttemptOutcome, Deadlines, Endpoint, Upstream
 from splicer.net.stream import ByteStream
 from splicer.policy.deadlines import AttemptBudget
+from splicer.policy.plan import Left
 from splicer.routing.template import parse_template
 from splicer.upstream.balance import Balancer
 from splicer.upstream.client import Connector
@@ -211,6 +212,55 @@ async def test_what_has_failed_is_not_tried_again_unless_it_is_excused(site: Sit
         await connect(connector)
     connector.excuse(second)
     assert (await connect(connector)).endpoint == second
+
+
+async def test_what_a_retry_could_go_to(site: Site) -> None:
+    def left(*avoid: Endpoint) -> Left:
+        return connector.left(APP, "app.test", frozenset((each.address, each.port) for each in avoid))
+
+    site.reached |= dict.fromkeys((ONE, TWO), stream())
+    site.cache, connector = None, site.connector()
+    assert left() is Left.NONE, "nothing is known"
+    site.cache = (ONE, TWO)
+    assert left() is left(ONE) is Left.OTHER
+    assert left(ONE, TWO) is Left.NONE
+    await connect(connector)
+    assert left() is Left.OTHER
+    await connect(connector)
+    assert left() is Left.NONE, "there are two, and neither is left"
+    site.cache = (ONE,)
+    assert (left(), left(ONE)) == (Left.SAME, Left.NONE)
+    connector.repeat(APP, "app.test")
+    assert left() is Left.OTHER
+    assert (await connect(connector)).endpoint == ONE
+
+
+async def test_a_pod_that_the_url_names_is_not_repeated(site: Site) -> None:
+    named = Upstream("pod", parse_template("{pod}.app.test"), 8000)
+    site.cache, connector = (ONE,), site.connector()
+    site.reached[ONE] = stream()
+    await connector.connect(named, "a.app.test", AttemptOutcome("pod"), PARSER)
+    assert connector.left(named, "a.app.test", frozenset()) is Left.NONE
+
+
+@pytest.mark.parametrize(
+    ("found", "could"), [((ONE,), True), ((), False), (NameNotFound("gone"), False), (None, False)]
+)
+async def test_whether_there_is_anybody_to_connect_to(
+    site: Site, autojump_clock: MockClock, found: tuple[Endpoint, ...] | SplicerError | None, could: bool
+) -> None:
+    site.found = found
+    assert await site.connector().could_connect(APP, "app.test", frozenset()) is could
+    assert site.dialled == []
+
+
+async def test_who_has_failed_or_is_avoided_is_nobody(site: Site) -> None:
+    site.found, connector = (ONE, TWO), site.connector()
+    site.reached |= dict.fromkeys((ONE, TWO), stream())
+    failed = (await connect(connector)).endpoint
+    [other] = {ONE, TWO} - {failed}
+    assert await connector.could_connect(APP, "app.test", frozenset())
+    assert not await connector.could_connect(APP, "app.test", frozenset({(other.address, other.port)}))
 
 
 async def test_what_is_to_be_avoided_is(site: Site) -> None:

@@ -177,3 +177,31 @@ async def test_a_pod_that_was_recreated_is_found_at_its_new_address(nursery: tri
     assert before == Candidates((Endpoint("voice-agent-0", "10.0.0.1", 8000),), fresh=False)
     after = await endpoints.choose(ONE_POD, POD, refresh=True)
     assert after == Candidates((Endpoint("voice-agent-0", "10.0.0.2", 8000),), fresh=True)
+
+
+async def test_the_known_ones_that_may_be_dialled() -> None:
+    names = Names(cache={SERVICE: ("10.0.0.1", "192.168.0.1", "169.254.169.254")})
+    within = upstream(SERVICE, allow=(ip_network("10.0.0.0/8"),))
+    assert choose_from(names).known(within, SERVICE) == (Endpoint(SERVICE, "10.0.0.1", 8000),)
+    assert names.resolved == []
+
+
+@pytest.mark.parametrize(
+    ("cache", "zone", "left", "asked"),
+    [
+        (None, ("10.0.0.2",), True, [False]),
+        (None, ("10.0.0.1",), False, [False]),
+        (("10.0.0.2",), (), True, []),
+        (("10.0.0.1",), ("10.0.0.1", "10.0.0.2"), True, [True]),
+        (("10.0.0.1",), ("10.0.0.1",), False, [True]),
+        (("192.168.0.1",), ("192.168.0.1",), False, [True]),
+    ],
+)
+async def test_whether_any_is_left(
+    cache: tuple[str, ...] | None, zone: tuple[str, ...], left: bool, asked: list[bool]
+) -> None:
+    names = Names(cache={SERVICE: cache} if cache else {}, zone={SERVICE: zone})
+    within = upstream(SERVICE, allow=(ip_network("10.0.0.0/8"),))
+    endpoints = choose_from(names)
+    assert await endpoints.any_left(within, SERVICE, frozenset({("10.0.0.1", 8000)})) is left
+    assert [refresh for _, refresh in names.resolved] == asked
