@@ -111,6 +111,7 @@ class Supervisor:
             _BUSY_TICK_INTERVAL if busy else max(0.0, self._untidy - time.monotonic())
         ):
             self._guarded(key.data, events)
+        edge.vault.rest()
 
     # Invariant: an error in handling one connection, child or message never ends the supervisor, and with it all calls.
     def _guarded(self, call: Callable[..., Any], *arguments: Any) -> Any:

@@ -73,6 +73,9 @@ class Vault(Protocol):
         """Do regular work; return the seconds until the next call."""
         ...
 
+    def rest(self) -> None:
+        """Let messages gather for a moment when many come; called in each turn of the loop."""
+
     def recover(self, listeners: Mapping[str, Listeners]) -> None:
         """Take back the listening sockets that it has kept."""
 
@@ -129,6 +132,10 @@ class OwnVault:
     def tidy(self) -> float:
         """See `Vault`."""
         return self.holder.tidy()
+
+    def rest(self) -> None:
+        """See `Vault`."""
+        self.holder.rest()
 
     def recover(self, listeners: Mapping[str, Listeners]) -> None:
         """They are this process's own already."""
@@ -210,6 +217,9 @@ class RemoteVault:
                 self._log("vault_connected", socket=str(self._path), role="supervisor")
                 self.keep(self._kept)
         return TICK
+
+    def rest(self) -> None:
+        """See `Vault`: it rests itself."""
 
     def recover(self, listeners: Mapping[str, Listeners]) -> None:
         """See `Vault`. If the vault doesn't answer in time, it counts as having none."""

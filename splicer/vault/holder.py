@@ -31,6 +31,7 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolErr
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SHARE = 64  # messages of one channel in a row
 TICK = 0.1  # seconds between two calls of `tidy`
+_READ_INTERVAL = 0.01  # seconds between two turns of the loop that read messages, if these come so fast
 _URGENT_TICK = 0.02  # seconds between them while a call may have to go to a worker of another slot
 _LOG_INTERVAL = 10.0  # seconds between two `vault_full` lines
 KEEP_SECONDS = 600.0  # seconds for which a call without a worker is kept
@@ -39,7 +40,7 @@ Log = Callable[..., None]
 
 
 class Holder:
-    """Holds tunnels for any number of workers; its owner runs the selector's callbacks, and calls `tidy` regularly.
+    """Holds tunnels for any number of workers; its owner runs the selector's callbacks, and calls `tidy` and `rest`.
 
     Args:
         selector: watches the channels; a key's data is a callback that takes the events.
@@ -61,6 +62,8 @@ class Holder:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = soft - min(1024, soft // 8)
         self._full_logged = -_LOG_INTERVAL
+        self._has_read = False  # a channel to its end, in this turn of the loop
+        self._read_next = 0.0  # when messages are to be read again
 
     def attach(self, sock: socket.socket) -> Channel:
         """Serve a connection; the holder owns the socket from now on."""
@@ -84,6 +87,15 @@ class Holder:
             self._forget(held)
         return _URGENT_TICK if self.placement.is_urgent else TICK
 
+    # A message that is in its channel outlives its sender: the tunnel that it registers is safe. So messages that come
+    # fast are read together: to wake up for each would take several times as long as the message.
+    def rest(self) -> None:
+        """Sleep for a moment if messages have come faster than `_READ_INTERVAL`; its owner calls it in each turn."""
+        if self._has_read:
+            self._has_read = False
+            time.sleep(max(0.0, self._read_next - time.monotonic()))
+            self._read_next = time.monotonic() + _READ_INTERVAL
+
     def _ready(self, channel: Channel, events: int) -> None:
         if events & _WRITE:
             self._flush(channel)
@@ -92,6 +104,7 @@ class Holder:
                 try:
                     message = protocol.receive(channel.sock)
                 except BlockingIOError:
+                    self._has_read = True
                     return
                 except ProtocolError as error:
                     self._miss(channel, error)
@@ -182,9 +195,9 @@ class Holder:
                 self._refuse(channel, message.number)
             return
         held = Held(message.number, message.payload, client, pod, channel.slot, message.quantity)
-        directions = [way for way in (TO_POD, TO_CLIENT) if message.flags & protocol.parked(way)]
-        held.pipes = dict(zip(directions, pipes, strict=False))
         if pipes:
+            directions = [way for way in (TO_POD, TO_CLIENT) if message.flags & protocol.parked(way)]
+            held.pipes = dict(zip(directions, pipes, strict=False))
             self.pipes.inherit(held)
         held.owner = channel
         channel.keys[held.key] = None

@@ -12,7 +12,6 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -21,6 +20,9 @@ LONGEST = 64 * 1024  # bytes of a message
 _MOST_DESCRIPTORS = 253  # SCM_MAX_FD of Linux; one message has all listeners
 _LATER = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
 _HEADER = struct.Struct("!BBHIQ")
+_SEND_FLAGS = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)  # a sum of Python's flags takes as long as a system call
+_RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
+_DATA_CUT, _RIGHTS_CUT = int(socket.MSG_TRUNC), int(socket.MSG_CTRUNC)
 _SPACE = socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)
 
 TO_POD, TO_CLIENT = 0, 1  # the lowest bit of a journal's word; the rest is the tunnel's key
@@ -96,7 +98,7 @@ def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] = ()) -> None:
     """
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     try:
-        sock.sendmsg([data], rights, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+        sock.sendmsg([data], rights, _SEND_FLAGS)
     except OSError as error:
         if error.errno in _LATER:
             raise BlockingIOError(error.errno, error.strerror) from error
@@ -121,12 +123,12 @@ def receive(sock: socket.socket) -> Message | None:
             fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
     if not data and not fds:
         return None
-    if len(data) < _HEADER.size or flags & socket.MSG_TRUNC:
+    if len(data) < _HEADER.size or flags & _DATA_CUT:
         _close(fds)
         raise ProtocolError("no message")
     version, kind, bits, quantity, number = _HEADER.unpack_from(data)
     message = Message(version, kind, bits, quantity, number, data[_HEADER.size :], tuple(fds))
-    if flags & socket.MSG_CTRUNC:
+    if flags & _RIGHTS_CUT:
         _close(fds)
         raise ProtocolError("no descriptor is left for what came", message._replace(fds=()))
     return message
@@ -139,9 +141,10 @@ def _close(fds: Iterable[int]) -> None:
 
 def _past_reset(sock: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]], int, object]:
     try:
-        with suppress(ConnectionResetError):
-            return sock.recvmsg(LONGEST, _SPACE, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
-        return sock.recvmsg(LONGEST, _SPACE, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
+        try:
+            return sock.recvmsg(LONGEST, _SPACE, _RECEIVE_FLAGS)
+        except ConnectionResetError:
+            return sock.recvmsg(LONGEST, _SPACE, _RECEIVE_FLAGS)
     except OSError as error:
         if error.errno in _LATER:
             raise BlockingIOError(error.errno, error.strerror) from error

@@ -76,6 +76,7 @@ def _loop(
                     break
             else:
                 _guarded(log, key.data, events)
+        holder.rest()
         if time.monotonic() >= due:
             if not listening:
                 selector.register(listener, selectors.EVENT_READ, accept)
