@@ -14,13 +14,14 @@ from splicer.config.values import format_duration
 from splicer.errors import BadRequest, SplicerError
 from splicer.http1.forwarded import forwarding
 from splicer.http1.request import parse_request
-from splicer.model import Match, RequestHead, Respond, Route
+from splicer.model import Match, RequestHead, Respond, Route, Split
 from splicer.routing.normal import normal_form
 from splicer.routing.rewrite import target_path
+from splicer.routing.split import by_key, key_of
 from splicer.routing.table import RouteTable
 from splicer.routing.template import render_host
 
-_NAMED = ("name", "path", "prefix", "regex", "clients", "respond", "upstream", "rewrite", "strip_prefix")
+_NAMED = ("name", "path", "prefix", "regex", "clients", "respond", "upstream", "hash_on", "rewrite", "strip_prefix")
 _PROXY = ", as from one of server.trusted_proxies"
 _NO_PROXY = ": X-Forwarded-Proto is not believed without server.trusted_proxies"
 _WITH_OWN_LINE = frozenset((*_NAMED, "upgrade", "upgrade_only", "fallback", "fallback_on", "retries", "deadlines"))
@@ -124,10 +125,29 @@ def _other_keys(route: Route) -> Iterator[str]:
             yield f"{name:<10} {key.brief(value)}"
 
 
+def _choice(split: Split, match: Match, head: RequestHead) -> Iterator[str]:
+    whole = sum(weight for _, weight in split.shares)
+    shares = [f"{upstream.name} {100 * weight / whole:.3g} %" for upstream, weight in split.shares]
+    yield f"upstream   {', '.join(shares)}"
+    if split.hash_on is None:
+        return
+    if split.hash_on.source == "client":
+        yield "hash_on    client: one of them for each address"
+        return
+    key = key_of(split.hash_on, head, match.captures, "")
+    chosen = "absent, so chance decides" if key is None else f"{by_key(split, key).name} for this request"
+    yield f"hash_on    {split.hash_on}: {chosen}"
+
+
 def _forwarding(match: Match, route: Route, head: RequestHead) -> Iterator[str]:
     assert route.upstream is not None  # noqa: S101 - a route has exactly one of `respond` and `upstream`
-    yield f"upstream   {route.upstream.name}"
-    yield f"target     {render_host(route.upstream.host, match.captures)}:{route.upstream.port}"
+    if route.split is None:
+        yield f"upstream   {route.upstream.name}"
+    else:
+        yield from _choice(route.split, match, head)
+    for upstream in route.upstreams:
+        name = f" ({upstream.name})" if route.split else ""
+        yield f"target     {render_host(upstream.host, match.captures)}:{upstream.port}{name}"
     yield f"path       {target_path(match, head.path, head.query)}"
     statuses = " ".join(map(str, sorted(route.fallback_on)))
     if route.retries:

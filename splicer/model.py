@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from attrs import Factory, define, frozen
 
-from splicer.patterns import Condition, PathPattern, Template
+from splicer.patterns import Condition, HashOn, PathPattern, Template
 
 Header = tuple[bytes, bytes]
 Headers = tuple[Header, ...]
@@ -139,6 +139,19 @@ class Upstream:
 
 
 @frozen
+class Split:
+    """Several upstreams that share a route's requests.
+
+    Args:
+        shares: each with its weight, in the file's order; the weights' sum is above 0.
+        hash_on: what chooses; None: chance.
+    """
+
+    shares: tuple[tuple[Upstream, int], ...]
+    hash_on: HashOn | None = None
+
+
+@frozen
 class Respond:
     """An answer that needs no pod.
 
@@ -169,10 +182,10 @@ class StatusPage(StrEnum):
 class Route:
     """One ``[[routes]]`` table, compiled.
 
-    Exactly one of `respond` and `upstream` is set. `hosts` are in lower case without a port ("*.suffix"
-    matches any name below it); `methods`, `hosts` and `origins` empty mean any; `clients` and `scheme` None mean any.
-    `encoded_slash` is "refuse" or "forward"; `strip_prefix` is in normal form; `body_bytes` None means that of
-    ``[limits]``, `math.inf` no limit.
+    Exactly one of `respond` and `upstream` is set; beside a `split`, `upstream` is its first one. `hosts` are in lower
+    case without a port ("*.suffix" matches any name below it); `methods`, `hosts` and `origins` empty mean any;
+    `clients` and `scheme` None mean any. `encoded_slash` is "refuse" or "forward"; `strip_prefix` is in normal form;
+    `body_bytes` None means that of ``[limits]``, `math.inf` no limit.
     """
 
     index: int
@@ -190,6 +203,7 @@ class Route:
     log: bool = True
     respond: Respond | StatusPage | None = None
     upstream: Upstream | None = None
+    split: Split | None = None
     fallback: Upstream | None = None
     fallback_on: frozenset[int] = frozenset({502, 503, 504})
     retries: int = 0
@@ -199,6 +213,13 @@ class Route:
     rewrite: Template | None = None
     strip_prefix: str | None = None
     body_bytes: float | None = None
+
+    @property
+    def upstreams(self) -> tuple[Upstream, ...]:
+        """All upstreams to which a first attempt may go."""
+        if self.split is not None:
+            return tuple(upstream for upstream, _ in self.split.shares)
+        return () if self.upstream is None else (self.upstream,)
 
     @property
     def guarded(self) -> bool:

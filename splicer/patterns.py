@@ -1,4 +1,4 @@
-"""What a route is written with: patterns and conditions that match, and templates that are filled in.
+"""What a route is written with: patterns and conditions that match, templates that are filled in, and so on.
 
 `routing` makes them.
 """
@@ -64,3 +64,19 @@ class Condition:
     kind: str
     text: str
     holds: Callable[[Sequence[bytes]], bool] = field(eq=False, repr=False)
+
+
+@frozen
+class HashOn:
+    """The part of a request by which a split chooses.
+
+    Args:
+        source: "client", "header", "query", "cookie" or "capture".
+        name: of the header (in lower case), parameter, cookie or capture; "" for "client".
+    """
+
+    source: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.name}" if self.name else self.source

@@ -256,3 +256,32 @@ def test_conditions_are_told(server: str, target: str, headers: list[str], told:
 
 def test_the_scheme_is_told_only_where_a_route_asks_for_it() -> None:
     assert not any("scheme" in line for line in asked("/health", "X-Forwarded-Proto: https")[0].lines)
+
+
+SPLIT = """
+[upstreams]
+stable = { address = "stable.test:80" }
+canary = { address = "canary.test:81" }
+[[routes]]
+name = "a"
+regex = '^/(?<account>[^/]*)'
+upstream = { stable = 200, canary = 1 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "headers", "told"),
+    [
+        ("", (), ""),
+        ("header:X-A", (), "hash_on    header:x-a: absent, so chance decides"),
+        ("header:X-A", ("X-A: 1",), "hash_on    header:x-a: stable for this request"),
+        ("capture:account", (), "hash_on    capture:account: stable for this request"),
+        ("client", (), "hash_on    client: one of them for each address"),
+    ],
+)
+def test_a_split_is_told(key: str, headers: tuple[str, ...], told: str) -> None:
+    hash_on = f'hash_on = "{key}"\n' if key else ""
+    lines = explain(load(SPLIT + hash_on, environ={}), "GET", "/1", headers).lines
+    assert "upstream   stable 99.5 %, canary 0.498 %" in lines
+    assert [line for line in lines if "hash_on" in line] == ([told] if told else [])
+    assert {"target     stable.test:80 (stable)", "target     canary.test:81 (canary)"} <= set(lines)

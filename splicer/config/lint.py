@@ -119,7 +119,7 @@ def _longer(place: str, key: str, deadlines: Deadlines) -> str:
 
 
 def _unused_upstreams(config: Config) -> Iterator[str]:
-    used = {upstream.name for route in config.routes for upstream in (route.upstream, route.fallback) if upstream}
+    used = {upstream.name for route in config.routes for upstream in (*route.upstreams, route.fallback) if upstream}
     for name in config.upstreams:
         if name not in used:
             yield f"upstreams.{name}: no route uses it"

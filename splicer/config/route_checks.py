@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 from splicer.config.keys import keys_of
 from splicer.config.reader import Fault, Reading
@@ -35,13 +35,23 @@ def broken_rules(
     yield from _belonging_together(spec, reading)
     yield from _unreachable(spec, reading)
     yield from _captures("rewrite", spec.rewrite, spec, reading)
-    for key, name in (("upstream", spec.upstream), ("fallback", spec.fallback)):
+    yield from _choice(spec, reading)
+    for key, name in (*(("upstream", name) for name, _ in spec.weights), ("fallback", spec.fallback)):
         if name is None or upstreams is None:
             continue
         if name not in upstreams:
             yield Fault((key,), f"unknown upstream {show(name)}{suggest(name, upstreams)}")
         elif (upstream := upstreams[name]) is not None:
             yield from _captures(key, upstream.host, spec, reading)
+
+
+def _choice(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
+    if spec.hash_on is None:
+        return
+    if isinstance(spec.upstream, str):
+        yield Fault(("hash_on",), f"needs several upstreams; write upstream = {{ {spec.upstream} = 95, canary = 5 }}")
+    if spec.hash_on.source == "capture":
+        yield from _unknown_captures("hash_on", {spec.hash_on.name}, "", spec, reading)
 
 
 def _exactly_one(keys: tuple[str, ...], given: frozenset[str]) -> Iterator[Fault]:
@@ -83,13 +93,20 @@ def _unreachable(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault
 
 
 def _captures(key: str, template: Template | None, spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
-    """Faults for captures of a template that the route's pattern doesn't have."""
+    if template is not None:
+        where = "" if key == "rewrite" else f" in {template.text}"
+        yield from _unknown_captures(key, template.captures, where, spec, reading)
+
+
+def _unknown_captures(
+    key: str, captures: Set[str], where: str, spec: RouteSpec, reading: Reading[RouteSpec]
+) -> Iterator[Fault]:
+    """Faults for captures that the route's pattern doesn't have."""
     patterns = [name for name in PATTERNS if name in reading.given]
-    if template is None or len(patterns) != 1 or patterns[0] in reading.broken:
+    if len(patterns) != 1 or patterns[0] in reading.broken:
         return
     pattern: PathPattern = getattr(spec, patterns[0])
-    where = "" if key == "rewrite" else f" in {template.text}"
-    for name in sorted(template.captures - pattern.captures):
+    for name in sorted(captures - pattern.captures):
         remedy = suggest(name, sorted(pattern.captures), "{{{}}}") or _known(patterns[0], pattern)
         yield Fault((key,), f"unknown capture {{{name}}}{where}{remedy}")
 

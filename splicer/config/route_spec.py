@@ -18,8 +18,9 @@ from splicer.config.deadlines import ROUTE_DEADLINES
 from splicer.config.keys import key
 from splicer.config.kinds import Kind
 from splicer.config.respond import RESPOND
+from splicer.config.split import HASH_ON, UPSTREAM, Weights
 from splicer.model import Network, Respond, StatusPage
-from splicer.patterns import Condition, PathPattern, Template
+from splicer.patterns import Condition, HashOn, PathPattern, Template
 
 
 def _pattern(word: str, words: str) -> Kind[PathPattern]:
@@ -110,8 +111,19 @@ class RouteSpec:
         'An answer without a pod: a table of its own, or `"status"` for the page of nginx\'s stub_status.',
         default=None,
     )
-    upstream: str | None = key(
-        kinds.TEXT, "The upstream that requests go to, by its name under `[upstreams]`.", default=None
+    upstream: str | Weights | None = key(
+        UPSTREAM,
+        "The upstream that requests go to, by its name under `[upstreams]`; or several, each with its weight, as in "
+        "`{ stable = 95, canary = 5 }`.",
+        default=None,
+    )
+    hash_on: HashOn | None = key(
+        HASH_ON,
+        "The part of a request that decides among several upstreams: equal values lead to the same one. A request "
+        "without it goes to any.",
+        default=None,
+        absent="chance decides",
+        beside=_UPSTREAM,
     )
     rewrite: Template | None = key(
         _REWRITE,
@@ -176,6 +188,11 @@ class RouteSpec:
         absent="those of `[deadlines]`",
         beside=_UPSTREAM,
     )
+
+    @property
+    def weights(self) -> Weights:
+        """The names of all upstreams with their weights; one alone has the weight 1."""
+        return ((self.upstream, 1),) if isinstance(self.upstream, str) else self.upstream or ()
 
     @property
     def encoded_slash_in_force(self) -> str:

@@ -11,7 +11,8 @@ from splicer.config.keys import shared
 from splicer.config.reader import Fault, Reader
 from splicer.config.route_checks import broken_rules
 from splicer.config.route_spec import RouteSpec
-from splicer.model import Deadlines, Route, Upstream
+from splicer.config.split import Weights
+from splicer.model import Deadlines, Route, Split, Upstream
 from splicer.patterns import PathPattern
 from splicer.routing.pattern import PrefixPath
 
@@ -47,15 +48,30 @@ def _route(
     upstreams: Mapping[str, Upstream | None],
     inherited: Deadlines,
 ) -> Route:
+    split = _split(spec, upstreams)
     converted = {
         "deadlines": evolve(inherited, **spec.deadlines),
         "encoded_slash": spec.encoded_slash_in_force,
-        "upstream": None if spec.upstream is None else upstreams[spec.upstream],
+        "upstream": None if split is None else split.shares[0][0],
+        "split": None if isinstance(spec.upstream, str) else split,
         "fallback": None if spec.fallback is None else upstreams[spec.fallback],
         "fallback_on": frozenset(spec.fallback_on),
         "strip_prefix": pattern.prefix if spec.strip_prefix and isinstance(pattern, PrefixPath) else None,
     }
     return Route(index=index, pattern=pattern, **(shared(spec, Route) | converted))
+
+
+def _split(spec: RouteSpec, upstreams: Mapping[str, Upstream | None]) -> Split | None:
+    """All upstreams with their weights; None without any."""
+    weights = spec.weights
+    shares = [(upstream, weight) for name, weight in weights if (upstream := upstreams[name]) is not None]
+    return Split(tuple(shares), spec.hash_on) if shares else None
+
+
+def _upstream(route: Route) -> str | Weights | None:
+    if route.split is not None:
+        return tuple((upstream.name, weight) for upstream, weight in route.split.shares)
+    return None if route.upstream is None else route.upstream.name
 
 
 def spec_of(route: Route) -> RouteSpec:
@@ -64,7 +80,8 @@ def spec_of(route: Route) -> RouteSpec:
     converted = {
         kind: route.pattern,
         "deadlines": of_a_route(route.deadlines),
-        "upstream": None if route.upstream is None else route.upstream.name,
+        "upstream": _upstream(route),
+        "hash_on": None if route.split is None else route.split.hash_on,
         "fallback": None if route.fallback is None else route.fallback.name,
         "fallback_on": tuple(sorted(route.fallback_on)),
         "strip_prefix": route.strip_prefix is not None,

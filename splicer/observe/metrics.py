@@ -189,9 +189,9 @@ class Metrics(Observer):
             self._durations[name,]
             for status in ("2xx", "5xx"):
                 self._requests[name, "GET", status]
-            if route.upstream is not None:
+            for upstream in route.upstreams:
                 for outcome in ("ok", "connect_refused"):
-                    self._attempts[name, route.upstream.name, outcome]
+                    self._attempts[name, upstream.name, outcome]
             if route.fallback is not None:
                 self._attempts[name, route.fallback.name, "ok"]
                 self._fallbacks[name, "connect_refused"]

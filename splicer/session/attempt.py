@@ -27,6 +27,7 @@ from splicer.policy.plan import Left, Plan, Progress, Step
 from splicer.routing.rewrite import target_path
 from splicer.routing.template import render_host
 from splicer.session.exchange import Exchange
+from splicer.session.split import upstream_of
 from splicer.upstream.pod import PodLeg
 from splicer.upstream.source import pod_name
 from splicer.upstream.stage import Stage
@@ -49,7 +50,8 @@ class Attempts:
         self._protocol = exchange.protocol
         self._route = route
         self._target = target_path(exchange.match, exchange.head.path, exchange.head.query)
-        self._plan = Plan(route.upstream, route.fallback, not exchange.own_connection, route.retries)
+        upstream = route.upstream if route.split is None else upstream_of(exchange, route.split)
+        self._plan = Plan(upstream, route.fallback, not exchange.own_connection, route.retries)
         self._named: str | None = None  # the host of the present step; None while it is not known
         self._leg: PodLeg | None = None  # the leg of the present step
         self._body_began: float | None = None

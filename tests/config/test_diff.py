@@ -83,6 +83,10 @@ deadlines = { idle = "1h", connect = "1s" }
         ('prefix = "/y"', 'prefix = "/y"\nclients_deny = ["10.0.0.0/8"]\nupgrade = ["a"]\norigins = ["https://a"]',
          ['routes "y": clients_deny none → 10.0.0.0/8', 'routes "y": encoded_slash forward → refuse',
           'routes "y": upgrade none → a', 'routes "y": origins any → https://a']),
+        ('upstream = "api"', 'upstream = { api = 95, other = 5 }\nhash_on = "header:X-A"\n'
+         '[upstreams.other]\naddress = "other:80"',
+         ['upstreams: added "other"', 'routes "y": upstream api → api = 95, other = 5',
+          'routes "y": hash_on chance decides → header:x-a']),
         ("[resolver]", '[log]\nprogress = "off"\n[resolver]', ["log.progress 5m → off"]),
         ('upstream = "pod"', 'upstream = "pod"\nbody_bytes = "unlimited"',
          ['routes "z": body_bytes that of `[limits]` → unlimited']),

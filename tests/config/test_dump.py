@@ -19,8 +19,8 @@ from splicer.config.dump import as_tables
 from splicer.config.json_schema import json_schema
 from splicer.config.load import load
 from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
-from splicer.model import Deadlines, Network, Respond, Route, StatusPage, Upstream
-from splicer.patterns import Condition, PathPattern
+from splicer.model import Deadlines, Network, Respond, Route, Split, StatusPage, Upstream
+from splicer.patterns import Condition, HashOn, PathPattern
 from splicer.routing.conditions import condition
 from splicer.routing.pattern import PrefixPath, compile_pattern
 from splicer.routing.template import parse_template
@@ -146,6 +146,14 @@ header_tests = named(["x-a", "origin", "$$|`"])
 query_tests = named(["A", "a", "é b", "${A}", '"'])
 
 
+def splits(usable: list[Upstream], pattern: PathPattern) -> st.SearchStrategy[Split]:
+    share = st.tuples(st.sampled_from(usable), st.integers(1, 1_000_000))
+    shares = st.lists(share, min_size=1, unique_by=lambda share: share[0].name).map(tuple)
+    captures = [HashOn("capture", name) for name in sorted(pattern.captures)]
+    named = [HashOn("header", "x-$|"), HashOn("query", "${a b"), HashOn("cookie", "X"), HashOn("client")]
+    return st.builds(Split, shares, st.none() | st.sampled_from([*named, *captures]))
+
+
 @st.composite
 def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: Deadlines) -> Route:
     pattern = draw(st.just(POD) | st.sampled_from(PATTERNS))
@@ -168,6 +176,7 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
     if not usable or draw(st.booleans()):
         answers = st.just(StatusPage.STUB_STATUS) | responds(st.none() | responds(st.none()))
         return attrs.evolve(route, respond=draw(answers))
+    split = draw(st.none() | splits(usable, pattern))
     fallback = draw(st.none() | st.sampled_from(usable))
     retries = draw(st.integers(0, 5))
     upgrade = draw(st.sampled_from([(), ("websocket",), ("h2c", "x/$")]))
@@ -177,7 +186,8 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
     return attrs.evolve(
         route,
         deadlines=attrs.evolve(draw(deadlines), head=inherited.head, drain=inherited.drain),
-        upstream=draw(st.sampled_from(usable)),
+        upstream=draw(st.sampled_from(usable)) if split is None else split.shares[0][0],
+        split=split,
         fallback=fallback,
         fallback_on=draw(st.frozensets(st.integers(500, 599))) if fallback or retries else route.fallback_on,
         retries=retries,

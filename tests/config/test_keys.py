@@ -13,7 +13,7 @@ from splicer.config.upstreams import UpstreamSpec
 from splicer.model import Route, Upstream
 from tests.config.test_kinds import KEYS, READERS
 
-CONVERTED = {"encoded_slash", "upstream", "fallback", "fallback_on", "strip_prefix", "deadlines"}
+CONVERTED = {"encoded_slash", "upstream", "hash_on", "fallback", "fallback_on", "strip_prefix", "deadlines"}
 PATTERN = {"path", "prefix", "regex"}  # of these a route has its `pattern`
 
 

@@ -87,6 +87,7 @@ def test_an_upstream_that_no_route_uses() -> None:
     other = '[upstreams.other]\naddress = "b.test:80"\n'
     assert told(UPSTREAM + other + route("a", "/")) == ("upstreams.other: no route uses it",)
     assert told(UPSTREAM + other + route("a", "/", 'upstream = "api"\nfallback = "other"')) == ()
+    assert told(UPSTREAM + other + route("a", "/", "upstream = { api = 1, other = 0 }")) == ()
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ def test_the_defaults() -> None:
     assert least.encoded_slash == "forward"
     assert least.fallback is None
     assert (sorted(least.fallback_on), least.retries) == ([502, 503, 504], 0)
+    assert least.split is None
     assert (least.upgrade, least.upgrade_only, least.rewrite, least.strip_prefix) == ((), False, None, None)
     assert least.body_bytes is None
     assert least.deadlines == Deadlines(connect=4.0)
@@ -184,7 +185,8 @@ NAME = "a name is one line of printable characters, and not empty"
         (P.replace("any", "anny"), ['upstream: unknown upstream "anny"; did you mean "any"?']),
         (P.replace("any", "anny") + 'upstreem = "any"',
          ['upstreem: unknown key; did you mean "upstream"?', 'upstream: unknown upstream "anny"; did you mean "any"?']),
-        (P.replace('"any"', "1"), ["upstream: must be a string, not 1"]),
+        (P.replace('"any"', "1"),
+         ["upstream: must be a string, or a table such as { stable = 95, canary = 5 }, not 1"]),
         (P + 'fallback = "zzz"', ['fallback: unknown upstream "zzz"']),
         (P + 'fallback = "broken"', []),
         (P + "fallback_on = [502]", ["fallback_on: needs fallback or retries"]),

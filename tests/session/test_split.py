@@ -1,0 +1,50 @@
+"""Requests to a route that has several upstreams."""
+
+from __future__ import annotations
+
+import pytest
+
+from splicer.errors import ConnectRefused
+from splicer.model import Split
+from splicer.patterns import HashOn
+from tests.session.edge import APP, APP_UPSTREAM, SPARE, SPARE_UPSTREAM, Edge, answering, route
+from tests.session.message import OK, get, read_answer
+
+
+def split(app: int, spare: int, hash_on: HashOn | None = None) -> Split:
+    return Split(((APP_UPSTREAM, app), (SPARE_UPSTREAM, spare)), hash_on)
+
+
+async def chosen(edge: Edge, *fields: str) -> str | None:
+    assert (await read_answer(await edge.ask(get("/x", *fields)))).status == 200
+    return edge.told.ended[-1].upstream
+
+
+async def test_an_upstream_of_weight_0_gets_nothing(edge: Edge) -> None:
+    edge.pods[APP] = edge.pods[SPARE] = answering(OK)
+    edge.use(route(split=split(0, 1)))
+    assert {await chosen(edge) for _ in range(20)} == {"spare"}
+    edge.use(route(split=split(1, 0)))
+    assert {await chosen(edge) for _ in range(20)} == {"app"}
+
+
+async def test_chance_chooses_where_the_value_is_absent(edge: Edge) -> None:
+    edge.pods[APP] = edge.pods[SPARE] = answering(OK)
+    edge.use(route(split=split(1, 1, HashOn("header", "x-account"))))
+    assert {await chosen(edge) for _ in range(60)} == {"app", "spare"}
+
+
+async def test_the_same_value_leads_to_the_same_upstream(edge: Edge) -> None:
+    edge.pods[APP] = edge.pods[SPARE] = answering(OK)
+    edge.use(route(split=split(1, 1, HashOn("header", "x-account"))))
+    seen = {account: {await chosen(edge, f"X-Account: {account}") for _ in range(5)} for account in range(20)}
+    assert all(len(upstreams) == 1 for upstreams in seen.values())
+    assert set.union(*seen.values()) == {"app", "spare"}
+
+
+@pytest.mark.parametrize("weights", [(1, 0), (0, 1)])
+async def test_the_fallback_is_that_of_all(edge: Edge, weights: tuple[int, int]) -> None:
+    edge.pods |= {APP: ConnectRefused("app"), SPARE: answering(OK)}
+    edge.use(route(split=split(*weights), fallback=SPARE_UPSTREAM))
+    assert await chosen(edge) == "spare"
+    assert [attempt.upstream for attempt in edge.record.attempts] == (["app", "spare"] if weights[0] else ["spare"])
