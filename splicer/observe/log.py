@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 from splicer.observe.line_writer import LineWriter
-from splicer.observe.render import console_line, json_line
+from splicer.observe.render import console_line, fields_of, json_line, json_line_of
 
 _Render = Callable[[str, str, Mapping[str, Any]], str]
+_RenderJson = Callable[[str, str, str], str]
 
 
 class Logger:
@@ -18,17 +19,28 @@ class Logger:
     Args:
         lines: the writer of its lines.
         render: makes a line of an event, its level and its fields.
+        render_json: the same of fields that are JSON already.
     """
 
-    __slots__ = ("_lines", "_render")
+    __slots__ = ("_lines", "_render", "_render_json")
 
-    def __init__(self, lines: LineWriter, render: _Render) -> None:
+    def __init__(self, lines: LineWriter, render: _Render, render_json: _RenderJson) -> None:
         self._lines = lines
         self._render = render
+        self._render_json = render_json
 
     def info(self, event: str, **fields: Any) -> None:
         """Write an event that is in order."""
         self._lines.write(self._render(event, "info", fields))
+
+    def info_json(self, event: str, members: str) -> None:
+        """Write an event that is in order; for the lines of each call, whose fields are written as JSON at once.
+
+        Args:
+            event: the event.
+            members: see `json_line_of`.
+        """
+        self._lines.write(self._render_json(event, "info", members))
 
     def warning(self, event: str, **fields: Any) -> None:
         """Write an event that somebody should know of."""
@@ -47,4 +59,7 @@ def make_logger(lines: LineWriter, style: str, *, colors: bool = False) -> Logge
         style: "json", or "console" for a person.
         colors: whether the console style uses colors.
     """
-    return Logger(lines, json_line if style == "json" else partial(console_line, colors=colors))
+    if style == "json":
+        return Logger(lines, json_line, json_line_of)
+    render = partial(console_line, colors=colors)
+    return Logger(lines, render, lambda event, level, members: render(event, level, fields_of(members)))

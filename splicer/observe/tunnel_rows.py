@@ -54,12 +54,6 @@ def find(relay: LiveTunnels[Record], id: str) -> TunnelView[Record] | None:  # n
     return next((one for one in relay.views() if one.owner.id == id), None)
 
 
-def line(quality: Quality | None, side: str) -> dict[str, float | int | None]:
-    """The network quality of a connection to a peer, as fields of a log line."""
-    rtt, retransmits = _line(quality)
-    return {f"{side}_rtt_ms": rtt, f"{side}_retransmits": retransmits}
-
-
 def _line(quality: Quality | None) -> tuple[float | None, int | None]:
     return (None, None) if quality is None else (round(quality.rtt * 1000, 3), quality.retransmits)
 

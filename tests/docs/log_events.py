@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 # The methods of a logger, and what the supervisor, the vault and their parts call the function that writes their lines.
-_LEVELS = frozenset({"info", "warning", "error"})
+_LEVELS = {"info": "info", "info_json": "info", "warning": "warning", "error": "error"}
 _PLAIN = frozenset({"log", "_log"})
 _HANDING_ON = frozenset({"say"})  # `Observers.say`
 _EVENT = re.compile(r"[a-z]+(_[a-z]+)*")
@@ -115,4 +115,4 @@ def _level(call: ast.Call) -> str | None:
             case ast.keyword(arg="level", value=ast.Constant(value=str(level))):
                 return level
     name = _name(call)
-    return name if name in _LEVELS else "info" if name in _PLAIN else None
+    return _LEVELS.get(name, "info" if name in _PLAIN else None)

@@ -58,8 +58,14 @@ def found_in(directory: Path, code: str) -> set[Event]:
 
 
 def test_a_logger_is_found(tmp_path: Path) -> None:
-    code = 'log.info("one", two="three")\nlog("four", level="error")\nmatch.info("not one")\nsend("five")'
-    assert found_in(tmp_path, code) == {Event("one", "info"), Event("four", "error")}
+    code = """
+log.info("one", two="three")
+log("four", level="error")
+log.info_json("six", text)
+match.info("not one")
+send("five")
+"""
+    assert found_in(tmp_path, code) == {Event("one", "info"), Event("four", "error"), Event("six", "info")}
 
 
 def test_what_hands_an_event_on_is_a_logger(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splicer.observe.render import console_line, json_line
+from splicer.observe.log import make_logger
+from splicer.observe.render import console_line, json_line, json_line_of, json_text
+from tests.observe.test_log import Lines
 
 LONGEST = 4096  # bytes with the newline: PIPE_BUF
 
@@ -42,3 +44,22 @@ def test_colors(level: str, color: str) -> None:
     line = console_line("happened", level, {}, colors=True)
     assert f"[{color}{level:<9}\x1b[0m]" in line
     assert "\x1b" not in console_line("happened", level, {})
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.none() | st.text(max_size=3) | st.just('"\\\x00ä' * 900), min_size=1)
+)
+def test_a_line_of_fields_that_are_json_is_the_same(fields: dict[str, str | None]) -> None:
+    members = ", ".join(f'"{key}": {json_text(value)}' for key, value in fields.items())
+    lines = [json_line_of("happened", "info", members), json_line("happened", "info", fields)]
+    assert all("\n" not in line and len(line.encode()) < LONGEST for line in lines)
+    one, other = [json.loads(line) for line in lines]
+    assert list(one) == list(other)
+    assert one.pop("time") <= other.pop("time")
+    assert one == other
+
+
+def test_a_person_gets_the_same_fields() -> None:
+    lines = Lines()
+    make_logger(lines, "console").info_json("happened", '"why": "because", "many": [1, null]')  # type: ignore[arg-type]
+    assert lines.lines[0].endswith("happened                       why=because many='[1, None]'")

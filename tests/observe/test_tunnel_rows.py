@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from splicer.ipc.codec import to_object
 from splicer.ipc.queries import CountRow
-from splicer.model import Endpoint, Quality, Record
+from splicer.model import Endpoint, Record
 from splicer.observe import tunnel_rows
 from splicer.relay.api import LiveTunnels
 from tests.observe.still import StillRelay, record, still
@@ -176,17 +176,6 @@ async def test_a_tunnel_is_found_by_its_id() -> None:
     assert tunnel_rows.find(relay, f"{3:016x}") is relay.shown[3]
     for nobody in ("3", f"{5:016x}", ""):
         assert tunnel_rows.find(relay, nobody) is None
-
-
-@pytest.mark.parametrize(
-    ("quality", "told"),
-    [
-        (Quality(0.0123456, 4), {"pod_rtt_ms": 12.346, "pod_retransmits": 4}),
-        (None, {"pod_rtt_ms": None, "pod_retransmits": None}),
-    ],
-)
-def test_a_line_is_told_in_milliseconds(quality: Quality | None, told: dict[str, Any]) -> None:
-    assert tunnel_rows.line(quality, "pod") == told
 
 
 async def test_what_is_none_of_tcps_has_no_line(edge: Edge) -> None:
