@@ -25,7 +25,9 @@ from splicer.relay.flush import Flushes
 from splicer.relay.liveness import PeerLiveness
 from splicer.relay.mover import Mover
 from splicer.relay.mover_interface import ByteMover
+from splicer.relay.native import NativeMover
 from splicer.relay.registry import NullRegistry, PipeRegistry
+from splicer.relay.state import NATIVE
 from splicer.relay.stock import PipeStock
 from splicer.relay.sweep import Sweep
 from splicer.relay.trio_wait import TrioWait
@@ -41,14 +43,14 @@ class Hub:
     Args:
         liveness: distinguishes vanished peers from paused ones; None: one with default values.
         registry: keeps each pipe in case this process dies; None: pipes are not kept.
-        mover: makes the mover, from the journal.
+        mover: makes the mover, from the journal; by default in C, if the extension is there.
     """
 
     def __init__(
         self,
         liveness: PeerLiveness | None = None,
         registry: PipeRegistry | None = None,
-        mover: Callable[[Any], ByteMover] = Mover,
+        mover: Callable[[Any], ByteMover] = NativeMover if NATIVE else Mover,
     ) -> None:
         registry = registry or NullRegistry()
         self._mover = mover(registry.words)

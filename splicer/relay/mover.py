@@ -15,7 +15,7 @@ import os
 import select
 import socket
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from splicer.errors import Side
 from splicer.relay.api import TunnelEnd, TunnelSpec
@@ -32,6 +32,19 @@ _PAGE = 4096  # bytes that any clean pipe takes in one piece
 BATCH = 64  # events of one epoll_wait: few enough that even bulk data doesn't exceed the hub's time by much
 
 
+class Legs(Protocol):
+    """The live legs, by descriptor."""
+
+    def get(self, fd: int, /) -> Any:
+        """The leg with this descriptor, or None."""
+
+    def __setitem__(self, fd: int, leg: Leg, /) -> None:
+        """Add or replace one."""
+
+    def __delitem__(self, fd: int, /) -> None:
+        """Remove one."""
+
+
 class Mover:
     """Moves bytes in plain function calls; see `ByteMover`.
 
@@ -46,10 +59,15 @@ class Mover:
         self._words = words
         self._epoll = select.epoll()
         self._devnull = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        self._legs: dict[int, Leg] = {}
-        self.batches = 0
+        self._legs: Legs = {}
+        self._batches = 0
         self._starved: list[Leg] = []
         self._invited = -1  # the epoll of `invite`
+
+    @property
+    def batches(self) -> int:
+        """The number of batches of events so far."""
+        return self._batches
 
     @property
     def starved(self) -> int:
@@ -113,35 +131,42 @@ class Mover:
         return False
 
     def _move(self, events: list[tuple[int, int]], now: float) -> bool:
-        legs, clean, invited = self._legs, self._clean, False
-        self.batches += 1
+        legs, invited = self._legs, False
+        self._batches += 1
         for fd, mask in events:
             leg = legs.get(fd)
             if leg is None:  # its tunnel ended earlier in this batch
                 invited |= fd == self._invited
                 continue
             try:
-                if leg.peer.parked and mask != READ:
-                    self.drain(leg.peer, now)
-                if not (leg.parked or leg.eof) and mask != WRITE and leg.tunnel.result is None:
-                    if clean and not leg.discard:
-                        self._pass(leg, clean[-1], now)
-                    else:
-                        self._fill(leg, now)
+                self._handle(leg, mask, now)
             except MemoryError:
                 raise  # ends the process: the calls go on elsewhere, instead of ending here one after another
             except Exception as error:  # noqa: BLE001 - a bug ends one call, whose task raises it
-                leg.tunnel.error = error
-                self.end(leg.tunnel, TunnelEnd(Side.PROXY, "crash"))
-        if self._starved and (clean or self.pipes.has_last):
+                self._crash(leg, error)
+        if self._starved and (self._clean or self.pipes.has_last):
             self.feed(now)
         if invited and len(events) == 1:
-            self.batches -= 1  # nothing of a tunnel's
+            self._batches -= 1  # nothing of a tunnel's
         return invited
+
+    def _handle(self, leg: Leg, mask: int, now: float) -> None:
+        if leg.peer.parked and mask != READ:
+            self.drain(leg.peer, now)
+        if not (leg.parked or leg.eof) and mask != WRITE and leg.tunnel.result is None:
+            if self._clean and not leg.discard:
+                self._pass(leg, self._clean[-1], now)
+            else:
+                self._fill(leg, now)
+
+    def _crash(self, leg: Leg, error: Exception) -> None:
+        leg.tunnel.error = error
+        self.end(leg.tunnel, TunnelEnd(Side.PROXY, "crash"))
 
     def feed(self, now: float) -> None:
         """Continue the directions that wait for a pipe: pipes may be there now."""
-        starved, self._starved = self._starved, []
+        starved = self._starved.copy()
+        self._starved.clear()
         for leg in starved:
             leg.starved = False
             if leg.tunnel.result is None and self._legs.get(leg.fd) is leg:

@@ -7,20 +7,22 @@ import fcntl
 import os
 import termios
 
+from splicer.relay.state import PipeState
+
 # Pipes keep the kernel's default size of 64 KiB: larger ones moved bulk data no faster, and count against
 # pipe-user-pages-soft, which all processes of a user share, also in other containers of the node. Beyond that limit a
 # new pipe has two pages, or one before Linux 5.14 (pipe(7)): such a pipe is kept only if there is no other.
 SMALLEST = 8192  # bytes
 
 
-class Pipe:
+class Pipe(PipeState):
     """One pipe.
 
     `size` is its capacity in bytes; fewer bytes fit in small pieces, since each piece takes a whole slot. `place` is
     its index in the journal.
     """
 
-    __slots__ = ("place", "read_fd", "size", "write_fd")
+    __slots__ = ()
 
     def __init__(self) -> None:
         self.read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

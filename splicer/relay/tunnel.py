@@ -10,12 +10,13 @@ import trio
 from splicer.errors import Side
 from splicer.relay.api import TunnelEnd, TunnelLimits
 from splicer.relay.pipes import Pipe
+from splicer.relay.state import LegState, TunnelState
 
 READ = 1  # EPOLLIN
 WRITE = 4  # EPOLLOUT
 
 
-class Leg:
+class Leg(LegState):
     """One socket of a tunnel, and the direction from it to its peer.
 
     Args:
@@ -23,34 +24,17 @@ class Leg:
         side: the party at the other end of the socket.
     """
 
-    __slots__ = (
-        "broken",
-        "discard",
-        "eof",
-        "fd",
-        "mask",
-        "over",
-        "parked",
-        "patience",
-        "peer",
-        "pipe",
-        "seen",
-        "side",
-        "sock",
-        "starved",
-        "total",
-        "tunnel",
-        "word",
-    )
+    __slots__ = ("broken", "patience", "seen", "side", "sock")
     peer: Leg
     tunnel: Tunnel
+    pipe: Pipe | None
 
     def __init__(self, sock: socket.socket, side: Side) -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self.side = side
         self.mask = 0
-        self.pipe: Pipe | None = None  # a pipe with bytes of this direction; only while `parked` is not 0
+        self.pipe = None  # a pipe with bytes of this direction; only while `parked` is not 0
         self.parked = 0  # bytes that wait for room at the peer: in the pipe, or, without a pipe, in this socket
         self.total = 0  # bytes that the peer's socket took
         self.starved = False  # it waits for a pipe, not for room
@@ -60,6 +44,7 @@ class Leg:
         self.over = False  # it is not read any more: a connection broke, and the last bytes are being delivered
         self.patience = 0  # the TCP_USER_TIMEOUT, in ms, that was switched off (liveness.py)
         self.seen = 0  # bytes written to it at its last check (liveness.py)
+        self.plain = False  # its events are handled by Python alone
         self.word = 0  # the journal's word for a pipe with this direction's bytes
 
     def wanted(self) -> int:
@@ -70,7 +55,7 @@ class Leg:
         return mask
 
 
-class Tunnel:
+class Tunnel(TunnelState):
     """Two legs, and the task that sleeps until both directions are over.
 
     `last` (when a byte last moved) and `expires` are in seconds on Trio's clock.
@@ -81,7 +66,6 @@ class Tunnel:
         "closer",
         "error",
         "expires",
-        "last",
         "limits",
         "owner",
         "pod",

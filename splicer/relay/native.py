@@ -1,0 +1,96 @@
+"""The mover whose usual events are handled in C: `_mover.c`.
+
+The C code handles an event completely or returns its leg here; then the Python code of `mover.py` goes on, with the
+same objects. So there is one mover with two ways for a frame, and all that is rare is written once.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from enum import IntEnum
+from time import monotonic
+from typing import Any
+
+from splicer.relay.leaving import break_off, why_broken, write_failed
+from splicer.relay.mover import Mover
+from splicer.relay.state import Engine
+from splicer.relay.tunnel import Leg
+
+_FEW = 4  # with fewer clean pipes the stock must be told (`stock.py`)
+
+
+class _Why(IntEnum):
+    """Why the engine returns a leg; `_mover.c` has the same names, and MOVED, which it keeps to itself."""
+
+    EVENT = 1
+    READ_FAILED = 2
+    WRITE_FAILED = 3
+    WATCH_FAILED = 4
+
+
+class NativeMover(Mover):
+    """Moves bytes in C; see `ByteMover`.
+
+    Args:
+        words: the journal; its buffer is used until the mover is freed.
+    """
+
+    def __init__(self, words: Any) -> None:
+        super().__init__(words)
+        self._engine = Engine(self.fileno(), words, self._clean, self._starved, self.pipes.give)
+        self._legs = self._engine
+
+    @property
+    def batches(self) -> int:
+        """See `ByteMover`."""
+        return self._engine.batches
+
+    def invite(self, epoll: int) -> bool:
+        """See `ByteMover`."""
+        self._engine.invited = epoll
+        return super().invite(epoll)
+
+    def step(self, now: float) -> int:
+        """See `ByteMover`."""
+        before = self._engine.batches
+        found = self._run(now, -math.inf, once=True)
+        return self._engine.batches - before or found
+
+    def host(self, now: float, until: float) -> bool:
+        """See `ByteMover`."""
+        return not self.news.pending and self._run(now, until, once=False)
+
+    def _run(self, now: float, until: float, *, once: bool) -> bool:
+        engine, news = self._engine, self.news
+        offset = now - monotonic()
+        found = engine.run(now, until, once)
+        while not isinstance(found, bool):
+            self._go_on(found, engine.now)
+            found = engine.run(offset + monotonic(), -math.inf if news.pending else until, False)
+        if engine.changed:
+            engine.changed = False
+            news.pending = news.pending or bool(self.pipes.spent) or len(self._clean) < _FEW
+        if self._starved and (self._clean or self.pipes.has_last):
+            self.feed(engine.now)
+        return found
+
+    def _go_on(self, leg: Leg, now: float) -> None:
+        engine = self._engine
+        why, error = engine.why, OSError(engine.error, os.strerror(engine.error))
+        try:
+            if why == _Why.EVENT:
+                self._handle(leg, engine.mask, now)
+            elif why == _Why.READ_FAILED:
+                break_off(self, leg, leg.broken or why_broken(error), now)
+            elif why == _Why.WRITE_FAILED:
+                write_failed(self, leg, error, now)
+                if leg.parked:
+                    self.watch(leg)
+                    self.watch(leg.peer)
+            else:
+                self._crash(leg, error)
+        except MemoryError:
+            raise  # see `Mover`
+        except Exception as failure:  # noqa: BLE001 - a bug ends one call, whose task raises it
+            self._crash(leg, failure)
