@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from splicer.config import rate_limit
 from splicer.config.json_schema import json_schema
 from splicer.config.keys import Key
 from splicer.config.reader import Reader
@@ -21,7 +22,13 @@ from splicer.config.sections import SECTIONS
 from splicer.config.upstreams import UPSTREAM
 
 DOCS = Path(__file__).parent
-TABLES: Mapping[str, Reader[Any]] = {**SECTIONS, "upstreams": UPSTREAM, "routes": ROUTE, "respond": ANSWER}
+TABLES: Mapping[str, Reader[Any]] = {
+    **SECTIONS,
+    "upstreams": UPSTREAM,
+    "routes": ROUTE,
+    "respond": ANSWER,
+    "rate_limit": rate_limit.TABLE,
+}
 _GENERATED = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from attrs import Factory, define, frozen
 
 from splicer.patterns import Condition, HashOn, PathPattern, Template
+from splicer.rates import RateLimit
 
 Header = tuple[bytes, bytes]
 Headers = tuple[Header, ...]
@@ -200,6 +201,7 @@ class Route:
     clients: tuple[Network, ...] | None = None
     clients_deny: tuple[Network, ...] = ()
     encoded_slash: str = "forward"
+    rate_limit: RateLimit | None = None
     log: bool = True
     respond: Respond | StatusPage | None = None
     upstream: Upstream | None = None

@@ -36,6 +36,7 @@ def warnings(config: Config, text: str = "") -> tuple[str, ...]:
         *_short_of_retries(config),
         *_unused_upstreams(config),
         *_unscrapable_metrics(config),
+        *_limited_calls(config),
     )
 
 
@@ -129,3 +130,13 @@ def _unscrapable_metrics(config: Config) -> Iterator[str]:
     metrics = config.server.metrics
     if metrics is not None and not metrics.port:
         yield f"server.metrics: {metrics}: port 0 takes any free one, which no scraper knows"
+
+
+def _limited_calls(config: Config) -> Iterator[str]:
+    """A rate for each client on a route for calls: a provider with thousands of calls is few clients."""
+    for route in config.routes:
+        if route.upgrade and route.rate_limit is not None and route.rate_limit.by == "client":
+            yield (
+                f'{_place(route)}: rate_limit.by: "client": a provider calls from few addresses, and all its calls '
+                'share their rate; write by = "route", or a header that names the caller'
+            )

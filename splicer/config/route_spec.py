@@ -17,10 +17,12 @@ from splicer.config.conditions import HEADER_CONDITIONS, QUERY_CONDITIONS
 from splicer.config.deadlines import ROUTE_DEADLINES
 from splicer.config.keys import key
 from splicer.config.kinds import Kind
+from splicer.config.rate_limit import RATE_LIMIT
 from splicer.config.respond import RESPOND
 from splicer.config.split import HASH_ON, UPSTREAM, Weights
 from splicer.model import Network, Respond, StatusPage
 from splicer.patterns import Condition, HashOn, PathPattern, Template
+from splicer.rates import RateLimit
 
 
 def _pattern(word: str, words: str) -> Kind[PathPattern]:
@@ -104,6 +106,11 @@ class RouteSpec:
         "Whether a path with an encoded slash, `%2F`, gets 400 or is forwarded to the pod unchanged.",
         default=None,
         absent='`"refuse"` beside `clients`, `clients_deny` or `origins`, else `"forward"`',
+    )
+    rate_limit: RateLimit | None = key(
+        RATE_LIMIT,
+        "How many requests are served: a table of its own. Others get 429. Each worker has its share of the rate.",
+        default=None,
     )
     log: bool = key(kinds.BOOLEAN, "Whether requests are in the access log.", default=True)
     respond: Respond | StatusPage | None = key(

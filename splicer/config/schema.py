@@ -80,6 +80,12 @@ class Limits:
         "More is faster over a long round trip; a call whose peers do not read takes up to six times this size.",
         default=64 * 1024,
     )
+    connections_per_client: int | None = key(
+        kinds.unless("off", None, kinds.integer(1)),
+        "Connections at once from one address (IPv6: one /64); a further one gets 503. Each worker has its share, and "
+        "`trusted_proxies` have no limit. Providers call from few addresses.",
+        default=None,
+    )
 
 
 @frozen

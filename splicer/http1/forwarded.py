@@ -81,6 +81,12 @@ def forwarding(head: RequestHead, peer: str, trusted: Sequence[Network], request
     )
 
 
+def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
+    """Whether the peer with this numeric address is a trusted proxy."""
+    address = _parse(peer) if trusted else None
+    return address is not None and _within(address, trusted)
+
+
 def _walk(address: Address, came_for: str, trusted: Sequence[Network]) -> Address:
     for entry in reversed(came_for.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]):
         text = entry.strip(" \t")

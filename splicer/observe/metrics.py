@@ -22,6 +22,7 @@ from prometheus_client import Counter, Histogram, values
 from prometheus_client.metrics_core import Metric
 
 from splicer.errors import SplicerError
+from splicer.limit_errors import RateLimited
 from splicer.model import Record, Route
 from splicer.net.resolve import ResolverStats
 from splicer.observe.mmap_values import recorded, series, values_in
@@ -133,6 +134,7 @@ class Metrics(Observer):
         self._attempts = count("attempts", "Attempts at pods.", "route", "upstream", "outcome")
         self._fallbacks = count("fallbacks", "Requests that went to a fallback, by why.", "route", "reason")
         self._retries = count("retries", "Further attempts at the same upstream, by why.", "route", "reason")
+        self._rate_limited = count("rate_limited", "Requests over a route's rate limit.", "route")
         self._tunnels = count("tunnels", "Tunnels opened.", "route", "pod")
         self._lives = measure("tunnel_duration_seconds", "Tunnels: head read to end.", "route", buckets=_CALL)
         self._bytes = count("tunnel_bytes", "Bytes that tunnels moved.", "direction")
@@ -173,11 +175,13 @@ class Metrics(Observer):
             self._bytes[direction,]
         for closer in ("client", "pod"):
             self._closes[closer, "eof"]
-        self._refused["too_many_connections",]
+        for reason in ("too_many_connections", "connections_per_client"):
+            self._refused[reason,]
         self._requests["", "GET", "4xx"]
         self._attempts["", "", "ok"]
         self._fallbacks["", ""]
         self._retries["", ""]
+        self._rate_limited["",]
         self._tunnels["", ""]
         for family in (self._durations, self._lives):
             family["",]
@@ -192,6 +196,8 @@ class Metrics(Observer):
             for upstream in route.upstreams:
                 for outcome in ("ok", "connect_refused"):
                     self._attempts[name, upstream.name, outcome]
+            if route.rate_limit is not None:
+                self._rate_limited[name,]
             if route.fallback is not None:
                 self._attempts[name, route.fallback.name, "ok"]
                 self._fallbacks[name, "connect_refused"]
@@ -226,6 +232,8 @@ class Metrics(Observer):
             method = "other"
         self._requests[route, method, _CLASSES.get(record.status, "none")].inc(1)
         self._tried(route, record)
+        if record.close_reason == RateLimited.reason:
+            self._rate_limited[route,].inc(1)
         if record.protocol is None:
             self._durations[route,].observe((record.ended or record.started) - record.started)
         elif record.attempts:

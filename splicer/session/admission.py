@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+import trio
 from attrs import define
 
 from splicer.errors import (
@@ -21,6 +22,7 @@ from splicer.errors import (
 )
 from splicer.http1.upgrade import wanted_upgrade
 from splicer.http1.via import is_loop
+from splicer.limit_errors import RateLimited
 from splicer.model import RequestHead, Route
 from splicer.routing.origins import foreign_origin
 from splicer.session.client import ClientLeg
@@ -78,6 +80,14 @@ def _client_is_allowed(request: Applicant) -> None:
         raise Forbidden(f"{request.address} is among the clients that this route denies")
 
 
+def _rate_is_kept(request: Applicant) -> None:
+    route = request.route
+    if route.rate_limit is not None:
+        wait = request.rules.rate_limiters[route.name].wait(request.address, request.head, trio.current_time())
+        if wait:
+            raise RateLimited(wait)
+
+
 def _is_no_loop(request: Applicant) -> None:
     if is_loop(request.head):
         upstream = request.route.upstream
@@ -126,11 +136,11 @@ def _body_fits(request: Applicant) -> None:
         raise BodyTooLarge(f"{request.head.content_length} bytes announced, {limit} allowed")
 
 
-# The client's address comes first: a client that may not use the route learns nothing else about it. A loop is refused
-# before it takes a place at the limit of connections. A place is taken before a drain refuses the request: the
-# connection goes on in either case. The drains come before the protocol and the body, so that during a drain every
-# request gets the same answer.
-_ANY = (_client_is_allowed,)
+# The client's address comes first: a client that may not use the route learns nothing else about it, and takes nothing
+# of its rate. A loop is refused before it takes a place at the limit of connections. A place is taken before a drain
+# refuses the request: the connection goes on in either case. The drains come before the protocol and the body, so that
+# during a drain every request gets the same answer.
+_ANY = (_client_is_allowed, _rate_is_kept)
 _FOR_A_POD = (
     _is_no_loop,
     _has_a_place,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
 from attrs import astuple, define, field, frozen
@@ -13,6 +14,7 @@ from splicer.config.schema import Limits
 from splicer.model import AttemptOutcome, Deadlines, Endpoint, Network, Record
 from splicer.net.stream import ByteStream
 from splicer.observer import Observer
+from splicer.policy.rate_limiter import RateLimiter
 from splicer.relay.api import TunnelEnd, TunnelSpec
 from splicer.routing.table import RouteTable
 from splicer.session.idle import IdleClients
@@ -33,6 +35,7 @@ class Ruleset:
     limits: Limits
     trusted_proxies: tuple[Network, ...]
     probes: frozenset[bytes] = frozenset()  # paths that `respond` routes serve
+    rate_limiters: Mapping[str, RateLimiter] = MappingProxyType({})  # by the names of the routes that have one
 
 
 class ConnectionState(StrEnum):

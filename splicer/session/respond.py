@@ -8,6 +8,7 @@ import trio
 
 from splicer.errors import BadWebSocketVersion, ClientGone, MethodNotAllowed, SplicerError, UpgradeRequired
 from splicer.http1.writer import simple_response
+from splicer.limit_errors import RateLimited
 from splicer.model import Header, Headers, Respond, StatusPage
 from splicer.session.client import ClientLeg
 from splicer.session.context import StubStatus
@@ -65,6 +66,8 @@ def _fields(error: SplicerError, status: int) -> Headers:
         fields += [(b"Sec-WebSocket-Version", b"13"), (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
     if isinstance(error, UpgradeRequired):
         fields += [(b"Connection", b"Upgrade"), (b"Upgrade", ", ".join(error.protocols).encode())]
+    if isinstance(error, RateLimited):
+        fields.append((b"Retry-After", b"%d" % error.retry_after))
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         fields.append((b"Retry-After", _RETRY_AFTER))
     return tuple(fields)

@@ -8,7 +8,9 @@ from typing import Protocol
 
 import trio
 
-from splicer.errors import TooManyConnections
+from splicer.errors import SplicerError, TooManyConnections
+from splicer.http1.forwarded import is_trusted
+from splicer.limit_errors import TooManyFromClient
 from splicer.net.listen import accept_forever
 from splicer.net.options import granted_buffer, limit_buffers
 from splicer.net.stream import TcpStream
@@ -16,6 +18,7 @@ from splicer.session.client import ClientLeg
 from splicer.session.connection import Connection
 from splicer.session.context import ConnectionState, SessionContext
 from splicer.session.respond import send_refusal
+from splicer.worker.client_connections import ClientConnections, ClientKey
 from splicer.worker.newest import Start
 from splicer.worker.worker_log import WorkerLog
 
@@ -41,6 +44,7 @@ class Acceptor:
     Args:
         context: the session's context.
         limit: decides which connections may come in.
+        clients: counts the connections of each client, if there is a limit.
         start: starts a task.
         has_enough: whether connections should rather go to other workers.
         accepted: called after each accepted connection.
@@ -51,6 +55,7 @@ class Acceptor:
         self,
         context: SessionContext,
         limit: Limit,
+        clients: ClientConnections,
         start: Start,
         has_enough: Callable[[], bool],
         accepted: Callable[[], None],
@@ -58,6 +63,7 @@ class Acceptor:
     ) -> None:
         self._context = context
         self._limit = limit
+        self._clients = clients
         self._start = start
         self._has_enough = has_enough
         self._accepted = accepted
@@ -97,7 +103,7 @@ class Acceptor:
 
     def inherit(self, sock: socket.socket, peer: str) -> None:
         """Continue a connection of a worker that leaves, between two requests."""
-        self._start(Connection(self._context, TcpStream(sock), peer, place=ConnectionState.WAITING).serve)
+        self._serve(Connection(self._context, TcpStream(sock), peer, place=ConnectionState.WAITING), peer)
 
     async def _accept_all(self) -> None:
         with self._accepting:
@@ -109,22 +115,46 @@ class Acceptor:
         counts = self._context.counts
         counts.accepted += 1
         stream = TcpStream(sock)
+        # The client's own limit comes first: idle connections of others must not make room for it.
+        if (most := self._limit_of(peer)) is not None and self._clients.is_full(peer, most):
+            self._refuse(stream, peer, TooManyFromClient())
+            return
         if not self._limit.may_ask():
-            self._context.observer.connection_refused(peer, TooManyConnections())
-            if self._turned_away < _MAX_REFUSALS:
-                self._start(self._turn_away, ClientLeg(stream, peer))
-            else:
-                stream.close()
+            self._refuse(stream, peer, TooManyConnections())
             return
         counts.handled += 1
         over = self._limit.over() >= 0
-        self._start(Connection(self._context, stream, peer, over=over).serve)
+        self._serve(Connection(self._context, stream, peer, over=over), peer)
         self._accepted()
 
-    async def _turn_away(self, client: ClientLeg) -> None:
+    def _limit_of(self, peer: str) -> int | None:
+        rules = self._context.rules
+        most = rules.limits.connections_per_client
+        return None if most is None or is_trusted(peer, rules.trusted_proxies) else most
+
+    def _serve(self, connection: Connection, peer: str) -> None:
+        if self._limit_of(peer) is None:
+            self._start(connection.serve)
+        else:
+            self._start(self._serve_counted, connection, self._clients.enter(peer))
+
+    async def _serve_counted(self, connection: Connection, key: ClientKey) -> None:
+        try:
+            await connection.serve()
+        finally:
+            self._clients.leave(key)
+
+    def _refuse(self, stream: TcpStream, peer: str, error: SplicerError) -> None:
+        self._context.observer.connection_refused(peer, error)
+        if self._turned_away < _MAX_REFUSALS:
+            self._start(self._turn_away, ClientLeg(stream, peer), error)
+        else:
+            stream.close()
+
+    async def _turn_away(self, client: ClientLeg, refusal: SplicerError) -> None:
         self._turned_away += 1
         try:
-            await send_refusal(client, TooManyConnections())
+            await send_refusal(client, refusal)
             await client.linger()
         except Exception as error:  # noqa: BLE001 - as in `Connection.serve`
             self._context.observer.crashed(client.peer, None, error)

@@ -96,7 +96,9 @@ class Configured:
         link, log, publisher = parts.link, parts.log, parts.publisher
         orders = DrainOrders(self._go_by, lambda: self.config.upstreams, lambda: parts.rules.source, log.drains_failed)
         self.draining = Draining(context, orders, start, drains_set, log.drains_failed)
-        self.acceptor = Acceptor(context, parts.admission, start, publisher.has_enough, publisher.publish, log)
+        self.acceptor = Acceptor(
+            context, parts.admission, parts.clients, start, publisher.has_enough, publisher.publish, log
+        )
         self.adoption = Adoption(context, link, start, self._count_adopted, log.adoption_failed)
         self.leaving = Leaving(context, parts.hub, link, self._stop_accepting)
         self.reloads = Reloads(start, read, self._apply, self._reload_failed, reloaded)

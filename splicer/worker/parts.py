@@ -20,8 +20,10 @@ from splicer.upstream.status import EndpointStates
 from splicer.worker.admission import Admission
 from splicer.worker.adopted import Adopted
 from splicer.worker.board_publisher import BoardPublisher
+from splicer.worker.client_connections import ClientConnections
 from splicer.worker.newest import Start
 from splicer.worker.ruleset_factory import RulesetFactory
+from splicer.worker.serving_workers import ServingWorkers
 from splicer.worker.vault_link import VaultLink
 from splicer.worker.worker_log import WorkerLog
 
@@ -59,7 +61,9 @@ class Parts:
         self.progress = Progress(self.hub)
         self.endpoints = EndpointStates()
         self.balancer = Balancer()
-        self.rules = RulesetFactory(self.balancer, metrics.resolver)
+        workers = ServingWorkers(board)
+        self.clients = ClientConnections(workers)
+        self.rules = RulesetFactory(self.balancer, metrics.resolver, workers)
         self.pool = IdlePool()
         self.closing = ClosingConnections()
         self.turns = Turns()

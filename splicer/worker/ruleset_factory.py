@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from splicer.config.schema import Config, ResolverSettings
+from splicer.model import Route
 from splicer.net.resolve import Resolver, ResolverStats, Starter
+from splicer.policy.rate_limiter import RateLimiter
 from splicer.routing.pattern import ExactPath
 from splicer.routing.table import RouteTable
 from splicer.session.context import Ruleset
@@ -18,11 +22,14 @@ class RulesetFactory:
     Args:
         balancer: the worker's balancer.
         counters: the resolver's counters.
+        workers: returns the number of workers that serve, who share the rate limits.
     """
 
-    def __init__(self, balancer: Balancer, counters: ResolverStats) -> None:
+    def __init__(self, balancer: Balancer, counters: ResolverStats, workers: Callable[[], int]) -> None:
         self._balancer = balancer
         self._counters = counters
+        self._workers = workers
+        self._rate_limiters: dict[str, RateLimiter] = {}
         self._resolver: tuple[tuple[ResolverSettings, float], Resolver] | None = None
         self._source: EndpointSource | None = None
 
@@ -42,7 +49,17 @@ class RulesetFactory:
             limits=config.limits,
             trusted_proxies=config.server.trusted_proxies,
             probes=_probes(config),
+            rate_limiters=self._limiters_for(config.routes),
         )
+
+    # A limiter survives a reload that doesn't change its limit: a reload must not fill every client's bucket.
+    def _limiters_for(self, routes: Iterable[Route]) -> dict[str, RateLimiter]:
+        known, wanted = self._rate_limiters, {route.name: route.rate_limit for route in routes if route.rate_limit}
+        self._rate_limiters = {
+            name: known[name] if name in known and known[name].limit == limit else RateLimiter(limit, self._workers)
+            for name, limit in wanted.items()
+        }
+        return self._rate_limiters
 
     # A resolver survives a reload that doesn't change its settings: its last good answers may be needed.
     def _resolver_for(self, config: Config, tasks: Starter) -> Resolver:

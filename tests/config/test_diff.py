@@ -87,6 +87,8 @@ deadlines = { idle = "1h", connect = "1s" }
          '[upstreams.other]\naddress = "other:80"',
          ['upstreams: added "other"', 'routes "y": upstream api → api = 95, other = 5',
           'routes "y": hash_on chance decides → header:x-a']),
+        ('upstream = "pod"', 'upstream = "pod"\nrate_limit = { rate = "1/s" }',
+         ['routes "z": rate_limit none → 1/s, burst 1, by client']),
         ("[resolver]", '[log]\nprogress = "off"\n[resolver]', ["log.progress 5m → off"]),
         ('upstream = "pod"', 'upstream = "pod"\nbody_bytes = "unlimited"',
          ['routes "z": body_bytes that of `[limits]` → unlimited']),

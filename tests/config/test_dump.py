@@ -21,6 +21,7 @@ from splicer.config.load import load
 from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
 from splicer.model import Deadlines, Network, Respond, Route, Split, StatusPage, Upstream
 from splicer.patterns import Condition, HashOn, PathPattern
+from splicer.rates import Rate, RateLimit
 from splicer.routing.conditions import condition
 from splicer.routing.pattern import PrefixPath, compile_pattern
 from splicer.routing.template import parse_template
@@ -99,6 +100,12 @@ def responds(instead: st.SearchStrategy[Respond | None]) -> st.SearchStrategy[Re
     )
 
 
+rate_limits = st.builds(
+    RateLimit,
+    st.builds(Rate, st.integers(1, 10**6), st.sampled_from("smh")),
+    st.integers(1, 10**6),
+    st.sampled_from(["client", "route", "header:x-$|`"]),
+)
 PATTERNS: list[PathPattern] = [
     *(compile_pattern("path", path) for path in ("/", "/${A:-b}", "/a'\"$${\\")),
     *(compile_pattern("prefix", path) for path in ("/", "/api/", "/%20${")),
@@ -171,6 +178,7 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
         clients=draw(networks_if_any),
         clients_deny=draw(networks),
         encoded_slash=draw(st.sampled_from(["refuse", "forward"])),
+        rate_limit=draw(st.none() | rate_limits),
         log=draw(st.booleans()),
     )
     if not usable or draw(st.booleans()):
@@ -208,7 +216,12 @@ def configs(draw: st.DrawFn) -> Config:
     return Config(
         draw(servers()),
         inherited,
-        Limits(draw(st.integers(1, 2**63 - 1)), draw(st.integers(1024, 65536)), draw(st.none() | sizes)),
+        Limits(
+            draw(st.integers(1, 2**63 - 1)),
+            draw(st.integers(1024, 65536)),
+            draw(st.none() | sizes),
+            connections_per_client=draw(st.none() | st.integers(1, 2**63 - 1)),
+        ),
         LogSettings(draw(st.sampled_from(["auto", "json", "console"])), draw(seconds), draw(st.booleans())),
         ResolverSettings(draw(nameservers), draw(seconds), draw(st.booleans()), draw(fixed)),
         known,
@@ -267,7 +280,13 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
             "trusted_proxies": [],
         },
         "deadlines": {"head": "10s", **inherited, "drain": "1h"},
-        "limits": {"connections": 20000, "head_bytes": "32KiB", "body_bytes": "10MiB", "socket_buffer": "64KiB"},
+        "limits": {
+            "connections": 20000,
+            "head_bytes": "32KiB",
+            "body_bytes": "10MiB",
+            "socket_buffer": "64KiB",
+            "connections_per_client": "off",
+        },
         "log": {"format": "auto", "progress": "5m", "query": False},
         "resolver": {"nameservers": [], "max_ttl": "10s", "ipv6": True, "hosts": {}},
         "upstreams": {"pod": {"address": "{pod}.pods.test:80", "balance": "least-tunnels"}},

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from splicer.config.environment import expand_all
 from splicer.config.keys import Key
 from splicer.config.kinds import BOOLEAN, DURATION, Kind, choice, integer, list_of, size, unless
+from splicer.config.rate_limit import TABLE
 from splicer.config.reader import Reader
 from splicer.config.respond import ANSWER
 from splicer.config.routes import ROUTE
@@ -21,7 +22,13 @@ from splicer.config.sections import SECTIONS
 from splicer.config.upstreams import UPSTREAM
 from tests.config.documents import VALUES
 
-READERS: Mapping[str, Reader[Any]] = {**SECTIONS, "upstreams": UPSTREAM, "routes": ROUTE, "respond": ANSWER}
+READERS: Mapping[str, Reader[Any]] = {
+    **SECTIONS,
+    "upstreams": UPSTREAM,
+    "routes": ROUTE,
+    "respond": ANSWER,
+    "rate_limit": TABLE,
+}
 KEYS = {f"{table}.{name}": key for table, reader in READERS.items() for name, key in reader.keys.items()}
 EVERY_KEY = pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
 

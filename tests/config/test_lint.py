@@ -20,6 +20,21 @@ def test_nothing_odd() -> None:
     assert told(UPSTREAM + route("a", "/")) == ()
 
 
+@pytest.mark.parametrize(
+    ("keys", "warned"),
+    [
+        ('upgrade = ["websocket"]\nrate_limit = { rate = "1/s" }', True),
+        ('upgrade = ["websocket"]\nrate_limit = { rate = "1/s", by = "route" }', False),
+        ('rate_limit = { rate = "1/s" }', False),
+    ],
+)
+def test_a_rate_for_a_provider_of_calls(keys: str, warned: bool) -> None:
+    said = told(UPSTREAM + route("calls", "/", f'upstream = "api"\n{keys}'))
+    assert [line.partition(": a provider")[0] for line in said] == [
+        'routes 1 "calls": rate_limit.by: "client"'
+    ] * warned
+
+
 def test_a_route_that_can_never_match() -> None:
     assert told(UPSTREAM + route("all", "/") + route("api", "/api/")) == (
         'routes 2 "api": can never match: routes 1 "all" takes all that it would',

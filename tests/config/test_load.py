@@ -66,6 +66,7 @@ def test_every_key_of_the_sections() -> None:
         head_bytes = "4KiB"
         body_bytes = "unlimited"
         socket_buffer = "16KiB"
+        connections_per_client = 10
         [log]
         format = "console"
         progress = "off"
@@ -88,7 +89,7 @@ def test_every_key_of_the_sections() -> None:
         (ip_network("35.191.0.0/16"),),
     )
     assert config.deadlines == Deadlines(*map(float, range(1, 14)))
-    assert config.limits == Limits(100, 4096, None, 16384)
+    assert config.limits == Limits(100, 4096, None, 16384, 10)
     assert config.log == LogSettings("console", math.inf, True)
     assert config.resolver == ResolverSettings(
         (("10.0.0.10", 53), ("::1", 5353)), 60.0, ipv6=False, hosts={"voice.local": ("127.0.0.10",)}

@@ -7,6 +7,7 @@ import pytest
 from splicer.config.load import load
 from splicer.errors import ConfigError
 from splicer.model import Deadlines, Respond, Route, StatusPage
+from splicer.rates import Rate, RateLimit
 
 UPSTREAMS = """
 [deadlines]
@@ -45,6 +46,7 @@ def test_the_defaults() -> None:
     assert least.split is None
     assert (least.upgrade, least.upgrade_only, least.rewrite, least.strip_prefix) == ((), False, None, None)
     assert least.body_bytes is None
+    assert least.rate_limit is None
     assert least.deadlines == Deadlines(connect=4.0)
 
 
@@ -70,6 +72,7 @@ def test_every_key() -> None:
         origins = ["HTTPS://A.example", "https://*.b.example:8443", "http://[::1]:80000"]
         rewrite = "{rest}?pod={pod}"
         body_bytes = "50MiB"
+        rate_limit = { rate = "5/s", burst = 9, by = "route" }
         deadlines = { idle = "2h", lifetime = "never" }
         """
     )
@@ -90,6 +93,7 @@ def test_every_key() -> None:
     assert full.rewrite is not None
     assert full.rewrite.text == "{rest}?pod={pod}"
     assert full.body_bytes == 50 * 1024 * 1024
+    assert full.rate_limit == RateLimit(Rate(5, "s"), 9, "route")
     assert full.deadlines == Deadlines(connect=4.0, idle=7200.0)
 
 

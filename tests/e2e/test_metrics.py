@@ -37,6 +37,7 @@ _COUNTERS = (
     "observer_errors",
     "fallbacks",
     "log_lines_dropped",
+    "rate_limited",
     "requests",
     "resolver_cache_hits",
     "resolver_failures",

@@ -92,10 +92,10 @@ async def echoes(wire: Wire, data: bytes = b"hello") -> None:
     assert await wire.exactly(len(data)) == data
 
 
-async def ask_at(edge: Edge, slot: int, target: str) -> Message:
+async def ask_at(edge: Edge, slot: int, target: str, *fields: str) -> Message:
     """Send one request, on a connection of its own, to the worker of a slot."""
     with only(edge, slot):
-        return await ask(edge.address, "GET", target)
+        return await ask(edge.address, "GET", target, *fields)
 
 
 async def at_every(edge: Edge, status: int, target: str) -> None:

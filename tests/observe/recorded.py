@@ -33,6 +33,7 @@ name = "api"
 prefix = "/api/"
 upstream = "any-pod"
 retries = 1
+rate_limit = { rate = "50/s" }
 """
 SERVED = AttemptOutcome("any-pod", "10.0.0.2:8000", pod="voice-agent-2", resolve=0.25, connect=0.25, handshake=2.0)
 FALLEN_BACK = evolve(SERVED, fallback=True)

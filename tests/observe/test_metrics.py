@@ -127,6 +127,14 @@ def test_a_handshake_that_comes_to_no_attempt_takes_no_time(metrics: Metrics, di
     assert found == {'requests_total{method="GET",route="call",status="4xx"}': 1}
 
 
+def test_a_request_over_the_rate_is_counted_by_its_route(metrics: Metrics, directory: Path) -> None:
+    with counting(directory) as found:
+        metrics.exchange_ended(evolve(PLAIN, status=429, attempts=[], close_reason="rate_limited"))
+        metrics.exchange_ended(evolve(PLAIN, status=429, close_reason="complete"))  # the pod's own
+    assert found['rate_limited_total{route="api"}'] == 1
+    assert found['requests_total{method="POST",route="api",status="4xx"}'] == 2
+
+
 def test_every_attempt_is_counted_by_its_outcome(metrics: Metrics, directory: Path) -> None:
     with counting(directory) as found:
         for first, second in ((PodDraining, HandshakeTimeout), (NameNotFound, PodReset), (PodDraining, PodReset)):

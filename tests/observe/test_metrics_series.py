@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from splicer.errors import ConnectRefused, HandshakeTimeout, NameNotFound, PodReset, TooManyConnections
+from splicer.limit_errors import TooManyFromClient
 from splicer.model import AttemptOutcome, Endpoint, Record
 from splicer.observe import metrics as module
 from splicer.observe.metrics import Metrics
@@ -26,6 +27,7 @@ def test_every_family_has_a_sample_from_the_start(metrics: Metrics, directory: P
     found = {name: metric for name, metric in families(directory).items() if metric.samples}
     assert {name: metric.type for name, metric in found.items()} == {
         "connections_refused": "counter",
+        "rate_limited": "counter",
         "requests": "counter",
         "request_duration_seconds": "histogram",
         "handshake_duration_seconds": "histogram",
@@ -69,8 +71,10 @@ def test_a_route_that_comes_with_a_reload_has_its_series_at_once(metrics: Metric
         'tunnels_total{pod="",route="call"}',
         'tunnel_duration_seconds_count{route="call"}',
         'request_duration_seconds_count{route="api"}',
+        'rate_limited_total{route="api"}',
     } <= new
     assert 'tunnels_total{pod="",route="api"}' not in new, "it has no tunnels"
+    assert 'rate_limited_total{route="call"}' not in new, "it has no limit"
     metrics.know(known)
     assert counted(directory).keys() - before.keys() == new
 
@@ -139,7 +143,7 @@ _LABELS = {
     "status": {"1xx", "2xx", "4xx", "5xx", "none"},
     "upstream": {"", "pod", "any-pod"},
     "outcome": {"ok", "opened", "refused", "failed", *_FAILURES},
-    "reason": {"", "eof", TooManyConnections.reason, *_FAILURES},
+    "reason": {"", "eof", TooManyConnections.reason, TooManyFromClient.reason, *_FAILURES},
     "closer": {"client", "pod"},
     "part": {"resolve", "connect", "handshake"},
     "direction": {"to_pod", "to_client"},

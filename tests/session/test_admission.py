@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -15,6 +16,7 @@ from splicer.errors import SplicerError
 from splicer.http1.via import MOST_PASSES
 from splicer.model import RequestHead
 from splicer.observer import Observer
+from splicer.rates import Rate, RateLimit
 from splicer.routing.table import RouteTable
 from splicer.session.admission import Applicant
 from splicer.session.client import ClientLeg
@@ -52,11 +54,14 @@ class Refusals(Observer):
 def applicant(*faults: str, head: RequestHead = PLAIN) -> Applicant:
     """A request that may come in but for these faults."""
     route_ = route(upgrade=("websocket",), upgrade_only="protocol" in faults, name="calls")
+    if "rate" in faults:
+        route_ = evolve(route_, rate_limit=RateLimit(Rate(1, "s"), 1))
     if "client" in faults:
         route_ = evolve(route_, clients=(ip_network("10.0.0.0/8"),))
     nothing = cast("Any", None)
     limits = Limits(body_bytes=4 if "body" in faults else 5)
-    rules = Ruleset(RouteTable((route_,)), nothing, route_.deadlines, limits, ())
+    limiter = cast("Any", SimpleNamespace(wait=lambda client, head, now: 3.0 if "rate" in faults else 0.0))
+    rules = Ruleset(RouteTable((route_,)), nothing, route_.deadlines, limits, (), rate_limiters={"calls": limiter})
     context = SessionContext(
         rules=rules,
         dial=nothing,
@@ -89,6 +94,7 @@ def refusal(request: Applicant) -> str | None:
 ORDER = {
     "client": "client_not_allowed",
     "denied": "client_not_allowed",
+    "rate": "rate_limited",
     "loop": "loop",
     "place": "too_many_connections",
     "drain": "draining",
@@ -99,7 +105,7 @@ ORDER = {
 
 
 @given(faults=st.sets(st.sampled_from(list(ORDER))))
-def test_the_first_fault_in_the_order_is_told(faults: set[str]) -> None:
+async def test_the_first_fault_in_the_order_is_told(faults: set[str]) -> None:
     expected = next((reason for fault, reason in ORDER.items() if fault in faults), None)
     assert refusal(applicant(*faults)) == expected
 
@@ -111,7 +117,7 @@ def test_a_drain_of_the_edge_is_told_before_that_of_the_route() -> None:
         request.admit_to_pod()
 
 
-@pytest.mark.parametrize("fault", [fault for fault in ORDER if fault not in {"client", "denied"}])
+@pytest.mark.parametrize("fault", [fault for fault in ORDER if fault not in {"client", "denied", "rate"}])
 def test_what_needs_no_pod_is_asked_for_its_client_alone(fault: str) -> None:
     applicant(fault).admit()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,14 +14,17 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from splicer.config.schema import Limits
 from splicer.errors import TooManyConnections
 from splicer.net.options import granted_buffer
 from splicer.net.stream import TcpStream
 from splicer.session.context import ConnectionState, StubStatus
 from splicer.worker import acceptor
 from splicer.worker.acceptor import Acceptor
+from splicer.worker.client_connections import ClientConnections
 from splicer.worker.worker_log import WorkerLog
 from tests.kit.descriptors import none_left_open
+from tests.kit.wire import TIMEOUT
 
 _BUFFER = 1 << 16  # bytes
 
@@ -29,14 +33,18 @@ _BUFFER = 1 << 16  # bytes
 class Served:
     """What stands for `session.connection.Connection`: a connection that does nothing."""
 
-    context: object
+    context: Any
     stream: TcpStream
     peer: str
     over: bool = field(default=False, kw_only=True)
     place: ConnectionState = field(default=ConnectionState.READING, kw_only=True)
 
     async def serve(self) -> None:
-        """Its task, which no test runs."""
+        """Its task, which runs only where the connections of a client are counted."""
+        try:
+            await self.context.over.wait()
+        finally:
+            self.stream.close()
 
 
 class Owner:
@@ -60,10 +68,15 @@ class Owner:
             crashed=lambda peer, record, error: self.crashes.append(error),
         )
         idle = SimpleNamespace(make_room=lambda: self.idle_room)
-        context = SimpleNamespace(counts=self.counts, observer=observer, idle=idle)
+        self.rules = SimpleNamespace(limits=Limits(), trusted_proxies=())
+        self.over_now = trio.Event()
+        context = SimpleNamespace(
+            counts=self.counts, observer=observer, idle=idle, rules=self.rules, over=self.over_now
+        )
         log = WorkerLog(lambda: 7)
         log.begin(cast("Any", self), cast("Any", self))
-        self.acceptor = Acceptor(cast("Any", context), self, self._start, lambda: False, self._count, log)
+        self.counted = ClientConnections(lambda: 1)
+        self.acceptor = Acceptor(cast("Any", context), self, self.counted, self._start, lambda: False, self._count, log)
         self.clients: list[socket.socket] = []
 
     def _start(self, task: Any, *arguments: Any) -> None:
@@ -120,7 +133,8 @@ async def owner(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> Async
         yield owner
         owner.close()
         nursery.cancel_scope.cancel()
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        with trio.CancelScope(shield=True):
+            await wait_all_tasks_blocked()  # its connections are closed
 
 
 async def test_a_connection_is_counted_and_served(owner: Owner) -> None:
@@ -162,6 +176,35 @@ async def test_one_that_may_only_ask_for_what_needs_no_pod_knows_it(owner: Owner
     await owner.connect()
     [connection] = owner.served
     assert connection.over is over
+
+
+async def test_a_client_with_too_many_connections_gets_an_answer_and_is_closed(owner: Owner) -> None:
+    owner.rules.limits = Limits(connections_per_client=2)
+    owner.acceptor.listen([owner.listener], _BUFFER)
+    *_, third = await owner.connect(3)
+    with trio.fail_after(TIMEOUT), trio.socket.from_stdlib_socket(third.dup()) as client:
+        told = await client.recv(1000)
+    assert told.startswith(b"HTTP/1.1 503 ")
+    assert (owner.counts.accepted, owner.counts.handled, owner.accepted) == (3, 2, 2)
+    assert owner.refused == ["127.0.0.1 TooManyFromClient"]
+    owner.rules.trusted_proxies = (ip_network("127.0.0.1"),)
+    await owner.connect(3)
+    assert len(owner.refused) == 1, "a trusted proxy has the clients of others"
+
+
+async def test_a_connection_that_is_over_counts_no_longer(owner: Owner) -> None:
+    owner.rules.limits = Limits(connections_per_client=2)
+    ours, theirs = socket.socketpair()
+    owner.clients.append(ours)
+    owner.acceptor.inherit(theirs, "127.0.0.1")
+    owner.acceptor.listen([owner.listener], _BUFFER)
+    await owner.connect(2)
+    assert len(owner.refused) == 1, "one that another worker had counts too"
+    owner.over_now.set()
+    await wait_all_tasks_blocked(0.01)
+    assert len(owner.counted) == 0
+    await owner.connect()
+    assert len(owner.refused) == 1
 
 
 async def test_who_stops_leaves_what_waits_to_others(owner: Owner) -> None:
