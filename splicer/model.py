@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
 from splicer.patterns import Condition, HashOn, PathPattern, Template
 from splicer.rates import RateLimit
@@ -52,6 +52,15 @@ class RequestHead:
     headers: Headers
     content_length: int | None = None
     chunked: bool = False
+    _values: Mapping[bytes, list[bytes]] = field(init=False, eq=False, repr=False)  # by name in lower case
+
+    # Several fields of every head are asked for, most of which it doesn't have.
+    @_values.default
+    def _by_name(self) -> Mapping[bytes, list[bytes]]:
+        found: dict[bytes, list[bytes]] = {}
+        for name, value in self.headers:
+            found.setdefault(name.lower(), []).append(value)
+        return found
 
     @property
     def has_body(self) -> bool:
@@ -60,7 +69,7 @@ class RequestHead:
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of a field, in order; `name` in lower case."""
-        return [value for key, value in self.headers if key.lower() == name]
+        return self._values.get(name, [])
 
 
 @frozen

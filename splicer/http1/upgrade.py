@@ -12,7 +12,6 @@ from splicer.http1.lists import list_members
 from splicer.model import Header, RequestHead, ResponseHead
 
 _WEBSOCKET = "websocket"
-_REQUEST_FIELDS = frozenset({b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version"})
 _ANSWER_FIELDS = frozenset({b"connection", b"upgrade", b"sec-websocket-accept"})
 _FRAMING = frozenset({b"content-length"})
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
@@ -37,19 +36,19 @@ def wanted_upgrade(head: RequestHead, allowed: tuple[str, ...]) -> str | None:
     """
     if not allowed or head.method != "GET" or head.version != "1.1":
         return None
-    fields = gather(head.headers, _REQUEST_FIELDS)
-    if b"upgrade" not in fields or b"upgrade" not in list_members(fields.get(b"connection", ())):
+    wanted = head.values(b"upgrade")
+    if not wanted or b"upgrade" not in list_members(head.values(b"connection")):
         return None
-    asked = (member.decode("latin-1") for member in list_members(fields[b"upgrade"]))
+    asked = [member.decode("latin-1") for member in list_members(wanted)]
     protocol = next((name for name in asked if name in allowed), None)
     if protocol != _WEBSOCKET:
         return None if head.has_body else protocol
 
     if head.has_body:
         raise BadRequest("WebSocket handshake with a body")
-    if fields.get(b"sec-websocket-version") != [b"13"]:
+    if head.values(b"sec-websocket-version") != [b"13"]:
         raise BadWebSocketVersion("WebSocket version other than 13")
-    keys = fields.get(b"sec-websocket-key", ())
+    keys = head.values(b"sec-websocket-key")
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise BadRequest("Sec-WebSocket-Key is not one key of 16 bytes")
     return protocol

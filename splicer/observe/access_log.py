@@ -140,6 +140,6 @@ def _ms(seconds: float) -> float:
 
 
 def _text(text: str | None) -> str:
-    if text is None or len(text) <= _MAX_CHARACTERS:
-        return json_text(text)
-    return json_text(text[:_MAX_CHARACTERS] + "…")
+    if text is None:
+        return "null"
+    return json_text(text if len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "…")

@@ -13,6 +13,9 @@ from typing import Any
 from splicer.observe.line_writer import LONGEST
 
 _CUTS = (1024, 256, 64, 32, 8)  # characters
+json_text = encode_basestring
+"""A text in JSON."""
+
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=str, check_circular=False)
 _NAME_WIDTH = 30  # characters
 _NEEDS_QUOTES = frozenset(" \t=\r\n\"'")
@@ -38,11 +41,6 @@ def json_line(event: str, level: str, fields: Mapping[str, Any]) -> str:
     if not _fits(line):  # it has very many fields
         line = _ENCODER.encode({"cut": line[: LONGEST // 8], "event": event, "level": level, "time": told["time"]})
     return line
-
-
-def json_text(value: str | None) -> str:
-    """A text in JSON, or null."""
-    return "null" if value is None else encode_basestring(value)
 
 
 def json_line_of(event: str, level: str, members: str) -> str:

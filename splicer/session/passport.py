@@ -19,7 +19,7 @@ from splicer.model import AttemptOutcome, Endpoint, Record
 from splicer.net.options import USER_TIMEOUT_MS
 from splicer.relay.api import ResumeState, TunnelLimits
 
-_FORMAT = 2  # of marshal: every Python since 2.5 reads it; writing takes a quarter of the time of JSON
+_FORMAT = 4  # of marshal: every Python since 3.4 reads it; writing takes an eighth of the time of JSON
 _MAX_CHARACTERS = 1024  # characters of a text from outside; a log line has no more
 _MOST_ATTEMPTS = 4
 _TCP_INFO_BYTES = 216

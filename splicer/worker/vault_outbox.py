@@ -183,7 +183,8 @@ class Outbox:
         if packet is not None:
             protocol.send(self.sock, *packet)
         self._taken = trio.current_time()
-        self._moved.unpark_all()
+        if self._moved:
+            self._moved.unpark_all()
 
     # A writable socket is not enough: too many descriptors may be in flight (ETOOMANYREFS, unix(7)). Hence the sleep.
     async def _writable(self) -> None:

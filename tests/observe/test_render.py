@@ -50,7 +50,7 @@ def test_colors(level: str, color: str) -> None:
     st.dictionaries(st.sampled_from("abcdef"), st.none() | st.text(max_size=3) | st.just('"\\\x00ä' * 900), min_size=1)
 )
 def test_a_line_of_fields_that_are_json_is_the_same(fields: dict[str, str | None]) -> None:
-    members = ", ".join(f'"{key}": {json_text(value)}' for key, value in fields.items())
+    members = ", ".join(f'"{key}": {"null" if value is None else json_text(value)}' for key, value in fields.items())
     lines = [json_line_of("happened", "info", members), json_line("happened", "info", fields)]
     assert all("\n" not in line and len(line.encode()) < LONGEST for line in lines)
     one, other = [json.loads(line) for line in lines]
