@@ -365,6 +365,14 @@ static int engine_set(Engine *e, PyObject *key, PyObject *leg) {
   return 0;
 }
 
+/* No journal any more: every event is Python's. */
+static PyObject *engine_close(Engine *e, PyObject *none) {
+  (void)none;
+  e->places = 0;
+  PyBuffer_Release(&e->buffer);
+  Py_RETURN_NONE;
+}
+
 static PyObject *engine_get(Engine *e, PyObject *key) {
   long fd = PyLong_AsLong(key);
   if (fd == -1 && PyErr_Occurred()) return NULL;
@@ -417,6 +425,7 @@ static void engine_dealloc(Engine *e) {
 
 static PyMethodDef engine_methods[] = {
     {"run", (PyCFunction)(void (*)(void))engine_run, METH_VARARGS, "run(now, until, once)"},
+    {"close", (PyCFunction)(void (*)(void))engine_close, METH_NOARGS, "Release the journal."},
     {"get", (PyCFunction)(void (*)(void))engine_get, METH_O, "The leg with this descriptor, or None."},
     {NULL, NULL, 0, NULL},
 };

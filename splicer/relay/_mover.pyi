@@ -68,6 +68,9 @@ class Engine:
             of a batch left, whether the invited epoll has events.
         """
 
+    def close(self) -> None:
+        """Release the journal's buffer."""
+
     def get(self, fd: int, /) -> Leg | None:
         """The leg with this descriptor."""
 

@@ -92,6 +92,7 @@ class TunnelSpec(Generic[Owner]):
         register: registers the tunnel with the vault; awaited when all early bytes are in pipes, before any of them is
             sent.
         past: its state if it comes from another worker.
+        plain: whether Python alone moves its bytes, if there is another mover.
     """
 
     client: socket.socket
@@ -105,6 +106,7 @@ class TunnelSpec(Generic[Owner]):
     key: int = 0
     register: Callable[[], Awaitable[None]] | None = None
     past: ResumeState | None = None
+    plain: bool = False
 
 
 class TunnelView(Protocol[Owner_co]):

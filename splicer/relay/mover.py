@@ -89,6 +89,7 @@ class Mover:
         """Make a tunnel in which nothing moves yet."""
         client, pod = Leg(spec.client, Side.CLIENT), Leg(spec.pod, Side.POD)
         pod.total = -spec.uncounted
+        client.plain = pod.plain = spec.plain
         return Tunnel(client, pod, spec.limits, now, spec.key, spec.owner)
 
     def add(self, tunnel: Tunnel, now: float) -> None:
@@ -104,11 +105,11 @@ class Mover:
             self.watch(pod)
             self.news.expect(tunnel)
 
-    def step(self, now: float) -> int:
+    def step(self, now: float) -> bool:
         """See `ByteMover`."""
         events = self._epoll.poll(0, BATCH)
         invited = bool(events) and self._move(events, now)
-        return len(events) - invited
+        return len(events) > invited
 
     def invite(self, epoll: int) -> bool:
         """See `ByteMover`."""

@@ -104,8 +104,8 @@ class ByteMover(Protocol):
             OSError: its sockets can't be watched (epoll_ctl(2)).
         """
 
-    def step(self, now: float) -> int:
-        """Handle one batch of events; return their number, without an invited epoll's: nothing was moved for that."""
+    def step(self, now: float) -> bool:
+        """Handle one batch of events; return whether one of them was a tunnel's."""
         ...
 
     def invite(self, epoll: int) -> bool:

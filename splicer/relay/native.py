@@ -33,13 +33,18 @@ class NativeMover(Mover):
     """Moves bytes in C; see `ByteMover`.
 
     Args:
-        words: the journal; its buffer is used until the mover is freed.
+        words: the journal; its buffer is in use until the mover is closed.
     """
 
     def __init__(self, words: Any) -> None:
         super().__init__(words)
         self._engine = Engine(self.fileno(), words, self._clean, self._starved, self.pipes.give)
         self._legs = self._engine
+
+    def close(self) -> None:
+        """See `ByteMover`."""
+        self._engine.close()
+        super().close()
 
     @property
     def batches(self) -> int:
@@ -51,11 +56,11 @@ class NativeMover(Mover):
         self._engine.invited = epoll
         return super().invite(epoll)
 
-    def step(self, now: float) -> int:
+    def step(self, now: float) -> bool:
         """See `ByteMover`."""
         before = self._engine.batches
-        found = self._run(now, -math.inf, once=True)
-        return self._engine.batches - before or found
+        self._run(now, -math.inf, once=True)
+        return self._engine.batches > before
 
     def host(self, now: float, until: float) -> bool:
         """See `ByteMover`."""

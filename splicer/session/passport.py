@@ -59,6 +59,7 @@ class Passport:
         opened: when the client got the 101, on the machine's monotonic clock, in seconds.
         client: bytes that were written to the client's socket before the tunnel.
         pod: the same of the pod's.
+        crashes: the number of workers that have crashed with it.
     """
 
     record: Record
@@ -67,6 +68,7 @@ class Passport:
     opened: float
     client: int
     pod: int
+    crashes: int = 0
 
     def past(self, client: socket.socket, pod: socket.socket, pipes: dict[int, int]) -> ResumeState:
         """The tunnel's present state, according to its sockets.
@@ -142,19 +144,19 @@ def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket
     return marshal.dumps(fields, _FORMAT)
 
 
-def read(data: bytes, adoptions: int) -> Passport:
+def read(data: bytes, adoptions: int, crashes: int = 0) -> Passport:
     """A passport that another worker wrote.
 
     Raises:
         ValueError: the data is not a passport.
     """
     try:
-        return _passport(marshal.loads(data), adoptions)  # noqa: S302 - from a worker of ours, by our vault
+        return _passport(marshal.loads(data), adoptions, crashes)  # noqa: S302 - from a worker of ours, by our vault
     except (AttributeError, EOFError, KeyError, TypeError) as error:
         raise ValueError(f"no passport: {error!r}") from error
 
 
-def _passport(fields: dict[str, Any], adoptions: int) -> Passport:
+def _passport(fields: dict[str, Any], adoptions: int, crashes: int) -> Passport:
     endpoint = fields.get("endpoint")
     started = trio.current_time() - (time.monotonic() - fields["started"])
     record = Record(
@@ -177,7 +179,7 @@ def _passport(fields: dict[str, Any], adoptions: int) -> Passport:
         adopted=adoptions,
     )
     client, pod = fields["taken"]
-    return Passport(record, TunnelLimits(*fields["limits"]), fields["head"], fields["opened"], client, pod)
+    return Passport(record, TunnelLimits(*fields["limits"]), fields["head"], fields["opened"], client, pod, crashes)
 
 
 def _attempts(fields: dict[str, Any], started: float) -> list[AttemptOutcome]:

@@ -24,6 +24,9 @@ from splicer.session.respond import send_refusal
 from splicer.upstream.balance import Hold
 
 _SWITCHING = 101  # the status of what was opened
+# If the bytes of a call make the C extension crash, they must not end one worker after another. A call that has seen so
+# many crashes, whatever their cause, is moved by Python.
+_MOST_CRASHES = 2
 
 Splicing = Callable[[ByteCounts], Awaitable[TunnelEnd]]
 
@@ -132,7 +135,8 @@ async def run_adopted(
 
     async def splice(counts: ByteCounts) -> TunnelEnd:
         now = past.past(client.sock, pod.sock, pipes)
-        spec = TunnelSpec(client.sock, pod.sock, past.limits, record, counts, key=_key(record), past=now)
+        plain = past.crashes >= _MOST_CRASHES
+        spec = TunnelSpec(client.sock, pod.sock, past.limits, record, counts, key=_key(record), past=now, plain=plain)
         return await context.splice(spec)
 
     context.counts.enter(ConnectionState.WRITING)

@@ -37,6 +37,7 @@ class TunnelState:
     adoptions: int
     pipes: dict[int, int]
     owner: int | None
+    crashes: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def dump(holder: Holder) -> tuple[HolderState, list[int]]:
         owner = None if held.owner is None or id(held) in unsent else places[id(held.owner)]
         adoptions = held.adoptions - (id(held) in unsent)
         sockets = held.client, held.pod
-        tunnels.append(TunnelState(held.key, held.passport, *sockets, held.slot, adoptions, dict(held.pipes), owner))
+        tunnels.append(
+            TunnelState(held.key, held.passport, *sockets, held.slot, adoptions, dict(held.pipes), owner, held.crashes)
+        )
         fds += [*sockets, *held.pipes.values()]
     return HolderState(holder.placement.slots, tuple(channels), tuple(tunnels)), fds
 
@@ -78,7 +81,7 @@ def restore(holder: Holder, state: HolderState) -> None:
         _restore_channel(holder, channel)
     for tunnel in state.tunnels:
         held = Held(tunnel.key, tunnel.passport, tunnel.client, tunnel.pod, tunnel.slot, tunnel.adoptions)
-        held.pipes = tunnel.pipes
+        held.pipes, held.crashes = tunnel.pipes, tunnel.crashes
         holder.tunnels[held.key] = held
         if held.pipes:
             holder.pipes.inherit(held)

@@ -20,7 +20,20 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind
 class Held:
     """A tunnel: its two sockets, its passport, and pipes with bytes that a dead worker has left."""
 
-    __slots__ = ("adoptions", "client", "due", "given", "key", "orphaned", "owner", "passport", "pipes", "pod", "slot")
+    __slots__ = (
+        "adoptions",
+        "client",
+        "crashes",
+        "due",
+        "given",
+        "key",
+        "orphaned",
+        "owner",
+        "passport",
+        "pipes",
+        "pod",
+        "slot",
+    )
 
     def __init__(self, key: int, passport: bytes, client: int, pod: int, slot: int, adoptions: int) -> None:
         self.key = key
@@ -29,6 +42,7 @@ class Held:
         self.pod = pod
         self.slot = slot  # of the worker that had it first, or has it now
         self.adoptions = adoptions
+        self.crashes = 0  # workers that have died with it, not those that left it
         self.owner: Channel | None = None
         self.orphaned = 0.0  # when it lost its owner, on the monotonic clock
         self.due = 0.0  # when it may go to a worker of any slot
@@ -53,7 +67,7 @@ class Held:
     def message(self, version: int) -> tuple[bytes, tuple[int, ...]]:
         """The message and descriptors for its new owner, made from the current state, in this protocol version."""
         pipes = {way: self.pipes[way] for way in (TO_POD, TO_CLIENT) if way in self.pipes and unread(self.pipes[way])}
-        flags = sum(protocol.parked(way) for way in pipes)
+        flags = sum(protocol.parked(way) for way in pipes) | protocol.crashed(self.crashes, version)
         data = protocol.pack(
             Kind.TUNNEL, self.key, self.passport, flags=flags, quantity=self.adoptions, version=version
         )
@@ -63,11 +77,12 @@ class Held:
 class Channel:
     """The vault's end of a connection to a worker or to a supervisor."""
 
-    __slots__ = ("journal", "keys", "outbox", "pipes", "slot", "sock", "supervises", "version")
+    __slots__ = ("journal", "keys", "leaves", "outbox", "pipes", "slot", "sock", "supervises", "version")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.supervises = False
+        self.leaves = False  # whether its end is no crash
         self.version = protocol.VERSION  # the protocol version of the other side
         self.slot = 0  # the slot that the worker serves; 0: none
         self.journal: JournalReader | None = None

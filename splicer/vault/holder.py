@@ -145,6 +145,8 @@ class Holder:
             self.pipes.add(channel, number, fds[0])
         elif kind == Kind.DROP:
             self.pipes.drop(channel, number, int.from_bytes(message.payload, "big"))
+        elif kind == Kind.LEAVE:
+            channel.leaves = True
         elif kind == Kind.HELLO and channel.journal is None:
             self._open_journal(channel, fds[0])
         elif kind == Kind.SERVE and number and message.quantity:
@@ -195,6 +197,7 @@ class Holder:
                 self._refuse(channel, message.number)
             return
         held = Held(message.number, message.payload, client, pod, channel.slot, message.quantity)
+        held.crashes = protocol.crashes(message.flags)
         if pipes:
             directions = [way for way in (TO_POD, TO_CLIENT) if message.flags & protocol.parked(way)]
             held.pipes = dict(zip(directions, pipes, strict=False))
@@ -232,6 +235,7 @@ class Holder:
         # In reverse order: the tunnels that came last may not have been served before the worker died.
         orphans = [self.tunnels[key] for key in reversed(channel.keys)]
         for held in orphans:
+            held.crashes += not channel.leaves
             self.placement.orphan(held)
         if orphans:
             self._log("tunnels_orphaned", slot=channel.slot, tunnels=len(orphans), pipes=dirty)
@@ -280,7 +284,7 @@ def _are_fit(message: Message) -> bool:
 
 def _descriptors(message: Message) -> int:
     if message.kind == Kind.TUNNEL:
-        return 2 + message.flags.bit_count()
+        return 2 + sum(bool(message.flags & protocol.parked(way)) for way in (TO_POD, TO_CLIENT))
     if message.kind == Kind.LISTENERS:
         return len(message.fds)
     return 1 if message.kind in (Kind.HELLO, Kind.PIPE) else 0

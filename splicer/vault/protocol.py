@@ -15,7 +15,8 @@ from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-VERSION = 1
+VERSION = 2
+FIRST_WITH_CRASHES = 2  # the version that counts crashes, and knows LEAVE
 LONGEST = 64 * 1024  # bytes of a message
 _MOST_DESCRIPTORS = 253  # SCM_MAX_FD of Linux; one message has all listeners
 _LATER = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
@@ -24,6 +25,8 @@ _SEND_FLAGS = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)  # a sum of Python'
 _RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
 _DATA_CUT, _RIGHTS_CUT = int(socket.MSG_TRUNC), int(socket.MSG_CTRUNC)
 _SPACE = socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)
+
+_CRASHES_SHIFT, _MOST_CRASHES = 2, 3
 
 TO_POD, TO_CLIENT = 0, 1  # the lowest bit of a journal's word; the rest is the tunnel's key
 
@@ -34,7 +37,8 @@ class Kind(IntEnum):
     HELLO = 1  # worker → vault; [the journal]
     PIPE = 2  # worker → vault: number is the pipe's place in the journal; [the read end]
     DROP = 3  # worker → vault: number is the place of a pipe that is closed, the payload its word in the journal
-    TUNNEL = 4  # both ways: number is its key, flags are `parked`, quantity its adoptions; [client, pod, pipes]
+    # Both ways: number is its key, flags are `parked` and `crashed`, quantity its adoptions; [client, pod, pipes].
+    TUNNEL = 4
     RELEASE = 5  # worker → vault: number is the key of a tunnel that is over, the payload has the keys of others
     SERVE = 6  # worker → vault: number is the slot that it serves from now on, quantity the number of slots
     REFUSED = 7  # vault → any: the version is not supported; with flags: another supervisor is connected
@@ -42,6 +46,7 @@ class Kind(IntEnum):
     LISTENERS = 9  # supervisor → vault: keep these [listeners] and no others; also the answer to ASK
     ASK = 10  # supervisor → vault: asks for the listeners that are kept
     RETURN = 11  # both ways: number is the key of a tunnel whose descriptors could not be accepted
+    LEAVE = 12  # worker → vault: it leaves its tunnels on purpose; its end is no crash
 
 
 def keys(payload: bytes) -> tuple[int, ...]:
@@ -86,6 +91,16 @@ def pack(
 def parked(direction: int) -> int:
     """The flag that a pipe with bytes of this direction comes with the tunnel, in the order TO_POD, TO_CLIENT."""
     return 1 << direction
+
+
+def crashed(times: int, version: int = VERSION) -> int:
+    """The flags that so many workers have crashed with the tunnel; more than 3 count as 3. Version 1 has none."""
+    return min(times, _MOST_CRASHES) << _CRASHES_SHIFT if version >= FIRST_WITH_CRASHES else 0
+
+
+def crashes(flags: int) -> int:
+    """The number of workers that have crashed with the tunnel."""
+    return flags >> _CRASHES_SHIFT & _MOST_CRASHES
 
 
 def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] = ()) -> None:

@@ -22,6 +22,7 @@ class Adopted:
         client: the client's socket.
         pod: the pod's socket.
         pipes: direction → read end of a pipe whose bytes must be sent first; its write end is closed.
+        crashes: the number of workers that have crashed with it.
     """
 
     key: int
@@ -30,6 +31,7 @@ class Adopted:
     client: socket.socket
     pod: socket.socket
     pipes: dict[int, int]
+    crashes: int = 0
 
 
 def read_adopted(message: Message) -> Adopted:
@@ -47,4 +49,5 @@ def read_adopted(message: Message) -> Adopted:
     sockets = socket.socket(fileno=client), socket.socket(fileno=pod)
     for sock in sockets:
         sock.setblocking(False)
-    return Adopted(message.number, message.quantity, message.payload, *sockets, left)
+    crashes = protocol.crashes(message.flags)
+    return Adopted(message.number, message.quantity, message.payload, *sockets, left, crashes)

@@ -52,7 +52,7 @@ class Adoption:
     def adopt(self, adopted: Adopted) -> None:
         """Continue a tunnel. If its passport can't be read, it is closed; other tunnels are not affected."""
         try:
-            past = passport.read(adopted.passport, adopted.adoptions)
+            past = passport.read(adopted.passport, adopted.adoptions, adopted.crashes)
         except ValueError as error:
             self._failed(str(error))
             _close(adopted)

@@ -11,6 +11,7 @@ from functools import partial
 
 from attrs import define
 
+from splicer.vault import protocol
 from splicer.vault.protocol import Kind
 from splicer.worker.vault_outbox import Outbox, Packet
 
@@ -26,12 +27,14 @@ class KnownTunnel:
         client: the client's socket.
         pod: the pod's socket.
         adoptions: the number of times that it has changed its worker.
+        crashes: the number of workers that have crashed with it.
     """
 
     passport: bytes
     client: socket.socket
     pod: socket.socket
     adoptions: int
+    crashes: int = 0
 
 
 class Inventory:
@@ -39,10 +42,12 @@ class Inventory:
 
     Args:
         pack: makes messages.
+        version: the vault's protocol version, as `pack` has it.
     """
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: Pack, version: int = protocol.VERSION) -> None:
         self._pack = pack
+        self._version = version
         self.serves: tuple[int, int] | None = None  # slot, and number of slots
         self.pipes: dict[int, int] = {}  # place in the journal → read end
         self.tunnels: dict[int, KnownTunnel] = {}  # by key
@@ -61,7 +66,8 @@ class Inventory:
 
     def registration(self, key: int, known: KnownTunnel) -> Packet:
         """The message of a tunnel."""
-        data = self._pack(Kind.TUNNEL, key, known.passport, quantity=known.adoptions)
+        flags = protocol.crashed(known.crashes, self._version)
+        data = self._pack(Kind.TUNNEL, key, known.passport, flags=flags, quantity=known.adoptions)
         return data, (known.client.fileno(), known.pod.fileno())
 
     # Pipes come first, because a tunnel's bytes may be in one.

@@ -42,11 +42,12 @@ class VaultLink:
         told: Callable[[str], None],
         version: int = protocol.VERSION,
     ) -> None:
+        self._version = version
         self._pack = partial(protocol.pack, version=version)
         self.journal = Journal()
         self._adopt = adopt
         self._told = told
-        self._inventory = Inventory(self._pack)
+        self._inventory = Inventory(self._pack, version)
         self._refusals = Refusals(self._inventory.tunnels, self._offer_again)
         self._releases = Releases(self._say_released)
         self._channel = VaultChannel(
@@ -91,6 +92,9 @@ class VaultLink:
 
     def close(self) -> None:
         """Close the channel. Registered tunnels belong to another worker from now on, and must not be touched here."""
+        outbox = self._channel.outbox
+        if outbox is not None and outbox.can_send and self._version >= protocol.FIRST_WITH_CRASHES:
+            outbox.send_now(self._pack(Kind.LEAVE), ())
         self._channel.close()
 
     # ---- the slot ----
@@ -142,7 +146,7 @@ class VaultLink:
     def remember(self, adopted: Adopted) -> None:
         """Keep what is needed to register an adopted tunnel with a vault that comes back."""
         if self._channel.comes_back:
-            known = KnownTunnel(adopted.passport, adopted.client, adopted.pod, adopted.adoptions)
+            known = KnownTunnel(adopted.passport, adopted.client, adopted.pod, adopted.adoptions, adopted.crashes)
             self._inventory.tunnels[adopted.key] = known
 
     def release(

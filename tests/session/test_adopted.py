@@ -71,6 +71,7 @@ class Room:
     caller: Peer
     agent: Peer
     nursery: trio.Nursery
+    hub: Hub
     scope: trio.CancelScope = field(factory=trio.CancelScope)
 
     def open(self, record: Record, to_client: bytes = b"", to_pod: bytes = b"") -> None:
@@ -134,7 +135,9 @@ async def room() -> AsyncIterator[Room]:
         with hub.opened():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(hub.run)
-                room = Room(context, vault, told, TcpStream(client), TcpStream(pod), Peer(caller), Peer(agent), nursery)
+                room = Room(
+                    context, vault, told, TcpStream(client), TcpStream(pod), Peer(caller), Peer(agent), nursery, hub
+                )
                 yield room
                 nursery.cancel_scope.cancel()
         room.hang_up()
@@ -303,5 +306,17 @@ async def test_a_tunnel_without_an_endpoint_is_held_by_nobody(room: Room) -> Non
     await room.caller.send(b"hello")
     assert await room.agent.read(5) == b"hello"
     assert not room.context.balancer._live
+    room.hang_up()
+    await room.over()
+
+
+@pytest.mark.parametrize(("crashes", "plain"), [(0, False), (1, False), (2, True), (3, True)])
+async def test_a_call_that_has_seen_two_crashes_is_moved_by_python(room: Room, crashes: int, plain: bool) -> None:
+    data = passport.write(_record(), LIMITS, len(HEAD), room.client.sock, room.pod.sock)
+    room.adopt(passport.read(data, adoptions=crashes, crashes=crashes))
+    await room.caller.send(b"frame")
+    assert await room.agent.read(5) == b"frame"
+    [tunnel] = room.hub._tunnels.values()
+    assert [leg.plain for leg in (tunnel.client, tunnel.pod)] == [plain, plain]
     room.hang_up()
     await room.over()

@@ -14,7 +14,7 @@ from splicer.vault import protocol
 from splicer.vault.handover import HolderState, dump, restore
 from splicer.vault.holder import Holder
 from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind
-from tests.vault.rig import Rig, Talker
+from tests.vault.rig import Rig, Talker, close_messages
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -64,6 +64,17 @@ def test_owners_stay_and_orphans_stay(rig: Rig) -> None:
     adopted.close()
 
 
+def test_crashes_stay_counted(rig: Rig) -> None:
+    worker = rig.talker(1)
+    worker.tunnel(rig.tunnel())
+    worker.close()
+    rig.hear()
+    _exec(rig)
+    message = rig.talker(1).adopt()
+    assert protocol.crashes(message.flags) == 1
+    close_messages(message)
+
+
 def test_messages_that_nobody_has_read_are_read_by_the_next(rig: Rig) -> None:
     worker, tunnel, late = rig.talker(1), rig.tunnel(2), rig.tunnel(4)
     worker.tunnel(tunnel)
@@ -76,7 +87,7 @@ def test_messages_that_nobody_has_read_are_read_by_the_next(rig: Rig) -> None:
     worker.close()
     rig.hear()
     adopted = rig.talker(1).adopt()
-    assert (adopted.number, adopted.flags) == (late.key, protocol.parked(TO_CLIENT))
+    assert (adopted.number, adopted.flags) == (late.key, protocol.parked(TO_CLIENT) | protocol.crashed(1))
     assert os.read(adopted.fds[2], 9) == b"bytes"
     adopted.close()
 

@@ -254,3 +254,46 @@ def test_a_tunnel_is_kept_for_a_while(rig: Rig) -> None:
     rig.hear()
     rig.holder.tidy()
     assert tunnel.is_held()
+
+
+# ---- how often its worker has crashed ----
+
+
+def test_each_crash_under_a_tunnel_is_counted_for_the_next_worker(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    worker.tunnel(tunnel)
+    counted = []
+    for _ in range(5):
+        worker.close()
+        worker = rig.talker(1)
+        rig.hear()
+        message = worker.adopt()
+        counted.append(protocol.crashes(message.flags))
+        close_messages(message)
+    assert counted == [1, 2, 3, 3, 3]
+
+
+def test_to_leave_on_purpose_is_no_crash(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    worker.tunnel(tunnel)
+    worker.send(Kind.LEAVE)
+    worker.close()
+    rig.hear()
+    heir = rig.talker(1)
+    rig.hear()
+    message = heir.adopt()
+    assert (protocol.crashes(message.flags), message.quantity) == (0, 1)
+    close_messages(message)
+
+
+def test_a_new_vault_hears_of_earlier_crashes(rig: Rig) -> None:
+    worker, tunnel = rig.talker(1), rig.tunnel()
+    fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno()
+    worker.send(Kind.TUNNEL, tunnel.key, b"passport", fds, flags=protocol.crashed(1))
+    worker.close()
+    rig.hear()
+    heir = rig.talker(1)
+    rig.hear()
+    message = heir.adopt()
+    assert protocol.crashes(message.flags) == 2
+    close_messages(message)

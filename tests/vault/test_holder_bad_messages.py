@@ -106,7 +106,7 @@ def test_a_registration_brings_pipes_that_are_still_dirty(rig: Rig) -> None:
     worker.close()
     rig.hear()
     adopted = rig.talker(1).adopt()
-    assert (adopted.flags, adopted.quantity) == (protocol.parked(TO_CLIENT), 4)
+    assert (adopted.flags, adopted.quantity) == (protocol.parked(TO_CLIENT) | protocol.crashed(1), 4)
     assert os.read(adopted.fds[2], 20) == b"inherited"
     close_messages(adopted)
 

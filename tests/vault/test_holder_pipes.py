@@ -27,8 +27,8 @@ def test_a_dirty_pipe_goes_with_its_tunnel_and_direction(rig: Rig, way: int) -> 
     heir = rig.talker(1)
     messages = {message.number: message for message in (heir.adopt(), heir.adopt())}
     assert {key: (message.flags, message.payload, message.quantity) for key, message in messages.items()} == {
-        2: (0, b"2", 1),
-        4: (protocol.parked(way), b"4", 1),
+        2: (protocol.crashed(1), b"2", 1),
+        4: (protocol.parked(way) | protocol.crashed(1), b"4", 1),
     }
     assert os.read(messages[4].fds[2], 9) == b"bytes"
     close_messages(*messages.values())
@@ -157,7 +157,7 @@ def test_an_adopter_that_dies_with_an_inherited_pipe_drained_and_its_own_dirty(r
     adopter.close()
     rig.hear()
     adopted = rig.talker(1).adopt()
-    assert adopted.flags == protocol.parked(TO_CLIENT)
+    assert adopted.flags == protocol.parked(TO_CLIENT) | protocol.crashed(2)
     assert os.read(adopted.fds[2], 9) == b"new"
     assert adopted.quantity == 2
     close_messages(adopted)
@@ -187,7 +187,7 @@ def test_an_inherited_pipe_that_its_new_worker_registers_is_held_once(rig: Rig) 
     rig.hear()
     assert held.pipes == {TO_CLIENT: fd}
     adopted = rig.talker(1).adopt()
-    assert adopted.flags == protocol.parked(TO_CLIENT)
+    assert adopted.flags == protocol.parked(TO_CLIENT) | protocol.crashed(2)
     assert os.read(adopted.fds[2], 9) == b"bytes"
     close_messages(adopted)
 

@@ -104,6 +104,15 @@ def test_descriptors_that_cannot_be_taken_are_told(ends: Ends, free: int) -> Non
     assert message.kind == Kind.RELEASE
 
 
+@pytest.mark.parametrize("ways", [(), (protocol.TO_POD,), (protocol.TO_POD, protocol.TO_CLIENT)])
+@pytest.mark.parametrize(("times", "read"), [(0, 0), (1, 1), (3, 3), (9, 3)])
+def test_crashes_and_parked_pipes_share_the_flags(ways: tuple[int, ...], times: int, read: int) -> None:
+    flags = sum(protocol.parked(way) for way in ways) | protocol.crashed(times)
+    assert protocol.crashes(flags) == read
+    assert {way for way in (0, 1) if flags & protocol.parked(way)} == set(ways)
+    assert protocol.crashed(times, version=1) == 0
+
+
 @pytest.mark.parametrize(
     ("version", "understood"),
     [

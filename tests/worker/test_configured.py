@@ -121,7 +121,7 @@ class Process:
 async def process(nursery: trio.Nursery) -> AsyncIterator[Process]:
     process = Process(nursery)
     yield process
-    process.parts.link.journal.close()
+    os.close(process.parts.link.journal.fd)  # its memory is in use as long as the hub runs
     os.close(process.board.fd)
     nursery.cancel_scope.cancel()
 

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from attrs import evolve
 
 from splicer.vault import protocol
 from splicer.vault.protocol import Kind, Message
@@ -63,9 +64,10 @@ async def test_nothing_is_nothing_to_say(ends: tuple[socket.socket, socket.socke
 def test_a_registration_carries_both_sockets_and_what_the_next_worker_needs(
     rig: Rig, ends: tuple[socket.socket, socket.socket]
 ) -> None:
-    packet = Inventory(protocol.pack).registration(6, _known(rig, 6, adoptions=4))
+    packet = Inventory(protocol.pack).registration(6, evolve(_known(rig, 6, adoptions=4), crashes=2))
     protocol.send(ends[1], *packet)
     message = _hear(ends[0])
+    assert protocol.crashes(message.flags) == 2
     assert (message.kind, message.number, message.payload, message.quantity) == (Kind.TUNNEL, 6, b"passport", 4)
     assert len(message.fds) == 2
 

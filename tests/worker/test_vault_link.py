@@ -144,10 +144,11 @@ async def test_a_tunnel_is_adopted_with_its_pipes(rig: Rig, ways: list[int]) -> 
     async with both() as (linked, vault):
         fds = tunnel.inner_client.fileno(), tunnel.inner_pod.fileno(), *(pipes[way].read_fd for way in ways)
         flags = sum(protocol.parked(way) for way in ways)
+        flags |= protocol.crashed(2)
         protocol.send(vault.sock, protocol.pack(Kind.TUNNEL, 6, b"passport", flags=flags, quantity=3), fds)
         await wait_all_tasks_blocked()
         [adopted] = linked.adopted
-        assert (adopted.key, adopted.adoptions, adopted.passport) == (6, 3, b"passport")
+        assert (adopted.key, adopted.adoptions, adopted.crashes, adopted.passport) == (6, 3, 2, b"passport")
         assert {way: os.read(fd, 9) for way, fd in adopted.pipes.items()} == {way: b"%d" % way for way in ways}
         assert not adopted.client.getblocking()
         adopted.client.send(b"to the client")
@@ -217,3 +218,17 @@ def test_too_many_descriptors_on_their_way_delay_a_registration() -> None:
         [sys.executable, "-m", "tests.vault.few_descriptors"], cwd=_ROOT, capture_output=True, text=True, timeout=30
     )
     assert (process.returncode, process.stdout) == (0, "60\n"), process.stderr
+
+
+@pytest.mark.parametrize(("version", "says"), [(protocol.VERSION, True), (1, False)])
+async def test_a_vault_that_knows_of_it_hears_that_a_worker_leaves_on_purpose(
+    monkeypatch: pytest.MonkeyPatch, version: int, says: bool
+) -> None:
+    async with both() as (linked, vault):
+        linked.link._version = version
+        linked.link.close()
+        heard = []
+        while (message := protocol.receive(vault.sock)) is not None:
+            heard.append(message.kind)
+            message.close()
+        assert (heard[-1:] == [Kind.LEAVE]) is says

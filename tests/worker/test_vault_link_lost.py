@@ -84,6 +84,9 @@ async def test_who_leaves_says_nothing_more(rig: Rig) -> None:
         linked.link.drop_pipe(0)
         linked.link.release(2)
         await wait_all_tasks_blocked()
+        last = protocol.receive(vault.sock)
+        assert last is not None
+        assert last.kind == Kind.LEAVE
         assert protocol.receive(vault.sock) is None
         assert linked.told == ["vault_connected"]
 
