@@ -315,6 +315,8 @@ class Record:
         ended: end time on the monotonic clock, seconds; None while it lives.
         client_line: quality of the connection to the client, at the end of a tunnel.
         pod_line: quality of the connection to the pod, at the end of a tunnel.
+        headers: the fields of `log.headers` with their values.
+        version: "1.0" or "1.1", if `headers` are logged.
     """
 
     id: str
@@ -342,6 +344,8 @@ class Record:
     ended: float | None = None
     client_line: Quality | None = None
     pod_line: Quality | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    version: str | None = None
 
     @property
     def parts(self) -> HandshakeParts:

@@ -20,6 +20,7 @@ from splicer.ipc.messages import AdminOrder
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.log import make_logger
+from splicer.observe.log_style import output_of_events
 from splicer.observe.metrics import keep_in
 
 # Only the supervisor handles these: this process ends at its command, or when the supervisor is gone.
@@ -35,9 +36,9 @@ def main() -> None:
     arguments = from_json(AdminArguments, sys.argv[1])
     place = arguments.place
     keep_in(None, place.row)  # overrides the environment: this process reads the metrics' files, and writes none
-    stdout = sys.stdout.fileno()
-    lines = LineWriter(stdout)
-    log = make_logger(lines, arguments.format, colors=os.isatty(stdout))
+    output = output_of_events(arguments.format)
+    lines = LineWriter(output.fd)
+    log = make_logger(lines, output.style, colors=os.isatty(output.fd))
     board = Board(place.board)
     metrics = arguments.metrics
     admin = Admin(

@@ -15,7 +15,7 @@ from splicer.config.reader import Fault, Reader, toml_key
 from splicer.config.routes import read_route
 from splicer.config.scalars import printable, show, suggest
 from splicer.config.schema import Config
-from splicer.config.sections import SECTIONS, clashes
+from splicer.config.sections import SECTIONS, clashes, unused_log_keys
 from splicer.config.upstreams import read_upstream
 from splicer.errors import ConfigError
 from splicer.model import Deadlines, Route, Upstream
@@ -24,7 +24,7 @@ T = TypeVar("T", bound=AttrsInstance)
 
 BYTE_ORDER_MARK = "\ufeff"
 
-_RULES = {"server": clashes}
+_RULES: Mapping[str, Any] = {"server": clashes, "log": unused_log_keys}
 _KNOWN = (*SECTIONS, "upstreams", "routes")
 _POSITION = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 

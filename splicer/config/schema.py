@@ -16,6 +16,7 @@ from attrs import frozen
 from splicer.config import kinds
 from splicer.config.addresses import ListenAddress
 from splicer.config.keys import key
+from splicer.config.log_headers import HEADERS
 from splicer.model import Deadlines, Network, Route, Upstream
 
 
@@ -92,10 +93,10 @@ class Limits:
 class LogSettings:
     """``[log]``: `progress` in seconds, `math.inf` is "off"."""
 
-    format: Literal["auto", "json", "console"] = key(
-        kinds.choice("auto", "json", "console"),
+    format: Literal["auto", "json", "console", "combined"] = key(
+        kinds.choice("auto", "json", "console", "combined"),
         "Whether the lines of the log, on stdout, are for machines (`json`) or for a person (`console`). `auto` is "
-        "`console` if stdout is a terminal, and else `json`.",
+        "`console` if stdout is a terminal, and else `json`; `combined` is that of nginx and Apache.",
         default="auto",
         fixed=True,
     )
@@ -105,6 +106,12 @@ class LogSettings:
         default=300.0,
     )
     query: bool = key(kinds.BOOLEAN, "Whether query strings are logged; they may carry tokens.", default=False)
+    headers: tuple[str, ...] = key(
+        HEADERS,
+        "The request headers that are logged, such as `user-agent`, each in a field `header_user_agent` with up to 256 "
+        "characters.",
+        default=(),
+    )
 
 
 @frozen

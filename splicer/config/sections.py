@@ -42,6 +42,17 @@ def clashes(server: ServerSettings, broken: frozenset[str]) -> Iterator[Fault]:
         taken.append((key, address))
 
 
+def unused_log_keys(log: LogSettings, broken: frozenset[str]) -> Iterator[Fault]:
+    """Keys of ``[log]`` that do nothing beside others.
+
+    Args:
+        log: the section, with the defaults for the broken keys.
+        broken: the keys that have a fault.
+    """
+    if log.format == "combined" and log.headers and not broken & {"format", "headers"}:
+        yield Fault(("headers",), 'goes not with format = "combined", which has Referer and User-Agent, and no others')
+
+
 def _overlap(one: ListenAddress, other: ListenAddress) -> bool:
     """Whether two addresses can't both be bound: "0.0.0.0" is all of IPv4, "::" all of IPv6, port 0 any free port."""
     if not one.port or one.port != other.port:

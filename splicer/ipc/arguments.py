@@ -65,7 +65,7 @@ class AdminArguments:
     Args:
         place: see `Place`.
         path: the configuration's file, for messages.
-        format: the format of log lines.
+        format: the value of ``log.format``.
         metrics: the directory of the metrics' files; None: there is none.
     """
 

@@ -86,6 +86,8 @@ class AccessLog(Observer):
         )
         if self.query and record.query is not None:
             told += f', "query": {_text(record.query)}'
+        for field, value in record.headers:
+            told += f', "{field}": {json_text(value)}'
         if record.request_id not in (None, record.id):
             told += f', "request_id": {_text(record.request_id)}'
         return told

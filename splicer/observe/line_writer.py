@@ -34,8 +34,14 @@ class LineWriter:
         self._lines: deque[bytes] = deque()
         self._wake = threading.Event()
         self._closing = False
+        self._others: list[LineWriter] = []
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
+
+    def beside(self, fd: int) -> LineWriter:
+        """A writer for another descriptor, which is closed with this one."""
+        self._others.append(LineWriter(fd, self._capacity, self._lost))
+        return self._others[-1]
 
     def write(self, line: str) -> None:
         """Queue one line, without its newline."""
@@ -48,6 +54,8 @@ class LineWriter:
 
     def close(self, seconds: float = 1.0) -> None:
         """Write the queued lines, for at most `seconds`: the reader may have stopped reading."""
+        for other in self._others:
+            other.close(seconds)
         self._closing = True
         self._wake.set()
         self._thread.join(seconds)

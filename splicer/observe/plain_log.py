@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from splicer.observe.line_writer import LineWriter
-from splicer.observe.log_style import style_of
+from splicer.observe.log_style import output_of_events
 from splicer.observe.render import console_line, json_line
 
 
@@ -18,16 +18,19 @@ class PlainLog:
     """
 
     def __init__(self, log_format: str = "auto") -> None:
-        self.use(log_format)
-        self._lines = LineWriter(sys.stdout.fileno())
+        self._output = output_of_events(log_format)
+        self._lines = LineWriter(self._output.fd)
 
     def use(self, log_format: str) -> None:
         """Write later lines in this format; the configuration has become known."""
-        self.style = style_of(log_format, sys.stdout.fileno())
+        before, self._output = self._output, output_of_events(log_format)
+        if self._output.fd != before.fd:
+            self._lines.close()
+            self.reopen()
 
     def __call__(self, event: str, level: str = "info", **fields: Any) -> None:
         """Write the line of one event."""
-        line = (json_line if self.style == "json" else console_line)(event, level, fields)
+        line = (json_line if self._output.style == "json" else console_line)(event, level, fields)
         self._lines.write(line)
 
     def die_usage(self, faults: list[str]) -> None:
@@ -37,7 +40,7 @@ class PlainLog:
 
     def reopen(self) -> None:
         """Go on after `close`."""
-        self._lines = LineWriter(sys.stdout.fileno())
+        self._lines = LineWriter(self._output.fd)
 
     def close(self, seconds: float = 1.0) -> None:
         """Write the queued lines, for at most `seconds`."""

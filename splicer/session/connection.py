@@ -20,6 +20,7 @@ from splicer.session.context import ConnectionState, Ruleset, SessionContext
 from splicer.session.exchange import Exchange
 from splicer.session.forward import forward
 from splicer.session.identity import identities
+from splicer.session.logged_headers import logged_values
 from splicer.session.respond import answer_of, refusal, send_answer
 from splicer.session.tunnel import OpenTunnel, open_tunnel, run_tunnel
 from splicer.session.turns import Work
@@ -171,6 +172,8 @@ class Connection:
         record.method, record.path, record.query, record.host = head.method, head.path, head.query, head.host
         origin = forwarding(head, self._client.peer, rules.trusted_proxies, record.id)
         record.client, record.request_id = origin.client, origin.request_id
+        if rules.logged_headers:
+            record.headers, record.version = logged_values(head, rules.logged_headers), head.version
         match = rules.table.match(head.method, head.host, head.path, head.headers, head.query, origin.proto)
         route = match.route
         record.route, record.logged = route.name, route.log

@@ -18,6 +18,7 @@ from splicer.policy.rate_limiter import RateLimiter
 from splicer.relay.api import TunnelEnd, TunnelSpec
 from splicer.routing.table import RouteTable
 from splicer.session.idle import IdleClients
+from splicer.session.logged_headers import LoggedHeader
 from splicer.session.turns import Turns
 from splicer.upstream.balance import Balancer
 from splicer.upstream.closing import ClosingConnections
@@ -35,6 +36,7 @@ class Ruleset:
     limits: Limits
     trusted_proxies: tuple[Network, ...]
     probes: frozenset[bytes] = frozenset()  # paths that `respond` routes serve
+    logged_headers: tuple[LoggedHeader, ...] = ()
     rate_limiters: Mapping[str, RateLimiter] = MappingProxyType({})  # by the names of the routes that have one
 
 

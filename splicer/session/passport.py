@@ -113,7 +113,7 @@ def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket
     """The passport of a tunnel that is about to be opened."""
     endpoint, attempts = record.endpoint, record.attempts[-_MOST_ATTEMPTS:]
     now = time.monotonic()
-    fields = {
+    fields: dict[str, Any] = {
         "id": record.id,
         "client": _cut(record.client),
         "started": now - (trio.current_time() - record.started),
@@ -141,6 +141,8 @@ def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket
         "opened": now,
         "taken": (look(client).taken, look(pod).taken),
     }
+    if record.headers:
+        fields["headers"] = record.headers
     return marshal.dumps(fields, _FORMAT)
 
 
@@ -177,6 +179,7 @@ def _passport(fields: dict[str, Any], adoptions: int, crashes: int) -> Passport:
         status=101,
         attempts=_attempts(fields, started),
         adopted=adoptions,
+        headers=tuple((field, value) for field, value in fields.get("headers", ())),
     )
     client, pod = fields["taken"]
     return Passport(record, TunnelLimits(*fields["limits"]), fields["head"], fields["opened"], client, pod, crashes)

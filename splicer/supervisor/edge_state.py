@@ -158,7 +158,7 @@ class EdgeState:
         return partial(WorkerArguments, path=str(self.path), vault=vault, metrics=self._counts_path), fds
 
     def _admin_arguments(self, place: Place) -> AdminArguments:
-        return AdminArguments(place, str(self.path), self.log.style, self._counts_path)
+        return AdminArguments(place, str(self.path), self.summary.format if self.summary else "auto", self._counts_path)
 
     def _config(self) -> int | None:
         return None if self.summary is None else text_file(self.summary.text)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from splicer.config.schema import LogSettings
 from splicer.configfile.read import Prepared
 from splicer.ipc.board import Column
 from splicer.ipc.query import RowBatches
 from splicer.net.dial import dial
 from splicer.observe import endpoint_rows
 from splicer.observe.access_log import AccessLog
+from splicer.observe.combined_log import CombinedLog
 from splicer.observe.line_writer import LineWriter
-from splicer.observe.log import make_logger
-from splicer.observe.log_style import style_of
+from splicer.observe.log import Logger, make_logger
+from splicer.observe.log_style import COMBINED, output_of_events
 from splicer.observe.observers import Observers
 from splicer.session.context import Drains, SessionContext
 from splicer.session.watch import watch_clients
@@ -59,9 +60,7 @@ class Configured:
         self._parts = parts
         self._tasks = tasks
         self._path = path
-        stdout = sys.stdout.fileno()
-        logger = make_logger(lines, style_of(self.config.log.format, stdout), colors=os.isatty(stdout))
-        self._access = AccessLog(logger, self.config.log.query)
+        logger, self._access = _logs(self.config.log, lines)
         self._observer = Observers((parts.metrics, self._access), parts.metrics.observer_failed, logger)
         parts.log.begin(logger, self._observer)
         self.context = parts.publisher.context = parts.admission.context = self._make_context(prepared)
@@ -140,3 +139,10 @@ class Configured:
     def _stop_accepting(self) -> None:
         self._parts.row[Column.LISTENING] = 0
         self.acceptor.stop()
+
+
+def _logs(settings: LogSettings, lines: LineWriter) -> tuple[Logger, AccessLog]:
+    output = output_of_events(settings.format)
+    apart = settings.format == COMBINED
+    logger = make_logger(lines.beside(output.fd) if apart else lines, output.style, colors=os.isatty(output.fd))
+    return logger, CombinedLog(logger, settings.query, lines=lines) if apart else AccessLog(logger, settings.query)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from splicer.config.schema import Config, ResolverSettings
+from splicer.config.log_headers import field_of
+from splicer.config.schema import Config, LogSettings, ResolverSettings
 from splicer.model import Route
 from splicer.net.resolve import Resolver, ResolverStats, Starter
 from splicer.policy.rate_limiter import RateLimiter
 from splicer.routing.pattern import ExactPath
 from splicer.routing.table import RouteTable
 from splicer.session.context import Ruleset
+from splicer.session.logged_headers import LoggedHeader
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.source import EndpointSource, NameSource
@@ -29,6 +31,7 @@ class RulesetFactory:
         self._balancer = balancer
         self._counters = counters
         self._workers = workers
+        self._log_format = ""
         self._rate_limiters: dict[str, RateLimiter] = {}
         self._resolver: tuple[tuple[ResolverSettings, float], Resolver] | None = None
         self._source: EndpointSource | None = None
@@ -49,8 +52,15 @@ class RulesetFactory:
             limits=config.limits,
             trusted_proxies=config.server.trusted_proxies,
             probes=_probes(config),
+            logged_headers=self._logged_headers(config.log),
             rate_limiters=self._limiters_for(config.routes),
         )
+
+    # The format of the log is that of the process's first configuration: a reload doesn't change it.
+    def _logged_headers(self, log: LogSettings) -> tuple[LoggedHeader, ...]:
+        self._log_format = self._log_format or log.format
+        names = ("referer", "user-agent") if self._log_format == "combined" else log.headers
+        return tuple(LoggedHeader(name.encode(), field_of(name)) for name in names)
 
     # A limiter survives a reload that doesn't change its limit: a reload must not fill every client's bucket.
     def _limiters_for(self, routes: Iterable[Route]) -> dict[str, RateLimiter]:

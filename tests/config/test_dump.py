@@ -100,6 +100,13 @@ def responds(instead: st.SearchStrategy[Respond | None]) -> st.SearchStrategy[Re
     )
 
 
+logs = st.builds(LogSettings, st.just("combined"), seconds, st.booleans()) | st.builds(
+    LogSettings,
+    st.sampled_from(["auto", "json", "console"]),
+    seconds,
+    st.booleans(),
+    st.lists(st.sampled_from(["user-agent", "x$|`", "x-call-id"]), unique=True).map(tuple),
+)
 rate_limits = st.builds(
     RateLimit,
     st.builds(Rate, st.integers(1, 10**6), st.sampled_from("smh")),
@@ -222,7 +229,7 @@ def configs(draw: st.DrawFn) -> Config:
             draw(st.none() | sizes),
             connections_per_client=draw(st.none() | st.integers(1, 2**63 - 1)),
         ),
-        LogSettings(draw(st.sampled_from(["auto", "json", "console"])), draw(seconds), draw(st.booleans())),
+        draw(logs),
         ResolverSettings(draw(nameservers), draw(seconds), draw(st.booleans()), draw(fixed)),
         known,
         tuple(draw(routes(index, known, inherited)) for index in range(1, draw(st.integers(2, 4)))),
@@ -287,7 +294,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
             "socket_buffer": "64KiB",
             "connections_per_client": "off",
         },
-        "log": {"format": "auto", "progress": "5m", "query": False},
+        "log": {"format": "auto", "progress": "5m", "query": False, "headers": []},
         "resolver": {"nameservers": [], "max_ttl": "10s", "ipv6": True, "hosts": {}},
         "upstreams": {"pod": {"address": "{pod}.pods.test:80", "balance": "least-tunnels"}},
         "routes": [

@@ -71,6 +71,7 @@ def test_every_key_of_the_sections() -> None:
         format = "console"
         progress = "off"
         query = true
+        headers = ["User-Agent"]
         [resolver]
         nameservers = ["10.0.0.10", "[::1]:5353"]
         max_ttl = "1m"
@@ -90,7 +91,7 @@ def test_every_key_of_the_sections() -> None:
     )
     assert config.deadlines == Deadlines(*map(float, range(1, 14)))
     assert config.limits == Limits(100, 4096, None, 16384, 10)
-    assert config.log == LogSettings("console", math.inf, True)
+    assert config.log == LogSettings("console", math.inf, True, ("user-agent",))
     assert config.resolver == ResolverSettings(
         (("10.0.0.10", 53), ("::1", 5353)), 60.0, ipv6=False, hosts={"voice.local": ("127.0.0.10",)}
     )

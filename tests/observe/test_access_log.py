@@ -100,6 +100,14 @@ def test_a_query_string_is_told_only_if_asked_for(what: str) -> None:
     assert line["query"] == "token=secret"
 
 
+@pytest.mark.parametrize("what", ["tunnel_opened", "tunnel_closed", "exchange_ended"])
+def test_headers_are_fields_of_their_own(what: str) -> None:
+    record = evolve(EXCHANGE, headers=(("header_user_agent", 'a "b"\n'), ("header_x_call_id", "7")))
+    [line] = told(what, record)
+    assert (line["header_user_agent"], line["header_x_call_id"]) == ('a "b"\n', "7")
+    assert not [field for field in told(what, EXCHANGE)[0] if field.startswith("header_")]
+
+
 def test_a_tunnel_is_two_lines() -> None:
     record = evolve(EXCHANGE, status=101, protocol="websocket", closer=None, close_reason=None)
     [opened] = told("tunnel_opened", record)

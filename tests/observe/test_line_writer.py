@@ -62,6 +62,28 @@ def test_what_is_queued_is_written_when_it_closes(pipe: tuple[int, int]) -> None
         assert read_lines(reader, 1) == [b"last words"]
 
 
+def test_one_for_another_descriptor_is_closed_with_it(pipe: tuple[int, int]) -> None:
+    reader, writer = os.pipe()
+    with open(reader, "rb") as other_end, open(writer, "wb") as other:  # noqa: PTH123  # descriptors
+        lines = LineWriter(pipe[1])
+        beside = lines.beside(other.fileno())
+        lines.write("here")
+        beside.write("there")
+        lines.close(10)
+        assert read_lines(pipe[0], 1) == [b"here"]
+        assert read_lines(other_end.fileno(), 1) == [b"there"]
+
+
+def test_what_both_lose_is_counted_at_one_place(pipe: tuple[int, int]) -> None:
+    lost: list[int] = []
+    lines = LineWriter(pipe[1], capacity=0, lost=lost.append)
+    beside = lines.beside(pipe[1])
+    lines.write("x")
+    beside.write("x")
+    assert lost == [1, 1]
+    lines.close(10)
+
+
 @pytest.mark.parametrize("at", [1, 2])
 def test_nothing_is_forgotten_between_the_last_line_and_the_close(pipe: tuple[int, int], at: int) -> None:
     """A line and the close arrive at the very moment at which the thread looks whether all is over."""

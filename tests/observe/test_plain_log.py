@@ -96,6 +96,17 @@ def test_it_writes_to_stdout_and_may_begin_again(capfd: pytest.CaptureFixture[st
     assert [json.loads(line)["event"] for line in capfd.readouterr().out.splitlines()] == ["first", "second"]
 
 
+def test_beside_the_combined_format_it_writes_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    say = PlainLog()
+    say("first")
+    say.use("combined")
+    say("second")
+    say.close()
+    out, err = capfd.readouterr()
+    assert [json.loads(line)["event"] for line in (out + err).splitlines()] == ["first", "second"]
+    assert json.loads(err)["event"] == "second"
+
+
 def test_a_reader_that_stopped_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     read_fd, write_fd = os.pipe()
     with open(read_fd, "rb"), open(write_fd, "w") as stdout:  # noqa: PTH123  # descriptors

@@ -47,6 +47,7 @@ RECORDS = st.builds(
     protocol=MAYBE,
     logged=st.booleans(),
     status=st.just(101),
+    headers=st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple),
     attempts=st.lists(
         st.builds(AttemptOutcome, TEXT, MAYBE, MAYBE, MAYBE, MAYBE, SECONDS, SECONDS, SECONDS, SECONDS), max_size=3
     ),
@@ -119,6 +120,7 @@ def test_a_passport_fits_into_a_message_of_the_vaults_whatever_the_client_has_se
         endpoint=Endpoint("p" * 255, "f" * 45, 65535),
         protocol="w" * 32_000,
         attempts=[AttemptOutcome("u" * 200, "f" * 50, "connect_refused", '"' * 32_000)] * 2,
+        headers=tuple((f"header_{number}" + "x" * 63, "\U0001f600" * 257) for number in range(8)),
     )
     data = run(lambda: write(worst))
     assert len(protocol.pack(protocol.Kind.TUNNEL, 2, data)) <= protocol.LONGEST
