@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from attrs import Factory, define, field, frozen
 
 from splicer.patterns import Condition, HashOn, PathPattern, Template
+from splicer.quality import Quality
 from splicer.rates import RateLimit
 
 Header = tuple[bytes, bytes]
@@ -194,8 +195,8 @@ class Route:
 
     Exactly one of `respond` and `upstream` is set; beside a `split`, `upstream` is its first one. `hosts` are in lower
     case without a port ("*.suffix" matches any name below it); `methods`, `hosts` and `origins` empty mean any;
-    `clients` and `scheme` None mean any. `encoded_slash` is "refuse" or "forward"; `strip_prefix` is in normal form;
-    `body_bytes` None means that of ``[limits]``, `math.inf` no limit.
+    `clients` and `scheme` None mean any, `max_tunnels` None no limit. `encoded_slash` is "refuse" or "forward";
+    `strip_prefix` is in normal form; `body_bytes` None means that of ``[limits]``, `math.inf` no limit.
     """
 
     index: int
@@ -221,6 +222,7 @@ class Route:
     upgrade: tuple[str, ...] = ()
     upgrade_only: bool = False
     origins: tuple[str, ...] = ()
+    max_tunnels: int | None = None
     rewrite: Template | None = None
     strip_prefix: str | None = None
     body_bytes: float | None = None
@@ -282,19 +284,6 @@ class AttemptOutcome:
     connect: float = 0.0
     handshake: float = 0.0
     fallback: bool = False
-
-
-@frozen
-class Quality:
-    """The network quality of a connection to a peer, from TCP_INFO.
-
-    Args:
-        rtt: the smoothed round-trip time, in seconds.
-        retransmits: segments sent again, over the connection's whole life.
-    """
-
-    rtt: float
-    retransmits: int
 
 
 @define

@@ -161,6 +161,13 @@ class RouteSpec:
         absent="any",
         beside=("upstream", "upgrade"),
     )
+    max_tunnels: int | None = key(
+        kinds.integer(1),
+        "How many tunnels the route may have at once, over all workers; further calls get 503.",
+        default=None,
+        absent="no limit",
+        beside=("upstream", "upgrade"),
+    )
     fallback: str | None = key(
         kinds.TEXT,
         "Another upstream, tried if the first can't be reached or answers with one of `fallback_on`; a POST goes "

@@ -22,7 +22,7 @@ from prometheus_client import Counter, Histogram, values
 from prometheus_client.metrics_core import Metric
 
 from splicer.errors import SplicerError
-from splicer.limit_errors import RateLimited
+from splicer.limit_errors import RateLimited, RouteFull
 from splicer.model import Record, Route
 from splicer.net.resolve import ResolverStats
 from splicer.observe.mmap_values import recorded, series, values_in
@@ -135,6 +135,8 @@ class Metrics(Observer):
         self._fallbacks = count("fallbacks", "Requests that went to a fallback, by why.", "route", "reason")
         self._retries = count("retries", "Further attempts at the same upstream, by why.", "route", "reason")
         self._rate_limited = count("rate_limited", "Requests over a route's rate limit.", "route")
+        self._route_full = count("route_full", "Calls refused because their route had max_tunnels.", "route")
+        self._by_limit = {RateLimited.reason: self._rate_limited, RouteFull.reason: self._route_full}
         self._tunnels = count("tunnels", "Tunnels opened.", "route", "pod")
         self._lives = measure("tunnel_duration_seconds", "Tunnels: head read to end.", "route", buckets=_CALL)
         self._bytes = count("tunnel_bytes", "Bytes that tunnels moved.", "direction")
@@ -183,6 +185,7 @@ class Metrics(Observer):
         self._retries["", ""]
         self._rate_limited["",]
         self._tunnels["", ""]
+        self._route_full["",]
         for family in (self._durations, self._lives):
             family["",]
 
@@ -203,6 +206,8 @@ class Metrics(Observer):
                 self._fallbacks[name, "connect_refused"]
             if route.retries:
                 self._retries[name, "connect_refused"]
+            if route.max_tunnels is not None:
+                self._route_full[name,]
             if route.upgrade:
                 self._requests[name, "GET", "1xx"]
                 self._tunnels[name, ""]
@@ -232,8 +237,8 @@ class Metrics(Observer):
             method = "other"
         self._requests[route, method, _CLASSES.get(record.status, "none")].inc(1)
         self._tried(route, record)
-        if record.close_reason == RateLimited.reason:
-            self._rate_limited[route,].inc(1)
+        if (limit := self._by_limit.get(record.close_reason or "")) is not None:
+            limit[route,].inc(1)
         if record.protocol is None:
             self._durations[route,].observe((record.ended or record.started) - record.started)
         elif record.attempts:

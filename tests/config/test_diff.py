@@ -80,9 +80,11 @@ deadlines = { idle = "1h", connect = "1s" }
         ('prefix = "/y"', 'prefix = "/y"\nscheme = "https"\nheaders = { X-A = "1" }\nquery = { b = true }',
          ['routes "y": scheme any → https', 'routes "y": headers any → x-a is 1',
           'routes "y": query any → b present']),
-        ('prefix = "/y"', 'prefix = "/y"\nclients_deny = ["10.0.0.0/8"]\nupgrade = ["a"]\norigins = ["https://a"]',
+        ('prefix = "/y"', 'prefix = "/y"\nclients_deny = ["10.0.0.0/8"]\nupgrade = ["a"]\norigins = ["https://a"]\n'
+         "max_tunnels = 9",
          ['routes "y": clients_deny none → 10.0.0.0/8', 'routes "y": encoded_slash forward → refuse',
-          'routes "y": upgrade none → a', 'routes "y": origins any → https://a']),
+          'routes "y": upgrade none → a', 'routes "y": origins any → https://a',
+          'routes "y": max_tunnels no limit → 9']),
         ('upstream = "api"', 'upstream = { api = 95, other = 5 }\nhash_on = "header:X-A"\n'
          '[upstreams.other]\naddress = "other:80"',
          ['upstreams: added "other"', 'routes "y": upstream api → api = 95, other = 5',

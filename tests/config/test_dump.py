@@ -209,6 +209,7 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
         upgrade=upgrade,
         upgrade_only=bool(upgrade) and draw(st.booleans()),
         origins=draw(st.sampled_from([(), ("https://a.test", "http://*.b.test:81")])) if upgrade else (),
+        max_tunnels=draw(st.none() | st.integers(1, 2**63 - 1)) if upgrade else None,
         rewrite=rewrite,
         strip_prefix=pattern.prefix if stripped and isinstance(pattern, PrefixPath) else None,
         body_bytes=draw(st.none() | st.just(math.inf) | sizes),

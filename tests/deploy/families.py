@@ -34,6 +34,7 @@ FAMILIES: Mapping[str, Family] = {
         "attempts_total": _family("counter", route="", upstream="", outcome=""),
         "fallbacks_total": _family("counter", route="", reason=""),
         "retries_total": _family("counter", route="", reason=""),
+        "route_full_total": _family("counter", route=""),
         "tunnels_active": _family("gauge", route="", pod=""),
         "tunnels_total": _family("counter", route="", pod=""),
         "tunnel_duration_seconds": _family("histogram", route=""),

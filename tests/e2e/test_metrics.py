@@ -44,6 +44,7 @@ _COUNTERS = (
     "resolver_queries",
     "resolver_stale_answers",
     "retries",
+    "route_full",
     "tunnel_bytes",
     "tunnel_closes",
     "tunnels",

@@ -25,6 +25,7 @@ respond = { status = 200 }
 name = "call"
 regex = '^/ws/pod/(?<pod>[^/]+)(?<rest>/.*)$'
 upgrade = ["websocket"]
+max_tunnels = 500
 upstream = "pod"
 fallback = "any-pod"
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from splicer.errors import Side, TooManyConnections
-from splicer.model import AttemptOutcome, Endpoint, Quality, Record
+from splicer.model import AttemptOutcome, Endpoint, Record
 from splicer.observe.access_log import AccessLog
 from splicer.observe.log import make_logger
+from splicer.quality import Quality
 from tests.observe.still import still
 from tests.observe.test_log import LONGEST, Lines
 from tests.relay.harness import Edge

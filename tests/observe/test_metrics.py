@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from splicer.errors import HandshakeTimeout, NameNotFound, PodDraining, PodReset, TooManyConnections
+from splicer.limit_errors import RouteFull
 from splicer.model import AttemptOutcome, Record
 from splicer.observe.metrics import Metrics
 from tests.observe.counted import bounds, counted, counting
@@ -163,6 +164,17 @@ def test_a_retry_is_no_fallback(metrics: Metrics, directory: Path) -> None:
         'retries_total{reason="connect_refused",route="api"}': 1,
         'retries_total{reason="pod_reset",route="api"}': 1,
         'fallbacks_total{reason="connect_refused",route="api"}': 1,
+    }
+
+
+def test_a_call_to_a_route_that_is_full(metrics: Metrics, directory: Path) -> None:
+    full = evolve(PLAIN, route="call", method="GET", protocol="websocket", status=503, attempts=[])
+    with counting(directory) as found:
+        metrics.exchange_ended(evolve(full, close_reason=RouteFull.reason))
+        metrics.exchange_ended(evolve(full, close_reason="draining"))
+    assert found == {
+        'requests_total{method="GET",route="call",status="5xx"}': 2,
+        'route_full_total{route="call"}': 1,
     }
 
 

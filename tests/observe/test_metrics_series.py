@@ -34,6 +34,7 @@ def test_every_family_has_a_sample_from_the_start(metrics: Metrics, directory: P
         "attempts": "counter",
         "fallbacks": "counter",
         "retries": "counter",
+        "route_full": "counter",
         "tunnels": "counter",
         "tunnel_duration_seconds": "histogram",
         "tunnel_bytes": "counter",
@@ -69,12 +70,14 @@ def test_a_route_that_comes_with_a_reload_has_its_series_at_once(metrics: Metric
         'fallbacks_total{reason="connect_refused",route="call"}',
         'retries_total{reason="connect_refused",route="api"}',
         'tunnels_total{pod="",route="call"}',
+        'route_full_total{route="call"}',
         'tunnel_duration_seconds_count{route="call"}',
         'request_duration_seconds_count{route="api"}',
         'rate_limited_total{route="api"}',
     } <= new
     assert 'tunnels_total{pod="",route="api"}' not in new, "it has no tunnels"
     assert 'rate_limited_total{route="call"}' not in new, "it has no limit"
+    assert 'route_full_total{route="api"}' not in new, "nor a limit for them"
     metrics.know(known)
     assert counted(directory).keys() - before.keys() == new
 
