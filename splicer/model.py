@@ -13,8 +13,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from attrs import Factory, define, field, frozen
 
+from splicer.authorization import Authorize, AuthorizeOutcome
 from splicer.patterns import Condition, HashOn, PathPattern, Template
-from splicer.quality import Quality
+from splicer.quality import HandshakeParts, Quality
 from splicer.rates import RateLimit
 
 Header = tuple[bytes, bytes]
@@ -113,6 +114,7 @@ class Deadlines:
     resolve: float = 2.0
     connect: float = 3.0
     handshake: float = 10.0
+    authorize: float = 2.0
     attempts: float = 15.0
     response: float = math.inf
     response_idle: float = 60.0
@@ -214,6 +216,7 @@ class Route:
     rate_limit: RateLimit | None = None
     log: bool = True
     respond: Respond | StatusPage | None = None
+    authorize: Authorize[Upstream] | None = None
     upstream: Upstream | None = None
     split: Split | None = None
     fallback: Upstream | None = None
@@ -246,15 +249,6 @@ class Match:
 
     route: Route
     captures: Mapping[str, str]
-
-
-@frozen
-class HandshakeParts:
-    """The durations of the steps before the response head, in seconds."""
-
-    resolve: float = 0.0
-    connect: float = 0.0
-    handshake: float = 0.0
 
 
 @define
@@ -306,6 +300,7 @@ class Record:
         pod_line: quality of the connection to the pod, at the end of a tunnel.
         headers: the fields of `log.headers` with their values.
         version: "1.0" or "1.1", if `headers` are logged.
+        authorize: how the question to the route's authorizer went; None: there was none.
     """
 
     id: str
@@ -335,6 +330,7 @@ class Record:
     pod_line: Quality | None = None
     headers: tuple[tuple[str, str], ...] = ()
     version: str | None = None
+    authorize: AuthorizeOutcome | None = None
 
     @property
     def parts(self) -> HandshakeParts:

@@ -1,8 +1,17 @@
-"""The network quality of a connection."""
+"""What is measured of an exchange: the durations of its steps, and the network quality of its connections."""
 
 from __future__ import annotations
 
 from attrs import frozen
+
+
+@frozen
+class HandshakeParts:
+    """The durations of the steps before the response head, in seconds."""
+
+    resolve: float = 0.0
+    connect: float = 0.0
+    handshake: float = 0.0
 
 
 @frozen

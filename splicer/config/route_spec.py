@@ -13,6 +13,7 @@ from types import MappingProxyType
 from attrs import frozen
 
 from splicer.config import kinds, route_parsers
+from splicer.config.authorize import AUTHORIZE, AuthorizeSpec
 from splicer.config.conditions import HEADER_CONDITIONS, QUERY_CONDITIONS
 from splicer.config.deadlines import ROUTE_DEADLINES
 from splicer.config.keys import key
@@ -117,6 +118,12 @@ class RouteSpec:
         RESPOND,
         'An answer without a pod: a table of its own, or `"status"` for the page of nginx\'s stub_status.',
         default=None,
+    )
+    authorize: AuthorizeSpec | None = key(
+        AUTHORIZE,
+        "Another server, which is asked whether a request may go on, and to which pod: a table of its own.",
+        default=None,
+        beside=_UPSTREAM,
     )
     upstream: str | Weights | None = key(
         UPSTREAM,

@@ -9,6 +9,7 @@ from splicer.http1.body import EndOfBody
 from splicer.model import ResponseHead
 from splicer.session.answer_time import AnswerTime
 from splicer.session.attempt import Attempts
+from splicer.session.authorize import authorize
 from splicer.session.exchange import Exchange
 from splicer.session.turns import Work
 from splicer.upstream.pod import PodLeg
@@ -20,7 +21,10 @@ async def forward(exchange: Exchange) -> bool:
     Raises:
         SplicerError: nothing was answered, or (`exchange.answered`) the answer broke off.
     """
-    time = AnswerTime(exchange.match.route.deadlines)
+    route = exchange.match.route
+    if route.authorize is not None:
+        await authorize(exchange, route.authorize)
+    time = AnswerTime(route.deadlines)
     with time.scope:
         if exchange.head.has_body:
             return await _with_body(exchange, time)

@@ -16,6 +16,7 @@ from splicer.net.tcpinfo import quality
 from splicer.relay.api import ByteCounts, TunnelEnd, TunnelLimits, TunnelSpec
 from splicer.session import passport
 from splicer.session.attempt import Attempts
+from splicer.session.authorize import authorize
 from splicer.session.client import ClientLeg
 from splicer.session.context import ConnectionState, SessionContext
 from splicer.session.exchange import Exchange
@@ -76,14 +77,16 @@ async def _handshake(exchange: Exchange) -> tuple[PodLeg, ResponseHead]:
     """Ask a pod; a 101 is counted as a tunnel, which holds its route's place until it is over.
 
     Raises:
-        RouteFull: the route has no place for another tunnel.
-        SplicerError: no pod has answered.
+        RouteFull: the route has no place for another tunnel; its authorizer isn't asked then.
+        SplicerError: the authorizer has refused it, or no pod has answered.
     """
     route, places = exchange.match.route, exchange.context.places
     limit = route.max_tunnels
     if limit is not None and not places.take(route.name, limit):
         raise RouteFull(f"route {route.name} has {limit} tunnels, as many as its max_tunnels")
     try:
+        if route.authorize is not None:
+            await authorize(exchange, route.authorize)
         leg, answer = await Attempts(exchange).run()
         if answer.status == _SWITCHING:
             places.opened(route.name)

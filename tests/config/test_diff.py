@@ -75,6 +75,8 @@ deadlines = { idle = "1h", connect = "1s" }
         ('fallback = "api"', 'fallback = "api"\nfallback_on = [503, 502]\nrewrite = "/{pod}"',
          ['routes "z": rewrite none → /{pod}', 'routes "z": fallback_on 502, 503, 504 → 502, 503']),
         ('fallback = "api"', 'fallback = "api"\nretries = 2', ['routes "z": retries 0 → 2']),
+        ('prefix = "/y"', 'prefix = "/y"\nauthorize = { upstream = "api", path = "/a" }',
+         ['routes "y": authorize none → api /a']),
         ('upstream = "pod"\nfallback = "api"', 'upstream = "api"',
          ['routes "z": upstream pod → api', 'routes "z": fallback api → none']),
         ('prefix = "/y"', 'prefix = "/y"\nscheme = "https"\nheaders = { X-A = "1" }\nquery = { b = true }',

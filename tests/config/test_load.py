@@ -53,6 +53,7 @@ def test_every_key_of_the_sections() -> None:
         resolve = "2s"
         connect = "3s"
         handshake = "4s"
+        authorize = "14s"
         attempts = "5s"
         response = "6s"
         response_idle = "7s"
@@ -90,7 +91,7 @@ def test_every_key_of_the_sections() -> None:
         ListenAddress("0.0.0.0", 9902),
         (ip_network("35.191.0.0/16"),),
     )
-    assert config.deadlines == Deadlines(*map(float, range(1, 14)))
+    assert config.deadlines == Deadlines(*map(float, (1, 2, 3, 4, 14, *range(5, 14))))
     assert config.limits == Limits(100, 4096, None, 16384, 10)
     assert config.log == LogSettings("console", math.inf, True, ("user-agent",))
     assert config.resolver == ResolverSettings(

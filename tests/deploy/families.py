@@ -35,6 +35,8 @@ FAMILIES: Mapping[str, Family] = {
         "fallbacks_total": _family("counter", route="", reason=""),
         "retries_total": _family("counter", route="", reason=""),
         "route_full_total": _family("counter", route=""),
+        "authorize_total": _family("counter", route="", outcome=""),
+        "authorize_duration_seconds": _family("histogram", route=""),
         "tunnels_active": _family("gauge", route="", pod=""),
         "tunnels_total": _family("counter", route="", pod=""),
         "tunnel_duration_seconds": _family("histogram", route=""),

@@ -30,6 +30,7 @@ from tests.kit.wire import ask, dial, request
 
 _COUNTERS = (
     "attempts",
+    "authorize",
     "config_reloads",
     "connections",
     "connections_refused",
@@ -68,6 +69,7 @@ _GAUGES = (
     "workers_wanted",
 )
 _HISTOGRAMS = (
+    "authorize_duration_seconds",
     "event_loop_lag_seconds",
     "handshake_duration_seconds",
     "request_duration_seconds",
