@@ -110,7 +110,12 @@ def resident(pids: Collection[int]) -> int:
 
     From smaps_rollup: the count in /proc/PID/statm is off by up to 256 KiB a processor, to keep it cheap.
     """
-    return sum(map(_resident, pids))
+    return sum(_memory(pid, "Rss") for pid in pids)
+
+
+def proportional(pids: Collection[int]) -> int:
+    """The same, in which a page that several processes share is counted once in all."""
+    return sum(_memory(pid, "Pss") for pid in pids)
 
 
 def _cpu(pid: int) -> float:
@@ -128,9 +133,9 @@ def _own(pid: int) -> float:
         return 0.0
 
 
-def _resident(pid: int) -> int:
+def _memory(pid: int, kind: str) -> int:
     try:
-        found = re.search(r"^Rss:\s+(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+        found = re.search(rf"^{kind}:\s+(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     except OSError:
         return 0
     return int(found[1]) * 1024 if found else 0

@@ -37,6 +37,8 @@ MORE_IS_BETTER = {
     "storm.closed_p99_us": False,
     "idle.1000_kb": False,  # 1,024 bytes for each tunnel
     "idle.5000_kb": False,
+    "start.ms": False,  # from its exec to its first answer
+    "start.pss_mb": False,  # 10^6 bytes, with one worker and no call
     "http.rate": True,
     "http.per_cpu": True,
     "reload.lost": False,  # calls

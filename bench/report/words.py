@@ -51,6 +51,8 @@ _NAMES = {
     "storm.closed_handshakes": "new calls of 8 clients beside frames",
     "idle.1000_kb": "memory for each of 1,000 idle calls",
     "idle.5000_kb": "memory for each of 5,000 idle calls",
+    "start.ms": "from its start to its first answer",
+    "start.pss_mb": "memory without calls",
     "http.rate": "rate of HTTP requests",
     "http.per_cpu": "HTTP requests per CPU second",
     "http.p99_us": "HTTP requests, p99",

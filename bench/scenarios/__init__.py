@@ -12,6 +12,7 @@ from bench.scenarios.idle import Idle
 from bench.scenarios.reload import Kill, Reload
 from bench.scenarios.saturate import Saturate
 from bench.scenarios.scale import Scale
+from bench.scenarios.start import Start
 from bench.scenarios.storm import Storm
 
 ALL: dict[str, Scenario] = {
@@ -25,6 +26,7 @@ ALL: dict[str, Scenario] = {
         Handshakes(),
         Storm(),
         Idle(),
+        Start(),
         Http(),
         Reload(),
         Kill(),

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +28,9 @@ from splicer.cli.options import (
 from splicer.cli.tunnels import tunnels
 from splicer.supervisor.launch import SIGNALS
 
+if TYPE_CHECKING:
+    from splicer.ipc.arguments import StartedTemplate
+
 app = typer.Typer(
     name="splicer",
     help="The edge proxy of a voice platform.",
@@ -41,9 +44,13 @@ app.add_typer(tunnels, name="tunnels")
 _TIMEOUT = "2m"  # new workers start one after another, on a machine that may be busy
 
 
-def main() -> None:
-    """Run the command line."""
-    app(prog_name="splicer")
+def main(template: StartedTemplate | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        template: for `run`: a template that loads already.
+    """
+    app(prog_name="splicer", obj=template)
 
 
 # `__main__` has blocked the signals. The programs of `run` and `vault` unblock them when they have their handlers.
@@ -60,6 +67,7 @@ def _options(
 
 @app.command()
 def run(
+    context: typer.Context,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -107,7 +115,7 @@ def run(
     SIGHUP reloads, SIGTERM drains, SIGINT stops, SIGQUIT hands over, SIGUSR2 upgrades, SIGUSR1 renews the workers.
     """
     from splicer.cli.run_to import made_file
-    from splicer.ipc.arguments import SupervisorArguments
+    from splicer.ipc.arguments import StartedTemplate, SupervisorArguments
     from splicer.supervisor.launch import SUPERVISOR, become
 
     if to is None:
@@ -117,6 +125,7 @@ def run(
     path = (config or DEFAULT) if to is None else made_file(to, listen, admin, show=show)
     if last_good is not None and last_good.resolve() == path.resolve():
         fail(f"--last-good: {last_good}: this is the configuration itself; name another file")
+    template = context.find_object(StartedTemplate)
     become(
         SUPERVISOR,
         SupervisorArguments(
@@ -126,7 +135,9 @@ def run(
             None if last_good is None else str(last_good),
             None if control is None else str(control),
             made=to is not None,
+            template=template,
         ),
+        [] if template is None else [template.control],
     )
 
 

@@ -18,14 +18,12 @@ class Place:
         board: descriptor of the board.
         row: the number of the process's row on the board.
         version: the supervisor's version of the wire.
-        routes: descriptor of the board's counts by route; None: the supervisor has none.
     """
 
     control: int
     board: int
     row: int
     version: int = 1
-    routes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +76,32 @@ class AdminArguments:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateArguments:
+    """The argument of `splicer.template`.
+
+    Args:
+        control: descriptor of the channel to the supervisor.
+        version: the supervisor's version of the wire.
+    """
+
+    control: int
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StartedTemplate:
+    """A template that was started before its supervisor's program.
+
+    Args:
+        pid: its process id.
+        control: descriptor of the channel to it.
+    """
+
+    pid: int
+    control: int
+
+
+@dataclass(frozen=True, slots=True)
 class SupervisorArguments:
     """The argument of `splicer.supervisor`.
 
@@ -91,6 +115,7 @@ class SupervisorArguments:
         reread: whether the file may have changed since that state was written.
         read: the file's signature when it was last read (`configfile.signature`).
         made: whether the file was made for this edge (`splicer run --to`), and is removed at its end.
+        template: a template that loads already; None: the supervisor starts one.
     """
 
     path: str
@@ -102,6 +127,7 @@ class SupervisorArguments:
     reread: bool = False
     read: tuple[int, ...] | None = None
     made: bool = False
+    template: StartedTemplate | None = None
 
 
 @dataclass(frozen=True, slots=True)

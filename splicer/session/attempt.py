@@ -50,9 +50,8 @@ class Attempts:
         self._protocol = exchange.protocol
         self._route = route
         self._target = target_path(exchange.match, exchange.head.path, exchange.head.query)
-        own, skip = exchange.own_connection, exchange.to_fallback
-        upstream = route.upstream if route.split is None or skip else upstream_of(exchange, route.split)
-        self._plan = Plan(upstream, route.fallback, not own, route.retries, skip)
+        upstream = route.upstream if route.split is None else upstream_of(exchange, route.split)
+        self._plan = Plan(upstream, route.fallback, not exchange.own_connection, route.retries)
         self._named: str | None = None  # the host of the present step; None while it is not known
         self._leg: PodLeg | None = None  # the leg of the present step
         self._body_began: float | None = None
@@ -189,7 +188,7 @@ class Attempts:
                         self._target,
                         forwarding=exchange.forwarding,
                         protocol=self._protocol,
-                        extra=exchange.granted + self._failed_pod() if step.fallback else exchange.granted,
+                        extra=self._failed_pod() if step.fallback else (),
                         authority=named,
                         close=exchange.own_connection,
                     )
@@ -203,8 +202,7 @@ class Attempts:
 
     def _failed_pod(self) -> Headers:
         first = self._plan.upstream
-        failed = b"" if self._plan.skip else pod_name(first, self._host(first)).encode()
-        return ((b"X-Splicer-Fallback-From", failed),)
+        return ((b"X-Splicer-Fallback-From", pod_name(first, self._host(first)).encode()),)
 
     # An unwanted status is a failure only if another attempt follows: else the client gets that answer.
     def _check(self, answer: ResponseHead, step: Step) -> Step | None:

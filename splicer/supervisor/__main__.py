@@ -35,6 +35,8 @@ def main() -> int:
     """Run the edge; return the exit code."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     arguments = from_json(SupervisorArguments, sys.argv[1])
+    if arguments.template is not None:
+        os.set_inheritable(arguments.template.control, False)
     raise_descriptor_limit()
     log = PlainLog()
     notify = SdNotify(os.environ, log)
@@ -58,14 +60,16 @@ def main() -> int:
             )
             if arguments.state is None:
                 edge = edge_with(Board(), EdgeListeners(), _counts(log))
-                return Supervisor(edge).run() if _listen(edge, _path(arguments.control)) else 1
+                if not _listen(edge, _path(arguments.control)):
+                    return 1
+                return Supervisor(edge).run(template=arguments.template)
             state = _state(arguments.state)
             if isinstance(vault, OwnVault) and state.holder is not None:
                 restore(vault.holder, state.holder)
             listeners = EdgeListeners()
             listeners.restore(state.listeners)
             counts = _counts(log) if state.counts is None else MetricsDirectory(state.counts.path, state.counts.fd)
-            edge = edge_with(Board(state.board, state.routes), listeners, counts)
+            edge = edge_with(Board(state.board), listeners, counts)
             if state.control is not None:
                 edge.control.restore(state.control, reread=arguments.reread)
             _listen(edge, None)

@@ -26,6 +26,7 @@ from splicer.supervisor.outcomes import Outcomes
 from splicer.supervisor.process_table import ProcessTable
 from splicer.supervisor.processes import State
 from splicer.supervisor.sd_notify import SdNotify
+from splicer.supervisor.template_process import TemplateProcess
 from splicer.supervisor.vaults import Vault
 from splicer.supervisor.watch import Watch
 from splicer.supervisor.worker_slots import WorkerSlots
@@ -73,7 +74,8 @@ class EdgeState:
         self.watch = Watch(path, on=watch)
         self.last_good = LastGood(last_good, log)
         self.notify = notify or SdNotify({}, log)
-        self.process_table = ProcessTable(selector, board, log)
+        self.template = TemplateProcess(selector, log)
+        self.process_table = ProcessTable(selector, board, log, self.template.spawn)
         self.counts = counts
         self.admin_process = AdminProcess(
             self.process_table,
@@ -146,6 +148,7 @@ class EdgeState:
 
     def finish(self, code: int) -> None:
         """End now, and kill the remaining processes."""
+        self.template.end()
         for process in self.process_table.all.values():
             process.kill()
         if self.counts is not None:

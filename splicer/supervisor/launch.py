@@ -1,16 +1,20 @@
-"""Starting splicer's processes: by exec, with the code that is on disk now."""
+"""Starting splicer's processes by exec, with the code that is on disk now; `template_process` forks them, if it can."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from splicer.ipc import wire
+from splicer.ipc.arguments import StartedTemplate, TemplateArguments
 from splicer.ipc.codec import to_json
+from splicer.vault.protocol import channel
 
 # The modules that another version may start: an old supervisor starts the code that is on disk. So their names must
 # never change.
@@ -20,7 +24,11 @@ SUPERVISOR = "splicer.supervisor"
 PREFLIGHT = "splicer.supervisor.preflight"
 INSPECT = "splicer.configfile.inspect"
 VAULT = "splicer.supervisor.vault_main"
-PROGRAMS = (WORKER, ADMIN, SUPERVISOR, PREFLIGHT, INSPECT, VAULT)
+TEMPLATE = "splicer.template"
+PROGRAMS = (WORKER, ADMIN, SUPERVISOR, PREFLIGHT, INSPECT, VAULT, TEMPLATE)
+
+# Those that the template may fork: they hold no secret key, and import much. The vault is never one of them.
+FORKED = frozenset((WORKER, ADMIN, INSPECT))
 
 # A process starts with these signals blocked, and unblocks them when it has its handlers.
 SIGNALS = (
@@ -32,6 +40,10 @@ SIGNALS = (
     signal.SIGUSR2,
     signal.SIGCHLD,
 )
+
+
+class Unanswered(OSError):
+    """The template has not answered: perhaps the process was started. The next attempt executes it."""
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -46,6 +58,9 @@ def command(module: str, *arguments: str) -> list[str]:
 _FIRST_TO_GO = 100
 _HIGHEST_SCORE = 1000  # the score of a container without a memory request
 
+# The service manager's variables (sd_notify(3)) are for the supervisor alone.
+MANAGERS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+
 
 def spawn(module: str, arguments: object, fds: Sequence[int]) -> int:
     """Start a process, which the kernel kills before this one when memory runs out; return its pid.
@@ -58,18 +73,55 @@ def spawn(module: str, arguments: object, fds: Sequence[int]) -> int:
     Raises:
         OSError: the process could not be started.
     """
-    line = command(module, to_json(arguments))
-    for fd in fds:
+    return execute(module, [to_json(arguments)], {fd: fd for fd in fds})
+
+
+def execute(module: str, words: Sequence[str], fds: Mapping[int, int], *, group: bool = False) -> int:
+    """Start a process, as `spawn` does.
+
+    Args:
+        module: the module that it runs.
+        words: its arguments.
+        fds: the descriptors that it gets, by their numbers in it.
+        group: whether it gets a process group of its own: then the terminal's Ctrl-C is not for it.
+
+    Raises:
+        OSError: the process could not be started.
+    """
+    line = command(module, *words)
+    kept = [fd for number, fd in fds.items() if number == fd]
+    moves = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in fds.items() if number != fd]
+    start = partial(os.posix_spawn, setpgroup=0) if group else os.posix_spawn
+    for fd in kept:
         os.set_inheritable(fd, True)
+    environ = {name: value for name, value in os.environ.items() if name not in MANAGERS}
     try:
-        pid = os.posix_spawn(line[0], line, os.environ, setsigmask=SIGNALS)
+        pid = start(line[0], line, environ, file_actions=moves, setsigmask=SIGNALS)
     finally:
-        for fd in fds:
+        for fd in kept:
             os.set_inheritable(fd, False)
+    take_first(pid)
+    return pid
+
+
+def take_first(pid: int) -> None:
+    """Have the kernel kill a process before this one when memory runs out."""
     with suppress(OSError):  # it is not permitted everywhere
         score = int(Path("/proc/self/oom_score_adj").read_text())
         Path(f"/proc/{pid}/oom_score_adj").write_text(str(min(_HIGHEST_SCORE, score + _FIRST_TO_GO)))
-    return pid
+
+
+def start_template() -> StartedTemplate:
+    """Start a template (`splicer.template`).
+
+    Raises:
+        OSError: it could not be started.
+    """
+    _open_standard_descriptors()
+    ours, its = channel()
+    with ours, its:
+        pid = spawn(TEMPLATE, TemplateArguments(its.fileno(), wire.VERSION), [its.fileno()])
+        return StartedTemplate(pid, ours.detach())
 
 
 def become(module: str, arguments: object, fds: Sequence[int] = ()) -> NoReturn:
@@ -83,11 +135,7 @@ def become(module: str, arguments: object, fds: Sequence[int] = ()) -> NoReturn:
     Raises:
         OSError: the exec failed; nothing has changed.
     """
-    for fd in (0, 1, 2):  # if one were closed, the next socket would get its number, and our log would be written to it
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    _open_standard_descriptors()
     line = command(module, to_json(arguments))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     for fd in fds:
@@ -98,3 +146,12 @@ def become(module: str, arguments: object, fds: Sequence[int] = ()) -> NoReturn:
         for fd in fds:
             os.set_inheritable(fd, False)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# If one were closed, the next socket would get its number, and our log would be written to it.
+def _open_standard_descriptors() -> None:
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

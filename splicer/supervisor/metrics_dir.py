@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 _PREFIX = "splicer-metrics-"
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - mkdtemp(3) makes it ours alone
+_SHARED_MEMORY, _TEMPORARY = "/dev/shm", "/tmp"  # noqa: S108 - a directory made there is ours alone
 
 
 class MetricsDirectory:
@@ -34,12 +32,13 @@ class MetricsDirectory:
         """Make a new directory in the first place where that is possible; None: it is possible nowhere.
 
         Args:
-            places: directories to try; None: shared memory, then $TMPDIR or the like.
+            places: directories to try; None: shared memory, $TMPDIR, /tmp.
         """
         for place in _places() if places is None else places:
             with suppress(OSError):
                 _tidy(Path(place))
-                path = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
+                path = str(Path(place, f"{_PREFIX}{os.urandom(8).hex()}"))
+                os.mkdir(path, 0o700)  # noqa: PTH102 - its mode, whatever the umask adds
                 fd = _locked(path)
                 if fd is not None:
                     return cls(path, fd)
@@ -47,16 +46,12 @@ class MetricsDirectory:
 
     def remove(self) -> None:
         """Remove the directory when no process counts any more."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        _remove(self.path, self.fd)
         os.close(self.fd)
 
 
-# A container with a read-only root may have no directory for temporary files, and then tempfile raises an exception.
 def _places() -> list[str]:
-    try:
-        return [_SHARED_MEMORY, tempfile.gettempdir()]
-    except FileNotFoundError:
-        return [_SHARED_MEMORY]
+    return [_SHARED_MEMORY, os.environ.get("TMPDIR") or _TEMPORARY, _TEMPORARY]
 
 
 def _locked(path: str) -> int | None:
@@ -77,5 +72,13 @@ def _tidy(place: Path) -> None:
     for left in place.glob(f"{_PREFIX}*"):
         with suppress(OSError):
             if left.lstat().st_uid == os.geteuid() and (fd := _locked(str(left))) is not None:
-                shutil.rmtree(left, ignore_errors=True)
+                _remove(str(left), fd)
                 os.close(fd)
+
+
+# By the descriptor: whatever has the name by now, only what was in the locked directory goes.
+def _remove(path: str, fd: int) -> None:
+    with suppress(OSError):
+        for name in os.listdir(fd):
+            os.unlink(name, dir_fd=fd)
+        os.rmdir(path)  # noqa: PTH106 - as above

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -15,7 +15,6 @@ from splicer.ipc.board import ROWS, Board, Column
 from splicer.ipc.message import Answer, Message
 from splicer.ipc.messages import Unknown
 from splicer.observe.plain_log import PlainLog
-from splicer.supervisor import launch
 from splicer.supervisor.processes import Process, State, reason
 from splicer.vault.protocol import channel
 
@@ -24,6 +23,9 @@ _START_TIMEOUT = 60  # the same of one that starts: it imports and reads its fil
 _BEFORE_CALLS = (State.STARTING, State.IMPORTED)
 _ANSWER_TIMEOUT = 60.0  # seconds for an answer; a live process that doesn't answer is broken
 _FIRST_RESTART_DELAY = 0.1  # seconds before another process is started after one that never served
+
+
+Spawn = Callable[[str, object, Sequence[int]], int]
 
 
 class ProcessOwner:
@@ -45,11 +47,13 @@ class ProcessTable:
         selector: where channels are watched.
         board: the board.
         log: the log.
+        spawn: starts a process; see `launch.spawn`.
     """
 
-    def __init__(self, selector: selectors.BaseSelector, board: Board, log: PlainLog) -> None:
+    def __init__(self, selector: selectors.BaseSelector, board: Board, log: PlainLog, spawn: Spawn) -> None:
         self._selector = selector
         self._log = log
+        self._spawn = spawn
         self.board = board
         self.all: dict[int, Process] = {}
         self._owners: dict[int, ProcessOwner] = {}
@@ -88,9 +92,8 @@ class ProcessTable:
         try:
             ends = ours, its = channel()
             # The started program may be newer than this one, and must use this one's version of the wire.
-            shared = self.board.fd, self.board.routes.fd
-            place = Place(its.fileno(), shared[0], row, wire.VERSION, shared[1])
-            pid = launch.spawn(module, arguments(place), [its.fileno(), *shared, *fds])
+            place = Place(its.fileno(), self.board.fd, row, wire.VERSION)
+            pid = self._spawn(module, arguments(place), [its.fileno(), self.board.fd, *fds])
         except OSError as error:
             if ends is not None:
                 ends[0].close()

@@ -24,7 +24,7 @@ class Reload:
 
     def __init__(self, edge: EdgeState) -> None:
         self._edge = edge
-        self._config_probe = ConfigProbe(edge.selector)
+        self._config_probe = ConfigProbe(edge.selector, edge.template.start)
         self._request = 0  # the number of the last request to the workers
 
     @property

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 
-_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+from splicer.supervisor.launch import MANAGERS
 
 _RETRY_INTERVAL = 1.0  # seconds until a watchdog message that was not taken is sent again
 
@@ -31,7 +31,7 @@ class SdNotify:
     def __init__(self, environ: MutableMapping[str, str], log: Log) -> None:
         self._log = log
         self._environ = environ
-        self._variables = {name: environ.pop(name) for name in _VARIABLES if name in environ}
+        self._variables = {name: environ.pop(name) for name in MANAGERS if name in environ}
         self._address = self._find()
         # Kept open: a process without free descriptors must still be able to send watchdog messages.
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if self._address else None

@@ -121,6 +121,7 @@ class Shutdown:
         edge = self._edge
         edge.stopping = True
         edge.outcomes.fail_others(Topic.HANDOVER, "the edge is stopping")
+        edge.template.end()
         edge.workers.slots = edge.workers.spares = 0
         edge.workers.dismiss(*states)
         edge.admin_process.wanted = False

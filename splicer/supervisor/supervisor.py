@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from splicer.configfile.signature import Signature
+from splicer.ipc.arguments import StartedTemplate
 from splicer.ipc.board import Column
 from splicer.supervisor.control_socket import Client
 from splicer.supervisor.edge_state import EdgeState
@@ -57,20 +58,29 @@ class Supervisor:
         self._was_ready = False
         self._due = self._untidy = 0.0  # when to check the processes, and the vault, on the monotonic clock
 
-    def run(self, state: SupervisorState | None = None, *, reread: bool = False, read: Signature | None = None) -> int:
+    def run(
+        self,
+        state: SupervisorState | None = None,
+        *,
+        reread: bool = False,
+        read: Signature | None = None,
+        template: StartedTemplate | None = None,
+    ) -> int:
         """Serve until the edge has ended; return the exit code.
 
         Args:
             state: the state of this process before an upgrade; None: this is a new edge.
             reread: whether the file may have changed since then.
             read: the file's signature when it was last read.
+            template: a template that loads already; None: this starts one.
         """
         edge = self._edge
         wake = _wake_up_on_signals()
         edge.selector.register(wake, selectors.EVENT_READ, lambda _: self._hear_signals(wake))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        edge.template.begin(template)
         if state is None:
-            self._reload.read()  # while a child reads the file, the first worker is started
+            edge.steps.append(self._read_first)
         else:
             self._was_ready = True
             edge.watch.note(read)
@@ -87,6 +97,18 @@ class Supervisor:
         signal.set_wakeup_fd(-1)  # a SIGCHLD after this loop would write to a closed socket
         return edge.code
 
+    # While a child reads the file, the first worker is started.
+    def _read_first(self) -> bool:
+        edge = self._edge
+        if edge.template.awaited:
+            return False
+        try:
+            self._reload.read()
+        except OSError as error:
+            edge.log.die_usage([f"{edge.path}: no process can be had to read it: {error.strerror}"])
+            edge.finish(1)
+        return True
+
     def _turn(self) -> None:
         edge = self._edge
         if time.monotonic() >= self._due:
@@ -101,7 +123,8 @@ class Supervisor:
                 self._guarded(call)
         if time.monotonic() >= self._untidy:
             self._untidy = time.monotonic() + (self._guarded(edge.vault.tidy) or TICK)
-        for call in (edge.workers.reconcile, edge.admin_process.reconcile, self._upgrade.go_on, self._look):
+        start = () if edge.template.awaited else (edge.workers.reconcile, edge.admin_process.reconcile)
+        for call in (edge.template.reconcile, *start, self._upgrade.go_on, self._look):
             self._guarded(call)
         edge.steps = [step for step in edge.steps if not self._guarded(step)]
         edge.board.row(0)[Column.VAULT] = edge.vault.tunnels
@@ -162,6 +185,7 @@ class Supervisor:
     def _reap(self) -> None:
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                self._edge.template.died(*ended)
                 self._edge.process_table.died(*ended)
 
     def _watch(self) -> None:

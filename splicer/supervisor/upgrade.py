@@ -106,6 +106,7 @@ class Upgrade:
         self._leave_off()
         edge.workers.dismiss(State.STARTING, State.IMPORTED, State.READY)
         edge.admin_process.dismiss()
+        edge.template.close()
         state = self._state(found)
         paper = text_file(to_json(state))
         edge.log("upgrade")
@@ -142,8 +143,7 @@ class Upgrade:
         holder, held = edge.vault.state()
         counts = None if edge.counts is None else CountsState(edge.counts.path, edge.counts.fd)
         control = edge.control.state
-        shared = edge.board.fd, edge.board.routes.fd
-        fds = [*shared, *fds_of(edge.listeners), *(process.sock.fileno() for process in processes), *held]
+        fds = [edge.board.fd, *fds_of(edge.listeners), *(process.sock.fileno() for process in processes), *held]
         if counts is not None:
             fds.append(counts.fd)
         if control is not None:
@@ -163,7 +163,6 @@ class Upgrade:
             restarts=edge.workers.restarts,
             control=control,
             last_request=edge.process_table.last_request,
-            routes=edge.board.routes.fd,
         )
 
     def resume(self, state: SupervisorState) -> None:

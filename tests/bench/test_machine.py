@@ -1,8 +1,10 @@
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from bench.machine import (
     description,
     disturbance,
     pinned,
+    proportional,
     resident,
     settled_cpu_seconds,
 )
@@ -89,6 +92,17 @@ def test_resident_memory_is_the_sum_of_all() -> None:
     with program("") as (small, _), program(f"data = bytearray(b'x') * {mebibytes << 20}") as (large, _):
         assert resident([large]) - resident([small]) == pytest.approx(mebibytes << 20, rel=0.1)
         assert resident([large, small]) > resident([large])
+
+
+def test_proportional_memory_counts_a_shared_page_once() -> None:
+    code = f"import os, time; data = bytearray(b'x') * {64 << 20}\nif not os.fork(): time.sleep(60)"
+    with program(code) as (pid, _):
+        child = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+        try:
+            assert proportional([pid, child]) == pytest.approx(resident([pid]), rel=0.2)
+            assert resident([pid, child]) > 1.8 * resident([pid])
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_others_are_those_that_we_did_not_start() -> None:

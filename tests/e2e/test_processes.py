@@ -54,7 +54,13 @@ def titles(edge: Edge) -> Counter[str]:
 
 def all_of(edge: Edge, workers: int) -> Counter[str]:
     """The titles of an edge with an admin process."""
-    names = [f"supervisor {edge.path}", "spare", "admin", *(f"worker {slot}" for slot in range(1, workers + 1))]
+    names = [
+        f"supervisor {edge.path}",
+        "template",
+        "spare",
+        "admin",
+        *(f"worker {slot}" for slot in range(1, workers + 1)),
+    ]
     return Counter(f"splicer: {name}" for name in names)
 
 

@@ -16,7 +16,7 @@ from splicer.session.context import StubStatus
 def board() -> Iterator[Board]:
     board = Board()
     yield board
-    board.close()
+    os.close(board.fd)
 
 
 def _fill(board: Board, number: int, *values: int) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from splicer.ipc import arguments, facts, queries, wire
 from splicer.ipc.codec import MalformedError, from_json, from_object, to_json
 from splicer.ipc.facts import LISTENERS, Reading, by_listener
+from splicer.ipc.forking import TemplateOrder, TemplateReport
 from splicer.ipc.message import ENVELOPE, Answer, Message, Request, understand
 from splicer.ipc.messages import (
     AdminOrder,
@@ -40,6 +41,8 @@ BORDERS: tuple[type[Message], ...] = (
     Question,
     Rows,
     Reading,
+    TemplateOrder,
+    TemplateReport,
 )
 
 # All messages: the border, the name on the wire, the version that it came in, and the fields; "?": it has a default.
@@ -90,6 +93,10 @@ listeners: Mapping[str, tuple[Address, ...]], workers: int, drain: float, format
 warnings?: tuple[str, ...], changes?: tuple[str, ...], \
 needs_restart?: tuple[str, ...], more?: Mapping[str, object]
 Reading       faults            1  faults: tuple[str, ...], read?: tuple[int, ...] | None
+TemplateOrder fork              1  request: int, program: str, words: tuple[str, ...], numbers: tuple[int, ...], \
+group?: bool
+TemplateReport loaded           1
+TemplateReport forked           1  request: int, pid: int, error?: int
 """
 
 # Their parts, and what processes are started with; the same holds.
@@ -107,12 +114,14 @@ EndpointRow          upstream: str, pod: str, address: str, port: int, source: s
 failure: str | None, since_s: float | None
 ClosedRow            closed: str
 Row
-Place                control: int, board: int, row: int, version?: int, routes?: int | None
+Place                control: int, board: int, row: int, version?: int
 VaultConnection      fd?: int | None, version?: int, path?: str | None
 WorkerArguments      place: Place, path: str, vault?: VaultConnection, metrics?: str | None
 AdminArguments       place: Place, path: str, format: str, metrics?: str | None
 SupervisorArguments  path: str, vault?: str | None, watch?: bool, last_good?: str | None, control?: str | None, \
-state?: int | None, reread?: bool, read?: tuple[int, ...] | None, made?: bool
+state?: int | None, reread?: bool, read?: tuple[int, ...] | None, made?: bool, template?: StartedTemplate | None
+StartedTemplate      pid: int, control: int
+TemplateArguments    control: int, version?: int
 VaultArguments       socket: str, keep: float
 """
 
@@ -163,7 +172,7 @@ def test_every_message_says_what_it_is(cls: type[Message]) -> None:
 
 @pytest.mark.parametrize("cls", [cls for _, cls in _all() if issubclass(cls, Request)])
 def test_every_request_has_an_answer_that_comes_back(cls: type[Request]) -> None:
-    back = {WorkerOrder: WorkerReport, AdminOrder: AdminReport, Question: Rows}
+    back = {WorkerOrder: WorkerReport, AdminOrder: AdminReport, Question: Rows, TemplateOrder: TemplateReport}
     [border] = [border for border in back if issubclass(cls, border)]
     assert issubclass(cls.ANSWER, Answer)
     assert issubclass(cls.ANSWER, back[border])

@@ -22,7 +22,7 @@ from tests.kit.workers import kill_and_see, worker_pids
 
 _PATCH = """
 import sys
-if "splicer.worker" in sys.orig_argv:
+if {"splicer.worker", "splicer.template"} & set(sys.orig_argv):
     import os
     def once(path):
         try:
@@ -146,7 +146,7 @@ async def kill_worker(edge: Edge, slot: int = 1) -> Line:
 
 
 def patched(directory: Path, code: str) -> dict[str, str]:
-    """An environment in which worker processes, and no others, run `code` before their own.
+    """An environment in which worker processes run `code` before their own; so does what is forked like them.
 
     Args:
         directory: for it; nothing else may be there.

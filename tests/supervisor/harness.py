@@ -199,7 +199,7 @@ class SupervisorHarness:
         if edge.counts is not None:
             edge.counts.remove()
         self.selector.close()
-        edge.board.close()
+        os.close(edge.board.fd)
 
 
 def summary_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def test_a_command_for_which_no_child_can_be_had(door: Door, monkeypatch: pytest
     def no_child(*_: object, **__: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(subprocess, "Popen", no_child)
+    monkeypatch.setattr(os, "posix_spawn", no_child)
     ok, lines = outcome(door.client(b"upgrade\n"))
     assert not ok
     assert "unavailable" in lines[0]

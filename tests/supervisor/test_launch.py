@@ -15,7 +15,7 @@ import pytest
 
 import splicer
 from splicer.supervisor import launch
-from splicer.supervisor.launch import PROGRAMS
+from splicer.supervisor.launch import FORKED, PROGRAMS
 
 CHECKOUT = str(Path(launch.__file__).resolve().parents[2])
 
@@ -151,7 +151,13 @@ def test_the_names_that_another_version_may_start_stay() -> None:
         "splicer.supervisor.preflight",
         "splicer.configfile.inspect",
         "splicer.supervisor.vault_main",
+        "splicer.template",
     )
+
+
+def test_what_holds_keys_is_never_forked() -> None:
+    """Nor is what must run the code that is on disk now."""
+    assert {"splicer.worker", "splicer.admin", "splicer.configfile.inspect"} == FORKED
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

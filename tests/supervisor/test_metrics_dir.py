@@ -4,7 +4,6 @@ import fcntl
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +11,14 @@ from pathlib import Path
 import pytest
 
 import splicer
+from splicer.supervisor import metrics_dir
 from splicer.supervisor.metrics_dir import MetricsDirectory
 from tests.kit.descriptors import none_left_open
 
 _EDGE = """
 import sys, time
 from pathlib import Path
+from splicer.supervisor import metrics_dir
 from splicer.supervisor.metrics_dir import MetricsDirectory
 counts = MetricsDirectory.make(sys.argv[1:])
 Path(counts.path, "counter_1.db").write_bytes(b"counts")
@@ -198,14 +199,13 @@ def test_one_that_was_tidied_before_it_was_locked_is_not_used(tmp_path: Path, mo
     assert made is None or Path(made.path).is_dir()
 
 
-def test_without_a_directory_for_temporary_files_there_is_still_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A read-only root has none."""
-
-    def none() -> str:
-        raise FileNotFoundError
-
-    monkeypatch.setattr(tempfile, "gettempdir", none)
+@pytest.mark.parametrize("named", [True, False])
+def test_where_it_is_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, named: bool) -> None:
+    """A read-only root may have no directory for temporary files."""
+    monkeypatch.setattr(metrics_dir, "_SHARED_MEMORY", str(tmp_path / "missing"))
+    monkeypatch.setattr(metrics_dir, "_TEMPORARY", str(tmp_path / ("missing" if named else "")))
+    monkeypatch.setenv("TMPDIR", str(tmp_path) if named else "")
     counts = MetricsDirectory.make()
     assert counts is not None
-    assert Path(counts.path).parent == Path("/dev/shm")
+    assert Path(counts.path).parent == tmp_path
     counts.remove()

@@ -48,9 +48,15 @@ class Site:
         self.said = Said()
         self.selector = selectors.DefaultSelector()
         self.board = Board()
-        self.table = ProcessTable(self.selector, self.board, self.said)
+        self.table = ProcessTable(self.selector, self.board, self.said, self.spawn)
         self.owner = Ends()
         self.far: list[socket.socket] = []
+        self.started: list[str] = []
+
+    def spawn(self, module: str, *_: object) -> int:
+        """No process can be started here."""
+        self.started.append(module)
+        raise OSError(11, "Resource temporarily unavailable")
 
     def process(self, state: State = State.SERVING) -> Process:
         """One more, in this state."""
@@ -80,7 +86,7 @@ class Site:
 
     def close(self) -> None:
         self.selector.close()
-        self.board.close()
+        os.close(self.board.fd)
 
 
 @pytest.fixture
@@ -207,16 +213,13 @@ def test_one_that_ended_in_the_same_batch_of_events_is_not_heard(site: Site) -> 
     assert site.said.of("process_unheard") == []
 
 
-def test_one_that_can_not_be_started_leaves_nothing_open(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> int:
-        raise OSError(11, "Resource temporarily unavailable")
-
-    monkeypatch.setattr(launch, "spawn", fail)
+def test_one_that_can_not_be_started_leaves_nothing_open(site: Site) -> None:
     arguments = partial(WorkerArguments, path="routing.toml")
     assert site.table.start(site.owner, launch.WORKER, arguments, [os.dup(0)]) is None
     [line] = site.said.of("process_not_started")
     assert (line["level"], line["module"]) == ("error", "splicer.worker")
     assert site.table.all == {}
+    assert site.started == [launch.WORKER]
 
 
 # ---- how long to wait after one that never served ----

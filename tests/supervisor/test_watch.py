@@ -230,7 +230,7 @@ def test_a_reload_that_no_child_can_be_had_for_is_tried_again(file: Path, monkey
         reload.read()
         file.write_text("changed")
         with monkeypatch.context() as patches:
-            patches.setattr("subprocess.Popen", _no_process)
+            patches.setattr("os.posix_spawn", _no_process)
             for _ in range(2):
                 with pytest.raises(OSError, match="none"):
                     reload.read()

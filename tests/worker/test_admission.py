@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,7 +26,7 @@ LIMIT = 1000
 def board() -> Iterator[Board]:
     board = Board()
     yield board
-    board.close()
+    os.close(board.fd)
 
 
 @define
@@ -171,7 +172,7 @@ def test_together_they_make_as_much_room_as_is_needed_and_little_more(idle: list
     left = sum(each.counts.waiting for each in trio.run(main, clock=MockClock(autojump_threshold=0)))
     wanted = min(sum(idle), max(0, over))
     assert wanted <= sum(idle) - left <= wanted + len(idle)
-    board.close()
+    os.close(board.fd)
 
 
 async def test_a_limit_that_was_lowered_is_reached_in_steps(

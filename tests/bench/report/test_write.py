@@ -16,7 +16,7 @@ from bench.report.words import MINE
 from bench.report.write import LATEST, RESULTS, write
 from tests.bench.report.sample import sample
 
-SCENARIOS = {"frames", "even", "burst", "saturate", "bulk", "handshakes", "storm", "idle", "http"}
+SCENARIOS = {"frames", "even", "burst", "saturate", "bulk", "handshakes", "storm", "idle", "start", "http"}
 SCENARIOS |= {"reload", "kill", "scale"}
 
 

@@ -18,7 +18,11 @@ from tests.kit.workers import worker_pids
 
 async def at_rest(edge: Edge, workers: int = 2, *others: str) -> None:
     """No worker leaves, and no upgrade is under way."""
-    wanted = {f"splicer: worker {slot}" for slot in range(1, workers + 1)} | {"splicer: spare", *others}
+    wanted = {f"splicer: worker {slot}" for slot in range(1, workers + 1)} | {
+        "splicer: template",
+        "splicer: spare",
+        *others,
+    }
     await until(lambda: {title for pid, title in session_of(edge.pid) if pid != edge.pid} == wanted)
 
 

@@ -7,7 +7,7 @@ not yet written are in a worker's own memory instead of a pipe. A 101 is still s
 import os
 import sys
 
-if "splicer.worker" in sys.orig_argv:
+if {"splicer.worker", "splicer.template"} & set(sys.orig_argv):
     from splicer.relay import pipes, stock
 
     _splice = os.splice

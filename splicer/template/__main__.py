@@ -1,0 +1,50 @@
+"""`python -m splicer.template`: imports once what other processes need, and forks them when the supervisor asks.
+
+The forked ones share the memory of all that code, and exist within milliseconds. What runs here is one loop without
+threads and without Trio: a fork copies the thread that calls it, and no other.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import sys
+
+from setproctitle import setproctitle
+
+from splicer.admin import __main__ as admin
+from splicer.configfile import inspect
+from splicer.ipc import wire
+from splicer.ipc.arguments import TemplateArguments
+from splicer.ipc.codec import from_json
+from splicer.ipc.forking import Loaded
+from splicer.template.child import become
+from splicer.template.randomness import sources
+from splicer.template.serve import serve
+from splicer.vault.limits import raise_descriptor_limit
+from splicer.worker import __main__ as worker
+
+_PROGRAMS = {worker.__package__: worker.main, admin.__package__: admin.main, inspect.__name__: inspect.main}
+
+
+def main() -> None:
+    """Fork processes until the supervisor is gone; in each of them, run its program."""
+    setproctitle("splicer: template")
+    raise_descriptor_limit()  # a process gets its descriptors under the supervisor's numbers
+    arguments = from_json(TemplateArguments, sys.argv[1])
+    os.set_inheritable(arguments.control, False)
+    sock = socket.socket(fileno=arguments.control)
+    sock.setblocking(True)
+    seeded = sources()
+    gc.collect()
+    gc.freeze()  # or else a collection in a forked process would write to, and so copy, the pages of all objects
+    wire.send(sock, Loaded(), version=arguments.version)
+    birth = serve(sock, arguments.version, _PROGRAMS.keys())
+    if birth is not None:
+        become(birth, seeded)
+        _PROGRAMS[birth.order.program]()
+
+
+if __name__ == "__main__":
+    main()
