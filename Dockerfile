@@ -9,18 +9,23 @@ ARG PYTHON=3.13-slim-bookworm
 FROM python:${PYTHON} AS builder
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
-    PIP_ROOT_USER_ACTION=ignore
+    PIP_ROOT_USER_ACTION=ignore \
+    ZIG_GLOBAL_CACHE_DIR=/tmp/zig
 WORKDIR /build
 COPY .ci/build.lock .ci/runtime.lock .ci/
-# Only wheels, each with its hash: no package is built from source, so no compiler is needed.
+# Only wheels, each with its hash: no package is built from source. The C compiler for splicer's own extension is one of
+# them, ziglang, which stays in this stage.
 RUN pip install --require-hashes --only-binary=:all: -r .ci/build.lock \
     && python -m venv --without-pip /opt/splicer \
     && pip --python /opt/splicer/bin/python install --no-compile --require-hashes --only-binary=:all: -r .ci/runtime.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY .ci/build_extension.py .ci/
 COPY splicer splicer
 ARG SOURCE_DATE_EPOCH=1580601600
+# A target: without one, zig compiles for the builder's own processor, and the image would not run on an older one.
 # Byte code that is never compared with its source: the tree never changes, and builders may change file times.
-RUN pip wheel --no-deps --no-index --no-build-isolation --wheel-dir dist . \
+RUN SPLICER_NATIVE=1 CC="python -m ziglang cc -target $(uname -m)-linux-gnu.2.17" \
+       pip wheel --no-deps --no-index --no-build-isolation --wheel-dir dist . \
     && pip --python /opt/splicer/bin/python install --no-compile --no-deps --no-index dist/*.whl \
     && /opt/splicer/bin/python -m compileall -q -f --invalidation-mode unchecked-hash /opt/splicer/lib \
     && find /opt/splicer -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +

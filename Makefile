@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-all lint docs bench bench-quick lock clean
+.PHONY: help demo test test-all lint docs bench bench-quick wheels lock clean
 
 help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,14 @@ bench: $(VENV)/bench-ready  ## splicer beside nginx, Envoy, HAProxy and Caddy: a
 bench-quick: $(VENV)/bench-ready  ## The same in two minutes, and rougher
 	$(BIN)/python -m bench all --quick
 
+# A C compiler for two processors (ziglang, 411 MB) and what judges wheels; both from PyPI.
+$(VENV)/wheels-ready: $(VENV)/ready .ci/wheels.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r .ci/wheels.lock
+	touch $@
+
+wheels: $(VENV)/wheels-ready  ## The wheels for x86_64 and aarch64 and the pure one, in dist/; built, judged and tried
+	.ci/wheels dist
+
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
 # The image installs runtime.lock, and builds splicer's wheel with build.lock: of the tested versions, what each needs.
@@ -59,8 +67,9 @@ lock: $(VENV)/ready  ## Renew the locks in .ci/ from pyproject.toml
 	$(BIN)/pip install --quiet uv
 	$(COMPILE) --group dev pyproject.toml --output-file .ci/requirements.lock
 	$(COMPILE) --group dev --group bench --constraints .ci/requirements.lock pyproject.toml --output-file .ci/bench.lock
+	$(COMPILE) --group dev --group wheels --constraints .ci/requirements.lock pyproject.toml --output-file .ci/wheels.lock
 	$(COMPILE) --constraints .ci/requirements.lock pyproject.toml --output-file .ci/runtime.lock
-	echo hatchling | $(COMPILE) --constraints .ci/requirements.lock - --output-file .ci/build.lock
+	printf 'hatchling\nziglang\n' | $(COMPILE) --constraints .ci/wheels.lock - --output-file .ci/build.lock
 
 clean:  ## Remove what was made here
-	rm -rf $(VENV) bench/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist bench/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from splicer.config import rate_limit
+from splicer.config.authorize import AUTHORIZER
 from splicer.config.json_schema import json_schema
 from splicer.config.keys import Key
 from splicer.config.reader import Reader
@@ -28,6 +29,7 @@ TABLES: Mapping[str, Reader[Any]] = {
     "routes": ROUTE,
     "respond": ANSWER,
     "rate_limit": rate_limit.TABLE,
+    "authorize": AUTHORIZER,
 }
 _GENERATED = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 

@@ -22,11 +22,12 @@ class SplicerError(Exception):
     """Root of all errors that splicer raises on purpose.
 
     `side` is the party at fault; `closer` is the party that ended the connection: splicer, unless the peer left first.
+    Errors of one class may differ in their `status`.
     """
 
     side: ClassVar[Side] = Side.PROXY
     closer: ClassVar[Side] = Side.PROXY
-    status: ClassVar[int] = 500
+    status: int = 500
     reason: ClassVar[str] = "error"
     another_attempt_may_help: ClassVar[bool] = False
 

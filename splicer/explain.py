@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import asdict, frozen
 
+from splicer.authorization import Authorize
 from splicer.config.route_spec import RouteSpec
 from splicer.config.routes import ROUTE, spec_of
 from splicer.config.scalars import printable
@@ -14,14 +15,26 @@ from splicer.config.values import format_duration
 from splicer.errors import BadRequest, SplicerError
 from splicer.http1.forwarded import forwarding
 from splicer.http1.request import parse_request
-from splicer.model import Match, RequestHead, Respond, Route, Split
+from splicer.model import Match, RequestHead, Respond, Route, Split, Upstream
 from splicer.routing.normal import normal_form
 from splicer.routing.rewrite import target_path
 from splicer.routing.split import by_key, key_of
 from splicer.routing.table import RouteTable
 from splicer.routing.template import render_host
 
-_NAMED = ("name", "path", "prefix", "regex", "clients", "respond", "upstream", "hash_on", "rewrite", "strip_prefix")
+_NAMED = (
+    "name",
+    "path",
+    "prefix",
+    "regex",
+    "clients",
+    "respond",
+    "authorize",
+    "upstream",
+    "hash_on",
+    "rewrite",
+    "strip_prefix",
+)
 _PROXY = ", as from one of server.trusted_proxies"
 _NO_PROXY = ": X-Forwarded-Proto is not believed without server.trusted_proxies"
 _WITH_OWN_LINE = frozenset((*_NAMED, "upgrade", "upgrade_only", "fallback", "fallback_on", "retries", "deadlines"))
@@ -134,6 +147,9 @@ def _choice(split: Split, match: Match, head: RequestHead) -> Iterator[str]:
     if split.hash_on.source == "client":
         yield "hash_on    client: one of them for each address"
         return
+    if split.hash_on.source == "capture" and (rule := match.route.authorize) and split.hash_on.name in rule.names:
+        yield f"hash_on    {split.hash_on}: known when the authorizer has answered"
+        return
     key = key_of(split.hash_on, head, match.captures, "")
     chosen = "absent, so chance decides" if key is None else f"{by_key(split, key).name} for this request"
     yield f"hash_on    {split.hash_on}: {chosen}"
@@ -141,22 +157,44 @@ def _choice(split: Split, match: Match, head: RequestHead) -> Iterator[str]:
 
 def _forwarding(match: Match, route: Route, head: RequestHead) -> Iterator[str]:
     assert route.upstream is not None  # noqa: S101 - a route has exactly one of `respond` and `upstream`
+    if route.authorize is not None:
+        yield _question(route.authorize)
+        match = _asked(match, route.authorize)
     if route.split is None:
         yield f"upstream   {route.upstream.name}"
     else:
         yield from _choice(route.split, match, head)
     for upstream in route.upstreams:
         name = f" ({upstream.name})" if route.split else ""
-        yield f"target     {render_host(upstream.host, match.captures)}:{upstream.port}{name}"
+        yield f"target     {_host(match, upstream)}:{upstream.port}{name}"
     yield f"path       {target_path(match, head.path, head.query)}"
     statuses = " ".join(map(str, sorted(route.fallback_on)))
     if route.retries:
         yield f"retries    {route.retries}, each at another endpoint (unreachable, or {statuses})"
     if route.fallback is not None:
-        target = f"{render_host(route.fallback.host, match.captures)}:{route.fallback.port}"
+        target = f"{_host(match, route.fallback)}:{route.fallback.port}"
         yield f"fallback   {route.fallback.name}, {target} (unreachable, or {statuses})"
     else:
         yield "fallback   none"
     if route.upgrade:
         yield f"upgrade    {', '.join(route.upgrade)}" + (" only" if route.upgrade_only else "")
     yield "deadlines  " + ", ".join(f"{key} {format_duration(value)}" for key, value in asdict(route.deadlines).items())
+
+
+def _question(rule: Authorize[Upstream]) -> str:
+    gives = "".join(f", {{{name}}} from {header}" for name, header in rule.captures)
+    where = f"{rule.upstream.name}, {rule.upstream.text}"
+    return f"authorize  GET {rule.path} of {where}{gives} (on failure: {rule.on_failure})"
+
+
+def _asked(match: Match, rule: Authorize[Upstream]) -> Match:
+    """The match as it would be after the authorizer's answer, with the names of its captures in place of the values."""
+    return Match(match.route, {**match.captures, **{name: f"{{{name}}}" for name in rule.names}})
+
+
+def _host(match: Match, upstream: Upstream) -> str:
+    rule = match.route.authorize
+    if rule is None or not upstream.host.captures & rule.names:
+        return render_host(upstream.host, match.captures)
+    render_host(upstream.host, {**match.captures, **dict.fromkeys(rule.names, "x")})
+    return upstream.host.render(match.captures)

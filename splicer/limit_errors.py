@@ -1,10 +1,10 @@
-"""The errors of limits that a client has reached: the edge would serve it, but not now."""
+"""The errors of limits that are reached: the edge would serve the client, but not now."""
 
 from __future__ import annotations
 
 import math
 
-from splicer.errors import ClientError
+from splicer.errors import ClientError, SplicerError
 
 
 class RateLimited(ClientError):
@@ -27,3 +27,10 @@ class TooManyFromClient(ClientError):
 
     status = 503
     reason = "connections_per_client"
+
+
+class RouteFull(SplicerError):
+    """The route's `max_tunnels` is reached."""
+
+    status = 503
+    reason = "route_full"

@@ -13,7 +13,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from attrs import Factory, define, field, frozen
 
+from splicer.authorization import Authorize, AuthorizeOutcome
 from splicer.patterns import Condition, HashOn, PathPattern, Template
+from splicer.quality import HandshakeParts, Quality
 from splicer.rates import RateLimit
 
 Header = tuple[bytes, bytes]
@@ -112,6 +114,7 @@ class Deadlines:
     resolve: float = 2.0
     connect: float = 3.0
     handshake: float = 10.0
+    authorize: float = 2.0
     attempts: float = 15.0
     response: float = math.inf
     response_idle: float = 60.0
@@ -194,8 +197,8 @@ class Route:
 
     Exactly one of `respond` and `upstream` is set; beside a `split`, `upstream` is its first one. `hosts` are in lower
     case without a port ("*.suffix" matches any name below it); `methods`, `hosts` and `origins` empty mean any;
-    `clients` and `scheme` None mean any. `encoded_slash` is "refuse" or "forward"; `strip_prefix` is in normal form;
-    `body_bytes` None means that of ``[limits]``, `math.inf` no limit.
+    `clients` and `scheme` None mean any, `max_tunnels` None no limit. `encoded_slash` is "refuse" or "forward";
+    `strip_prefix` is in normal form; `body_bytes` None means that of ``[limits]``, `math.inf` no limit.
     """
 
     index: int
@@ -213,6 +216,7 @@ class Route:
     rate_limit: RateLimit | None = None
     log: bool = True
     respond: Respond | StatusPage | None = None
+    authorize: Authorize[Upstream] | None = None
     upstream: Upstream | None = None
     split: Split | None = None
     fallback: Upstream | None = None
@@ -221,6 +225,7 @@ class Route:
     upgrade: tuple[str, ...] = ()
     upgrade_only: bool = False
     origins: tuple[str, ...] = ()
+    max_tunnels: int | None = None
     rewrite: Template | None = None
     strip_prefix: str | None = None
     body_bytes: float | None = None
@@ -244,15 +249,6 @@ class Match:
 
     route: Route
     captures: Mapping[str, str]
-
-
-@frozen
-class HandshakeParts:
-    """The durations of the steps before the response head, in seconds."""
-
-    resolve: float = 0.0
-    connect: float = 0.0
-    handshake: float = 0.0
 
 
 @define
@@ -284,19 +280,6 @@ class AttemptOutcome:
     fallback: bool = False
 
 
-@frozen
-class Quality:
-    """The network quality of a connection to a peer, from TCP_INFO.
-
-    Args:
-        rtt: the smoothed round-trip time, in seconds.
-        retransmits: segments sent again, over the connection's whole life.
-    """
-
-    rtt: float
-    retransmits: int
-
-
 @define
 class Record:
     """The facts about one exchange or tunnel for log and metrics; filled in as it proceeds.
@@ -317,6 +300,7 @@ class Record:
         pod_line: quality of the connection to the pod, at the end of a tunnel.
         headers: the fields of `log.headers` with their values.
         version: "1.0" or "1.1", if `headers` are logged.
+        authorize: how the question to the route's authorizer went; None: there was none.
     """
 
     id: str
@@ -346,6 +330,7 @@ class Record:
     pod_line: Quality | None = None
     headers: tuple[tuple[str, str], ...] = ()
     version: str | None = None
+    authorize: AuthorizeOutcome | None = None
 
     @property
     def parts(self) -> HandshakeParts:

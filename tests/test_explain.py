@@ -15,6 +15,8 @@ CONFIG = load(
 idle = "2h"
 [upstreams.pod]
 address = "{pod}.pods.test:8000"
+[upstreams.zoned]
+address = "{pod}.{zone}.pods.test:8000"
 [upstreams.any]
 address = "pods.test:8001"
 [[routes]]
@@ -47,6 +49,12 @@ prefix = "/retried/"
 upstream = "any"
 retries = 2
 fallback_on = [503]
+[[routes]]
+name = "placed"
+regex = '^/placed/(?<zone>[^/]+)/'
+upstream = "zoned"
+rewrite = "/{pod}/x"
+authorize = { upstream = "any", path = "/place", captures = { pod = "X-Pod" } }
 """,
     environ={},
 )
@@ -89,6 +97,20 @@ def test_retries_are_explained() -> None:
     _, text = asked("/retried/x")
     assert "\nretries    2, each at another endpoint (unreachable, or 503)\nfallback   none\n" in text
     assert "retries" not in asked("/ws/voice-3/a")[1].partition("route ")[2]
+
+
+def test_an_authorizer_is_explained() -> None:
+    explanation, text = asked("/placed/eu/")
+    assert explanation.found
+    for line in (
+        "authorize  GET /place of any, pods.test:8001, {pod} from X-Pod (on failure: refuse)",
+        "upstream   zoned",
+        "target     {pod}.eu.pods.test:8000",
+        "path       /{pod}/x",
+    ):
+        assert f"\n{line}\n" in text
+    assert "authorize 2s" in text
+    assert asked("/placed/e.u/")[0].lines[-1] == "404: {zone} is no DNS label: 'e.u'"
 
 
 def test_the_host_counts() -> None:

@@ -24,6 +24,9 @@ DEADLINES = Reader(
         "handshake": Key(
             DURATION, "From the request, with its body, to the head of the pod's answer; then the fallback, or 504."
         ),
+        "authorize": Key(
+            DURATION, "The question to a route's authorizer, with its lookup and connection; then `on_failure`."
+        ),
         "attempts": Key(
             DURATION,
             "All lookups, connections and handshakes of one request together, without the time in which the client "

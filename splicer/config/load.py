@@ -18,6 +18,7 @@ from splicer.config.schema import Config
 from splicer.config.sections import SECTIONS, clashes, unused_log_keys
 from splicer.config.upstreams import read_upstream
 from splicer.errors import ConfigError
+from splicer.ipc.route_board import MOST_ROUTES
 from splicer.model import Deadlines, Route, Upstream
 
 T = TypeVar("T", bound=AttrsInstance)
@@ -137,6 +138,10 @@ class _Loading:
             self.add(place, faults, ": ")
             if route is not None:
                 sound.append(route)
+        limited = sum(route.max_tunnels is not None for route in sound)
+        if limited > MOST_ROUTES:
+            fault = f"{limited} have max_tunnels, and at most {MOST_ROUTES} may; leave it out of some"
+            self.faults.append(f"routes: {fault}")
         return tuple(sound)
 
 

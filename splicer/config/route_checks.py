@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 
+from splicer.config.authorize_checks import authorize_faults, without_answer
 from splicer.config.keys import keys_of
 from splicer.config.reader import Fault, Reading
 from splicer.config.route_spec import RouteSpec
@@ -36,6 +37,8 @@ def broken_rules(
     yield from _unreachable(spec, reading)
     yield from _captures("rewrite", spec.rewrite, spec, reading)
     yield from _choice(spec, reading)
+    if spec.authorize is not None:
+        yield from authorize_faults(spec, spec.authorize, reading.given, upstreams)
     for key, name in (*(("upstream", name) for name, _ in spec.weights), ("fallback", spec.fallback)):
         if name is None or upstreams is None:
             continue
@@ -101,17 +104,26 @@ def _captures(key: str, template: Template | None, spec: RouteSpec, reading: Rea
 def _unknown_captures(
     key: str, captures: Set[str], where: str, spec: RouteSpec, reading: Reading[RouteSpec]
 ) -> Iterator[Fault]:
-    """Faults for captures that the route's pattern doesn't have."""
+    """Faults for captures that neither the route's pattern nor its authorizer gives."""
     patterns = [name for name in PATTERNS if name in reading.given]
     if len(patterns) != 1 or patterns[0] in reading.broken:
         return
     pattern: PathPattern = getattr(spec, patterns[0])
-    for name in sorted(captures - pattern.captures):
-        remedy = suggest(name, sorted(pattern.captures), "{{{}}}") or _known(patterns[0], pattern)
+    asked = frozenset[str]() if spec.authorize is None else spec.authorize.names
+    if spec.authorize is not None and (fault := without_answer(key, captures, spec.authorize, pattern)):
+        yield fault
+    if "authorize" in reading.broken:  # it may give any capture
+        return
+    for name in sorted(captures - pattern.captures - asked):
+        known = sorted(pattern.captures | asked)
+        remedy = suggest(name, known, "{{{}}}") or _known(patterns[0], pattern, asked)
         yield Fault((key,), f"unknown capture {{{name}}}{where}{remedy}")
 
 
-def _known(kind: str, pattern: PathPattern) -> str:
+def _known(kind: str, pattern: PathPattern, asked: frozenset[str]) -> str:
+    if asked:
+        known = ", ".join(f"{{{name}}}" for name in sorted(pattern.captures | asked))
+        return f"; the {kind} and authorize.captures give {known}"
     if kind != "regex":
         return f"; a {kind} has no captures, a regex has"
     if not pattern.captures:

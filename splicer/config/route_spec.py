@@ -13,6 +13,7 @@ from types import MappingProxyType
 from attrs import frozen
 
 from splicer.config import kinds, route_parsers
+from splicer.config.authorize import AUTHORIZE, AuthorizeSpec
 from splicer.config.conditions import HEADER_CONDITIONS, QUERY_CONDITIONS
 from splicer.config.deadlines import ROUTE_DEADLINES
 from splicer.config.keys import key
@@ -118,6 +119,12 @@ class RouteSpec:
         'An answer without a pod: a table of its own, or `"status"` for the page of nginx\'s stub_status.',
         default=None,
     )
+    authorize: AuthorizeSpec | None = key(
+        AUTHORIZE,
+        "Another server, which is asked whether a request may go on, and to which pod: a table of its own.",
+        default=None,
+        beside=_UPSTREAM,
+    )
     upstream: str | Weights | None = key(
         UPSTREAM,
         "The upstream that requests go to, by its name under `[upstreams]`; or several, each with its weight, as in "
@@ -159,6 +166,13 @@ class RouteSpec:
         "others get 403. A request without an `Origin` is no browser's, and passes.",
         default=(),
         absent="any",
+        beside=("upstream", "upgrade"),
+    )
+    max_tunnels: int | None = key(
+        kinds.integer(1),
+        "How many tunnels the route may have at once, over all workers; further calls get 503.",
+        default=None,
+        absent="no limit",
         beside=("upstream", "upgrade"),
     )
     fallback: str | None = key(

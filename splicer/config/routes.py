@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from attrs import evolve
 
+from splicer.authorization import Authorize
+from splicer.config.authorize import AuthorizeSpec
 from splicer.config.deadlines import of_a_route
 from splicer.config.keys import shared
 from splicer.config.reader import Fault, Reader
@@ -52,6 +54,7 @@ def _route(
     converted = {
         "deadlines": evolve(inherited, **spec.deadlines),
         "encoded_slash": spec.encoded_slash_in_force,
+        "authorize": None if spec.authorize is None else _compiled(spec.authorize, upstreams),
         "upstream": None if split is None else split.shares[0][0],
         "split": None if isinstance(spec.upstream, str) else split,
         "fallback": None if spec.fallback is None else upstreams[spec.fallback],
@@ -80,6 +83,7 @@ def spec_of(route: Route) -> RouteSpec:
     converted = {
         kind: route.pattern,
         "deadlines": of_a_route(route.deadlines),
+        "authorize": None if route.authorize is None else _named(route.authorize),
         "upstream": _upstream(route),
         "hash_on": None if route.split is None else route.split.hash_on,
         "fallback": None if route.fallback is None else route.fallback.name,
@@ -87,3 +91,13 @@ def spec_of(route: Route) -> RouteSpec:
         "strip_prefix": route.strip_prefix is not None,
     }
     return RouteSpec(**(shared(route, RouteSpec) | converted))
+
+
+def _compiled(spec: AuthorizeSpec, upstreams: Mapping[str, Upstream | None]) -> Authorize[Upstream]:
+    upstream = upstreams[spec.upstream]
+    assert upstream is not None  # noqa: S101 - `broken_rules` has found no fault
+    return Authorize(**(shared(spec, Authorize) | {"upstream": upstream}))
+
+
+def _named(rule: Authorize[Upstream]) -> AuthorizeSpec:
+    return AuthorizeSpec(**(shared(rule, AuthorizeSpec) | {"upstream": rule.upstream.name}))

@@ -140,6 +140,12 @@ def request_for_pod(
     return serialize_request(head.method, target, fields)
 
 
+def is_asserted(name: bytes) -> bool:
+    """Whether only the edge gives pods the field of this name."""
+    key = name.lower()
+    return key in (b"host", b"via") or _is_forged(key, believed=False)
+
+
 def _is_forged(key: bytes, *, believed: bool) -> bool:
     """Whether a pod could believe that a proxy has set this field, though none has.
 

@@ -142,6 +142,11 @@ class ResponseParser:
         return self._left == 0 if self._chunks is None else self._chunks.end is not None
 
     @property
+    def has_all(self) -> bool:
+        """Whether the rest of an answer that tells its length has been received, and `next_body` needs no more."""
+        return self._chunks is None and self._left is not None and len(self._raw) >= self._left
+
+    @property
     def trailing(self) -> bytes:
         """Bytes received after the message; after a 101, the first ones of the tunnel."""
         return self._raw if self._chunks is None else self._chunks.trailing

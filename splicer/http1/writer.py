@@ -137,6 +137,32 @@ def simple_response(
     return head if head_only or status in BODILESS else head + body
 
 
+def relayed_response(
+    status: int, phrase: bytes, headers: Headers, body: bytes | None, *, head_only: bool = False, close: bool = True
+) -> bytes:
+    """Write a whole answer of another server.
+
+    Args:
+        status: 200 to 999.
+        phrase: the reason phrase.
+        headers: the fields as received; only end-to-end fields are forwarded.
+        body: the whole body; None: it is left out, with the fields that describe it.
+        head_only: the request was a HEAD.
+        close: the connection ends after this answer.
+    """
+    fields = [
+        header
+        for header in forwarded_headers(headers, drop=_LENGTH)
+        if body is not None or not header[0].lower().startswith(b"content-")
+    ]
+    if status not in BODILESS:
+        fields.append((b"Content-Length", b"%d" % len(body or b"")))
+    if close:
+        fields.append(_CLOSE)
+    head = _head(status, phrase, fields)
+    return head if head_only or status in BODILESS else head + (body or b"")
+
+
 def _upgrades(headers: Headers) -> list[Header]:
     """The Upgrade fields that a 426 must have; as hop-by-hop fields they are not forwarded (RFC 9110 §15.5.22)."""
     return [header for header in headers if header[0].lower() == b"upgrade"]

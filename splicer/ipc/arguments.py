@@ -18,12 +18,14 @@ class Place:
         board: descriptor of the board.
         row: the number of the process's row on the board.
         version: the supervisor's version of the wire.
+        routes: descriptor of the board's counts by route; None: the supervisor has none.
     """
 
     control: int
     board: int
     row: int
     version: int = 1
+    routes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

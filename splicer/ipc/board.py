@@ -6,8 +6,10 @@ A row belongs to one process at a time, and only its owner writes it; the superv
 from __future__ import annotations
 
 import mmap
+import os
 from enum import IntEnum
 
+from splicer.ipc.route_board import RouteBoard
 from splicer.vault.memory import sealed_memory
 
 ROWS = 256
@@ -48,13 +50,20 @@ class Board:
 
     Args:
         fd: the descriptor of an existing board, which is owned from now on; None makes a new one.
+        routes: the same of its counts by route (`routes`).
     """
 
-    def __init__(self, fd: int | None = None) -> None:
+    def __init__(self, fd: int | None = None, routes: int | None = None) -> None:
         if fd is None:
             fd = sealed_memory("splicer-board", _BYTES)
         self.fd = fd
         self._words = memoryview(mmap.mmap(fd, _BYTES)).cast("q")
+        self.routes = RouteBoard(ROWS, routes)
+
+    def close(self) -> None:
+        """Close the descriptors; what is mapped stays."""
+        os.close(self.fd)
+        os.close(self.routes.fd)
 
     def row(self, number: int) -> memoryview[int]:
         """A row; writes to it change the board."""
@@ -104,6 +113,7 @@ class Board:
 
     def clear(self, number: int) -> None:
         """Clear the row of a dead process; its totals are added to row 0."""
+        self.routes.clear(number)
         row, dead = self.row(number), self.row(0)
         for kept in _KEPT:  # between the two lines the sum is too low, never too high: reported totals must not fall
             count, row[kept] = row[kept], 0

@@ -25,7 +25,7 @@ class ByteStream(Protocol):
     """The connection interface of a session.
 
     The async methods raise `trio.BrokenResourceError` when the connection is broken. They return without a checkpoint
-    if they needn't wait, so a caller that loops over them must yield to Trio itself.
+    if they needn't wait (but see `later`), so a caller that loops over them must yield to Trio itself.
     """
 
     @property
@@ -33,8 +33,21 @@ class ByteStream(Protocol):
         """The socket, for the relay."""
         ...
 
-    async def receive_some(self, max_bytes: int) -> bytes:
-        """At least one byte, or b"" at the end of the stream."""
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        """As `receive_some`, or None if it would have to wait; it raises the same."""
+        ...
+
+    async def receive_some(self, max_bytes: int, *, later: bool = False) -> bytes:
+        """At least one byte, or b"" at the end of the stream.
+
+        Args:
+            max_bytes: the maximal number of bytes.
+            later: there is probably nothing yet, so it is waited for before the first attempt; this has a checkpoint.
+        """
+        ...
+
+    def send_now(self, data: bytes) -> int:
+        """The number of bytes that could be sent without waiting; it raises as `send_all`."""
         ...
 
     async def send_all(self, data: bytes) -> None:
@@ -82,14 +95,32 @@ class TcpStream:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
 
-    async def receive_some(self, max_bytes: int) -> bytes:
+    def receive_now(self, max_bytes: int) -> bytes | None:
         """See `ByteStream`."""
         try:
-            while True:
-                try:
-                    return self.sock.recv(max_bytes)
-                except BlockingIOError:
-                    await trio.lowlevel.wait_readable(self.sock)
+            return self.sock.recv(max_bytes)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+
+    async def receive_some(self, max_bytes: int, *, later: bool = False) -> bytes:
+        """See `ByteStream`."""
+        data = None if later else self.receive_now(max_bytes)
+        while data is None:
+            try:
+                await trio.lowlevel.wait_readable(self.sock)
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+            data = self.receive_now(max_bytes)
+        return data
+
+    def send_now(self, data: bytes) -> int:
+        """See `ByteStream`."""
+        try:
+            return self.sock.send(data)
+        except BlockingIOError:
+            return 0
         except OSError as error:
             raise trio.BrokenResourceError from error
 

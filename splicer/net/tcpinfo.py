@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from splicer.model import Quality
+from splicer.quality import Quality
 
 _BYTES = 104
 _FIELDS = struct.Struct("=68xI28xI")  # tcpi_rtt in µs and tcpi_total_retrans of struct tcp_info in <linux/tcp.h>

@@ -10,12 +10,14 @@ import traceback
 import trio
 from attrs import define
 
+from splicer.authorization import AuthorizeOutcome
 from splicer.errors import SplicerError
-from splicer.model import AttemptOutcome, Quality, Record
+from splicer.model import AttemptOutcome, Record
 from splicer.net.tcpinfo import quality
 from splicer.observe.log import Logger
 from splicer.observe.render import json_text
 from splicer.observer import Observer
+from splicer.quality import Quality
 from splicer.relay.api import TunnelView
 
 _MAX_CHARACTERS = 1024  # of one text; a log line has at most 4 KiB
@@ -105,9 +107,21 @@ def _handshake(record: Record) -> str:
             f'"resolve_ms": {_ms(parts.resolve)}, "connect_ms": {_ms(parts.connect)}, '
             f'"handshake_ms": {_ms(parts.handshake)}'
         )
+    if record.authorize is not None:
+        told += _authorize(record.authorize)
     if record.protocol is not None:
         told += f', "protocol": {_text(record.protocol)}'
     return told
+
+
+def _authorize(asked: AuthorizeOutcome) -> str:
+    told = (
+        f', "authorize_endpoint": {_text(asked.endpoint)}, '
+        f'"authorize_status": {"null" if asked.status is None else asked.status}, "authorize_ms": {_ms(asked.seconds)}'
+    )
+    if asked.failure is not None:
+        told += f', "authorize_failure": {_text(asked.failure)}'
+    return told if asked.detail is None else f'{told}, "authorize_detail": {_text(asked.detail[:200])}'
 
 
 def _end(record: Record) -> str:

@@ -21,9 +21,10 @@ from typing import Any
 from prometheus_client import Counter, Histogram, values
 from prometheus_client.metrics_core import Metric
 
+from splicer.authorization import AuthorizeOutcome
 from splicer.errors import SplicerError
-from splicer.limit_errors import RateLimited
-from splicer.model import Record, Route
+from splicer.limit_errors import RateLimited, RouteFull
+from splicer.model import AttemptOutcome, Record, Route
 from splicer.net.resolve import ResolverStats
 from splicer.observe.mmap_values import recorded, series, values_in
 from splicer.observer import Observer
@@ -135,6 +136,12 @@ class Metrics(Observer):
         self._fallbacks = count("fallbacks", "Requests that went to a fallback, by why.", "route", "reason")
         self._retries = count("retries", "Further attempts at the same upstream, by why.", "route", "reason")
         self._rate_limited = count("rate_limited", "Requests over a route's rate limit.", "route")
+        self._route_full = count("route_full", "Calls refused because their route had max_tunnels.", "route")
+        self._by_limit = {RateLimited.reason: self._rate_limited, RouteFull.reason: self._route_full}
+        self._authorizations = count("authorize", "Questions to authorizers.", "route", "outcome")
+        self._authorizing = measure(
+            "authorize_duration_seconds", "From the question to the authorizer's answer.", "route", buckets=_FAST
+        )
         self._tunnels = count("tunnels", "Tunnels opened.", "route", "pod")
         self._lives = measure("tunnel_duration_seconds", "Tunnels: head read to end.", "route", buckets=_CALL)
         self._bytes = count("tunnel_bytes", "Bytes that tunnels moved.", "direction")
@@ -182,8 +189,10 @@ class Metrics(Observer):
         self._fallbacks["", ""]
         self._retries["", ""]
         self._rate_limited["",]
+        self._authorizations["", "ok"]
         self._tunnels["", ""]
-        for family in (self._durations, self._lives):
+        self._route_full["",]
+        for family in (self._durations, self._authorizing, self._lives):
             family["",]
 
     def know(self, routes: Iterable[Route]) -> None:
@@ -203,6 +212,12 @@ class Metrics(Observer):
                 self._fallbacks[name, "connect_refused"]
             if route.retries:
                 self._retries[name, "connect_refused"]
+            if route.max_tunnels is not None:
+                self._route_full[name,]
+            if route.authorize is not None:
+                self._authorizing[name,]
+                for outcome in ("ok", "authorize_denied", "authorize_failed", "authorize_deadline"):
+                    self._authorizations[name, outcome]
             if route.upgrade:
                 self._requests[name, "GET", "1xx"]
                 self._tunnels[name, ""]
@@ -232,8 +247,8 @@ class Metrics(Observer):
             method = "other"
         self._requests[route, method, _CLASSES.get(record.status, "none")].inc(1)
         self._tried(route, record)
-        if record.close_reason == RateLimited.reason:
-            self._rate_limited[route,].inc(1)
+        if (limit := self._by_limit.get(record.close_reason or "")) is not None:
+            limit[route,].inc(1)
         if record.protocol is None:
             self._durations[route,].observe((record.ended or record.started) - record.started)
         elif record.attempts:
@@ -261,12 +276,20 @@ class Metrics(Observer):
 
     def _tried(self, route: str, record: Record) -> None:
         attempts = record.attempts
+        if record.authorize is not None:
+            self._authorized(route, record.authorize, attempts)
         for attempt in attempts:
             self._attempts[route, attempt.upstream, attempt.failure or "ok"].inc(1)
         if len(attempts) > 1:
             for before, after in pairwise(attempts):
                 repeated = self._retries if before.fallback is after.fallback else self._fallbacks
                 repeated[route, before.failure or ""].inc(1)
+
+    def _authorized(self, route: str, asked: AuthorizeOutcome, attempts: list[AttemptOutcome]) -> None:
+        self._authorizations[route, asked.failure or "ok"].inc(1)
+        self._authorizing[route,].observe(asked.seconds)
+        if attempts and attempts[0].fallback:
+            self._fallbacks[route, asked.failure or ""].inc(1)
 
     def _shaken(self, record: Record, outcome: str) -> None:
         parts = record.parts

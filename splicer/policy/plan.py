@@ -79,16 +79,20 @@ class Plan:
         fallback: the route's fallback; None if it has none.
         reusable: whether the request may use idle connections (`may_ride_idle`).
         retries: the retries at one upstream, each at another endpoint.
+        skip: whether the fallback gets the first attempt, and the upstream none.
     """
 
     upstream: Upstream
     fallback: Upstream | None
     reusable: bool
     retries: int = 0
+    skip: bool = False
 
     @property
     def first(self) -> Step:
         """The first step."""
+        if self.skip and self.fallback is not None:
+            return Step(self.fallback, fallback=True, reusable=self.reusable)
         return Step(self.upstream, reusable=self.reusable)
 
     # The end of an idle connection without a byte says nothing about the pod, which had closed it (RFC 9112 §9.3.1).

@@ -217,7 +217,7 @@ static int drain(Engine *e, Leg *leg) {
   Py_DECREF(given);
   Py_CLEAR(leg->pipe);
   e->changed = 1;
-  return peer->mask & EPOLLOUT ? watch_both(e, leg) : MOVED;
+  return peer->mask & (int)EPOLLOUT ? watch_both(e, leg) : MOVED;
 }
 
 /* The clean pipe that is used next: the last one of the list. Borrowed. */

@@ -72,7 +72,9 @@ class NativeMover(Mover):
         found = engine.run(now, until, once)
         while not isinstance(found, bool):
             self._go_on(found, engine.now)
-            found = engine.run(offset + monotonic(), -math.inf if news.pending else until, False)
+            if not once:
+                now = offset + monotonic()
+            found = engine.run(now, -math.inf if news.pending else until, False)
         if engine.changed:
             engine.changed = False
             news.pending = news.pending or bool(self.pipes.spent) or len(self._clean) < _FEW

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import trio
 
 from splicer.errors import BodyTimeout, ClientGone, ClientStalled, ResponseStalled, ResponseTimeout, SplicerError
@@ -10,7 +12,7 @@ from splicer.session.exchange import Exchange
 
 
 class AnswerTime:
-    """The time of one exchange; `scope` is around it.
+    """The time of one exchange; `scope` is around it, or around the part of it that has no other deadline.
 
     There is one scope for both deadlines, moved with each piece: a scope for every piece would cost more than the move.
 
@@ -19,13 +21,19 @@ class AnswerTime:
             `awaits_client`.
     """
 
-    __slots__ = ("_client", "_deadlines", "_ends", "scope")
+    __slots__ = ("_client", "_deadlines", "_ends", "runs", "scope")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
         self._ends = trio.current_time() + deadlines.response
         self._client = False  # the client is being waited for
         self.scope = trio.CancelScope(deadline=self._ends)
+        self.runs = False  # `scope` is around the whole exchange
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether there is no deadline for the whole exchange."""
+        return self._ends == math.inf
 
     def awaits_pod(self) -> None:
         """The next piece of the pod's answer is awaited."""

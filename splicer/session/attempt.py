@@ -50,8 +50,9 @@ class Attempts:
         self._protocol = exchange.protocol
         self._route = route
         self._target = target_path(exchange.match, exchange.head.path, exchange.head.query)
-        upstream = route.upstream if route.split is None else upstream_of(exchange, route.split)
-        self._plan = Plan(upstream, route.fallback, not exchange.own_connection, route.retries)
+        own, skip = exchange.own_connection, exchange.to_fallback
+        upstream = route.upstream if route.split is None or skip else upstream_of(exchange, route.split)
+        self._plan = Plan(upstream, route.fallback, not own, route.retries, skip)
         self._named: str | None = None  # the host of the present step; None while it is not known
         self._leg: PodLeg | None = None  # the leg of the present step
         self._body_began: float | None = None
@@ -188,7 +189,7 @@ class Attempts:
                         self._target,
                         forwarding=exchange.forwarding,
                         protocol=self._protocol,
-                        extra=self._failed_pod() if step.fallback else (),
+                        extra=exchange.granted + self._failed_pod() if step.fallback else exchange.granted,
                         authority=named,
                         close=exchange.own_connection,
                     )
@@ -202,7 +203,8 @@ class Attempts:
 
     def _failed_pod(self) -> Headers:
         first = self._plan.upstream
-        return ((b"X-Splicer-Fallback-From", pod_name(first, self._host(first)).encode()),)
+        failed = b"" if self._plan.skip else pod_name(first, self._host(first)).encode()
+        return ((b"X-Splicer-Fallback-From", failed),)
 
     # An unwanted status is a failure only if another attempt follows: else the client gets that answer.
     def _check(self, answer: ResponseHead, step: Step) -> Step | None:

@@ -31,9 +31,16 @@ class ClientLeg:
         self.over = over
         self.buffer = bytearray()
 
+    def read_now(self) -> bool:
+        """Whether a byte of a request is there already; it is read without waiting, and so without a deadline."""
+        if not self.buffer:
+            with suppress(trio.BrokenResourceError):
+                self.buffer += self.stream.receive_now(HEAD_READ_BYTES) or b""
+        return bool(self.buffer)
+
     async def wait_byte(self) -> bool:
-        """Wait for the first byte of a request; False if the client closed."""
-        return bool(self.buffer) or await self._read()
+        """Wait for the first byte of a request; False if the client closed. There is a checkpoint if none is there."""
+        return bool(self.buffer) or await self._read(later=True)
 
     async def wait_request(self, keepalive: float) -> bool:
         """As `wait_byte`; False also after `keepalive` seconds."""
@@ -92,7 +99,18 @@ class ClientLeg:
         try:
             await self.stream.send_all(data)
         except trio.BrokenResourceError as error:
-            raise ClientGone(f"{error.__cause__ or 'reset'} while the answer was sent") from error
+            raise _gone(error) from error
+
+    def send_now(self, data: bytes) -> bytes:
+        """Send what can be sent without waiting, and so without a deadline; return the rest.
+
+        Raises:
+            ClientGone: the connection is broken.
+        """
+        try:
+            return data[self.stream.send_now(data) :]
+        except trio.BrokenResourceError as error:
+            raise _gone(error) from error
 
     async def linger(self) -> None:
         """Close the sending side, read for some more seconds, then close.
@@ -123,10 +141,14 @@ class ClientLeg:
     def _is_blank(self) -> bool:
         return not self.buffer.strip(b"\r\n")
 
-    async def _read(self) -> bool:
+    async def _read(self, *, later: bool = False) -> bool:
         try:
-            data = await self.stream.receive_some(HEAD_READ_BYTES)
+            data = await self.stream.receive_some(HEAD_READ_BYTES, later=later)
         except trio.BrokenResourceError:
             return False
         self.buffer += data
         return bool(data)
+
+
+def _gone(error: trio.BrokenResourceError) -> ClientGone:
+    return ClientGone(f"{error.__cause__ or 'reset'} while the answer was sent")

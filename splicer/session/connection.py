@@ -98,7 +98,8 @@ class Connection:
                 await self._linger()
                 return None
             # Pipelined requests might never make this task wait, and then all calls would wait for this connection.
-            await trio.lowlevel.checkpoint()
+            if self._client.buffer:
+                await trio.lowlevel.checkpoint()
             if not await self._context.idle.wait(self._client, self._keepalive):
                 return None
             self._forget_request()
@@ -110,6 +111,8 @@ class Connection:
             asks = await self._context.idle.wait(self._client, self._keepalive)
             self._move(ConnectionState.READING)
             return asks
+        if self._client.read_now():
+            return True
         head = self._context.rules.deadlines.head
         with trio.move_on_after(min(head, _FIRST_REQUEST_SECONDS)):
             return await self._client.wait_byte()

@@ -19,6 +19,7 @@ from splicer.relay.api import TunnelEnd, TunnelSpec
 from splicer.routing.table import RouteTable
 from splicer.session.idle import IdleClients
 from splicer.session.logged_headers import LoggedHeader
+from splicer.session.places import TunnelPlaces
 from splicer.session.turns import Turns
 from splicer.upstream.balance import Balancer
 from splicer.upstream.closing import ClosingConnections
@@ -164,6 +165,7 @@ class SessionContext:
     lingering: int = 0  # client connections that only wait for the client to close
     waiting: set[InFlight] = field(factory=set)
     idle: IdleClients = field(factory=IdleClients)
+    places: TunnelPlaces = field(factory=TunnelPlaces)
     vault: Vault | None = None
     others: Callable[[], StubStatus] = StubStatus  # the sum of the numbers of all other workers
     turns: Turns = field(factory=Turns)

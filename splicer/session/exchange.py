@@ -8,7 +8,7 @@ from attrs import define, field
 
 from splicer.http1.forwarded import Forwarding
 from splicer.http1.writer import ResponseWriter
-from splicer.model import Match, Record, RequestHead
+from splicer.model import Headers, Match, Record, RequestHead
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import may_ride_idle
 from splicer.session.body import RequestBody
@@ -26,6 +26,8 @@ class Exchange:
         written: a byte of the request was written to a pod.
         answered: the response head was sent to the client; a later failure can only cut the connection.
         nursery: runs the task that sends the request body; None without a body.
+        granted: fields of an authorizer's answer, for the pod.
+        to_fallback: the first attempt is one at the fallback, because the authorizer failed.
         connector: connects it to pods, and can end the present wait.
     """
 
@@ -44,6 +46,8 @@ class Exchange:
     written: bool = False
     answered: bool = False
     nursery: trio.Nursery | None = None
+    granted: Headers = ()
+    to_fallback: bool = False
 
     def __attrs_post_init__(self) -> None:
         self.writer = ResponseWriter(self.server, self.head)

@@ -9,6 +9,7 @@ from splicer.http1.body import EndOfBody
 from splicer.model import ResponseHead
 from splicer.session.answer_time import AnswerTime
 from splicer.session.attempt import Attempts
+from splicer.session.authorize import authorize
 from splicer.session.exchange import Exchange
 from splicer.session.turns import Work
 from splicer.upstream.pod import PodLeg
@@ -20,8 +21,14 @@ async def forward(exchange: Exchange) -> bool:
     Raises:
         SplicerError: nothing was answered, or (`exchange.answered`) the answer broke off.
     """
-    time = AnswerTime(exchange.match.route.deadlines)
+    route = exchange.match.route
+    if route.authorize is not None:
+        await authorize(exchange, route.authorize)
+    time = AnswerTime(route.deadlines)
+    if time.is_endless and not exchange.head.has_body:  # the attempts have deadlines of their own
+        return await _round_trip(exchange, time)
     with time.scope:
+        time.runs = True
         if exchange.head.has_body:
             return await _with_body(exchange, time)
         return await _round_trip(exchange, time)
@@ -30,10 +37,7 @@ async def forward(exchange: Exchange) -> bool:
 
 async def relay_in_time(exchange: Exchange, leg: PodLeg, answer: ResponseHead) -> bool:
     """Relay an answer that opens no tunnel; returns and raises as `forward`."""
-    time = AnswerTime(exchange.match.route.deadlines)
-    with time.scope as exchange.connector.scope:
-        return await _relay_answer(exchange, leg, answer, time)
-    raise time.error(exchange)
+    return await _relay_answer(exchange, leg, answer, AnswerTime(exchange.match.route.deadlines))
 
 
 # An exception's traceback refers to the frames that it passed through. If such a frame keeps the exception, or the
@@ -59,7 +63,6 @@ async def _with_body(exchange: Exchange, time: AnswerTime) -> bool:
 
 async def _round_trip(exchange: Exchange, time: AnswerTime) -> bool:
     leg, answer = await Attempts(exchange).run()
-    exchange.connector.scope = time.scope
     return await _relay_answer(exchange, leg, answer, time)
 
 
@@ -92,7 +95,33 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead, t
     return exchange.writer.persistent and not close
 
 
+# Most answers are short, and come with their head: these need no deadline, and opening one takes as long as sending.
 async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes, time: AnswerTime) -> None:
+    if leg.parser.has_all:
+        out = exchange.client.send_now(_whole(exchange, leg, out))
+        if not out:
+            return
+    exchange.connector.scope = time.scope
+    if time.runs:
+        await _relay_pieces(exchange, leg, out, time)
+        return
+    with time.scope:
+        await _relay_pieces(exchange, leg, out, time)
+        return
+    raise time.error(exchange)
+
+
+def _whole(exchange: Exchange, leg: PodLeg, out: bytes) -> bytes:
+    while not isinstance(chunk := leg.parser.next_body(), EndOfBody):
+        assert chunk is not None  # noqa: S101 - the caller knows that all of it is there
+        out += exchange.writer.body(chunk)
+        exchange.record.to_client += len(chunk)
+    out += exchange.writer.end(chunk.trailers)
+    exchange.answered = True
+    return out
+
+
+async def _relay_pieces(exchange: Exchange, leg: PodLeg, out: bytes, time: AnswerTime) -> None:
     writer, client, record = exchange.writer, exchange.client, exchange.record
     turns = exchange.context.turns
     while True:

@@ -14,6 +14,7 @@ from typing import Any
 import trio
 from attrs import frozen
 
+from splicer.authorization import AuthorizeOutcome
 from splicer.errors import Side
 from splicer.model import AttemptOutcome, Endpoint, Record
 from splicer.net.options import USER_TIMEOUT_MS
@@ -143,6 +144,8 @@ def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket
     }
     if record.headers:
         fields["headers"] = record.headers
+    if (asked := record.authorize) is not None:
+        fields["authorize"] = asked.endpoint, asked.status, asked.failure, _cut(asked.detail), asked.seconds
     return marshal.dumps(fields, _FORMAT)
 
 
@@ -181,6 +184,8 @@ def _passport(fields: dict[str, Any], adoptions: int, crashes: int) -> Passport:
         adopted=adoptions,
         headers=tuple((field, value) for field, value in fields.get("headers", ())),
     )
+    if (asked := fields.get("authorize")) is not None:
+        record.authorize = AuthorizeOutcome(*asked)
     client, pod = fields["taken"]
     return Passport(record, TunnelLimits(*fields["limits"]), fields["head"], fields["opened"], client, pod, crashes)
 

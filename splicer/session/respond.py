@@ -6,8 +6,9 @@ from http import HTTPStatus
 
 import trio
 
+from splicer.authorization import AuthorizeDenied
 from splicer.errors import BadWebSocketVersion, ClientGone, MethodNotAllowed, SplicerError, UpgradeRequired
-from splicer.http1.writer import simple_response
+from splicer.http1.writer import relayed_response, simple_response
 from splicer.limit_errors import RateLimited
 from splicer.model import Header, Headers, Respond, StatusPage
 from splicer.session.client import ClientLeg
@@ -49,11 +50,13 @@ def refusal(error: SplicerError, status: int, *, head_only: bool = False, close:
     """The complete response for an error.
 
     Args:
-        error: the error; its text is for the log, the client gets only the status.
+        error: the error; its text is for the log, the client gets only the status, or an authorizer's answer.
         status: the HTTP status.
         head_only: whether the request was a HEAD.
         close: whether the connection ends after it.
     """
+    if isinstance(error, AuthorizeDenied):
+        return relayed_response(error.status, error.phrase, error.headers, error.body, head_only=head_only, close=close)
     body = f"{status} {HTTPStatus(status).phrase}\n".encode()
     return simple_response(status, body, _PLAIN, _fields(error, status), head_only=head_only, close=close)
 

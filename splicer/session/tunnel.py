@@ -9,12 +9,14 @@ from attrs import frozen
 
 from splicer.errors import NoDescriptor, Side
 from splicer.http1.upgrade import serialize_101
-from splicer.model import Record
+from splicer.limit_errors import RouteFull
+from splicer.model import Record, ResponseHead
 from splicer.net.stream import ByteStream
 from splicer.net.tcpinfo import quality
 from splicer.relay.api import ByteCounts, TunnelEnd, TunnelLimits, TunnelSpec
 from splicer.session import passport
 from splicer.session.attempt import Attempts
+from splicer.session.authorize import authorize
 from splicer.session.client import ClientLeg
 from splicer.session.context import ConnectionState, SessionContext
 from splicer.session.exchange import Exchange
@@ -22,6 +24,7 @@ from splicer.session.forward import relay_in_time
 from splicer.session.passport import Passport
 from splicer.session.respond import send_refusal
 from splicer.upstream.balance import Hold
+from splicer.upstream.pod import PodLeg
 
 _SWITCHING = 101  # the status of what was opened
 # If the bytes of a call make the C extension crash, they must not end one worker after another. A call that has seen so
@@ -53,8 +56,8 @@ async def open_tunnel(exchange: Exchange) -> OpenTunnel | bool:
     Raises:
         SplicerError: nothing was answered, or (`exchange.answered`) the answer broke off.
     """
-    leg, answer = await Attempts(exchange).run()
-    if answer.status != 101:
+    leg, answer = await _handshake(exchange)
+    if answer.status != _SWITCHING:
         return await relay_in_time(exchange, leg, answer)
     deadlines = exchange.match.route.deadlines
     early = bytes(exchange.client.buffer)
@@ -68,6 +71,29 @@ async def open_tunnel(exchange: Exchange) -> OpenTunnel | bool:
         record=exchange.record,
         hold=exchange.connector.take_hold(),
     )
+
+
+async def _handshake(exchange: Exchange) -> tuple[PodLeg, ResponseHead]:
+    """Ask a pod; a 101 is counted as a tunnel, which holds its route's place until it is over.
+
+    Raises:
+        RouteFull: the route has no place for another tunnel; its authorizer isn't asked then.
+        SplicerError: the authorizer has refused it, or no pod has answered.
+    """
+    route, places = exchange.match.route, exchange.context.places
+    limit = route.max_tunnels
+    if limit is not None and not places.take(route.name, limit):
+        raise RouteFull(f"route {route.name} has {limit} tunnels, as many as its max_tunnels")
+    try:
+        if route.authorize is not None:
+            await authorize(exchange, route.authorize)
+        leg, answer = await Attempts(exchange).run()
+        if answer.status == _SWITCHING:
+            places.opened(route.name)
+    finally:
+        if limit is not None:
+            places.give_back(route.name)
+    return leg, answer
 
 
 # The tunnel is in the vault before the client gets a byte of the 101, which is sent by splice like all that follows.
@@ -129,6 +155,7 @@ async def run_adopted(
         pipes: direction (0: to the pod) → read end of a pipe whose bytes are sent first; ownership passes to this call.
     """
     record = past.record
+    context.places.opened(record.route or "")
     hold = context.balancer.hold(record.endpoint) if record.endpoint is not None else None
     if hold is not None:
         hold.__enter__()
@@ -165,6 +192,7 @@ async def _run(
     finally:
         if hold is not None:
             hold.__exit__()
+        context.places.over(record.route or "")
         record.ended = trio.current_time()
         record.to_pod, record.to_client = counts.to_pod, counts.to_client
         record.closer, record.close_reason = end.closer, end.reason

@@ -77,7 +77,7 @@ def _begin_worker(path: Path, text: str) -> None:
         raise
     finally:
         ours.close()
-        os.close(board.fd)
+        board.close()
         status = os.waitpid(pid, 0)[1]
     if status:
         raise Failed(f"it ended with {os.waitstatus_to_exitcode(status)}")

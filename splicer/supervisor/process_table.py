@@ -92,8 +92,9 @@ class ProcessTable:
         try:
             ends = ours, its = channel()
             # The started program may be newer than this one, and must use this one's version of the wire.
-            place = Place(its.fileno(), self.board.fd, row, wire.VERSION)
-            pid = self._spawn(module, arguments(place), [its.fileno(), self.board.fd, *fds])
+            shared = self.board.fd, self.board.routes.fd
+            place = Place(its.fileno(), shared[0], row, wire.VERSION, shared[1])
+            pid = self._spawn(module, arguments(place), [its.fileno(), *shared, *fds])
         except OSError as error:
             if ends is not None:
                 ends[0].close()

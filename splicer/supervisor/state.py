@@ -78,6 +78,7 @@ class SupervisorState:
         control: the control socket; None: there is none.
         last_request: the highest number of a request to a process so far.
         versions: the versions of the program that writes this.
+        routes: the descriptor of the board's counts by route; None: it has none.
     """
 
     fds: tuple[int, ...]
@@ -95,6 +96,7 @@ class SupervisorState:
     control: ControlState | None
     last_request: int
     versions: Mapping[str, int] = field(default_factory=lambda: dict(_VERSIONS))
+    routes: int | None = None
 
 
 def read(text: str) -> SupervisorState:

@@ -204,13 +204,15 @@ class Connector:
         self, endpoints: tuple[Endpoint, ...], outcome: AttemptOutcome, parser: ResponseParser, *, reusable: bool
     ) -> PodLeg:
         dialer = self._dialer
+        # Usually the first endpoint has one, and then there is nothing to wait for.
+        if reusable and (idle := dialer.pool.take(endpoints[0])) is not None:
+            self._begin(endpoints[0], outcome)
+            return PodLeg(idle, endpoints[0], parser, reused=True)
         started = trio.current_time()
         try:
             with Stage(self, self.budget.deadlines.connect, ConnectTimeout, lambda: outcome.endpoint) as scope:
                 for left, endpoint in zip(range(len(endpoints), 0, -1), endpoints, strict=True):
-                    outcome.endpoint, outcome.pod = str(endpoint), endpoint.pod
-                    self._failed.add((endpoint.address, endpoint.port))
-                    self._count_at(endpoint)
+                    self._begin(endpoint, outcome)
                     idle = dialer.pool.take(endpoint) if reusable else None
                     if idle is not None:
                         return PodLeg(idle, endpoint, parser, reused=True)
@@ -225,7 +227,9 @@ class Connector:
             outcome.connect += trio.current_time() - started
         raise NoEndpoint("no address is left")
 
-    def _count_at(self, endpoint: Endpoint) -> None:
+    def _begin(self, endpoint: Endpoint, outcome: AttemptOutcome) -> None:
+        outcome.endpoint, outcome.pod = str(endpoint), endpoint.pod
+        self._failed.add((endpoint.address, endpoint.port))
         self.release()
         self._hold = self._dialer.balancer.hold(endpoint)
         self._hold.__enter__()

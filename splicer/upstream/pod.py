@@ -48,6 +48,8 @@ class PodLeg:
             PodClosed: the connection was closed before the head was complete.
             BadAnswer: the head is not acceptable HTTP/1.1.
         """
+        if not self.heard:  # the pod has only just got the request
+            await self.read_more(HEAD_READ_BYTES, later=True)
         while (head := self.parser.next_head()) is None:
             await self.read_more(HEAD_READ_BYTES)
         return head
@@ -56,17 +58,18 @@ class PodLeg:
         """Close the connection."""
         self.stream.close()
 
-    async def read_more(self, most: int = READ_BYTES) -> None:
+    async def read_more(self, most: int = READ_BYTES, *, later: bool = False) -> None:
         """Read once, for the parser.
 
         Args:
             most: the maximal number of bytes.
+            later: see `ByteStream.receive_some`.
 
         Raises:
             PodReset: the connection is broken.
         """
         try:
-            data = await self.stream.receive_some(most)
+            data = await self.stream.receive_some(most, later=later)
         except trio.BrokenResourceError as error:
             raise PodReset(f"{self.endpoint}: {error.__cause__ or 'reset'}") from error
         if data:

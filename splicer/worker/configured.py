@@ -64,7 +64,7 @@ class Configured:
         self._observer = Observers((parts.metrics, self._access), parts.metrics.observer_failed, logger)
         parts.log.begin(logger, self._observer)
         self.context = parts.publisher.context = parts.admission.context = self._make_context(prepared)
-        self._tell_observers()
+        self._tell_parts()
         self._put_together(read, reloaded, drains_set)
 
     def _make_context(self, prepared: Prepared) -> SessionContext:
@@ -80,6 +80,7 @@ class Configured:
             report=self._observer.guarded(parts.endpoints.learn),
             vault=parts.link,
             others=parts.publisher.others,
+            places=parts.places,
             turns=parts.turns,
             may_use_pod=parts.admission.may_use_pod,
             yield_to_relay=parts.hub.turn_if_due,
@@ -119,10 +120,11 @@ class Configured:
     def _apply(self, prepared: Prepared) -> None:
         self.context.rules = self._parts.rules.make(prepared.config, prepared.table, self._tasks)
         self.config = prepared.config
-        self._tell_observers()
+        self._tell_parts()
         self.acceptor.limit_buffers(self.config.limits.socket_buffer)
 
-    def _tell_observers(self) -> None:
+    def _tell_parts(self) -> None:
+        self._parts.route_counts.publish(self._parts.places.limited(self.config.routes))
         self._access.query = self.config.log.query
         self._parts.metrics.know(self.config.routes)
         self._parts.progress.every(self.config.log.progress, self._observer.guarded(self._access.tunnel_goes_on))

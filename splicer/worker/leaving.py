@@ -89,6 +89,7 @@ class Leaving:
             await _until(lambda: self._link.settled or not self._hub.tunnels)
             if self._link.settled:
                 self._hub.let_go()
+                self._context.places.leave_all()
                 self._link.close()
                 handed_over()
             await self.finish()

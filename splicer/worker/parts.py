@@ -12,6 +12,7 @@ from splicer.observe.metrics import Metrics
 from splicer.observe.progress import Progress
 from splicer.relay.api import Relay
 from splicer.relay.hub import Hub
+from splicer.session.places import TunnelPlaces
 from splicer.session.turns import Turns
 from splicer.upstream.balance import Balancer
 from splicer.upstream.closing import ClosingConnections
@@ -64,6 +65,8 @@ class Parts:
         workers = ServingWorkers(board)
         self.clients = ClientConnections(workers)
         self.rules = RulesetFactory(self.balancer, metrics.resolver, workers)
+        self.route_counts = board.routes.row(row)
+        self.places = TunnelPlaces(self.route_counts.tell, lambda name: board.routes.others(row, name))
         self.pool = IdlePool()
         self.closing = ClosingConnections()
         self.turns = Turns()

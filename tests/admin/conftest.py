@@ -92,7 +92,7 @@ class Admin:
                 self.wait()
             self.listener.close()
             self.for_scraper.close()
-            os.close(self.board.fd)
+            self.board.close()
 
     def connect(self) -> socket.socket:
         return socket.create_connection(self.address, timeout=TIMEOUT)

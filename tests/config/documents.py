@@ -9,6 +9,7 @@ import attrs
 from attrs import AttrsInstance
 from hypothesis import strategies as st
 
+from splicer.config.authorize import AuthorizeSpec
 from splicer.config.route_spec import RouteSpec
 from splicer.config.schema import Limits, LogSettings, ResolverSettings, ServerSettings
 from splicer.config.upstreams import UpstreamSpec
@@ -21,7 +22,7 @@ SECTIONS: dict[str, type[AttrsInstance]] = {
     "log": LogSettings,
     "resolver": ResolverSettings,
 }
-CLASSES = (*SECTIONS.values(), UpstreamSpec, Respond, RouteSpec)
+CLASSES = (*SECTIONS.values(), UpstreamSpec, Respond, AuthorizeSpec, RouteSpec)
 KEYS = [key for cls in CLASSES for key in attrs.fields_dict(cls)]
 
 WORDS = """
@@ -45,6 +46,10 @@ def table(cls: type[AttrsInstance], values: st.SearchStrategy[Any]) -> st.Search
     return own | st.tuples(own, other).map(merged)
 
 
+def is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
 def merged(tables: tuple[dict[str, Any], dict[str, Any]]) -> dict[str, Any]:
     return tables[0] | tables[1]
 
@@ -54,6 +59,10 @@ VALUES = st.one_of(
     st.lists(LEAVES, max_size=3),
     LEAVES,
     table(Respond, LEAVES | table(Respond, LEAVES)),
+    table(
+        AuthorizeSpec,
+        LEAVES | st.lists(LEAVES, max_size=2) | st.dictionaries(LEAVES.filter(is_text), LEAVES, max_size=2),
+    ),
     st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=4), inner), max_leaves=5),
 )
 

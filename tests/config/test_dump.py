@@ -25,6 +25,7 @@ from splicer.rates import Rate, RateLimit
 from splicer.routing.conditions import condition
 from splicer.routing.pattern import PrefixPath, compile_pattern
 from splicer.routing.template import parse_template
+from tests.config.authorizers import authorizers
 
 ROOT = Path(__file__).parents[2]
 VALIDATOR = jsonschema.Draft7Validator(json_schema())
@@ -193,6 +194,8 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
         return attrs.evolve(route, respond=draw(answers))
     split = draw(st.none() | splits(usable, pattern))
     fallback = draw(st.none() | st.sampled_from(usable))
+    fixed = [upstream for upstream in known.values() if not upstream.host.captures]
+    authorize = draw(st.none() | authorizers(fixed, fallback is not None)) if fixed else None
     retries = draw(st.integers(0, 5))
     upgrade = draw(st.sampled_from([(), ("websocket",), ("h2c", "x/$")]))
     targets = ["/", "/x?y=$", "/{{a}}/$${{b"] + ["{rest}", "/${rest}"] * bool(pattern.captures)
@@ -201,6 +204,7 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
     return attrs.evolve(
         route,
         deadlines=attrs.evolve(draw(deadlines), head=inherited.head, drain=inherited.drain),
+        authorize=authorize,
         upstream=draw(st.sampled_from(usable)) if split is None else split.shares[0][0],
         split=split,
         fallback=fallback,
@@ -209,6 +213,7 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
         upgrade=upgrade,
         upgrade_only=bool(upgrade) and draw(st.booleans()),
         origins=draw(st.sampled_from([(), ("https://a.test", "http://*.b.test:81")])) if upgrade else (),
+        max_tunnels=draw(st.none() | st.integers(1, 2**63 - 1)) if upgrade else None,
         rewrite=rewrite,
         strip_prefix=pattern.prefix if stripped and isinstance(pattern, PrefixPath) else None,
         body_bytes=draw(st.none() | st.just(math.inf) | sizes),
@@ -268,6 +273,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
         "resolve": "2s",
         "connect": "3s",
         "handshake": "10s",
+        "authorize": "2s",
         "attempts": "15s",
         "response": "never",
         "response_idle": "1m",

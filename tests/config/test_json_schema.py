@@ -87,6 +87,8 @@ ROUTE: dict[str, Any] = {"name": "a", "path": "/", "upstream": "a"}
         {"routes": [{"name": "a", "path": "/", "respond": {"status": 200, "draining": {"status": 1}}}]},
         {"routes": [{"name": "a", "path": "/", "respond": {"status": 200, "draining": {"draining": {}}}}]},
         {"routes": [{**ROUTE, "fallback_on": [502]}]},
+        {"routes": [{**ROUTE, "authorize": {"path": "/"}}]},
+        {"routes": [{**ROUTE, "authorize": {"upstream": "a", "path": "/", "body": True}}]},
         {"routes": [{"name": "a", "path": "/", "respond": "status", "retries": 1, "fallback_on": [502]}]},
         {"routes": [{**ROUTE, "upstream": {}}]},
         {"routes": [{**ROUTE, "upstream": {"a": -1}}]},

@@ -6,6 +6,8 @@ import attrs
 import pytest
 from attrs import AttrsInstance, frozen
 
+from splicer.authorization import Authorize
+from splicer.config.authorize import AuthorizeSpec
 from splicer.config.keys import Key, key, keys_of, shared, written
 from splicer.config.kinds import BOOLEAN, DURATION, integer, list_of, unless
 from splicer.config.route_spec import RouteSpec
@@ -13,7 +15,16 @@ from splicer.config.upstreams import UpstreamSpec
 from splicer.model import Route, Upstream
 from tests.config.test_kinds import KEYS, READERS
 
-CONVERTED = {"encoded_slash", "upstream", "hash_on", "fallback", "fallback_on", "strip_prefix", "deadlines"}
+CONVERTED = {
+    "authorize",
+    "encoded_slash",
+    "upstream",
+    "hash_on",
+    "fallback",
+    "fallback_on",
+    "strip_prefix",
+    "deadlines",
+}
 PATTERN = {"path", "prefix", "regex"}  # of these a route has its `pattern`
 
 
@@ -60,7 +71,7 @@ def test_a_value_in_a_line() -> None:
     assert keys["extra"].brief(None) == "none"
 
 
-@pytest.mark.parametrize(("spec", "cls"), [(RouteSpec, Route), (UpstreamSpec, Upstream)])
+@pytest.mark.parametrize(("spec", "cls"), [(RouteSpec, Route), (UpstreamSpec, Upstream), (AuthorizeSpec, Authorize)])
 def test_what_a_table_shares_with_what_is_made_of_it_is_the_same_there(
     spec: type[AttrsInstance], cls: type[AttrsInstance]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from splicer.config.authorize import AUTHORIZER
 from splicer.config.environment import expand_all
 from splicer.config.keys import Key
 from splicer.config.kinds import BOOLEAN, DURATION, Kind, choice, integer, list_of, size, unless
@@ -28,6 +29,7 @@ READERS: Mapping[str, Reader[Any]] = {
     "routes": ROUTE,
     "respond": ANSWER,
     "rate_limit": TABLE,
+    "authorize": AUTHORIZER,
 }
 KEYS = {f"{table}.{name}": key for table, reader in READERS.items() for name, key in reader.keys.items()}
 EVERY_KEY = pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)

@@ -101,7 +101,8 @@ def test_retries_for_which_there_is_no_time() -> None:
 def test_an_upstream_that_no_route_uses() -> None:
     other = '[upstreams.other]\naddress = "b.test:80"\n'
     assert told(UPSTREAM + other + route("a", "/")) == ("upstreams.other: no route uses it",)
-    assert told(UPSTREAM + other + route("a", "/", 'upstream = "api"\nfallback = "other"')) == ()
+    for key in ('fallback = "other"', 'authorize = { upstream = "other", path = "/" }'):
+        assert told(UPSTREAM + other + route("a", "/", f'upstream = "api"\n{key}')) == ()
     assert told(UPSTREAM + other + route("a", "/", "upstream = { api = 1, other = 0 }")) == ()
 
 

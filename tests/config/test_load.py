@@ -10,6 +10,7 @@ from splicer.config.addresses import ListenAddress
 from splicer.config.load import load
 from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
 from splicer.errors import ConfigError
+from splicer.ipc.route_board import MOST_ROUTES
 from splicer.model import Deadlines
 
 ROUTE = '[[routes]]\nname = "a"\npath = "/a"\nrespond = { status = 200 }\n'
@@ -52,6 +53,7 @@ def test_every_key_of_the_sections() -> None:
         resolve = "2s"
         connect = "3s"
         handshake = "4s"
+        authorize = "14s"
         attempts = "5s"
         response = "6s"
         response_idle = "7s"
@@ -89,7 +91,7 @@ def test_every_key_of_the_sections() -> None:
         ListenAddress("0.0.0.0", 9902),
         (ip_network("35.191.0.0/16"),),
     )
-    assert config.deadlines == Deadlines(*map(float, range(1, 14)))
+    assert config.deadlines == Deadlines(*map(float, (1, 2, 3, 4, 14, *range(5, 14))))
     assert config.limits == Limits(100, 4096, None, 16384, 10)
     assert config.log == LogSettings("console", math.inf, True, ("user-agent",))
     assert config.resolver == ResolverSettings(
@@ -291,3 +293,19 @@ def test_an_upstream_is_judged_with_the_hosts_that_the_file_fixes() -> None:
         'upstreams."a b".allow: a.test (127.0.0.1) is loopback, and every request would get 502; '
         'write allow = ["127.0.0.1/32"]'
     ]
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_so_many_routes_may_limit_their_tunnels(over: int) -> None:
+    limited = "".join(
+        f'[[routes]]\nname = "{number}"\npath = "/{number}"\nupstream = "a"\nupgrade = ["websocket"]\nmax_tunnels = 1\n'
+        for number in range(MOST_ROUTES + over)
+    )
+    text = '[upstreams.a]\naddress = "a.test:80"\n' + limited
+    if not over:
+        assert len(load(text, environ={}).routes) == MOST_ROUTES
+        return
+    with pytest.raises(ConfigError) as refused:
+        load(text, environ={})
+    told = "routing.toml: routes: 129 have max_tunnels, and at most 128 may; leave it out of some"
+    assert refused.value.faults == (told,)

@@ -43,7 +43,7 @@ def test_the_defaults() -> None:
     assert least.encoded_slash == "forward"
     assert least.fallback is None
     assert (sorted(least.fallback_on), least.retries) == ([502, 503, 504], 0)
-    assert least.split is None
+    assert (least.split, least.max_tunnels) == (None, None)
     assert (least.upgrade, least.upgrade_only, least.rewrite, least.strip_prefix) == ((), False, None, None)
     assert least.body_bytes is None
     assert least.rate_limit is None
@@ -69,6 +69,7 @@ def test_every_key() -> None:
         retries = 5
         upgrade = ["WebSocket", "tunnel/1.0"]
         upgrade_only = true
+        max_tunnels = 500
         origins = ["HTTPS://A.example", "https://*.b.example:8443", "http://[::1]:80000"]
         rewrite = "{rest}?pod={pod}"
         body_bytes = "50MiB"
@@ -83,6 +84,7 @@ def test_every_key() -> None:
     assert full.clients_deny == (ip_network("10.1.0.0/16"),)
     assert (full.scheme, [test.name for test in (*full.headers, *full.query)]) == ("https", ["x-a", "b"])
     assert full.origins == ("https://a.example", "https://*.b.example:8443", "http://[::1]:80000")
+    assert full.max_tunnels == 500
     assert full.log is False
     assert full.encoded_slash == "refuse"
     assert full.upstream is not None
@@ -209,6 +211,9 @@ NAME = "a name is one line of printable characters, and not empty"
         (P + 'body_bytes = "lots"',
          ['body_bytes: "lots" is no size such as 32768, "32KiB" or "10MiB"; or write "unlimited"']),
         (P + 'origins = ["https://a"]', ["origins: needs upgrade"]),
+        (P + "max_tunnels = 1", ["max_tunnels: needs upgrade"]),
+        (U + "max_tunnels = 0", ["max_tunnels: must be 1 or more, not 0"]),
+        (U + 'max_tunnels = "all"', ['max_tunnels: must be an integer, not "all"']),
         (U + "origins = []", ["origins: must not be empty: no browser could call; leave the key out for any origin"]),
         (U + 'origins = ["a.example", "null", "https://a b", "https://*", "*"]',
          [f'origins: "{word}" is no origin; write for example "https://app.example" or "https://*.app.example"'
@@ -222,10 +227,10 @@ NAME = "a name is one line of printable characters, and not empty"
         (P + "deadlines = { idel = '1h', idle = 1 }",
          ['deadlines.idle: a duration needs a unit; write "1s"', 'deadlines.idel: unknown key; did you mean "idle"?']),
         (R + "strip_prefix = false\nupgrade_only = false\nrewrite = '/'\nupgrade = ['a']\nfallback = 'any'\n"
-         "fallback_on = []\nretries = 1\nbody_bytes = 1\ndeadlines = {}\norigins = ['https://a']",
+         "fallback_on = []\nretries = 1\nbody_bytes = 1\ndeadlines = {}\norigins = ['https://a']\nmax_tunnels = 1",
          [f"{key}: goes only with upstream" for key in
-          ("rewrite", "strip_prefix", "upgrade", "upgrade_only", "origins", "fallback", "fallback_on", "retries",
-           "body_bytes", "deadlines")]),
+          ("rewrite", "strip_prefix", "upgrade", "upgrade_only", "origins", "max_tunnels", "fallback", "fallback_on",
+           "retries", "body_bytes", "deadlines")]),
         # captures and rewrites
         (X + "rewrite = '/{pdo}'", ["rewrite: unknown capture {pdo}; did you mean {pod}?"]),
         (X + "rewrite = '/{zz}'", ["rewrite: unknown capture {zz}; the regex captures {pod}, {rest}"]),

@@ -11,7 +11,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from importlib.util import cache_from_source
 from pathlib import Path
 
@@ -75,6 +75,7 @@ def test_what_is_copied_is_there_and_is_let_in(source: Path) -> None:
     [
         *(".git/config", ".ci/run", ".ci/requirements.lock", "tests/conftest.py", "deploy/base/deployment.yaml"),
         *("routing.toml", ".venv/bin/python", "splicer/__pycache__/cli.cpython-313.pyc", "bench/run.py", "Dockerfile"),
+        "splicer/relay/_mover.abi3.so",  # this machine's own: the image compiles another
     ],
 )
 def test_nothing_else_is_let_in(path: str) -> None:
@@ -108,7 +109,7 @@ def test_the_image_starts_splicer_with_no_shell_between() -> None:
 
 
 @pytest.mark.parametrize("stage", [BUILDER, FINAL], ids=["builder", "final"])
-def test_probes_judge_and_no_compiler_is_needed(stage: Stage) -> None:
+def test_probes_judge_and_no_compiler_of_the_systems_is_needed(stage: Stage) -> None:
     assert not stage.all("HEALTHCHECK")
     assert not stage.all("ADD")
     for run in stage.all("RUN"):
@@ -146,7 +147,7 @@ def lock(name: str) -> dict[str, tuple[str, int]]:
 
 @pytest.mark.parametrize("name", ["runtime.lock", "build.lock"])
 def test_what_goes_into_the_image_is_what_was_tested(name: str) -> None:
-    pins, tested = lock(name), lock("requirements.lock")
+    pins, tested = lock(name), lock("requirements.lock") | lock("wheels.lock")
     assert pins
     assert pins.items() <= tested.items()
     assert all(hashes for _, hashes in pins.values())
@@ -154,7 +155,10 @@ def test_what_goes_into_the_image_is_what_was_tested(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "wanted"),
-    [("runtime.lock", PROJECT["project"]["dependencies"]), ("build.lock", PROJECT["build-system"]["requires"])],
+    [
+        ("runtime.lock", PROJECT["project"]["dependencies"]),
+        ("build.lock", [*PROJECT["build-system"]["requires"], "ziglang"]),
+    ],
 )
 def test_a_lock_has_what_the_project_names(name: str, wanted: list[str]) -> None:
     pins = lock(name)
@@ -164,17 +168,29 @@ def test_a_lock_has_what_the_project_names(name: str, wanted: list[str]) -> None
 
 def test_the_image_has_no_tool_of_the_developers() -> None:
     needed = {Requirement(each).name for each in PROJECT["project"]["dependencies"]}
-    tools = {Requirement(each).name for each in PROJECT["dependency-groups"]["dev"]} - needed
+    groups = PROJECT["dependency-groups"]
+    tools = {Requirement(each).name for each in groups["dev"] + groups["wheels"]} - needed
     assert not tools & lock("runtime.lock").keys()
 
 
+def test_the_extension_is_for_every_processor_of_its_kind() -> None:
+    """Without a target, zig compiles for the processor that it runs on."""
+    (compiled,) = [run.text for run in BUILDER.all("RUN") if "pip wheel" in run.text]
+    assert 'SPLICER_NATIVE=1 CC="python -m ziglang cc -target $(uname -m)-linux-gnu.2.17"' in compiled
+
+
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    """What the Dockerfile makes, on the Python that runs the tests."""
-    with ExitStack() as all_of_them:
-        builder, final = (all_of_them.enter_context(container(tmp_path_factory.mktemp("tree"))) for _ in range(2))
-        Build(ROOT, builder, {}).follow(BUILDER)
-        yield Build(ROOT, final, {str(BUILDER.name): builder}).follow(FINAL)
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    """The first stage, on the Python that runs the tests."""
+    with container(tmp_path_factory.mktemp("tree")) as made:
+        yield Build(ROOT, made, {}).follow(BUILDER)
+
+
+@pytest.fixture(scope="module")
+def image(builder: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    """What the Dockerfile makes."""
+    with container(tmp_path_factory.mktemp("tree")) as final:
+        yield Build(ROOT, final, {str(BUILDER.name): builder.container}).follow(FINAL)
 
 
 def said(image: Image, *command: str) -> str:
@@ -187,6 +203,22 @@ def said(image: Image, *command: str) -> str:
 def test_the_image_knows_its_version_and_its_routes_are_right(image: Image) -> None:
     assert said(image, "splicer", "--version") == f"splicer {PROJECT['project']['version']}\n"
     assert re.match(r"routing.toml: ok, \d+ routes", said(image, "splicer", "check"))
+
+
+@pytest.mark.slow
+def test_the_image_moves_frames_in_c(image: Image) -> None:
+    told = "from splicer.relay.state import NATIVE; print(NATIVE)"
+    assert said(image, "env", "SPLICER_NATIVE=1", "python", "-c", told) == "True\n"
+    assert not list(image.container.path("/opt/splicer").glob("lib/*/site-packages/ziglang"))
+
+
+@pytest.mark.slow
+def test_two_builds_have_the_same_bytes(builder: Image) -> None:
+    (first,) = builder.container.path("/build/dist").glob("splicer-*-cp311-abi3-*.whl")
+    (command,) = [run.text for run in BUILDER.all("RUN") if "pip wheel" in run.text]
+    again = f"cp -r /build /again && cd /again && rm -r dist $ZIG_GLOBAL_CACHE_DIR && {command}"
+    builder.container.build(again.partition(" && pip --python")[0], "/", builder.environment)
+    assert builder.container.path(f"/again/dist/{first.name}").read_bytes() == first.read_bytes()
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from splicer import errors, limit_errors
+from splicer import authorization, errors, limit_errors
 from tests.docs.log_events import Event, logged_events
 
 ROOT = Path(__file__).parents[2]
@@ -38,10 +38,11 @@ def test_the_page_has_every_reason_with_its_status() -> None:
     statuses: dict[str, str] = {}
     for words, status in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (\d{3}) \|", PAGE, re.MULTILINE):
         statuses |= dict.fromkeys(re.findall(r"`(\w+)`", words), status)
-    known = [*vars(errors).values(), *vars(limit_errors).values()]
+    known = [*vars(errors).values(), *vars(limit_errors).values(), *vars(authorization).values()]
     classes = [each for each in known if isinstance(each, type) and issubclass(each, errors.SplicerError)]
     raised = {each.reason: str(each.status) for each in classes}
-    for other in ("error", "config", "pod_error", "status"):  # families; for the writer of a file; the pod's own status
+    # Families; for the writer of a file; the pod's or the authorizer's own status.
+    for other in ("error", "config", "pod_error", "status", "authorize_denied"):
         del raised[other]
     assert statuses == raised
 

@@ -30,6 +30,7 @@ from tests.kit.wire import ask, dial, request
 
 _COUNTERS = (
     "attempts",
+    "authorize",
     "config_reloads",
     "connections",
     "connections_refused",
@@ -44,6 +45,7 @@ _COUNTERS = (
     "resolver_queries",
     "resolver_stale_answers",
     "retries",
+    "route_full",
     "tunnel_bytes",
     "tunnel_closes",
     "tunnels",
@@ -67,6 +69,7 @@ _GAUGES = (
     "workers_wanted",
 )
 _HISTOGRAMS = (
+    "authorize_duration_seconds",
     "event_loop_lag_seconds",
     "handshake_duration_seconds",
     "request_duration_seconds",

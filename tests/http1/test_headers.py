@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer.http1.forwarded import Forwarding
-from splicer.http1.headers import forwarded_headers, forwarded_trailers, request_for_pod, serialize_request
+from splicer.http1.headers import (
+    forwarded_headers,
+    forwarded_trailers,
+    is_asserted,
+    request_for_pod,
+    serialize_request,
+)
 from splicer.http1.request import parse_request
 from splicer.model import Headers, RequestHead
 
@@ -293,3 +299,15 @@ def aliased(name: bytes) -> bool:
     dashed = name.lower().replace(b"_", b"-")
     others = OURS | {b"forwarded", b"x-original-url", b"x-rewrite-url", b"x-original-uri"}
     return dashed in others or dashed.startswith((b"x-splicer-", b"x-forwarded-"))
+
+
+@pytest.mark.parametrize(
+    ("name", "asserted"),
+    [
+        *((name, True) for name in (b"Host", b"via", b"X-Forwarded-Foo", b"x_real_ip", b"X-Request-ID", b"Forwarded")),
+        *((name, True) for name in (b"X-Splicer-A", b"X-Original-URI", b"X-Original-URL", b"X-Rewrite-URL")),
+        *((name, False) for name in (b"Cookie", b"X-User", b"X-Forward", b"Content-Type", b"X-Original-Method")),
+    ],
+)
+def test_what_only_the_edge_says(name: bytes, asserted: bool) -> None:
+    assert is_asserted(name) is asserted

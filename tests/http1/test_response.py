@@ -246,3 +246,25 @@ def test_without_a_body_its_end_is_nothing(head: RequestHead) -> None:
     assert answer.end_body() == b""
     assert tell(answer, OK + CL + b"\r\nhello").body == b"hello"
     assert answer.reusable
+
+
+# ---- whether all of it is there ----
+
+
+@pytest.mark.parametrize(
+    ("method", "raw", "all_of_it"),
+    [
+        ("GET", OK + CL + b"\r\nhello", True),
+        ("GET", OK + CL + b"\r\nhello, and more", True),
+        ("GET", OK + CL + b"\r\nhell", False),
+        ("GET", OK + b"Content-Length: 0\r\n\r\n", True),
+        ("HEAD", OK + CL + b"\r\n", True),
+        ("GET", OK + b"\r\nhello", False),  # it ends with the stream
+        ("GET", OK + TE + b"\r\n0\r\n\r\n", False),  # chunks are looked at one after another
+    ],
+)
+def test_an_answer_that_tells_its_length_is_known_to_be_there(method: str, raw: bytes, all_of_it: bool) -> None:
+    answer = parser(method)
+    answer.feed(raw)
+    assert answer.next_head() is not None
+    assert answer.has_all is all_of_it

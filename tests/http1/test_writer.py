@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from splicer.errors import BadAnswer
 from splicer.http1.request import parse_request
-from splicer.http1.writer import ResponseWriter, simple_response
+from splicer.http1.writer import ResponseWriter, relayed_response, simple_response
 from splicer.model import Headers
 
 LENGTH: Headers = ((b"Content-Length", b"5"),)
@@ -222,3 +222,29 @@ def test_an_answer_of_the_proxy_s_own() -> None:
         b"HTTP/1.1 599 \r\nContent-Type: text/plain\r\nContent-Length: 1\r\n\r\n"
     )
     assert simple_response(304, b"x", "text/plain", close=False) == b"HTTP/1.1 304 Not Modified\r\n\r\n"
+
+
+FIELDS = (
+    (b"Content-Type", b"a/b"),
+    (b"content-length", b"99"),
+    (b"Connection", b"X-In"),
+    (b"X-In", b"1"),
+    (b"X-Out", b"2"),
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "head_only", "rest"),
+    [
+        (401, b"hello", False, b"Content-Type: a/b\r\nX-Out: 2\r\nContent-Length: 5\r\n\r\nhello"),
+        (401, b"hello", True, b"Content-Type: a/b\r\nX-Out: 2\r\nContent-Length: 5\r\n\r\n"),
+        (302, b"", False, b"Content-Type: a/b\r\nX-Out: 2\r\nContent-Length: 0\r\n\r\n"),
+        (401, None, False, b"X-Out: 2\r\nContent-Length: 0\r\n\r\n"),
+        (304, b"", False, b"Content-Type: a/b\r\nX-Out: 2\r\n\r\n"),
+    ],
+)
+def test_another_servers_whole_answer(status: int, body: bytes | None, head_only: bool, rest: bytes) -> None:
+    first = b"HTTP/1.1 %d So\r\n" % status
+    assert relayed_response(status, b"So", FIELDS, body, head_only=head_only, close=False) == first + rest
+    closing = relayed_response(status, b"So", FIELDS, body, head_only=head_only)
+    assert closing.replace(b"Connection: close\r\n", b"") == first + rest

@@ -16,7 +16,7 @@ from splicer.session.context import StubStatus
 def board() -> Iterator[Board]:
     board = Board()
     yield board
-    os.close(board.fd)
+    board.close()
 
 
 def _fill(board: Board, number: int, *values: int) -> None:

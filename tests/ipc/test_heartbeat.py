@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import trio
 
 from splicer.ipc.board import Board, Column
@@ -26,7 +24,7 @@ async def test_it_beats_between_the_steps_of_one_round() -> None:
     trio.lowlevel.remove_instrument(beat)
     assert len(set(seen)) == 20
     assert board.total(Column.BEAT) == row[Column.BEAT] >= 20
-    os.close(board.fd)
+    board.close()
 
 
 async def test_a_step_that_does_not_end_does_not_beat() -> None:
@@ -39,4 +37,4 @@ async def test_a_step_that_does_not_end_does_not_beat() -> None:
     sum(range(100_000))
     assert row[Column.BEAT] == before > 0
     trio.lowlevel.remove_instrument(beat)
-    os.close(board.fd)
+    board.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import assert_checkpoints, assert_no_checkpoints, wait_all_tasks_blocked
 
 from splicer.net.stream import TcpStream
 
@@ -251,3 +251,44 @@ async def test_it_is_flushed_when_the_peer_is_gone(pair: Streams) -> None:
     assert not one.is_flushed()
     other.reset()
     await _until(one.is_flushed)
+
+
+# ---- without waiting ----
+
+
+async def test_what_is_there_is_read_now(pair: Streams) -> None:
+    one, other = pair
+    assert other.receive_now(100) is None
+    await one.send_all(b"some bytes")
+    assert [other.receive_now(4), other.receive_now(100), other.receive_now(100)] == [b"some", b" bytes", None]
+    one.send_eof()
+    assert other.receive_now(100) == b""
+
+
+async def test_what_fits_is_sent_now(pair: Streams) -> None:
+    one, other = pair
+    sent = 0
+    while count := one.send_now(b"x" * BIG):
+        sent += count
+    assert 0 < sent < BIG
+    one.send_eof()
+    assert len(await _read_to_end(other)) == sent
+
+
+async def test_a_broken_connection_is_told_without_waiting(pair: Streams) -> None:
+    one, other = pair
+    other.reset()
+    with pytest.raises(trio.BrokenResourceError):
+        one.receive_now(1)
+    with pytest.raises(trio.BrokenResourceError):
+        one.send_now(b"x")
+
+
+async def test_a_later_read_lets_others_run_first(pair: Streams) -> None:
+    one, other = pair
+    await one.send_all(b"x")
+    with assert_checkpoints():
+        assert await other.receive_some(1, later=True) == b"x"
+    await one.send_all(b"y")
+    with assert_no_checkpoints():
+        assert await other.receive_some(1) == b"y"

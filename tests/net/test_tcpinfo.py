@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from splicer.model import Quality
 from splicer.net.tcpinfo import quality
+from splicer.quality import Quality
 from tests.relay.harness import Pair, tcp_pair
 from tests.relay.loopback import Loopback
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from splicer.authorization import AuthorizeOutcome
 from splicer.config.load import load
 from splicer.errors import ConnectRefused
 from splicer.model import AttemptOutcome, Endpoint, Record, Route
@@ -25,8 +26,15 @@ respond = { status = 200 }
 name = "call"
 regex = '^/ws/pod/(?<pod>[^/]+)(?<rest>/.*)$'
 upgrade = ["websocket"]
+max_tunnels = 500
 upstream = "pod"
 fallback = "any-pod"
+
+[[routes]]
+name = "placed"
+prefix = "/placed/"
+upstream = "any-pod"
+authorize = { upstream = "any-pod", path = "/place" }
 
 [[routes]]
 name = "api"
@@ -51,6 +59,7 @@ TUNNEL = Record(
     status=101,
     attempts=[REFUSED, FALLEN_BACK],
 )
+ASKED = AuthorizeOutcome("10.0.0.9:8000", 200, None, seconds=0.25)
 PLAIN = Record(
     id="0123456789abcdee",
     client="192.0.2.7",

@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from splicer.authorization import AuthorizeOutcome
 from splicer.errors import Side, TooManyConnections
-from splicer.model import AttemptOutcome, Endpoint, Quality, Record
+from splicer.model import AttemptOutcome, Endpoint, Record
 from splicer.observe.access_log import AccessLog
 from splicer.observe.log import make_logger
+from splicer.quality import Quality
 from tests.observe.still import still
 from tests.observe.test_log import LONGEST, Lines
 from tests.relay.harness import Edge
@@ -126,6 +128,24 @@ def test_a_tunnels_last_line_tells_how_often_it_has_changed_its_worker() -> None
     assert closed["adopted"] == 3
     [ended] = told("exchange_ended", EXCHANGE)
     assert "adopted" not in ended, "an exchange never does"
+
+
+def test_a_question_to_an_authorizer_is_told() -> None:
+    names = {"authorize_endpoint", "authorize_status", "authorize_ms", "authorize_failure", "authorize_detail"}
+    [line] = told("exchange_ended", EXCHANGE)
+    assert not names & line.keys()
+    asked = AuthorizeOutcome("10.0.0.9:80", 200, None, seconds=0.0125)
+    for what in ("exchange_ended", "tunnel_opened", "tunnel_closed"):
+        [line] = told(what, evolve(EXCHANGE, authorize=asked))
+        assert {name: line[name] for name in names & line.keys()} == {
+            "authorize_endpoint": "10.0.0.9:80",
+            "authorize_status": 200,
+            "authorize_ms": 12.5,
+        }
+    failed = evolve(asked, endpoint=None, status=None, failure="authorize_deadline", detail="auth: " + "x" * 1000)
+    [line] = told("exchange_ended", evolve(EXCHANGE, upstream=None, authorize=failed))
+    assert (line["authorize_endpoint"], line["authorize_status"]) == (None, None)
+    assert (line["authorize_failure"], line["authorize_detail"]) == ("authorize_deadline", "auth: " + "x" * 194)
 
 
 def test_what_has_no_pod_names_none() -> None:

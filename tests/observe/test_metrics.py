@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from splicer.authorization import AuthorizeOutcome
 from splicer.errors import HandshakeTimeout, NameNotFound, PodDraining, PodReset, TooManyConnections
+from splicer.limit_errors import RouteFull
 from splicer.model import AttemptOutcome, Record
 from splicer.observe.metrics import Metrics
 from tests.observe.counted import bounds, counted, counting
-from tests.observe.recorded import FALLEN_BACK, PLAIN, REFUSED, SERVED, TUNNEL, routes
+from tests.observe.recorded import ASKED, FALLEN_BACK, PLAIN, REFUSED, SERVED, TUNNEL, routes
 
 
 def test_a_tunnel_that_opens(metrics: Metrics, directory: Path) -> None:
@@ -164,6 +166,51 @@ def test_a_retry_is_no_fallback(metrics: Metrics, directory: Path) -> None:
         'retries_total{reason="pod_reset",route="api"}': 1,
         'fallbacks_total{reason="connect_refused",route="api"}': 1,
     }
+
+
+def test_a_call_to_a_route_that_is_full(metrics: Metrics, directory: Path) -> None:
+    full = evolve(PLAIN, route="call", method="GET", protocol="websocket", status=503, attempts=[])
+    with counting(directory) as found:
+        metrics.exchange_ended(evolve(full, close_reason=RouteFull.reason))
+        metrics.exchange_ended(evolve(full, close_reason="draining"))
+    assert found == {
+        'requests_total{method="GET",route="call",status="5xx"}': 2,
+        'route_full_total{route="call"}': 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "attempts", "outcome", "fallbacks"),
+    [
+        (ASKED, [SERVED], "ok", {}),
+        (ASKED, [REFUSED, FALLEN_BACK], "ok", {'fallbacks_total{reason="connect_refused",route="api"}': 1}),
+        (evolve(ASKED, failure="authorize_denied"), [], "authorize_denied", {}),
+        (evolve(ASKED, failure="authorize_failed"), [SERVED], "authorize_failed", {}),
+        (
+            evolve(ASKED, failure="authorize_deadline"),
+            [FALLEN_BACK],
+            "authorize_deadline",
+            {'fallbacks_total{reason="authorize_deadline",route="api"}': 1},
+        ),
+    ],
+)
+def test_a_question_to_an_authorizer(
+    metrics: Metrics,
+    directory: Path,
+    asked: AuthorizeOutcome,
+    attempts: list[AttemptOutcome],
+    outcome: str,
+    fallbacks: dict[str, float],
+) -> None:
+    for tell in (metrics.exchange_ended, metrics.tunnel_opened):
+        with counting(directory) as found:
+            tell(evolve(PLAIN, authorize=asked, attempts=attempts))
+        told = {series: value for series, value in found.items() if series.startswith(("authorize", "fallbacks"))}
+        assert told == fallbacks | {
+            f'authorize_total{{outcome="{outcome}",route="api"}}': 1,
+            'authorize_duration_seconds_count{route="api"}': 1,
+            'authorize_duration_seconds_sum{route="api"}': 0.25,
+        }
 
 
 def test_what_else_happens(metrics: Metrics, directory: Path) -> None:

@@ -10,6 +10,7 @@ from attrs import evolve
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from splicer.authorization import AuthorizeDenied, AuthorizeFailed, AuthorizeTimeout
 from splicer.errors import ConnectRefused, HandshakeTimeout, NameNotFound, PodReset, TooManyConnections
 from splicer.limit_errors import TooManyFromClient
 from splicer.model import AttemptOutcome, Endpoint, Record
@@ -34,6 +35,9 @@ def test_every_family_has_a_sample_from_the_start(metrics: Metrics, directory: P
         "attempts": "counter",
         "fallbacks": "counter",
         "retries": "counter",
+        "route_full": "counter",
+        "authorize": "counter",
+        "authorize_duration_seconds": "histogram",
         "tunnels": "counter",
         "tunnel_duration_seconds": "histogram",
         "tunnel_bytes": "counter",
@@ -68,13 +72,20 @@ def test_a_route_that_comes_with_a_reload_has_its_series_at_once(metrics: Metric
         'attempts_total{outcome="ok",route="api",upstream="any-pod"}',
         'fallbacks_total{reason="connect_refused",route="call"}',
         'retries_total{reason="connect_refused",route="api"}',
+        *(
+            f'authorize_total{{outcome="{outcome}",route="placed"}}'
+            for outcome in ("ok", "authorize_denied", "authorize_failed", "authorize_deadline")
+        ),
+        'authorize_duration_seconds_count{route="placed"}',
         'tunnels_total{pod="",route="call"}',
+        'route_full_total{route="call"}',
         'tunnel_duration_seconds_count{route="call"}',
         'request_duration_seconds_count{route="api"}',
         'rate_limited_total{route="api"}',
     } <= new
     assert 'tunnels_total{pod="",route="api"}' not in new, "it has no tunnels"
     assert 'rate_limited_total{route="call"}' not in new, "it has no limit"
+    assert 'route_full_total{route="api"}' not in new, "nor a limit for them"
     metrics.know(known)
     assert counted(directory).keys() - before.keys() == new
 
@@ -137,12 +148,13 @@ class Flood:
 
 
 _FAILURES = {kind.reason for kind in (NameNotFound, ConnectRefused, PodReset, HandshakeTimeout)}
+_AUTHORIZE = {kind.reason for kind in (AuthorizeDenied, AuthorizeFailed, AuthorizeTimeout)}
 _LABELS = {
-    "route": {"", "health", "call", "api"},
+    "route": {"", "health", "call", "placed", "api"},
     "method": {"GET", "POST", "other"},
     "status": {"1xx", "2xx", "4xx", "5xx", "none"},
     "upstream": {"", "pod", "any-pod"},
-    "outcome": {"ok", "opened", "refused", "failed", *_FAILURES},
+    "outcome": {"ok", "opened", "refused", "failed", *_FAILURES, *_AUTHORIZE},
     "reason": {"", "eof", TooManyConnections.reason, TooManyFromClient.reason, *_FAILURES},
     "closer": {"client", "pod"},
     "part": {"resolve", "connect", "handshake"},

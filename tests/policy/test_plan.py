@@ -194,6 +194,15 @@ def test_while_there_are_others_all_retries_are_made(
     assert [step.retries for step in steps] == [*range(each)] * len(places)
 
 
+@given(failure=st.sampled_from(MENDABLE), retries=st.integers(0, 2))
+def test_a_plan_may_begin_with_the_fallback(failure: errors.SplicerError, retries: int) -> None:
+    plan = Plan(FIRST, FALLBACK, reusable=False, retries=retries, skip=True)
+    progress = Progress("GET", written=False, repeatable=True, answered=False, spent=False, unheard=False)
+    assert plan.first == Step(FALLBACK, fallback=True)
+    assert plan.after(plan.first, failure, progress) is None
+    assert Plan(FIRST, None, reusable=False, skip=True).first == Step(FIRST)
+
+
 @given(data=st.data(), plan=PLANS, failure=FAILURES)
 def test_asking_what_would_follow_changes_nothing(
     data: st.DataObject, plan: Plan, failure: errors.SplicerError

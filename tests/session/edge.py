@@ -231,6 +231,7 @@ class Edge:
         assert (counts.reading, counts.writing, counts.waiting, context.lingering) == (0, 0, 0, 0)
         assert not context.waiting, "somebody is still watched"
         assert not context.balancer._live, "an endpoint is still held"
+        assert (context.places._open, context.places._asking) == ({}, {}), "a route's place is still taken"
         pooled = {stream for idle in context.pool._idle.values() for _, stream in idle}
         pooled |= {stream for _, stream in context.closing._waiting}
         assert [stream for stream in self.streams if stream.ended is None and stream not in pooled] == []

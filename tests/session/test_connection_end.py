@@ -98,10 +98,10 @@ async def test_a_client_that_leaves_before_it_has_asked(edge: Edge, sent: bytes,
 async def test_a_crash_ends_its_connection_alone_and_is_told_once(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     original = RouteTable.match
 
-    def match(self: RouteTable, method: str, host: str, path: str) -> object:
+    def match(self: RouteTable, method: str, host: str, path: str, *more: Any) -> object:
         if path == "/crash":
             raise ZeroDivisionError
-        return original(self, method, host, path)
+        return original(self, method, host, path, *more)
 
     monkeypatch.setattr(RouteTable, "match", match)
     edge.expect_crash = True

@@ -28,7 +28,7 @@ class Flood(End):
         self._raw = raw
         self.left = left
 
-    async def receive_some(self, max_bytes: int) -> bytes:
+    def receive_now(self, max_bytes: int) -> bytes | None:
         if self._first:
             first, self._first = self._first, b""
             return first
@@ -37,8 +37,16 @@ class Flood(End):
         self.left -= 1
         return self._raw
 
+    async def receive_some(self, max_bytes: int, *, later: bool = False) -> bytes:
+        if later:
+            await trio.lowlevel.checkpoint()
+        return self.receive_now(max_bytes) or b""
+
     async def send_all(self, data: bytes) -> None:
         pass
+
+    def send_now(self, data: bytes) -> int:
+        return len(data)
 
     def is_quiet(self) -> bool:
         return False
@@ -56,6 +64,9 @@ class Sink(End):
 
     async def send_all(self, data: bytes) -> None:
         pass
+
+    def send_now(self, data: bytes) -> int:
+        return len(data)
 
 
 async def turns_of_others(edge: Edge, client: End) -> int:

@@ -12,6 +12,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from splicer.authorization import Authorize, OnFailure
 from splicer.errors import BadCapture, ConnectRefused, NameNotFound, NoDescriptor, PodError, ResolveFailed, SplicerError
 from splicer.model import Respond
 from tests.kit.garbage import counting_garbage
@@ -31,6 +32,7 @@ from tests.session.edge import (
 from tests.session.message import GET, OK, POST, PUT, SWITCHING, UPGRADE, answer
 from tests.session.wire import Peer
 
+AUTH = "10.0.0.9"
 DEADLINES = {"head": 2, "connect": 2, "handshake": 3, "attempts": 4, "body_idle": 4, "response": 5, "keepalive": 2}
 CHUNKED = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 REQUESTS = {
@@ -179,6 +181,28 @@ async def test_no_end_of_an_exchange_leaves_garbage(edge: Edge, kind: str, left:
                 del peer
                 if garbage := await left():
                     found[fallback, name, client.__name__] = garbage
+    assert found == {}
+
+
+@pytest.mark.parametrize("kind", ["get", "post", "upgrade"])
+async def test_no_question_to_an_authorizer_leaves_garbage(
+    edge: Edge, kind: str, left: Callable[[], Awaitable[int]]
+) -> None:
+    edge.names.served["auth.test"] = (AUTH,)
+    placed = answering(answer(b"", "200 OK", "X-Pod: a"))
+    found = {}
+    ways: tuple[OnFailure, ...] = ("refuse", "fallback", "allow")
+    for on_failure in ways:
+        rule = Authorize(upstream("auth"), "/place", headers=("X-User",), on_failure=on_failure)
+        edge.use(fallback_route(deadlines={**DEADLINES, "authorize": 3}, upgrade=("websocket",), authorize=rule))
+        for name, authorizer in {**PODS, "placed": placed}.items():
+            for client in CLIENTS:
+                edge.pods |= {AUTH: authorizer, APP: PODS["refusing"], SPARE: answering(OK)}
+                peer = await edge.ask(REQUESTS[kind])
+                await client(peer, edge)
+                del peer
+                if garbage := await left():
+                    found[on_failure, name, client.__name__] = garbage
     assert found == {}
 
 

@@ -15,6 +15,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splicer.authorization import AuthorizeOutcome
 from splicer.errors import Side
 from splicer.model import AttemptOutcome, Endpoint, Record
 from splicer.net.options import USER_TIMEOUT_MS
@@ -51,6 +52,7 @@ RECORDS = st.builds(
     attempts=st.lists(
         st.builds(AttemptOutcome, TEXT, MAYBE, MAYBE, MAYBE, MAYBE, SECONDS, SECONDS, SECONDS, SECONDS), max_size=3
     ),
+    authorize=st.none() | st.builds(AuthorizeOutcome, MAYBE, st.none() | st.integers(100, 999), MAYBE, MAYBE, SECONDS),
 )
 
 
@@ -119,7 +121,8 @@ def test_a_passport_fits_into_a_message_of_the_vaults_whatever_the_client_has_se
         target='"' * 32_000,
         endpoint=Endpoint("p" * 255, "f" * 45, 65535),
         protocol="w" * 32_000,
-        attempts=[AttemptOutcome("u" * 200, "f" * 50, "connect_refused", '"' * 32_000)] * 2,
+        attempts=[AttemptOutcome("u" * 200, "f" * 50, "connect_refused", '"' * 32_000)] * 12,
+        authorize=AuthorizeOutcome("f" * 50, 503, "authorize_failed", '"' * 32_000),
         headers=tuple((f"header_{number}" + "x" * 63, "\U0001f600" * 257) for number in range(8)),
     )
     data = run(lambda: write(worst))

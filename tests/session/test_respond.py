@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from splicer import errors
+from splicer import errors, limit_errors
+from splicer.authorization import AuthorizeDenied
 from splicer.model import Respond, StatusPage
 from splicer.session.context import ConnectionState, StubStatus
 from splicer.session.respond import answer_of, refusal, stub_status
@@ -19,15 +20,17 @@ def everything() -> list[type[errors.SplicerError]]:
     return found
 
 
+OTHERS = (errors.ClientGone, AuthorizeDenied)  # the first is not told, the second is another server's answer
 ARGUMENTS: dict[type[errors.SplicerError], object] = {
     errors.MethodNotAllowed: ("GET", "PUT"),
     errors.UpgradeRequired: ("websocket", "tcp"),
     errors.UnwantedStatus: 503,
     errors.ConfigError: ("fault",),
+    limit_errors.RateLimited: 0.5,
 }
 
 
-@pytest.mark.parametrize("kind", [kind for kind in everything() if kind is not errors.ClientGone])
+@pytest.mark.parametrize("kind", [kind for kind in everything() if kind not in OTHERS])
 def test_every_error_can_be_told_to_a_client(kind: type[errors.SplicerError]) -> None:
     error = kind(ARGUMENTS.get(kind, "detail that is for the log"))
     raw = refusal(error, error.status)
@@ -37,7 +40,7 @@ def test_every_error_can_be_told_to_a_client(kind: type[errors.SplicerError]) ->
     assert f"Content-Length: {len(body)}" in lines
     assert body == lines[0].removeprefix("HTTP/1.1 ").encode() + b"\n"
     assert b"detail" not in raw
-    assert ("Retry-After: 1" in lines) is (error.status == 503)
+    assert ("Retry-After: 1" in lines) is (error.status in {429, 503})
     assert ("Allow: GET, PUT" in lines) is (error.status == 405)
     assert lines[-1] == "Connection: close"
 
@@ -46,6 +49,14 @@ def test_a_refusal_may_leave_the_connection_open_and_have_no_body() -> None:
     open_one = refusal(errors.NotFound(""), 404, close=False)
     assert b"Connection" not in open_one
     assert refusal(errors.NotFound(""), 404, close=False, head_only=True) == open_one[: -len(b"404 Not Found\n")]
+
+
+def test_an_authorizers_refusal_is_its_own_answer() -> None:
+    denied = AuthorizeDenied(401, b"Who", ((b"WWW-Authenticate", b"Basic"), (b"Content-Length", b"9")), b"hello")
+    assert (denied.status, AuthorizeDenied.status) == (401, 403)
+    assert refusal(denied, denied.status) == (
+        b"HTTP/1.1 401 Who\r\nWWW-Authenticate: Basic\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+    )
 
 
 def test_an_upgrade_is_named_as_an_option_of_the_connection() -> None:

@@ -69,10 +69,32 @@ class End:
     def getsockopt(self, *_: object) -> bytes:
         raise OSError("none of the kernel's")
 
-    async def receive_some(self, max_bytes: int) -> bytes:
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        incoming = self._incoming
+        if self.ended or incoming.reset:
+            raise trio.BrokenResourceError
+        data = bytes(incoming.data[:max_bytes])
+        del incoming.data[:max_bytes]
+        if data:
+            incoming.change()
+        return data if data or incoming.eof else None
+
+    def send_now(self, data: bytes) -> int:
+        outgoing = self._outgoing
+        if self.ended or outgoing.eof or outgoing.reset or self._incoming.reset:
+            raise trio.BrokenResourceError
+        sent = 0 if outgoing.deaf else min(len(data), max(0, outgoing.capacity - len(outgoing.data)))
+        if sent:
+            outgoing.data += data[:sent]
+            outgoing.change()
+        return sent
+
+    async def receive_some(self, max_bytes: int, *, later: bool = False) -> bytes:
         incoming = self._incoming
         if self.ended:
             raise trio.BrokenResourceError
+        if later:
+            await trio.lowlevel.checkpoint()
         while True:
             if incoming.reset:
                 raise trio.BrokenResourceError

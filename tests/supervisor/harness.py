@@ -199,7 +199,7 @@ class SupervisorHarness:
         if edge.counts is not None:
             edge.counts.remove()
         self.selector.close()
-        os.close(edge.board.fd)
+        edge.board.close()
 
 
 def summary_of(

@@ -63,7 +63,9 @@ def test_it_is_started_with_what_it_needs_to_begin(harness: SupervisorHarness) -
     harness.open(workers=0, format="console")
     arguments = harness.started("splicer.admin").arguments
     assert arguments == AdminArguments(arguments.place, "routing.toml", "console", None)
-    assert (arguments.place.board, arguments.place.version) == (harness.edge.board.fd, wire.VERSION)
+    board = harness.edge.board
+    assert (arguments.place.board, arguments.place.routes) == (board.fd, board.routes.fd)
+    assert arguments.place.version == wire.VERSION
 
 
 def test_it_gets_its_listeners_and_then_those_for_the_scraper(harness: SupervisorHarness) -> None:

@@ -86,7 +86,7 @@ class Site:
 
     def close(self) -> None:
         self.selector.close()
-        os.close(self.board.fd)
+        self.board.close()
 
 
 @pytest.fixture

@@ -124,3 +124,10 @@ def test_without_one_of_its_fields_there_is_no_state(key: str) -> None:
 def test_what_is_no_state_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         read(text)
+
+
+# Its workers count by route from then on; those of before are replaced.
+def test_a_program_without_counts_by_route_has_left_a_state() -> None:
+    raw = _raw()
+    del raw["routes"]
+    assert read(json.dumps(raw)).routes is None

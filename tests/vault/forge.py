@@ -22,16 +22,32 @@ class Gone(Exception):
     """The worker is dead."""
 
 
-class Forge:
-    """Makes workers."""
+_WITH_EXTENSION = """
+import runpy
+import sys
+from tests.kit import extension
+extension.load(sys.argv.pop(1))
+runpy.run_module("tests.vault.stepped", run_name="__main__")
+"""
 
-    def __init__(self) -> None:
+
+class Forge:
+    """Makes workers.
+
+    Args:
+        extension: a build of the C extension that counts its steps; None: Python moves the bytes.
+    """
+
+    def __init__(self, extension: Path | None = None) -> None:
+        self.native = extension is not None
+        program = ["-m", "tests.vault.stepped"] if extension is None else ["-c", _WITH_EXTENSION, str(extension)]
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             theirs.set_inheritable(True)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.vault.stepped", str(theirs.fileno())],
+                [sys.executable, *program, str(theirs.fileno())],
                 cwd=_ROOT,
+                env={**os.environ, "SPLICER_NATIVE": str(int(self.native))},
                 pass_fds=[theirs.fileno()],
             )
 

@@ -34,7 +34,10 @@ from splicer.relay.api import TunnelEnd, TunnelLimits, TunnelSpec
 from splicer.relay.clean_pipes import CleanPipes
 from splicer.relay.hub import Hub
 from splicer.relay.mover import Mover
+from splicer.relay.mover_interface import ByteMover
+from splicer.relay.native import NativeMover
 from splicer.relay.pipes import Pipe
+from splicer.relay.state import NATIVE
 from splicer.session import passport
 from splicer.session.client import ClientLeg
 from splicer.session.context import SessionContext
@@ -180,7 +183,7 @@ class _Process:
         self._link.stepped = _SteppedJournal(self._link.journal.words, self._fuse, flaw)
         self._link.flaw = flaw
         hub = _RegistersLate if flaw == LATE_REGISTRATION else Hub
-        self._hub = hub(registry=self._link, mover=_PoolsDirty if flaw == DIRTY_POOLED else Mover)
+        self._hub = hub(registry=self._link, mover=self._mover(flaw))
         self._balancer = Balancer()
         nothing = cast("Any", None)
         self._context = SessionContext(
@@ -201,6 +204,14 @@ class _Process:
             os.splice = _spoiled(os.splice, self._link.stepped if flaw == LATE_WORD else None)
         elif flaw == LATE_DATA:
             os.splice = _too_early(os.splice)
+
+    def _mover(self, flaw: str) -> Callable[[Any], ByteMover]:
+        if not NATIVE:
+            return _PoolsDirty if flaw == DIRTY_POOLED else Mover
+        from splicer.relay import _mover
+
+        _mover.set_step_hook(self._fuse.step)  # type: ignore[attr-defined]  # only builds for tests have it
+        return lambda _: NativeMover(self._link.journal.words)
 
     async def run(self) -> None:
         with self._hub.opened():

@@ -6,7 +6,7 @@ Kernel objects, holder, hub, vault link and workers are real; only the order of 
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from splicer.vault.held import Channel
 from splicer.vault.holder import Holder
+from tests.kit import extension
 from tests.kit.descriptors import none_left_open
 from tests.vault import stepped
 from tests.vault.call import CLIENT, POD, Broken
@@ -33,8 +34,17 @@ from tests.vault.scenarios import (
 from tests.vault.simulation import Simulation
 
 
+@pytest.fixture(scope="module", params=["python", "native"])
+def forge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    native = request.param == "native"
+    built = extension.build(tmp_path_factory.mktemp("stepped"), "-DSPLICER_STEPS") if native else None
+    with none_left_open(), Forge(built) as forge:
+        yield forge
+
+
 @pytest.fixture(scope="module")
-def forge() -> Iterator[Forge]:
+def python_forge() -> Iterator[Forge]:
+    """Of workers in which Python can be broken."""
     with none_left_open(), Forge() as forge:
         yield forge
 
@@ -60,7 +70,7 @@ def _kill_everywhere(
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_kill_at_any_system_call_costs_nothing(forge: Forge, scenario: Scenario) -> None:
     with none_left_open():
-        _kill_everywhere(forge, scenario, 5)
+        _kill_everywhere(forge, scenario, 8)
 
 
 @pytest.mark.slow
@@ -72,9 +82,9 @@ def test_a_kill_at_every_single_system_call_costs_nothing(forge: Forge, scenario
 
 # The kernel may say that nothing is there, and a moment later something is: nothing may read it then but a splice.
 @pytest.mark.parametrize("scenario", [opening, parking])
-def test_data_that_comes_right_after_it_was_looked_for_is_as_safe(forge: Forge, scenario: Scenario) -> None:
+def test_data_that_comes_right_after_it_was_looked_for_is_as_safe(python_forge: Forge, scenario: Scenario) -> None:
     with none_left_open():
-        _kill_everywhere(forge, scenario, 1, stepped.LATE_DATA)
+        _kill_everywhere(python_forge, scenario, 1, stepped.LATE_DATA)
 
 
 def test_a_vault_that_comes_back_is_told_everything(forge: Forge, tmp_path: Path) -> None:
@@ -228,9 +238,32 @@ class _Careless(Holder):
         pytest.param(standing_still, stepped.UNTOLD_PIPE, marks=pytest.mark.slow),
     ],
 )
-def test_a_worker_that_breaks_it_is_found_out(forge: Forge, scenario: Scenario, flaw: str) -> None:
+def test_a_worker_that_breaks_it_is_found_out(python_forge: Forge, scenario: Scenario, flaw: str) -> None:
     with pytest.raises(Broken):
-        _kill_everywhere(forge, scenario, 1, flaw)
+        _kill_everywhere(python_forge, scenario, 1, flaw)
+
+
+def _store_late(source: str) -> str:
+    store = "  atomic_store_explicit(&e->journal[pipe->place], leg->word, memory_order_release);\n"
+    fill = "  ssize_t filled = splice(leg->fd, NULL, pipe->write_fd, NULL, (size_t)pipe->size, FLAGS);\n"
+    assert store in source
+    assert fill in source
+    return source.replace(store, "").replace(fill, f"{fill}  step();\n{store}")
+
+
+def _read_beside_a_parked_pipe(source: str) -> str:
+    kept = "  return PyList_SetSlice(e->clean, count - 1, count, NULL);\n"
+    assert kept in source
+    return source.replace(kept, "  return 0 * (int)count;\n")
+
+
+@pytest.mark.parametrize(("scenario", "change"), [(parking, _store_late), (neighbours, _read_beside_a_parked_pipe)])
+def test_an_extension_that_breaks_it_is_found_out(
+    scenario: Scenario, change: Callable[[str], str], tmp_path: Path
+) -> None:
+    built = extension.build(tmp_path, "-DSPLICER_STEPS", change=change)
+    with Forge(built) as forge, pytest.raises((Broken, AssertionError)):
+        _kill_everywhere(forge, scenario, 1)
 
 
 @pytest.mark.parametrize(("scenario", "holder"), [(opening, _Hasty), (parking, _Careless)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -26,7 +25,7 @@ LIMIT = 1000
 def board() -> Iterator[Board]:
     board = Board()
     yield board
-    os.close(board.fd)
+    board.close()
 
 
 @define
@@ -172,7 +171,7 @@ def test_together_they_make_as_much_room_as_is_needed_and_little_more(idle: list
     left = sum(each.counts.waiting for each in trio.run(main, clock=MockClock(autojump_threshold=0)))
     wanted = min(sum(idle), max(0, over))
     assert wanted <= sum(idle) - left <= wanted + len(idle)
-    os.close(board.fd)
+    board.close()
 
 
 async def test_a_limit_that_was_lowered_is_reached_in_steps(

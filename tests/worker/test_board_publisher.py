@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,7 +21,7 @@ from splicer.worker.board_publisher import BoardPublisher
 def board() -> Iterator[Board]:
     board = Board()
     yield board
-    os.close(board.fd)
+    board.close()
 
 
 def publisher(board: Board, number: int = 1, **counts: int) -> BoardPublisher:
@@ -86,7 +85,7 @@ def test_somebody_always_has_room(counts: list[int]) -> None:
 
     enough = trio.run(ask)
     assert not enough[counts.index(min(counts))]
-    os.close(board.fd)
+    board.close()
 
 
 async def test_what_others_have_is_looked_at_again(board: Board, autojump_clock: MockClock) -> None:

@@ -122,7 +122,7 @@ async def process(nursery: trio.Nursery) -> AsyncIterator[Process]:
     process = Process(nursery)
     yield process
     os.close(process.parts.link.journal.fd)  # its memory is in use as long as the hub runs
-    os.close(process.board.fd)
+    process.board.close()
     nursery.cancel_scope.cancel()
 
 
@@ -142,6 +142,21 @@ async def test_a_reload_reaches_them_too(process: Process) -> None:
     assert process.configured.context is context, "what is under way keeps its context"
     assert process.configured._access.query
     assert process.lines == []
+
+
+async def test_a_reload_tells_other_workers_of_tunnels_that_are_limited_now(process: Process) -> None:
+    places, board = process.configured.context.places, process.board.routes
+    places.opened("second")
+    assert board.others(2, "second") == 0
+    upgrade = 'upgrade = ["websocket"]\nmax_tunnels = 9\n'
+    await process.reload(_text("second") + upgrade)
+    places.opened("second")
+    assert board.others(2, "second") == 2
+    board.row(2).publish({"second": 7})
+    assert not places.take("second", 9)
+    assert places.take("second", 10)
+    await process.reload(_text("second"))
+    assert board.others(2, "second") == 0
 
 
 async def test_what_can_not_be_put_into_force_changes_nothing(

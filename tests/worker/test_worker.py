@@ -133,7 +133,7 @@ class Supervisor:
         self.process.communicate()
         self._ours.close()
         self.listener.close()
-        os.close(self.board.fd)
+        self.board.close()
 
 
 @pytest.fixture
