@@ -17,6 +17,7 @@ from splicer.config.authorize import AUTHORIZER
 from splicer.config.json_schema import json_schema
 from splicer.config.keys import Key
 from splicer.config.reader import Reader
+from splicer.config.redirect import REDIRECT_TABLE
 from splicer.config.respond import ANSWER
 from splicer.config.routes import ROUTE
 from splicer.config.sections import SECTIONS
@@ -30,6 +31,7 @@ TABLES: Mapping[str, Reader[Any]] = {
     "respond": ANSWER,
     "rate_limit": rate_limit.TABLE,
     "authorize": AUTHORIZER,
+    "redirect": REDIRECT_TABLE,
 }
 _GENERATED = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 

@@ -13,7 +13,7 @@ from splicer.config.scalars import printable
 from splicer.config.schema import Config
 from splicer.config.values import format_duration
 from splicer.errors import BadRequest, SplicerError
-from splicer.http1.forwarded import forwarding
+from splicer.http1.forwarded import Forwarding, forwarding
 from splicer.http1.request import parse_request
 from splicer.model import Match, RequestHead, Respond, Route, Split, Upstream
 from splicer.routing.normal import normal_form
@@ -21,20 +21,11 @@ from splicer.routing.rewrite import target_path
 from splicer.routing.split import by_key, key_of
 from splicer.routing.table import RouteTable
 from splicer.routing.template import render_host
+from splicer.session.edits import RouteEdits, facts_of
 
-_NAMED = (
-    "name",
-    "path",
-    "prefix",
-    "regex",
-    "clients",
-    "respond",
-    "authorize",
-    "upstream",
-    "hash_on",
-    "rewrite",
-    "strip_prefix",
-)
+_PATTERNS = ("path", "prefix", "regex")
+_ANSWERS = ("respond", "redirect", "authorize", "upstream", "hash_on")
+_NAMED = ("name", *_PATTERNS, "clients", *_ANSWERS, "rewrite", "strip_prefix", "host")
 _PROXY = ", as from one of server.trusted_proxies"
 _NO_PROXY = ": X-Forwarded-Proto is not believed without server.trusted_proxies"
 _WITH_OWN_LINE = frozenset((*_NAMED, "upgrade", "upgrade_only", "fallback", "fallback_on", "retries", "deadlines"))
@@ -73,25 +64,25 @@ def explain(config: Config, method: str, target: str, headers: Sequence[str]) ->
         head, _ = parse_request(_raw_head(method, target, headers), limit=config.limits.head_bytes)
         if (normal := normal_form(head.path)) != head.path:
             lines += [f"  matched as {normal}"]
-        scheme = _scheme(config, head)
+        origin = _origin(config, head)
         if any(route.scheme for route in config.routes):
-            lines += [f"  matched with scheme {scheme}{_PROXY if config.server.trusted_proxies else _NO_PROXY}"]
-        asked = (head.method, head.host, head.path, head.headers, head.query, scheme)
+            lines += [f"  matched with scheme {origin.proto}{_PROXY if config.server.trusted_proxies else _NO_PROXY}"]
+        asked = (head.method, head.host, head.path, head.headers, head.query, origin.proto)
         lines += [f"  {route.index} {route.name}: {why}" for route, why in table.explain(*asked)]
         match = table.match(*asked)
         lines.append("")
-        for line in _serving(match, head):  # appended one by one, so that the lines before a fault are kept
+        for line in _serving(match, head, origin):  # appended one by one, so that the lines before a fault are kept
             lines.append(line)
     except SplicerError as error:
         return _explanation((*lines, "", f"{error.status}: {error.detail}"), found=False)
     return _explanation(lines, found=True)
 
 
-def _scheme(config: Config, head: RequestHead) -> str:
-    """The scheme of the request as the edge would see it from the first of `trusted_proxies`, if there are any."""
+def _origin(config: Config, head: RequestHead) -> Forwarding:
+    """Where the request comes from: from the first of `trusted_proxies`, if there are any."""
     trusted = config.server.trusted_proxies
     peer = str(trusted[0].network_address) if trusted else ""
-    return forwarding(head, peer, trusted, "").proto
+    return forwarding(head, peer, trusted, "")
 
 
 def _raw_head(method: str, target: str, headers: Sequence[str]) -> bytes:
@@ -113,7 +104,7 @@ def _explanation(lines: Sequence[str], *, found: bool) -> Explanation:
     return Explanation(tuple(map(printable, lines)), found)
 
 
-def _serving(match: Match, head: RequestHead) -> Iterator[str]:
+def _serving(match: Match, head: RequestHead, origin: Forwarding) -> Iterator[str]:
     route = match.route
     yield f"route      {route.index} {route.name} ({route.pattern.text})"
     if match.captures:
@@ -125,8 +116,10 @@ def _serving(match: Match, head: RequestHead) -> Iterator[str]:
         yield f"respond    {route.respond.status} {route.respond.body.decode('utf-8', 'replace')!r}"
     elif route.respond is not None:
         yield "respond    the stub_status page"
+    elif route.redirect is not None:
+        yield f"redirect   {route.redirect.status} {route.redirect.to.render(facts_of(match, head, origin))}"
     else:
-        yield from _forwarding(match, route, head)
+        yield from _forwarding(match, route, head, origin)
 
 
 def _other_keys(route: Route) -> Iterator[str]:
@@ -155,8 +148,8 @@ def _choice(split: Split, match: Match, head: RequestHead) -> Iterator[str]:
     yield f"hash_on    {split.hash_on}: {chosen}"
 
 
-def _forwarding(match: Match, route: Route, head: RequestHead) -> Iterator[str]:
-    assert route.upstream is not None  # noqa: S101 - a route has exactly one of `respond` and `upstream`
+def _forwarding(match: Match, route: Route, head: RequestHead, origin: Forwarding) -> Iterator[str]:
+    assert route.upstream is not None  # noqa: S101 - the caller has looked at the other answers
     if route.authorize is not None:
         yield _question(route.authorize)
         match = _asked(match, route.authorize)
@@ -168,6 +161,8 @@ def _forwarding(match: Match, route: Route, head: RequestHead) -> Iterator[str]:
         name = f" ({upstream.name})" if route.split else ""
         yield f"target     {_host(match, upstream)}:{upstream.port}{name}"
     yield f"path       {target_path(match, head.path, head.query)}"
+    if route.edits is not None and route.edits.host is not None:
+        yield f"host       {_pod_host(RouteEdits(route.edits, facts_of(match, head, origin)), route)}"
     statuses = " ".join(map(str, sorted(route.fallback_on)))
     if route.retries:
         yield f"retries    {route.retries}, each at another endpoint (unreachable, or {statuses})"
@@ -179,6 +174,13 @@ def _forwarding(match: Match, route: Route, head: RequestHead) -> Iterator[str]:
     if route.upgrade:
         yield f"upgrade    {', '.join(route.upgrade)}" + (" only" if route.upgrade_only else "")
     yield "deadlines  " + ", ".join(f"{key} {format_duration(value)}" for key, value in asdict(route.deadlines).items())
+
+
+def _pod_host(edits: RouteEdits, route: Route) -> str:
+    value = edits.edits.host
+    if value is not None and route.authorize is not None and value.names & route.authorize.names:
+        return value.render(edits.facts)  # it is known, and checked, when the authorizer has answered
+    return edits.host()
 
 
 def _question(rule: Authorize[Upstream]) -> str:

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from attrs import Factory, define, field, frozen
 
 from splicer.authorization import Authorize, AuthorizeOutcome
+from splicer.edits import Edits, Redirect
 from splicer.patterns import Condition, HashOn, PathPattern, Template
 from splicer.quality import HandshakeParts, Quality
 from splicer.rates import RateLimit
@@ -195,9 +196,9 @@ class StatusPage(StrEnum):
 class Route:
     """One ``[[routes]]`` table, compiled.
 
-    Exactly one of `respond` and `upstream` is set; beside a `split`, `upstream` is its first one. `hosts` are in lower
-    case without a port ("*.suffix" matches any name below it); `methods`, `hosts` and `origins` empty mean any;
-    `clients` and `scheme` None mean any, `max_tunnels` None no limit. `encoded_slash` is "refuse" or "forward";
+    Exactly one of `respond`, `redirect` and `upstream` is set; beside a `split`, `upstream` is its first one. `hosts`
+    are in lower case without a port ("*.suffix" matches any name below it); `methods`, `hosts` and `origins` empty mean
+    any; `clients` and `scheme` None mean any, `max_tunnels` None no limit. `encoded_slash` is "refuse" or "forward";
     `strip_prefix` is in normal form; `body_bytes` None means that of ``[limits]``, `math.inf` no limit.
     """
 
@@ -217,6 +218,8 @@ class Route:
     log: bool = True
     respond: Respond | StatusPage | None = None
     authorize: Authorize[Upstream] | None = None
+    redirect: Redirect | None = None
+    edits: Edits | None = None
     upstream: Upstream | None = None
     split: Split | None = None
     fallback: Upstream | None = None

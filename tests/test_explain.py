@@ -55,6 +55,19 @@ regex = '^/placed/(?<zone>[^/]+)/'
 upstream = "zoned"
 rewrite = "/{pod}/x"
 authorize = { upstream = "any", path = "/place", captures = { pod = "X-Pod" } }
+host = "{pod}.app.test"
+[[routes]]
+name = "edited"
+regex = '^/t/(?<tenant>[^/]+)'
+upstream = "any"
+host = "{tenant}.app.test"
+request_headers = { X-Tenant = "{tenant}", Cookie = false }
+response_headers = { X-Edge = "{host}" }
+[[routes]]
+name = "moved"
+prefix = "/old/"
+hosts = ["a.test"]
+redirect = { to = "https://{host}/new{target}", status = 308 }
 """,
     environ={},
 )
@@ -63,6 +76,23 @@ authorize = { upstream = "any", path = "/place", captures = { pod = "X-Pod" } }
 def asked(target: str, *headers: str, method: str = "GET") -> tuple[Explanation, str]:
     explanation = explain(CONFIG, method, target, headers)
     return explanation, "\n".join(explanation.lines)
+
+
+def test_edits_are_explained() -> None:
+    explanation, text = asked("/t/acme/x")
+    assert explanation.found
+    assert "host       acme.app.test" in text
+    assert "request_headers X-Tenant = {tenant}, Cookie = false" in text
+    assert "response_headers X-Edge = {host}" in text
+    explanation, text = asked("/t/a@b/x")
+    assert not explanation.found
+    assert "400: the route's host would be 'a@b.app.test'" in text
+
+
+def test_a_redirect_is_explained() -> None:
+    explanation, text = asked("/old/x?y", "Host: A.test:80")
+    assert explanation.found
+    assert "redirect   308 https://a.test/new/old/x?y" in text
 
 
 def test_a_call_is_explained() -> None:
@@ -107,6 +137,7 @@ def test_an_authorizer_is_explained() -> None:
         "upstream   zoned",
         "target     {pod}.eu.pods.test:8000",
         "path       /{pod}/x",
+        "host       {pod}.app.test",
     ):
         assert f"\n{line}\n" in text
     assert "authorize 2s" in text

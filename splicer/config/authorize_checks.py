@@ -55,7 +55,7 @@ def without_answer(key: str, captures: Set[str], rule: AuthorizeSpec, pattern: P
         pattern: the route's.
     """
     names = sorted((captures & rule.names) - pattern.captures)
-    if key not in ("fallback", "rewrite") or rule.on_failure != "fallback" or not names:
+    if key not in ("fallback", "rewrite", "host") or rule.on_failure != "fallback" or not names:
         return None
-    remedy = 'write authorize.on_failure = "refuse"' if key == "rewrite" else "name an upstream without it"
+    remedy = 'write authorize.on_failure = "refuse"' if key != "fallback" else "name an upstream without it"
     return Fault((key,), f"{{{names[0]}}} is not known when the authorizer has failed, and that leads here; {remedy}")

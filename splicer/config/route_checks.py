@@ -9,11 +9,13 @@ from splicer.config.keys import keys_of
 from splicer.config.reader import Fault, Reading
 from splicer.config.route_spec import RouteSpec
 from splicer.config.scalars import show, suggest
+from splicer.edits import Value
 from splicer.model import Upstream
 from splicer.patterns import PathPattern, Template
+from splicer.routing.value import FACTS
 
 PATTERNS = ("path", "prefix", "regex")
-ANSWERS = ("respond", "upstream")
+ANSWERS = ("respond", "redirect", "upstream")
 
 
 def broken_rules(
@@ -39,6 +41,9 @@ def broken_rules(
     yield from _choice(spec, reading)
     if spec.authorize is not None:
         yield from authorize_faults(spec, spec.authorize, reading.given, upstreams)
+    yield from _names(spec, reading)
+    if spec.redirect is not None and "host" in spec.redirect.to.names and "hosts" not in given:
+        yield Fault(("redirect", "to"), "{host} needs hosts: without them any client could choose where it leads")
     for key, name in (*(("upstream", name) for name, _ in spec.weights), ("fallback", spec.fallback)):
         if name is None or upstreams is None:
             continue
@@ -118,6 +123,37 @@ def _unknown_captures(
         known = sorted(pattern.captures | asked)
         remedy = suggest(name, known, "{{{}}}") or _known(patterns[0], pattern, asked)
         yield Fault((key,), f"unknown capture {{{name}}}{where}{remedy}")
+
+
+def _names(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
+    """Faults for names in values that are neither a capture nor a fact of the request, or both."""
+    patterns = [name for name in PATTERNS if name in reading.given]
+    if len(patterns) != 1 or patterns[0] in reading.broken:
+        return
+    pattern: PathPattern = getattr(spec, patterns[0])
+    captures = pattern.captures if spec.authorize is None else pattern.captures | spec.authorize.names
+    if spec.authorize is not None and spec.host is not None:
+        fault = without_answer("host", spec.host.names, spec.authorize, pattern)
+        yield from () if fault is None else (fault,)
+    for path, value in _values(spec):
+        for name in sorted(value.names):
+            if name in captures and name in FACTS:
+                yield Fault(path, f"{{{name}}} is a capture and a fact of the request; rename the capture")
+            elif name not in captures and name not in FACTS and "authorize" not in reading.broken:
+                known = sorted(captures | FACTS.keys())
+                remedy = suggest(name, known, "{{{}}}") or f"; there are {', '.join(f'{{{each}}}' for each in known)}"
+                yield Fault(path, f"unknown name {{{name}}}{remedy}")
+
+
+def _values(spec: RouteSpec) -> Iterator[tuple[tuple[str, ...], Value]]:
+    if spec.redirect is not None:
+        yield ("redirect", "to"), spec.redirect.to
+    if spec.host is not None:
+        yield ("host",), spec.host
+    for key, edits in (("request_headers", spec.request_headers), ("response_headers", spec.response_headers)):
+        for name, value in edits.entries if edits is not None else ():
+            if value is not None:
+                yield (key, name.decode()), value
 
 
 def _known(kind: str, pattern: PathPattern, asked: frozenset[str]) -> str:

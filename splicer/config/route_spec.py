@@ -16,11 +16,14 @@ from splicer.config import kinds, route_parsers
 from splicer.config.authorize import AUTHORIZE, AuthorizeSpec
 from splicer.config.conditions import HEADER_CONDITIONS, QUERY_CONDITIONS
 from splicer.config.deadlines import ROUTE_DEADLINES
+from splicer.config.edits import HEADERS, HOST
 from splicer.config.keys import key
 from splicer.config.kinds import Kind
 from splicer.config.rate_limit import RATE_LIMIT
+from splicer.config.redirect import REDIRECT
 from splicer.config.respond import RESPOND
 from splicer.config.split import HASH_ON, UPSTREAM, Weights
+from splicer.edits import HeaderEdits, Redirect, Value
 from splicer.model import Network, Respond, StatusPage
 from splicer.patterns import Condition, HashOn, PathPattern, Template
 from splicer.rates import RateLimit
@@ -119,6 +122,12 @@ class RouteSpec:
         'An answer without a pod: a table of its own, or `"status"` for the page of nginx\'s stub_status.',
         default=None,
     )
+    redirect: Redirect | None = key(REDIRECT, "An answer that leads the client elsewhere.", default=None)
+    response_headers: HeaderEdits | None = key(
+        HEADERS,
+        "Header fields of every answer on this route: a string replaces the field or adds it, `false` removes it.",
+        default=None,
+    )
     authorize: AuthorizeSpec | None = key(
         AUTHORIZE,
         "Another server, which is asked whether a request may go on, and to which pod: a table of its own.",
@@ -149,6 +158,15 @@ class RouteSpec:
         kinds.BOOLEAN,
         "Whether the pod gets the path without the route's `prefix`.",
         default=False,
+        beside=_UPSTREAM,
+    )
+    host: Value | None = key(
+        HOST, "The `Host` that the pod gets.", default=None, absent="the client's", beside=_UPSTREAM
+    )
+    request_headers: HeaderEdits | None = key(
+        HEADERS,
+        "Header fields of the request that the pod gets: a string replaces the field or adds it, `false` removes it.",
+        default=None,
         beside=_UPSTREAM,
     )
     upgrade: tuple[str, ...] = key(

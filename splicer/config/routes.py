@@ -14,6 +14,7 @@ from splicer.config.reader import Fault, Reader
 from splicer.config.route_checks import broken_rules
 from splicer.config.route_spec import RouteSpec
 from splicer.config.split import Weights
+from splicer.edits import Edits
 from splicer.model import Deadlines, Route, Split, Upstream
 from splicer.patterns import PathPattern
 from splicer.routing.pattern import PrefixPath
@@ -57,6 +58,7 @@ def _route(
         "authorize": None if spec.authorize is None else _compiled(spec.authorize, upstreams),
         "upstream": None if split is None else split.shares[0][0],
         "split": None if isinstance(spec.upstream, str) else split,
+        "edits": _edits(spec),
         "fallback": None if spec.fallback is None else upstreams[spec.fallback],
         "fallback_on": frozenset(spec.fallback_on),
         "strip_prefix": pattern.prefix if spec.strip_prefix and isinstance(pattern, PrefixPath) else None,
@@ -77,11 +79,20 @@ def _upstream(route: Route) -> str | Weights | None:
     return None if route.upstream is None else route.upstream.name
 
 
+def _edits(spec: RouteSpec) -> Edits | None:
+    edits = Edits(spec.host, spec.request_headers, spec.response_headers)
+    return None if edits == Edits() else edits
+
+
 def spec_of(route: Route) -> RouteSpec:
     """The equivalent table with every default written out: the inverse of `read_route`."""
     kind, _, _ = route.pattern.text.partition(" ")
+    edits = route.edits or Edits()
     converted = {
         kind: route.pattern,
+        "host": edits.host,
+        "request_headers": edits.request,
+        "response_headers": edits.response,
         "deadlines": of_a_route(route.deadlines),
         "authorize": None if route.authorize is None else _named(route.authorize),
         "upstream": _upstream(route),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from splicer.edits import FieldEdits
 from splicer.http1.forwarded import Forwarding
 from splicer.http1.lists import list_members
 from splicer.http1.via import via
@@ -97,6 +98,8 @@ def request_for_pod(
     extra: Headers = (),
     authority: str = "",
     close: bool = False,
+    host: str = "",
+    edits: FieldEdits | None = None,
 ) -> bytes:
     """Write the complete head that a pod gets.
 
@@ -109,15 +112,17 @@ def request_for_pod(
         extra: fields added at the end.
         authority: Host for an HTTP/1.0 request that came without one.
         close: no other request follows on the pod's connection.
+        host: Host in place of the client's; "": the client's.
+        edits: the route's; they name no field that is the edge's own.
     """
     asserted = forwarding.fields()
-    host = (head.host or authority).encode("ascii")
+    named = (host or head.host or authority).encode("ascii")
     fields: list[Header] = []
     hostless = True
     for key, header in _end_to_end(head.headers, frozenset()):
         if key == b"host":
             hostless = False
-            fields.append((header[0], host))
+            fields.append((header[0], named))
         elif key in _ASSERTED_NAMES:
             value = asserted.pop(key, b"")
             if value:
@@ -125,12 +130,14 @@ def request_for_pod(
         elif not (key.startswith((b"x", b"f")) and _is_forged(key, believed=forwarding.believed)):
             fields.append(header)
     if hostless:
-        fields.insert(0, (b"Host", host))
+        fields.insert(0, (b"Host", named))
     fields += [(name, value) for name in _ASSERTED if (value := asserted.get(name.lower(), b""))]
     fields.append(via(head))
     if target != head.target:
         fields.append((_ORIGINAL_URI, head.target.encode("ascii")))
     fields += extra
+    if edits is not None:
+        fields = edits.apply(fields)
     if head.chunked:
         fields.append((b"Transfer-Encoding", b"chunked"))
     if protocol is not None:

@@ -6,6 +6,7 @@ import re
 
 from wsproto.utilities import generate_accept_token
 
+from splicer.edits import FieldEdits
 from splicer.errors import BadAnswer, BadRequest, BadWebSocketVersion
 from splicer.http1.headers import forwarded_headers, gather, serialize_fields
 from splicer.http1.lists import list_members
@@ -80,15 +81,17 @@ def verify_upgrade(head: RequestHead, answer: ResponseHead, protocol: str) -> No
             raise BadAnswer("101 without the right Sec-WebSocket-Accept")
 
 
-def serialize_101(answer: ResponseHead) -> bytes:
+def serialize_101(answer: ResponseHead, edits: FieldEdits | None = None) -> bytes:
     """Write a verified 101 for the client: our own two fields, then the pod's end-to-end fields in order.
 
     A Content-Length, which some servers send with a 101, is dropped: no 101 has a body (RFC 9112 §6.3).
 
     Args:
         answer: an answer that `verify_upgrade` has accepted.
+        edits: the route's; they name no field of the handshake.
     """
+    fields = forwarded_headers(answer.headers, drop=_FRAMING)
+    if edits is not None:
+        fields = edits.apply(fields)
     own: list[Header] = [(b"Upgrade", answer.values(b"upgrade")[0]), (b"Connection", b"Upgrade")]
-    return b"HTTP/1.1 101 %s\r\n" % answer.reason + serialize_fields(
-        own + forwarded_headers(answer.headers, drop=_FRAMING)
-    )
+    return b"HTTP/1.1 101 %s\r\n" % answer.reason + serialize_fields(own + fields)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 import h11
 
+from splicer.edits import FieldEdits
 from splicer.errors import BadAnswer
 from splicer.http1.headers import forwarded_headers, forwarded_trailers, serialize_fields
 from splicer.http1.lists import list_members
@@ -43,7 +44,9 @@ class ResponseWriter:
         return _head(status, reason, forwarded_headers(headers, drop=_LENGTH))
 
     # Invariant: the head names the framing that `body` and `end` use.
-    def head(self, status: int, reason: bytes, headers: Headers, *, close: bool) -> bytes:
+    def head(
+        self, status: int, reason: bytes, headers: Headers, *, close: bool, edits: FieldEdits | None = None
+    ) -> bytes:
         """Write the final head.
 
         Args:
@@ -51,8 +54,11 @@ class ResponseWriter:
             reason: the pod's reason phrase.
             headers: the pod's; `ResponseParser` has checked their Content-Length.
             close: the connection ends after this answer; it must unless the whole request was read.
+            edits: the route's; they name no field of the framing.
         """
         fields = forwarded_headers(headers, drop=_LENGTH if status == HTTPStatus.NO_CONTENT else frozenset())
+        if edits is not None:
+            fields = edits.apply(fields)
         request = self._request
         self._close = close or request.version == "1.0" or b"close" in list_members(request.values(b"connection"))
         if request.method == "HEAD" or status in BODILESS:
@@ -115,6 +121,7 @@ def simple_response(
     *,
     head_only: bool = False,
     close: bool = True,
+    edits: FieldEdits | None = None,
 ) -> bytes:
     """Write a whole answer of the proxy's own.
 
@@ -125,12 +132,15 @@ def simple_response(
         extra: further fields.
         head_only: the request was a HEAD.
         close: the connection ends after this answer.
+        edits: the route's.
     """
     fields: list[Header] = []
     if status not in BODILESS:
         fields.append((b"Content-Type", content_type.encode("latin-1")))
         fields.append((b"Content-Length", b"%d" % len(body)))
     fields += extra
+    if edits is not None:
+        fields = edits.apply(fields)
     if close:
         fields.append(_CLOSE)
     head = _head(status, _PHRASES.get(status, b""), fields)
@@ -138,7 +148,14 @@ def simple_response(
 
 
 def relayed_response(
-    status: int, phrase: bytes, headers: Headers, body: bytes | None, *, head_only: bool = False, close: bool = True
+    status: int,
+    phrase: bytes,
+    headers: Headers,
+    body: bytes | None,
+    *,
+    head_only: bool = False,
+    close: bool = True,
+    edits: FieldEdits | None = None,
 ) -> bytes:
     """Write a whole answer of another server.
 
@@ -149,12 +166,15 @@ def relayed_response(
         body: the whole body; None: it is left out, with the fields that describe it.
         head_only: the request was a HEAD.
         close: the connection ends after this answer.
+        edits: the route's.
     """
     fields = [
         header
         for header in forwarded_headers(headers, drop=_LENGTH)
         if body is not None or not header[0].lower().startswith(b"content-")
     ]
+    if edits is not None:
+        fields = edits.apply(fields)
     if status not in BODILESS:
         fields.append((b"Content-Length", b"%d" % len(body or b"")))
     if close:

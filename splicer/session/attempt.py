@@ -53,6 +53,10 @@ class Attempts:
         own, skip = exchange.own_connection, exchange.to_fallback
         upstream = route.upstream if route.split is None or skip else upstream_of(exchange, route.split)
         self._plan = Plan(upstream, route.fallback, not own, route.retries, skip)
+        self._edits, self._pod_host = None, ""  # the route's changes to the request
+        if exchange.edits is not None:
+            exchange.edits.learn(exchange.match, exchange.head, exchange.granted)
+            self._edits, self._pod_host = exchange.edits.request(), exchange.edits.host()
         self._named: str | None = None  # the host of the present step; None while it is not known
         self._leg: PodLeg | None = None  # the leg of the present step
         self._body_began: float | None = None
@@ -192,6 +196,8 @@ class Attempts:
                         extra=exchange.granted + self._failed_pod() if step.fallback else exchange.granted,
                         authority=named,
                         close=exchange.own_connection,
+                        host=self._pod_host,
+                        edits=self._edits,
                     )
                 )
                 if exchange.nursery is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import trio
 
+from splicer.edits import HeaderEdits
 from splicer.errors import BodyTimeout, BodyTooLarge, ClientError, ClientGone, PodReset
 from splicer.http1.body import BodyReader
 from splicer.model import Headers, RequestHead
@@ -29,16 +30,25 @@ class RequestBody:
         limit: the most bytes that it may have; None is unlimited.
         idle: `deadlines.body_idle`, seconds.
         turns: for the parsing of the body.
+        edits: what the route changes in the request's fields: no trailer brings them back.
     """
 
     def __init__(
-        self, client: ClientLeg, head: RequestHead, reader: BodyReader, limit: float | None, idle: float, turns: Turns
+        self,
+        client: ClientLeg,
+        head: RequestHead,
+        reader: BodyReader,
+        limit: float | None,
+        idle: float,
+        turns: Turns,
+        edits: HeaderEdits | None = None,
     ) -> None:
         self._client = client
         self._reader = reader
         self._limit = limit
         self._idle = idle
         self._turns = turns
+        self._edits = edits
         self._kept: list[bytes] = []
         self._size = 0  # bytes read from the client
         self._trailers: Headers = ()
@@ -145,7 +155,8 @@ class RequestBody:
         data = self._reader.read()
         if self._reader.end is not None:
             self.complete = True
-            self._trailers = self._reader.end.trailers
+            trailers = self._reader.end.trailers
+            self._trailers = trailers if self._edits is None else self._edits.strip(trailers)
             self._client.buffer[:0] = self._reader.trailing
         return self._keep(data)
 

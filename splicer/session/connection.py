@@ -6,9 +6,10 @@ from enum import Enum, auto
 
 import trio
 
+from splicer.edits import FieldEdits
 from splicer.errors import ClientGone, Side, SplicerError
 from splicer.http1.body import request_body
-from splicer.http1.forwarded import forwarding
+from splicer.http1.forwarded import Forwarding, forwarding
 from splicer.http1.request import parse_request, request_line
 from splicer.http1.writer import simple_response
 from splicer.model import Match, Record, RequestHead
@@ -17,11 +18,12 @@ from splicer.session.admission import Applicant
 from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg
 from splicer.session.context import ConnectionState, Ruleset, SessionContext
+from splicer.session.edits import RouteEdits, facts_of
 from splicer.session.exchange import Exchange
 from splicer.session.forward import forward
 from splicer.session.identity import identities
 from splicer.session.logged_headers import logged_values
-from splicer.session.respond import answer_of, refusal, send_answer
+from splicer.session.respond import own_answer, refusal, send_answer
 from splicer.session.tunnel import OpenTunnel, open_tunnel, run_tunnel
 from splicer.session.turns import Work
 
@@ -49,7 +51,7 @@ class Connection:
         place: WAITING if another worker has served it, and it is idle.
     """
 
-    __slots__ = ("_client", "_context", "_exchange", "_head", "_keepalive", "_place", "_record")
+    __slots__ = ("_client", "_context", "_edits", "_exchange", "_head", "_keepalive", "_place", "_record")
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class Connection:
         self._record: Record | None = None
         self._head: RequestHead | None = None
         self._exchange: Exchange | None = None
+        self._edits: RouteEdits | None = None
         self._keepalive = self._context.rules.deadlines.keepalive
 
     async def serve(self) -> None:
@@ -76,7 +79,7 @@ class Connection:
         try:
             tunnel = await self._serve_requests()
             if tunnel is not None:
-                self._head = self._exchange = None
+                self._head = self._exchange = self._edits = None
                 await run_tunnel(self._context, self._client, tunnel)
         except Exception as error:  # noqa: BLE001 - a bug must not end the other calls; the observer logs it
             self._context.observer.crashed(self._client.peer, self._record, error)
@@ -181,18 +184,26 @@ class Connection:
         route = match.route
         record.route, record.logged = route.name, route.log
         self._keepalive = route.deadlines.keepalive
+        if route.edits is not None:
+            self._edits = RouteEdits(route.edits, facts_of(match, head, origin))
         applicant = Applicant(self._context, rules, self._client, head, route, origin.client)
         applicant.admit()
-        if route.respond is not None:
-            return await self._respond(match, head, record)
+        if route.upstream is None:
+            return await self._respond(match, head, origin, record)
         applicant.admit_to_pod()
         protocol = record.protocol = applicant.protocol
         reader = request_body(head, rules.limits.head_bytes)
         body = RequestBody(
-            self._client, head, reader, applicant.body_bytes, route.deadlines.body_idle, self._context.turns
+            self._client,
+            head,
+            reader,
+            applicant.body_bytes,
+            route.deadlines.body_idle,
+            self._context.turns,
+            None if route.edits is None else route.edits.request,
         )
         exchange = self._exchange = Exchange(
-            self._context, rules, self._client, head, match, origin, record, server, body, protocol
+            self._context, rules, self._client, head, match, origin, record, server, body, protocol, self._edits
         ).begin()
         outcome = await (forward(exchange) if protocol is None else open_tunnel(exchange))
         if isinstance(outcome, OpenTunnel):
@@ -200,15 +211,8 @@ class Connection:
         record.closer, record.close_reason = Side.POD, "complete"
         return Then.REQUEST if outcome else Then.LINGER
 
-    async def _respond(self, match: Match, head: RequestHead, record: Record) -> Then:
-        assert match.route.respond is not None  # noqa: S101 - the caller has checked it
-        context = self._context
-        answer = answer_of(
-            match.route.respond,
-            context.counts + context.others(),
-            draining=context.draining,
-            protected=context.vault is None or context.vault.connected,
-        )
+    async def _respond(self, match: Match, head: RequestHead, origin: Forwarding, record: Record) -> Then:
+        answer = own_answer(self._context, match, head, origin)
         more = self._may_go_on()
         data = simple_response(
             answer.status,
@@ -217,12 +221,16 @@ class Connection:
             answer.headers,
             head_only=head.method == "HEAD",
             close=not more,
+            edits=self._answer_edits(),
         )
         record.status = answer.status
         record.closer, record.close_reason = Side.PROXY, "complete"
         await send_answer(self._client, data)
         record.to_client = 0 if head.method == "HEAD" else len(answer.body)
         return Then.REQUEST if more else Then.LINGER
+
+    def _answer_edits(self) -> FieldEdits | None:
+        return None if self._edits is None else self._edits.answer()
 
     # After an answer without a pod, the connection stays open only if the next byte surely begins the next request.
     def _may_go_on(self) -> bool:
@@ -249,7 +257,8 @@ class Connection:
         more = self._may_go_on()
         try:
             head_only = self._head is not None and self._head.method == "HEAD"
-            await send_answer(self._client, refusal(error, error.status, head_only=head_only, close=not more))
+            data = refusal(error, error.status, head_only=head_only, close=not more, edits=self._answer_edits())
+            await send_answer(self._client, data)
         except ClientGone:
             return Then.CLOSE
         return Then.REQUEST if more else Then.LINGER

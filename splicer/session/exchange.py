@@ -6,6 +6,7 @@ import h11
 import trio
 from attrs import define, field
 
+from splicer.edits import FieldEdits
 from splicer.http1.forwarded import Forwarding
 from splicer.http1.writer import ResponseWriter
 from splicer.model import Headers, Match, Record, RequestHead
@@ -14,6 +15,7 @@ from splicer.policy.plan import may_ride_idle
 from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg
 from splicer.session.context import Ruleset, SessionContext
+from splicer.session.edits import RouteEdits
 from splicer.upstream.client import Connector
 
 
@@ -23,6 +25,7 @@ class Exchange:
 
     Args:
         protocol: the protocol to upgrade to; None for plain HTTP.
+        edits: the route's; None: it has none.
         written: a byte of the request was written to a pod.
         answered: the response head was sent to the client; a later failure can only cut the connection.
         nursery: runs the task that sends the request body; None without a body.
@@ -41,6 +44,7 @@ class Exchange:
     server: h11.Connection
     body: RequestBody
     protocol: str | None
+    edits: RouteEdits | None = None
     writer: ResponseWriter = field(init=False)
     connector: Connector = field(init=False)
     written: bool = False
@@ -53,6 +57,10 @@ class Exchange:
         self.writer = ResponseWriter(self.server, self.head)
         budget = AttemptBudget.start(self.match.route.deadlines, trio.current_time())
         self.connector = Connector(self.context, self.rules.endpoints, budget)
+
+    def answer_edits(self) -> FieldEdits | None:
+        """The changes to the answer; None: there are none."""
+        return None if self.edits is None else self.edits.answer()
 
     @property
     def own_connection(self) -> bool:

@@ -79,7 +79,8 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead, t
     exchange.body.progress = time.pod_took
     close = exchange.context.draining or exchange.context.retiring or not exchange.body.complete or not plain
     try:
-        head = exchange.writer.head(answer.status, answer.reason, answer.headers, close=close)
+        edits = exchange.answer_edits()
+        head = exchange.writer.head(answer.status, answer.reason, answer.headers, close=close, edits=edits)
         exchange.record.status = answer.status
         await _relay_body(exchange, leg, head, time)
         if leg.parser.finished and exchange.body.delivered and plain:
@@ -127,7 +128,9 @@ async def _relay_pieces(exchange: Exchange, leg: PodLeg, out: bytes, time: Answe
     while True:
         chunk = leg.parser.next_body()
         if isinstance(chunk, EndOfBody):
-            out += writer.end(chunk.trailers)
+            edits = exchange.match.route.edits
+            hidden = None if edits is None else edits.response
+            out += writer.end(chunk.trailers if hidden is None else hidden.strip(chunk.trailers))
             break
         if chunk is not None:
             out += writer.body(chunk)

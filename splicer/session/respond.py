@@ -7,16 +7,39 @@ from http import HTTPStatus
 import trio
 
 from splicer.authorization import AuthorizeDenied
+from splicer.edits import FieldEdits
 from splicer.errors import BadWebSocketVersion, ClientGone, MethodNotAllowed, SplicerError, UpgradeRequired
+from splicer.http1.forwarded import Forwarding
 from splicer.http1.writer import relayed_response, simple_response
 from splicer.limit_errors import RateLimited
-from splicer.model import Header, Headers, Respond, StatusPage
+from splicer.model import Header, Headers, Match, RequestHead, Respond, StatusPage
 from splicer.session.client import ClientLeg
-from splicer.session.context import StubStatus
+from splicer.session.context import SessionContext, StubStatus
+from splicer.session.edits import facts_of
 
 _SEND_SECONDS = 5.0
 _RETRY_AFTER = b"1"  # seconds: soon the pod has restarted, or another replica is ready
 _PLAIN = "text/plain; charset=utf-8"
+
+
+def own_answer(context: SessionContext, match: Match, head: RequestHead, origin: Forwarding) -> Respond:
+    """The answer of a route without an upstream.
+
+    Raises:
+        BadRequest: it is a redirect to the request's Host, and that is nothing to lead to.
+    """
+    route = match.route
+    if route.redirect is not None:
+        location = route.redirect.to.render(facts_of(match, head, origin)).encode("latin-1")
+        status = route.redirect.status
+        return Respond(status, _text(status), _PLAIN, ((b"Location", location),))
+    assert route.respond is not None  # noqa: S101 - a route has exactly one of these answers
+    return answer_of(
+        route.respond,
+        context.counts + context.others(),
+        draining=context.draining,
+        protected=context.vault is None or context.vault.connected,
+    )
 
 
 def answer_of(respond: Respond | StatusPage, counts: StubStatus, *, draining: bool, protected: bool) -> Respond:
@@ -36,6 +59,10 @@ def answer_of(respond: Respond | StatusPage, counts: StubStatus, *, draining: bo
     return respond if protected or respond.unprotected is None else respond.unprotected
 
 
+def _text(status: int) -> bytes:
+    return f"{status} {HTTPStatus(status).phrase}\n".encode()
+
+
 def stub_status(counts: StubStatus) -> str:
     """The stub_status page, byte for byte as nginx's (ngx_http_stub_status_module)."""
     return (
@@ -46,7 +73,9 @@ def stub_status(counts: StubStatus) -> str:
     )
 
 
-def refusal(error: SplicerError, status: int, *, head_only: bool = False, close: bool = True) -> bytes:
+def refusal(
+    error: SplicerError, status: int, *, head_only: bool = False, close: bool = True, edits: FieldEdits | None = None
+) -> bytes:
     """The complete response for an error.
 
     Args:
@@ -54,11 +83,14 @@ def refusal(error: SplicerError, status: int, *, head_only: bool = False, close:
         status: the HTTP status.
         head_only: whether the request was a HEAD.
         close: whether the connection ends after it.
+        edits: the changes that the route makes to its answers.
     """
     if isinstance(error, AuthorizeDenied):
-        return relayed_response(error.status, error.phrase, error.headers, error.body, head_only=head_only, close=close)
-    body = f"{status} {HTTPStatus(status).phrase}\n".encode()
-    return simple_response(status, body, _PLAIN, _fields(error, status), head_only=head_only, close=close)
+        return relayed_response(
+            error.status, error.phrase, error.headers, error.body, head_only=head_only, close=close, edits=edits
+        )
+    fields = _fields(error, status)
+    return simple_response(status, _text(status), _PLAIN, fields, head_only=head_only, close=close, edits=edits)
 
 
 def _fields(error: SplicerError, status: int) -> Headers:
@@ -88,9 +120,9 @@ async def send_answer(client: ClientLeg, data: bytes) -> None:
     raise ClientGone("does not read its answer")
 
 
-async def send_refusal(client: ClientLeg, error: SplicerError) -> None:
+async def send_refusal(client: ClientLeg, error: SplicerError, edits: FieldEdits | None = None) -> None:
     """Send a refusal if the client still reads; the caller then closes the connection."""
     try:
-        await send_answer(client, refusal(error, error.status))
+        await send_answer(client, refusal(error, error.status, edits=edits))
     except ClientGone:
         return

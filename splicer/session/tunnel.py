@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import trio
 from attrs import frozen
 
+from splicer.edits import FieldEdits
 from splicer.errors import NoDescriptor, Side
 from splicer.http1.upgrade import serialize_101
 from splicer.limit_errors import RouteFull
@@ -48,6 +49,7 @@ class OpenTunnel:
     to_pod: bytes
     record: Record
     hold: Hold
+    edits: FieldEdits | None = None  # of the answer, for a refusal in place of the 101
 
 
 async def open_tunnel(exchange: Exchange) -> OpenTunnel | bool:
@@ -59,17 +61,18 @@ async def open_tunnel(exchange: Exchange) -> OpenTunnel | bool:
     leg, answer = await _handshake(exchange)
     if answer.status != _SWITCHING:
         return await relay_in_time(exchange, leg, answer)
-    deadlines = exchange.match.route.deadlines
+    deadlines, edits = exchange.match.route.deadlines, exchange.answer_edits()
     early = bytes(exchange.client.buffer)
     exchange.client.buffer.clear()
     return OpenTunnel(
         pod=leg.stream,
         limits=TunnelLimits(deadlines.idle, deadlines.half_closed, deadlines.lifetime),
-        head=serialize_101(answer),
+        head=serialize_101(answer, edits),
         to_client=leg.parser.trailing,
         to_pod=early,
         record=exchange.record,
         hold=exchange.connector.take_hold(),
+        edits=edits,
     )
 
 
@@ -136,7 +139,7 @@ async def run_tunnel(context: SessionContext, client: ClientLeg, tunnel: OpenTun
                 raise
             record.status = NoDescriptor.status
             record.detail = f"no pipe: {error.strerror or error}"
-            await send_refusal(client, NoDescriptor())
+            await send_refusal(client, NoDescriptor(), tunnel.edits)
             return TunnelEnd(Side.PROXY, NoDescriptor.reason)
 
     await _run(context, record, (client.stream, tunnel.pod), tunnel.hold, splice)

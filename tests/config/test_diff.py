@@ -96,6 +96,12 @@ deadlines = { idle = "1h", connect = "1s" }
         ("[resolver]", '[log]\nprogress = "off"\n[resolver]', ["log.progress 5m → off"]),
         ('upstream = "pod"', 'upstream = "pod"\nbody_bytes = "unlimited"',
          ['routes "z": body_bytes that of `[limits]` → unlimited']),
+        ('upstream = "api"',
+         'upstream = "api"\nhost = "a.test"\nresponse_headers = { X-A = "{client}", Server = false }',
+         ['routes "y": response_headers none → X-A = {client}, Server = false',
+          'routes "y": host the client\'s → a.test']),
+        ('respond = { status = 200, body = "ok" }', 'redirect = { to = "/y" }',
+         ['routes "x": respond 200 "ok" → none', 'routes "x": redirect none → 302 /y']),
         (', connect = "1s"', "", ['routes "z": deadlines.connect 1s → 3s']),
         # what [deadlines] changes for all, it changes once
         ('idle = "1h"\n[limits]', 'idle = "2h"\n[limits]', ["deadlines.idle 1h → 2h"]),

@@ -19,12 +19,15 @@ from splicer.config.dump import as_tables
 from splicer.config.json_schema import json_schema
 from splicer.config.load import load
 from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
+from splicer.edits import Edits, HeaderEdits, Redirect
 from splicer.model import Deadlines, Network, Respond, Route, Split, StatusPage, Upstream
 from splicer.patterns import Condition, HashOn, PathPattern
 from splicer.rates import Rate, RateLimit
 from splicer.routing.conditions import condition
+from splicer.routing.location import parse_location
 from splicer.routing.pattern import PrefixPath, compile_pattern
 from splicer.routing.template import parse_template
+from splicer.routing.value import parse_value
 from tests.config.authorizers import authorizers
 
 ROOT = Path(__file__).parents[2]
@@ -169,6 +172,16 @@ def splits(usable: list[Upstream], pattern: PathPattern) -> st.SearchStrategy[Sp
     return st.builds(Split, shares, st.none() | st.sampled_from([*named, *captures]))
 
 
+VALUE_TEXTS = ["a", "${{A}} $${{", "{{}}", "{client}-{header:X-A}", "{host}{target}"]
+LOCATIONS = ["https://a.test/$${{", "http://a.test:81{target}", "/x?{query}", "{scheme}://a.test/{{"]
+
+
+def header_edits(texts: list[str]) -> st.SearchStrategy[HeaderEdits | None]:
+    values = st.none() | st.sampled_from(texts).map(parse_value)
+    tables = st.dictionaries(st.sampled_from([b"X-A", b"Server", b"$$|`"]), values, max_size=3)
+    return tables.map(lambda table: HeaderEdits(tuple(table.items())) if table else None)
+
+
 @st.composite
 def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: Deadlines) -> Route:
     pattern = draw(st.just(POD) | st.sampled_from(PATTERNS))
@@ -189,10 +202,18 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
         rate_limit=draw(st.none() | rate_limits),
         log=draw(st.booleans()),
     )
+    texts = [*VALUE_TEXTS, *["{rest}"] * ("rest" in pattern.captures)]
+    answer_edits = draw(header_edits(texts))
     if not usable or draw(st.booleans()):
+        route = attrs.evolve(route, edits=Edits(response=answer_edits) if answer_edits else None)
+        if draw(st.booleans()):
+            to = parse_location(draw(st.sampled_from(LOCATIONS)))
+            return attrs.evolve(route, redirect=Redirect(to, draw(st.sampled_from([301, 302, 308]))))
         answers = st.just(StatusPage.STUB_STATUS) | responds(st.none() | responds(st.none()))
         return attrs.evolve(route, respond=draw(answers))
     split = draw(st.none() | splits(usable, pattern))
+    host = draw(st.none() | st.sampled_from(["a.test", "{host}:81"]).map(parse_value))
+    edits = Edits(host, draw(header_edits(texts)), answer_edits)
     fallback = draw(st.none() | st.sampled_from(usable))
     fixed = [upstream for upstream in known.values() if not upstream.host.captures]
     authorize = draw(st.none() | authorizers(fixed, fallback is not None)) if fixed else None
@@ -203,6 +224,7 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
     stripped = rewrite is None and isinstance(pattern, PrefixPath) and draw(st.booleans())
     return attrs.evolve(
         route,
+        edits=edits if edits != Edits() else None,
         deadlines=attrs.evolve(draw(deadlines), head=inherited.head, drain=inherited.drain),
         authorize=authorize,
         upstream=draw(st.sampled_from(usable)) if split is None else split.shares[0][0],

@@ -16,6 +16,9 @@ from splicer.model import Route, Upstream
 from tests.config.test_kinds import KEYS, READERS
 
 CONVERTED = {
+    "host",
+    "request_headers",
+    "response_headers",
     "authorize",
     "encoded_slash",
     "upstream",

@@ -17,6 +17,7 @@ from splicer.config.keys import Key
 from splicer.config.kinds import BOOLEAN, DURATION, Kind, choice, integer, list_of, size, unless
 from splicer.config.rate_limit import TABLE
 from splicer.config.reader import Reader
+from splicer.config.redirect import REDIRECT_TABLE
 from splicer.config.respond import ANSWER
 from splicer.config.routes import ROUTE
 from splicer.config.sections import SECTIONS
@@ -30,6 +31,7 @@ READERS: Mapping[str, Reader[Any]] = {
     "respond": ANSWER,
     "rate_limit": TABLE,
     "authorize": AUTHORIZER,
+    "redirect": REDIRECT_TABLE,
 }
 KEYS = {f"{table}.{name}": key for table, reader in READERS.items() for name, key in reader.keys.items()}
 EVERY_KEY = pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)

@@ -47,6 +47,7 @@ def test_the_defaults() -> None:
     assert (least.upgrade, least.upgrade_only, least.rewrite, least.strip_prefix) == ((), False, None, None)
     assert least.body_bytes is None
     assert least.rate_limit is None
+    assert (least.redirect, least.edits) == (None, None)
     assert least.deadlines == Deadlines(connect=4.0)
 
 
@@ -181,12 +182,12 @@ NAME = "a name is one line of printable characters, and not empty"
         (P + "clients_deny = []", ["clients_deny: must not be empty: leave the key out to deny nobody"]),
         (P + 'log = "no"', ['log: must be true or false, not "no"']),
         # where it leads
-        ('name = "r"\nprefix = "/"', ["has none of respond, upstream; a route has exactly one of them"]),
+        ('name = "r"\nprefix = "/"', ["has none of respond, redirect, upstream; a route has exactly one of them"]),
         (P + 'respond = "status"',
-         ["upstream: can't stand beside respond; a route has exactly one of respond, upstream"]),
+         ["upstream: can't stand beside respond; a route has exactly one of respond, redirect, upstream"]),
         (P + 'respnd = "status"',
          ['respnd: unknown key; did you mean "respond"?',
-          "upstream: can't stand beside respond; a route has exactly one of respond, upstream"]),
+          "upstream: can't stand beside respond; a route has exactly one of respond, redirect, upstream"]),
         ('name = "r"\nprefix = "/"\nupstrem = "any"', ['upstrem: unknown key; did you mean "upstream"?']),
         (P.replace("any", "anny"), ['upstream: unknown upstream "anny"; did you mean "any"?']),
         (P.replace("any", "anny") + 'upstreem = "any"',

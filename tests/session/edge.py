@@ -46,7 +46,7 @@ APP_UPSTREAM, SPARE_UPSTREAM = upstream("app"), upstream("spare")
 
 def route(kind: Any = "prefix", text: str = "/", **more: Any) -> Route:
     """A route to `app`, without a fallback; deadlines that are not given are those of design §7."""
-    if "respond" not in more:
+    if "respond" not in more and "redirect" not in more:
         more.setdefault("upstream", APP_UPSTREAM)
     rewrite = more.pop("rewrite", None)
     deadlines = Deadlines(**more.pop("deadlines", {}))

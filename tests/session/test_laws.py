@@ -129,6 +129,8 @@ def answering_each(raws: list[bytes], sizes: list[int], close: bool) -> Script:
     async def script(pod: Peer) -> None:
         while left:
             request = await read_request(pod)
+            if not left:  # another connection has sent the last one
+                break
             token = request.line.split(" ")[1][1:].encode()
             await send_in_pieces(pod, left.pop(0).replace(b"@@", token), sizes)
         if close:
