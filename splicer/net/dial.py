@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 
@@ -13,15 +15,25 @@ from splicer.model import Endpoint
 from splicer.net.options import limit_buffers, set_tcp_options
 from splicer.net.stream import TcpStream
 
+Wait = Callable[[], Awaitable[None]]
+InTime = Callable[[Wait], Awaitable[None]]
+"""Awaits something under a deadline; after that it raises what the caller of `dial` expects."""
+
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 
 
-async def dial(endpoint: Endpoint, buffer: int) -> TcpStream:
-    """Connect; the caller's cancel scope is the deadline.
+async def _without_deadline(wait: Wait) -> None:
+    await wait()
+
+
+async def dial(endpoint: Endpoint, buffer: int, in_time: InTime = _without_deadline) -> TcpStream:
+    """Connect.
 
     Args:
         endpoint: the address and port to connect to.
         buffer: bytes, see `limit_buffers`.
+        in_time: awaits the connection if it isn't there at once, which needs no deadline; else the caller's cancel
+            scope is the deadline.
 
     Raises:
         ConnectRefused: nothing listens there (ECONNREFUSED).
@@ -46,7 +58,7 @@ async def dial(endpoint: Endpoint, buffer: int) -> TcpStream:
         if code == errno.EISCONN:
             code = 0
         elif code == errno.EALREADY:
-            await trio.lowlevel.wait_writable(sock)
+            await in_time(partial(trio.lowlevel.wait_writable, sock))
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     except BaseException:
         trio.lowlevel.notify_closing(sock)

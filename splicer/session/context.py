@@ -12,6 +12,7 @@ from attrs import astuple, define, field, frozen
 
 from splicer.config.schema import Limits
 from splicer.model import AttemptOutcome, Deadlines, Endpoint, Network, Record
+from splicer.net.dial import InTime
 from splicer.net.stream import ByteStream
 from splicer.observer import Observer
 from splicer.policy.rate_limiter import RateLimiter
@@ -155,7 +156,7 @@ class SessionContext:
     """
 
     rules: Ruleset
-    dial: Callable[[Endpoint], Awaitable[ByteStream]]
+    dial: Callable[[Endpoint, InTime], Awaitable[ByteStream]]
     pool: IdlePool
     balancer: Balancer
     splice: Callable[[TunnelSpec[Record]], Awaitable[TunnelEnd]]  # `relay.api.Relay.splice`

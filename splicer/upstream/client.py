@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -19,6 +19,7 @@ from splicer.errors import (
 )
 from splicer.http1.response import ResponseParser
 from splicer.model import AttemptOutcome, Endpoint, Upstream
+from splicer.net.dial import InTime, Wait
 from splicer.net.stream import ByteStream
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import Left
@@ -38,8 +39,8 @@ class Dialer(Protocol):
     """The parts of a worker that a connector needs; a `SessionContext` has them."""
 
     @property
-    def dial(self) -> Callable[[Endpoint], Awaitable[ByteStream]]:
-        """Opens a connection."""
+    def dial(self) -> Callable[[Endpoint, InTime], Awaitable[ByteStream]]:
+        """Opens a connection; what it must wait for is awaited by the second argument (`net.dial`)."""
         ...
 
     @property
@@ -209,23 +210,36 @@ class Connector:
             self._begin(endpoints[0], outcome)
             return PodLeg(idle, endpoints[0], parser, reused=True)
         started = trio.current_time()
+        ends = self.budget.until(self.budget.deadlines.connect, started)
         try:
-            with Stage(self, self.budget.deadlines.connect, ConnectTimeout, lambda: outcome.endpoint) as scope:
-                for left, endpoint in zip(range(len(endpoints), 0, -1), endpoints, strict=True):
-                    self._begin(endpoint, outcome)
-                    idle = dialer.pool.take(endpoint) if reusable else None
-                    if idle is not None:
-                        return PodLeg(idle, endpoint, parser, reused=True)
-                    try:
-                        with _share(scope, left):
-                            dialer.yield_to_relay()
-                            return PodLeg(await self._open(endpoint), endpoint, parser, reused=False)
-                    except (ConnectRefused, ConnectFailed):
-                        if left == 1:
-                            raise
+            for left, endpoint in zip(range(len(endpoints), 0, -1), endpoints, strict=True):
+                self._begin(endpoint, outcome)
+                idle = dialer.pool.take(endpoint) if reusable else None
+                if idle is not None:
+                    return PodLeg(idle, endpoint, parser, reused=True)
+                dialer.yield_to_relay()
+                try:
+                    stream = await self._open(endpoint, partial(self._in_time, endpoint, ends, left))
+                except (ConnectRefused, ConnectFailed):
+                    if left == 1:
+                        raise
+                else:
+                    return PodLeg(stream, endpoint, parser, reused=False)
         finally:
             outcome.connect += trio.current_time() - started
         raise NoEndpoint("no address is left")
+
+    # An address that drops every packet must leave time for the next address of the same name.
+    async def _in_time(self, endpoint: Endpoint, ends: float, left: int, wait: Wait) -> None:
+        now = trio.current_time()
+        with Stage(self, ends - now, ConnectTimeout, lambda: endpoint):
+            if left == 1:
+                await wait()
+                return
+            with trio.move_on_at(now + (ends - now) / min(left, _SHARES)):
+                await wait()
+                return
+            raise ConnectFailed(f"{endpoint}: no answer in time for another address")
 
     def _begin(self, endpoint: Endpoint, outcome: AttemptOutcome) -> None:
         outcome.endpoint, outcome.pod = str(endpoint), endpoint.pod
@@ -234,18 +248,11 @@ class Connector:
         self._hold = self._dialer.balancer.hold(endpoint)
         self._hold.__enter__()
 
-    async def _open(self, endpoint: Endpoint) -> ByteStream:
+    # Most connections to a pod on the same node are there at once, and then no deadline is opened.
+    async def _open(self, endpoint: Endpoint, in_time: InTime) -> ByteStream:
         try:
-            return await self._dialer.dial(endpoint)
+            return await self._dialer.dial(endpoint, in_time)
         except NoDescriptor:
             if not await self._dialer.free_descriptors():
                 raise
-        return await self._dialer.dial(endpoint)
-
-
-# An address that drops every packet must leave time for the next address of the same name.
-def _share(connect: trio.CancelScope, left: int) -> AbstractContextManager[object]:
-    if left == 1:
-        return nullcontext()
-    now = trio.current_time()
-    return trio.move_on_at(now + (connect.deadline - now) / min(left, _SHARES))
+        return await self._dialer.dial(endpoint, in_time)

@@ -71,7 +71,7 @@ class Configured:
         parts = self._parts
         return SessionContext(
             rules=parts.rules.make(prepared.config, prepared.table, self._tasks),
-            dial=lambda endpoint: dial(endpoint, self.config.limits.socket_buffer),
+            dial=lambda endpoint, in_time: dial(endpoint, self.config.limits.socket_buffer, in_time),
             pool=parts.pool,
             closing=parts.closing,
             balancer=parts.balancer,

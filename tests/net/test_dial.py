@@ -12,7 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 from splicer.errors import ConnectFailed, ConnectRefused, NoDescriptor
 from splicer.model import Endpoint
 from splicer.net.bind import bind
-from splicer.net.dial import dial
+from splicer.net.dial import Wait, dial
 from splicer.net.options import limit_buffers
 from tests.kit.descriptors import no_more_descriptors, none_left_open, open_descriptors
 
@@ -143,3 +143,25 @@ async def test_the_buffer_is_set_before_the_handshake_on_both_sides(size: int) -
 def window_scale(sock: socket.socket) -> int:
     """That of the window which this end has announced: tcpi_rcv_wscale of struct tcp_info in <linux/tcp.h>."""
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[6] >> 4
+
+
+async def test_what_needs_no_wait_needs_no_deadline() -> None:
+    async def never(_: Wait) -> None:
+        raise AssertionError("nothing was to be waited for")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        (await dial(_endpoint(listener), BUFFER, never)).close()
+
+
+async def test_who_keeps_the_time_may_give_up() -> None:
+    async def at_once(_: Wait) -> None:
+        raise ZeroDivisionError
+
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen(0)
+        with socket.create_connection(busy.getsockname()):
+            before = open_descriptors()
+            with pytest.raises(ZeroDivisionError):
+                await dial(_endpoint(busy), BUFFER, at_once)
+            assert open_descriptors() == before

@@ -14,6 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 from splicer.config.schema import Limits
 from splicer.errors import NameNotFound, Side, SplicerError
 from splicer.model import Deadlines, Endpoint, Network, Record, Respond, Route, Upstream
+from splicer.net.dial import InTime
 from splicer.net.resolve import Answer
 from splicer.observer import Observer
 from splicer.relay.api import TunnelEnd, TunnelSpec
@@ -201,11 +202,11 @@ class Edge:
             finally:
                 self.serving.discard(scope)
 
-    async def dial(self, endpoint: Endpoint) -> End:
+    async def dial(self, endpoint: Endpoint, in_time: InTime) -> End:
         self.dialled.append(endpoint.address)
         script = self.pods[endpoint.address]
         if script is None:
-            await trio.sleep_forever()
+            await in_time(trio.sleep_forever)
         if isinstance(script, SplicerError):
             raise script
         assert script is not None

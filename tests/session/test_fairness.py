@@ -8,6 +8,7 @@ from attrs import evolve
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.model import Endpoint, Respond
+from splicer.net.dial import InTime
 from splicer.session.connection import Connection
 from splicer.session.turns import Turns, Work
 from tests.session.edge import APP, Edge, answering, route, upstream
@@ -104,7 +105,7 @@ async def test_empty_lines_without_end_are_no_request(edge: Edge) -> None:
 
 
 async def test_a_body_without_end(edge: Edge) -> None:
-    async def dial(endpoint: Endpoint) -> End:
+    async def dial(endpoint: Endpoint, _: InTime) -> End:
         edge.streams.append(pod)
         return pod
 
@@ -118,7 +119,7 @@ async def test_a_body_without_end(edge: Edge) -> None:
 
 
 async def test_an_answer_without_end(edge: Edge) -> None:
-    async def dial(endpoint: Endpoint) -> End:
+    async def dial(endpoint: Endpoint, _: InTime) -> End:
         edge.streams.append(pod)
         return pod
 
@@ -134,7 +135,7 @@ TINY = b"1\r\nx\r\n" * 1000
 async def test_a_body_in_tiny_pieces(edge: Edge) -> None:
     """What comes in one read is work for many turns."""
 
-    async def dial(endpoint: Endpoint) -> End:
+    async def dial(endpoint: Endpoint, _: InTime) -> End:
         edge.streams.append(pod)
         return pod
 
@@ -146,7 +147,7 @@ async def test_a_body_in_tiny_pieces(edge: Edge) -> None:
 
 
 async def test_an_answer_in_tiny_pieces(edge: Edge) -> None:
-    async def dial(endpoint: Endpoint) -> End:
+    async def dial(endpoint: Endpoint, _: InTime) -> End:
         edge.streams.append(pod)
         return pod
 
@@ -157,7 +158,7 @@ async def test_an_answer_in_tiny_pieces(edge: Edge) -> None:
 
 
 async def test_hints_without_end(edge: Edge) -> None:
-    async def dial(endpoint: Endpoint) -> End:
+    async def dial(endpoint: Endpoint, _: InTime) -> End:
         edge.streams.append(pod)
         return pod
 
@@ -214,7 +215,7 @@ async def test_a_request_waits_for_its_turn(edge: Edge, raw: bytes, work: Work) 
 
 
 async def test_each_part_of_a_body_waits_for_its_turn(edge: Edge) -> None:
-    async def dial(endpoint: Endpoint) -> End:
+    async def dial(endpoint: Endpoint, _: InTime) -> End:
         edge.streams.append(pod)
         return pod
 
@@ -227,7 +228,7 @@ async def test_each_part_of_a_body_waits_for_its_turn(edge: Edge) -> None:
 
 
 async def test_each_part_of_an_answer_waits_for_its_turn(edge: Edge) -> None:
-    async def dial(endpoint: Endpoint) -> End:
+    async def dial(endpoint: Endpoint, _: InTime) -> End:
         edge.streams.append(pod)
         return pod
 

@@ -14,6 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import NoDescriptor
 from splicer.model import Endpoint
+from splicer.net.dial import InTime
 from splicer.net.stream import ByteStream
 from splicer.relay.api import TunnelEnd
 from splicer.session import idle
@@ -166,10 +167,10 @@ async def test_an_idle_client_makes_room_for_a_connection_to_a_pod(edge: Edge) -
     waiting = await idling(edge)
     dial = edge.context.dial
 
-    async def scarce(endpoint: Endpoint) -> ByteStream:
+    async def scarce(endpoint: Endpoint, in_time: InTime) -> ByteStream:
         if edge.context.counts.active > 1:
             raise NoDescriptor("Too many open files")
-        return await dial(endpoint)
+        return await dial(endpoint, in_time)
 
     edge.context.dial = scarce
     assert (await read_answer(await edge.ask(POST))).status == 200

@@ -23,6 +23,7 @@ from splicer.errors import (
 )
 from splicer.http1.response import ResponseParser
 from splicer.model import AttemptOutcome, Deadlines, Endpoint, Upstream
+from splicer.net.dial import InTime
 from splicer.net.stream import ByteStream
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import Left
@@ -85,11 +86,11 @@ class Site:
     def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
         return self.cache or ()
 
-    async def dial(self, endpoint: Endpoint) -> ByteStream:
+    async def dial(self, endpoint: Endpoint, in_time: InTime) -> ByteStream:
         self.dialled.append(endpoint)
         reached = self.reached[endpoint]
         if reached is None:
-            await trio.sleep_forever()
+            await in_time(trio.sleep_forever)
         if isinstance(reached, SplicerError):
             raise reached
         assert reached is not None
