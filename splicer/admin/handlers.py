@@ -111,7 +111,7 @@ class Handlers:
             "draining": self._facts.draining,
             "drains": await self._drains.progress(),
             "remaining": board.remaining,
-            "workers": sorted(_workers(board, self._workers.pids), key=lambda worker: worker["slot"]),
+            "workers": sorted(_workers(board, self._workers), key=lambda worker: worker["slot"]),
             "totals": {
                 "accepted": board.total(Column.ACCEPTED),
                 "handled": board.total(Column.HANDLED),
@@ -137,18 +137,22 @@ def _get(handle: Handler, *query: str) -> Mapping[str, Page]:
 
 
 # The spare and this process have a row too, but no slot. While a slot has two processes, their rows don't have the
-# pids.
-def _workers(board: Board, pids: Mapping[int, list[int]]) -> Iterator[dict[str, Any]]:
+# pids, nor the mover if it isn't the same.
+def _workers(board: Board, workers: Workers) -> Iterator[dict[str, Any]]:
+    pids, movers = workers.pids, workers.movers
     rows = [row for row in map(board.row, range(1, ROWS)) if row[Column.SLOT]]
     of_slot = Counter(row[Column.SLOT] for row in rows)
     for row in rows:
         slot = row[Column.SLOT]
         known = pids.get(slot, [])
         pid: dict[str, Any] = {"pid": known[0]} if of_slot[slot] == len(known) == 1 else {}
+        moved_by = [mover for its, mover in movers if its == slot]
+        mover: dict[str, Any] = {"mover": moved_by[0]} if len(moved_by) == 1 else {}
         yield {
             "slot": slot,
             **pid,
             "tunnels": row[Column.TUNNELS],
             "exchanges": row[Column.EXCHANGES],
             "connections": sum(row[place] for place in _PLACES),
+            **mover,
         }

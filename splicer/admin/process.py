@@ -105,8 +105,8 @@ class Admin:
                 self._facts.learn(facts)
             case Config():
                 self._current.learn(read_text(*heard.fds))
-            case IntroduceWorker(slot, pid, version):
-                self._workers.add(slot, pid, received(*heard.fds), version)
+            case IntroduceWorker(slot, pid, version, mover):
+                self._workers.add(slot, pid, received(*heard.fds), version, mover)
 
     # Sockets with an unknown name belong to listeners of a newer supervisor.
     def _serve(self, fds: dict[str, list[int]]) -> None:

@@ -33,6 +33,7 @@ from splicer.observe.metrics import Metrics
 
 _ANSWER_TIMEOUT = 1.0  # seconds for the workers' answers; a scraper waits for ten
 _STATES = ("up", "down", "unknown")
+_MOVERS = ("native", "python")
 
 R = TypeVar("R")
 
@@ -191,6 +192,11 @@ class Scrape:
         for worker, value in connected.items():
             vault.add_metric((worker,), value)
         yield vault
+        relay = GaugeMetricFamily("splicer_relay_workers", "Workers, by what moves their frames.", labels=("mover",))
+        movers = Counter(mover for _, mover in self._workers.movers)
+        for mover in _MOVERS:
+            relay.add_metric((mover,), movers[mover])
+        yield relay
         pipes = GaugeMetricFamily("splicer_pipes", "Pipes of the relay.", labels=("state",))
         pipes.add_metric(("pooled",), self._board.total(Column.PIPES_POOLED))
         pipes.add_metric(("parked",), self._board.total(Column.PIPES_PARKED))

@@ -40,6 +40,7 @@ class _Worker:
     pid: int
     sock: socket.socket
     version: int
+    mover: str
     reading: trio.CancelScope = field(factory=trio.CancelScope)
 
 
@@ -82,7 +83,7 @@ class Workers:
         self._numbers = count(1)
         self._changed = trio.current_time()
 
-    def add(self, slot: int, pid: int, sock: socket.socket, version: int = wire.VERSION) -> None:
+    def add(self, slot: int, pid: int, sock: socket.socket, version: int = wire.VERSION, mover: str = "") -> None:
         """Add a worker, or a new channel to a known one.
 
         Args:
@@ -90,11 +91,12 @@ class Workers:
             pid: its process id.
             sock: the channel, non-blocking (`ipc.wire`); it is owned from now on.
             version: its version of the wire.
+            mover: what moves its frames; "": unknown.
         """
         before = self._workers.get(pid)
         if before is not None:
             self._forget(before)
-        worker = self._workers[pid] = _Worker(slot, pid, sock, version)
+        worker = self._workers[pid] = _Worker(slot, pid, sock, version, mover)
         self._changed = trio.current_time()
         self._nursery.start_soon(self._listen, worker)
 
@@ -105,6 +107,11 @@ class Workers:
         for worker in self._workers.values():
             pids.setdefault(worker.slot, []).append(worker.pid)
         return pids
+
+    @property
+    def movers(self) -> set[tuple[int, str]]:
+        """What moves the frames of each slot, as far as it is known; while a slot has two workers, maybe two."""
+        return {(worker.slot, worker.mover) for worker in self._workers.values() if worker.mover}
 
     def settled(self, wanted: int) -> bool:
         """Whether each slot has exactly one worker, for `_SETTLE_SECONDS`: then no tunnel is between two workers.

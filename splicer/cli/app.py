@@ -22,6 +22,7 @@ from splicer.cli.options import (
     Timeout,
     asking,
     fail,
+    need_mover,
     refuse,
     seconds_of,
 )
@@ -122,6 +123,7 @@ def run(
         refuse({"--listen": listen, "--admin": admin, "--print": show}, "goes with --to; otherwise the file says it")
     else:
         refuse({"--config": config, "--watch": watch, "--last-good": last_good}, "can't stand beside --to")
+    need_mover()
     path = (config or DEFAULT) if to is None else made_file(to, listen, admin, show=show)
     if last_good is not None and last_good.resolve() == path.resolve():
         fail(f"--last-good: {last_good}: this is the configuration itself; name another file")
@@ -191,6 +193,7 @@ def check(config: ConfigFile = DEFAULT) -> None:
     from splicer.configfile.read import read_text_of
     from splicer.errors import ConfigError
 
+    need_mover()
     try:
         text = read_text_of(config)
         checked = load(text, name=str(config), environ=os.environ)

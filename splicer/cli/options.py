@@ -58,11 +58,21 @@ def seconds_of(value: str, option: str) -> float:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def fail(*faults: str) -> NoReturn:
-    """Print why the command fails, one line each; the exit code is 1."""
+def fail(*faults: str, code: int = 1) -> NoReturn:
+    """Print why the command fails, one line each, and end with this exit code."""
     for fault in faults:
         print(f"splicer: {fault}", file=sys.stderr)  # noqa: T201 - the command's output
-    raise typer.Exit(1)
+    raise typer.Exit(code)
+
+
+def need_mover() -> None:
+    """End with exit code 2 if the environment asks for a mover that can't be had: each worker would end by it."""
+    from splicer.relay.choice import UnfitChoice
+
+    try:
+        import splicer.relay.state  # noqa: F401 - importing it makes the choice
+    except UnfitChoice as error:
+        fail(str(error), code=2)
 
 
 def refuse(options: Mapping[str, object], why: str) -> None:

@@ -55,7 +55,13 @@ class Legacy(Message):
 
 @message("imported", since=1)
 class Imported(WorkerReport):
-    """The worker runs, and has no configuration yet."""
+    """The worker runs, and has no configuration yet.
+
+    Args:
+        mover: what moves its frames, "native" or "python"; "": unknown.
+    """
+
+    mover: str = ""
 
 
 @message("prepared", since=1)
@@ -249,11 +255,13 @@ class IntroduceWorker(AdminOrder):
         slot: its slot.
         pid: its process id.
         speaks: its version of the wire.
+        mover: what moves its frames; "": unknown.
     """
 
     slot: int
     pid: int
     speaks: int = 1
+    mover: str = ""
 
 
 # ---- between two workers ----

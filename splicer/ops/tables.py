@@ -121,6 +121,7 @@ _WORKER = (
     _Column("tunnels", "tunnels"),
     _Column("exchanges", "exchanges"),
     _Column("connections", "connections"),
+    _Column("mover", "mover", right=False),
 )
 _DRAIN = (
     _Column("drain", "scope", right=False),

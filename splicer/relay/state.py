@@ -9,17 +9,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-__all__ = ["NATIVE", "Engine", "LegState", "PipeState", "TunnelState"]
+from splicer.relay.choice import missing, wanted
 
-VARIABLE = "SPLICER_NATIVE"
-
-
-def _wanted() -> bool | None:
-    value = os.environ.get(VARIABLE, "")
-    if value not in {"", "0", "1"}:
-        raise ImportError(f"{VARIABLE}={value}: must be 0 (never use the C extension) or 1 (it must be there)")
-    return bool(int(value)) if value else None
-
+__all__ = ["MOVER", "NATIVE", "Engine", "LegState", "PipeState", "TunnelState"]
 
 if TYPE_CHECKING:
     from splicer.relay._mover import Engine
@@ -29,7 +21,7 @@ if TYPE_CHECKING:
 
     NATIVE: bool
 else:
-    NATIVE = _wanted()
+    NATIVE = wanted(os.environ)
     if NATIVE is not False:
         try:
             from splicer.relay._mover import Engine
@@ -38,12 +30,12 @@ else:
             from splicer.relay._mover import Tunnel as TunnelState
         except ImportError as error:
             if NATIVE:
-                raise ImportError(
-                    f"{VARIABLE}=1, but the C extension can't be loaded ({error}); install splicer with a C compiler, "
-                    f"or unset {VARIABLE}"
-                ) from None
+                raise missing(error) from None
             NATIVE = False
         else:
             NATIVE = True
     if not NATIVE:
         from splicer.relay.plain_state import Engine, LegState, PipeState, TunnelState
+
+MOVER = "native" if NATIVE else "python"
+"""Which mover a worker has, as the log, the status and the metrics name it."""

@@ -108,7 +108,7 @@ class AdminProcess(ProcessOwner):
             return
         with ours, its, suppress(OSError):  # a worker that can't get its end stays invisible, but lives
             wire.send(worker.sock, Attend(), (its.fileno(),), worker.version)
-            self._process.send(IntroduceWorker(worker.slot, worker.pid, worker.version), (ours.fileno(),))
+            self._process.send(IntroduceWorker(worker.slot, worker.pid, worker.version, worker.mover), (ours.fileno(),))
 
     def dismiss(self) -> None:
         """Stop the process; it is started again only if it is still `wanted`."""

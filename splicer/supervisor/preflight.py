@@ -27,7 +27,8 @@ from splicer.supervisor.launch import INSPECT, WORKER, command, spawn
 from splicer.supervisor.state import read
 from splicer.vault.protocol import channel
 
-_MODULES = ("splicer.supervisor.__main__", "splicer.admin.__main__")  # the modules that a worker does not import
+# Those that a worker does not import, and the one that says why a worker could not have its mover.
+_MODULES = ("splicer.relay.state", "splicer.supervisor.__main__", "splicer.admin.__main__")
 _WORKER_START_TIMEOUT = 30.0  # seconds for a worker to start
 
 

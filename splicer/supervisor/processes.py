@@ -49,7 +49,7 @@ class Process:
         slot: the slot that it serves; 0: none.
     """
 
-    __slots__ = ("beat", "fault", "missed", "owed", "pid", "row", "slot", "sock", "state", "version")
+    __slots__ = ("beat", "fault", "missed", "mover", "owed", "pid", "row", "slot", "sock", "state", "version")
 
     def __init__(self, pid: int, row: int, sock: socket.socket, state: State = State.STARTING, slot: int = 0) -> None:
         self.pid = pid
@@ -58,16 +58,17 @@ class Process:
         self.state = state
         self.slot = slot
         self.version = wire.VERSION  # its version of the wire
+        self.mover = ""  # what moves a worker's frames; "": unknown
         self.beat = -1
         self.missed = 0  # seconds without a heartbeat
         self.owed: dict[int, Owed] = {}  # by the number of the request
         self.fault: str | None = None  # why it was killed by the supervisor
 
     @classmethod
-    def restore(cls, pid: int, row: int, fd: int, state: State, slot: int, version: int) -> Process:
+    def restore(cls, pid: int, row: int, fd: int, state: State, slot: int, version: int, mover: str) -> Process:
         """A process that an earlier supervisor has started; `fd` is the channel to it."""
         process = cls(pid, row, socket.socket(fileno=fd), state, slot)
-        process.version = version
+        process.version, process.mover = version, mover
         return process
 
     # A process that is about to end owes no answer: it may have no task left to give one.

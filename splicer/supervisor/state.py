@@ -20,7 +20,7 @@ _VERSIONS = {"state": VERSION, "control": wire.VERSION, "vault": protocol.VERSIO
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """One of the supervisor's processes; `fd` is the channel to it."""
+    """One of the supervisor's processes; `fd` is the channel to it. A new field needs a default, as below."""
 
     pid: int
     row: int
@@ -28,11 +28,13 @@ class ProcessState:
     state: State
     slot: int
     version: int
+    mover: str = ""
 
     @classmethod
     def of(cls, process: Process) -> ProcessState:
         """The current state of a process."""
-        return cls(process.pid, process.row, process.sock.fileno(), process.state, process.slot, process.version)
+        fd = process.sock.fileno()
+        return cls(process.pid, process.row, fd, process.state, process.slot, process.version, process.mover)
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,7 @@ class Supervisor:
         edge, workers = self._edge, self._edge.workers
         if workers.complete and not self._was_ready:
             self._was_ready = True
-            edge.log("ready", listen=edge.listeners["listen"].names, workers=workers.slots)
+            edge.log("ready", listen=edge.listeners["listen"].names, workers=workers.slots, mover=workers.movers)
         if not self._was_ready and workers.backoff.failures >= _MAX_START_FAILURES and not workers.serving:
             edge.log.die_usage(["no worker can be started; the log and its own words above say why"])
             edge.finish(1)

@@ -177,7 +177,7 @@ class Upgrade:
         edge.workers.restarts = state.restarts
         edge.process_table.count_requests_from(state.last_request)
         for one in state.processes:
-            edge.workers.adopt(Process.restore(one.pid, one.row, one.fd, one.state, one.slot, one.version))
+            edge.workers.adopt(Process.restore(one.pid, one.row, one.fd, one.state, one.slot, one.version, one.mover))
         for fault in edge.bind(state.summary):
             edge.log("upgrade_fault", level="error", fault=fault)
         edge.put_in_force(state.summary)

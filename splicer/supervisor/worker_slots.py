@@ -97,6 +97,11 @@ class WorkerSlots(ProcessOwner):
             slot in self.serving and self.serving[slot].state is State.SERVING for slot in range(1, self.slots + 1)
         )
 
+    @property
+    def movers(self) -> str:
+        """What moves frames, "native" or "python"; both if the workers differ."""
+        return ", ".join(sorted({worker.mover for worker in self.serving.values()} - {""}))
+
     def reconcile(self) -> None:
         """Give vacant slots to spares, and start missing workers."""
         for worker in self.all.values():
@@ -179,8 +184,8 @@ class WorkerSlots(ProcessOwner):
     def on_message(self, process: Process, report: Message) -> None:
         """See `ProcessOwner`."""
         match report, process.state:
-            case Imported(), State.STARTING:
-                process.state = State.IMPORTED
+            case Imported(mover), State.STARTING:
+                process.state, process.mover = State.IMPORTED, mover
             case Prepared(), State.IMPORTED:
                 process.state = State.READY
             case Serving(), State.PLACED:

@@ -47,6 +47,7 @@ from splicer.ipc.wire import Received
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.metrics import Metrics
 from splicer.relay.instrument import RelayInstrument
+from splicer.relay.state import MOVER
 from splicer.worker.adopted import Adopted
 from splicer.worker.answers import answers
 from splicer.worker.collector import collect_young_only
@@ -113,7 +114,7 @@ class Worker:
         trio.lowlevel.add_instrument(RelayInstrument(self._parts.hub, self._row[Column.BEAT :]))
         self._parts.start(tasks.start_soon)
         tasks.start_soon(self._end_on_signal, signals)
-        self._supervisor.reply(Imported())
+        self._supervisor.reply(Imported(MOVER))
         await self._work()
 
     async def _work(self) -> None:

@@ -189,12 +189,12 @@ class Rig:
         self.facts.learn(replace(self.facts.now, **facts))
 
     def worker(
-        self, slot: int, answer: Callable[[FakeWorker, Question[Any]], None] | None = None, **rows: Any
+        self, slot: int, answer: Callable[[FakeWorker, Question[Any]], None] | None = None, mover: str = "", **rows: Any
     ) -> FakeWorker:
         """A worker that the admin process knows."""
         ours, its = channel()
         self._pid += 1
-        self.workers.add(slot, self._pid, ours)
+        self.workers.add(slot, self._pid, ours, mover=mover)
         worker = FakeWorker(its, rows, answer=answer)
         self.nursery.start_soon(worker.run)
         return worker

@@ -39,7 +39,7 @@ async def test_status() -> None:
     async with rig(None) as admin:
         reloads = Reloads(ok=2, failed=1, last_ok=False, last_at=1_700_000_000.25)
         admin.learn(generation=3, restarts=5, reloads=reloads)
-        admin.worker(1)
+        admin.worker(1, mover="native")
         _show(admin, 0, 0, ACCEPTED=1000, HANDLED=999, REQUESTS=5000)  # of the dead
         _show(admin, 1, 2, TUNNELS=2, EXCHANGES=3, ACCEPTED=10, HANDLED=9, REQUESTS=50, READING=4, WRITING=5, WAITING=6)
         _show(admin, 2, 0, BEAT=7)  # the spare
@@ -54,7 +54,7 @@ async def test_status() -> None:
             "drains": [],
             "remaining": 9,
             "workers": [
-                {"slot": 1, "pid": 1001, "tunnels": 7, "exchanges": 0, "connections": 1},
+                {"slot": 1, "pid": 1001, "tunnels": 7, "exchanges": 0, "connections": 1, "mover": "native"},
                 {"slot": 2, "tunnels": 2, "exchanges": 3, "connections": 15},
             ],
             "totals": {"accepted": 1011, "handled": 1008, "requests": 5050, "active": 16, "tunnels": 9},
@@ -76,6 +76,16 @@ async def test_no_pid_is_told_while_a_slot_has_two_processes() -> None:
         _show(admin, 2, 0)
         admin.worker(1)
         assert "pid" not in (await admin.ask("GET", "/status"))[1]["workers"][0]
+
+
+async def test_a_mover_is_told_while_the_processes_of_a_slot_have_the_same() -> None:
+    async with rig(None) as admin:
+        _show(admin, 1, 1)
+        told = []
+        for mover in ("", "native", "native", "python"):
+            admin.worker(1, mover=mover)
+            told.append((await admin.ask("GET", "/status"))[1]["workers"][0].get("mover"))
+    assert told == [None, "native", "native", None]
 
 
 async def test_status_needs_no_time_of_a_reload() -> None:

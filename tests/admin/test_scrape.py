@@ -148,6 +148,15 @@ async def test_the_board_tells_of_connections_adoptions_and_pipes(tmp_path: Path
     assert page.all("pipes") == {("pooled",): 12, ("parked",): 14}
 
 
+async def test_workers_are_counted_by_what_moves_their_frames(tmp_path: Path) -> None:
+    async with rig(wanted=3) as admin:
+        assert (await scraped(admin, tmp_path)).all("relay_workers") == {("native",): 0, ("python",): 0}
+        for slot, mover in ((1, "native"), (1, "native"), (2, "native"), (3, "python"), (4, "")):
+            admin.worker(slot, mover=mover)
+        page = await scraped(admin, tmp_path)
+    assert page.all("relay_workers") == {("native",): 2, ("python",): 1}
+
+
 async def test_a_slot_is_served_once_and_protected_if_one_on_it_is(tmp_path: Path) -> None:
     async with rig(wanted=3) as admin:
         for number, (slot, vault) in {2: (1, 1), 3: (1, 0), 4: (2, 0), 5: (0, 1)}.items():

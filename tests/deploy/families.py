@@ -56,6 +56,7 @@ FAMILIES: Mapping[str, Family] = {
         "workers_serving": _family("gauge"),
         "worker_restarts_total": _family("counter"),
         "vault_connected": _family("gauge", worker=""),
+        "relay_workers": _family("gauge", mover="native python"),
         "pipes": _family("gauge", state="pooled parked"),
         "event_loop_lag_seconds": _family("histogram"),
         "log_lines_dropped_total": _family("counter"),

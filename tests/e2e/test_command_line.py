@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -13,6 +15,7 @@ import pytest
 import trio
 from attrs import frozen
 
+import splicer as package_of_splicer
 from tests.kit.edge import running
 from tests.kit.pods import http_pod
 from tests.kit.site import Site
@@ -50,10 +53,15 @@ class Result:
 
 
 async def splicer(*arguments: str | Path, **environ: str) -> Result:
+    return await splicer_of(None, *arguments, **environ)
+
+
+async def splicer_of(place: Path | None, *arguments: str | Path, **environ: str) -> Result:
+    """The same with the package that is in this directory; None: the one that is tested."""
     command = [sys.executable, "-m", "splicer", *map(str, arguments)]
     with trio.fail_after(3 * TIMEOUT):
         done = await trio.run_process(
-            command, capture_stdout=True, capture_stderr=True, check=False, env={**os.environ, **environ}
+            command, capture_stdout=True, capture_stderr=True, check=False, cwd=place, env={**os.environ, **environ}
         )
     result = Result(done.returncode, done.stdout.decode(), done.stderr.decode())
     assert "Traceback" not in result.err + result.out
@@ -230,6 +238,28 @@ async def test_wrong_usage_is_exit_code_2() -> None:
     for arguments, result in zip(wrong, await each(*wrong), strict=True):
         assert result.code == 2, arguments
         assert result.err, arguments
+
+
+async def test_a_bad_choice_of_the_mover_is_exit_code_2_and_one_line(tmp_path: Path) -> None:
+    """No worker is started: each would end by it."""
+    path = tmp_path / "routing.toml"
+    path.write_text(Site(pods=1).toml())
+    for command in ("run", "check"):
+        result = await splicer(command, "-c", path, SPLICER_NATIVE="yes")
+        assert (result.code, result.out) == (2, "")
+        [line] = result.err.splitlines()
+        assert line.startswith("splicer: SPLICER_NATIVE='yes': must be 0 ")
+
+
+async def test_so_is_a_mover_that_is_not_there(tmp_path: Path) -> None:
+    package = Path(inspect.getfile(package_of_splicer)).parent
+    shutil.copytree(package, tmp_path / "splicer", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    for command in (["run", "--to", "127.0.0.1:1"], ["check", "-c", str(ROUTING)]):
+        result = await splicer_of(tmp_path, *command, SPLICER_NATIVE="1")
+        assert (result.code, result.out) == (2, "")
+        [line] = result.err.splitlines()
+        assert line.startswith("splicer: SPLICER_NATIVE=1, but the C extension can't be loaded ")
+    assert (await splicer_of(tmp_path, "check", "-c", ROUTING)).code == 0
 
 
 async def test_help_and_version() -> None:

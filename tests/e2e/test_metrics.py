@@ -62,6 +62,7 @@ _GAUGES = (
     "draining",
     "endpoints",
     "pipes",
+    "relay_workers",
     "start_time_seconds",
     "tunnels_active",
     "vault_connected",

@@ -60,7 +60,7 @@ WorkerOrder   attend            1
 WorkerOrder   inherit           1
 WorkerOrder   retire            1  seconds?: float | None, linger?: float | None, speaks?: int
 WorkerOrder   stop              1
-WorkerReport  imported          1
+WorkerReport  imported          1  mover?: str
 WorkerReport  prepared          1  request: int
 WorkerReport  serving           1  request: int
 WorkerReport  unknown           1  request: int
@@ -72,7 +72,7 @@ AdminOrder    stop              1
 AdminOrder    serve             1  request: int, facts: EdgeFacts, listeners: Mapping[str, int]
 AdminOrder    facts             1  facts: EdgeFacts
 AdminOrder    config            1
-AdminOrder    worker            1  slot: int, pid: int, speaks?: int
+AdminOrder    worker            1  slot: int, pid: int, speaks?: int, mover?: str
 AdminReport   serving           1  request: int
 AdminReport   unknown           1  request: int
 AdminReport   ready             1

@@ -60,7 +60,7 @@ class Admin:
             "drains": [{"scope": "pod", "name": "voice-agent-3", "since": SINCE, "remaining": 1}],
             "remaining": 2,
             "workers": [
-                {"slot": 1, "pid": 4711, "tunnels": 1, "exchanges": 0, "connections": 3},
+                {"slot": 1, "pid": 4711, "tunnels": 1, "exchanges": 0, "connections": 3, "mover": "native"},
                 {"slot": 2, "tunnels": 1, "exchanges": 5, "connections": 6},
             ],
             "totals": {"accepted": 9, "handled": 9, "requests": 9, "active": 9, "tunnels": 2},

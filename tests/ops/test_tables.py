@@ -89,9 +89,9 @@ def test_status() -> None:
         ["worker restarts", "7"],
     ]
     assert [line.split() for line in workers.splitlines()] == [
-        ["worker", "pid", "tunnels", "exchanges", "connections"],
-        ["1", "4711", "1", "0", "3"],
-        ["2", "-", "1", "5", "6"],
+        ["worker", "pid", "tunnels", "exchanges", "connections", "mover"],
+        ["1", "4711", "1", "0", "3", "native"],
+        ["2", "-", "1", "5", "6", "-"],
     ]
     assert [line.split() for line in drains.splitlines()] == [
         ["drain", "name", "since", "remaining"],

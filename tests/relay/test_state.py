@@ -12,9 +12,9 @@ import pytest
 from splicer.relay import plain_state, state
 
 _TELL = """
-from splicer.relay.state import NATIVE
+from splicer.relay.state import MOVER, NATIVE
 from splicer.relay.tunnel import Leg
-print(NATIVE, Leg.__base__.__module__)
+print(NATIVE, MOVER, Leg.__base__.__module__)
 """
 _HIDE = "import sys; sys.modules['splicer.relay._mover'] = None; "
 
@@ -34,28 +34,28 @@ def _told(program: str, value: str | None) -> subprocess.CompletedProcess[str]:
 @needs_extension
 @pytest.mark.parametrize("value", [None, "", "1"])
 def test_it_is_used_where_it_is_there(value: str | None) -> None:
-    assert _told(_TELL, value).stdout.split() == ["True", "splicer.relay._mover"]
+    assert _told(_TELL, value).stdout.split() == ["True", "native", "splicer.relay._mover"]
 
 
 def test_zero_switches_it_off() -> None:
-    assert _told(_TELL, "0").stdout.split() == ["False", "splicer.relay.plain_state"]
+    assert _told(_TELL, "0").stdout.split() == ["False", "python", "splicer.relay.plain_state"]
 
 
 def test_without_it_python_moves_the_bytes() -> None:
-    assert _told(_HIDE + _TELL, None).stdout.split() == ["False", "splicer.relay.plain_state"]
+    assert _told(_HIDE + _TELL, None).stdout.split() == ["False", "python", "splicer.relay.plain_state"]
 
 
 def test_who_must_have_it_is_told_what_to_do() -> None:
     told = _told(_HIDE + _TELL, "1")
     assert told.returncode
     assert "SPLICER_NATIVE=1, but the C extension can't be loaded" in told.stderr
-    assert "install splicer with a C compiler, or unset SPLICER_NATIVE" in told.stderr
+    assert "with a C compiler, or unset SPLICER_NATIVE" in told.stderr
 
 
 def test_another_value_is_a_fault() -> None:
     told = _told(_TELL, "yes")
     assert told.returncode
-    assert "SPLICER_NATIVE=yes: must be 0" in told.stderr
+    assert "SPLICER_NATIVE='yes': must be 0" in told.stderr
 
 
 @needs_extension

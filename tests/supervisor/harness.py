@@ -172,7 +172,7 @@ class SupervisorHarness:
     def worker(self, *, serving: bool = True) -> Far:
         """The last worker that was started, as far as a slot, or until it serves."""
         worker = next(far for far in reversed(self.all) if far.module == "splicer.worker")
-        worker.send(Imported)
+        worker.send(Imported, mover="native")
         worker.send(Prepared)
         if serving:
             worker.send(Serving)

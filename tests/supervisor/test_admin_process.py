@@ -46,6 +46,7 @@ def _introduced(admin: Far, worker: Far, slot: int) -> None:
     """Both have been given an end of one channel, and nobody else has one."""
     order, one = admin.hear(IntroduceWorker)
     assert (order.slot, order.pid, order.speaks) == (slot, worker.pid, wire.VERSION)
+    assert order.mover == "native"
     _, other = worker.hear(Attend)
     with _channel(*one) as its:
         with _channel(*other) as workers:
@@ -184,7 +185,8 @@ def test_who_has_no_slot_or_no_tunnels_left_is_nobody_to_be_introduced(harness: 
 def test_the_next_one_is_introduced_to_all_anew(harness: SupervisorHarness) -> None:
     harness.open(workers=2)
     for worker in [far for far in harness.all if far.module == "splicer.worker"]:
-        for word in (Imported, Prepared, Serving):
+        worker.send(Imported, mover="native")
+        for word in (Prepared, Serving):
             worker.send(word)
     workers = {far.pid: far for far in harness.all if far.module == "splicer.worker"}
     first = harness.admin()

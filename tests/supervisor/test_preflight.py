@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from splicer.ipc import wire
 from splicer.ipc.messages import Imported
 from splicer.supervisor import preflight
+from splicer.supervisor.config_probe import understood
+from splicer.supervisor.launch import PREFLIGHT
 from splicer.supervisor.preflight import Failed
 from splicer.vault.protocol import channel
 from tests.kit.descriptors import none_left_open
@@ -59,3 +63,20 @@ def test_a_state_that_the_new_code_can_not_read_is_a_fault_that_names_the_file()
         outcome = preflight.preflight(Path("routing.toml"), "no state")
     [fault] = outcome.faults  # type: ignore[union-attr]  # it is no summary
     assert fault.startswith("routing.toml: the new code can't take over: ")
+
+
+def test_new_code_whose_workers_could_not_have_their_mover_is_refused(tmp_path: Path) -> None:
+    with none_left_open():
+        text = wire.text_file("no state")
+        done = subprocess.run(
+            [sys.executable, "-m", PREFLIGHT, str(tmp_path / "routing.toml"), "--text", str(text)],
+            env={**os.environ, "SPLICER_NATIVE": "yes"},
+            pass_fds=[text],
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+        os.close(text)
+    [fault] = understood(done.stdout, Path("routing.toml")).faults  # type: ignore[union-attr]  # it is no summary
+    assert "the new code can't take over: UnfitChoice" in fault
+    assert "SPLICER_NATIVE='yes': must be 0" in fault

@@ -108,7 +108,7 @@ def test_ready_is_said_once_when_every_slot_is_served(harness: SupervisorHarness
     for _ in range(2):
         supervisor._look()
     [line] = harness.said.of("ready")
-    assert line["workers"] == 1
+    assert (line["workers"], line["mover"]) == (1, "native")
 
 
 @pytest.mark.parametrize("served_before", [False, True])

@@ -36,6 +36,17 @@ def test_slots_that_calls_wait_for_are_filled_first(
     assert given == order
 
 
+def test_what_moves_frames_is_told_by_each_worker(harness: SupervisorHarness) -> None:
+    harness.open(workers=3)
+    movers = harness.edge.workers
+    told = []
+    for worker, mover in zip(list(harness.all), ("native", "", "python"), strict=False):
+        worker.send(Imported, mover=mover)
+        worker.send(Prepared)
+        told.append(movers.movers)
+    assert told == ["native", "native", "native, python"], "one of an older program says nothing"
+
+
 # It lives, for its loop turns: but what it was told may not hold, and others wait for it.
 @pytest.mark.parametrize("owed", [Prepared, Serving, Reloaded])
 def test_a_worker_that_never_answers_is_replaced(

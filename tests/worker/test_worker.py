@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -33,8 +33,10 @@ from splicer.ipc.messages import (
     WorkerOrder,
     WorkerReport,
 )
+from splicer.relay.state import MOVER
 from splicer.vault.protocol import channel
 
+_R = TypeVar("_R", bound=WorkerReport)
 _ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT = 60.0  # seconds for what should happen on a busy machine
 _TEXT = """
@@ -73,16 +75,17 @@ class Supervisor:
         """Give an order."""
         wire.send(self._ours, order, fds)
 
-    def hears(self, report: type[WorkerReport]) -> None:
+    def hears(self, report: type[_R]) -> _R:
         """Wait for a report."""
         assert select.select([self._ours], [], [], _TIMEOUT)[0], f"it has not {report.KIND}"
         heard = wire.receive(self._ours, WorkerReport)
         assert heard is not None, self.rest()
         assert isinstance(heard.message, report)
+        return heard.message
 
     def prepare(self) -> None:
         """Let it be imported, and prepared."""
-        self.hears(Imported)
+        assert self.hears(Imported).mover == MOVER
         text = wire.text_file(_TEXT)
         self.tell(Prepare(request=1), text)
         os.close(text)
