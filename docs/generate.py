@@ -14,6 +14,7 @@ from typing import Any
 
 from splicer.config import rate_limit
 from splicer.config.authorize import AUTHORIZER
+from splicer.config.error_pages import ERROR_PAGE
 from splicer.config.json_schema import json_schema
 from splicer.config.keys import Key
 from splicer.config.reader import Reader
@@ -32,6 +33,7 @@ TABLES: Mapping[str, Reader[Any]] = {
     "rate_limit": rate_limit.TABLE,
     "authorize": AUTHORIZER,
     "redirect": REDIRECT_TABLE,
+    "errors": ERROR_PAGE,
 }
 _GENERATED = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 

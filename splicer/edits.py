@@ -101,7 +101,11 @@ class FieldEdits:
 
     def apply(self, fields: Iterable[_Field]) -> list[_Field]:
         """Fields after the changes."""
-        return [*without(fields, self.names), *self.added]
+        return [*self.strip(fields), *self.added]
+
+    def strip(self, fields: Iterable[_Field]) -> list[_Field]:
+        """Fields, or trailers, without those that are removed or replaced."""
+        return without(fields, self.names)
 
 
 def without(fields: Iterable[_Field], names: frozenset[bytes]) -> list[_Field]:

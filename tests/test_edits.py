@@ -24,6 +24,7 @@ def test_a_field_is_replaced_added_or_removed() -> None:
         FACT
     )
     assert rendered.apply(FIELDS) == [(b"B", b"2"), (b"X-Team", b"p-1"), (b"New", b"192.0.2.7")]
+    assert rendered.strip(FIELDS) == [(b"B", b"2")]
     assert rendered == FieldEdits(frozenset({b"x-team", b"a", b"new"}), rendered.added)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator, Mapping
 import attrs
 
 from splicer.config import routes, upstreams
+from splicer.config.error_pages import by_status
 from splicer.config.keys import Key
 from splicer.config.reader import toml_key
 from splicer.config.scalars import show
@@ -20,7 +21,7 @@ _LISTED_APART = ("path", "prefix", "regex", "deadlines")  # keys of a route
 
 def diff(old: Config, new: Config) -> tuple[str, ...]:
     """One line for each change from `old` to `new`; none if they are equal."""
-    return (*_sections(old, new), *_upstreams(old, new), *_routes(old, new))
+    return (*_sections(old, new), *_upstreams(old, new), *_routes(old, new), *_errors(old, new))
 
 
 def needs_restart(old: Config, new: Config) -> tuple[str, ...]:
@@ -60,6 +61,16 @@ def _routes(old: Config, new: Config) -> Iterator[str]:
             specs = routes.spec_of(before), routes.spec_of(after)
             yield from _fields(place, routes.ROUTE.keys, *specs, but=_LISTED_APART)
             yield from _own_deadlines(place, (before, old.deadlines), (after, new.deadlines))
+
+
+def _errors(old: Config, new: Config) -> Iterator[str]:
+    before, after = by_status(old.errors), by_status(new.errors)
+    for status in sorted(before.keys() | after.keys()):
+        was, now = before.get(status), after.get(status)
+        if was is None or now is None:
+            yield f"errors: {'added' if was is None else 'removed'} {status}"
+        elif (was.body, was.content_type) != (now.body, now.content_type):
+            yield f"errors: {status} changed"
 
 
 def _own_deadlines(place: str, before: tuple[Route, Deadlines], after: tuple[Route, Deadlines]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from splicer.config import routes, upstreams
+from splicer.config.error_pages import ERROR_PAGE
 from splicer.config.keys import written
 from splicer.config.schema import Config
 from splicer.config.sections import SECTIONS
@@ -31,6 +32,7 @@ def as_tables(config: Config) -> dict[str, Any]:
                 name: written(upstream_keys, upstreams.spec_of(upstream)) for name, upstream in config.upstreams.items()
             },
             "routes": [written(route_keys, routes.spec_of(route)) for route in config.routes],
+            "errors": [written(ERROR_PAGE.keys, page) for page in config.errors],
         }
     )
     return tables

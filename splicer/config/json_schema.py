@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from splicer.config.error_pages import ERROR_PAGE
 from splicer.config.kinds import Schema
 from splicer.config.route_checks import ANSWERS, PATTERNS
 from splicer.config.routes import ROUTE
@@ -26,6 +27,7 @@ def json_schema() -> Schema:
             **sections,
             "upstreams": {"type": "object", "additionalProperties": UPSTREAM.schema()},
             "routes": {"type": "array", "minItems": 1, "items": _route()},
+            "errors": {"type": "array", "items": ERROR_PAGE.schema()},
         },
         "additionalProperties": False,
         "required": ["routes"],

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from attrs import AttrsInstance, Factory, define
 
 from splicer.config.environment import Unresolved, expand_all
+from splicer.config.error_pages import read_error_pages
 from splicer.config.fixed_hosts import Hosts
 from splicer.config.reader import Fault, Reader, toml_key
 from splicer.config.routes import read_route
@@ -26,7 +27,7 @@ T = TypeVar("T", bound=AttrsInstance)
 BYTE_ORDER_MARK = "\ufeff"
 
 _RULES: Mapping[str, Any] = {"server": clashes, "log": unused_log_keys}
-_KNOWN = (*SECTIONS, "upstreams", "routes")
+_KNOWN = (*SECTIONS, "upstreams", "routes", "errors")
 _POSITION = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
@@ -50,10 +51,13 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     sections = {key: loading.section(key, reader, _RULES.get(key)) for key, reader in SECTIONS.items()}
     upstreams = loading.upstreams(sections["resolver"].hosts)
     routes = loading.routes(upstreams, sections["deadlines"])
+    errors, faults = read_error_pages(loading.document.get("errors", []))
+    for place, fault in faults:
+        loading.add(place, [fault], ": ")
     if loading.faults:
         raise ConfigError(tuple(printable(f"{name}: {fault}") for fault in dict.fromkeys(loading.faults)))
     sound = {key: upstream for key, upstream in (upstreams or {}).items() if upstream is not None}
-    return Config(**sections, upstreams=sound, routes=routes)
+    return Config(**sections, upstreams=sound, routes=routes, errors=errors)
 
 
 def _parse(text: str) -> dict[str, Any]:

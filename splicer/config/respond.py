@@ -76,10 +76,13 @@ def _brief(value: Respond | StatusPage) -> str:
     return str(value) if isinstance(value, StatusPage) else f"{value.status} {show(value.body.decode())}"
 
 
+BODY = kinds.Kind(_body, bytes.decode, kinds.TEXT.schema, "string")
+CONTENT_TYPE = kinds.text(_field_value, "string")
+
 _KEYS = {
     "status": Key(kinds.integer(200, 599), "The status of the answer.", required=True),
-    "body": Key(kinds.Kind(_body, bytes.decode, kinds.TEXT.schema, "string"), "The whole body."),
-    "content_type": Key(kinds.text(_field_value, "string"), "The `Content-Type` of the body."),
+    "body": Key(BODY, "The whole body."),
+    "content_type": Key(CONTENT_TYPE, "The `Content-Type` of the body."),
     "headers": Key(
         kinds.Kind(
             _headers,

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from splicer.config import kinds
 from splicer.config.addresses import ListenAddress
+from splicer.config.error_pages import ErrorPage
 from splicer.config.keys import key
 from splicer.config.log_headers import HEADERS
 from splicer.model import Deadlines, Network, Route, Upstream
@@ -145,3 +146,4 @@ class Config:
     resolver: ResolverSettings
     upstreams: Mapping[str, Upstream]
     routes: tuple[Route, ...]
+    errors: tuple[ErrorPage, ...] = ()

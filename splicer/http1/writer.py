@@ -36,6 +36,7 @@ class ResponseWriter:
         self._chunked = False
         self._close = False
         self._complete = False
+        self._edits: FieldEdits | None = None
 
     def informational(self, status: int, reason: bytes, headers: Headers) -> bytes:
         """Write a 1xx head; b"" for an HTTP/1.0 client, which must not get one (RFC 9110 §15.2)."""
@@ -54,11 +55,12 @@ class ResponseWriter:
             reason: the pod's reason phrase.
             headers: the pod's; `ResponseParser` has checked their Content-Length.
             close: the connection ends after this answer; it must unless the whole request was read.
-            edits: the route's; they name no field of the framing.
+            edits: the route's, for the trailers too; they name no field of the framing.
         """
         fields = forwarded_headers(headers, drop=_LENGTH if status == HTTPStatus.NO_CONTENT else frozenset())
         if edits is not None:
             fields = edits.apply(fields)
+            self._edits = edits
         request = self._request
         self._close = close or request.version == "1.0" or b"close" in list_members(request.values(b"connection"))
         if request.method == "HEAD" or status in BODILESS:
@@ -99,6 +101,8 @@ class ResponseWriter:
             raise BadAnswer("the body is shorter than announced")
         self._complete = True
         if self._left is None:
+            if self._edits is not None:
+                trailers = self._edits.strip(trailers)
             return self._server.send(h11.EndOfMessage(headers=forwarded_trailers(trailers) if self._chunked else []))
         return b""
 

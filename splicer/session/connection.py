@@ -257,7 +257,9 @@ class Connection:
         more = self._may_go_on()
         try:
             head_only = self._head is not None and self._head.method == "HEAD"
-            data = refusal(error, error.status, head_only=head_only, close=not more, edits=self._answer_edits())
+            page = self._context.rules.errors.get(error.status)
+            edits = self._answer_edits()
+            data = refusal(error, error.status, page, head_only=head_only, close=not more, edits=edits)
             await send_answer(self._client, data)
         except ClientGone:
             return Then.CLOSE

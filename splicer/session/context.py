@@ -10,6 +10,7 @@ from typing import Protocol
 
 from attrs import astuple, define, field, frozen
 
+from splicer.config.error_pages import NO_PAGES, ErrorPages
 from splicer.config.schema import Limits
 from splicer.model import AttemptOutcome, Deadlines, Endpoint, Network, Record
 from splicer.net.dial import InTime
@@ -39,6 +40,7 @@ class Ruleset:
     trusted_proxies: tuple[Network, ...]
     probes: frozenset[bytes] = frozenset()  # paths that `respond` routes serve
     logged_headers: tuple[LoggedHeader, ...] = ()
+    errors: ErrorPages = NO_PAGES
     rate_limiters: Mapping[str, RateLimiter] = MappingProxyType({})  # by the names of the routes that have one
 
 

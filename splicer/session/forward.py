@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import trio
 
+from splicer.config.error_pages import ErrorPage
 from splicer.errors import SplicerError
 from splicer.http1.body import EndOfBody
-from splicer.model import ResponseHead
+from splicer.model import Headers, ResponseHead
 from splicer.session.answer_time import AnswerTime
 from splicer.session.attempt import Attempts
 from splicer.session.authorize import authorize
 from splicer.session.exchange import Exchange
+from splicer.session.respond import send_answer
 from splicer.session.turns import Work
 from splicer.upstream.pod import PodLeg
+
+_SERVER_ERROR = 500  # and above: of these a pod's answer may get the file's body
 
 
 async def forward(exchange: Exchange) -> bool:
@@ -79,9 +83,15 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead, t
     exchange.body.progress = time.pod_took
     close = exchange.context.draining or exchange.context.retiring or not exchange.body.complete or not plain
     try:
+        page = exchange.rules.errors.get(answer.status) if answer.status >= _SERVER_ERROR else None
+        headers = answer.headers if page is None else _instead(answer, page)
         edits = exchange.answer_edits()
-        head = exchange.writer.head(answer.status, answer.reason, answer.headers, close=close, edits=edits)
+        head = exchange.writer.head(answer.status, answer.reason, headers, close=close, edits=edits)
         exchange.record.status = answer.status
+        if page is not None:
+            leg.close()
+            await _send_page(exchange, page, head)
+            return exchange.writer.persistent and not close
         await _relay_body(exchange, leg, head, time)
         if leg.parser.finished and exchange.body.delivered and plain:
             if leg.parser.reusable and not exchange.own_connection:
@@ -94,6 +104,21 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead, t
         raise
     leg.close()
     return exchange.writer.persistent and not close
+
+
+# What else the pod's head says is of the body that the client does not get.
+def _instead(answer: ResponseHead, page: ErrorPage) -> Headers:
+    own = ((b"Content-Type", page.content_type.encode()), (b"Content-Length", b"%d" % len(page.body)))
+    return own + tuple((b"Retry-After", value) for value in answer.values(b"retry-after"))
+
+
+async def _send_page(exchange: Exchange, page: ErrorPage, out: bytes) -> None:
+    if exchange.head.method != "HEAD":
+        out += exchange.writer.body(page.body)
+        exchange.record.to_client = len(page.body)
+    out += exchange.writer.end()
+    exchange.answered = True
+    await send_answer(exchange.client, out)
 
 
 # Most answers are short, and come with their head: these need no deadline, and opening one takes as long as sending.
@@ -128,9 +153,7 @@ async def _relay_pieces(exchange: Exchange, leg: PodLeg, out: bytes, time: Answe
     while True:
         chunk = leg.parser.next_body()
         if isinstance(chunk, EndOfBody):
-            edits = exchange.match.route.edits
-            hidden = None if edits is None else edits.response
-            out += writer.end(chunk.trailers if hidden is None else hidden.strip(chunk.trailers))
+            out += writer.end(chunk.trailers)
             break
         if chunk is not None:
             out += writer.body(chunk)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 import trio
 
 from splicer.authorization import AuthorizeDenied
+from splicer.config.error_pages import ErrorPage, ErrorPages
 from splicer.edits import FieldEdits
 from splicer.errors import BadWebSocketVersion, ClientGone, MethodNotAllowed, SplicerError, UpgradeRequired
 from splicer.http1.forwarded import Forwarding
@@ -74,13 +75,20 @@ def stub_status(counts: StubStatus) -> str:
 
 
 def refusal(
-    error: SplicerError, status: int, *, head_only: bool = False, close: bool = True, edits: FieldEdits | None = None
+    error: SplicerError,
+    status: int,
+    page: ErrorPage | None = None,
+    *,
+    head_only: bool = False,
+    close: bool = True,
+    edits: FieldEdits | None = None,
 ) -> bytes:
     """The complete response for an error.
 
     Args:
         error: the error; its text is for the log, the client gets only the status, or an authorizer's answer.
         status: the HTTP status.
+        page: the body that the file has for this status; None: the default.
         head_only: whether the request was a HEAD.
         close: whether the connection ends after it.
         edits: the changes that the route makes to its answers.
@@ -89,8 +97,9 @@ def refusal(
         return relayed_response(
             error.status, error.phrase, error.headers, error.body, head_only=head_only, close=close, edits=edits
         )
+    body, kind = (_text(status), _PLAIN) if page is None else (page.body, page.content_type)
     fields = _fields(error, status)
-    return simple_response(status, _text(status), _PLAIN, fields, head_only=head_only, close=close, edits=edits)
+    return simple_response(status, body, kind, fields, head_only=head_only, close=close, edits=edits)
 
 
 def _fields(error: SplicerError, status: int) -> Headers:
@@ -120,9 +129,11 @@ async def send_answer(client: ClientLeg, data: bytes) -> None:
     raise ClientGone("does not read its answer")
 
 
-async def send_refusal(client: ClientLeg, error: SplicerError, edits: FieldEdits | None = None) -> None:
+async def send_refusal(
+    client: ClientLeg, error: SplicerError, pages: ErrorPages, edits: FieldEdits | None = None
+) -> None:
     """Send a refusal if the client still reads; the caller then closes the connection."""
     try:
-        await send_answer(client, refusal(error, error.status, edits=edits))
+        await send_answer(client, refusal(error, error.status, pages.get(error.status), edits=edits))
     except ClientGone:
         return

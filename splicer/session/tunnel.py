@@ -139,7 +139,7 @@ async def run_tunnel(context: SessionContext, client: ClientLeg, tunnel: OpenTun
                 raise
             record.status = NoDescriptor.status
             record.detail = f"no pipe: {error.strerror or error}"
-            await send_refusal(client, NoDescriptor(), tunnel.edits)
+            await send_refusal(client, NoDescriptor(), context.rules.errors, tunnel.edits)
             return TunnelEnd(Side.PROXY, NoDescriptor.reason)
 
     await _run(context, record, (client.stream, tunnel.pod), tunnel.hold, splice)

@@ -154,7 +154,7 @@ class Acceptor:
     async def _turn_away(self, client: ClientLeg, refusal: SplicerError) -> None:
         self._turned_away += 1
         try:
-            await send_refusal(client, refusal)
+            await send_refusal(client, refusal, self._context.rules.errors)
             await client.linger()
         except Exception as error:  # noqa: BLE001 - as in `Connection.serve`
             self._context.observer.crashed(client.peer, None, error)

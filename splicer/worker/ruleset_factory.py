@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from splicer.config.error_pages import by_status
 from splicer.config.log_headers import field_of
 from splicer.config.schema import Config, LogSettings, ResolverSettings
 from splicer.model import Route
@@ -53,6 +54,7 @@ class RulesetFactory:
             trusted_proxies=config.server.trusted_proxies,
             probes=_probes(config),
             logged_headers=self._logged_headers(config.log),
+            errors=by_status(config.errors),
             rate_limiters=self._limiters_for(config.routes),
         )
 

@@ -10,6 +10,7 @@ from attrs import AttrsInstance
 from hypothesis import strategies as st
 
 from splicer.config.authorize import AuthorizeSpec
+from splicer.config.error_pages import ErrorPage
 from splicer.config.route_spec import RouteSpec
 from splicer.config.schema import Limits, LogSettings, ResolverSettings, ServerSettings
 from splicer.config.upstreams import UpstreamSpec
@@ -72,6 +73,7 @@ DOCUMENTS = st.fixed_dictionaries(
     optional={
         **{section: table(cls, VALUES) for section, cls in SECTIONS.items()},
         "upstreams": st.dictionaries(st.sampled_from(["api", "pod"]), table(UpstreamSpec, VALUES)),
+        "errors": LEAVES | st.lists(table(ErrorPage, LEAVES | st.lists(LEAVES)), max_size=2),
     },
 )
 

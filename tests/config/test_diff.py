@@ -115,6 +115,15 @@ def test_diff(before: str, after: str, changes: list[str]) -> None:
     assert list(diff(old, new)) == changes
 
 
+def test_bodies_of_errors() -> None:
+    old = load(OLD + "[[errors]]\nstatus = [502, 503, 504]\nbody = 'a'\n", environ={})
+    new = load(
+        OLD + "[[errors]]\nstatus = [502]\nbody = 'a'\n[[errors]]\nstatus = [404, 503]\nbody = 'b'\n", environ={}
+    )
+    assert diff(old, new) == ("errors: added 404", "errors: 503 changed", "errors: removed 504")
+    assert diff(new, new) == ()
+
+
 def test_order() -> None:
     head, *routes = OLD.split("[[routes]]")
     new = load("[[routes]]".join((head, *reversed(routes))), environ={})

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from splicer.config.addresses import ListenAddress, is_ip
 from splicer.config.dump import as_tables
+from splicer.config.error_pages import ErrorPage, by_status
 from splicer.config.json_schema import json_schema
 from splicer.config.load import load
 from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
@@ -242,6 +243,18 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
     )
 
 
+error_pages = st.lists(
+    st.builds(
+        ErrorPage,
+        st.lists(st.integers(400, 599), min_size=1, max_size=2, unique=True).map(tuple),
+        st.sampled_from(["", "${A}", "$$", "é"]).map(str.encode),
+        field_values,
+    ),
+    max_size=2,
+    unique_by=lambda page: page.status[0],
+).map(lambda pages: tuple(pages) if len(by_status(tuple(pages))) == sum(len(page.status) for page in pages) else ())
+
+
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
     known, inherited = draw(upstreams), draw(deadlines)
@@ -260,6 +273,7 @@ def configs(draw: st.DrawFn) -> Config:
         ResolverSettings(draw(nameservers), draw(seconds), draw(st.booleans()), draw(fixed)),
         known,
         tuple(draw(routes(index, known, inherited)) for index in range(1, draw(st.integers(2, 4)))),
+        draw(error_pages),
     )
 
 
@@ -349,6 +363,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
             },
             {"name": "status", "prefix": "/", "encoded_slash": "forward", "log": True, "respond": "status"},
         ],
+        "errors": [],
     }
 
 

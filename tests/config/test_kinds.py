@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from splicer.config.authorize import AUTHORIZER
 from splicer.config.environment import expand_all
+from splicer.config.error_pages import ERROR_PAGE
 from splicer.config.keys import Key
 from splicer.config.kinds import BOOLEAN, DURATION, Kind, choice, integer, list_of, size, unless
 from splicer.config.rate_limit import TABLE
@@ -32,6 +33,7 @@ READERS: Mapping[str, Reader[Any]] = {
     "rate_limit": TABLE,
     "authorize": AUTHORIZER,
     "redirect": REDIRECT_TABLE,
+    "errors": ERROR_PAGE,
 }
 KEYS = {f"{table}.{name}": key for table, reader in READERS.items() for name, key in reader.keys.items()}
 EVERY_KEY = pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)

@@ -36,11 +36,21 @@ hosts = ["a.test", "*.a.test"]
 redirect = { to = "https://{host}/new{target}", status = 308 }
 """
 
+OTHER = """
+[limits]
+body_bytes = 10
+[[errors]]
+status = [404, 413, 502, 503]
+body = '{"error":"no agent is free"}'
+content_type = "application/json"
+"""
+ERROR = b'{"error":"no agent is free"}'
+
 
 @pytest.fixture(scope="module")
 def edge() -> Iterator[Edge]:
     site = Site()
-    with running(site.toml(ROUTES, extra="[limits]\nbody_bytes = 10\n"), site) as edge:
+    with running(site.toml(ROUTES, extra=OTHER), site) as edge:
         yield edge
 
 
@@ -97,12 +107,32 @@ async def test_a_redirect(edge: Edge, method: str) -> None:
     assert (await ask(edge.address, "GET", "/old/%0d%0aX:y", host="a.test")).status == 400
 
 
+def check(reply: Message, method: str, status: int) -> None:
+    assert (reply.status, reply.get("Content-Type")) == (status, "application/json")
+    assert reply.get("Content-Length") == str(len(ERROR))
+    assert reply.body == (b"" if method == "HEAD" else ERROR)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "upgrade"])
+async def test_errors_have_their_own_bodies(edge: Edge, nursery: trio.Nursery, method: str) -> None:
+    dead, full = edge.site.take(), edge.site.take()
+    error = ok(b"" if method == "HEAD" else b"theirs", b"Retry-After: 3", b"X-A: b", status=b"503 Full")
+    await http_pod(nursery, full.address, full.port, error)
+    for target, status in (("/nothing", 404), (f"/edited/{dead.name}/", 502), (f"/edited/{full.name}/", 503)):
+        async with dial(edge.address) as wire:
+            await wire.send(handshake(target) if method == "upgrade" else request(method, target, host="edge.test"))
+            reply = await wire.reply(method)
+            check(reply, method, status)
+            assert reply.get("Retry-After") == ("3" if status == 503 else None)
+            assert reply.get("X-A") is None
+
+
 async def test_the_body_of_a_request_may_be_larger_on_one_route(edge: Edge, nursery: trio.Nursery) -> None:
     place = edge.site.take()
     pod = await http_pod(nursery, place.address, place.port)
     upload, other = f"/upload/{place.name}/", f"/http/{place.name}/"
     assert (await ask(edge.address, "POST", upload, body=b"x" * 20480)).status == 200
-    assert (await ask(edge.address, "POST", upload, body=b"x" * 20481)).status == 413
+    check(await ask(edge.address, "POST", upload, body=b"x" * 20481), "POST", 413)
     assert (await ask(edge.address, "POST", other, body=b"x" * 11)).status == 413
     assert [len(seen.body) for seen in pod.seen] == [20480]
     async with dial(edge.address) as wire:

@@ -11,6 +11,7 @@ import trio
 from attrs import define, evolve, field
 from trio.testing import wait_all_tasks_blocked
 
+from splicer.config.error_pages import ErrorPage, by_status
 from splicer.config.schema import Limits
 from splicer.errors import NameNotFound, Side, SplicerError
 from splicer.model import Deadlines, Endpoint, Network, Record, Respond, Route, Upstream
@@ -153,7 +154,9 @@ class Edge:
     serving: set[trio.CancelScope] = field(factory=set)  # one for each connection that is open
     expect_crash: bool = False
 
-    def use(self, *routes: Route, trusted: tuple[Network, ...] = (), **limits: Any) -> None:
+    def use(
+        self, *routes: Route, trusted: tuple[Network, ...] = (), errors: tuple[ErrorPage, ...] = (), **limits: Any
+    ) -> None:
         """Serve by these routes from now on; `Deadlines` that belong to no route are those of the first."""
         self.context.rules = Ruleset(
             table=RouteTable(tuple(evolve(each, index=index) for index, each in enumerate(routes, 1))),
@@ -161,6 +164,7 @@ class Edge:
             deadlines=routes[0].deadlines,
             limits=Limits(**limits),
             trusted_proxies=trusted,
+            errors=by_status(errors),
         )
 
     def connect(self, address: str = CLIENT, *, over: bool = False) -> Peer:

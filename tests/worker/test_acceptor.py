@@ -68,7 +68,7 @@ class Owner:
             crashed=lambda peer, record, error: self.crashes.append(error),
         )
         idle = SimpleNamespace(make_room=lambda: self.idle_room)
-        self.rules = SimpleNamespace(limits=Limits(), trusted_proxies=())
+        self.rules = SimpleNamespace(limits=Limits(), trusted_proxies=(), errors={})
         self.over_now = trio.Event()
         context = SimpleNamespace(
             counts=self.counts, observer=observer, idle=idle, rules=self.rules, over=self.over_now
