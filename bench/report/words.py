@@ -61,7 +61,13 @@ _NAMES = {
     "kill.lost": "calls lost by a killed worker",
     "kill.stall_ms": "longest stall by a killed worker",
 }
-_SCALE = re.compile(r"scale\.(routes|pods|workers)_(\d+)_(us|rate)")
+_SCALE = re.compile(r"scale\.(routes|pods|workers)_(\d+)_(us|rate|outside_us|frame_us)")
+_SCALED = {
+    "us": "CPU for a new call",
+    "rate": "rate of new calls",
+    "outside_us": "of that outside the workers",
+    "frame_us": "CPU for a frame",
+}
 _TITLES = {"nginx-tuned": "nginx, tuned", "haproxy": "HAProxy", "envoy": "Envoy", "caddy": "Caddy"}
 _UNITS = {"us": "µs", "kb": "KiB", "KB": "KiB", "calls": "", "count": ""}
 
@@ -70,7 +76,7 @@ def name_of(key: str) -> str:
     """A figure's name; its key if it has no name."""
     if found := _SCALE.fullmatch(key):
         many = found[1].removesuffix("s") if found[2] == "1" else found[1]
-        return f"{'CPU for a new call' if found[3] == 'us' else 'rate of new calls'}, {int(found[2]):,} {many}"
+        return f"{_SCALED[found[3]]}, {int(found[2]):,} {many}"
     return _NAMES.get(key, key.replace("_", " "))
 
 

@@ -12,6 +12,7 @@ CALLS = 200
 
 _FEWER_AND_MORE = (30, 800)
 _PACE = {"rate": 50, "bytes": 320}  # 20 ms of 8 kHz, 16 bit
+SPEECH = {**_PACE, "tunnels": CALLS}
 _PERCENTILES = ("p50", "p99")
 
 

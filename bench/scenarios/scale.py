@@ -1,4 +1,4 @@
-"""The cost of a handshake with growing numbers of routes, pods and workers."""
+"""The cost of a handshake with growing numbers of routes, pods and workers, and of a frame with more workers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from bench.scenarios.base import Measured, Sample, Scenario, Turn, measured
+from bench.scenarios.frames import SPEECH
 from bench.scenarios.handshakes import CALLERS
 from bench.site import FEW, MANY
 
@@ -21,6 +22,11 @@ class _Point:
     workers: int = 1
     quick: bool = False
 
+    @property
+    def of_workers(self) -> list[str]:
+        """The names of the figures that show what more workers give."""
+        return [name for name in self.names if name.startswith("workers")]
+
 
 _POINTS = (
     _Point(("routes_10",), routes=10, quick=True),
@@ -29,14 +35,15 @@ _POINTS = (
     _Point((f"pods_{FEW}", "workers_1")),
     _Point((f"pods_{MANY}",), pods=MANY),
     _Point(("workers_2",), workers=2),
+    _Point(("workers_4",), workers=4),
 )
 
 
 class Scale(Scenario):
-    """The proxy's CPU microseconds for a handshake, and the gain of a second worker; each point has a fresh proxy."""
+    """The proxy's CPU microseconds for a handshake, and what more workers give; each point has a fresh proxy."""
 
     name = "scale"
-    about = f"handshakes with 10 to 1,000 routes, {FEW} and {MANY} pods, 1 and 2 workers: CPU for each"
+    about = f"handshakes with 10 to 1,000 routes, {FEW} and {MANY} pods, 1 to 4 workers: CPU for each"
     seconds = 1.5
     quick_seconds = 0.3
     repeat = 1
@@ -54,6 +61,9 @@ class Scale(Scenario):
             with turn.fresh(point.pods, point.routes, point.workers) as proxy:
                 run = measured(turn, proxy, "handshakes", CALLERS, pods=point.pods, workers=point.workers)
                 yield from _samples(point, run)
+                for name in point.of_workers:
+                    run = measured(turn, proxy, "voice", SPEECH, pods=point.pods, workers=point.workers)
+                    yield Sample(f"{name}_frame_us", "us", run.cpu / run.result["count"] * 1e6, run.crowded)
 
     def lasts(self, seconds: float, quick: bool) -> float:
         """The estimated seconds of a start and a load for each point."""
@@ -67,5 +77,6 @@ def _points(quick: bool) -> list[_Point]:
 def _samples(point: _Point, run: Measured) -> Iterator[Sample]:
     for name in point.names:
         yield Sample(f"{name}_us", "us", 1e6 / run.per_cpu)
-        if name.startswith("workers"):
-            yield Sample(f"{name}_rate", "1/s", run.rate, run.load_bound)
+    for name in point.of_workers:
+        yield Sample(f"{name}_rate", "1/s", run.rate, run.load_bound)
+        yield Sample(f"{name}_outside_us", "us", run.outside / run.result["count"] * 1e6)

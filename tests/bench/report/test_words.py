@@ -60,6 +60,8 @@ def test_every_figure_that_is_compared_has_a_name() -> None:
     [
         ("scale.routes_1000_us", "CPU for a new call, 1,000 routes"),
         ("scale.workers_1_rate", "rate of new calls, 1 worker"),
+        ("scale.workers_4_outside_us", "of that outside the workers, 4 workers"),
+        ("scale.workers_2_frame_us", "CPU for a frame, 2 workers"),
         ("new.some_figure", "new.some figure"),
     ],
 )

@@ -147,8 +147,9 @@ def test_scale_varies_routes_pods_and_workers(site: Site, monkeypatch: pytest.Mo
     figures = measured(ALL["scale"], site, peer)
     site.quick = True
     sizes = [(len(job.pods), job.routes, job.workers) for job in peer.jobs]
-    assert sizes == [(5, 10, 1), (5, 100, 1), (5, 1000, 1), (5, 0, 1), (500, 0, 1), (5, 0, 2)]
+    assert sizes == [(5, 10, 1), (5, 100, 1), (5, 1000, 1), (5, 0, 1), (500, 0, 1), (5, 0, 2), (5, 0, 4)]
     assert {"scale.routes_1000_us", "scale.pods_500_us", "scale.workers_2_us", "scale.workers_2_rate"} <= set(figures)
+    assert {"scale.workers_4_outside_us", "scale.workers_4_frame_us"} <= set(figures)
 
 
 def test_a_load_that_waits_for_no_proxy_is_bound(site: Site) -> None:
