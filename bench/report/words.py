@@ -47,6 +47,8 @@ _NAMES = {
     "storm.p99_us": "frames in a storm of new calls, p99",
     "storm.quiet_p99_us": "frames with no storm of new calls, p99",
     "storm.closed_p99_us": "frames beside 8 clients that dial on and on, p99",
+    "storm.speech_p99_us": "frames of speech beside 300 new calls a second, p99",
+    "storm.speech_handshakes": "new calls beside speech",
     "storm.handshakes": "new calls in the storm",
     "storm.closed_handshakes": "new calls of 8 clients beside frames",
     "idle.1000_kb": "memory for each of 1,000 idle calls",

@@ -9,8 +9,11 @@ from contextlib import ExitStack
 
 from bench.scenarios.base import Sample, Scenario, Turn, checked
 from bench.scenarios.even import CALLS
+from bench.scenarios.frames import SPEECH
+from bench.traffic import paced
 
 _RATE = 1000  # new calls a second, without waiting for the answers to earlier ones
+_SPEECH_RATE = 300  # new calls a second beside speech
 _CLIENTS = 8  # clients of the closed loop, which loads each proxy to its limit
 _ENOUGH = 0.99  # share of these calls; if fewer are served, the proxy refused the storm or could not serve it
 _MARGIN_SECONDS = 0.2  # seconds by which the storm begins before the counted frames, and ends after them
@@ -34,20 +37,24 @@ class Storm(Scenario):
             turn.note(f"only {rate:,.0f} of {_RATE:,} new calls a second came about in the storm")
         if turn.site.quick:
             return
+        if paced.unavailable() is None:
+            p99, crowded, rate = _p99(turn, "voice", rate=_SPEECH_RATE)
+            yield Sample("speech_p99_us", "us", p99, crowded)
+            yield Sample("speech_handshakes", "1/s", rate)
         p99, crowded, rate = _p99(turn, clients=_CLIENTS)
         yield Sample("closed_p99_us", "us", p99, crowded)
         yield Sample("closed_handshakes", "1/s", rate)
 
     def lasts(self, seconds: float, quick: bool) -> float:
-        """The estimated seconds of two loads, or three."""
-        return (2 if quick else 3) * (seconds + 0.9)
+        """The estimated seconds of two loads, or four."""
+        return (2 if quick else 4) * (seconds + 0.9)
 
 
 # Pods and clients share the load's processors: if these are full, pods and clients are late, not the proxy.
-def _p99(turn: Turn, **storm: float) -> tuple[float, bool, float]:
+def _p99(turn: Turn, mode: str = "even", **storm: float) -> tuple[float, bool, float]:
     """Return p99 of the frames in microseconds, whether the load had no CPU left, and the rate of new calls."""
     with ExitStack() as stack:
-        frames = stack.enter_context(turn.client("even", turn.proxy, CALLS))
+        frames = stack.enter_context(turn.client(mode, turn.proxy, SPEECH if mode == "voice" else CALLS))
         frames.wait_ready()
         calls = None
         if storm:

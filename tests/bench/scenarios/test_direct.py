@@ -91,7 +91,7 @@ def measured(scenario: Scenario, site: Site, peer: Peer) -> dict[str, float]:
     return {figure.key: figure.median for figure in report.figures if figure.peer == peer.name}
 
 
-FULL = ("frames.30_", "frames.800_", "idle.5000_", "storm.closed_")
+FULL = ("frames.30_", "frames.800_", "idle.5000_", "storm.closed_", "storm.speech_")
 QUICK = {key for key in MORE_IS_BETTER if not key.startswith(FULL)}
 
 
