@@ -33,7 +33,8 @@ class ServerSettings:
     )
     workers: int | Literal["auto"] = key(
         kinds.unless("auto", "auto", kinds.integer(1, 128)),
-        'How many worker processes serve clients; `"auto"` is the number of CPUs that the container may use.',
+        'How many worker processes serve clients; `"auto"` is the number of CPUs that the container may use, or '
+        "`SPLICER_CPUS` in the environment if that is less.",
         default=1,
         fixed=True,
     )

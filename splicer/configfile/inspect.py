@@ -34,15 +34,17 @@ def inspect(path: Path, old: str | None) -> ConfigSummary | Faults:
     try:
         text, signature = read_file(path)
         config = load(text, name=str(path), environ=os.environ)
+        workers = usable_cpus() if config.server.workers == "auto" else config.server.workers
     except ConfigError as error:
         return Faults(tuple(error.faults), signature)
+    except ValueError as error:
+        return Faults((f'{path}: [server] workers = "auto": {error}',), signature)
     before = config if old is None else load(old, name=str(path), environ=os.environ)
-    workers = config.server.workers
     return ConfigSummary(
         text=text,
         read=signature,
         listeners={name: _addresses(getattr(config.server, name)) for name in LISTENERS},
-        workers=usable_cpus() if workers == "auto" else workers,
+        workers=workers,
         drain=config.deadlines.drain,
         format=config.log.format,
         warnings=tuple(warnings(config, text)),

@@ -66,3 +66,14 @@ def test_without_a_control_group_the_affinity_counts(tmp_path: Path, monkeypatch
 
 def test_this_machine_has_some() -> None:
     assert 1 <= usable_cpus() <= 8
+
+
+@pytest.mark.parametrize(("most", "cpus"), [("", 8), ("1", 1), ("3", 3), ("8", 8), ("64", 8)])
+def test_the_environment_may_set_a_lower_number(tmp_path: Path, most: str, cpus: int) -> None:
+    assert usable_cpus(tmp_path, {"SPLICER_CPUS": most}) == cpus
+
+
+@pytest.mark.parametrize("most", ["0", "-1", "1.5", "many", " 2"])
+def test_any_other_value_is_a_fault(tmp_path: Path, most: str) -> None:
+    with pytest.raises(ValueError, match=f"SPLICER_CPUS={most}: must be a whole number of CPUs, at least 1"):
+        usable_cpus(tmp_path, {"SPLICER_CPUS": most})

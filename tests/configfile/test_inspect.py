@@ -68,6 +68,15 @@ def test_as_many_workers_as_cpus(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert _summary(path).workers == 5
 
 
+def test_a_number_of_cpus_that_is_none_is_a_fault(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPLICER_CPUS", "two")
+    path.write_text(TEXT.replace("workers = 3", 'workers = "auto"'))
+    found = inspect(path, None)
+    assert isinstance(found, Faults)
+    [fault] = found.faults
+    assert fault == f'{path}: [server] workers = "auto": SPLICER_CPUS=two: must be a whole number of CPUs, at least 1'
+
+
 def test_what_is_off_has_no_address(path: Path) -> None:
     path.write_text(TEXT.replace('admin = "127.0.0.1:9901"', 'admin = "off"'))
     assert _summary(path).listeners["admin"] == ()

@@ -123,7 +123,7 @@ def port_named(container: Manifest, name: str) -> int:
 
 def environment(manifests: Manifests) -> dict[str, str]:
     """What the edge's container has in its environment."""
-    return {variable["name"]: variable["value"] for variable in edge(manifests).get("env", [])}
+    return {variable["name"]: variable.get("value", "") for variable in edge(manifests).get("env", [])}
 
 
 def config(manifests: Manifests) -> Config:

@@ -199,3 +199,10 @@ def test_an_edge_takes_nobodys_place(name: str) -> None:
 def test_a_rollout_adds_before_it_takes_away(name: str) -> None:
     strategy = one(rendered(name), "Deployment")["spec"]["strategy"]
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+
+
+def test_there_are_as_many_workers_as_cpus_are_requested(name: str) -> None:
+    container = edge(rendered(name))
+    [cpus] = [variable for variable in container["env"] if variable["name"] == "SPLICER_CPUS"]
+    assert cpus["valueFrom"] == {"resourceFieldRef": {"resource": "requests.cpu"}}
+    assert "cpu" in container["resources"]["requests"]
