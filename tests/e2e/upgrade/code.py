@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,11 @@ class Code:
         time = next(self._times)
         os.utime(beside, (time, time))
         beside.replace(file)
+
+    def ahead(self, path: str, versions: int) -> tuple[str, str]:
+        """The line with a file's version, and the line of one that is so many versions newer."""
+        [version] = re.findall(r"^VERSION = (\d+)$", (self.directory / "splicer" / path).read_text(), re.MULTILINE)
+        return f"\nVERSION = {version}\n", f"\nVERSION = {int(version) + versions}\n"
 
     @contextmanager
     def changed(self, changes: dict[str, tuple[str, str]]) -> Iterator[None]:

@@ -95,7 +95,7 @@ async def test_one_version_ahead(
             await half.send(b"GET /health HTTP/1.1\r\n")
         edge.write(several(edge.site, workers))
         for path in paths:
-            own_code.replace(path, "\nVERSION = 1\n", "\nVERSION = 2\n")
+            own_code.replace(path, *own_code.ahead(path, 1))
         edge.signal(signal.SIGUSR2)
         await edge.line(("upgrade", "upgrade_failed"))
         await half.send(b"Host: edge.test\r\n\r\n")

@@ -95,7 +95,7 @@ async def test_an_admin_process_that_can_not_be_imported(own_code: Code, nursery
 
 
 async def test_two_versions_ahead(edge: Edge, place: Place, code: Code) -> None:
-    broken = code.changed({"supervisor/state.py": ("\nVERSION = 1\n", "\nVERSION = 3\n")})
+    broken = code.changed({"supervisor/state.py": code.ahead("supervisor/state.py", 2)})
     await fails(edge, place, "version", broken=broken)
 
 
@@ -103,7 +103,7 @@ async def test_two_versions_ahead(edge: Edge, place: Place, code: Code) -> None:
 @pytest.mark.parametrize("path", ["vault/protocol.py", "ipc/wire.py"])
 async def test_two_versions_of_the_messages_ahead(own_edge: Edge, own_place: Place, own_code: Code, path: str) -> None:
     """The workers that live would not be understood."""
-    broken = own_code.changed({path: ("\nVERSION = 1\n", "\nVERSION = 3\n")})
+    broken = own_code.changed({path: own_code.ahead(path, 2)})
     await fails(own_edge, own_place, "version", broken=broken)
 
 
