@@ -6,6 +6,7 @@ h11 would write Host first and choose its own framing, so it only parses and fra
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from splicer.edits import FieldEdits
 from splicer.http1.forwarded import Forwarding
@@ -22,7 +23,8 @@ _ASSERTED = (
     b"X-Real-IP",
     b"X-Request-ID",
 )
-_ASSERTED_NAMES = frozenset(name.lower() for name in _ASSERTED)
+_ASSERTED_BY_KEY = tuple((name.lower(), name) for name in _ASSERTED)
+_ASSERTED_NAMES = frozenset(key for key, _ in _ASSERTED_BY_KEY)
 # Never believed, not even from a trusted proxy: load balancers pass on what a client has written into it.
 _ORIGINAL_URI = b"X-Original-URI"
 _OURS = _ASSERTED_NAMES | {_ORIGINAL_URI.lower()}
@@ -31,6 +33,7 @@ _OWN_PREFIX = b"x-splicer-"
 # path (Symfony, Zend and IIS).
 _PROXYS_PREFIX = b"x-forwarded-"
 _PROXYS = frozenset({b"forwarded", b"x-original-url", b"x-rewrite-url"})
+_SHORT = 64  # bytes of a Connection field whose meaning is remembered
 _NOT_IN_TRAILERS = HOP_BY_HOP | _NEVER_NOMINATED | {b"trailer"}
 
 
@@ -61,11 +64,15 @@ def forwarded_headers(headers: Headers, *, drop: frozenset[bytes] = frozenset())
 def _end_to_end(headers: Headers, drop: frozenset[bytes]) -> list[tuple[bytes, Header]]:
     """The fields to forward, each with its name in lower case."""
     keyed = [(header[0].lower(), header) for header in headers]
-    dropped = HOP_BY_HOP | drop
-    nominated = [header[1] for key, header in keyed if key == b"connection"]
-    if nominated:
-        dropped |= frozenset(list_members(nominated)) - _NEVER_NOMINATED
+    nominated = b",".join([header[1] for key, header in keyed if key == b"connection"])
+    dropped = (_dropped if len(nominated) <= _SHORT else _dropped.__wrapped__)(nominated, drop)
     return [item for item in keyed if item[0] not in dropped]
+
+
+# Nearly all Connection fields are one of a few.
+@lru_cache(maxsize=64)
+def _dropped(nominated: bytes, drop: frozenset[bytes]) -> frozenset[bytes]:
+    return HOP_BY_HOP | drop | (frozenset(list_members([nominated])) - _NEVER_NOMINATED)
 
 
 def forwarded_trailers(trailers: Iterable[Header]) -> list[Header]:
@@ -131,7 +138,7 @@ def request_for_pod(
             fields.append(header)
     if hostless:
         fields.insert(0, (b"Host", named))
-    fields += [(name, value) for name in _ASSERTED if (value := asserted.get(name.lower(), b""))]
+    fields += [(name, ours) for key, name in _ASSERTED_BY_KEY if (ours := asserted.get(key))]
     fields.append(via(head))
     if target != head.target:
         fields.append((_ORIGINAL_URI, head.target.encode("ascii")))

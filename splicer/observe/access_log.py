@@ -83,7 +83,7 @@ class AccessLog(Observer):
 
     def _request(self, record: Record) -> str:
         told = (
-            f'"id": {_text(record.id)}, "route": {_text(record.route)}, "client": {_text(record.client)}, '
+            f'"id": {json_text(record.id)}, "route": {_text(record.route)}, "client": {json_text(record.client)}, '
             f'"method": {_text(record.method)}, "host": {_text(record.host)}, "path": {_text(record.path)}'
         )
         if self.query and record.query is not None:
@@ -100,9 +100,9 @@ def _handshake(record: Record) -> str:
     if record.upstream is not None:
         parts, endpoint = record.parts, record.endpoint
         told += (
-            f', "upstream": {_text(record.upstream)}, "target": {_text(record.target)}, '
-            f'"pod": {_text(endpoint.pod if endpoint else None)}, '
-            f'"endpoint": {_text(str(endpoint) if endpoint else None)}, '
+            f', "upstream": {json_text(record.upstream)}, "target": {_text(record.target)}, '
+            f'"pod": {json_text(endpoint.pod) if endpoint else "null"}, '
+            f'"endpoint": {json_text(str(endpoint)) if endpoint else "null"}, '
             f'"attempts": [{", ".join([_attempt(attempt) for attempt in record.attempts])}], '
             f'"resolve_ms": {_ms(parts.resolve)}, "connect_ms": {_ms(parts.connect)}, '
             f'"handshake_ms": {_ms(parts.handshake)}'
@@ -135,7 +135,7 @@ def _end(record: Record) -> str:
 
 def _attempt(attempt: AttemptOutcome) -> str:
     told = (
-        f'"upstream": {_text(attempt.upstream)}, "endpoint": {_text(attempt.endpoint)}, '
+        f'"upstream": {json_text(attempt.upstream)}, "endpoint": {_text(attempt.endpoint)}, '
         f'"failure": {_text(attempt.failure)}'
     )
     return f"{{{told}}}" if attempt.detail is None else f'{{{told}, "detail": {_text(attempt.detail[:200])}}}'

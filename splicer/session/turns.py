@@ -54,7 +54,8 @@ class Turns:
         while True:
             self._began = None
             for waiting in self._waiting.values():
-                waiting.unpark(count=turns)
+                if waiting:
+                    waiting.unpark(count=turns)
             before = perf_counter()
             if any(self._waiting.values()):
                 await trio.lowlevel.checkpoint()
