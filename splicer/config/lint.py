@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 
+from splicer.config.edit_lint import edit_warnings
 from splicer.config.load import BYTE_ORDER_MARK
 from splicer.config.scalars import show
 from splicer.config.schema import Config
@@ -31,6 +32,7 @@ def warnings(config: Config, text: str = "") -> tuple[str, ...]:
         *_shadows(config),
         *_stars(config),
         *_schemes(config),
+        *edit_warnings(config),
         *_spellings(config),
         *_unreachable_deadlines(config),
         *_short_of_retries(config),
