@@ -12,7 +12,7 @@ help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 # The lock names every package and its hash, so that a fresh install next year gets what was tested.
-$(VENV)/ready: pyproject.toml .ci/requirements.lock .ci/build_extension.py splicer/relay/_mover.c
+$(VENV)/ready: pyproject.toml .ci/requirements.lock .ci/build_extension.py $(wildcard splicer/relay/_mover*.[ch])
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "splicer needs Python 3.11 or newer; say make PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r .ci/requirements.lock

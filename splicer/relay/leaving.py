@@ -12,12 +12,12 @@ from splicer.relay.flush import is_flushed
 from splicer.relay.tunnel import Leg
 
 if TYPE_CHECKING:
-    from splicer.relay.mover import Mover
+    from splicer.relay.directions import Directions
 
 
 # Invariant: a direction ends only when its source's end of stream was read and its pipe is empty. `_fill` reads only
 # with a clean pipe, so an end of stream never overtakes bytes.
-def read_eof(mover: Mover, leg: Leg, now: float) -> None:
+def read_eof(mover: Directions, leg: Leg, now: float) -> None:
     """Handle an end of stream that was read from the leg."""
     tunnel, peer = leg.tunnel, leg.peer
     if leg.broken:
@@ -43,7 +43,7 @@ def read_eof(mover: Mover, leg: Leg, now: float) -> None:
 # All bytes of the broken connection have been read by now, and their sender has had them acknowledged: the other side
 # has the time of a half-closed tunnel to take them. Bytes from that side are read and dropped meanwhile: a program that
 # must finish its write before it reads would otherwise take nothing.
-def break_off(mover: Mover, leg: Leg, reason: str, now: float) -> None:
+def break_off(mover: Directions, leg: Leg, reason: str, now: float) -> None:
     """Handle that the connection of this leg broke; `reason` goes into `TunnelEnd`."""
     tunnel, peer = leg.tunnel, leg.peer
     end = TunnelEnd(leg.side, reason, reset=reason == "reset")
@@ -66,7 +66,7 @@ def break_off(mover: Mover, leg: Leg, reason: str, now: float) -> None:
 # The peer takes no more bytes. Those that it sent before are still delivered: its end of stream or its error is read
 # later, and decides how the tunnel ends. If its end of stream has been read already, only this direction ends; so too
 # if that is received but unread: then the first write gets EPIPE (Linux, tcp_reset() in CLOSE_WAIT).
-def write_failed(mover: Mover, leg: Leg, error: OSError, now: float) -> None:
+def write_failed(mover: Directions, leg: Leg, error: OSError, now: float) -> None:
     """Handle that a write to the leg's peer failed."""
     tunnel, peer = leg.tunnel, leg.peer
     leg.discard = True
@@ -81,7 +81,7 @@ def write_failed(mover: Mover, leg: Leg, error: OSError, now: float) -> None:
 
 # The kernel keeps the connection of a vanished peer. After SHUT_RD it delivers the bytes received so far, and then an
 # end of stream.
-def lose(mover: Mover, leg: Leg, now: float) -> None:
+def lose(mover: Directions, leg: Leg, now: float) -> None:
     """Handle that the remote peer of this leg has vanished."""
     if leg.eof or leg.peer.over:
         mover.end(leg.tunnel, TunnelEnd(leg.side, "timed_out"))

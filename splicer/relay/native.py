@@ -1,6 +1,6 @@
 """The mover whose usual events are handled in C: `_mover.c`.
 
-The C code handles an event completely or returns its leg here; then the Python code of `mover.py` goes on, with the
+The C code handles an event completely or returns its leg here; then the Python code of `directions.py` goes on, with the
 same objects. So there is one mover with two ways for a frame, and all that is rare is written once.
 """
 

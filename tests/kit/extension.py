@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 NAME = "splicer.relay._mover"
-SOURCE = Path(__file__).resolve().parents[2] / "splicer/relay/_mover.c"
+DIRECTORY = Path(__file__).resolve().parents[2] / "splicer/relay"
 
 
 def build(directory: Path, *flags: str, change: Callable[[str], str] = str) -> Path:
@@ -23,14 +23,16 @@ def build(directory: Path, *flags: str, change: Callable[[str], str] = str) -> P
     Args:
         directory: a directory for the library.
         flags: more flags of the compiler.
-        change: changes the source before.
+        change: changes the source before: that of `_mover_moves.h`.
     """
     compiler = shutil.which("gcc") or shutil.which("cc")
     include = sysconfig.get_path("include")
     if compiler is None or not (Path(include) / "Python.h").exists():
         pytest.skip("the C extension can't be built: no compiler, or no headers of Python")
     source, library = directory / "_mover.c", directory / "_mover.abi3.so"
-    source.write_text(change(SOURCE.read_text()))
+    for name in ("_mover.c", "_mover_objects.h", "_mover_moves.h"):
+        text = (DIRECTORY / name).read_text()
+        (directory / name).write_text(change(text) if name == "_mover_moves.h" else text)
     command = [compiler, "-std=c11", "-O1", "-fPIC", "-shared", f"-I{include}", *flags, str(source), "-o", str(library)]
     subprocess.run(command, check=True)
     return library
