@@ -2,8 +2,8 @@
 
 A mover has one epoll for the sockets of its tunnels, and moves bytes at their events. It uses no task and no vault, has
 no callbacks, and neither makes nor closes a descriptor of a tunnel: it is given clean pipes, and the caller owns the
-sockets. It keeps its news until the hub asks. `mover.py` and `directions.py` are the specification; every implementation has to pass the
-same tests.
+sockets. It keeps its news until the hub asks. `mover.py` and `directions.py` are the specification; every
+implementation has to pass the same tests.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The mover whose usual events are handled in C: `_mover.c`.
 
-The C code handles an event completely or returns its leg here; then the Python code of `directions.py` goes on, with the
-same objects. So there is one mover with two ways for a frame, and all that is rare is written once.
+The C code handles an event completely or returns its leg here; then the Python code of `directions.py` goes on, with
+the same objects. So there is one mover with two ways for a frame, and all that is rare is written once.
 """
 
 from __future__ import annotations
