@@ -69,6 +69,11 @@ def from_object(cls: type[T], raw: object) -> T:
     return value
 
 
+def compile_reader(cls: Any) -> None:
+    """Compile the reader of a dataclass before its first use."""
+    _dataclass_reader(cls)
+
+
 def _unfold(value: object) -> Any:
     if isinstance(value, bytes):
         return value.decode("latin-1")

@@ -22,6 +22,7 @@ from splicer.ipc.forking import Loaded
 from splicer.template.child import become
 from splicer.template.randomness import sources
 from splicer.template.serve import serve
+from splicer.template.warm_up import warm_up
 from splicer.vault.limits import raise_descriptor_limit
 from splicer.worker import __main__ as worker
 
@@ -36,6 +37,7 @@ def main() -> None:
     os.set_inheritable(arguments.control, False)
     sock = socket.socket(fileno=arguments.control)
     sock.setblocking(True)
+    warm_up()
     seeded = sources()
     gc.collect()
     gc.freeze()  # or else a collection in a forked process would write to, and so copy, the pages of all objects

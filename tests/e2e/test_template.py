@@ -23,6 +23,16 @@ from tests.kit.workers import kill_and_see, worker_pids
 
 _MOST_BYTES = 75 << 20  # PSS of supervisor, template, one worker, spare and admin process, idle
 _POLL_INTERVAL = 0.01  # seconds
+_IDLE = """
+[server]
+listen = "127.0.0.1:0"
+admin = "{admin}"
+workers = 1
+[[routes]]
+name = "health"
+path = "/health"
+respond = {{ status = 200, body = "healthy" }}
+"""
 _TITLES = {"supervisor", "template", "worker 1", "spare", "admin"}
 
 
@@ -57,11 +67,12 @@ def is_forked(pid: int) -> bool:
     return int(text.partition("Shared_Dirty:")[2].split()[0]) > 4096
 
 
-async def test_all_processes_together_take_little_memory(edge: Edge) -> None:
-    pids = await all_there(edge)
-    await trio.sleep(2)  # they are idle by then
-    assert (await ask(edge.address, "GET", "/health")).status == 200
-    sizes = {title: _pss(pid) for title, pid in pids.items()}
+async def test_all_processes_together_take_little_memory() -> None:
+    with running(_IDLE.format(admin=f"127.0.0.1:{free_port()}"), Site(pods=1)) as edge:
+        pids = await all_there(edge)
+        await trio.sleep(2)  # they are idle by then
+        assert (await ask(edge.address, "GET", "/health")).status == 200
+        sizes = {title: _pss(pid) for title, pid in pids.items()}
     assert sum(sizes.values()) <= _MOST_BYTES, {title: f"{size >> 10} KiB" for title, size in sizes.items()}
 
 
@@ -137,7 +148,11 @@ async def _kinds(edge: Edge, pid: int) -> Counter[str]:
         while len(seen) < 20 or seen[-1] != seen[-20]:
             seen.append(Counter(re.sub(r"\d+", "", link) for link in edge.open_files(pid)))
             await trio.sleep(_POLL_INTERVAL)
-    return seen[-1]
+    found = seen[-1]
+    for link in found:
+        if "splicer-metrics-" in link:
+            found[link] = 1  # a file that grows is mapped again, and so open once more
+    return found
 
 
 async def test_two_workers_give_no_request_the_same_id(edge: Edge) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import Any
 
 import dns.flags
 import dns.message
@@ -20,6 +21,17 @@ from splicer.errors import ResolveFailed
 from splicer.net.dns_wire import Query, Response, make_query, read_response
 
 POD = dns.name.from_text("Pod-0.example.")
+
+
+@pytest.mark.parametrize("payload", [None, 1232])
+def test_a_question_is_as_dnspython_writes_it(payload: int | None) -> None:
+    """Whose numbers are as random."""
+    edns: dict[str, Any] = {"use_edns": False} if payload is None else {"use_edns": 0, "payload": payload}
+    ours = make_query(POD, RdataType.AAAA, payload).wire
+    assert ours[2:] == dns.message.make_query(POD, "AAAA", **edns).to_wire()[2:]
+    assert len({make_query(POD, RdataType.AAAA, payload).wire[:2] for _ in range(20)}) > 10
+
+
 RANDOM = make_query(POD, RdataType.A, 1232)
 QUERY = evolve(RANDOM, wire=b"id" + RANDOM.wire[2:])  # the names of tests have it: they are the same in every run
 QUESTION = QUERY.wire[12:-11]  # without EDNS

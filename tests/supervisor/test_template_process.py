@@ -223,8 +223,9 @@ def _seen(start: Callable[[str, object, Sequence[int]], int]) -> tuple[dict[str,
     """What can be seen of an admin process that is ready, and its descriptors."""
     ours, its = channel()
     board = Board()
-    arguments = AdminArguments(Place(its.fileno(), board.fd, 1, wire.VERSION), "routing.toml", "json")
-    pid = start(launch.ADMIN, arguments, [its.fileno(), board.fd])
+    shared = board.fd, board.routes.fd
+    arguments = AdminArguments(Place(its.fileno(), shared[0], 1, wire.VERSION, shared[1]), "routing.toml", "json")
+    pid = start(launch.ADMIN, arguments, [its.fileno(), *shared])
     with ours:
         its.close()
         assert select.select([ours], [], [], _TIMEOUT)[0]
@@ -241,7 +242,8 @@ def _seen(start: Callable[[str, object, Sequence[int]], int]) -> tuple[dict[str,
             "directory": (proc / "cwd").readlink(),
         }
         kinds = Counter(map(_kind, (proc / "fd").iterdir()))
-    os.close(board.fd)
+    for fd in shared:
+        os.close(fd)
     os.waitpid(pid, 0)
     return found, kinds
 
