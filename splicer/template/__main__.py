@@ -10,6 +10,7 @@ import gc
 import os
 import socket
 import sys
+from contextlib import suppress
 
 from setproctitle import setproctitle
 
@@ -41,7 +42,8 @@ def main() -> None:
     seeded = sources()
     gc.collect()
     gc.freeze()  # or else a collection in a forked process would write to, and so copy, the pages of all objects
-    wire.send(sock, Loaded(), version=arguments.version)
+    with suppress(OSError):  # a supervisor that could not begin is gone by now; its end is read next
+        wire.send(sock, Loaded(), version=arguments.version)
     birth = serve(sock, arguments.version, _PROGRAMS.keys())
     if birth is not None:
         become(birth, seeded)

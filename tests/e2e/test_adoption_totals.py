@@ -102,7 +102,7 @@ async def at_rest(edge: Edge) -> None:
     """All processes are there, and no connection."""
     await status_until(edge, 1, 1)
     await until(lambda: any(title == "splicer: spare" for _, title in session_of(edge.pid)))
-    await until(lambda: len(session_of(edge.pid)) == 4)
+    await until(lambda: len(session_of(edge.pid)) == 5)  # the supervisor, two workers, the spare, the template
     journals = 3  # of two workers and the spare
     await until(lambda: edge.open_files(edge.pid).count("/memfd:splicer-journal (deleted)") == journals)
 

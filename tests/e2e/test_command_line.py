@@ -99,7 +99,7 @@ async def test_check_tells_every_fault_with_its_place(tmp_path: Path) -> None:
         ("upstreams.pod", "address"),
         ('routes 1 "twilio-callback": rewrite: unknown capture {pdo}; did you mean {pod}?',),
         ('routes 2 "none"', "path, prefix, regex"),
-        ('routes 2 "none"', "respond, upstream"),
+        ('routes 2 "none"', "respond, redirect, upstream"),
         ('routes 3 "both"', "prefix"),
         ('routes 3 "both"', "status"),
         ('routes 3 "both"', "color"),
