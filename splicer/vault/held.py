@@ -16,6 +16,8 @@ from splicer.vault import protocol
 from splicer.vault.journal import JournalReader
 from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind
 
+_LISTEN = 10  # TCP_LISTEN in <netinet/tcp.h>, the first byte of struct tcp_info (tcp(7))
+
 
 class Held:
     """A tunnel: its two sockets, its passport, and pipes with bytes that a dead worker has left."""
@@ -124,11 +126,16 @@ def is_stream(fd: int, *, listens: bool = False) -> bool:
         listens: whether it must be a listener.
     """
     try:
-        sock = socket.SocketType(-1, -1, 0, fd)  # for each call: `socket.socket` takes twice as long
+        # Twice for each call: `socket.socket` takes three times as long, and asks for what these arguments say.
+        sock = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
     except OSError:
         return False
     try:
-        stream = sock.type == socket.SOCK_STREAM
-        return stream and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) is listens
+        return (sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _LISTEN) is listens
+    except OSError:  # not TCP
+        return (
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
+            and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) is listens
+        )
     finally:
         sock.detach()

@@ -29,6 +29,7 @@ from splicer.vault.placement import Placement
 from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolError
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_PARKED = protocol.parked(TO_POD) | protocol.parked(TO_CLIENT)  # each of these flags brings a pipe
 _SHARE = 64  # messages of one channel in a row
 TICK = 0.1  # seconds between two calls of `tidy`
 _READ_INTERVAL = 0.01  # seconds between two turns of the loop that read messages, if these come so fast
@@ -272,6 +273,8 @@ class Holder:
 
 def _are_fit(message: Message) -> bool:
     fds = message.fds
+    if message.kind == Kind.TUNNEL and len(fds) == 2:  # nearly every message with descriptors
+        return is_stream(fds[0]) and is_stream(fds[1])
     match message.kind:
         case Kind.TUNNEL:
             return all(map(is_stream, fds[:2])) and all(map(is_pipe, fds[2:]))
@@ -284,7 +287,7 @@ def _are_fit(message: Message) -> bool:
 
 def _descriptors(message: Message) -> int:
     if message.kind == Kind.TUNNEL:
-        return 2 + sum(bool(message.flags & protocol.parked(way)) for way in (TO_POD, TO_CLIENT))
+        return 2 + (message.flags & _PARKED).bit_count()
     if message.kind == Kind.LISTENERS:
         return len(message.fds)
     return 1 if message.kind in (Kind.HELLO, Kind.PIPE) else 0
