@@ -7,8 +7,9 @@ import pytest
 from splicer.errors import ConnectRefused
 from splicer.model import Split
 from splicer.patterns import HashOn
+from tests.session.authorizers import call, rule, site
 from tests.session.edge import APP, APP_UPSTREAM, SPARE, SPARE_UPSTREAM, Edge, answering, route
-from tests.session.message import OK, get, read_answer
+from tests.session.message import OK, answer, get, read_answer
 
 
 def split(app: int, spare: int, hash_on: HashOn | None = None) -> Split:
@@ -48,3 +49,12 @@ async def test_the_fallback_is_that_of_all(edge: Edge, weights: tuple[int, int])
     edge.use(route(split=split(*weights), fallback=SPARE_UPSTREAM))
     assert await chosen(edge) == "spare"
     assert [attempt.upstream for attempt in edge.record.attempts] == (["app", "spare"] if weights[0] else ["spare"])
+
+
+# An account that only the authorizer knows must have one version too, whatever the client says about it.
+async def test_what_the_authorizer_gives_decides_too(edge: Edge) -> None:
+    site(edge, answering(answer(b"", "200 OK", "X-User: alice")))
+    edge.pods[APP] = edge.pods[SPARE] = answering(OK)
+    by_user = split(1, 1, HashOn("header", "x-user"))
+    edge.use(call(rule(captures=()), upgrade=(), fallback=None, upstream=APP_UPSTREAM, split=by_user))
+    assert len({await chosen(edge, f"X-User: {name}") for name in range(20)}) == 1
