@@ -33,7 +33,7 @@ _TIMEOUT = 30.0  # seconds
 _CHECKOUT = Path(launch.__file__).resolve().parents[2]
 TELLS = "tells"  # the program
 _PROGRAM = """
-import gc, json, os, random, signal, sys, uuid
+import gc, json, os, random, signal, sys, time, uuid
 import dns.name, trio
 from dns.rdatatype import RdataType
 from splicer.net.dns_wire import make_query
@@ -44,6 +44,9 @@ kept = random.Random()  # as a library may have one
 
 def tell():
     arguments = json.loads(sys.argv[1])
+    late = time.monotonic() + 30
+    while os.getppid() != arguments["parent"] and time.monotonic() < late:  # the process between has not ended yet
+        time.sleep(0.001)
     found = {
         "random": [random.random(), kept.random(), trio._core._run._r.random()],
         "ids": [next(identities()), uuid.uuid4().hex, make_query(dns.name.root, RdataType.A, None).wire.hex()],
@@ -93,7 +96,7 @@ class Stand:
 
     def start(self, fds: Sequence[int], answer: int, *, group: bool = False, code: int = 0) -> int:
         """Fork one that tells, and return its pid."""
-        words = [json.dumps({"fds": list(fds), "answer": answer, "code": code})]
+        words = [json.dumps({"fds": list(fds), "answer": answer, "code": code, "parent": os.getpid()})]
         return self.part.start(TELLS, words, {fd: fd for fd in (*fds, answer)}, group=group)
 
     def fork(self, fds: Sequence[int] = (), *, group: bool = False, code: int = 0) -> tuple[int, dict[str, Any]]:

@@ -11,7 +11,8 @@ from tests.template.stand import Stand
 
 def test_its_command_line_is_its_own(template: Stand) -> None:
     _, told = template.fork()
-    assert told["words"] == [json.dumps({"fds": [], "answer": told["answer"], "code": 0})]
+    words = json.dumps({"fds": [], "answer": told["answer"], "code": 0, "parent": os.getpid()})
+    assert told["words"] == [words]
 
 
 def test_the_rest_is_as_if_it_had_been_executed(template: Stand) -> None:
