@@ -75,7 +75,7 @@ def test_a_wheel_has_the_extension_and_the_tag_of_its_stable_abi(tree: Path, nat
     words = found[EXTENSION].decode().split()
     assert words[0] == "-some"
     assert {"-Wall", "-Wextra", "-Wconversion", "-Wshadow", "splicer/relay/_mover.c"} <= set(words)
-    assert not [name for name in found if name.endswith(".c")]
+    assert not [name for name in found if name.endswith((".c", ".h"))]
     assert not list(tree.rglob("*.so")), "a wheel leaves nothing in the checkout, where another machine's would be used"
 
 
@@ -101,7 +101,7 @@ def test_zero_builds_a_pure_wheel_even_beside_an_extension(tree: Path, compiler:
     assert (done.returncode, "no C extension" in done.stderr) == (0, False)
     assert only(tree).name == _PURE
     found = contents(only(tree))
-    assert not [name for name in found if name.endswith((".c", ".so"))]
+    assert not [name for name in found if name.endswith((".c", ".h", ".so"))]
     assert {"splicer/relay/mover.py", "splicer/relay/_mover.pyi", "splicer/py.typed"} <= found.keys()
     assert b"Root-Is-Purelib: true" in found["splicer-0.1.0.dist-info/WHEEL"]
 
@@ -160,5 +160,7 @@ def test_the_source_distribution_has_the_source_and_the_hook(tree: Path) -> None
     assert built(tree, "sdist").returncode == 0
     with tarfile.open(only(tree)) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()}
-    assert {"splicer/relay/_mover.c", ".ci/build_extension.py", "pyproject.toml"} <= names
+    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "splicer").rglob("*.[ch]")}
+    assert "splicer/relay/_mover.c" in sources
+    assert sources | {".ci/build_extension.py", "pyproject.toml"} <= names
     assert EXTENSION not in names

@@ -102,7 +102,7 @@ def test_a_bug_is_found(tree: Path) -> None:
     assert source.count(_RIGHT) == 1
     (tree / _SOURCE).write_text(source.replace(_RIGHT, _WRONG))
     _compile(tree)
-    done = _tested(tree, "-k", "native and test_mover_laws")
+    done = _tested(tree, "-k", "native and test_directions")
     assert done.returncode
     assert "ERROR: AddressSanitizer: heap-buffer-overflow" in _reports(tree)
     assert "_mover.c" in _reports(tree)
