@@ -50,7 +50,9 @@ def unused_log_keys(log: LogSettings, broken: frozenset[str]) -> Iterator[Fault]
         broken: the keys that have a fault.
     """
     if log.format == "combined" and log.headers and not broken & {"format", "headers"}:
-        yield Fault(("headers",), 'goes not with format = "combined", which has Referer and User-Agent, and no others')
+        yield Fault(
+            ("headers",), 'can\'t stand beside format = "combined", which has Referer and User-Agent, and no others'
+        )
 
 
 def _overlap(one: ListenAddress, other: ListenAddress) -> bool:

@@ -72,4 +72,8 @@ UPSTREAM: Kind[str | Weights] = Kind(
     ),
     "string, or a table of upstreams with weights",
 )
-HASH_ON = kinds.text(_hash_on, f'`"client"`, {", ".join(f"`{way}`" for way in _WAYS.split(", "))}')
+HASH_ON = kinds.text(
+    _hash_on,
+    f'`"client"`, {", ".join(f"`{way}`" for way in _WAYS.split(", "))}',
+    pattern=f"client|({'|'.join(_NAMED)}):.+",
+)

@@ -12,7 +12,8 @@ from splicer.routing.value import HeaderName, Name, Part, RequestValue, made_of,
 
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _AFTER_HOST = re.compile(r"[/?#]")
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+_LAST_PORT = 65535
 _LEADING_SLASHES = re.compile(r"[/\\]+")
 _HOST_NAME = Name("host")
 
@@ -75,8 +76,11 @@ def parse_location(text: str) -> Location:
     else:
         raise ValueError('must begin with "https://", "http://", "{scheme}://" or one "/"')
     host, rest = _split(parts)
-    if not _HOST.fullmatch("".join("h" if part == _HOST_NAME else str(part) for part in host)):
+    whole = _HOST.fullmatch("".join("h" if part == _HOST_NAME else str(part) for part in host))
+    if whole is None:
         raise ValueError("after its scheme a host must stand: literal text or {host}; no other name may choose it")
+    if whole[1] is not None and not 1 <= int(whole[1]) <= _LAST_PORT:
+        raise ValueError(f'port "{whole[1]}" is not between 1 and {_LAST_PORT}')
     return Location(text, made_of("", base + host), made_of("", rest))
 
 

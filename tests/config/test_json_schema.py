@@ -93,6 +93,7 @@ ROUTE: dict[str, Any] = {"name": "a", "path": "/", "upstream": "a"}
         {"routes": [{**ROUTE, "upstream": {}}]},
         {"routes": [{**ROUTE, "upstream": {"a": -1}}]},
         {"routes": [{**ROUTE, "upstream": {"a": "95"}}]},
+        {"routes": [{**ROUTE, "upstream": {"a": 1}, "hash_on": "ip"}]},
         {"routes": [{**ROUTE, "deadlines": {"head": "1s"}}]},
         {"routes": [{**ROUTE, "deadlines": {"drain": "1s"}}]},
     ],

@@ -49,7 +49,7 @@ def test_each_has_a_field(header: str, field: str) -> None:
         ('headers = ["x-a", "x_a"]', ['headers: "x-a" and "x_a" are the same field of the log, header_x_a']),
         (f"headers = {[f'x{number}' for number in range(9)]}", ["headers: has 9 headers; at most 8 are logged"]),
         ('format = "combined"\nheaders = ["x"]',
-         ['headers: goes not with format = "combined", which has Referer and User-Agent, and no others']),
+         ['headers: can\'t stand beside format = "combined", which has Referer and User-Agent, and no others']),
         ('format = "combine"\nheaders = ["x"]',
          ['format: must be one of "auto", "json", "console", "combined", not "combine"; did you mean "combined"?']),
     ],

@@ -15,7 +15,12 @@ from splicer.config.load import load
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")])
+EXAMPLES = [
+    pytest.param(example, id=f"{page.relative_to(ROOT)}:{number}")
+    for page in PAGES
+    for number, example in enumerate(re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL), 1)
+]
 MARKS = "<!-- keys: {} -->\n"
 
 
@@ -43,7 +48,7 @@ def test_every_table_is_on_the_page(table: str) -> None:
     assert PAGE.count(MARKS.format(table)) == 1
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_loads(example: str) -> None:
     assert load(example, environ={}).routes
 

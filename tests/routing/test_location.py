@@ -54,6 +54,12 @@ def test_what_is_no_host(to: str) -> None:
         parse_location(to)
 
 
+@pytest.mark.parametrize("port", ["0", "65536", "99999"])
+def test_what_is_no_port(port: str) -> None:
+    with pytest.raises(ValueError, match=f'^port "{port}" is not between 1 and 65535$'):
+        parse_location(f"https://{{host}}:{port}/x")
+
+
 def test_no_header_chooses() -> None:
     with pytest.raises(ValueError, match="no header field"):
         parse_location("/{header:Referer}")
