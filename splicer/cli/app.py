@@ -115,7 +115,6 @@ def run(
 
     SIGHUP reloads, SIGTERM drains, SIGINT stops, SIGQUIT hands over, SIGUSR2 upgrades, SIGUSR1 renews the workers.
     """
-    from splicer.cli.run_to import made_file
     from splicer.ipc.arguments import StartedTemplate, SupervisorArguments
     from splicer.supervisor.launch import SUPERVISOR, become
 
@@ -124,7 +123,7 @@ def run(
     else:
         refuse({"--config": config, "--watch": watch, "--last-good": last_good}, "can't stand beside --to")
     need_mover()
-    path = (config or DEFAULT) if to is None else made_file(to, listen, admin, show=show)
+    path = (config or DEFAULT) if to is None else _made_file(to, listen, admin, show=show)
     if last_good is not None and last_good.resolve() == path.resolve():
         fail(f"--last-good: {last_good}: this is the configuration itself; name another file")
     template = context.find_object(StartedTemplate)
@@ -141,6 +140,13 @@ def run(
         ),
         [] if template is None else [template.control],
     )
+
+
+# Its module imports all of the configuration, for which a start by a file must not wait.
+def _made_file(to: str, listen: str | None, admin: str | None, *, show: bool) -> Path:
+    from splicer.cli.run_to import made_file
+
+    return made_file(to, listen, admin, show=show)
 
 
 @app.command()

@@ -1,6 +1,9 @@
-"""What the help says."""
+"""What the help says, and what a start does not wait for."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -20,3 +23,21 @@ def test_each_command_has_one_whole_line(command: list[str]) -> None:
         assert words.strip().endswith("."), f"{line!r} continues"
         assert not line.endswith("..."), f"{line!r} is cut"
         assert len(line) <= 80
+
+
+_RUN = """
+import sys
+from splicer.cli.app import app
+from splicer.supervisor import launch
+def become(module, arguments, fds):
+    heavy = sorted({"trio", "attr", "cattrs", "prometheus_client", "splicer.config.load"} & set(sys.modules))
+    print(module, arguments.path, arguments.template, fds, heavy)
+launch.become = become
+app(["run", "-c", "some.toml"])
+"""
+
+
+def test_a_start_by_a_file_imports_only_what_it_needs() -> None:
+    """Half a second would go by before the supervisor begins."""
+    ran = subprocess.run([sys.executable, "-c", _RUN], capture_output=True, text=True, check=True)
+    assert ran.stdout == "splicer.supervisor some.toml None [] []\n"
