@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import trio
 
 from splicer.errors import BodyTimeout, ClientGone, ClientStalled, ResponseStalled, ResponseTimeout, SplicerError
@@ -29,11 +27,6 @@ class AnswerTime:
         self._client = False  # the client is being waited for
         self.scope = trio.CancelScope(deadline=self._ends)
         self.runs = False  # `scope` is around the whole exchange
-
-    @property
-    def is_endless(self) -> bool:
-        """Whether there is no deadline for the whole exchange."""
-        return self._ends == math.inf
 
     def awaits_pod(self) -> None:
         """The next piece of the pod's answer is awaited."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import trio
 
 from splicer.config.error_pages import ErrorPage
@@ -28,9 +30,9 @@ async def forward(exchange: Exchange) -> bool:
     route = exchange.match.route
     if route.authorize is not None:
         await authorize(exchange, route.authorize)
+    if route.deadlines.response == math.inf and not exchange.head.has_body:  # the attempts have deadlines of their own
+        return await _round_trip(exchange)
     time = AnswerTime(route.deadlines)
-    if time.is_endless and not exchange.head.has_body:  # the attempts have deadlines of their own
-        return await _round_trip(exchange, time)
     with time.scope:
         time.runs = True
         if exchange.head.has_body:
@@ -65,13 +67,19 @@ async def _with_body(exchange: Exchange, time: AnswerTime) -> bool:
         exchange.body.fault = outcome = None
 
 
-async def _round_trip(exchange: Exchange, time: AnswerTime) -> bool:
+async def _round_trip(exchange: Exchange, time: AnswerTime | None = None) -> bool:
     leg, answer = await Attempts(exchange).run()
     return await _relay_answer(exchange, leg, answer, time)
 
 
-async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead, time: AnswerTime) -> bool:
+async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead, time: AnswerTime | None) -> bool:
     """Relay a pod's ordinary answer; then, if the pod's connection is clean, keep it or have the pod close it.
+
+    Args:
+        exchange: the request.
+        leg: the pod's connection.
+        answer: the head of the answer.
+        time: its deadlines; None if only those between its pieces are left, and no body is being sent.
 
     Returns:
         Whether the client connection can serve another request.
@@ -80,7 +88,8 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead, t
     # uncertain; so it is after an answer to an upgrade, because the client may already speak the other protocol.
     plain = exchange.protocol is None
     exchange.body.answered = True
-    exchange.body.progress = time.pod_took
+    if time is not None:
+        exchange.body.progress = time.pod_took
     close = exchange.context.draining or exchange.context.retiring or not exchange.body.complete or not plain
     try:
         page = exchange.rules.errors.get(answer.status) if answer.status >= _SERVER_ERROR else None
@@ -122,11 +131,12 @@ async def _send_page(exchange: Exchange, page: ErrorPage, out: bytes) -> None:
 
 
 # Most answers are short, and come with their head: these need no deadline, and opening one takes as long as sending.
-async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes, time: AnswerTime) -> None:
+async def _relay_body(exchange: Exchange, leg: PodLeg, out: bytes, time: AnswerTime | None) -> None:
     if leg.parser.has_all:
         out = exchange.client.send_now(_whole(exchange, leg, out))
         if not out:
             return
+    time = time or AnswerTime(exchange.match.route.deadlines)
     exchange.connector.scope = time.scope
     if time.runs:
         await _relay_pieces(exchange, leg, out, time)
