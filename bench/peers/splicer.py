@@ -22,7 +22,6 @@ _ROUTE = """
 name = "other-NUMBER"
 prefix = "PREFIX"
 upstream = "router"
-log = false
 """
 _TELL = "import splicer; print(splicer.__file__); print(splicer.__version__)"
 
