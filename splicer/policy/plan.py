@@ -95,6 +95,10 @@ class Plan:
             return Step(self.fallback, fallback=True, reusable=self.reusable)
         return Step(self.upstream, reusable=self.reusable)
 
+    def is_own(self, upstream: Upstream) -> bool:
+        """Whether an upstream would fall back to itself, as one of several may; that helps if it has more endpoints."""
+        return upstream == self.fallback
+
     # The end of an idle connection without a byte says nothing about the pod, which had closed it (RFC 9112 §9.3.1).
     def after(self, step: Step, failure: SplicerError, progress: Progress) -> Step | None:
         """The step after a failed one; None: the request fails."""
@@ -109,6 +113,8 @@ class Plan:
             if progress.left is Left.OTHER or (same and not step.same):
                 return Step(step.upstream, step.fallback, self.reusable, retries=step.retries + 1, same=same)
         if step.fallback or self.fallback is None:
+            return None
+        if self.is_own(step.upstream) and progress.left is not Left.OTHER:
             return None
         return Step(self.fallback, fallback=True, reusable=self.reusable)
 

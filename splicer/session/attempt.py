@@ -136,7 +136,7 @@ class Attempts:
             answered=exchange.answered,
             spent=exchange.connector.budget.is_spent(trio.current_time()),
             unheard=leg is not None and leg.reused and not leg.heard,
-            left=self._left(step.upstream) if self._plan.retries else Left.NONE,
+            left=self._left(step.upstream) if self._plan.retries or self._plan.is_own(step.upstream) else Left.NONE,
         )
 
     def _left(self, upstream: Upstream) -> Left:

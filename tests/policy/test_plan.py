@@ -203,6 +203,16 @@ def test_a_plan_may_begin_with_the_fallback(failure: errors.SplicerError, retrie
     assert Plan(FIRST, None, reusable=False, skip=True).first == Step(FIRST)
 
 
+@given(failure=st.sampled_from(MENDABLE), left=st.sampled_from(Left))
+def test_an_upstream_is_its_own_fallback_only_while_it_has_other_endpoints(
+    failure: errors.SplicerError, left: Left
+) -> None:
+    plan = Plan(FIRST, evolve(FIRST), reusable=False)
+    progress = Progress("GET", written=False, repeatable=True, answered=False, spent=False, unheard=False, left=left)
+    following = plan.after(plan.first, failure, progress)
+    assert following == (Step(FIRST, fallback=True) if left is Left.OTHER else None)
+
+
 @given(data=st.data(), plan=PLANS, failure=FAILURES)
 def test_asking_what_would_follow_changes_nothing(
     data: st.DataObject, plan: Plan, failure: errors.SplicerError

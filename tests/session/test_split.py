@@ -8,7 +8,7 @@ from splicer.errors import ConnectRefused
 from splicer.model import Split
 from splicer.patterns import HashOn
 from tests.session.authorizers import call, rule, site
-from tests.session.edge import APP, APP_UPSTREAM, SPARE, SPARE_UPSTREAM, Edge, answering, route
+from tests.session.edge import APP, APP_UPSTREAM, SPARE, SPARE_UPSTREAM, Edge, answering, route, upstream
 from tests.session.message import OK, answer, get, read_answer
 
 
@@ -58,3 +58,25 @@ async def test_what_the_authorizer_gives_decides_too(edge: Edge) -> None:
     by_user = split(1, 1, HashOn("header", "x-user"))
     edge.use(call(rule(captures=()), upgrade=(), fallback=None, upstream=APP_UPSTREAM, split=by_user))
     assert len({await chosen(edge, f"X-User: {name}") for name in range(20)}) == 1
+
+
+# The documents have such a route: what canary can't serve, stable does. There is no second stable behind the first.
+@pytest.mark.parametrize("retries", [0, 2])
+async def test_an_upstream_is_no_fallback_for_itself(edge: Edge, retries: int) -> None:
+    edge.pods[APP] = ConnectRefused("app")
+    edge.use(route(split=split(1, 0), fallback=APP_UPSTREAM, retries=retries))
+    assert (await read_answer(await edge.ask(get("/x")))).status == 502
+    assert edge.record.close_reason == "connect_refused"
+    assert not any(attempt.fallback for attempt in edge.record.attempts)
+    edge.use(route(split=split(0, 1), fallback=APP_UPSTREAM, retries=retries))
+    edge.pods |= {APP: answering(OK), SPARE: ConnectRefused("spare")}
+    assert await chosen(edge) == "app"
+
+
+async def test_another_endpoint_of_it_is_one(edge: Edge) -> None:
+    edge.names.served["two.test"] = (APP, SPARE)
+    edge.pods |= {APP: answering(answer(b"", "503 Busy")), SPARE: answering(OK)}
+    two = upstream("two")
+    edge.use(route(split=Split(((two, 1),)), fallback=two))
+    for _ in range(4):
+        assert await chosen(edge) == "two"
