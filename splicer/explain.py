@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from attrs import asdict, frozen
 
 from splicer.authorization import Authorize
+from splicer.config.error_pages import ErrorPage, by_status
 from splicer.config.route_spec import RouteSpec
 from splicer.config.routes import ROUTE, spec_of
 from splicer.config.scalars import printable
@@ -73,9 +74,16 @@ def explain(config: Config, method: str, target: str, headers: Sequence[str]) ->
         lines.append("")
         for line in _serving(match, head, origin):  # appended one by one, so that the lines before a fault are kept
             lines.append(line)
+        lines += [f"errors     {' '.join(map(str, page.status))}: {_page(page)}" for page in config.errors]
     except SplicerError as error:
-        return _explanation((*lines, "", f"{error.status}: {error.detail}"), found=False)
+        page = by_status(config.errors).get(error.status)
+        body = "" if page is None else f" (with {_page(page)})"
+        return _explanation((*lines, "", f"{error.status}: {error.detail}{body}"), found=False)
     return _explanation(lines, found=True)
+
+
+def _page(page: ErrorPage) -> str:
+    return f"a body of [[errors]], {page.content_type}"
 
 
 def _origin(config: Config, head: RequestHead) -> Forwarding:

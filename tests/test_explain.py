@@ -338,3 +338,10 @@ def test_a_split_is_told(key: str, headers: tuple[str, ...], told: str) -> None:
     assert "upstream   stable 99.5 %, canary 0.498 %" in lines
     assert [line for line in lines if "hash_on" in line] == ([told] if told else [])
     assert {"target     stable.test:80 (stable)", "target     canary.test:81 (canary)"} <= set(lines)
+
+
+def test_bodies_of_the_file_are_told() -> None:
+    text = '[[routes]]\nname = "a"\npath = "/a"\nrespond = "status"\n[[errors]]\nstatus = [404, 503]\nbody = "x"\n'
+    config, told = load(text, environ={}), "a body of [[errors]], text/plain; charset=utf-8"
+    assert explain(config, "GET", "/a", []).lines[-1] == f"errors     404 503: {told}"
+    assert explain(config, "GET", "/b", []).lines[-1] == f"404: no route for /b (with {told})"
