@@ -122,6 +122,8 @@ def run(
         refuse({"--listen": listen, "--admin": admin, "--print": show}, "goes with --to; otherwise the file says it")
     else:
         refuse({"--config": config, "--watch": watch, "--last-good": last_good}, "can't stand beside --to")
+    if to is None and config is None and last_good is None and not DEFAULT.exists():
+        fail(f"{DEFAULT}: there is no such file; name one with -c, or say --to HOST:PORT to go without one")
     need_mover()
     path = (config or DEFAULT) if to is None else _made_file(to, listen, admin, show=show)
     if last_good is not None and last_good.resolve() == path.resolve():

@@ -107,7 +107,8 @@ def _find(config: Path, pid: int | None) -> Found:
     all_found = supervisors(config)
     if len(all_found) != 1:
         many = f"{len(all_found)} supervisors run it; say --pid"
-        raise CommandFailed(f"{config}: {many if all_found else 'nobody runs it'}")
+        none = "nobody runs it; name the file of `splicer run` with -c, or its process with --pid"
+        raise CommandFailed(f"{config}: {many if all_found else none}")
     return all_found[0]
 
 

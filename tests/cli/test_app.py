@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -23,6 +24,15 @@ def test_each_command_has_one_whole_line(command: list[str]) -> None:
         assert words.strip().endswith("."), f"{line!r} continues"
         assert not line.endswith("..."), f"{line!r} is cut"
         assert len(line) <= 80
+
+
+def test_a_directory_without_a_file_is_told_what_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["run"])
+    assert (result.exit_code, result.output) == (
+        1,
+        "splicer: routing.toml: there is no such file; name one with -c, or say --to HOST:PORT to go without one\n",
+    )
 
 
 _RUN = """

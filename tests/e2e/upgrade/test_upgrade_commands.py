@@ -86,6 +86,9 @@ async def test_a_supervisor_that_was_started_with_a_relative_path(tmp_path: Path
         await process.wait()
 
 
+NOBODY = "nobody runs it; name the file of `splicer run` with -c, or its process with --pid"
+
+
 async def test_errors_of_the_commands(tmp_path: Path) -> None:
     path = tmp_path / "routing.toml"
     path.write_text(Site(pods=1).toml())
@@ -93,7 +96,7 @@ async def test_errors_of_the_commands(tmp_path: Path) -> None:
     assert gone.returncode == 0
     nobody = await each(*([command, "-c", str(path)] for command in ("reload", "upgrade", "recycle", "handover")))
     for result in nobody:
-        assert (result.code, result.out, result.err) == (1, "", f"splicer: {path}: nobody runs it\n")
+        assert (result.code, result.out, result.err) == (1, "", f"splicer: {path}: {NOBODY}\n")
     no_process, no_number, zero = await each(
         ["upgrade", "--pid", str(2**22 + 1)], ["recycle", "--pid", "x"], ["recycle", "--pid", "0"]
     )
