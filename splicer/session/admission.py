@@ -74,9 +74,12 @@ class Applicant:
 
 def _client_is_allowed(request: Applicant) -> None:
     networks, denied = request.route.clients, request.route.clients_deny
-    if networks is not None and not any(ip_address(request.address) in network for network in networks):
+    if networks is None and not denied:
+        return
+    address = ip_address(request.address)
+    if networks is not None and not any(address in network for network in networks):
         raise Forbidden(f"{request.address} is not among the clients of this route")
-    if denied and any(ip_address(request.address) in network for network in denied):
+    if any(address in network for network in denied):
         raise Forbidden(f"{request.address} is among the clients that this route denies")
 
 

@@ -55,7 +55,8 @@ class Attempts:
         self._plan = Plan(upstream, route.fallback, not own, route.retries, skip)
         self._edits, self._pod_host = None, ""  # the route's changes to the request
         if exchange.edits is not None:
-            exchange.edits.learn(exchange.match, exchange.head, exchange.granted)
+            if route.authorize is not None:
+                exchange.edits.learn(exchange.match, exchange.head, exchange.granted)
             self._edits, self._pod_host = exchange.edits.request(), exchange.edits.host()
         self._named: str | None = None  # the host of the present step; None while it is not known
         self._leg: PodLeg | None = None  # the leg of the present step
