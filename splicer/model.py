@@ -127,7 +127,7 @@ class Deadlines:
     drain: float = 3600.0
 
 
-@frozen
+@frozen(cache_hash=True)  # it is a part of the keys of caches that each request asks
 class Upstream:
     """An ``[upstreams.NAME]`` table of routing.toml.
 

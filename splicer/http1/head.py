@@ -29,7 +29,7 @@ _ORDINARY = rb"[\t\x20-\x7e\x80-\xff]*+"
 # Matches allowed bytes. A search for forbidden ones would start anew at each byte, and take twenty times as long.
 _CLEAN = re.compile(rb"(?:(?<=\r)\n)?+(?:" + _ORDINARY + rb"\r\n(?![\t ]))*+" + _ORDINARY)
 _NAME = re.compile(TOKEN)
-_FRAMING = re.compile(rb"\r\n(host|content-length|transfer-encoding):[\t ]*+([^\r]*+)", re.IGNORECASE)
+_FRAMING = re.compile(rb"\r\n(host|connection|content-length|transfer-encoding):[\t ]*+([^\r]*+)", re.IGNORECASE)
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _MOST_BYTES = 2**63 - 1
 
@@ -143,7 +143,7 @@ def split_fields(raw: bytes) -> Headers:
 
 
 def framing_fields(raw: bytes) -> FramingFields:
-    """Collect the values of Host, Content-Length and Transfer-Encoding unchanged (h11 rewrites some).
+    """Collect the values of Host, Connection, Content-Length and Transfer-Encoding unchanged (h11 rewrites some).
 
     Args:
         raw: a head whose every line is known to be well formed.

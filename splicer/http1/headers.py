@@ -58,15 +58,19 @@ def forwarded_headers(headers: Headers, *, drop: frozenset[bytes] = frozenset())
         The other fields, in order, names in their original case. A Connection field that nominates Host or
         Content-Length is not obeyed: that would change the meaning of the message.
     """
-    return [header for _, header in _end_to_end(headers, drop)]
+    dropped = _hop_by_hop([value for name, value in headers if name.lower() == b"connection"], drop)
+    return [header for header in headers if header[0].lower() not in dropped]
 
 
-def _end_to_end(headers: Headers, drop: frozenset[bytes]) -> list[tuple[bytes, Header]]:
-    """The fields to forward, each with its name in lower case."""
-    keyed = [(header[0].lower(), header) for header in headers]
-    nominated = b",".join([header[1] for key, header in keyed if key == b"connection"])
-    dropped = (_dropped if len(nominated) <= _SHORT else _dropped.__wrapped__)(nominated, drop)
-    return [item for item in keyed if item[0] not in dropped]
+def _hop_by_hop(connection: list[bytes], drop: frozenset[bytes] = frozenset()) -> frozenset[bytes]:
+    """The names of the fields that are not forwarded, in lower case.
+
+    Args:
+        connection: the values of the Connection fields.
+        drop: further names.
+    """
+    nominated = b",".join(connection)
+    return (_dropped if len(nominated) <= _SHORT else _dropped.__wrapped__)(nominated, drop)
 
 
 # Nearly all Connection fields are one of a few.
@@ -122,11 +126,14 @@ def request_for_pod(
         host: Host in place of the client's; "": the client's.
         edits: the route's; they name no field that is the edge's own.
     """
-    asserted = forwarding.fields()
+    asserted, dropped = forwarding.fields(), _hop_by_hop(head.values(b"connection"))
     named = (host or head.host or authority).encode("ascii")
     fields: list[Header] = []
     hostless = True
-    for key, header in _end_to_end(head.headers, frozenset()):
+    for header in head.headers:
+        key = header[0].lower()
+        if key in dropped:
+            continue
         if key == b"host":
             hostless = False
             fields.append((header[0], named))

@@ -205,7 +205,7 @@ class ResponseParser:
         length, chunked = body_framing(fields, minor, BadAnswer)
         bodiless = self._request.method == "HEAD" or head.status in BODILESS
         self._left = 0 if bodiless else length
-        self._persistent = minor == b"1" and b"close" not in list_members(head.values(b"connection"))
+        self._persistent = minor == b"1" and b"close" not in list_members(fields.get(b"connection", ()))
         if chunked and not bodiless:
             self._chunks = ChunkedBody(self._limit, BadAnswer, BadAnswer)
             self._chunks.feed(self._raw)

@@ -17,6 +17,7 @@ from splicer.model import Header, Headers, RequestHead
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 _LENGTH = frozenset({b"content-length"})
+_LENGTH_NAME = len(b"content-length")
 _CLOSE: Header = (b"Connection", b"close")
 _CHUNKED: Header = (b"Transfer-Encoding", b"chunked")
 
@@ -62,11 +63,11 @@ class ResponseWriter:
             fields = edits.apply(fields)
             self._edits = edits
         request = self._request
-        self._close = close or request.version == "1.0" or b"close" in list_members(request.values(b"connection"))
+        self._close = close or request.version == "1.0" or _says_close(request.values(b"connection"))
         if request.method == "HEAD" or status in BODILESS:
             self._left = 0
         else:
-            self._left = next((int(value) for name, value in fields if name.lower() == b"content-length"), None)
+            self._left = _length(fields)
         if self._left is None:
             self._server.send(h11.Response(status_code=status, headers=[]))
             self._chunked = request.version == "1.1"
@@ -185,6 +186,18 @@ def relayed_response(
         fields.append(_CLOSE)
     head = _head(status, phrase, fields)
     return head if head_only or status in BODILESS else head + (body or b"")
+
+
+def _says_close(connection: list[bytes]) -> bool:
+    return bool(connection) and b"close" in list_members(connection)
+
+
+def _length(fields: Iterable[Header]) -> int | None:
+    """The number of bytes that a head announces; None: it doesn't."""
+    for name, value in fields:
+        if len(name) == _LENGTH_NAME and name.lower() == b"content-length":
+            return int(value)
+    return None
 
 
 def _upgrades(headers: Headers) -> list[Header]:

@@ -150,13 +150,14 @@ class Attempts:
         self._leg = self._named = None
         host = self._named = self._host(upstream)
         self._refuse_drained(upstream, host)
-        exchange.record.target = authority(host, upstream.port) + self._target.partition("?")[0]
+        named, drained = authority(host, upstream.port), self._drained(upstream)
+        exchange.record.target = named + self._target.partition("?")[0]
         parser = ResponseParser(exchange.head, exchange.rules.limits.head_bytes, protocol=self._protocol)
         leg = self._leg = await exchange.connector.connect(
-            upstream, host, outcome, parser, avoid=self._drained(upstream), reusable=step.reusable
+            upstream, host, outcome, parser, avoid=drained, reusable=step.reusable
         )
         try:
-            answer = await self._handshake(leg, step, outcome, authority(host, upstream.port))
+            answer = await self._handshake(leg, step, outcome, named)
             following = self._check(answer, step)
             if following is not None:
                 await self._leave_for(following, answer.status)

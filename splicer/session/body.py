@@ -53,14 +53,12 @@ class RequestBody:
         self._size = 0  # bytes read from the client
         self._trailers: Headers = ()
         self._sending: trio.CancelScope | None = None
-        self.complete = not head.has_body  # it was completely read from the client
-        self.delivered = not head.has_body  # ... and completely written to the pod
+        self.complete = self.delivered = not head.has_body  # read from the client, and written to the pod, as a whole
         self.repeatable = True
         self.answered = False  # the first bytes of a final answer have arrived
         self.asked_for = False  # by a 100
-        self._expects = head.version == "1.1" and any(
-            b"100-continue" in value.lower() for value in head.values(b"expect")
-        )
+        expect = head.values(b"expect")
+        self._expects = bool(expect) and head.version == "1.1" and b"100-continue" in b",".join(expect).lower()
         self._heard = False  # a byte of it has arrived
         self.sent = 0  # bytes written in the last attempt
         self.waiting = False  # for the client

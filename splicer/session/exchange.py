@@ -31,6 +31,7 @@ class Exchange:
         nursery: runs the task that sends the request body; None without a body.
         granted: fields of an authorizer's answer, for the pod.
         to_fallback: the first attempt is one at the fallback, because the authorizer failed.
+        own_connection: its connection to a pod is used for no other request.
         connector: connects it to pods, and can end the present wait.
     """
 
@@ -52,20 +53,18 @@ class Exchange:
     nursery: trio.Nursery | None = None
     granted: Headers = ()
     to_fallback: bool = False
+    own_connection: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.writer = ResponseWriter(self.server, self.head)
+        head = self.head
+        self.own_connection = self.protocol is not None or not may_ride_idle(head.method, has_body=head.has_body)
+        self.writer = ResponseWriter(self.server, head)
         budget = AttemptBudget.start(self.match.route.deadlines, trio.current_time())
         self.connector = Connector(self.context, self.rules.endpoints, budget)
 
     def answer_edits(self) -> FieldEdits | None:
         """The changes to the answer; None: there are none."""
         return None if self.edits is None else self.edits.answer()
-
-    @property
-    def own_connection(self) -> bool:
-        """Whether its connection to a pod is used for no other request."""
-        return self.protocol is not None or not may_ride_idle(self.head.method, has_body=self.head.has_body)
 
     def begin(self) -> Exchange:
         """Watch for the client's leaving from now on, until `finish`."""

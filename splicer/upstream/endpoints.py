@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from splicer.errors import AddressNotAllowed, NoEndpoint
 from splicer.model import Endpoint, Upstream
 from splicer.policy.allowed import allowed
 from splicer.upstream.balance import Balancer
 from splicer.upstream.source import Candidates, EndpointSource
+
+_MOST = 4096  # addresses whose judgement is remembered
 
 
 class Endpoints:
@@ -69,7 +73,7 @@ class Endpoints:
     def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
         """The endpoints that may be dialled, of those that the source found last; there is no lookup."""
         return tuple(
-            endpoint for endpoint in self._source.known(upstream, host) if allowed(endpoint.address, upstream.allow)
+            endpoint for endpoint in self._source.known(upstream, host) if _may_be_dialled(upstream, endpoint.address)
         )
 
     async def any_left(self, upstream: Upstream, host: str, exclude: frozenset[tuple[str, int]]) -> bool:
@@ -87,7 +91,7 @@ class Endpoints:
     def _choice(
         self, upstream: Upstream, host: str, found: Candidates, exclude: frozenset[tuple[str, int]]
     ) -> Candidates | None:
-        endpoints = [endpoint for endpoint in found.endpoints if allowed(endpoint.address, upstream.allow)]
+        endpoints = [endpoint for endpoint in found.endpoints if _may_be_dialled(upstream, endpoint.address)]
         if not endpoints:
             raise AddressNotAllowed(f"{host} is {_addresses(found)}: not allowed for upstream {upstream.name}")
         if exclude:
@@ -99,9 +103,15 @@ class Endpoints:
         return Candidates(tuple(self._balancer.order(upstream.name, upstream.balance, endpoints)), found.fresh)
 
 
+# `allowed` remembers too, but for that the hash of every network in `allow` is computed anew.
+@lru_cache(maxsize=_MOST)
+def _may_be_dialled(upstream: Upstream, address: str) -> bool:
+    return allowed(address, upstream.allow)
+
+
 def _left(upstream: Upstream, found: Candidates, exclude: frozenset[tuple[str, int]]) -> bool:
     return any(
-        (endpoint.address, endpoint.port) not in exclude and allowed(endpoint.address, upstream.allow)
+        (endpoint.address, endpoint.port) not in exclude and _may_be_dialled(upstream, endpoint.address)
         for endpoint in found.endpoints
     )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 from attrs import frozen
 
 from splicer.model import Endpoint, Upstream
 from splicer.net.resolve import Answer
+
+_MOST = 1024  # answers whose endpoints are remembered
 
 
 @frozen
@@ -98,6 +101,8 @@ def _candidates(upstream: Upstream, host: str, answer: Answer) -> Candidates:
     return Candidates(_endpoints(upstream, host, answer.addresses), answer.fresh)
 
 
+# Each request asks for the endpoints of its pod, and most of them for the same ones.
+@lru_cache(maxsize=_MOST)
 def _endpoints(upstream: Upstream, host: str, addresses: tuple[str, ...]) -> tuple[Endpoint, ...]:
     pod, port = pod_name(upstream, host), upstream.port
     return tuple([Endpoint(pod, address, port) for address in addresses])
