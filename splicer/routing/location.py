@@ -46,6 +46,8 @@ class Location:
             BadRequest: it would have the request's Host, and that is no plain name or address.
         """
         rest = self.rest.render(facts)
+        if facts.query is None:  # "/new?" would be another URL than "/new", to caches too
+            rest = rest.removesuffix("?")
         if not self.base.parts:
             return "/" + _LEADING_SLASHES.sub("", rest, count=1) if rest[:1] in "/\\" else f"/{rest}"
         if "host" in self.base.names and not _HOST.fullmatch(facts.host):

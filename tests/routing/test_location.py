@@ -32,6 +32,21 @@ def test_where_a_redirect_leads(to: str, expected: str) -> None:
     assert location.render(FACT) == expected
 
 
+@pytest.mark.parametrize(
+    ("to", "query", "expected"),
+    [
+        ("/new?{query}", None, "/new"),
+        ("/new?{query}", "", "/new?"),
+        ("/new?{query}", "a=b", "/new?a=b"),
+        ("https://b.example/?{query}", None, "https://b.example/"),
+        ("https://b.example?{query}", None, "https://b.example"),
+        ("/new?x=1&{query}", None, "/new?x=1&"),
+    ],
+)
+def test_without_a_query_no_question_mark_is_left_over(to: str, query: str | None, expected: str) -> None:
+    assert parse_location(to).render(evolve(FACT, query=query)) == expected
+
+
 def test_its_names() -> None:
     assert parse_location("https://{host}/{pod}").names == {"host", "pod"}
 
