@@ -109,7 +109,7 @@ async def test_nobody_who_posts_through_recycles_is_left_without_an_answer(
             await fill_the_log(edge)
         for _ in range(8):
             clients.start_soon(post)
-        for _ in range(3):
+        for _ in range(8):
             before = worker_pids(edge.pid)
             edge.signal(signal.SIGUSR1)
             await until(lambda before=before: _are_new(edge, before))  # type: ignore[misc]  # mypy knows no such lambda
