@@ -20,7 +20,11 @@ DEADLINES = Reader(
             "connection that sends nothing is closed after the same time.",
         ),
         "resolve": Key(DURATION, "One lookup of a name; then the fallback, or 504."),
-        "connect": Key(DURATION, "One connection to a pod, over all addresses of its name; then the fallback, or 504."),
+        "connect": Key(
+            DURATION,
+            "One connection to a pod, over all addresses of its name, which are dialled 250 ms apart; then the "
+            "fallback, or 504.",
+        ),
         "handshake": Key(
             DURATION, "From the request, with its body, to the head of the pod's answer; then the fallback, or 504."
         ),

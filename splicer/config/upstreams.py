@@ -76,7 +76,7 @@ class UpstreamSpec:
     )
     balance: str = key(
         kinds.choice("least-tunnels", "round-robin", "random"),
-        "How the next call's address is chosen among several.",
+        "How the next call's address is chosen among several. One that has just failed is tried last.",
         default="least-tunnels",
     )
 

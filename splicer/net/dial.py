@@ -17,16 +17,20 @@ from splicer.net.stream import TcpStream
 
 Wait = Callable[[], Awaitable[None]]
 InTime = Callable[[Wait], Awaitable[None]]
-"""Awaits something under a deadline; after that it raises what the caller of `dial` expects."""
+"""Awaits a connection under a deadline; after that it raises what the caller of `dial` expects.
+
+What it awaits raises what `dial` raises if the connection fails.
+"""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 
 
-async def _without_deadline(wait: Wait) -> None:
+async def without_deadline(wait: Wait) -> None:
+    """An `InTime` that awaits as long as it takes."""
     await wait()
 
 
-async def dial(endpoint: Endpoint, buffer: int, in_time: InTime = _without_deadline) -> TcpStream:
+async def dial(endpoint: Endpoint, buffer: int, in_time: InTime = without_deadline) -> TcpStream:
     """Connect.
 
     Args:
@@ -58,8 +62,8 @@ async def dial(endpoint: Endpoint, buffer: int, in_time: InTime = _without_deadl
         if code == errno.EISCONN:
             code = 0
         elif code == errno.EALREADY:
-            await in_time(partial(trio.lowlevel.wait_writable, sock))
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            await in_time(partial(_established, sock, endpoint))
+            code = 0
     except BaseException:
         trio.lowlevel.notify_closing(sock)
         sock.close()
@@ -67,6 +71,17 @@ async def dial(endpoint: Endpoint, buffer: int, in_time: InTime = _without_deadl
     if code:
         trio.lowlevel.notify_closing(sock)
         sock.close()
-        failure = ConnectRefused if code == errno.ECONNREFUSED else ConnectFailed
-        raise failure(f"{endpoint}: {os.strerror(code)}")
+        raise _failure(endpoint, code)
     return TcpStream(sock)
+
+
+async def _established(sock: socket.socket, endpoint: Endpoint) -> None:
+    await trio.lowlevel.wait_writable(sock)
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise _failure(endpoint, code)
+
+
+def _failure(endpoint: Endpoint, code: int) -> ConnectRefused | ConnectFailed:
+    failure = ConnectRefused if code == errno.ECONNREFUSED else ConnectFailed
+    return failure(f"{endpoint}: {os.strerror(code)}")

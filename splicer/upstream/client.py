@@ -19,7 +19,7 @@ from splicer.errors import (
 )
 from splicer.http1.response import ResponseParser
 from splicer.model import AttemptOutcome, Endpoint, Upstream
-from splicer.net.dial import InTime, Wait
+from splicer.net.dial import InTime, Wait, without_deadline
 from splicer.net.stream import ByteStream
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import Left
@@ -27,10 +27,10 @@ from splicer.upstream.balance import Balancer, Hold
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pod import PodLeg
 from splicer.upstream.pool import IdlePool
+from splicer.upstream.race import MOST, STAGGER, Race, RaceOver
 from splicer.upstream.source import Candidates
 from splicer.upstream.stage import Stage
 
-_SHARES = 3  # the most parts into which the time to connect is split among the addresses of one name
 _CONNECT_FAILURES = (ConnectRefused, ConnectFailed, ConnectTimeout)
 _NOBODY: frozenset[tuple[str, int]] = frozenset()
 
@@ -64,7 +64,7 @@ class Dialer(Protocol):
 
 
 class Connector:
-    """Connects one request to endpoints, one after another, and counts it at the present one until `release`.
+    """Connects one request to endpoints, and counts it at the present one until `release`.
 
     The request need not be a client's.
 
@@ -205,54 +205,96 @@ class Connector:
         self, endpoints: tuple[Endpoint, ...], outcome: AttemptOutcome, parser: ResponseParser, *, reusable: bool
     ) -> PodLeg:
         dialer = self._dialer
+        several = len(endpoints) > 1
         # Usually the first endpoint has one, and then there is nothing to wait for.
         if reusable and (idle := dialer.pool.take(endpoints[0])) is not None:
-            self._begin(endpoints[0], outcome)
+            self._begin(endpoints[0], outcome, chosen=several)
             return PodLeg(idle, endpoints[0], parser, reused=True)
         started = trio.current_time()
         ends = self.budget.until(self.budget.deadlines.connect, started)
         try:
-            for left, endpoint in zip(range(len(endpoints), 0, -1), endpoints, strict=True):
-                self._begin(endpoint, outcome)
-                idle = dialer.pool.take(endpoint) if reusable else None
-                if idle is not None:
-                    return PodLeg(idle, endpoint, parser, reused=True)
-                dialer.yield_to_relay()
+            for place, endpoint in enumerate(endpoints):
+                self._begin(endpoint, outcome, chosen=several)
+                in_time = partial(
+                    self._in_time, endpoints[place:], outcome, ends=ends, parser=parser, reusable=reusable
+                )
                 try:
-                    stream = await self._open(endpoint, partial(self._in_time, endpoint, ends, left))
-                except (ConnectRefused, ConnectFailed):
-                    if left == 1:
+                    leg = await self._open(endpoint, parser, in_time, reusable=reusable)
+                except _CONNECT_FAILURES as failure:
+                    self._drop()
+                    dialer.balancer.failures.add(endpoint)
+                    if endpoint is endpoints[-1] or isinstance(failure, ConnectTimeout):
                         raise
+                except RaceOver as over:
+                    return over.race.result()
                 else:
-                    return PodLeg(stream, endpoint, parser, reused=False)
+                    if dialer.balancer.failures:
+                        dialer.balancer.failures.forget(leg.endpoint)
+                    return leg
         finally:
             outcome.connect += trio.current_time() - started
         raise NoEndpoint("no address is left")
 
-    # An address that drops every packet must leave time for the next address of the same name.
-    async def _in_time(self, endpoint: Endpoint, ends: float, left: int, wait: Wait) -> None:
+    # An address that drops every packet must leave time for the next addresses of the same name.
+    async def _in_time(
+        self,
+        endpoints: tuple[Endpoint, ...],
+        outcome: AttemptOutcome,
+        wait: Wait,
+        *,
+        ends: float,
+        parser: ResponseParser,
+        reusable: bool,
+    ) -> None:
         now = trio.current_time()
-        with Stage(self, ends - now, ConnectTimeout, lambda: endpoint):
-            if left == 1:
+        with Stage(self, ends - now, ConnectTimeout, lambda: outcome.endpoint):
+            if len(endpoints) == 1:
                 await wait()
                 return
-            with trio.move_on_at(now + (ends - now) / min(left, _SHARES)):
+            delay = min(STAGGER, (ends - now) / min(len(endpoints), MOST))
+            with trio.move_on_at(now + delay):
                 await wait()
                 return
-            raise ConnectFailed(f"{endpoint}: no answer in time for another address")
+            dial = partial(self._open, parser=parser, in_time=without_deadline, reusable=reusable)
+            race = Race(dial, self._dialer.balancer, delay, partial(self._show, outcome))
+            await race.run(endpoints[0], self.take_hold(), wait, endpoints[1:])
+        self._settle(race, endpoints[0])
 
-    def _begin(self, endpoint: Endpoint, outcome: AttemptOutcome) -> None:
-        outcome.endpoint, outcome.pod = str(endpoint), endpoint.pod
-        self._failed.add((endpoint.address, endpoint.port))
-        self.release()
-        self._hold = self._dialer.balancer.hold(endpoint)
+    # Those that were under way when another won have not failed: another attempt may go there.
+    def _settle(self, race: Race, first: Endpoint) -> None:
+        for endpoint in race.outrun:
+            self.excuse(endpoint)
+        if race.winner is not None:
+            self._hold = race.winner.hold
+            self._dialer.balancer.failures.forget(race.winner.endpoint)
+        if race.winner is None or race.winner.endpoint is not first:
+            raise RaceOver(race)
+
+    def _begin(self, endpoint: Endpoint, outcome: AttemptOutcome, *, chosen: bool) -> None:
+        self._show(outcome, endpoint)
+        self._drop()
+        self._hold = self._dialer.balancer.hold(endpoint, chosen=chosen)
         self._hold.__enter__()
 
+    def _drop(self) -> None:
+        if self._hold is not None:
+            self._hold.drop()
+            self._hold = None
+
+    def _show(self, outcome: AttemptOutcome, endpoint: Endpoint) -> None:
+        outcome.endpoint, outcome.pod = str(endpoint), endpoint.pod
+        self._failed.add((endpoint.address, endpoint.port))
+
     # Most connections to a pod on the same node are there at once, and then no deadline is opened.
-    async def _open(self, endpoint: Endpoint, in_time: InTime) -> ByteStream:
+    async def _open(self, endpoint: Endpoint, parser: ResponseParser, in_time: InTime, *, reusable: bool) -> PodLeg:
+        dialer = self._dialer
+        idle = dialer.pool.take(endpoint) if reusable else None
+        if idle is not None:
+            return PodLeg(idle, endpoint, parser, reused=True)
+        dialer.yield_to_relay()
         try:
-            return await self._dialer.dial(endpoint, in_time)
+            return PodLeg(await dialer.dial(endpoint, in_time), endpoint, parser, reused=False)
         except NoDescriptor:
-            if not await self._dialer.free_descriptors():
+            if not await dialer.free_descriptors():
                 raise
-        return await self._dialer.dial(endpoint, in_time)
+        return PodLeg(await dialer.dial(endpoint, in_time), endpoint, parser, reused=False)

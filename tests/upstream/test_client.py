@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import cast
 
 import pytest
 import trio
-from attrs import define, field
+import trio.testing
+from attrs import define, evolve, field
 from trio.testing import MockClock
 
 from splicer.errors import (
@@ -196,11 +198,123 @@ async def test_endpoints_are_dialled_in_their_order_until_one_is_reached(site: S
     assert [site.balancer.live(endpoint) for endpoint in (ONE, TWO, THREE)] == [0, 0, 1]
 
 
-async def test_one_that_hangs_leaves_time_for_the_next(site: Site, autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize(("deadline", "waited"), [(3, 0.25), (0.3, 0.15)])
+async def test_one_that_hangs_leaves_time_for_the_next(
+    site: Site, autojump_clock: MockClock, deadline: float, waited: float
+) -> None:
     site.found = (ONE, TWO)
     site.reached |= {ONE: None, TWO: stream()}
-    assert (await connect(site.connector(connect=3))).endpoint == TWO
-    assert trio.current_time() < 3
+    connector, outcome = site.connector(connect=deadline), AttemptOutcome("app")
+    assert (await connect(connector, outcome)).endpoint == TWO
+    assert (trio.current_time(), outcome.connect) == pytest.approx((waited, waited))
+    assert (outcome.endpoint, outcome.failure) == ("10.0.0.2:8000", None)
+    assert (site.balancer.live(ONE), site.balancer.live(TWO)) == (0, 1)
+    connector.release()
+    assert site.balancer._live == {}
+
+
+async def test_what_connects_at_once_needs_neither_a_task_nor_a_wait(site: Site) -> None:
+    site.cache = (ONE, TWO, THREE)
+    site.reached = dict.fromkeys(site.cache, stream())
+    connector = site.connector()
+    with trio.testing.assert_no_checkpoints():
+        await connect(connector)
+    assert len(site.dialled) == 1
+
+
+# Three quarters are dead, as if they were on one node: some drop every packet, the others refuse.
+@pytest.mark.parametrize("policy", ["least-tunnels", "round-robin", "random"])
+async def test_the_first_calls_wait_for_dead_addresses_and_the_later_ones_do_not(
+    site: Site, autojump_clock: MockClock, policy: str
+) -> None:
+    site.balancer = Balancer(Random(1))
+    site.found = every = tuple(Endpoint("app.test", f"10.0.1.{last}", 8000) for last in range(100, 132))
+    for number, endpoint in enumerate(every):
+        site.reached[endpoint] = [None, ConnectRefused("no"), stream()][number // 12]
+    upstream, waits = evolve(APP, balance=policy), []
+    while len(site.balancer.failures) < 24:
+        outcome = AttemptOutcome("app")
+        await site.connector().connect(upstream, "app.test", outcome, PARSER)
+        waits.append(outcome.connect)
+    assert max(waits) < 1 or policy == "random"
+    site.dialled.clear()
+    started = trio.current_time()
+    for _ in range(64):
+        await site.connector().connect(upstream, "app.test", AttemptOutcome("app"), PARSER)
+    assert (trio.current_time(), set(site.dialled)) == (started, set(every[24:]))
+    await trio.sleep(10)
+    for _ in range(64):
+        outcome = AttemptOutcome("app")
+        await site.connector().connect(upstream, "app.test", outcome, PARSER)
+        assert outcome.connect <= 0.25, "they are tried again one by one"
+    assert set(site.dialled) > set(every[24:])
+
+
+async def test_an_endpoint_that_is_reached_again_is_as_the_others(site: Site) -> None:
+    site.found = (ONE, TWO)
+    site.reached |= {ONE: ConnectRefused("no"), TWO: ConnectRefused("no")}
+    with pytest.raises(ConnectRefused):
+        await connect(site.connector())
+    assert len(site.balancer.failures) == 2
+    site.reached[ONE] = stream()
+    assert (await connect(site.connector())).endpoint == ONE
+    site.dialled.clear()
+    for _ in range(4):
+        await connect(site.connector())
+    assert site.dialled == [ONE] * 4
+
+
+async def test_who_was_overtaken_may_be_tried_again(site: Site, autojump_clock: MockClock) -> None:
+    site.cache = site.found = (ONE, TWO)
+    site.reached |= {ONE: None, TWO: stream()}
+    connector = site.connector()
+    await connect(connector)
+    assert connector.left(APP, "app.test", frozenset()) is Left.OTHER
+    site.reached[ONE] = stream()
+    assert (await connect(connector)).endpoint == ONE
+
+
+async def test_a_pod_of_one_address_has_the_whole_time(site: Site, autojump_clock: MockClock) -> None:
+    site.reached[ONE] = None
+    with pytest.raises(ConnectTimeout):
+        await connect(site.connector(connect=3))
+    assert (trio.current_time(), site.dialled) == (3, [ONE])
+    assert len(site.balancer.failures) == 1
+
+
+async def test_when_all_hang_or_fail_the_error_is_that_of_the_endpoint_named(
+    site: Site, autojump_clock: MockClock
+) -> None:
+    site.found, outcome = (ONE, TWO, THREE), AttemptOutcome("app")
+    site.reached |= {ONE: None, TWO: None, THREE: ConnectRefused("no")}
+    with pytest.raises(ConnectTimeout, match=r"^10\.0\.0\.2:8000: "):
+        await connect(site.connector(connect=3), outcome)
+    assert (trio.current_time(), outcome.endpoint, outcome.connect) == (3, "10.0.0.2:8000", 3)
+    assert site.balancer._live == {}
+
+
+async def test_an_idle_connection_of_the_next_one_is_taken(site: Site, autojump_clock: MockClock) -> None:
+    site.found, site.reached[ONE] = (ONE, TWO), None
+    site.pool.give(TWO, idle := stream())
+    leg = await connect(site.connector(), reusable=True)
+    assert (leg.stream, leg.reused, site.dialled) == (idle, True, [ONE])
+
+
+async def test_who_gives_up_leaves_nothing_under_way(
+    site: Site, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    site.found = (ONE, TWO, THREE)
+    site.reached |= dict.fromkeys(site.found)
+    connector = site.connector()
+
+    async def leave() -> None:
+        await trio.sleep(0.6)
+        connector.give_up()
+
+    nursery.start_soon(leave)
+    with pytest.raises(ClientGone):
+        await connect(connector)
+    assert (trio.current_time(), site.dialled, site.balancer._live) == (0.6, [ONE, TWO, THREE], {})
 
 
 async def test_what_has_failed_is_not_tried_again_unless_it_is_excused(site: Site) -> None:

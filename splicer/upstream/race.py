@@ -1,0 +1,174 @@
+"""Connects to several endpoints of one name, staggered: the first connection that is made wins (RFC 8305 §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+
+import trio
+from attrs import define, field
+
+from splicer.errors import ConnectFailed, ConnectRefused, NoDescriptor, SplicerError
+from splicer.model import Endpoint
+from splicer.net.dial import Wait
+from splicer.upstream.balance import Balancer, Hold
+from splicer.upstream.pod import PodLeg
+
+STAGGER = 0.25  # seconds between the starts of two connects: the delay that RFC 8305 §5 recommends
+MOST = 3  # connects under way
+
+
+class RaceOver(Exception):
+    """Ends the wait of the first connect, which has not won.
+
+    Args:
+        race: the race, which knows how it ended.
+    """
+
+    def __init__(self, race: Race) -> None:
+        super().__init__()
+        self.race = race
+
+
+@define(eq=False)
+class _Runner:
+    """One connect. `hold` counts it at its endpoint; `over` is set at its end."""
+
+    endpoint: Endpoint
+    hold: Hold
+    since: float
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    over: trio.Event = field(factory=trio.Event)
+
+
+class Race:
+    """Connects under way; `run` begins it when the first one has waited for `delay`.
+
+    An address that drops every packet would keep others waiting: the fourth connect ends the first one, and so on. One
+    that was ended after `delay` or more is remembered as one of the balancer's failures, and as a failure nowhere else.
+
+    Args:
+        dial: opens a connection, and waits for it as long as it takes.
+        balancer: counts each connect while it lasts.
+        delay: seconds between two starts.
+        show: called with the endpoint that the attempt is at: the newest one under way, or else the last one to fail.
+    """
+
+    def __init__(
+        self,
+        dial: Callable[[Endpoint], Awaitable[PodLeg]],
+        balancer: Balancer,
+        delay: float,
+        show: Callable[[Endpoint], None],
+    ) -> None:
+        self._dial = dial
+        self._balancer = balancer
+        self._delay = delay
+        self._show = show
+        self._runners: list[_Runner] = []  # under way, the oldest first
+        self._failures = trio.Semaphore(0)
+        self._failure: SplicerError | None = None
+        self._leg: PodLeg | None = None  # the winner's; the first connect has none yet
+        self.winner: _Runner | None = None
+        self.outrun: list[Endpoint] = []  # were under way when another won
+
+    async def run(self, first: Endpoint, hold: Hold, wait: Wait, others: Iterable[Endpoint]) -> None:
+        """Dial the others, until one is connected or all have failed; `winner` says how it ended.
+
+        Args:
+            first: the endpoint whose connect has begun `delay` ago.
+            hold: its count.
+            wait: awaits its connection.
+            others: the endpoints to dial, in this order.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                self._start(nursery, _Runner(first, hold, trio.current_time() - self._delay), wait)
+                for endpoint in others:
+                    if len(self._runners) >= MOST:
+                        self._runners[0].scope.cancel()
+                        await self._runners[0].over.wait()
+                    if nursery.cancel_scope.cancel_called:  # just now, and this task was to run already
+                        break
+                    self._start_dial(nursery, endpoint)
+                    with trio.move_on_after(self._delay):
+                        await self._failures.acquire()
+        except BaseExceptionGroup as group:  # several tasks were cancelled, and the caller expects one Cancelled
+            if group.split(trio.Cancelled)[1] is not None:
+                self._discard()
+                raise
+        if self.winner is None:
+            await trio.lowlevel.checkpoint_if_cancelled()
+
+    def result(self) -> PodLeg:
+        """The winner's connection, unless it is the first one's.
+
+        Raises:
+            PodError: all have failed; it is the last one's failure.
+            NoDescriptor: the process has no descriptor left.
+        """
+        if self._leg is not None:
+            return self._leg
+        raise self._take_failure()
+
+    # No variable of a frame that it is raised through may have it: that would be a cycle.
+    def _take_failure(self) -> SplicerError:
+        failure, self._failure = self._failure, None
+        assert failure is not None  # noqa: S101 - nobody has won
+        return failure
+
+    def _start_dial(self, nursery: trio.Nursery, endpoint: Endpoint) -> None:
+        hold = self._balancer.hold(endpoint, chosen=True)
+        hold.__enter__()
+        self._start(nursery, _Runner(endpoint, hold, trio.current_time()), partial(self._dial, endpoint))
+        self._show(endpoint)
+
+    def _start(self, nursery: trio.Nursery, runner: _Runner, connect: Callable[[], Awaitable[PodLeg | None]]) -> None:
+        self._runners.append(runner)
+        nursery.start_soon(self._connect, runner, connect, nursery.cancel_scope)
+
+    async def _connect(
+        self, runner: _Runner, connect: Callable[[], Awaitable[PodLeg | None]], race: trio.CancelScope
+    ) -> None:
+        failed = False
+        try:
+            with runner.scope:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                self._connected(runner, await connect(), race)
+        except (ConnectRefused, ConnectFailed) as failure:
+            failed = True
+            self._failure = failure.with_traceback(None)  # its frames hold this race: a cycle
+        except NoDescriptor as failure:
+            self._failure = failure.with_traceback(None)
+            race.cancel()
+        finally:
+            self._end(runner, failed=failed)
+
+    def _connected(self, runner: _Runner, leg: PodLeg | None, race: trio.CancelScope) -> None:
+        if self.winner is None:
+            self.winner, self._leg = runner, leg
+            self._show(runner.endpoint)
+            race.cancel()
+        elif leg is not None:
+            leg.close()
+
+    def _end(self, runner: _Runner, *, failed: bool) -> None:
+        self._runners.remove(runner)
+        runner.over.set()
+        if runner is self.winner:
+            return
+        runner.hold.drop()
+        if failed or trio.current_time() - runner.since >= self._delay:
+            self._balancer.failures.add(runner.endpoint)
+        if failed:
+            self._failures.release()
+            if self.winner is None:
+                self._show(self._runners[-1].endpoint if self._runners else runner.endpoint)
+        elif self.winner is not None:
+            self.outrun.append(runner.endpoint)
+
+    def _discard(self) -> None:
+        if self.winner is not None:
+            self.winner.hold.drop()
+        if self._leg is not None:
+            self._leg.close()
