@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from random import Random
 from typing import cast
 
@@ -36,6 +37,7 @@ from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pod import PodLeg
 from splicer.upstream.pool import IdlePool
 from splicer.upstream.source import Candidates
+from tests.kit.garbage import counting_garbage
 
 ONE, TWO, THREE = (Endpoint("app.test", f"10.0.0.{last}", 8000) for last in (1, 2, 3))
 APP = Upstream("app", parse_template("app.test"), 8000, balance="round-robin")
@@ -94,7 +96,7 @@ class Site:
         if reached is None:
             await in_time(trio.sleep_forever)
         if isinstance(reached, SplicerError):
-            raise reached
+            raise type(reached)(*reached.args)  # a new one: its traceback leads to this site
         assert reached is not None
         return reached
 
@@ -433,3 +435,20 @@ async def test_descriptors_are_freed_once(site: Site) -> None:
         await connect(site.connector())
     site.spare.append(freed := stream())
     assert (await connect(site.connector())).stream is freed
+
+
+@pytest.mark.parametrize("second", [stream(), NoDescriptor("EMFILE"), ConnectRefused("no"), None])
+def test_several_connects_leave_no_garbage(second: ByteStream | SplicerError | None) -> None:
+    async def play() -> None:
+        site = Site(found=(ONE, TWO, THREE))
+        site.reached |= {ONE: None, TWO: second, THREE: NoDescriptor("EMFILE")}
+        with suppress(SplicerError):
+            await connect(site.connector())
+
+    async def count() -> int:
+        await play()
+        with counting_garbage() as garbage:
+            await play()
+            return garbage()
+
+    assert trio.run(count, clock=MockClock(autojump_threshold=0)) == 0
