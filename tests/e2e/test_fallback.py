@@ -20,6 +20,9 @@ address = "nowhere.test:1"
 [upstreams.elsewhere]
 address = "{pod}.pods.test:1"
 allow = ["10.0.0.0/8"]
+[upstreams.again]
+address = "{pod}.pods.test:PORT"
+allow = ["127.0.0.0/8"]
 [[routes]]
 name = "from-nowhere"
 regex = '^/from-nowhere/(?<pod>[^/]+)(?<rest>/.*)$'
@@ -38,6 +41,12 @@ regex = '^/to-itself/(?<pod>[^/]+)(?<rest>/.*)$'
 upgrade = ["websocket"]
 upstream = "pod"
 fallback = "pod"
+[[routes]]
+name = "to-the-same-pod"
+regex = '^/to-the-same-pod/(?<pod>[^/]+)(?<rest>/.*)$'
+upgrade = ["websocket"]
+upstream = "pod"
+fallback = "again"
 [[routes]]
 name = "on-500"
 regex = '^/on-500/(?<pod>[^/]+)(?<rest>/.*)$'
@@ -60,7 +69,7 @@ RESOLVER = '[resolver]\nnameservers = ["127.0.0.1:1"]\n'
 def edge() -> Iterator[Edge]:
     site = Site()
     deadlines = 'resolve = "600ms"\nconnect = "600ms"\nhandshake = "600ms"\n'
-    with running(site.toml(ROUTES, deadlines=deadlines, extra=RESOLVER), site) as edge:
+    with running(site.toml(ROUTES.replace("PORT", str(site.port)), deadlines=deadlines, extra=RESOLVER), site) as edge:
         yield edge
 
 
@@ -195,11 +204,18 @@ async def test_early_bytes_are_for_the_pod_that_answers(edge: Edge, nursery: tri
 
 async def test_no_endpoint_is_503_with_retry_after(edge: Edge) -> None:
     place = edge.site.take()
-    reply = await ring(edge, "to-itself", place)
+    reply = await ring(edge, "to-the-same-pod", place)
     assert reply.status == 503
     assert len(reply.values("Retry-After")) == 1
-    line = await edge.line("exchange", path=f"/to-itself/{place.name}/x")
+    line = await edge.line("exchange", path=f"/to-the-same-pod/{place.name}/x")
     assert [attempt["failure"] for attempt in line["attempts"]] == ["connect_refused", "no_endpoint"]
+
+
+async def test_what_falls_back_to_itself_is_tried_once(edge: Edge) -> None:
+    place = edge.site.take()
+    assert (await ring(edge, "to-itself", place)).status == 502
+    line = await edge.line("exchange", path=f"/to-itself/{place.name}/x")
+    assert [attempt["failure"] for attempt in line["attempts"]] == ["connect_refused"]
 
 
 async def test_name_servers_that_are_down_lead_to_the_fallback(edge: Edge, nursery: trio.Nursery) -> None:
