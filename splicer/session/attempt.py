@@ -23,6 +23,7 @@ from splicer.http1.response import ResponseParser
 from splicer.http1.upgrade import verify_upgrade
 from splicer.http1.writer import CONTINUE
 from splicer.model import AttemptOutcome, Headers, ResponseHead, Upstream, authority
+from splicer.net.waits import Scope
 from splicer.policy.plan import Left, Plan, Progress, Step
 from splicer.routing.rewrite import target_path
 from splicer.routing.template import render_host
@@ -237,12 +238,12 @@ class Attempts:
         return await self._exchange.connector.could_connect(upstream, host, self._drained(upstream))
 
     # The pod can't be expected to answer before it has the whole request: its time starts when the body is sent.
-    def _start_body(self, leg: PodLeg, nursery: trio.Nursery, handshake: trio.CancelScope) -> None:
+    def _start_body(self, leg: PodLeg, nursery: trio.Nursery, handshake: Scope) -> None:
         self._body_began = trio.current_time()
         handshake.deadline = math.inf
         self._exchange.body.start(nursery, leg, lambda: self._start_clock(handshake))
 
-    def _start_clock(self, handshake: trio.CancelScope) -> None:
+    def _start_clock(self, handshake: Scope) -> None:
         if self._body_began is not None:
             now = trio.current_time()
             self._exchange.connector.budget.pause(now - self._body_began)

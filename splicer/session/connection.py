@@ -14,6 +14,7 @@ from splicer.http1.request import parse_request, request_line
 from splicer.http1.writer import simple_response
 from splicer.model import Match, Record, RequestHead
 from splicer.net.stream import ByteStream
+from splicer.net.waits import Waits
 from splicer.session.admission import Applicant
 from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg
@@ -51,7 +52,7 @@ class Connection:
         place: WAITING if another worker has served it, and it is idle.
     """
 
-    __slots__ = ("_client", "_context", "_edits", "_exchange", "_head", "_keepalive", "_place", "_record")
+    __slots__ = ("_client", "_context", "_edits", "_exchange", "_head", "_keepalive", "_place", "_record", "_waits")
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Connection:
     ) -> None:
         self._context = context
         self._client = ClientLeg(stream, peer, over=over)
+        self._waits = Waits(context.timers)
         self._place = context.counts.enter(place)
         self._forget_request()
 
@@ -78,12 +80,14 @@ class Connection:
         """Serve until either side closes. An exception ends only this connection, and is reported to the observer."""
         try:
             tunnel = await self._serve_requests()
+            self._waits.close()
             if tunnel is not None:
                 self._head = self._exchange = self._edits = None
                 await run_tunnel(self._context, self._client, tunnel)
         except Exception as error:  # noqa: BLE001 - a bug must not end the other calls; the observer logs it
             self._context.observer.crashed(self._client.peer, self._record, error)
         finally:
+            self._waits.close()
             self._context.counts.leave(self._place)
             self._client.stream.close()
 
@@ -103,7 +107,7 @@ class Connection:
             # Pipelined requests might never make this task wait, and then all calls would wait for this connection.
             if self._client.buffer:
                 await trio.lowlevel.checkpoint()
-            if not await self._context.idle.wait(self._client, self._keepalive):
+            if not await self._context.idle.wait(self._client, self._waits, self._keepalive):
                 return None
             self._forget_request()
             self._move(ConnectionState.READING)
@@ -111,7 +115,7 @@ class Connection:
     # A client that sends nothing for longer than a request takes to arrive is as idle as one between two requests.
     async def _asks(self) -> bool:
         if self._place is ConnectionState.WAITING:
-            asks = await self._context.idle.wait(self._client, self._keepalive)
+            asks = await self._context.idle.wait(self._client, self._waits, self._keepalive)
             self._move(ConnectionState.READING)
             return asks
         if self._client.read_now():
@@ -120,7 +124,7 @@ class Connection:
         with trio.move_on_after(min(head, _FIRST_REQUEST_SECONDS)):
             return await self._client.wait_byte()
         self._move(ConnectionState.WAITING)
-        asks = await self._context.idle.wait(self._client, max(0.0, head - _FIRST_REQUEST_SECONDS))
+        asks = await self._context.idle.wait(self._client, self._waits, max(0.0, head - _FIRST_REQUEST_SECONDS))
         self._move(ConnectionState.READING)
         return asks
 
@@ -205,6 +209,7 @@ class Connection:
         exchange = self._exchange = Exchange(
             self._context, rules, self._client, head, match, origin, record, server, body, protocol, self._edits
         ).begin()
+        exchange.waits = self._waits
         outcome = await (forward(exchange) if protocol is None else open_tunnel(exchange))
         if isinstance(outcome, OpenTunnel):
             return outcome

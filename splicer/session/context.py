@@ -15,6 +15,7 @@ from splicer.config.schema import Limits
 from splicer.model import AttemptOutcome, Deadlines, Endpoint, Network, Record
 from splicer.net.dial import InTime
 from splicer.net.stream import ByteStream
+from splicer.net.waits import Timers
 from splicer.observer import Observer
 from splicer.policy.rate_limiter import RateLimiter
 from splicer.relay.api import TunnelEnd, TunnelSpec
@@ -173,6 +174,7 @@ class SessionContext:
     vault: Vault | None = None
     others: Callable[[], StubStatus] = StubStatus  # the sum of the numbers of all other workers
     turns: Turns = field(factory=Turns)
+    timers: Timers = field(factory=Timers)
     may_use_pod: Callable[[], bool] = _always  # whether there is room for a connection that came in over the limit
     report: Callable[[AttemptOutcome], None] = _drop_outcome  # called with each attempt's outcome when it is over
     yield_to_relay: Callable[[], None] = _do_nothing  # called between two parts of a long step, to let frames pass

@@ -10,6 +10,7 @@ from splicer.edits import FieldEdits
 from splicer.http1.forwarded import Forwarding
 from splicer.http1.writer import ResponseWriter
 from splicer.model import Headers, Match, Record, RequestHead
+from splicer.net.waits import Waits
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import may_ride_idle
 from splicer.session.body import RequestBody
@@ -31,6 +32,7 @@ class Exchange:
         nursery: runs the task that sends the request body; None without a body.
         granted: fields of an authorizer's answer, for the pod.
         to_fallback: the first attempt is one at the fallback, because the authorizer failed.
+        waits: those of the client connection's task; None: there are none.
         own_connection: its connection to a pod is used for no other request.
         connector: connects it to pods, and can end the present wait.
     """
@@ -53,6 +55,7 @@ class Exchange:
     nursery: trio.Nursery | None = None
     granted: Headers = ()
     to_fallback: bool = False
+    waits: Waits | None = None
     own_connection: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -65,6 +68,10 @@ class Exchange:
     def answer_edits(self) -> FieldEdits | None:
         """The changes to the answer; None: there are none."""
         return None if self.edits is None else self.edits.answer()
+
+    def wait_in_line(self) -> None:
+        """Wait for pods under the connection's own scope: no other one is open, and none will be before an answer."""
+        self.connector.waits = self.waits
 
     def begin(self) -> Exchange:
         """Watch for the client's leaving from now on, until `finish`."""

@@ -31,6 +31,7 @@ async def forward(exchange: Exchange) -> bool:
     if route.authorize is not None:
         await authorize(exchange, route.authorize)
     if route.deadlines.response == math.inf and not exchange.head.has_body:  # the attempts have deadlines of their own
+        exchange.wait_in_line()
         return await _round_trip(exchange)
     time = AnswerTime(route.deadlines)
     with time.scope:

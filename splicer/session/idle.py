@@ -8,6 +8,7 @@ from itertools import islice
 
 import trio
 
+from splicer.net.waits import Scope, Waits
 from splicer.session.client import ClientLeg
 
 Heir = Callable[[ClientLeg], Awaitable[bool]]
@@ -31,17 +32,18 @@ class IdleClients:
     def __init__(self) -> None:
         self.ended = 0  # the number of waits ended to make room
         self._heir: Heir | None = None
-        self._waits: dict[ClientLeg, trio.CancelScope] = {}
+        self._waits: dict[ClientLeg, Scope] = {}
         self._most = math.inf  # seconds
 
     def __len__(self) -> int:
         return len(self._waits)
 
-    async def wait(self, client: ClientLeg, seconds: float) -> bool:
+    async def wait(self, client: ClientLeg, waits: Waits, seconds: float) -> bool:
         """Wait for the first byte of a request.
 
         Args:
             client: the client that waits.
+            waits: of the task that calls this.
             seconds: how long to wait.
 
         Returns:
@@ -51,7 +53,8 @@ class IdleClients:
         while True:
             if heir is not None and not client.buffer and await heir(client):
                 return False
-            with trio.move_on_after(min(seconds, self._most)) as scope:
+            now = trio.current_time()
+            with waits.until(now + min(seconds, self._most), now) as scope:
                 self._waits[client] = scope
                 try:
                     return await client.wait_byte()

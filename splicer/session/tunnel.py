@@ -90,6 +90,7 @@ async def _handshake(exchange: Exchange) -> tuple[PodLeg, ResponseHead]:
     try:
         if route.authorize is not None:
             await authorize(exchange, route.authorize)
+        exchange.wait_in_line()
         leg, answer = await Attempts(exchange).run()
         if answer.status == _SWITCHING:
             places.opened(route.name)

@@ -21,6 +21,7 @@ from splicer.http1.response import ResponseParser
 from splicer.model import AttemptOutcome, Endpoint, Upstream
 from splicer.net.dial import InTime, Wait, without_deadline
 from splicer.net.stream import ByteStream
+from splicer.net.waits import Scope, Waits
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import Left
 from splicer.upstream.balance import Balancer, Hold
@@ -74,7 +75,7 @@ class Connector:
         budget: the time for all attempts; its deadlines also limit each lookup and each connect.
     """
 
-    __slots__ = ("_dialer", "_endpoints", "_failed", "_hold", "budget", "gone", "scope")
+    __slots__ = ("_dialer", "_endpoints", "_failed", "_hold", "budget", "gone", "scope", "waits")
 
     def __init__(self, dialer: Dialer, endpoints: Endpoints, budget: AttemptBudget) -> None:
         self._dialer = dialer
@@ -82,7 +83,8 @@ class Connector:
         self.budget = budget
         self._failed: set[tuple[str, int]] = set()  # endpoints that were dialled and not excused
         self._hold: Hold | None = None
-        self.scope: trio.CancelScope | None = None
+        self.scope: Scope | None = None
+        self.waits: Waits | None = None
         self.gone = False
 
     def give_up(self) -> None:

@@ -9,13 +9,18 @@ from typing import Protocol
 import trio
 
 from splicer.errors import AttemptsTimeout, ClientGone, PodError
+from splicer.net.waits import Scope, Waits
 from splicer.policy.deadlines import AttemptBudget
 
 
 class Waiting(Protocol):
-    """A request that waits for pods and can be given up; `scope` is around the present wait."""
+    """A request that waits for pods and can be given up."""
 
-    scope: trio.CancelScope | None
+    scope: Scope | None
+    """Around the present wait."""
+
+    waits: Waits | None
+    """Under which it waits; None: each stage has a scope of its own."""
 
     @property
     def budget(self) -> AttemptBudget:
@@ -44,9 +49,12 @@ class Stage:
         self._waiting = waiting
         self._late = late
         self._what = what
-        self._scope = waiting.scope = trio.CancelScope(deadline=waiting.budget.until(seconds, trio.current_time()))
+        now, waits = trio.current_time(), waiting.waits
+        deadline = waiting.budget.until(seconds, now)
+        self._scope = trio.CancelScope(deadline=deadline) if waits is None else waits.until(deadline, now)
+        waiting.scope = self._scope
 
-    def __enter__(self) -> trio.CancelScope:
+    def __enter__(self) -> Scope:
         return self._scope.__enter__()
 
     def __exit__(

@@ -82,6 +82,7 @@ class Configured:
             others=parts.publisher.others,
             places=parts.places,
             turns=parts.turns,
+            timers=parts.timers,
             may_use_pod=parts.admission.may_use_pod,
             yield_to_relay=parts.hub.turn_if_due,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from splicer.ipc.board import Board
 from splicer.model import Record
+from splicer.net.waits import Timers
 from splicer.observe.metrics import Metrics
 from splicer.observe.progress import Progress
 from splicer.relay.api import Relay
@@ -70,10 +71,11 @@ class Parts:
         self.pool = IdlePool()
         self.closing = ClosingConnections()
         self.turns = Turns()
+        self.timers = Timers()
 
     def start(self, start: Start) -> None:
         """Start the tasks of all parts."""
-        running = (self.hub, self.turns, self.pool, self.closing, self.link)
+        running = (self.hub, self.turns, self.timers, self.pool, self.closing, self.link)
         for part in (*running, self.progress, self.publisher, self.admission):
             start(part.run)
 

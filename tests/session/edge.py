@@ -294,6 +294,7 @@ async def open_edge(*routes: Route) -> AsyncIterator[Edge]:
         edge.use(*(routes or (route(),)))
         nursery.start_soon(watch_clients, edge.context.waiting)
         nursery.start_soon(edge.context.closing.run)
+        nursery.start_soon(edge.context.timers.run)
         yield edge
         edge.stop()
         await edge.idle()

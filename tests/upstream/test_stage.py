@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from splicer.errors import AttemptsTimeout, ClientGone, ConnectTimeout, HandshakeTimeout, SplicerError
 from splicer.model import Deadlines
+from splicer.net.waits import Scope, Waits
 from splicer.policy.deadlines import AttemptBudget
 from splicer.upstream.stage import Stage
 
@@ -18,7 +19,8 @@ class Waiter:
     """Waits, and may be given up."""
 
     budget: AttemptBudget
-    scope: trio.CancelScope | None = None
+    scope: Scope | None = None
+    waits: Waits | None = None
     gone: bool = False
 
 
