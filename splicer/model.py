@@ -102,9 +102,14 @@ class Endpoint:
     pod: str
     address: str
     port: int
+    _text: str = field(init=False, eq=False, repr=False)
+
+    @_text.default
+    def _as_text(self) -> str:
+        return authority(self.address, self.port)
 
     def __str__(self) -> str:
-        return authority(self.address, self.port)
+        return self._text
 
 
 @frozen

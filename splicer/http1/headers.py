@@ -90,7 +90,7 @@ def forwarded_trailers(trailers: Iterable[Header]) -> list[Header]:
 
 def serialize_fields(headers: Iterable[Header]) -> bytes:
     """Write field lines and the blank line."""
-    return b"".join([b"%s: %s\r\n" % header for header in headers]) + b"\r\n"
+    return b"\r\n".join([*[b": ".join(header) for header in headers], b"\r\n"])
 
 
 def serialize_request(method: str, target: str, headers: Iterable[Header]) -> bytes:

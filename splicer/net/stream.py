@@ -128,14 +128,16 @@ class TcpStream:
     # switched off here: a peer that doesn't read is a matter for the exchange's own deadline.
     async def send_all(self, data: bytes) -> None:
         """See `ByteStream`."""
-        view = memoryview(data)
+        left: bytes | memoryview = data
         try:
-            while view:
+            while left:
                 try:
-                    view = view[self.sock.send(view) :]
+                    sent = self.sock.send(left)
                 except BlockingIOError:
                     self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
                     await trio.lowlevel.wait_writable(self.sock)
+                else:
+                    left = memoryview(left)[sent:] if sent < len(left) else b""
         except OSError as error:
             raise trio.BrokenResourceError from error
 

@@ -119,7 +119,7 @@ class Hub:
 
     def turn_if_due(self) -> None:
         """Handle one batch of events if the last turn was too long ago; one only, since bulk streams have no end."""
-        if perf_counter() - self._wait.turned < _MAX_FRAME_DELAY or not self._tunnels or self._wait.is_failing:
+        if not self._tunnels or perf_counter() - self._wait.turned < _MAX_FRAME_DELAY or self._wait.is_failing:
             return
         try:
             self._mover.step(trio.current_time())

@@ -52,6 +52,9 @@ class ConnectionState(StrEnum):
     WRITING = "writing"  # a request is being served, or the tunnel is open
     WAITING = "waiting"  # idle between two requests
 
+    def __init__(self, field: str) -> None:
+        self.field = field  # of `StubStatus`; a member as an attribute's name is hashed by Python code each time
+
 
 @define
 class StubStatus:
@@ -71,20 +74,21 @@ class StubStatus:
 
     def enter(self, place: ConnectionState) -> ConnectionState:
         """Add a connection."""
-        setattr(self, place, getattr(self, place) + 1)
+        setattr(self, place.field, getattr(self, place.field) + 1)
         return place
 
     def leave(self, place: ConnectionState) -> None:
         """Remove a connection."""
-        setattr(self, place, getattr(self, place) - 1)
+        setattr(self, place.field, getattr(self, place.field) - 1)
 
     def __add__(self, other: StubStatus) -> StubStatus:
         return StubStatus(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
     def move(self, source: ConnectionState, place: ConnectionState) -> ConnectionState:
         """Move a connection to another state."""
-        setattr(self, source, getattr(self, source) - 1)
-        setattr(self, place, getattr(self, place) + 1)
+        old, new = source.field, place.field
+        setattr(self, old, getattr(self, old) - 1)
+        setattr(self, new, getattr(self, new) + 1)
         return place
 
 
