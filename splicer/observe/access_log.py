@@ -98,12 +98,13 @@ class AccessLog(Observer):
 def _handshake(record: Record) -> str:
     told = f'"status": {"null" if record.status is None else record.status}'
     if record.upstream is not None:
-        parts, endpoint = record.parts, record.endpoint
+        attempts, endpoint = record.attempts, record.endpoint
+        parts = attempts[0] if len(attempts) == 1 else record.parts
         told += (
             f', "upstream": {json_text(record.upstream)}, "target": {_text(record.target)}, '
             f'"pod": {json_text(endpoint.pod) if endpoint else "null"}, '
             f'"endpoint": {json_text(str(endpoint)) if endpoint else "null"}, '
-            f'"attempts": [{", ".join([_attempt(attempt) for attempt in record.attempts])}], '
+            f'"attempts": [{", ".join([_attempt(attempt) for attempt in attempts])}], '
             f'"resolve_ms": {_ms(parts.resolve)}, "connect_ms": {_ms(parts.connect)}, '
             f'"handshake_ms": {_ms(parts.handshake)}'
         )

@@ -37,6 +37,8 @@ class CaptureTemplate:
 
     def render(self, captures: Mapping[str, str]) -> str:
         """The text with the captures put in, unchanged."""
+        if len(self.parts) == 1 and not self.captures:  # as most upstreams' hosts
+            return str(self.parts[0])
         return "".join(part if isinstance(part, str) else captures[part.name] for part in self.parts)
 
 

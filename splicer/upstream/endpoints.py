@@ -24,6 +24,9 @@ class Endpoints:
     def __init__(self, source: EndpointSource, balancer: Balancer) -> None:
         self._source = source
         self._balancer = balancer
+        # `allowed` remembers too, but for that the hash of every network in `allow` is computed anew. This is of one
+        # configuration: the next one has other objects that are equal, and to compare them takes longer.
+        self._may_be_dialled = lru_cache(maxsize=_MOST)(_may_be_dialled)
 
     async def choose(
         self,
@@ -91,7 +94,7 @@ class Endpoints:
     def _choice(
         self, upstream: Upstream, host: str, found: Candidates, exclude: frozenset[tuple[str, int]]
     ) -> Candidates | None:
-        endpoints = [endpoint for endpoint in found.endpoints if _may_be_dialled(upstream, endpoint.address)]
+        endpoints = [endpoint for endpoint in found.endpoints if self._may_be_dialled(upstream, endpoint.address)]
         if not endpoints:
             raise AddressNotAllowed(f"{host} is {_addresses(found)}: not allowed for upstream {upstream.name}")
         if exclude:
@@ -103,8 +106,6 @@ class Endpoints:
         return Candidates(tuple(self._balancer.order(upstream.name, upstream.balance, endpoints)), found.fresh)
 
 
-# `allowed` remembers too, but for that the hash of every network in `allow` is computed anew.
-@lru_cache(maxsize=_MOST)
 def _may_be_dialled(upstream: Upstream, address: str) -> bool:
     return allowed(address, upstream.allow)
 

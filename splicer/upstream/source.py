@@ -101,10 +101,13 @@ def _candidates(upstream: Upstream, host: str, answer: Answer) -> Candidates:
     return Candidates(_endpoints(upstream, host, answer.addresses), answer.fresh)
 
 
+def _endpoints(upstream: Upstream, host: str, addresses: tuple[str, ...]) -> tuple[Endpoint, ...]:
+    return _endpoints_of(pod_name(upstream, host), upstream.port, addresses)
+
+
 # Each request asks for the endpoints of its pod, and most of them for the same ones.
 @lru_cache(maxsize=_MOST)
-def _endpoints(upstream: Upstream, host: str, addresses: tuple[str, ...]) -> tuple[Endpoint, ...]:
-    pod, port = pod_name(upstream, host), upstream.port
+def _endpoints_of(pod: str, port: int, addresses: tuple[str, ...]) -> tuple[Endpoint, ...]:
     return tuple([Endpoint(pod, address, port) for address in addresses])
 
 
