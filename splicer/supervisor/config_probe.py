@@ -114,7 +114,10 @@ class ConfigProbe:
     def _fail(self, path: Path, then: Then) -> None:
         then(Faults((f"{path}: the process that reads it has not answered in {_TIMEOUT:g} s",)))
 
+    # A child may have been replaced earlier in the same batch of events. Its descriptor is closed by then.
     def _read(self, child: _Child, path: Path, then: Then, _: int) -> None:
+        if child is not self._child:
+            return
         part = os.read(child.stdout, 1 << 16)
         self._answer += part
         if part:

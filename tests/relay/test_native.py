@@ -25,20 +25,23 @@ pytestmark = pytest.mark.skipif(not NATIVE, reason="the C extension is not built
 _TRIES = 5
 _CALL = st.integers(0, 2)
 _SIDE = st.sampled_from(["client", "pod"])
-_SIZE = st.sampled_from([1, 160, 4096, 70_000, 400_000])
-_ACTIONS = st.one_of(
-    st.tuples(st.just("write"), _CALL, _SIDE, _SIZE),
-    st.tuples(st.just("write"), _CALL, _SIDE, _SIZE),
-    st.tuples(st.just("read"), _CALL, _SIDE, _SIZE),
-    st.tuples(st.just("half close"), _CALL, _SIDE),
-    st.tuples(st.just("close"), _CALL, _SIDE),
-    st.tuples(st.just("turn")),
-    st.tuples(st.just("turn")),
-    st.tuples(st.just("give"), st.integers(1, 3)),
-    st.tuples(st.just("take"), st.integers(1, 3)),
-    st.tuples(st.just("end"), _CALL),
-    st.tuples(st.just("plain"), _CALL),
-)
+
+
+def _actions(sizes: list[int]) -> st.SearchStrategy[tuple[Any, ...]]:
+    size = st.sampled_from(sizes)
+    return st.one_of(
+        st.tuples(st.just("write"), _CALL, _SIDE, size),
+        st.tuples(st.just("write"), _CALL, _SIDE, size),
+        st.tuples(st.just("read"), _CALL, _SIDE, size),
+        st.tuples(st.just("half close"), _CALL, _SIDE),
+        st.tuples(st.just("close"), _CALL, _SIDE),
+        st.tuples(st.just("turn")),
+        st.tuples(st.just("turn")),
+        st.tuples(st.just("give"), st.integers(1, 3)),
+        st.tuples(st.just("take"), st.integers(1, 3)),
+        st.tuples(st.just("end"), _CALL),
+        st.tuples(st.just("plain"), _CALL),
+    )
 
 
 class Stage:
@@ -86,6 +89,31 @@ class Stage:
         call: Played = self.calls[number]
         return call.client if side == "client" else call.pod
 
+    def give_plenty(self) -> None:
+        """No direction waits for a pipe any more."""
+        self.rig.give(12)
+        self.act(("turn",))
+
+    def read_all(self) -> None:
+        """Read what is there until nothing comes any more."""
+        before = None
+        while before != (before := {key: len(data) for key, data in self.got.items()}) or not before:
+            for number in range(3):
+                for side in ("client", "pod"):
+                    self.act(("read", number, side, 1 << 20))
+            self.act(("turn",))
+            if not self.got:
+                return
+
+    def end(self) -> list[object]:
+        """What came out of it."""
+        return [
+            {key: data for key, data in self.got.items() if data},
+            [(call.tunnel.result, call.tunnel.closer, call.tunnel.error) for call in self.calls],
+            [(leg.eof, leg.over, leg.discard, leg.starved, leg.broken) for legs in self.legs for leg in legs],
+            self.rig.mover.starved,
+        ]
+
     def facts(self) -> list[object]:
         """All that can be seen of it."""
         mover = self.rig.mover
@@ -127,16 +155,6 @@ def staged(make_mover: MakeMover, pipes: int) -> Iterator[Stage]:
         stage.rig.close()
 
 
-# How many bytes a full socket takes depends, by a page, on what this process has allocated in the kernel before. A real
-# difference is there each time.
-def _the_same(actions: list[tuple[Any, ...]], pipes: int) -> None:
-    for _ in range(_TRIES - 1):
-        with suppress(AssertionError):
-            _are_the_same(actions, pipes)
-            return
-    _are_the_same(actions, pipes)
-
-
 def _are_the_same(actions: list[tuple[Any, ...]], pipes: int) -> None:
     with none_left_open(), staged(Mover, pipes) as plain, staged(NativeMover, pipes) as native:
         for action in [*actions, ("turn",)]:
@@ -145,20 +163,45 @@ def _are_the_same(actions: list[tuple[Any, ...]], pipes: int) -> None:
             assert native.facts() == plain.facts(), action
 
 
-_SCHEDULES = given(st.lists(_ACTIONS, max_size=60), st.integers(0, 6))
+# How many bytes a full socket takes depends on what the kernel's memory looks like just then. So with large pieces only
+# what comes out in the end is compared; and again if it differs, for who closes meanwhile may find a byte more or less.
+def _end_alike(actions: list[tuple[Any, ...]], pipes: int) -> None:
+    for number in range(_TRIES):
+        with none_left_open(), staged(Mover, pipes) as plain, staged(NativeMover, pipes) as native:
+            for stage in (plain, native):
+                for action in actions:
+                    stage.act(action)
+                stage.give_plenty()
+                stage.read_all()
+            if native.end() == plain.end():
+                return
+            assert number + 1 < _TRIES, (native.end(), plain.end())
 
 
-@_SCHEDULES
+@given(st.lists(_actions([1, 160, 3000]), max_size=40), st.integers(0, 6))
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_order_of_events_is_handled_as_python_would(actions: list[tuple[Any, ...]], pipes: int) -> None:
-    _the_same(actions, pipes)
+    _are_the_same(actions, pipes)
 
 
 @pytest.mark.slow
-@_SCHEDULES
-@settings(max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(_actions([1, 160, 3000]), max_size=60), st.integers(0, 6))
+@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
 def test_very_many_orders_of_events_are(actions: list[tuple[Any, ...]], pipes: int) -> None:
-    _the_same(actions, pipes)
+    _are_the_same(actions, pipes)
+
+
+@given(st.lists(_actions([160, 70_000, 400_000]), max_size=40), st.integers(0, 6))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_with_full_sockets_the_same_comes_out(actions: list[tuple[Any, ...]], pipes: int) -> None:
+    _end_alike(actions, pipes)
+
+
+@pytest.mark.slow
+@given(st.lists(_actions([160, 70_000, 400_000]), max_size=60), st.integers(0, 6))
+@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+def test_with_full_sockets_very_much_comes_out_the_same(actions: list[tuple[Any, ...]], pipes: int) -> None:
+    _end_alike(actions, pipes)
 
 
 class _Careless(NativeMover):

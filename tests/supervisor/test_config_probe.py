@@ -122,6 +122,25 @@ def test_a_newer_question_takes_the_place_of_an_older_one(loop: Loop, path: Path
     assert len(loop.answers) == 1
 
 
+# Its descriptor is closed, and may be another file's by then.
+def test_an_event_of_a_child_that_ended_earlier_in_the_same_batch_is_nobodys(loop: Loop, path: Path) -> None:
+    loop.ask(INSPECT, path)
+    [(stale, events)] = _ready(loop)
+    loop.config_probe.close()
+    stale.data(events)
+    os.dup2(0, stale.fd)  # another file with the same number
+    stale.data(events)
+    os.close(stale.fd)
+    assert loop.answers == []
+
+
+def _ready(loop: Loop) -> list[tuple[selectors.SelectorKey, int]]:
+    late = time.monotonic() + _TIMEOUT
+    while not (ready := loop.selector.select(0.1)):
+        assert time.monotonic() < late
+    return ready
+
+
 def test_a_question_may_be_forgotten(loop: Loop, path: Path) -> None:
     loop.ask(INSPECT, path)
     loop.config_probe.close()
