@@ -29,13 +29,18 @@ def test_signals_are_blocked_before_the_rest_is_imported() -> None:
 
 
 _LOOK_AT_THE_TEMPLATE = """
-import os, sys, types
+import os, sys, time, types
 cli = types.ModuleType("splicer.cli.app")
 def main(template):
     if template is not None:
-        with open(f"/proc/{template.pid}/cmdline", "rb") as file:
-            words = file.read()  # it may have its title already
-            print(b"splicer.template" in words or b"splicer: template" in words, os.fstat(template.control).st_nlink)
+        words = b""
+        for _ in range(1000):  # it may be writing its title just then
+            with open(f"/proc/{template.pid}/cmdline", "rb") as file:
+                words = file.read()
+            if b"splicer.template" in words or b"splicer: template" in words:
+                break
+            time.sleep(0.005)
+        print(b"splicer.template" in words or b"splicer: template" in words, os.fstat(template.control).st_nlink)
     sys.exit(2)
 cli.main = main
 sys.modules["splicer.cli.app"] = cli

@@ -133,7 +133,8 @@ class Supervisor:
         for key, events in edge.selector.select(
             _BUSY_TICK_INTERVAL if busy else max(0.0, self._untidy - time.monotonic())
         ):
-            self._guarded(key.data, events)
+            if edge.code is None:  # else the deaths of processes that `finish` has killed would be logged
+                self._guarded(key.data, events)
         edge.vault.rest()
 
     # Invariant: an error in handling one connection, child or message never ends the supervisor, and with it all calls.
