@@ -56,8 +56,17 @@ async def call(edge: Edge, place: Place) -> Message:
 
 async def fill(edge: Edge, place: Place, stack: AsyncExitStack, count: int = LIMIT) -> list[Wire]:
     """So many tunnels, at both workers in turn."""
-    target = f"/limited/{place.name}"
-    return [await stack.enter_async_context(tunnel_at(edge, 1 + number % 2, target)) for number in range(count)]
+    return [await _enter(stack, edge, 1 + number % 2, f"/limited/{place.name}") for number in range(count)]
+
+
+async def _enter(stack: AsyncExitStack, edge: Edge, slot: int, target: str) -> Wire:
+    """A tunnel; the end of an earlier one, that of `has_room` for example, may not be known yet."""
+    with trio.fail_after(TIMEOUT):
+        while True:
+            try:
+                return await stack.enter_async_context(tunnel_at(edge, slot, target))
+            except AssertionError:
+                await trio.sleep(0.05)
 
 
 async def has_room(edge: Edge, place: Place) -> None:
@@ -118,6 +127,7 @@ async def test_tunnels_of_a_dead_worker_are_counted_where_they_go_on(edge: Edge,
         for wire in wires[:2]:
             await wire.send_eof()
             assert await wire.end() == "eof"
+        await edge.expected(2, "tunnel_close")
         await has_room(edge, place)
         again = await fill(edge, place, stack, 2)
         await is_full(edge, place)

@@ -82,7 +82,7 @@ def test_what_failed_lately_comes_last_whatever_its_load(
     assert (order, len(order)) == (sorted(order), len(pods))
 
 
-@pytest.mark.parametrize("count", [5, 8, 32, 51, 1000])
+@pytest.mark.parametrize("count", [5, 8, 32, 51, 200])
 def test_neighbours_are_not_tried_one_after_another(count: int) -> None:
     """The pods of a node that is dead have addresses that follow each other."""
     pods = [Endpoint("any-pod", f"10.0.{100 + number // 100}.{100 + number % 100}", 8000) for number in range(count)]
