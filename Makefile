@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-JOBS ?= 2
+JOBS ?= 3
 .DEFAULT_GOAL := help
 
 .PHONY: help demo test test-all lint docs bench bench-quick wheels lock clean

@@ -128,7 +128,7 @@ async def test_some_tunnels_by_route_and_pod(edge: Edge, place: Place, nursery: 
 async def test_idle_begins_anew_with_each_frame(edge: Edge, place: Place) -> None:
     async with tunnel(edge, f"/ws/{place.name}/x") as call:
         for _ in range(2):
-            await see_until(edge, "/tunnels", lambda said: said["tunnels"][0]["idle_s"] > 0.3)
+            await see_until(edge, "/tunnels", lambda said: said["tunnels"] and said["tunnels"][0]["idle_s"] > 0.3)
             before = trio.current_time()
             await echoes(call)
             idle = (await listed(edge))[f"/ws/{place.name}/x"]["idle_s"]

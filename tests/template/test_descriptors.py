@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ def _in_a_child(count: int, numbers: list[int]) -> int:
     if pid == 0:
         code = 1
         with suppress(BaseException):
+            gc.disable()  # what it frees in this process may close one of these numbers
             fds = list(range(_FIRST, _FIRST + count))
             for fd in fds:
                 os.dup2(os.memfd_create("file"), fd, inheritable=False)
