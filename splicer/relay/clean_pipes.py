@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from splicer.relay.pipes import SMALLEST, Pipe
 
+FEW = 4  # with fewer clean pipes, more are made (`stock.py`)
+
 
 class CleanPipes:
     """A pool of pipes that are registered with the vault.

@@ -12,12 +12,11 @@ from enum import IntEnum
 from time import monotonic
 from typing import Any
 
+from splicer.relay.clean_pipes import FEW
 from splicer.relay.leaving import break_off, why_broken, write_failed
 from splicer.relay.mover import Mover
 from splicer.relay.state import Engine
 from splicer.relay.tunnel import Leg
-
-_FEW = 4  # with fewer clean pipes the stock must be told (`stock.py`)
 
 
 class _Why(IntEnum):
@@ -77,18 +76,20 @@ class NativeMover(Mover):
             found = engine.run(now, -math.inf if news.pending else until, False)
         if engine.changed:
             engine.changed = False
-            news.pending = news.pending or bool(self.pipes.spent) or len(self._clean) < _FEW
+            news.pending = news.pending or bool(self.pipes.spent) or len(self._clean) < FEW
         if self._starved and (self._clean or self.pipes.has_last):
             self.feed(engine.now)
         return found
 
     def _go_on(self, leg: Leg, now: float) -> None:
         engine = self._engine
-        why, error = engine.why, OSError(engine.error, os.strerror(engine.error))
+        why = engine.why
         try:
-            if why == _Why.EVENT:
+            if why == _Why.EVENT:  # the only one that is frequent: no error is made for it
                 self._handle(leg, engine.mask, now)
-            elif why == _Why.READ_FAILED:
+                return
+            error = OSError(engine.error, os.strerror(engine.error))
+            if why == _Why.READ_FAILED:
                 break_off(self, leg, leg.broken or why_broken(error), now)
             elif why == _Why.WRITE_FAILED:
                 write_failed(self, leg, error, now)

@@ -12,12 +12,12 @@ from contextlib import suppress
 
 import trio
 
+from splicer.relay.clean_pipes import FEW
 from splicer.relay.mover_interface import ByteMover
 from splicer.relay.pipes import SMALLEST, Inherited, Pipe
 from splicer.relay.registry import PipeRegistry
 
 # An idle worker has only the reserve pipe: the others are made when the first tunnel comes.
-_LOW = 4  # with fewer clean pipes, more are made
 _HIGH = 8  # clean pipes to make, plus one for each direction that waits for a pipe
 _MOST = 16  # clean pipes to make at once: frames wait meanwhile
 _RETRY_INTERVAL = 0.25  # seconds until the next attempt when no pipe can be made, or the vault takes no message
@@ -113,7 +113,7 @@ class PipeStock:
 
     def look(self) -> bool:
         """Check whether more pipes are needed; if they are, the task makes them."""
-        if self._mover.pipes.count >= _LOW:
+        if self._mover.pipes.count >= FEW:
             return False
         self._wanted.set()
         return True
