@@ -28,8 +28,9 @@ from bench.progress import progress
 from bench.run import Options, Run
 from bench.scenarios.even import Even
 from bench.scenarios.handshakes import Handshakes
-from splicer.model import AttemptOutcome, Endpoint, Record
+from splicer.model import Endpoint
 from splicer.observe.metrics import Metrics, keep_in
+from splicer.record import AttemptOutcome, Record
 from splicer.supervisor.metrics_dir import MetricsDirectory
 from splicer.upstream.status import EndpointStates
 from splicer.vault.journal import Journal

@@ -1,6 +1,6 @@
-"""The values that are passed between the parts of splicer, without I/O; all but the record are frozen.
+"""The values that are passed between the parts of splicer, without I/O, and frozen.
 
-A request head leads to a `Match`, a match to attempts at `Endpoint`s, and the outcome goes into a `Record`.
+A request head leads to a `Match`, a match to attempts at `Endpoint`s, and the outcome goes into a `Record` (record.py).
 Durations are seconds (float, `math.inf` for "never"), sizes are bytes.
 """
 
@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from attrs import Factory, define, field, frozen
+from attrs import field, frozen
 
-from splicer.authorization import Authorize, AuthorizeOutcome
+from splicer.authorization import Authorize
 from splicer.edits import Edits, Redirect
 from splicer.patterns import Condition, HashOn, PathPattern, Template
-from splicer.quality import HandshakeParts, Quality
 from splicer.rates import RateLimit
 
 Header = tuple[bytes, bytes]
@@ -257,95 +256,3 @@ class Match:
 
     route: Route
     captures: Mapping[str, str]
-
-
-@define
-class AttemptOutcome:
-    """The outcome of one attempt, filled in while it runs.
-
-    Args:
-        upstream: the upstream's name.
-        endpoint: the last endpoint dialled; None if none was.
-        failure: None if the attempt succeeded, "abandoned" if the exchange ended first, else an error's `reason`.
-        detail: one more line about the failure.
-        pod: the name of the endpoint's pod.
-        started: when it began, on the monotonic clock, seconds.
-        resolve: the duration of all its lookups, seconds.
-        connect: the duration of connecting to all the addresses that were dialled, seconds.
-        handshake: the duration from the first byte of the request to the head of the answer, seconds.
-        fallback: whether the upstream is the route's fallback.
-    """
-
-    upstream: str
-    endpoint: str | None = None
-    failure: str | None = None
-    detail: str | None = None
-    pod: str | None = None
-    started: float = 0.0
-    resolve: float = 0.0
-    connect: float = 0.0
-    handshake: float = 0.0
-    fallback: bool = False
-
-
-@define
-class Record:
-    """The facts about one exchange or tunnel for log and metrics; filled in as it proceeds.
-
-    Args:
-        id: unique to the exchange; the pod sees it as X-Request-ID unless a trusted proxy gave one.
-        client: the client's address after `trusted_proxies`.
-        started: on the monotonic clock, seconds.
-        to_pod: bytes of body or tunnel sent towards the pod.
-        to_client: bytes of body or tunnel sent towards the client.
-        closer: the party that ended it (a `Side`); None while it lives.
-        close_reason: a stable word: "eof", "reset", "idle", "complete", an error's `reason` ...
-        detail: one more line when something went wrong.
-        protocol: the protocol that the client asked to upgrade to; None: plain HTTP.
-        adopted: how many times a tunnel has changed its worker.
-        ended: end time on the monotonic clock, seconds; None while it lives.
-        client_line: quality of the connection to the client, at the end of a tunnel.
-        pod_line: quality of the connection to the pod, at the end of a tunnel.
-        headers: the fields of `log.headers` with their values.
-        version: "1.0" or "1.1", if `headers` are logged.
-        authorize: how the question to the route's authorizer went; None: there was none.
-    """
-
-    id: str
-    client: str
-    started: float
-    method: str | None = None
-    path: str | None = None
-    query: str | None = None
-    host: str | None = None
-    route: str | None = None
-    request_id: str | None = None
-    upstream: str | None = None
-    target: str | None = None
-    endpoint: Endpoint | None = None
-    protocol: str | None = None
-    logged: bool = True
-    status: int | None = None
-    attempts: list[AttemptOutcome] = Factory(list)
-    to_pod: int = 0
-    to_client: int = 0
-    closer: str | None = None
-    close_reason: str | None = None
-    detail: str | None = None
-    adopted: int = 0
-    ended: float | None = None
-    client_line: Quality | None = None
-    pod_line: Quality | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    version: str | None = None
-    authorize: AuthorizeOutcome | None = None
-
-    @property
-    def parts(self) -> HandshakeParts:
-        """The durations summed over all attempts."""
-        resolve = connect = handshake = 0.0
-        for attempt in self.attempts:
-            resolve += attempt.resolve
-            connect += attempt.connect
-            handshake += attempt.handshake
-        return HandshakeParts(resolve, connect, handshake)

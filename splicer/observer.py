@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splicer.errors import SplicerError
-from splicer.model import Record
+from splicer.record import Record
 
 
 class Observer:

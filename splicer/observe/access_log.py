@@ -12,12 +12,12 @@ from attrs import define
 
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import SplicerError
-from splicer.model import AttemptOutcome, Record
 from splicer.net.tcpinfo import quality
 from splicer.observe.log import Logger
 from splicer.observe.render import json_text
 from splicer.observer import Observer
 from splicer.quality import Quality
+from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import TunnelView
 
 _MAX_CHARACTERS = 1024  # of one text; a log line has at most 4 KiB

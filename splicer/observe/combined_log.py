@@ -11,9 +11,9 @@ from functools import lru_cache
 
 from attrs import define, field
 
-from splicer.model import Record
 from splicer.observe.access_log import AccessLog
 from splicer.observe.line_writer import LineWriter
+from splicer.record import Record
 from splicer.relay.api import TunnelView
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

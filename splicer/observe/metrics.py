@@ -24,10 +24,11 @@ from prometheus_client.metrics_core import Metric
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import SplicerError
 from splicer.limit_errors import RateLimited, RouteFull
-from splicer.model import AttemptOutcome, Record, Route
+from splicer.model import Route
 from splicer.net.resolve import ResolverStats
 from splicer.observe.mmap_values import recorded, series, values_in
 from splicer.observer import Observer
+from splicer.record import AttemptOutcome, Record
 
 _MAX_PODS = 4000  # series of one file; pods of a Deployment get new names all the time
 _MIN_FREE_BYTES = 4 << 20  # without room for a mapped page, a write to it kills the process (SIGBUS, mmap(2))

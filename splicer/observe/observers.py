@@ -12,9 +12,9 @@ from typing import Any, ParamSpec
 import trio
 
 from splicer.errors import SplicerError
-from splicer.model import Record
 from splicer.observe.log import Logger
 from splicer.observer import Observer
+from splicer.record import Record
 
 _LOG_INTERVAL = 10.0  # seconds between two lines about failed observers
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import trio
 
-from splicer.model import Record
+from splicer.record import Record
 from splicer.relay.api import LiveTunnels, TunnelView
 
 _MAX_LATENESS = 0.1  # of the interval; a line may be that late

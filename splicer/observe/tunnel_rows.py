@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import trio
 
 from splicer.ipc.queries import CountRow, TunnelRow
-from splicer.model import Record
 from splicer.net.tcpinfo import quality
 from splicer.quality import Quality
+from splicer.record import Record
 from splicer.relay.api import LiveTunnels, TunnelView
 
 _ROWS = 16  # tunnels in a batch

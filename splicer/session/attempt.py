@@ -22,9 +22,10 @@ from splicer.http1.headers import request_for_pod
 from splicer.http1.response import ResponseParser
 from splicer.http1.upgrade import verify_upgrade
 from splicer.http1.writer import CONTINUE
-from splicer.model import AttemptOutcome, Headers, ResponseHead, Upstream, authority
+from splicer.model import Headers, ResponseHead, Upstream, authority
 from splicer.net.waits import Scope
 from splicer.policy.plan import Left, Plan, Progress, Step
+from splicer.record import AttemptOutcome
 from splicer.routing.rewrite import target_path
 from splicer.routing.template import render_host
 from splicer.session.exchange import Exchange

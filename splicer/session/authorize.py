@@ -15,8 +15,9 @@ from splicer.errors import AttemptsTimeout, BadCapture, NoDescriptor, PodError, 
 from splicer.http1.body import EndOfBody
 from splicer.http1.question import chosen, question, request_for_authorizer, without
 from splicer.http1.response import ResponseParser
-from splicer.model import AttemptOutcome, Match, ResponseHead, Upstream, authority
+from splicer.model import Match, ResponseHead, Upstream, authority
 from splicer.policy.deadlines import AttemptBudget
+from splicer.record import AttemptOutcome
 from splicer.routing.template import check_label, render_host
 from splicer.session.exchange import Exchange
 from splicer.upstream.client import Connector

@@ -12,9 +12,10 @@ from splicer.http1.body import request_body
 from splicer.http1.forwarded import Forwarding, forwarding
 from splicer.http1.request import parse_request, request_line
 from splicer.http1.writer import simple_response
-from splicer.model import Match, Record, RequestHead
+from splicer.model import Match, RequestHead
 from splicer.net.stream import ByteStream
 from splicer.net.waits import Waits
+from splicer.record import Record
 from splicer.session.admission import Applicant
 from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg

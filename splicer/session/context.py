@@ -12,12 +12,13 @@ from attrs import astuple, define, field, frozen
 
 from splicer.config.error_pages import NO_PAGES, ErrorPages
 from splicer.config.schema import Limits
-from splicer.model import AttemptOutcome, Deadlines, Endpoint, Network, Record
+from splicer.model import Deadlines, Endpoint, Network
 from splicer.net.dial import InTime
 from splicer.net.stream import ByteStream
 from splicer.net.waits import Timers
 from splicer.observer import Observer
 from splicer.policy.rate_limiter import RateLimiter
+from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import TunnelEnd, TunnelSpec
 from splicer.routing.table import RouteTable
 from splicer.session.idle import IdleClients

@@ -9,10 +9,11 @@ from attrs import define, field
 from splicer.edits import FieldEdits
 from splicer.http1.forwarded import Forwarding
 from splicer.http1.writer import ResponseWriter
-from splicer.model import Headers, Match, Record, RequestHead
+from splicer.model import Headers, Match, RequestHead
 from splicer.net.waits import Waits
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import may_ride_idle
+from splicer.record import Record
 from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg
 from splicer.session.context import Ruleset, SessionContext

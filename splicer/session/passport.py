@@ -16,8 +16,9 @@ from attrs import frozen
 
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import Side
-from splicer.model import AttemptOutcome, Endpoint, Record
+from splicer.model import Endpoint
 from splicer.net.options import USER_TIMEOUT_MS
+from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import ResumeState, TunnelLimits
 
 _FORMAT = 4  # of marshal: every Python since 3.4 reads it; writing takes an eighth of the time of JSON

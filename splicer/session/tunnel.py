@@ -11,9 +11,10 @@ from splicer.edits import FieldEdits
 from splicer.errors import NoDescriptor, Side
 from splicer.http1.upgrade import serialize_101
 from splicer.limit_errors import RouteFull
-from splicer.model import Record, ResponseHead
+from splicer.model import ResponseHead
 from splicer.net.stream import ByteStream
 from splicer.net.tcpinfo import quality
+from splicer.record import Record
 from splicer.relay.api import ByteCounts, TunnelEnd, TunnelLimits, TunnelSpec
 from splicer.session import passport
 from splicer.session.attempt import Attempts

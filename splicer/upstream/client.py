@@ -18,12 +18,13 @@ from splicer.errors import (
     ResolveTimeout,
 )
 from splicer.http1.response import ResponseParser
-from splicer.model import AttemptOutcome, Endpoint, Upstream
+from splicer.model import Endpoint, Upstream
 from splicer.net.dial import InTime, Wait, without_deadline
 from splicer.net.stream import ByteStream
 from splicer.net.waits import Scope, Waits
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import Left
+from splicer.record import AttemptOutcome
 from splicer.upstream.balance import Balancer, Hold
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pod import PodLeg

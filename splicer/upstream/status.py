@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 from attrs import define, field
 
-from splicer.model import AttemptOutcome
+from splicer.record import AttemptOutcome
 
 _REMEMBER_SECONDS = 600.0  # seconds after the last attempt
 _MOST = 4096

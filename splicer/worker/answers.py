@@ -7,8 +7,8 @@ from collections.abc import Callable
 from splicer.errors import Side
 from splicer.ipc.queries import AskCounts, AskEndpoints, AskTunnels, ClosedRow, CloseTunnel
 from splicer.ipc.query import Answers, RowBatches
-from splicer.model import Record
 from splicer.observe import tunnel_rows
+from splicer.record import Record
 from splicer.relay.api import Relay
 
 

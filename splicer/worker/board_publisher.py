@@ -7,8 +7,8 @@ import math
 import trio
 
 from splicer.ipc.board import Board, Column
-from splicer.model import Record
 from splicer.observe.metrics import Metrics
+from splicer.record import Record
 from splicer.relay.api import Relay
 from splicer.session.context import SessionContext, StubStatus
 from splicer.worker.vault_link import VaultLink

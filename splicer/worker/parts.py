@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from splicer.ipc.board import Board
-from splicer.model import Record
 from splicer.net.waits import Timers
 from splicer.observe.metrics import Metrics
 from splicer.observe.progress import Progress
+from splicer.record import Record
 from splicer.relay.api import Relay
 from splicer.relay.hub import Hub
 from splicer.session.places import TunnelPlaces

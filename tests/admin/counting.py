@@ -25,8 +25,9 @@ from typing import Any
 from attrs import frozen
 
 from splicer.config.load import load
-from splicer.model import AttemptOutcome, Endpoint, Record
+from splicer.model import Endpoint
 from splicer.observe.metrics import Metrics, keep_in
+from splicer.record import AttemptOutcome, Record
 from splicer.vault.protocol import channel
 
 _TIMEOUT = 20.0  # seconds

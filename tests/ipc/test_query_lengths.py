@@ -15,9 +15,10 @@ from splicer.errors import ConfigError
 from splicer.ipc import wire
 from splicer.ipc.queries import AskCounts, AskEndpoints, AskTunnels, CloseTunnel
 from splicer.ipc.query import Answers, answer_queries
-from splicer.model import AttemptOutcome, Endpoint
+from splicer.model import Endpoint
 from splicer.net.resolve import Resolver
 from splicer.observe import endpoint_rows, tunnel_rows
+from splicer.record import AttemptOutcome
 from splicer.upstream.source import NameSource
 from splicer.upstream.status import EndpointStates
 from splicer.vault.protocol import channel

@@ -7,7 +7,8 @@ from attrs import evolve
 from splicer.authorization import AuthorizeOutcome
 from splicer.config.load import load
 from splicer.errors import ConnectRefused
-from splicer.model import AttemptOutcome, Endpoint, Record, Route
+from splicer.model import Endpoint, Route
+from splicer.record import AttemptOutcome, Record
 
 ROW = 3
 _ROUTES = """

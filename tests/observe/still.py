@@ -8,7 +8,8 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from splicer.model import Endpoint, Record
+from splicer.model import Endpoint
+from splicer.record import Record
 
 
 def _closed() -> socket.socket:

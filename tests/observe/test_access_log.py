@@ -15,10 +15,11 @@ from trio.testing import MockClock
 
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import Side, TooManyConnections
-from splicer.model import AttemptOutcome, Endpoint, Record
+from splicer.model import Endpoint
 from splicer.observe.access_log import AccessLog
 from splicer.observe.log import make_logger
 from splicer.quality import Quality
+from splicer.record import AttemptOutcome, Record
 from tests.observe.still import still
 from tests.observe.test_log import LONGEST, Lines
 from tests.relay.harness import Edge

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer.errors import TooManyConnections
-from splicer.model import Record
 from splicer.observe.combined_log import CombinedLog, quoted
 from splicer.observe.log import make_logger
+from splicer.record import Record
 from tests.observe.still import still
 from tests.observe.test_access_log import EXCHANGE
 from tests.observe.test_log import LONGEST, Lines

@@ -13,10 +13,11 @@ from splicer.config.load import load
 from splicer.config.schema import Config
 from splicer.errors import ConnectRefused
 from splicer.ipc.codec import to_object
-from splicer.model import AttemptOutcome, Endpoint
+from splicer.model import Endpoint
 from splicer.net.dns_query import Records
 from splicer.net.resolve import Resolver
 from splicer.observe.endpoint_rows import endpoints
+from splicer.record import AttemptOutcome
 from splicer.upstream.source import NameSource
 from splicer.upstream.status import EndpointStates
 

@@ -10,8 +10,8 @@ from attrs import evolve
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import HandshakeTimeout, NameNotFound, PodDraining, PodReset, TooManyConnections
 from splicer.limit_errors import RouteFull
-from splicer.model import AttemptOutcome, Record
 from splicer.observe.metrics import Metrics
+from splicer.record import AttemptOutcome, Record
 from tests.observe.counted import bounds, counted, counting
 from tests.observe.recorded import ASKED, FALLEN_BACK, PLAIN, REFUSED, SERVED, TUNNEL, routes
 

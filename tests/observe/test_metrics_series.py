@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from splicer.authorization import AuthorizeDenied, AuthorizeFailed, AuthorizeTimeout
 from splicer.errors import ConnectRefused, HandshakeTimeout, NameNotFound, PodReset, TooManyConnections
 from splicer.limit_errors import TooManyFromClient
-from splicer.model import AttemptOutcome, Endpoint, Record
+from splicer.model import Endpoint
 from splicer.observe import metrics as module
 from splicer.observe.metrics import Metrics
+from splicer.record import AttemptOutcome, Record
 from tests.observe.counted import counted, counting, families
 from tests.observe.recorded import TUNNEL, routes
 

@@ -8,12 +8,12 @@ from typing import Any, cast
 import pytest
 
 from splicer.errors import TooManyConnections
-from splicer.model import Record
 from splicer.observe.access_log import AccessLog
 from splicer.observe.log import Logger
 from splicer.observe.metrics import Metrics
 from splicer.observe.observers import Observers
 from splicer.observer import Observer
+from splicer.record import Record
 
 _RECORD = Record("0123456789abcdef", "192.0.2.7", 1.0)
 _EVENTS: list[tuple[str, tuple[Any, ...]]] = [

@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from splicer.model import Record
 from splicer.observe.progress import Progress
+from splicer.record import Record
 from splicer.relay.api import TunnelView
 from tests.observe.still import StillRelay, StillTunnel, record, still
 

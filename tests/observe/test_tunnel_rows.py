@@ -10,8 +10,9 @@ from trio.testing import MockClock
 
 from splicer.ipc.codec import to_object
 from splicer.ipc.queries import CountRow
-from splicer.model import Endpoint, Record
+from splicer.model import Endpoint
 from splicer.observe import tunnel_rows
+from splicer.record import Record
 from splicer.relay.api import LiveTunnels
 from tests.observe.still import StillRelay, record, still
 from tests.relay.harness import Edge, unix_pair

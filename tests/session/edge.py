@@ -14,10 +14,11 @@ from trio.testing import wait_all_tasks_blocked
 from splicer.config.error_pages import ErrorPage, by_status
 from splicer.config.schema import Limits
 from splicer.errors import NameNotFound, Side, SplicerError
-from splicer.model import Deadlines, Endpoint, Network, Record, Respond, Route, Upstream
+from splicer.model import Deadlines, Endpoint, Network, Respond, Route, Upstream
 from splicer.net.dial import InTime
 from splicer.net.resolve import Answer
 from splicer.observer import Observer
+from splicer.record import Record
 from splicer.relay.api import TunnelEnd, TunnelSpec
 from splicer.routing.pattern import compile_pattern
 from splicer.routing.table import RouteTable

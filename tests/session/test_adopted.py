@@ -13,8 +13,9 @@ from attrs import define, evolve, field
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.model import Endpoint, Record
+from splicer.model import Endpoint
 from splicer.net.stream import TcpStream
+from splicer.record import Record
 from splicer.relay.api import TunnelLimits
 from splicer.relay.hub import Hub
 from splicer.session import passport

@@ -10,7 +10,8 @@ from attrs import evolve
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import ConnectRefused
-from splicer.model import AttemptOutcome, Route, Upstream
+from splicer.model import Route, Upstream
+from splicer.record import AttemptOutcome
 from splicer.session.context import Drains
 from tests.kit.http import Message, read_request
 from tests.session.edge import CLIENT, Edge, Script, answering, route, upstream

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import Side
-from splicer.model import AttemptOutcome, Endpoint, Record
+from splicer.model import Endpoint
 from splicer.net.options import USER_TIMEOUT_MS
+from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import TunnelLimits
 from splicer.session import passport
 from splicer.session.passport import Passport, look

@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.model import Record
+from splicer.record import Record
 from splicer.relay.api import TunnelEnd
 from tests.kit.http import read_head
 from tests.session.edge import APP, Edge, Spliced, answering, route

@@ -25,11 +25,12 @@ from splicer.errors import (
     SplicerError,
 )
 from splicer.http1.response import ResponseParser
-from splicer.model import AttemptOutcome, Deadlines, Endpoint, Upstream
+from splicer.model import Deadlines, Endpoint, Upstream
 from splicer.net.dial import InTime
 from splicer.net.stream import ByteStream
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import Left
+from splicer.record import AttemptOutcome
 from splicer.routing.template import parse_template
 from splicer.upstream.balance import Balancer
 from splicer.upstream.client import Connector

@@ -15,7 +15,7 @@ from splicer.errors import (
     PodDraining,
     UnwantedStatus,
 )
-from splicer.model import AttemptOutcome
+from splicer.record import AttemptOutcome
 from splicer.upstream import status as module
 from splicer.upstream.status import EndpointState, EndpointStates
 

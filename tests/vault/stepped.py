@@ -26,9 +26,10 @@ from attrs import evolve
 from trio.testing import wait_all_tasks_blocked
 
 from splicer.errors import Side
-from splicer.model import Endpoint, Record
+from splicer.model import Endpoint
 from splicer.net.stream import TcpStream
 from splicer.observer import Observer
+from splicer.record import Record
 from splicer.relay import beginning
 from splicer.relay.api import TunnelEnd, TunnelLimits, TunnelSpec
 from splicer.relay.clean_pipes import CleanPipes

@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 import trio
 
-from splicer.model import Record
 from splicer.net.stream import TcpStream
+from splicer.record import Record
 from splicer.relay.api import TunnelLimits
 from splicer.session import passport
 from splicer.session.passport import Passport

@@ -15,7 +15,7 @@ from splicer.ipc.queries import (
     EndpointRow,
     Question,
 )
-from splicer.model import Record
+from splicer.record import Record
 from splicer.worker.answers import answers
 
 

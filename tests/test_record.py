@@ -1,4 +1,4 @@
-"""What the values compute of themselves."""
+"""What the record computes of itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splicer.model import AttemptOutcome, Record
+from splicer.record import AttemptOutcome, Record
 
 _SECONDS = st.floats(0, 100)
 _PARTS = st.tuples(_SECONDS, _SECONDS, _SECONDS)
