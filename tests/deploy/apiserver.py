@@ -13,15 +13,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from attrs import define, field
 
-Thing = dict[str, Any]
+from tests.kit.kubernetes.resources import Thing, document
 
-_CLUSTER_WIDE = {"Namespace", "Node", "PriorityClass"}
 _PLURALS = {
     "v1": {"configmaps": "ConfigMap", "namespaces": "Namespace", "nodes": "Node", "pods": "Pod"}
     | {"serviceaccounts": "ServiceAccount", "services": "Service"},
@@ -53,7 +51,7 @@ class ApiServer:
         """The status and the object for one request."""
         url = urlsplit(target)
         path = url.path.rstrip("/")
-        if (discovered := _discovery(path)) is not None:
+        if (discovered := document(path, _PLURALS)) is not None:
             return 200, discovered
         if method == "POST" and path.endswith("/eviction"):
             pod = path.removesuffix("/eviction")
@@ -119,30 +117,3 @@ def _kept(thing: Thing) -> Thing:
     if kept["kind"] == "PriorityClass" and not kept.get("globalDefault"):
         kept.pop("globalDefault", None)
     return kept
-
-
-def _discovery(path: str) -> Thing | None:
-    if path == "/api":
-        return {"kind": "APIVersions", "versions": ["v1"]}
-    if path == "/apis":
-        groups = [_group(version) for version in _PLURALS if "/" in version]
-        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
-    version = path.removeprefix("/api/").removeprefix("/apis/")
-    if version not in _PLURALS:
-        return None
-    resources = [_resource(plural, kind) for plural, kind in _PLURALS[version].items()]
-    if version == "v1":
-        eviction = _resource("pods/eviction", "Eviction") | {"group": "policy", "version": "v1"}
-        resources.append(eviction)
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}
-
-
-def _group(version: str) -> Thing:
-    name, _, number = version.partition("/")
-    offered = {"groupVersion": version, "version": number}
-    return {"name": name, "versions": [offered], "preferredVersion": offered}
-
-
-def _resource(plural: str, kind: str) -> Thing:
-    verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
-    return {"name": plural, "kind": kind, "namespaced": kind not in _CLUSTER_WIDE, "verbs": verbs, "singularName": ""}

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.apiserver import ApiServer, Thing, api_server
+from tests.deploy.apiserver import ApiServer, api_server
 from tests.deploy.manifests import ALL, DEPLOY, VERSIONS, faults, one, pod, rendered, unrestricted
+from tests.kit.kubernetes.resources import Thing
 
 _TEXT = (DEPLOY / "README.md").read_text(encoding="utf-8")
 _DEFINITIONS = _TEXT.partition("```sh\n")[2].partition("```")[0]
