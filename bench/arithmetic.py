@@ -32,6 +32,7 @@ class Costs:
         kernel_bytes: kernel memory of a call's two sockets with empty buffers.
         base_bytes: memory of an edge without calls and workers: supervisor, spare and admin process.
         worker_bytes: memory of a worker without calls.
+        outside_us: CPU microseconds of `handshake_us` that are used outside the worker: by the supervisor with its vault.
     """
 
     frame_us: float
@@ -40,6 +41,7 @@ class Costs:
     kernel_bytes: float
     base_bytes: float
     worker_bytes: float
+    outside_us: float
 
     @property
     def call_bytes(self) -> float:
@@ -151,6 +153,34 @@ def cores(costs: Costs, load: Load, calls: int) -> int:
     """The number of cores that `calls` calls need."""
     used = calls * 2 * load.frame_rate * costs.frame_us + load.new_calls(calls) * costs.handshake_us
     return math.ceil(used / 1e6 / load.core_share)
+
+
+@frozen
+class Workers:
+    """What an edge of several workers carries, each on a core of its own and the supervisor on a further one.
+
+    Args:
+        workers: their number.
+        calls: live calls for which the workers' cores are enough.
+        new_calls: new calls a second, without frames: the smaller of what the workers and the supervisor can begin.
+        supervisor_bound: whether the supervisor is the smaller.
+    """
+
+    workers: int
+    calls: int
+    new_calls: float
+    supervisor_bound: bool
+
+
+# One supervisor serves all workers of an edge, so its share of a new call is the ceiling. It has no share of a frame.
+def of_workers(costs: Costs, load: Load, workers: int) -> Workers:
+    """What more workers give."""
+    core = load.core_share * 1e6
+    inside = costs.handshake_us - costs.outside_us
+    by_workers, by_supervisor = workers * core / inside, core / costs.outside_us
+    calls = math.floor(workers * core / (call_us(costs, load) - costs.outside_us / load.call_seconds))
+    calls = min(calls, math.floor(by_supervisor * load.call_seconds))
+    return Workers(workers, calls, min(by_workers, by_supervisor), by_supervisor < by_workers)
 
 
 def demand(costs: Costs, load: Load, calls: int, edge: int, workers: int) -> Demand:

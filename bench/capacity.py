@@ -22,23 +22,36 @@ from attrs import frozen
 
 from bench import node as this_node
 from bench.arguments import Parser, shown
-from bench.arithmetic import GIB, Costs, Demand, Load, Node, Resource, call_us, calls_per_core, demand, resources
+from bench.arithmetic import (
+    GIB,
+    Costs,
+    Demand,
+    Load,
+    Node,
+    Resource,
+    call_us,
+    calls_per_core,
+    demand,
+    of_workers,
+    resources,
+)
 from bench.model import Report
 from bench.report.store import NoReport, read
 from bench.report.words import MINE
 from bench.report.write import LATEST
 
-_RUN = "built in: a run of 2026-11-23 on two cores of an AMD EPYC, Linux 6.18, Python 3.11"
+_RUN = "built in: quiet runs of 2026-11-29 and 30 on two cores, Linux 6.18, Python 3.11"
 # Slab growth for each socket, 8,000 of them; see `bench.node.socket_bytes`. A call has two.
 _KERNEL_BYTES = 2 * 4040.0
-BUILT_IN = Costs(17.9, 427.5, 8.52 * 1024, _KERNEL_BYTES, 117e6, 49.5e6)
+BUILT_IN = Costs(13.9, 632.0, 7.39 * 1024, _KERNEL_BYTES, 62.9e6, 15.7e6, 31.9)
 _MEANINGS = {
     "frame_us": "µs of CPU for a frame, one way",
     "handshake_us": "µs of CPU for a new call",
     "process_bytes": "bytes of splicer's processes for a call",
     "kernel_bytes": "bytes of the kernel for its two sockets, buffers empty",
-    "base_bytes": "bytes of an edge's supervisor, spare and admin process",
+    "base_bytes": "bytes of an edge's supervisor, template, spare and admin process",
     "worker_bytes": "bytes of a worker without calls",
+    "outside_us": "µs of these for a new call outside the worker: the supervisor's, with its vault",
 }
 
 
@@ -67,6 +80,7 @@ def measured(report: Report | None) -> Measured:
 _FROM: tuple[tuple[str, tuple[str, ...], Callable[[float], float]], ...] = (
     ("frame_us", ("frames.cpu_us",), lambda value: value),
     ("handshake_us", ("handshakes.per_cpu",), lambda value: 1e6 / value),
+    ("outside_us", ("scale.workers_1_outside_us",), lambda value: value),
     ("process_bytes", ("idle.5000_kb", "idle.1000_kb"), lambda value: value * 1024),
 )
 
@@ -82,6 +96,8 @@ def text(its: Measured, load: Load, pods: int, found: Sequence[Resource], needs:
             *(f"  {getattr(its.costs, name):>12,.1f} {what} ({its.sources[name]})" for name, what in _MEANINGS.items()),
             "",
             *_core(its.costs, load),
+            "",
+            *_workers(its.costs, load),
             "",
             f"One edge, calls spread over {pods:,} pods: what ends first",
             *(line for one in found for line in _resource(one)),
@@ -100,6 +116,25 @@ def _core(costs: Costs, load: Load) -> list[str]:
         f"  CPU of a call  = 2 × {load.frame_rate:g}/s × {costs.frame_us:,.2f} µs + {costs.handshake_us:,.1f} µs"
         f" / {load.call_seconds:g} s = {each:,.1f} µs/s",
         f"  calls per core = {load.core_share:g} × 1,000,000 µs/s / {each:,.1f} µs/s = {calls_per_core(costs, load):,}",
+    ]
+
+
+_CURVE = (1, 2, 4, 8, 16, 32, 64)
+
+
+def _workers(costs: Costs, load: Load) -> list[str]:
+    inside, core = costs.handshake_us - costs.outside_us, load.core_share * 1e6
+    ceiling = core / costs.outside_us
+    return [
+        "One edge of N workers, each with a core, and one core for its supervisor, which all share",
+        f"  new calls a second = min(N × {core:,.0f} µs/s / {inside:,.1f} µs, {core:,.0f} µs/s / {costs.outside_us:,.1f} µs)",
+        *(
+            f"  {curve.workers:>4} workers: {curve.new_calls:>8,.0f} new calls a second, {curve.calls:>8,} live calls"
+            f"{' (the supervisor is the limit)' if curve.supervisor_bound else ''}"
+            for curve in (of_workers(costs, load, workers) for workers in _CURVE)
+        ),
+        f"  → the supervisor's share ends it at {ceiling / (core / inside):,.1f} workers, {ceiling:,.0f} new calls a second;",
+        "    for more: several edges on a node, each with a supervisor. Frames are the workers' alone and have no such limit.",
     ]
 
 

@@ -96,6 +96,12 @@ def _parser() -> Parser:
     parser.add_argument("--peers", metavar="NAME,NAME", help="beside splicer, some of --list; else all")
     parser.add_argument("--seconds", type=seconds, help="of one load; else what each scenario thinks right")
     parser.add_argument("--repeat", type=_repeat, help="repetitions; else 3 (--quick: 1), of some scenarios fewer")
+    parser.add_argument(
+        "--tries",
+        type=_repeat,
+        default=1,
+        help="measure a peer again, up to so often, while others take more than 5%% of the machine (%(default)s)",
+    )
     parser.add_argument("--quick", action="store_true", help="under two minutes")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help=f"where reports are: {shown(RESULTS)}")
     parser.add_argument("--list", action="store_true", help="what there is to measure, and whom")
@@ -115,6 +121,7 @@ def _options(arguments: Sequence[str] | None) -> tuple[Options | None, Path]:
         given.repeat or (1 if given.quick else None),
         given.seconds,
         given.quick,
+        given.tries,
     )
     return options, given.out
 

@@ -180,16 +180,33 @@ class Load:
         return cls(time.monotonic(), sum(map(_own, others)), stolen)
 
 
-def disturbance(before: Load, after: Load) -> str | None:
-    """A note if others took a large share of the machine between two samples: "other processes took 12 % …"."""
+@frozen
+class Disturbance:
+    """What others took of the machine between two samples.
+
+    Args:
+        share: of the machine's CPU time.
+        who: took it.
+    """
+
+    share: float
+    who: str
+
+    @property
+    def much(self) -> bool:
+        """Whether figures of that time are to be doubted."""
+        return self.share > _MUCH
+
+    def __str__(self) -> str:
+        return f"{self.who} took {self.share:.0%} of the machine"
+
+
+def disturbance(before: Load, after: Load) -> Disturbance:
+    """What others took between two samples; of other processes and the machine's host, the one that took more."""
     whole = (after.when - before.when) * (os.cpu_count() or 1)
-    for share, who in (
-        ((after.others - before.others) / whole, "other processes"),
-        ((after.stolen - before.stolen) / whole, "the machine's host"),
-    ):
-        if share > _MUCH:
-            return f"{who} took {share:.0%} of the machine"
-    return None
+    processes = Disturbance((after.others - before.others) / whole, "other processes")
+    host = Disturbance((after.stolen - before.stolen) / whole, "the machine's host")
+    return max(processes, host, key=lambda one: one.share)
 
 
 def _stats() -> Iterator[tuple[int, list[str]]]:

@@ -10,7 +10,7 @@ from http.client import HTTPException
 from attrs import frozen
 
 from bench.fleet import Fleet
-from bench.machine import Load, Processors, description, disturbance
+from bench.machine import Disturbance, Load, Processors, description, disturbance
 from bench.model import Figure, Report, Skipped
 from bench.peers.base import Corrupt, Peer, PeerFailed
 from bench.progress import Progress
@@ -33,6 +33,7 @@ class Options:
         repeat: the number of repetitions; None: each scenario's default.
         seconds: the length of one load; None: each scenario's default.
         quick: short loads, without the parts that take long.
+        tries: how often a peer's turn may be measured if others took much of the machine meanwhile; the calmest counts.
     """
 
     scenarios: Sequence[Scenario]
@@ -40,6 +41,7 @@ class Options:
     repeat: int | None = None
     seconds: float | None = None
     quick: bool = False
+    tries: int = 1
 
     def window(self, scenario: Scenario) -> float:
         """The length of one load in seconds."""
@@ -70,6 +72,7 @@ class Run:
         self._versions: dict[str, str] = {}
         self._samples: dict[tuple[str, str, str], list[Sample]] = {}
         self._skipped: dict[tuple[str, str], str] = {}
+        self._corrupt: set[tuple[str, str]] = set()
         self._notes: dict[str, None] = {}
         self._site: Site | None = None
 
@@ -93,10 +96,7 @@ class Run:
                 self._start(peers, fleet)
             for scenario in scenarios:
                 for repetition in range(self._options.repetitions(scenario)):
-                    before = Load.now(fleet.pids())
                     self._repetition(scenario, repetition, peers, site, fleet)
-                    if found := disturbance(before, Load.now(fleet.pids())):
-                        self._notes[f"{found} during {scenario.name}, repetition {repetition + 1}"] = None
 
     def report(self) -> Report:
         """The report with all results so far."""
@@ -113,6 +113,7 @@ class Run:
                 "repeat": str(options.repeat or "as each scenario has it"),
                 "seconds": f"{options.seconds:g}" if options.seconds else "as each scenario has it",
                 "quick": "yes" if options.quick else "no",
+                "tries": str(options.tries),
             },
             figures=[_figure(key, samples) for key, samples in self._samples.items()],
             skipped=[Skipped(peer, reason, scenario) for (peer, scenario), reason in self._skipped.items()],
@@ -164,19 +165,53 @@ class Run:
         for peer in peers if repetition % 2 == 0 else reversed(peers):
             if (peer.name, scenario.name) not in self._skipped:
                 self._progress.now(f"{what} {peer.name}")
-                self._turn(scenario, peer, values, site, fleet)
+                found = self._turn(scenario, peer, values, site, fleet)
+                if found.much:
+                    self._notes[f"{found} during {scenario.name} {repetition + 1}, {peer.name}"] = None
             self._progress.done(self._options.lasts(scenario))
 
-    def _turn(self, scenario: Scenario, peer: Peer, direct: Mapping[str, float], site: Site, fleet: Fleet) -> None:
-        """Measure one peer; the numbers that it yields before it fails are kept."""
+    def _turn(
+        self, scenario: Scenario, peer: Peer, direct: Mapping[str, float], site: Site, fleet: Fleet
+    ) -> Disturbance:
+        """Measure one peer until others took little meanwhile, or as often as allowed; keep the calmest measurement."""
+        calmest: tuple[Disturbance, list[Sample]] | None = None
+        for _ in range(self._options.tries):
+            before, samples = Load.now(fleet.pids()), list[Sample]()
+            try:
+                self._measure(scenario, peer, direct, site, fleet, samples)
+            except BaseException:  # an interruption: what there is goes into the report
+                self._keep(scenario, peer.name, samples)
+                raise
+            found = disturbance(before, Load.now(fleet.pids()))
+            if calmest is None or found.share < calmest[0].share:
+                calmest = found, samples
+            if not found.much or (peer.name, scenario.name) in self._skipped:
+                break
+        assert calmest
+        if (peer.name, scenario.name) in self._corrupt:
+            self._forget(scenario, peer.name)
+        else:
+            self._keep(scenario, peer.name, calmest[1])
+        return calmest[0]
+
+    def _measure(
+        self,
+        scenario: Scenario,
+        peer: Peer,
+        direct: Mapping[str, float],
+        site: Site,
+        fleet: Fleet,
+        samples: list[Sample],
+    ) -> None:
+        """Measure one peer once; `samples` gets the numbers that it yields before it fails."""
         try:
             shared = None if scenario.fresh else fleet.proxy(peer)
             for sample in scenario.measure(Turn(site, peer, shared, self._options.window(scenario), direct)):
-                self._keep(scenario, peer.name, [sample])
+                samples.append(sample)  # noqa: PERF402 - those before a failure are kept
         except _FAILURES as failed:
             self._skipped[peer.name, scenario.name] = str(failed)
             if isinstance(failed, Corrupt):
-                self._forget(scenario, peer.name)
+                self._corrupt.add((peer.name, scenario.name))
             fleet.stop(peer.name)
 
     # A peer that changes bytes, even once, has no figures: they would not be comparable.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.arithmetic import Costs, Load, Node, calls_per_core, cores, demand, resources
+from bench.arithmetic import Costs, Load, Node, calls_per_core, cores, demand, of_workers, resources
 
 COSTS = st.builds(
     Costs,
@@ -17,6 +17,7 @@ COSTS = st.builds(
     st.floats(100, 1e5),
     st.floats(1e6, 1e9),
     st.floats(1e6, 1e8),
+    st.floats(0.01, 0.9),
 )
 LOADS = st.builds(Load, st.floats(1, 200), st.floats(1, 3600), st.floats(0.1, 1), st.floats(0, 1e5))
 CALLS = st.integers(1, 10_000_000)
@@ -41,6 +42,16 @@ def test_more_calls_never_need_fewer_cores_edges_or_bytes(costs: Costs, load: Lo
     less, more = (demand(costs, load, calls, 1000, 2) for calls in sorted((one, other)))
     for part in ("cores", "edges", "memory", "frames", "packets", "new_calls"):
         assert getattr(less, part) <= getattr(more, part)
+
+
+@given(COSTS, LOADS, st.integers(1, 500), st.integers(1, 500))
+def test_more_workers_never_carry_less_nor_more_than_the_supervisor_can_begin(
+    costs: Costs, load: Load, one: int, other: int
+) -> None:
+    fewer, more = (of_workers(costs, load, workers) for workers in sorted((one, other)))
+    assert fewer.calls <= more.calls
+    assert fewer.new_calls <= more.new_calls <= load.core_share * 1e6 / costs.outside_us
+    assert more.supervisor_bound or not fewer.supervisor_bound
 
 
 @given(COSTS, LOADS, st.floats(1, 10))
@@ -90,7 +101,7 @@ def test_twice_of_everything_carries_no_less(costs: Costs, load: Load, node: Nod
 
 
 def test_the_limits_by_hand() -> None:
-    costs = Costs(10.0, 500.0, 9000.0, 8000.0, 100e6, 50e6)
+    costs = Costs(10.0, 500.0, 9000.0, 8000.0, 100e6, 50e6, 25.0)
     node = Node(
         cores=4,
         memory=10**9,

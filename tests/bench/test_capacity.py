@@ -41,7 +41,7 @@ def test_what_a_run_lacks_is_built_in_and_said_so() -> None:
     report = attrs.evolve(sample(), figures=[one for one in sample().figures if one.scenario == "frames"])
     its = measured(report)
     assert its.costs == attrs.evolve(BUILT_IN, frame_us=9.4)
-    assert its.sources["handshake_us"].startswith("built in: a run of 2026-")
+    assert its.sources["handshake_us"].startswith("built in: quiet runs of 2026-")
     assert measured(None).costs == BUILT_IN
 
 
@@ -62,6 +62,18 @@ def test_each_formula_with_its_numbers_gives_the_result(result: str, capsys: pyt
     assert "first CPU at 1,485, then descriptors of the vault at 9,968" in out
 
 
+def test_more_workers_give_more_until_the_supervisor_is_the_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert capacity.main([]) == 0
+    curve = re.findall(
+        r"^ +(\d+) workers: +([\d,]+) new calls.*?( \(the sup.*)?$", capsys.readouterr().out, re.MULTILINE
+    )
+    rates = [int(rate.replace(",", "")) for _, rate, _ in curve]
+    inside = BUILT_IN.handshake_us - BUILT_IN.outside_us
+    assert rates[0] == round(0.7e6 / inside)
+    assert rates[-1] == rates[-2] == round(0.7e6 / BUILT_IN.outside_us)
+    assert [bool(bound) for _, _, bound in curve] == [False] * 5 + [True] * 2
+
+
 def test_json_has_the_same(result: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert capacity.main([result, *NODE, "--calls=5000", "--calls=7", "--packets=400000", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -74,7 +86,7 @@ def test_json_has_the_same(result: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_without_a_run_it_says_where_the_costs_are_from(capsys: pytest.CaptureFixture[str]) -> None:
     assert capacity.main([]) == 0
     out = capsys.readouterr().out
-    assert out.count("built in: a run of 2026-") == 6
+    assert out.count("built in: quiet runs of 2026-") == 7
     assert "\n100,000 calls" in out
     assert "\n1,000,000 calls" in out
 

@@ -129,9 +129,10 @@ def test_what_a_process_has_reaped_is_its_own_in_the_sum_and_not_among_others() 
 def test_much_is_a_twentieth_of_the_machine() -> None:
     cpus = os.cpu_count() or 1
     begin = Load(when=0.0, others=5.0, stolen=1.0)
-    assert disturbance(begin, Load(10.0, 5.0 + 0.4 * cpus, 1.0)) is None
-    assert disturbance(begin, Load(10.0, 5.0 + 2.0 * cpus, 1.0)) == "other processes took 20% of the machine"
-    assert disturbance(begin, Load(10.0, 5.0, 1.0 + cpus)) == "the machine's host took 10% of the machine"
+    assert disturbance(begin, Load(10.0, 5.0 + 0.4 * cpus, 1.0)).share == pytest.approx(0.04)
+    assert not disturbance(begin, Load(10.0, 5.0 + 0.4 * cpus, 1.0)).much
+    assert str(disturbance(begin, Load(10.0, 5.0 + 2.0 * cpus, 1.0))) == "other processes took 20% of the machine"
+    assert str(disturbance(begin, Load(10.0, 5.0, 1.0 + cpus))) == "the machine's host took 10% of the machine"
 
 
 def test_the_machine_is_described() -> None:

@@ -4,7 +4,8 @@ from http.client import HTTPException
 
 import pytest
 
-from bench.machine import Processors
+from bench import run as run_module
+from bench.machine import Disturbance, Processors
 from bench.model import Figure, Skipped
 from bench.peers.base import Address, Corrupt, Job, Peer, PeerFailed, Proxy
 from bench.run import Options, Run
@@ -103,6 +104,15 @@ class Failing(Recorded):
             raise PeerFailed("gone")
 
 
+class Numbered(Recorded):
+    def direct(self, site: Site, seconds: float) -> Iterator[Sample]:
+        yield from ()
+
+    def measure(self, turn: Turn) -> Iterator[Sample]:
+        self.turns.append(turn.peer.name)
+        yield Sample("turn", "", float(len(self.turns)))
+
+
 class Fresh(Recorded):
     name = "fresh"
     fresh = True
@@ -134,6 +144,18 @@ def test_a_figure_has_a_value_for_each_repetition() -> None:
     assert report.figure("recorded.base", "a") == Figure("recorded", "base", "a", "us", (10, 40, 70))
     assert report.figure("recorded.base", "b") == Figure("recorded", "base", "b", "us", (10, 40, 70), load_bound=3)
     assert report.versions == {"a": "1.0", "b": "1.0"}
+
+
+def test_a_disturbed_turn_is_measured_again_and_the_calmest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = iter([0.3, 0.1, 0.2, 0.01])
+    monkeypatch.setattr(run_module, "disturbance", lambda *_: Disturbance(next(shares), "the machine's host"))
+    recorded = Numbered()
+    one = Run(Options([recorded], [FakePeer("a"), FakePeer("b")], repeat=1, tries=3), Quiet())
+    one.execute_on(Cold(SITE_PROCESSORS, 1, ("127.0.0.1", 1)))
+    assert recorded.turns == ["a", "a", "a", "b"]
+    found = {figure.peer: figure.values for figure in one.report().figures}
+    assert found == {"a": (2.0,), "b": (4.0,)}
+    assert one.report().notes == ("the machine's host took 10% of the machine during recorded 1, a",)
 
 
 def test_who_fails_is_left_out_of_the_scenario_and_started_anew_for_the_next() -> None:
