@@ -32,7 +32,7 @@ class Costs:
         kernel_bytes: kernel memory of a call's two sockets with empty buffers.
         base_bytes: memory of an edge without calls and workers: supervisor, spare and admin process.
         worker_bytes: memory of a worker without calls.
-        outside_us: CPU microseconds of `handshake_us` that are used outside the worker: by the supervisor with its vault.
+        outside_us: the CPU microseconds of `handshake_us` outside the worker: the supervisor's, with its vault.
     """
 
     frame_us: float

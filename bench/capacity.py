@@ -127,14 +127,16 @@ def _workers(costs: Costs, load: Load) -> list[str]:
     ceiling = core / costs.outside_us
     return [
         "One edge of N workers, each with a core, and one core for its supervisor, which all share",
-        f"  new calls a second = min(N × {core:,.0f} µs/s / {inside:,.1f} µs, {core:,.0f} µs/s / {costs.outside_us:,.1f} µs)",
+        f"  new calls a second = min(N × {core:,.0f} µs/s / {inside:,.1f} µs, "
+        f"{core:,.0f} µs/s / {costs.outside_us:,.1f} µs)",
         *(
             f"  {curve.workers:>4} workers: {curve.new_calls:>8,.0f} new calls a second, {curve.calls:>8,} live calls"
             f"{' (the supervisor is the limit)' if curve.supervisor_bound else ''}"
             for curve in (of_workers(costs, load, workers) for workers in _CURVE)
         ),
-        f"  → the supervisor's share ends it at {ceiling / (core / inside):,.1f} workers, {ceiling:,.0f} new calls a second;",
-        "    for more: several edges on a node, each with a supervisor. Frames are the workers' alone and have no such limit.",
+        f"  → the supervisor's share ends it at {ceiling / (core / inside):,.1f} workers, "
+        f"{ceiling:,.0f} new calls a second;",
+        "    for more: several edges on a node, each with a supervisor. It has no share of a frame.",
     ]
 
 
