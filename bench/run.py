@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -174,7 +175,7 @@ class Run:
         self, scenario: Scenario, peer: Peer, direct: Mapping[str, float], site: Site, fleet: Fleet
     ) -> Disturbance:
         """Measure one peer until others took little meanwhile, or as often as allowed; keep the calmest measurement."""
-        calmest: tuple[Disturbance, list[Sample]] | None = None
+        calmest: tuple[Disturbance, list[Sample]] = Disturbance(math.inf, ""), []
         for _ in range(self._options.tries):
             before, samples = Load.now(fleet.pids()), list[Sample]()
             try:
@@ -183,11 +184,10 @@ class Run:
                 self._keep(scenario, peer.name, samples)
                 raise
             found = disturbance(before, Load.now(fleet.pids()))
-            if calmest is None or found.share < calmest[0].share:
+            if found.share < calmest[0].share:
                 calmest = found, samples
             if not found.much or (peer.name, scenario.name) in self._skipped:
                 break
-        assert calmest
         if (peer.name, scenario.name) in self._corrupt:
             self._forget(scenario, peer.name)
         else:
