@@ -96,14 +96,15 @@ async def connect(place: Place) -> trio.abc.Stream:
         stream = await trio.open_tcp_stream(place.host, place.port)
     except OSError as error:
         raise ApiFailure("connect", f"{place.authority}: {error.strerror or error}") from None
-    set_tcp_options(cast("socket.socket", stream.socket))  # trio's sockets have the method that is needed
-    if context is None:
-        return stream
-    encrypted = trio.SSLStream(stream, context, server_hostname=place.host)
     try:
-        await encrypted.do_handshake()
-    except trio.BrokenResourceError as error:
-        raise _tls_failure(place, error.__cause__) from None
+        set_tcp_options(cast("socket.socket", stream.socket))  # trio's sockets have the method that is needed
+        if context is None:
+            return stream
+        encrypted = trio.SSLStream(stream, context, server_hostname=place.host)
+        try:
+            await encrypted.do_handshake()
+        except trio.BrokenResourceError as error:
+            raise _tls_failure(place, error.__cause__) from None
     except BaseException:
         await trio.aclose_forcefully(stream)
         raise
