@@ -113,7 +113,7 @@ class Controller:
         for each in reversed(slices):  # who stands in two slices stays in the later one
             there = [old["targetRef"]["uid"] for old in each["endpoints"] or ()]
             filled.append((each, [waiting.pop(uid) for uid in there if uid in waiting]))
-        while len(waiting) > sum(self.most - len(stay) for _, stay in filled):
+        while len(waiting) > sum(max(0, self.most - len(stay)) for _, stay in filled):
             filled.append((self._new(namespace, service, family), []))
         for _, stay in filled:
             while waiting and len(stay) < self.most:
