@@ -17,6 +17,7 @@ from splicer.config.authorize import AUTHORIZER
 from splicer.config.error_pages import ERROR_PAGE
 from splicer.config.json_schema import json_schema
 from splicer.config.keys import Key
+from splicer.config.listener import LISTENER
 from splicer.config.reader import Reader
 from splicer.config.redirect import REDIRECT_TABLE
 from splicer.config.respond import ANSWER
@@ -27,6 +28,7 @@ from splicer.config.upstreams import UPSTREAM
 DOCS = Path(__file__).parent
 TABLES: Mapping[str, Reader[Any]] = {
     **SECTIONS,
+    "listener": LISTENER,
     "upstreams": UPSTREAM,
     "routes": ROUTE,
     "respond": ANSWER,

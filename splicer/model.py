@@ -142,6 +142,7 @@ class Upstream:
         allow: networks that a resolved address must be in; None allows any unicast address that is neither
             loopback, link-local nor a metadata address (design §5).
         balance: "least-tunnels", "round-robin" or "random".
+        proxy_protocol: "v1" or "v2": each connection begins with such a header; None: with none.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Upstream:
     port: int
     allow: tuple[Network, ...] | None = None
     balance: str = "least-tunnels"
+    proxy_protocol: str | None = None
 
     @property
     def text(self) -> str:

@@ -27,5 +27,8 @@ class Observer:
     def connection_refused(self, client: str, error: SplicerError) -> None:
         """A connection was turned away before its request was read."""
 
+    def connection_empty(self, peer: str) -> None:
+        """A load balancer has connected and sent nothing, as its health checks do."""
+
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """A bug ended one connection."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import Factory, define
 
+from splicer.arrival import Arrival
 from splicer.authorization import AuthorizeOutcome
 from splicer.model import Endpoint
 from splicer.quality import HandshakeParts, Quality
@@ -59,6 +60,7 @@ class Record:
         headers: the fields of `log.headers` with their values.
         version: "1.0" or "1.1", if `headers` are logged.
         authorize: how the question to the route's authorizer went; None: there was none.
+        arrival: how the connection came, if it is not the client's own.
     """
 
     id: str
@@ -89,6 +91,7 @@ class Record:
     headers: tuple[tuple[str, str], ...] = ()
     version: str | None = None
     authorize: AuthorizeOutcome | None = None
+    arrival: Arrival | None = None
 
     @property
     def parts(self) -> HandshakeParts:

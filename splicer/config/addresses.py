@@ -95,15 +95,6 @@ def listen_address(value: object) -> ListenAddress:
     return ListenAddress(str(ip_address(host)), port_number(port, 0))
 
 
-def listen_addresses(value: object) -> tuple[ListenAddress, ...]:
-    """One address or a list of different ones."""
-    addresses = list_of(listen_address, empty="nobody could connect")(value if isinstance(value, list) else [value])
-    for address in addresses:
-        if address.port and addresses.count(address) > 1:
-            raise BadValue(f"{address} stands there twice")
-    return addresses
-
-
 def nameserver(value: object) -> tuple[str, int]:
     """A name server's address, with a port if it isn't 53."""
     host, port = split_port(text(value))

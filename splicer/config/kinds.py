@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 from attrs import frozen
 
 from splicer.config import addresses, scalars, values
-from splicer.config.addresses import ListenAddress
 from splicer.config.scalars import BadValue
 from splicer.model import Network, authority
 
@@ -150,12 +149,6 @@ DURATION = Kind(
 IP = text(addresses.ip, "IP address", pattern="[0-9A-Fa-f:.]+")
 NETWORK: Kind[Network] = text(addresses.network, "network", pattern="[0-9A-Fa-f:.]+(%[^/]*)?(/[0-9.]+)?")
 LISTEN_ADDRESS = text(addresses.listen_address, "address with a port", pattern=r".*:[0-9]+")
-LISTEN_ADDRESSES: Kind[tuple[ListenAddress, ...]] = Kind(
-    addresses.listen_addresses,
-    lambda listen: [str(address) for address in listen],
-    any_of(LISTEN_ADDRESS.schema, {"type": "array", "items": LISTEN_ADDRESS.schema, "minItems": 1}),
-    "address with a port, or a list of them",
-)
 NAMESERVER = Kind(
     addresses.nameserver,
     lambda server: authority(*server),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from splicer.config.edit_lint import edit_warnings
+from splicer.config.listener import EVERYBODY
 from splicer.config.load import BYTE_ORDER_MARK
 from splicer.config.scalars import show
 from splicer.config.schema import Config
@@ -38,6 +40,7 @@ def warnings(config: Config, text: str = "") -> tuple[str, ...]:
         *_short_of_retries(config),
         *_unused_upstreams(config),
         *_unscrapable_metrics(config),
+        *_forgeable_addresses(config),
         *_limited_calls(config),
     )
 
@@ -81,7 +84,8 @@ def _stars(config: Config) -> Iterator[str]:
 def _schemes(config: Config) -> Iterator[str]:
     """Routes for https behind nothing that is believed to say that a client came by it."""
     for route in config.routes:
-        if route.scheme == "https" and not config.server.trusted_proxies:
+        introduced = any(listener.proxy_protocol for listener in config.server.listen)
+        if route.scheme == "https" and not config.server.trusted_proxies and not introduced:
             yield (
                 f'{_place(route)}: scheme: "https" is no request\'s: only one of server.trusted_proxies is believed '
                 "when X-Forwarded-Proto says so; name the proxies in front"
@@ -133,6 +137,16 @@ def _unscrapable_metrics(config: Config) -> Iterator[str]:
     metrics = config.server.metrics
     if metrics is not None and not metrics.port:
         yield f"server.metrics: {metrics}: port 0 takes any free one, which no scraper knows"
+
+
+def _forgeable_addresses(config: Config) -> Iterator[str]:
+    """PROXY headers that are believed of whoever reaches the address."""
+    for number, listener in enumerate(config.server.listen, 1):
+        if listener.proxy_protocol == EVERYBODY and not ip_address(listener.address.host).is_loopback:
+            yield (
+                f'server.listen.{number}.proxy_protocol: "required": whoever reaches {listener.address} can name any '
+                'client address; write the networks of the load balancers, such as ["10.0.0.0/8"]'
+            )
 
 
 def _limited_calls(config: Config) -> Iterator[str]:

@@ -17,6 +17,7 @@ from splicer.config import kinds
 from splicer.config.addresses import ListenAddress
 from splicer.config.error_pages import ErrorPage
 from splicer.config.keys import key
+from splicer.config.listener import LISTENERS, Listener
 from splicer.config.log_headers import HEADERS
 from splicer.model import Deadlines, Network, Route, Upstream
 
@@ -25,10 +26,10 @@ from splicer.model import Deadlines, Network, Route, Upstream
 class ServerSettings:
     """``[server]``: None is "off"."""
 
-    listen: tuple[ListenAddress, ...] = key(
-        kinds.LISTEN_ADDRESSES,
-        'Where clients connect. `":8080"` is every IPv4 address, port 0 any free port.',
-        default=(ListenAddress("0.0.0.0", 8080),),  # noqa: S104 - an edge serves every interface
+    listen: tuple[Listener, ...] = key(
+        LISTENERS,
+        'Where clients connect. `":8080"` is every IPv4 address, port 0 any free port. A table says more.',
+        default=(Listener(ListenAddress("0.0.0.0", 8080)),),  # noqa: S104 - an edge serves every interface
         fixed=True,
     )
     workers: int | Literal["auto"] = key(

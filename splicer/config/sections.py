@@ -29,7 +29,8 @@ def clashes(server: ServerSettings, broken: frozenset[str]) -> Iterator[Fault]:
         server: the section, with the defaults for the broken keys.
         broken: the keys that have a fault.
     """
-    claims = [*(("listen", address) for address in server.listen), ("admin", server.admin), ("metrics", server.metrics)]
+    listen = [("listen", listener.address) for listener in server.listen]
+    claims = [*listen, ("admin", server.admin), ("metrics", server.metrics)]
     taken: list[tuple[str, ListenAddress]] = []
     for key, address in claims:
         if key in broken or address is None:

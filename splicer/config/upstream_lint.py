@@ -17,6 +17,7 @@ _REGISTRIES = frozenset(("ac", "co", "com", "edu", "go", "gob", "gov", "ltd", "n
 
 def upstream_warnings(config: Config) -> Iterator[str]:
     """One line for each warning, with its upstream, key and remedy."""
+    yield from _own_connections(config)
     for upstream in config.upstreams.values():
         place = f"upstreams.{toml_key(upstream.name)}"
         if not upstream.host.captures:
@@ -28,6 +29,17 @@ def upstream_warnings(config: Config) -> Iterator[str]:
                 f"{place}.allow: is missing: the URL chooses the name, and whatever address that has is dialled; "
                 'write the networks of your pods, such as allow = ["10.0.0.0/8"]'
             )
+
+
+def _own_connections(config: Config) -> Iterator[str]:
+    """Plain HTTP to pods that get a PROXY header: it names one client, so a connection is for one request."""
+    for route in config.routes:
+        for upstream in dict.fromkeys((*route.upstreams, *([route.fallback] if route.fallback else []))):
+            if upstream.proxy_protocol is not None and not route.upgrade_only:
+                yield (
+                    f"upstreams.{toml_key(upstream.name)}.proxy_protocol: a connection is one client's, so each plain "
+                    f"request of routes {route.index} {show(route.name)} has one of its own"
+                )
 
 
 def _one_label(place: str, host: str, config: Config) -> Iterator[str]:

@@ -79,6 +79,12 @@ class UpstreamSpec:
         "How the next call's address is chosen among several. One that has just failed is tried last.",
         default="least-tunnels",
     )
+    proxy_protocol: str | None = key(
+        kinds.choice("v1", "v2"),
+        "Begin each connection with a PROXY header of this version, which names the client. No connection is then used "
+        "for a second request.",
+        default=None,
+    )
 
 
 UPSTREAM = Reader(UpstreamSpec)

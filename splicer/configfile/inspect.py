@@ -14,6 +14,7 @@ from pathlib import Path
 from splicer.config.addresses import ListenAddress
 from splicer.config.diff import diff, needs_restart
 from splicer.config.lint import warnings
+from splicer.config.listener import Listener, to_text
 from splicer.config.load import load
 from splicer.configfile.cpus import usable_cpus
 from splicer.configfile.read import read_file
@@ -50,6 +51,7 @@ def inspect(path: Path, old: str | None) -> ConfigSummary | Faults:
         warnings=tuple(warnings(config, text)),
         changes=diff(before, config),
         needs_restart=needs_restart(before, config),
+        rules={str(listener.address): text for listener in config.server.listen if (text := to_text(listener))},
     )
 
 
@@ -60,9 +62,12 @@ def _signature(path: Path) -> Signature | None:
         return None
 
 
-# One address, several, or none: as the key allows.
-def _addresses(value: ListenAddress | tuple[ListenAddress, ...] | None) -> tuple[Address, ...]:
-    several = value if isinstance(value, tuple) else () if value is None else (value,)
+# One address, several listeners, or none: as the key allows.
+def _addresses(value: ListenAddress | tuple[Listener, ...] | None) -> tuple[Address, ...]:
+    if isinstance(value, tuple):
+        several = tuple(listener.address for listener in value)
+    else:
+        several = () if value is None else (value,)
     return tuple((address.host, address.port) for address in several)
 
 

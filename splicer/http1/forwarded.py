@@ -52,7 +52,9 @@ class Forwarding:
 
 # Invariant: only values that a trusted proxy wrote are believed. X-Forwarded-For is read from our peer outwards, up to
 # the first address that is not trusted: the host at that address could have written everything to the left of it.
-def forwarding(head: RequestHead, peer: str, trusted: Sequence[Network], request_id: str) -> Forwarding:
+def forwarding(
+    head: RequestHead, peer: str, trusted: Sequence[Network], request_id: str, *, secure: bool = False
+) -> Forwarding:
     """Decide which client the request comes from.
 
     Args:
@@ -60,12 +62,14 @@ def forwarding(head: RequestHead, peer: str, trusted: Sequence[Network], request
         peer: numeric address of the connection's other end; an IPv4-mapped one is judged as IPv4.
         trusted: networks of the proxies that are believed; at most `_MOST_HOPS` of them are followed.
         request_id: the ID to use unless a trusted proxy gave one.
+        secure: whether the peer spoke TLS; a trusted proxy's word for the scheme is above it.
     """
+    scheme = "https" if secure else "http"
     address = _parse(peer) if trusted or ":" in peer else None
     if address is not None:
         peer = str(address)
     if address is None or not _within(address, trusted):
-        return Forwarding(peer, peer, "http", head.host, request_id)
+        return Forwarding(peer, peer, scheme, head.host, request_id)
 
     came_for = b", ".join(value for value in head.values(b"x-forwarded-for") if value).decode("latin-1").rstrip(", \t")
     protos = frozenset(list_members(head.values(b"x-forwarded-proto")))
@@ -74,7 +78,7 @@ def forwarding(head: RequestHead, peer: str, trusted: Sequence[Network], request
     return Forwarding(
         client=str(_walk(address, came_for, trusted)),
         forwarded_for=f"{came_for}, {peer}" if came_for else peer,
-        proto="https" if protos and protos <= _SECURE else "http",
+        proto=("https" if protos <= _SECURE else "http") if protos else scheme,
         host=hosts or head.host,
         request_id=ids[0].decode("ascii") if len(ids) == 1 and _REQUEST_ID.fullmatch(ids[0]) else request_id,
         believed=True,

@@ -107,6 +107,7 @@ class ConfigSummary(Reading):
         warnings: things that its author probably did not mean.
         changes: the differences from the configuration in force.
         needs_restart: changed keys that take effect only at an upgrade.
+        rules: what workers must know of an address of `listen` ("host:port") beside the address, if anything.
         more: fields of a newer program: the summary of its preflight goes through an older supervisor to it.
     """
 
@@ -119,6 +120,7 @@ class ConfigSummary(Reading):
     warnings: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     needs_restart: tuple[str, ...] = ()
+    rules: Mapping[str, str] = field(default_factory=dict)
     more: Mapping[str, object] = rest()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import ClassVar
 
+from splicer.arrival import Arrival
 from splicer.ipc.facts import EdgeFacts, OperatorDrains
 from splicer.ipc.message import Answer, Message, Request, message
 
@@ -130,6 +131,7 @@ class Serve(WorkerOrder, Request):
         slots: the number of slots.
         draining: whether a signal has begun a drain.
         listeners: the number of sockets for each name, in order (`facts.LISTENERS`).
+        rules: what holds at each socket named "listen" (`config.listener.to_text`); "": nothing beside its address.
     """
 
     ANSWER = Serving
@@ -138,6 +140,7 @@ class Serve(WorkerOrder, Request):
     slots: int
     draining: bool
     listeners: Mapping[str, int]
+    rules: tuple[str, ...] = ()
 
 
 @message("reload", since=1)
@@ -272,7 +275,11 @@ class Connection(Legacy):
     """A client connection between two requests; comes with its socket.
 
     Args:
-        peer: the client's numeric address.
+        peer: the client's numeric address; while `awaited`, that of who connected.
+        arrival: how it came, if it is not the client's own.
+        awaited: where it was accepted ("host:port", as the file has it), if its PROXY header has not come yet.
     """
 
     peer: str
+    arrival: Arrival | None = None
+    awaited: str = ""

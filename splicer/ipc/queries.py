@@ -67,6 +67,8 @@ class TunnelRow(Row):
         client_retransmits: segments sent again to the client.
         pod_rtt_ms: round-trip time to the pod, in milliseconds; None: unknown.
         pod_retransmits: segments sent again to the pod.
+        via: the numeric address of the load balancer whose PROXY header named the client, and to which the client's
+            round-trip time and retransmissions are; None: there was none.
     """
 
     id: str
@@ -87,6 +89,7 @@ class TunnelRow(Row):
     client_retransmits: int | None
     pod_rtt_ms: float | None
     pod_retransmits: int | None
+    via: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,14 @@ import traceback
 import trio
 from attrs import define
 
+from splicer.arrival import Arrival
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import SplicerError
 from splicer.net.tcpinfo import quality
 from splicer.observe.log import Logger
 from splicer.observe.render import json_text
 from splicer.observer import Observer
+from splicer.proxyproto.errors import ProxyProtocolError
 from splicer.quality import Quality
 from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import TunnelView
@@ -69,7 +71,10 @@ class AccessLog(Observer):
 
     def connection_refused(self, client: str, error: SplicerError) -> None:
         """See `Observer`."""
-        self.log.warning("connection_refused", client=client, reason=error.reason, status=error.status)
+        if isinstance(error, ProxyProtocolError):  # it gets no answer
+            self.log.warning("connection_refused", client=client, reason=error.reason, detail=error.detail[:200])
+        else:
+            self.log.warning("connection_refused", client=client, reason=error.reason, status=error.status)
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """See `Observer`."""
@@ -86,6 +91,8 @@ class AccessLog(Observer):
             f'"id": {json_text(record.id)}, "route": {_text(record.route)}, "client": {json_text(record.client)}, '
             f'"method": {_text(record.method)}, "host": {_text(record.host)}, "path": {_text(record.path)}'
         )
+        if record.arrival is not None:
+            told += _arrival(record.arrival)
         if self.query and record.query is not None:
             told += f', "query": {_text(record.query)}'
         for field, value in record.headers:
@@ -93,6 +100,13 @@ class AccessLog(Observer):
         if record.request_id not in (None, record.id):
             told += f', "request_id": {_text(record.request_id)}'
         return told
+
+
+def _arrival(arrival: Arrival) -> str:
+    told = f', "via": {json_text(arrival.via)}'
+    for field, value in arrival.facts:
+        told += f', "{field}": {json_text(value)}'
+    return told
 
 
 def _handshake(record: Record) -> str:

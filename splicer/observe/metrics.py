@@ -28,6 +28,7 @@ from splicer.model import Route
 from splicer.net.resolve import ResolverStats
 from splicer.observe.mmap_values import recorded, series, values_in
 from splicer.observer import Observer
+from splicer.proxyproto.errors import ERRORS
 from splicer.record import AttemptOutcome, Record
 
 _MAX_PODS = 4000  # series of one file; pods of a Deployment get new names all the time
@@ -148,6 +149,7 @@ class Metrics(Observer):
         self._bytes = count("tunnel_bytes", "Bytes that tunnels moved.", "direction")
         self._closes = count("tunnel_closes", "Tunnels over, by who and why.", "closer", "reason")
         self._refused = count("connections_refused", "Connections turned away.", "reason")
+        self._empty = count("connections_empty", "Connections without a byte where a PROXY header was due.")[()]
         resolver = {
             "queries": "Names asked of the name servers.",
             "failures": "Questions without a usable answer.",
@@ -183,7 +185,7 @@ class Metrics(Observer):
             self._bytes[direction,]
         for closer in ("client", "pod"):
             self._closes[closer, "eof"]
-        for reason in ("too_many_connections", "connections_per_client"):
+        for reason in ("too_many_connections", "connections_per_client", *(error.reason for error in ERRORS)):
             self._refused[reason,]
         self._requests["", "GET", "4xx"]
         self._attempts["", "", "ok"]
@@ -254,6 +256,10 @@ class Metrics(Observer):
             self._durations[route,].observe((record.ended or record.started) - record.started)
         elif record.attempts:
             self._shaken(record, "refused" if record.attempts[-1].failure is None else "failed")
+
+    def connection_empty(self, peer: str) -> None:
+        """See `Observer`."""
+        self._empty.inc(1)
 
     def connection_refused(self, client: str, error: SplicerError) -> None:
         """See `Observer`."""

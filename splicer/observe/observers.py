@@ -39,6 +39,7 @@ class Observers(Observer):
         self._closed = tuple(each.tunnel_closed for each in observers if _listens(each, "tunnel_closed"))
         self._ended = tuple(each.exchange_ended for each in observers if _listens(each, "exchange_ended"))
         self._refused = tuple(each.connection_refused for each in observers if _listens(each, "connection_refused"))
+        self._empty = tuple(each.connection_empty for each in observers if _listens(each, "connection_empty"))
         self._crashed = tuple(each.crashed for each in observers if _listens(each, "crashed"))
         self._failed = failed
         self._log = log
@@ -63,6 +64,10 @@ class Observers(Observer):
     def connection_refused(self, client: str, error: SplicerError) -> None:
         """See `Observer`."""
         self._tell(self._refused, client, error)
+
+    def connection_empty(self, peer: str) -> None:
+        """See `Observer`."""
+        self._tell(self._empty, peer)
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """See `Observer`."""

@@ -83,6 +83,7 @@ def _row(one: TunnelView[Record], slot: int, now: float) -> TunnelRow:
         client_retransmits=client_retransmits,
         pod_rtt_ms=pod_rtt,
         pod_retransmits=pod_retransmits,
+        via=None if record.arrival is None else record.arrival.via,
     )
 
 

@@ -199,7 +199,7 @@ class Attempts:
                         protocol=self._protocol,
                         extra=exchange.granted + self._failed_pod() if step.fallback else exchange.granted,
                         authority=named,
-                        close=exchange.own_connection,
+                        close=exchange.own_connection or leg.private,
                         host=self._pod_host,
                         edits=self._edits,
                     )

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import trio
 
+from splicer.arrival import Arrival
 from splicer.errors import ClientGone, HeadTimeout
 from splicer.http1.head import check_partial, find_head_end
 from splicer.net.stream import HEAD_READ_BYTES, READ_BYTES, ByteStream
@@ -19,16 +20,20 @@ class ClientLeg:
 
     Args:
         stream: the connection.
-        peer: its numeric address.
+        peer: the client's numeric address.
         over: accepted over the limit: it may send one request, and stays open only if that request may use a pod.
+        arrival: how it came, if it is not the client's own.
     """
 
-    __slots__ = ("buffer", "over", "peer", "stream")
+    __slots__ = ("arrival", "buffer", "over", "peer", "stream")
 
-    def __init__(self, stream: ByteStream, peer: str, *, over: bool = False) -> None:
+    awaited = ""  # see `idle.IdleConnection`
+
+    def __init__(self, stream: ByteStream, peer: str, *, over: bool = False, arrival: Arrival | None = None) -> None:
         self.stream = stream
         self.peer = peer
         self.over = over
+        self.arrival = arrival
         self.buffer = bytearray()
 
     def read_now(self) -> bool:

@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 import trio
 
+from splicer.arrival import Arrival
 from splicer.edits import FieldEdits
 from splicer.errors import ClientGone, Side, SplicerError
 from splicer.http1.body import request_body
@@ -51,6 +52,7 @@ class Connection:
         peer: the client's numeric address.
         over: see `ClientLeg`.
         place: WAITING if another worker has served it, and it is idle.
+        arrival: see `ClientLeg`.
     """
 
     __slots__ = ("_client", "_context", "_edits", "_exchange", "_head", "_keepalive", "_place", "_record", "_waits")
@@ -63,9 +65,10 @@ class Connection:
         *,
         over: bool = False,
         place: ConnectionState = ConnectionState.READING,
+        arrival: Arrival | None = None,
     ) -> None:
         self._context = context
-        self._client = ClientLeg(stream, peer, over=over)
+        self._client = ClientLeg(stream, peer, over=over, arrival=arrival)
         self._waits = Waits(context.timers)
         self._place = context.counts.enter(place)
         self._forget_request()
@@ -134,7 +137,9 @@ class Connection:
 
     # Every request is reported once: here, unless it becomes a tunnel or ends in a crash.
     async def _next_request(self) -> OpenTunnel | Then:
-        record = self._record = Record(id=next(_IDENTITIES), client=self._client.peer, started=trio.current_time())
+        client = self._client
+        record = Record(next(_IDENTITIES), client.peer, trio.current_time(), arrival=client.arrival)
+        self._record = record
         try:
             outcome = await self._take_request(record)
         except BaseException as error:
@@ -181,7 +186,9 @@ class Connection:
         self._context.yield_to_relay()
         self._head = head
         record.method, record.path, record.query, record.host = head.method, head.path, head.query, head.host
-        origin = forwarding(head, self._client.peer, rules.trusted_proxies, record.id)
+        arrival = self._client.arrival
+        secure = arrival is not None and arrival.secure
+        origin = forwarding(head, self._client.peer, rules.trusted_proxies, record.id, secure=secure)
         record.client, record.request_id = origin.client, origin.request_id
         if rules.logged_headers:
             record.headers, record.version = logged_values(head, rules.logged_headers), head.version

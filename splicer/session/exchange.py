@@ -18,6 +18,7 @@ from splicer.session.body import RequestBody
 from splicer.session.client import ClientLeg
 from splicer.session.context import Ruleset, SessionContext
 from splicer.session.edits import RouteEdits
+from splicer.session.proxy_header import proxy_header
 from splicer.upstream.client import Connector
 
 
@@ -64,7 +65,11 @@ class Exchange:
         self.own_connection = self.protocol is not None or not may_ride_idle(head.method, has_body=head.has_body)
         self.writer = ResponseWriter(self.server, head)
         budget = AttemptBudget.start(self.match.route.deadlines, trio.current_time())
-        self.connector = Connector(self.context, self.rules.endpoints, budget)
+        self.connector = Connector(self.context, self.rules.endpoints, budget, self.proxy_header)
+
+    def proxy_header(self, version: str) -> bytes:
+        """The PROXY header that names the client, for a new connection to a pod."""
+        return proxy_header(version, self.client, self.forwarding)
 
     def answer_edits(self) -> FieldEdits | None:
         """The changes to the answer; None: there are none."""

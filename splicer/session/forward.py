@@ -104,7 +104,7 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead, t
             return exchange.writer.persistent and not close
         await _relay_body(exchange, leg, head, time)
         if leg.parser.finished and exchange.body.delivered and plain:
-            if leg.parser.reusable and not exchange.own_connection:
+            if leg.parser.reusable and not (exchange.own_connection or leg.private):
                 exchange.context.pool.give(leg.endpoint, leg.stream)
             else:
                 exchange.context.closing.add(leg.stream)

@@ -5,18 +5,54 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from itertools import islice
+from typing import Protocol
 
 import trio
 
+from splicer.arrival import Arrival
+from splicer.net.stream import ByteStream
 from splicer.net.waits import Scope, Waits
-from splicer.session.client import ClientLeg
-
-Heir = Callable[[ClientLeg], Awaitable[bool]]
 
 _SLICE = 64  # waits ended before other tasks run: frames wait meanwhile
 _OF_A_CALL = 3  # descriptors that a client connection needs to become a call: a socket and a pipe
 _CLOSE_DELAY = 0.001  # seconds until the task of an ended wait has run and closed its connection
 _LOOKS = 16  # connections checked to find one that can be closed: each check is a system call
+
+
+class IdleConnection(Protocol):
+    """A connection that may be idle: that of a `ClientLeg`, or one whose PROXY header has not come yet."""
+
+    @property
+    def buffer(self) -> bytearray:
+        """The bytes that were read from it and not used."""
+        ...
+
+    @property
+    def stream(self) -> ByteStream:
+        """The connection."""
+        ...
+
+    @property
+    def peer(self) -> str:
+        """The numeric address of its other end."""
+        ...
+
+    @property
+    def arrival(self) -> Arrival | None:
+        """See `ipc.messages.Connection`."""
+        ...
+
+    @property
+    def awaited(self) -> str:
+        """See `ipc.messages.Connection`."""
+        ...
+
+    async def wait_byte(self) -> bool:
+        """Wait for a first byte; False if the client closed."""
+        ...
+
+
+Heir = Callable[[IdleConnection], Awaitable[bool]]
 
 
 class IdleClients:
@@ -32,13 +68,13 @@ class IdleClients:
     def __init__(self) -> None:
         self.ended = 0  # the number of waits ended to make room
         self._heir: Heir | None = None
-        self._waits: dict[ClientLeg, Scope] = {}
+        self._waits: dict[IdleConnection, Scope] = {}
         self._most = math.inf  # seconds
 
     def __len__(self) -> int:
         return len(self._waits)
 
-    async def wait(self, client: ClientLeg, waits: Waits, seconds: float) -> bool:
+    async def wait(self, client: IdleConnection, waits: Waits, seconds: float) -> bool:
         """Wait for the first byte of a request.
 
         Args:

@@ -14,6 +14,7 @@ from typing import Any
 import trio
 from attrs import frozen
 
+from splicer.arrival import Arrival
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import Side
 from splicer.model import Endpoint
@@ -145,6 +146,8 @@ def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket
     }
     if record.headers:
         fields["headers"] = record.headers
+    if (arrival := record.arrival) is not None:
+        fields["arrival"] = arrival.via, arrival.port, arrival.secure, arrival.facts, arrival.local
     if (asked := record.authorize) is not None:
         fields["authorize"] = asked.endpoint, asked.status, asked.failure, _cut(asked.detail), asked.seconds
     return marshal.dumps(fields, _FORMAT)
@@ -185,6 +188,8 @@ def _passport(fields: dict[str, Any], adoptions: int, crashes: int) -> Passport:
         adopted=adoptions,
         headers=tuple((field, value) for field, value in fields.get("headers", ())),
     )
+    if (arrival := fields.get("arrival")) is not None:
+        record.arrival = Arrival(*arrival)
     if (asked := fields.get("authorize")) is not None:
         record.authorize = AuthorizeOutcome(*asked)
     client, pod = fields["taken"]

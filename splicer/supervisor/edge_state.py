@@ -133,6 +133,7 @@ class EdgeState:
         self.last_good.keep(summary.text)
         self.log.use(summary.format)
         self.warn(summary)
+        self.listeners["listen"].rules = summary.rules
         self.workers.slots = summary.workers
         self.admin_process.wanted = any(listeners.sockets for listeners in self.listeners.of("admin").values())
 

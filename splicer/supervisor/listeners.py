@@ -24,6 +24,7 @@ class Listeners:
 
     def __init__(self) -> None:
         self.sockets: dict[Address, socket.socket] = {}
+        self.rules: Mapping[str, str] = {}  # what workers must know of an address ("host:port"), if anything
 
     def restore(self, bound: Iterable[Bound]) -> None:
         """Take over existing sockets."""
@@ -43,6 +44,11 @@ class Listeners:
     def names(self) -> list[str]:
         """The addresses of the sockets; port 0 is replaced by the real one."""
         return [_name(*sock.getsockname()[:2]) for sock in self.sockets.values()]
+
+    @property
+    def rules_in_order(self) -> tuple[str, ...]:
+        """The rules of each socket; "": there are none."""
+        return tuple(self.rules.get(_name(*address), "") for address in self.sockets)
 
     def listen(self, wanted: Iterable[Address]) -> list[str]:
         """Listen at these addresses and no others; return the faults, one line for each address that failed."""

@@ -128,4 +128,4 @@ class Reload:
 def _with_processes_of(old: ConfigSummary | None, new: ConfigSummary) -> ConfigSummary:
     if old is None:
         return new
-    return replace(new, listeners=old.listeners, workers=old.workers, format=old.format)
+    return replace(new, listeners=old.listeners, rules=old.rules, workers=old.workers, format=old.format)

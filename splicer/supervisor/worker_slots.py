@@ -237,7 +237,8 @@ class WorkerSlots(ProcessOwner):
         worker.slot, worker.state = slot, State.PLACED
         self.serving[slot] = worker
         request, counts = self._process_table.next_request(), counts_of(self._listeners)
-        worker.send(Serve(request, slot, self.slots, self._draining(), counts), fds_of(self._listeners))
+        rules = self._listeners["listen"].rules_in_order
+        worker.send(Serve(request, slot, self.slots, self._draining(), counts, rules), fds_of(self._listeners))
         self._placed(worker)
 
     # The heir gets the idle client connections. The supervisor keeps neither end of the channel: if one of the two

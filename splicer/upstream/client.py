@@ -24,6 +24,7 @@ from splicer.net.stream import ByteStream
 from splicer.net.waits import Scope, Waits
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import Left
+from splicer.proxyproto.outgoing import local_header
 from splicer.record import AttemptOutcome
 from splicer.upstream.balance import Balancer, Hold
 from splicer.upstream.endpoints import Endpoints
@@ -74,15 +75,24 @@ class Connector:
         dialer: opens connections.
         endpoints: chooses endpoints.
         budget: the time for all attempts; its deadlines also limit each lookup and each connect.
+        header: makes the PROXY header of an upstream's version, for upstreams that get one.
     """
 
-    __slots__ = ("_dialer", "_endpoints", "_failed", "_hold", "budget", "gone", "scope", "waits")
+    __slots__ = ("_dialer", "_endpoints", "_failed", "_first", "_header", "_hold", "budget", "gone", "scope", "waits")
 
-    def __init__(self, dialer: Dialer, endpoints: Endpoints, budget: AttemptBudget) -> None:
+    def __init__(
+        self,
+        dialer: Dialer,
+        endpoints: Endpoints,
+        budget: AttemptBudget,
+        header: Callable[[str], bytes] = local_header,
+    ) -> None:
         self._dialer = dialer
         self._endpoints = endpoints
         self.budget = budget
         self._failed: set[tuple[str, int]] = set()  # endpoints that were dialled and not excused
+        self._header = header
+        self._first = b""  # what the present upstream gets first on each connection
         self._hold: Hold | None = None
         self.scope: Scope | None = None
         self.waits: Waits | None = None
@@ -172,6 +182,8 @@ class Connector:
             NoDescriptor: the process has no descriptor left.
             ClientGone: the request was given up.
         """
+        self._first = b"" if upstream.proxy_protocol is None else self._header(upstream.proxy_protocol)
+        reusable = reusable and not self._first
         choice = await self._choose(upstream, host, outcome, avoid)
         try:
             return await self._dial(choice.endpoints, outcome, parser, reusable=reusable)
@@ -296,8 +308,23 @@ class Connector:
             return PodLeg(idle, endpoint, parser, reused=True)
         dialer.yield_to_relay()
         try:
-            return PodLeg(await dialer.dial(endpoint, in_time), endpoint, parser, reused=False)
+            stream = await dialer.dial(endpoint, in_time)
         except NoDescriptor:
             if not await dialer.free_descriptors():
                 raise
-        return PodLeg(await dialer.dial(endpoint, in_time), endpoint, parser, reused=False)
+            stream = await dialer.dial(endpoint, in_time)
+        if self._first:
+            _introduce(stream, endpoint, self._first)
+        return PodLeg(stream, endpoint, parser, reused=False, private=bool(self._first))
+
+
+# A new connection's buffer takes far more than a header.
+def _introduce(stream: ByteStream, endpoint: Endpoint, header: bytes) -> None:
+    try:
+        sent = stream.send_now(header)
+    except trio.BrokenResourceError as error:
+        stream.close()
+        raise ConnectFailed(f"{endpoint}: reset while the PROXY header was sent") from error
+    if sent < len(header):
+        stream.close()
+        raise ConnectFailed(f"{endpoint}: takes {sent} of {len(header)} bytes of the PROXY header")

@@ -18,15 +18,19 @@ class PodLeg:
         endpoint: the pod's endpoint.
         parser: of the answer; one request is sent on the leg.
         reused: it is from the pool, and the pod may have closed it.
+        private: it began with its client's PROXY header, and is for no other request.
     """
 
-    __slots__ = ("endpoint", "heard", "parser", "reused", "stream")
+    __slots__ = ("endpoint", "heard", "parser", "private", "reused", "stream")
 
-    def __init__(self, stream: ByteStream, endpoint: Endpoint, parser: ResponseParser, *, reused: bool) -> None:
+    def __init__(
+        self, stream: ByteStream, endpoint: Endpoint, parser: ResponseParser, *, reused: bool, private: bool = False
+    ) -> None:
         self.stream = stream
         self.endpoint = endpoint
         self.parser = parser
         self.reused = reused
+        self.private = private
         self.heard = False  # any byte came from the pod
 
     async def send_all(self, data: bytes) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain, repeat
 from typing import Protocol
 
 import trio
 
+from splicer.arrival import Arrival
+from splicer.config.listener import EVERYBODY, Listener
 from splicer.errors import SplicerError, TooManyConnections
 from splicer.http1.forwarded import is_trusted
 from splicer.limit_errors import TooManyFromClient
+from splicer.model import Network
 from splicer.net.listen import accept_forever
 from splicer.net.options import granted_buffer, limit_buffers
 from splicer.net.stream import TcpStream
@@ -19,11 +24,14 @@ from splicer.session.connection import Connection
 from splicer.session.context import ConnectionState, SessionContext
 from splicer.session.respond import send_refusal
 from splicer.worker.client_connections import ClientConnections, ClientKey
+from splicer.worker.introduction import Introduction, Introductions
 from splicer.worker.newest import Start
 from splicer.worker.worker_log import WorkerLog
 
 _MAX_REFUSALS = 256  # connections over the limit that get a 503 at once; further ones are closed
 _LOG_INTERVAL = 10.0  # seconds between two `accept_backs_off` lines
+
+Handle = Callable[[socket.socket, str], None]  # see `accept_forever`
 
 
 class Limit(Protocol):
@@ -68,19 +76,25 @@ class Acceptor:
         self._has_enough = has_enough
         self._accepted = accepted
         self._log = log
+        self._introductions = Introductions(context, limit, start, self._admit)
         self._accepting = trio.CancelScope()
         self._listeners: list[socket.socket] = []
+        self._handlers: list[Handle] = []  # what to do with a connection at each of them
+        self._rules: dict[str, Listener] = {}  # where headers are due, by address
         self._turned_away = 0
         self._exhausted_logged = -_LOG_INTERVAL
 
-    def listen(self, listeners: Sequence[socket.socket], buffer: int) -> None:
+    def listen(self, listeners: Sequence[socket.socket], buffer: int, rules: Sequence[Listener | None] = ()) -> None:
         """Accept until `stop`.
 
         Args:
             listeners: listening sockets; they are owned from now on.
             buffer: bytes; see `limit_buffers`.
+            rules: what holds at each of them; None, or too few: nothing beside its address.
         """
         self._listeners = list(listeners)
+        self._rules = {str(rule.address): rule for rule in rules if rule is not None and rule.proxy_protocol}
+        self._handlers = [self._handler(rule) for _, rule in zip(listeners, chain(rules, repeat(None)), strict=False)]
         self.limit_buffers(buffer)
         self._start(self._accept_all)
 
@@ -101,20 +115,48 @@ class Acceptor:
                 remedy = "a higher net.core.rmem_max and net.core.wmem_max"
                 self._log.error("socket_buffer_capped", wanted=size, granted=granted, remedy=remedy)
 
-    def inherit(self, sock: socket.socket, peer: str) -> None:
-        """Continue a connection of a worker that leaves, between two requests."""
-        self._serve(Connection(self._context, TcpStream(sock), peer, place=ConnectionState.WAITING), peer)
+    def inherit(self, sock: socket.socket, peer: str, arrival: Arrival | None = None, awaited: str = "") -> None:
+        """Continue a connection of a worker that leaves, between two requests or before its PROXY header.
+
+        Args:
+            sock: the connection.
+            peer: see `ipc.messages.Connection`, as for the others.
+            arrival: how it came.
+            awaited: where its header was due; if headers are no longer due there, it is a client's own connection.
+        """
+        stream = TcpStream(sock)
+        if awaited and (listener := self._rules.get(awaited)) is not None:
+            self._introductions.begin(Introduction(stream, peer, listener), ConnectionState.WAITING)
+        else:
+            place = ConnectionState.WAITING
+            self._serve(Connection(self._context, stream, peer, place=place, arrival=arrival), peer)
 
     async def _accept_all(self) -> None:
         with self._accepting:
             async with trio.open_nursery() as nursery:
-                for listener in self._listeners:
-                    nursery.start_soon(accept_forever, listener, self._accept, self._exhausted, self._has_enough)
+                for listener, handle in zip(self._listeners, self._handlers, strict=True):
+                    nursery.start_soon(accept_forever, listener, handle, self._exhausted, self._has_enough)
+
+    def _handler(self, listener: Listener | None) -> Handle:
+        if listener is None or listener.proxy_protocol is None:
+            return self._accept
+        return partial(self._accept_introduced, listener, listener.proxy_protocol)
+
+    # The header comes from who may write one, or it is none: who is not among them sends what any client sends.
+    def _accept_introduced(
+        self, listener: Listener, senders: tuple[Network, ...], sock: socket.socket, peer: str
+    ) -> None:
+        if senders == EVERYBODY or is_trusted(peer, senders):
+            self._context.counts.accepted += 1
+            self._introductions.begin(Introduction(TcpStream(sock), peer, listener))
+        else:
+            self._accept(sock, peer)
 
     def _accept(self, sock: socket.socket, peer: str) -> None:
-        counts = self._context.counts
-        counts.accepted += 1
-        stream = TcpStream(sock)
+        self._context.counts.accepted += 1
+        self._admit(TcpStream(sock), peer)
+
+    def _admit(self, stream: TcpStream, peer: str, arrival: Arrival | None = None) -> None:
         # The client's own limit comes first: idle connections of others must not make room for it.
         if (most := self._limit_of(peer)) is not None and self._clients.is_full(peer, most):
             self._refuse(stream, peer, TooManyFromClient())
@@ -122,9 +164,9 @@ class Acceptor:
         if not self._limit.may_ask():
             self._refuse(stream, peer, TooManyConnections())
             return
-        counts.handled += 1
+        self._context.counts.handled += 1
         over = self._limit.over() >= 0
-        self._serve(Connection(self._context, stream, peer, over=over), peer)
+        self._serve(Connection(self._context, stream, peer, over=over, arrival=arrival), peer)
         self._accepted()
 
     def _limit_of(self, peer: str) -> int | None:

@@ -15,7 +15,7 @@ import trio
 
 from splicer.ipc import wire
 from splicer.ipc.messages import Connection, Legacy
-from splicer.session.client import ClientLeg
+from splicer.session.idle import IdleConnection
 
 _LATER = frozenset({errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})  # unix(7)
 _POLL_INTERVAL = 0.002  # seconds; a writable channel is not enough if the kernel lacks memory or has a limit (`_LATER`)
@@ -36,7 +36,7 @@ class Heir:
         self._version = version
         self._one_at_a_time = trio.Lock()
 
-    async def take(self, client: ClientLeg) -> bool:
+    async def take(self, client: IdleConnection) -> bool:
         """Pass on a connection of which no byte is left unhandled here; it is no longer ours then.
 
         Returns:
@@ -46,7 +46,8 @@ class Heir:
             if self._sock is None:
                 return False
             with trio.move_on_after(_TIMEOUT), suppress(OSError):
-                await self._send(self._sock, Connection(client.peer), client.stream.sock.fileno())
+                message = Connection(client.peer, client.arrival, client.awaited)
+                await self._send(self._sock, message, client.stream.sock.fileno())
                 client.stream.abandon()
                 return True
             self._sock.close()
@@ -66,12 +67,12 @@ class Heir:
                 return
 
 
-async def inherit(sock: socket.socket, take: Callable[[socket.socket, str], None]) -> None:
+async def inherit(sock: socket.socket, take: Callable[[socket.socket, Connection], None]) -> None:
     """Receive another worker's connections, until it is gone.
 
     Args:
         sock: a channel to it, non-blocking; it is closed at the end.
-        take: called with each connection, non-blocking, and the peer's numeric address.
+        take: called with each connection, non-blocking, and what is known of it.
     """
     with sock:
         taken = 0
@@ -88,7 +89,7 @@ async def inherit(sock: socket.socket, take: Callable[[socket.socket, str], None
             for fd in heard.fds:  # none if this process had no descriptor left for it
                 client = socket.socket(fileno=fd)
                 client.setblocking(False)
-                take(client, heard.message.peer if isinstance(heard.message, Connection) else "")
+                take(client, heard.message if isinstance(heard.message, Connection) else Connection(""))
             taken += 1
             if taken % _BURST == 0:
                 await trio.lowlevel.checkpoint()

@@ -14,6 +14,7 @@ from typing import NoReturn
 import trio
 from setproctitle import getproctitle, setproctitle
 
+from splicer.config.listener import from_text
 from splicer.configfile.read import Prepared as PreparedConfig
 from splicer.configfile.read import prepare
 from splicer.errors import Side
@@ -22,6 +23,7 @@ from splicer.ipc.board import Board, Column
 from splicer.ipc.facts import by_listener
 from splicer.ipc.messages import (
     Attend,
+    Connection,
     Drain,
     Draining,
     DrainsFollowed,
@@ -182,7 +184,7 @@ class Worker:
                 self._tasks.start_soon(self._retire, _RETIRE_TIMEOUT if seconds is None else seconds, linger, *heirs)
             case Inherit():
                 for fd in fds:
-                    self._tasks.start_soon(inherit, received(fd), self._configured.acceptor.inherit)
+                    self._tasks.start_soon(inherit, received(fd), self._inherit)
 
     # ---- a slot ----
 
@@ -216,13 +218,17 @@ class Worker:
         self._parts.link.serve(order.slot, order.slots)
         by_name = by_listener(fds, order.listeners)
         listeners = [socket.socket(fileno=fd) for fd in by_name.pop("listen", ())]
-        configured.acceptor.listen(listeners, configured.config.limits.socket_buffer)
+        rules = [from_text(text) for text in order.rules]
+        configured.acceptor.listen(listeners, configured.config.limits.socket_buffer, rules)
         for fd in chain.from_iterable(by_name.values()):
             os.close(fd)
         self._row[Column.LISTENING] = 1
         setproctitle(f"splicer: worker {order.slot}")
         self._parts.publisher.publish()
         self._supervisor.reply(Serving(order.request))
+
+    def _inherit(self, sock: socket.socket, known: Connection) -> None:
+        self._configured.acceptor.inherit(sock, known.peer, known.arrival, known.awaited)
 
     def _adopt(self, adopted: Adopted) -> None:
         self._configured.adoption.adopt(adopted)

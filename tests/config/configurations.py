@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from splicer.config.addresses import ListenAddress, is_ip
 from splicer.config.error_pages import ErrorPage, by_status
+from splicer.config.listener import EVERYBODY, Listener
 from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
 from splicer.edits import Edits, HeaderEdits, Redirect
 from splicer.model import Deadlines, Network, Respond, Route, Split, StatusPage, Upstream
@@ -39,13 +40,17 @@ def network(address: IPv4Address | IPv6Address, bits: int) -> Network:
 networks = st.lists(st.builds(network, st.ip_addresses(), st.integers(0, 128)), max_size=3).map(tuple)
 networks_if_any = st.none() | networks.filter(len)
 
+introductions = st.tuples(networks_if_any | st.just(EVERYBODY)) | st.tuples(
+    st.just(EVERYBODY), st.sampled_from(["aws"])
+)
+
 
 @st.composite
 def servers(draw: st.DrawFn) -> ServerSettings:
     ports = draw(st.lists(st.integers(1, 65535), min_size=3, max_size=5, unique=True))
     admin, metrics, *listen = (ListenAddress(draw(addresses), port) for port in ports)
     return ServerSettings(
-        tuple(listen),
+        tuple(Listener(address, *draw(introductions)) for address in listen),
         draw(st.integers(1, 128)) if draw(st.booleans()) else "auto",
         draw(st.sampled_from([None, admin])),
         draw(st.sampled_from([None, metrics])),
@@ -108,6 +113,7 @@ upstreams = st.dictionaries(
         st.integers(1, 65535),
         networks_if_any,
         st.sampled_from(["least-tunnels", "round-robin", "random"]),
+        st.sampled_from([None, "v1", "v2"]),
     ),
     max_size=4,
 ).map(lambda table: {name: attrs.evolve(settled(upstream), name=name) for name, upstream in table.items()})

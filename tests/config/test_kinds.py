@@ -16,6 +16,7 @@ from splicer.config.environment import expand_all
 from splicer.config.error_pages import ERROR_PAGE
 from splicer.config.keys import Key
 from splicer.config.kinds import BOOLEAN, DURATION, Kind, choice, integer, list_of, size, unless
+from splicer.config.listener import LISTENER
 from splicer.config.rate_limit import TABLE
 from splicer.config.reader import Reader
 from splicer.config.redirect import REDIRECT_TABLE
@@ -27,6 +28,7 @@ from tests.config.documents import VALUES
 
 READERS: Mapping[str, Reader[Any]] = {
     **SECTIONS,
+    "listener": LISTENER,
     "upstreams": UPSTREAM,
     "routes": ROUTE,
     "respond": ANSWER,

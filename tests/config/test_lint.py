@@ -57,6 +57,20 @@ def test_a_scheme_that_no_request_has() -> None:
     )
     assert told('[server]\ntrusted_proxies = ["10.0.0.0/8"]\n' + UPSTREAM + route("a", "/", secure)) == ()
     assert told(UPSTREAM + route("a", "/", secure.replace("https", "http"))) == ()
+    introduced = '[server]\nlisten = { address = "127.0.0.1:80", proxy_protocol = "required" }\n'
+    assert told(introduced + UPSTREAM + route("a", "/", secure)) == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "warned"),
+    [("", True), ('upgrade = ["websocket"]', True), ('upgrade = ["websocket"]\nupgrade_only = true', False)],
+)
+def test_pods_that_get_a_header_get_a_connection_for_each_plain_request(keys: str, warned: bool) -> None:
+    text = f'{UPSTREAM}proxy_protocol = "v2"\n' + route("a", "/", f'upstream = "api"\n{keys}')
+    assert told(text) == warned * (
+        'upstreams.api.proxy_protocol: a connection is one client\'s, so each plain request of routes 1 "a" has one of '
+        "its own",
+    )
 
 
 def test_a_pattern_for_what_no_path_has_once_it_is_in_normal_form() -> None:

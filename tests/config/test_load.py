@@ -7,6 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from splicer.config.addresses import ListenAddress
+from splicer.config.listener import Listener
 from splicer.config.load import load
 from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
 from splicer.errors import ConfigError
@@ -31,7 +32,7 @@ def test_the_defaults() -> None:
     assert config == Config(
         ServerSettings(), Deadlines(), Limits(), LogSettings(), ResolverSettings(), {}, config.routes
     )
-    assert config.server.listen == (ListenAddress("0.0.0.0", 8080),)
+    assert config.server.listen == (Listener(ListenAddress("0.0.0.0", 8080)),)
     assert str(config.server.admin) == "127.0.0.1:9901"
     assert config.server.metrics is None
     assert config.limits.body_bytes == 10 * 1024 * 1024
@@ -43,7 +44,7 @@ def test_every_key_of_the_sections() -> None:
     config = load(
         """
         [server]
-        listen = ["127.0.0.1:0", "[::]:80"]
+        listen = ["127.0.0.1:0", { address = "[::]:80", proxy_protocol = ["10.0.0.0/8"], vendor = "gcp" }]
         workers = "auto"
         admin = "off"
         metrics = "0.0.0.0:9902"
@@ -85,7 +86,10 @@ def test_every_key_of_the_sections() -> None:
         environ={},
     )
     assert config.server == ServerSettings(
-        (ListenAddress("127.0.0.1", 0), ListenAddress("::", 80)),
+        (
+            Listener(ListenAddress("127.0.0.1", 0)),
+            Listener(ListenAddress("::", 80), (ip_network("10.0.0.0/8"),), "gcp"),
+        ),
         "auto",
         None,
         ListenAddress("0.0.0.0", 9902),
@@ -116,7 +120,7 @@ def test_the_environment_fills_in_numbers_booleans_and_words() -> None:
         + ROUTE,
         environ={"PORT": "81", "IPV6": "false", "IDLE": "5"},
     )
-    assert config.server.listen == (ListenAddress("127.0.0.1", 81),)
+    assert config.server.listen == (Listener(ListenAddress("127.0.0.1", 81)),)
     assert (config.server.workers, config.server.admin, config.limits.body_bytes) == (3, None, None)
     assert (config.resolver.ipv6, config.deadlines.idle) == (False, 300.0)
 

@@ -75,26 +75,28 @@ def test_no_url_chooses_the_domain(before: str, after: str, capture: str) -> Non
 
 
 def test_a_table() -> None:
-    upstream, faults = read_upstream("pod", {"address": "a:1", "allow": ["10.0.0.0/8"], "balance": "random"})
+    table = {"address": "a:1", "allow": ["10.0.0.0/8"], "balance": "random", "proxy_protocol": "v2"}
+    upstream, faults = read_upstream("pod", table)
     assert faults == ()
     assert upstream is not None
     assert (upstream.name, upstream.text, upstream.balance) == ("pod", "a:1", "random")
-    assert upstream.allow == (ip_network("10.0.0.0/8"),)
+    assert (upstream.allow, upstream.proxy_protocol) == ((ip_network("10.0.0.0/8"),), "v2")
 
 
 def test_the_defaults() -> None:
     upstream, _ = read_upstream("pod", {"address": "a:1"})
     assert upstream is not None
-    assert (upstream.allow, upstream.balance) == (None, "least-tunnels")
+    assert (upstream.allow, upstream.balance, upstream.proxy_protocol) == (None, "least-tunnels", None)
 
 
 def test_all_faults_of_a_table() -> None:
-    upstream, faults = read_upstream("a\nb", {"allow": [], "balance": "rnd", "adress": "a:1"})
+    upstream, faults = read_upstream("a\nb", {"allow": [], "balance": "rnd", "proxy_protocol": True, "adress": "a:1"})
     assert upstream is None
     assert [(fault.key, fault.text) for fault in faults] == [
         ("", "a name is one line of printable characters, and not empty"),
         ("allow", "must not be empty: no pod could be reached; leave the key out to allow any address"),
         ("balance", 'must be one of "least-tunnels", "round-robin", "random", not "rnd"; did you mean "random"?'),
+        ("proxy_protocol", "must be a string, not true"),
         ("adress", 'unknown key; did you mean "address"?'),
     ]
 

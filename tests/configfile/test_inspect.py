@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from splicer.config.addresses import ListenAddress
+from splicer.config.listener import EVERYBODY, Listener, from_text
 from splicer.configfile import inspect as module
 from splicer.configfile.inspect import inspect
 from splicer.configfile.signature import signature_of
@@ -82,6 +84,15 @@ def test_what_is_off_has_no_address(path: Path) -> None:
     assert _summary(path).listeners["admin"] == ()
 
 
+def test_workers_are_told_what_holds_at_an_address_beside_it(path: Path) -> None:
+    assert _summary(path).rules == {}
+    table = '{ address = ":8081", proxy_protocol = "required", vendor = "aws" }'
+    path.write_text(TEXT.replace('"[::1]:8081"', table))
+    [(address, text)] = _summary(path).rules.items()
+    assert address == "0.0.0.0:8081"
+    assert from_text(text) == Listener(ListenAddress("0.0.0.0", 8081), EVERYBODY, "aws")
+
+
 def test_warnings_are_passed_on(path: Path) -> None:
     path.write_text(TEXT + '[[routes]]\nname = "late"\npath = "/late"\nrespond = { status = 200 }\n')
     [warning] = _summary(path).warnings
@@ -96,6 +107,11 @@ def test_warnings_are_passed_on(path: Path) -> None:
         (TEXT.replace("90s", "60s"), ["drain"], []),
         (TEXT.replace("workers = 3", "workers = 2"), ["workers"], ["server.workers"]),
         (TEXT.replace(":8080", ":8088"), ["listen"], ["server.listen"]),
+        (
+            TEXT.replace('"[::1]:8081"', '{ address = "[::1]:8081", proxy_protocol = "required" }'),
+            ["listen", "proxy_protocol = required"],
+            ["server.listen"],
+        ),
     ],
 )
 def test_what_has_changed_against_the_text_in_force(

@@ -25,6 +25,7 @@ FAMILIES: Mapping[str, Family] = {
         "connections_active": _family("gauge"),
         "connections_total": _family("counter"),
         "connections_refused_total": _family("counter", reason=""),
+        "connections_empty_total": _family("counter"),
         "rate_limited_total": _family("counter", route=""),
         "requests_total": _family("counter", route="", method="", status="1xx 2xx 3xx 4xx 5xx none"),
         "request_duration_seconds": _family("histogram", route=""),

@@ -110,7 +110,7 @@ def test_its_ports_are_those_of_routing_toml(name: str) -> None:
     assert [port["name"] for port in container["ports"]] == ["http", "metrics"]
     (listen,) = server.listen
     assert server.metrics is not None
-    assert (listen.host, listen.port) == ("0.0.0.0", port_named(container, "http"))
+    assert (listen.address.host, listen.address.port) == ("0.0.0.0", port_named(container, "http"))
     assert (server.metrics.host, server.metrics.port) == ("0.0.0.0", port_named(container, "metrics"))
     assert server.admin is not None
     assert server.admin.host == "127.0.0.1"

@@ -34,6 +34,7 @@ _COUNTERS = (
     "config_reloads",
     "connections",
     "connections_refused",
+    "connections_empty",
     "crashes",
     "observer_errors",
     "fallbacks",

@@ -47,6 +47,7 @@ _TUNNEL = {
     "client_retransmits",
     "pod_rtt_ms",
     "pod_retransmits",
+    "via",
 }
 
 

@@ -43,6 +43,22 @@ def test_a_trusted_proxy_is_believed_and_named() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("peer", "fields", "proto"),
+    [
+        ("1.2.3.4", (), "https"),
+        ("1.2.3.4", (b"X-Forwarded-Proto: http",), "https"),
+        ("10.0.0.1", (), "https"),
+        ("10.0.0.1", (b"X-Forwarded-Proto: http",), "http"),
+        ("10.0.0.1", (b"X-Forwarded-Proto: wss",), "https"),
+    ],
+)
+def test_a_peer_that_spoke_tls_came_by_https_unless_a_trusted_proxy_says_otherwise(
+    peer: str, fields: tuple[bytes, ...], proto: str
+) -> None:
+    assert forwarding(head(*fields), peer, TRUSTED, "ours", secure=True).proto == proto
+
+
 @pytest.mark.parametrize("peer", ["::ffff:10.0.0.1", "::FFFF:10.0.0.1"])
 def test_a_mapped_peer_is_judged_and_named_as_ipv4(peer: str) -> None:
     told = forwarding(head(*LIES), peer, TRUSTED, "ours")

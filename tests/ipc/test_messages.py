@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from splicer import arrival
 from splicer.ipc import arguments, facts, queries, wire
 from splicer.ipc.codec import MalformedError, from_json, from_object, to_json
 from splicer.ipc.facts import LISTENERS, Reading, by_listener
@@ -51,7 +52,8 @@ BORDERS: tuple[type[Message], ...] = (
 # an upgrade has it. What is added goes to the end of its line and needs a default, or is a line of its own.
 MESSAGES = """
 WorkerOrder   prepare           1  request: int, drains?: OperatorDrains
-WorkerOrder   serve             1  request: int, slot: int, slots: int, draining: bool, listeners: Mapping[str, int]
+WorkerOrder   serve             1  request: int, slot: int, slots: int, draining: bool, listeners: Mapping[str, int], \
+rules?: tuple[str, ...]
 WorkerOrder   reload            1  request: int
 WorkerOrder   drain             1  request: int
 WorkerOrder   drains            1  request: int, drains: OperatorDrains
@@ -78,7 +80,7 @@ AdminReport   unknown           1  request: int
 AdminReport   ready             1
 AdminReport   want_drains       1  drains: OperatorDrains
 AdminReport   absent            1  slots: tuple[int, ...]
-Legacy        connection        1  peer: str
+Legacy        connection        1  peer: str, arrival?: Arrival | None, awaited?: str
 Question      tunnels           1  request: int
 Question      counts            1  request: int
 Question      endpoints         1  request: int
@@ -91,7 +93,7 @@ Rows          unknown_question  1  request: int, more: bool, rows: tuple[Row, ..
 Reading       summary           1  text: str, read: tuple[int, ...] | None, \
 listeners: Mapping[str, tuple[Address, ...]], workers: int, drain: float, format: str, \
 warnings?: tuple[str, ...], changes?: tuple[str, ...], \
-needs_restart?: tuple[str, ...], more?: Mapping[str, object]
+needs_restart?: tuple[str, ...], rules?: Mapping[str, str], more?: Mapping[str, object]
 Reading       faults            1  faults: tuple[str, ...], read?: tuple[int, ...] | None
 TemplateOrder fork              1  request: int, program: str, words: tuple[str, ...], numbers: tuple[int, ...], \
 group?: bool
@@ -101,6 +103,8 @@ TemplateReport forked           1  request: int, pid: int, error?: int
 
 # Their parts, and what processes are started with; the same holds.
 PARTS = """
+Arrival              via: str, port?: int, secure?: bool, facts?: tuple[tuple[str, str], ...], \
+local?: tuple[str, int] | None
 OperatorDrains       all?: float | None, pods?: Mapping[str, float], routes?: Mapping[str, float]
 Reloads              ok?: int, failed?: int, last_ok?: bool, last_at?: float | None
 EdgeFacts            generation?: int, workers?: int, draining?: bool, drains?: OperatorDrains, reloads?: Reloads, \
@@ -108,7 +112,7 @@ restarts?: int
 TunnelRow            id: str, route: str | None, pod: str, upstream: str | None, endpoint: str | None, client: str, \
 path: str, protocol: str | None, age_s: float, idle_s: float, bytes_to_pod: int, bytes_to_client: int, worker: int, \
 adopted: int, client_rtt_ms: float | None, client_retransmits: int | None, pod_rtt_ms: float | None, \
-pod_retransmits: int | None
+pod_retransmits: int | None, via?: str | None
 CountRow             tunnels: tuple[tuple[str, str, int], ...], to_pod: int, to_client: int, slot: int
 EndpointRow          upstream: str, pod: str, address: str, port: int, source: str, tunnels: int, state: str, \
 failure: str | None, since_s: float | None
@@ -133,7 +137,7 @@ def _all() -> list[tuple[type[Message], type[Message]]]:
 def _parts() -> list[type]:
     found = {
         cls
-        for module in (arguments, facts, queries)
+        for module in (arguments, arrival, facts, queries)
         for _, cls in inspect.getmembers(module, dataclasses.is_dataclass)
         if isinstance(cls, type) and not issubclass(cls, Message)
     }
@@ -267,6 +271,7 @@ def test_examples_of_the_wire() -> None:
         "slots": 2,
         "draining": False,
         "listeners": {"listen": 1},
+        "rules": [],
     }
     assert from_object(Prepare, {"request": 1}) == Prepare(1)
     assert from_object(Retire, {}) == Retire(None, None, 1)

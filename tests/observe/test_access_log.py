@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from splicer.arrival import Arrival
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import Side, TooManyConnections
 from splicer.model import Endpoint
 from splicer.observe.access_log import AccessLog
 from splicer.observe.log import make_logger
+from splicer.proxyproto.errors import HeaderMalformed
 from splicer.quality import Quality
 from splicer.record import AttemptOutcome, Record
 from tests.observe.still import still
@@ -201,6 +203,25 @@ def test_no_line_is_too_long_or_broken(nasties: tuple[tuple[str, int], ...]) -> 
     )
     [line] = told("exchange_ended", record, query=True)
     assert (line["id"], line["closed_by"], line["status"], len(line["attempts"])) == (record.id, "pod", 201, 2)
+
+
+def test_who_passed_a_connection_on_is_told_in_each_line() -> None:
+    came = Arrival("10.0.0.9", 4711, True, (("proxy_id", "a\n"), ("tls_version", "TLSv1.3")))
+    record = evolve(EXCHANGE, arrival=came)
+    lines = [
+        *going_on(record),
+        *(told(what, record)[0] for what in ("tunnel_opened", "tunnel_closed", "exchange_ended")),
+    ]
+    for line in lines:
+        assert (line["via"], line["proxy_id"], line["tls_version"]) == ("10.0.0.9", "a\n", "TLSv1.3")
+    assert not {"via", "proxy_id", "tls_version"} & told("exchange_ended", EXCHANGE)[0].keys()
+
+
+def test_a_connection_without_its_header_gets_no_status() -> None:
+    [line] = told("connection_refused", "10.0.0.9", HeaderMalformed("version 1: " + "x" * 1000))
+    assert (line["event"], line["level"], line["client"]) == ("connection_refused", "warning", "10.0.0.9")
+    assert line["reason"] == "proxy_protocol_malformed"
+    assert (len(line["detail"]), "status" in line) == (200, False)
 
 
 # ---- what TCP says, and calls that go on ----

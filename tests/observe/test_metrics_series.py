@@ -16,6 +16,7 @@ from splicer.limit_errors import TooManyFromClient
 from splicer.model import Endpoint
 from splicer.observe import metrics as module
 from splicer.observe.metrics import Metrics
+from splicer.proxyproto.errors import ERRORS
 from splicer.record import AttemptOutcome, Record
 from tests.observe.counted import counted, counting, families
 from tests.observe.recorded import TUNNEL, routes
@@ -29,6 +30,7 @@ def test_every_family_has_a_sample_from_the_start(metrics: Metrics, directory: P
     found = {name: metric for name, metric in families(directory).items() if metric.samples}
     assert {name: metric.type for name, metric in found.items()} == {
         "connections_refused": "counter",
+        "connections_empty": "counter",
         "rate_limited": "counter",
         "requests": "counter",
         "request_duration_seconds": "histogram",
@@ -156,7 +158,14 @@ _LABELS = {
     "status": {"1xx", "2xx", "4xx", "5xx", "none"},
     "upstream": {"", "pod", "any-pod"},
     "outcome": {"ok", "opened", "refused", "failed", *_FAILURES, *_AUTHORIZE},
-    "reason": {"", "eof", TooManyConnections.reason, TooManyFromClient.reason, *_FAILURES},
+    "reason": {
+        "",
+        "eof",
+        TooManyConnections.reason,
+        TooManyFromClient.reason,
+        *(error.reason for error in ERRORS),
+        *_FAILURES,
+    },
     "closer": {"client", "pod"},
     "part": {"resolve", "connect", "handshake"},
     "direction": {"to_pod", "to_client"},

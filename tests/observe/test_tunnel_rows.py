@@ -51,6 +51,7 @@ async def test_a_row_says_all_that_there_is_to_know(mock_clock: MockClock) -> No
             "client_retransmits": None,
             "pod_rtt_ms": None,
             "pod_retransmits": None,
+            "via": None,
         }
     ]
 

@@ -11,6 +11,7 @@ import trio
 from attrs import define, evolve, field
 from trio.testing import wait_all_tasks_blocked
 
+from splicer.arrival import Arrival
 from splicer.config.error_pages import ErrorPage, by_status
 from splicer.config.schema import Limits
 from splicer.errors import NameNotFound, Side, SplicerError
@@ -168,11 +169,11 @@ class Edge:
             errors=by_status(errors),
         )
 
-    def connect(self, address: str = CLIENT, *, over: bool = False) -> Peer:
-        """A new client; `over`: it came in over the limit."""
+    def connect(self, address: str = CLIENT, *, over: bool = False, arrival: Arrival | None = None) -> Peer:
+        """A new client; `over`: it came in over the limit; `arrival`: as its PROXY header has told."""
         ours, theirs = connection(self.capacity)
         self.streams.append(ours)
-        self.nursery.start_soon(self._serve, Connection(self.context, ours, address, over=over))
+        self.nursery.start_soon(self._serve, Connection(self.context, ours, address, over=over, arrival=arrival))
         return Peer(theirs)
 
     async def ask(self, raw: bytes) -> Peer:

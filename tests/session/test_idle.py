@@ -18,10 +18,9 @@ from splicer.net.dial import InTime
 from splicer.net.stream import ByteStream
 from splicer.relay.api import TunnelEnd
 from splicer.session import idle
-from splicer.session.client import ClientLeg
 from splicer.session.connection import Connection
 from splicer.session.context import ConnectionState, StubStatus
-from splicer.session.idle import IdleClients
+from splicer.session.idle import IdleClients, IdleConnection
 from tests.kit.http import read_head
 from tests.session.edge import APP, CLIENT, Edge, answering, route
 from tests.session.message import GET, OK, POST, SWITCHING, UPGRADE, read_answer
@@ -217,7 +216,7 @@ class Heir:
         self.willing = True
         self.taken = 0
 
-    async def take(self, client: ClientLeg) -> bool:
+    async def take(self, client: IdleConnection) -> bool:
         assert not client.buffer, "what has been read must be served here"
         await trio.sleep(0.1)
         if self.willing:

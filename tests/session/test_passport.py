@@ -15,6 +15,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splicer.arrival import Arrival
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import Side
 from splicer.model import Endpoint
@@ -53,6 +54,8 @@ RECORDS = st.builds(
     attempts=st.lists(
         st.builds(AttemptOutcome, TEXT, MAYBE, MAYBE, MAYBE, MAYBE, SECONDS, SECONDS, SECONDS, SECONDS), max_size=3
     ),
+    arrival=st.none()
+    | st.builds(Arrival, TEXT, st.integers(0, 65535), st.booleans(), st.lists(st.tuples(TEXT, TEXT)).map(tuple)),
     authorize=st.none() | st.builds(AuthorizeOutcome, MAYBE, st.none() | st.integers(100, 999), MAYBE, MAYBE, SECONDS),
 )
 

@@ -127,3 +127,9 @@ def test_a_program_takes_over_those_that_it_knows(edge: EdgeListeners) -> None:
     assert after["admin"].names == edge["admin"].names
     assert after["metrics"].names == []
     after.close()
+
+
+def test_what_holds_at_an_address_is_told_in_the_order_of_the_sockets(listeners: Listeners) -> None:
+    listeners.rules = {"127.0.0.2:0": "{}", "127.0.0.3:1": "[]"}
+    listeners.listen([ANY, TWIN])
+    assert listeners.rules_in_order == ("", "{}")

@@ -46,16 +46,25 @@ PARSER = cast("ResponseParser", object())
 
 
 class Stream:
-    """A connection of which nothing is asked but whether it is quiet."""
+    """A connection. `takes`: how many bytes its buffer takes at once; None: it is broken."""
 
     def __init__(self, *, quiet: bool = True) -> None:
         self.quiet = quiet
+        self.takes: int | None = 1000
+        self.sent = b""
+        self.closed = False
 
     def is_quiet(self) -> bool:
         return self.quiet
 
+    def send_now(self, data: bytes) -> int:
+        if self.takes is None:
+            raise trio.BrokenResourceError
+        self.sent += data[: self.takes]
+        return min(len(data), self.takes)
+
     def close(self) -> None:
-        return
+        self.closed = True
 
 
 def stream(*, quiet: bool = True) -> ByteStream:
@@ -453,3 +462,26 @@ def test_several_connects_leave_no_garbage(second: ByteStream | SplicerError | N
             return garbage()
 
     assert trio.run(count, clock=MockClock(autojump_threshold=0)) == 0
+
+
+async def test_a_header_comes_first_and_no_idle_connection_is_taken(site: Site) -> None:
+    site.reached[ONE] = there = stream()
+    site.pool.give(ONE, stream())
+    outcome, own = AttemptOutcome("app"), evolve(APP, proxy_protocol="v1")
+    leg = await site.connector().connect(own, "app.test", outcome, PARSER, reusable=True)
+    assert (leg.stream, leg.reused, leg.private) == (there, False, True)
+    assert cast("Stream", there).sent == b"PROXY UNKNOWN\r\n", "the edge's own connection, if nobody says whose it is"
+    assert len(site.pool) == 1
+    leg = await connect(site.connector(), reusable=True)
+    assert (leg.reused, leg.private) == (True, False)
+
+
+@pytest.mark.parametrize("takes", [None, 3])
+async def test_a_connection_that_does_not_take_its_header_has_failed(site: Site, takes: int | None) -> None:
+    site.reached[ONE] = there = stream()
+    cast("Stream", there).takes = takes
+    with pytest.raises(ConnectFailed, match="PROXY header"):
+        await site.connector().connect(
+            evolve(APP, proxy_protocol="v2"), "app.test", AttemptOutcome("app"), PARSER, reusable=True
+        )
+    assert cast("Stream", there).closed

@@ -6,123 +6,19 @@ import errno
 import socket
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 import trio
-from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.config.schema import Limits
 from splicer.errors import TooManyConnections
 from splicer.net.options import granted_buffer
-from splicer.net.stream import TcpStream
-from splicer.session.context import ConnectionState, StubStatus
+from splicer.session.context import ConnectionState
 from splicer.worker import acceptor
-from splicer.worker.acceptor import Acceptor
-from splicer.worker.client_connections import ClientConnections
-from splicer.worker.worker_log import WorkerLog
 from tests.kit.descriptors import none_left_open
 from tests.kit.wire import TIMEOUT
-
-_BUFFER = 1 << 16  # bytes
-
-
-@define
-class Served:
-    """What stands for `session.connection.Connection`: a connection that does nothing."""
-
-    context: Any
-    stream: TcpStream
-    peer: str
-    over: bool = field(default=False, kw_only=True)
-    place: ConnectionState = field(default=ConnectionState.READING, kw_only=True)
-
-    async def serve(self) -> None:
-        """Its task, which runs only where the connections of a client are counted."""
-        try:
-            await self.context.over.wait()
-        finally:
-            self.stream.close()
-
-
-class Owner:
-    """A worker's side. `served`: connections whose tasks were begun."""
-
-    def __init__(self, nursery: trio.Nursery) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.listener.setblocking(False)
-        self.address = self.listener.getsockname()
-        self.served: list[Served] = []
-        self.refused: list[str] = []
-        self.crashes: list[Exception] = []
-        self.lines: list[tuple[str, dict[str, Any]]] = []
-        self.accepted = 0
-        self.room, self.excess = True, -1
-        self.idle_room = False
-        self._nursery = nursery
-        self.counts = StubStatus()
-        observer = SimpleNamespace(
-            connection_refused=lambda peer, error: self.refused.append(f"{peer} {type(error).__name__}"),
-            crashed=lambda peer, record, error: self.crashes.append(error),
-        )
-        idle = SimpleNamespace(make_room=lambda: self.idle_room)
-        self.rules = SimpleNamespace(limits=Limits(), trusted_proxies=(), errors={})
-        self.over_now = trio.Event()
-        context = SimpleNamespace(
-            counts=self.counts, observer=observer, idle=idle, rules=self.rules, over=self.over_now
-        )
-        log = WorkerLog(lambda: 7)
-        log.begin(cast("Any", self), cast("Any", self))
-        self.counted = ClientConnections(lambda: 1)
-        self.acceptor = Acceptor(cast("Any", context), self, self.counted, self._start, lambda: False, self._count, log)
-        self.clients: list[socket.socket] = []
-
-    def _start(self, task: Any, *arguments: Any) -> None:
-        owner = getattr(task, "__self__", None)
-        if isinstance(owner, Served):
-            self.served.append(owner)
-        else:
-            self._nursery.start_soon(task, *arguments)
-
-    def _count(self) -> None:
-        self.accepted += 1
-
-    # ---- the limit ----
-
-    def over(self) -> int:
-        return self.excess
-
-    def may_ask(self) -> bool:
-        return self.room
-
-    # ---- the log ----
-
-    def error(self, event: str, **fields: Any) -> None:
-        self.lines.append((event, fields))
-
-    def say(self, line: Any, event: str, **fields: Any) -> None:
-        line(event, **fields)
-
-    # ---- clients ----
-
-    async def connect(self, count: int = 1) -> list[socket.socket]:
-        """New clients."""
-        clients = [socket.create_connection(self.address) for _ in range(count)]
-        for client in clients:
-            client.setblocking(False)
-        self.clients += clients
-        await wait_all_tasks_blocked(0.01)
-        return clients
-
-    def close(self) -> None:
-        self.acceptor.stop()
-        self.listener.close()
-        for client in self.clients:
-            client.close()
-        for connection in self.served:
-            connection.stream.close()
+from tests.worker.accepting import BUFFER, Owner, Served
 
 
 @pytest.fixture
@@ -138,7 +34,7 @@ async def owner(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> Async
 
 
 async def test_a_connection_is_counted_and_served(owner: Owner) -> None:
-    owner.acceptor.listen([owner.listener], _BUFFER)
+    owner.acceptor.listen([owner.listener], BUFFER)
     await owner.connect(3)
     assert len(owner.served) == 3
     assert (owner.counts.accepted, owner.counts.handled, owner.accepted) == (3, 3, 3)
@@ -147,7 +43,7 @@ async def test_a_connection_is_counted_and_served(owner: Owner) -> None:
 
 async def test_one_over_the_limit_gets_an_answer_and_is_closed(owner: Owner) -> None:
     owner.room = False
-    owner.acceptor.listen([owner.listener], _BUFFER)
+    owner.acceptor.listen([owner.listener], BUFFER)
     [client] = await owner.connect()
     assert client.recv(1000).startswith(b"HTTP/1.1 503 ")
     assert (owner.served, owner.refused) == ([], ["127.0.0.1 TooManyConnections"])
@@ -163,7 +59,7 @@ async def test_one_over_the_limit_gets_an_answer_and_is_closed(owner: Owner) -> 
 async def test_beyond_so_many_they_are_closed_without_an_answer(owner: Owner) -> None:
     owner.room = False
     owner.acceptor._turned_away = 256
-    owner.acceptor.listen([owner.listener], _BUFFER)
+    owner.acceptor.listen([owner.listener], BUFFER)
     [client] = await owner.connect()
     assert client.recv(1000) == b""
     assert len(owner.refused) == 1
@@ -172,7 +68,7 @@ async def test_beyond_so_many_they_are_closed_without_an_answer(owner: Owner) ->
 @pytest.mark.parametrize(("excess", "over"), [(-1, False), (0, True), (5, True)])
 async def test_one_that_may_only_ask_for_what_needs_no_pod_knows_it(owner: Owner, excess: int, over: bool) -> None:
     owner.excess = excess
-    owner.acceptor.listen([owner.listener], _BUFFER)
+    owner.acceptor.listen([owner.listener], BUFFER)
     await owner.connect()
     [connection] = owner.served
     assert connection.over is over
@@ -180,7 +76,7 @@ async def test_one_that_may_only_ask_for_what_needs_no_pod_knows_it(owner: Owner
 
 async def test_a_client_with_too_many_connections_gets_an_answer_and_is_closed(owner: Owner) -> None:
     owner.rules.limits = Limits(connections_per_client=2)
-    owner.acceptor.listen([owner.listener], _BUFFER)
+    owner.acceptor.listen([owner.listener], BUFFER)
     *_, third = await owner.connect(3)
     with trio.fail_after(TIMEOUT), trio.socket.from_stdlib_socket(third.dup()) as client:
         told = await client.recv(1000)
@@ -197,7 +93,7 @@ async def test_a_connection_that_is_over_counts_no_longer(owner: Owner) -> None:
     ours, theirs = socket.socketpair()
     owner.clients.append(ours)
     owner.acceptor.inherit(theirs, "127.0.0.1")
-    owner.acceptor.listen([owner.listener], _BUFFER)
+    owner.acceptor.listen([owner.listener], BUFFER)
     await owner.connect(2)
     assert len(owner.refused) == 1, "one that another worker had counts too"
     owner.over_now.set()
@@ -210,7 +106,7 @@ async def test_a_connection_that_is_over_counts_no_longer(owner: Owner) -> None:
 async def test_who_stops_leaves_what_waits_to_others(owner: Owner) -> None:
     other = owner.listener.dup()
     with other:
-        owner.acceptor.listen([owner.listener], _BUFFER)
+        owner.acceptor.listen([owner.listener], BUFFER)
         await wait_all_tasks_blocked()
         owner.acceptor.stop()
         assert owner.listener.fileno() == -1
@@ -237,7 +133,7 @@ async def test_a_kernel_that_grants_less_is_told_of_with_a_remedy(owner: Owner) 
     assert "net.core.rmem_max" in fields["remedy"]
     assert "net.core.wmem_max" in fields["remedy"]
     owner.lines.clear()
-    owner.acceptor.limit_buffers(_BUFFER)
+    owner.acceptor.limit_buffers(BUFFER)
     assert owner.lines == []
 
 
@@ -261,7 +157,7 @@ async def test_a_bug_while_one_is_turned_away_costs_that_one(owner: Owner, monke
 
     monkeypatch.setattr(acceptor, "send_refusal", fail)
     owner.room = False
-    owner.acceptor.listen([owner.listener], _BUFFER)
+    owner.acceptor.listen([owner.listener], BUFFER)
     [client] = await owner.connect()
     assert client.recv(1000) == b""
     assert [type(error) for error in owner.crashes] == [ZeroDivisionError]

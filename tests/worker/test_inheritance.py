@@ -12,6 +12,7 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from splicer.arrival import Arrival
 from splicer.ipc import wire
 from splicer.ipc.messages import Connection
 from splicer.net.stream import TcpStream
@@ -29,7 +30,7 @@ class Workers:
 
     listener: socket.socket
     ends: tuple[socket.socket, socket.socket] = field(factory=channel)
-    taken: list[tuple[socket.socket, str]] = field(factory=list)
+    taken: list[tuple[socket.socket, Connection]] = field(factory=list)
     clients: list[socket.socket] = field(factory=list)
     legs: list[ClientLeg] = field(factory=list)
 
@@ -47,7 +48,7 @@ class Workers:
 
     async def take_all(self) -> None:
         """The other worker."""
-        await inherit(self.ends[1], lambda sock, peer: self.taken.append((sock, peer)))
+        await inherit(self.ends[1], lambda sock, known: self.taken.append((sock, known)))
 
 
 @pytest.fixture
@@ -69,12 +70,24 @@ async def test_a_connection_goes_on_with_all_that_has_come(workers: Workers) -> 
         assert await workers.heir.take(leg)
         assert leg.stream.sock.fileno() < 0
         await wait_all_tasks_blocked()
-        [(sock, peer)] = workers.taken
-        assert (peer, sock.getblocking()) == ("2001:db8::7", False)
+        [(sock, known)] = workers.taken
+        assert (known, sock.getblocking()) == (Connection("2001:db8::7"), False)
         assert sock.recv(100) == b"what nobody has read"
         sock.send(b"an answer")
         assert workers.clients[0].recv(100) == b"an answer"
         workers.ends[0].close()
+
+
+async def test_how_it_came_goes_with_it(workers: Workers) -> None:
+    came = Arrival("10.0.0.9", 4711, True, (("proxy_id", "ü"), ("tls_version", "TLSv1.3")))
+    leg = workers.client()
+    leg.arrival = came
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(workers.take_all)
+        assert await workers.heir.take(leg)
+        await wait_all_tasks_blocked()
+        workers.ends[0].close()
+    assert [known for _, known in workers.taken] == [Connection("192.0.2.7", came)]
 
 
 async def test_the_end_of_one_is_the_end_of_the_other(workers: Workers) -> None:
@@ -105,7 +118,7 @@ async def test_more_than_a_channel_holds_arrive_while_others_have_their_turns(wo
             await trio.lowlevel.checkpoint()
         await wait_all_tasks_blocked()
         workers.ends[0].close()
-    assert {peer for _, peer in workers.taken} == {str(number) for number in range(_MOST)}
+    assert {known.peer for _, known in workers.taken} == {str(number) for number in range(_MOST)}
     assert turns > _MOST // 200
 
 
