@@ -22,6 +22,7 @@ from splicer.http1.head import (
 )
 from splicer.http1.lists import check_lists
 from splicer.http1.target import is_authority, parse_target
+from splicer.http1.version_error import Http2NotSpoken
 from splicer.model import RequestHead
 
 _HEAD = re.compile(
@@ -34,6 +35,7 @@ _VERSION = re.compile(rb"HTTP/1\.[01]")
 _METHOD = re.compile(TOKEN)
 _ALLOWED = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _MOST_LOGGED = 1024  # bytes
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"  # the part of it that looks like a head (RFC 9113 §3.4)
 _REFUSED = frozenset({b"CONNECT", b"TRACE"})
 
 
@@ -52,6 +54,7 @@ def parse_request(raw: bytes | bytearray, *, limit: int) -> tuple[RequestHead, h
         RequestLineTooLong: its first line is over `LONGEST_LINE`.
         HeadTooLarge: it is over the limit, has more than `MOST_FIELDS` fields, or more than `MOST_MEMBERS` in a list.
         MethodNotAllowed: CONNECT or TRACE.
+        Http2NotSpoken: it is the preface of HTTP/2.
         BadRequest: anything else that is not one unambiguous HTTP/1.x head.
     """
     check_line_length(raw)
@@ -60,6 +63,8 @@ def parse_request(raw: bytes | bytearray, *, limit: int) -> tuple[RequestHead, h
     check_field_count(raw, HeadTooLarge)
     accepted = _HEAD.fullmatch(raw)
     if accepted is None:
+        if raw == _HTTP2_PREFACE:
+            raise Http2NotSpoken("the preface of HTTP/2, which is not spoken here")
         raise BadRequest(_diagnose(raw))
     message, method, target, minor = accepted.groups()
 

@@ -149,3 +149,13 @@ async def test_order_and_case_of_a_response_head(edge: Edge, nursery: trio.Nurse
     assert reply.line == "HTTP/1.1 299 Rather Odd"
     assert reply.head.split(b"\r\n")[1 : 1 + len(EARLY)] == EARLY
     assert reply.values("content-length") == [b"4"]
+
+
+async def test_a_client_of_http2_is_told_that_it_is_not_spoken(edge: Edge) -> None:
+    async with dial(edge.address) as wire:
+        await wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+        answer = await wire.reply()
+        assert (answer.status, answer.get("Connection")) == (505, "close")
+        assert await wire.end() == "eof"
+    line = await edge.line("exchange", reason="http2_not_spoken")
+    assert (line["status"], line["method"], line["path"]) == (505, "PRI", "*")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from splicer.errors import BadRequest, HeadTooLarge, MethodNotAllowed, RequestLineTooLong
 from splicer.http1.head import LONGEST_LINE, MOST_FIELDS
 from splicer.http1.request import request_line
+from splicer.http1.version_error import Http2NotSpoken
 from splicer.model import RequestHead
 from tests.http1.requests import CL, TE, head, parse
 
@@ -67,6 +68,18 @@ def test_options_for_the_server() -> None:
 def test_framing(lines: tuple[bytes, ...], length: int | None, chunked: bool, has_body: bool) -> None:
     parsed = parse(head(*lines))
     assert (parsed.content_length, parsed.chunked, parsed.has_body) == (length, chunked, has_body)
+
+
+@pytest.mark.parametrize("raw", [b"PRI * HTTP/2.0\r\n\r\n", bytearray(b"PRI * HTTP/2.0\r\n\r\n")])
+def test_the_preface_of_http2_is_known(raw: bytes) -> None:
+    with pytest.raises(Http2NotSpoken):
+        parse(raw)
+
+
+@pytest.mark.parametrize("raw", [b"PRI * HTTP/2.0\r\nHost: a\r\n\r\n", b"GET / HTTP/2.0\r\nHost: a\r\n\r\n"])
+def test_another_version_is_a_bad_request(raw: bytes) -> None:
+    with pytest.raises(BadRequest, match=r"HTTP/2\.0"):
+        parse(raw)
 
 
 SMUGGLING = {
@@ -143,7 +156,7 @@ MALFORMED = {
     "HTTP/1.2": head(start=b"GET / HTTP/1.2"),
     "HTTP/1.10": head(start=b"GET / HTTP/1.10"),
     "HTTP/11": head(start=b"GET / HTTP/11"),
-    "HTTP/2.0 preface": b"PRI * HTTP/2.0\r\n\r\n",
+    "HTTP/2.0": b"PRI * HTTP/2.0\r\nA: b\r\n\r\n",
     "no Host": head(host=None),
     "two Hosts, same": head(b"Host: a"),
     "two Hosts, other case": head(b"hOsT: b"),
@@ -185,7 +198,7 @@ def test_what_is_malformed_or_ambiguous_is_refused(raw: bytes) -> None:
         ("TE in HTTP/1.0", "HTTP/1.0"),
         ("CL twice, same", "more than one"),
         ("CL list", "5, 5"),
-        ("HTTP/2.0 preface", "HTTP/2.0"),
+        ("HTTP/2.0", "HTTP/2.0"),
         ("lower-case http", "http/1.1"),
         ("obs-fold", "folding"),
         ("one bare LF", "bare LF"),
