@@ -179,9 +179,17 @@ def _forwarding(match: Match, route: Route, head: RequestHead, origin: Forwardin
         yield f"fallback   {route.fallback.name}, {target} (unreachable, or {statuses})"
     else:
         yield "fallback   none"
+    yield from _limits(route)
     if route.upgrade:
         yield f"upgrade    {', '.join(route.upgrade)}" + (" only" if route.upgrade_only else "")
     yield "deadlines  " + ", ".join(f"{key} {format_duration(value)}" for key, value in asdict(route.deadlines).items())
+
+
+def _limits(route: Route) -> Iterator[str]:
+    for upstream in dict.fromkeys(route.destinations):
+        for name in ("max_tunnels", "max_requests"):
+            if (most := getattr(upstream, name)) is not None:
+                yield f"{name:<10} {most} at each endpoint of {upstream.name}"
 
 
 def _pod_host(edits: RouteEdits, route: Route) -> str:

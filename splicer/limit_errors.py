@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from splicer.errors import ClientError, SplicerError
+from splicer.errors import ClientError, PodError, SplicerError
 
 
 class RateLimited(ClientError):
@@ -34,3 +34,21 @@ class RouteFull(SplicerError):
 
     status = 503
     reason = "route_full"
+
+
+class EndpointFull(PodError):
+    """Each endpoint that is left has `max_tunnels` tunnels, or `max_requests` requests; nothing was dialled.
+
+    Args:
+        detail: one line for the log.
+        endpoint: the address and port, if there is one alone.
+        pod: the name of its pod.
+    """
+
+    status = 503
+    reason = "endpoint_full"
+
+    def __init__(self, detail: str, endpoint: str | None = None, pod: str | None = None) -> None:
+        super().__init__(detail)
+        self.endpoint = endpoint
+        self.pod = pod

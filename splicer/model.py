@@ -143,6 +143,8 @@ class Upstream:
             loopback, link-local nor a metadata address (design §5).
         balance: "least-tunnels", "round-robin" or "random".
         proxy_protocol: "v1" or "v2": each connection begins with such a header; None: with none.
+        max_tunnels: the most tunnels at one endpoint, over all workers; None: no limit.
+        max_requests: the most plain requests at one endpoint; None: no limit.
     """
 
     name: str
@@ -151,11 +153,17 @@ class Upstream:
     allow: tuple[Network, ...] | None = None
     balance: str = "least-tunnels"
     proxy_protocol: str | None = None
+    max_tunnels: int | None = None
+    max_requests: int | None = None
 
     @property
     def text(self) -> str:
         """The address as the file has it."""
         return authority(self.host.text, self.port)
+
+    def limit(self, *, tunnel: bool) -> int | None:
+        """The most tunnels, or else plain requests, at one endpoint; None: no limit."""
+        return self.max_tunnels if tunnel else self.max_requests
 
 
 @frozen
@@ -245,6 +253,11 @@ class Route:
         if self.split is not None:
             return tuple(upstream for upstream, _ in self.split.shares)
         return () if self.upstream is None else (self.upstream,)
+
+    @property
+    def destinations(self) -> tuple[Upstream, ...]:
+        """All upstreams to which an attempt may go."""
+        return self.upstreams if self.fallback is None else (*self.upstreams, self.fallback)
 
     @property
     def guarded(self) -> bool:

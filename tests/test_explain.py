@@ -19,6 +19,8 @@ address = "{pod}.pods.test:8000"
 address = "{pod}.{zone}.pods.test:8000"
 [upstreams.any]
 address = "pods.test:8001"
+max_tunnels = 40
+max_requests = 200
 [[routes]]
 name = "health"
 path = "/health"
@@ -121,6 +123,13 @@ def test_an_own_answer_is_explained() -> None:
     text = asked("/status")[1]
     assert "respond    the stub_status page" in text
     assert "clients    10.0.0.0/8 (403 for others)" in text
+
+
+def test_limits_at_endpoints_are_explained() -> None:
+    limits = "\nmax_tunnels 40 at each endpoint of any\nmax_requests 200 at each endpoint of any\n"
+    for target in ("/ws/voice-3/a", "/retried/x"):
+        assert limits in asked(target)[1]
+    assert "max_" not in asked("/placed/asia/x")[1]
 
 
 def test_retries_are_explained() -> None:

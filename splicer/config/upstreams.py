@@ -16,6 +16,8 @@ from splicer.model import Network, Upstream, authority
 from splicer.patterns import Template
 from splicer.routing.template import CaptureTemplate, parse_template
 
+_MOST = 1_000_000  # at one endpoint; more would be a slip of the finger
+
 
 def upstream_address(value: object) -> tuple[Template, int]:
     """Host template and port of "host:port".
@@ -84,6 +86,19 @@ class UpstreamSpec:
         "Begin each connection with a PROXY header of this version, which names the client. No connection is then used "
         "for a second request.",
         default=None,
+    )
+    max_tunnels: int | None = key(
+        kinds.integer(1, _MOST),
+        "How many tunnels one endpoint may have at once, over all workers. A full one is left out; if all are full, "
+        "the fallback serves, or the answer is 503. A route's `max_tunnels` is something else.",
+        default=None,
+        absent="no limit",
+    )
+    max_requests: int | None = key(
+        kinds.integer(1, _MOST),
+        "How many plain HTTP requests may be under way at one endpoint. Tunnels don't count.",
+        default=None,
+        absent="no limit",
     )
 
 

@@ -19,6 +19,7 @@ class Place:
         row: the number of the process's row on the board.
         version: the supervisor's version of the wire.
         routes: descriptor of the board's counts by route; None: the supervisor has none.
+        loads: descriptor of the board's counts by endpoint; None: the supervisor has none.
     """
 
     control: int
@@ -26,6 +27,7 @@ class Place:
     row: int
     version: int = 1
     routes: int | None = None
+    loads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

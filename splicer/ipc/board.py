@@ -9,6 +9,7 @@ import mmap
 import os
 from enum import IntEnum
 
+from splicer.ipc.load_board import LoadBoard
 from splicer.ipc.route_board import RouteBoard
 from splicer.vault.memory import sealed_memory
 
@@ -51,19 +52,26 @@ class Board:
     Args:
         fd: the descriptor of an existing board, which is owned from now on; None makes a new one.
         routes: the same of its counts by route (`routes`).
+        loads: the same of its counts by endpoint (`loads`).
     """
 
-    def __init__(self, fd: int | None = None, routes: int | None = None) -> None:
+    def __init__(self, fd: int | None = None, routes: int | None = None, loads: int | None = None) -> None:
         if fd is None:
             fd = sealed_memory("splicer-board", _BYTES)
         self.fd = fd
         self._words = memoryview(mmap.mmap(fd, _BYTES)).cast("q")
         self.routes = RouteBoard(ROWS, routes)
+        self.loads = LoadBoard(ROWS, loads)
+
+    @property
+    def fds(self) -> tuple[int, int, int]:
+        """All descriptors, in the order of the arguments."""
+        return self.fd, self.routes.fd, self.loads.fd
 
     def close(self) -> None:
         """Close the descriptors; what is mapped stays."""
-        os.close(self.fd)
-        os.close(self.routes.fd)
+        for fd in self.fds:
+            os.close(fd)
 
     def row(self, number: int) -> memoryview[int]:
         """A row; writes to it change the board."""
@@ -114,6 +122,7 @@ class Board:
     def clear(self, number: int) -> None:
         """Clear the row of a dead process; its totals are added to row 0."""
         self.routes.clear(number)
+        self.loads.bury(number)
         row, dead = self.row(number), self.row(0)
         for kept in _KEPT:  # between the two lines the sum is too low, never too high: reported totals must not fall
             count, row[kept] = row[kept], 0

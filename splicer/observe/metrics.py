@@ -23,7 +23,7 @@ from prometheus_client.metrics_core import Metric
 
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import SplicerError
-from splicer.limit_errors import RateLimited, RouteFull
+from splicer.limit_errors import EndpointFull, RateLimited, RouteFull
 from splicer.model import Route
 from splicer.net.resolve import ResolverStats
 from splicer.observe.mmap_values import recorded, series, values_in
@@ -140,6 +140,7 @@ class Metrics(Observer):
         self._rate_limited = count("rate_limited", "Requests over a route's rate limit.", "route")
         self._route_full = count("route_full", "Calls refused because their route had max_tunnels.", "route")
         self._by_limit = {RateLimited.reason: self._rate_limited, RouteFull.reason: self._route_full}
+        self._endpoint_full = count("endpoint_full", "Attempts that found every endpoint full.", "upstream")
         self._authorizations = count("authorize", "Questions to authorizers.", "route", "outcome")
         self._authorizing = measure(
             "authorize_duration_seconds", "From the question to the authorizer's answer.", "route", buckets=_FAST
@@ -195,6 +196,7 @@ class Metrics(Observer):
         self._authorizations["", "ok"]
         self._tunnels["", ""]
         self._route_full["",]
+        self._endpoint_full["",]
         for family in (self._durations, self._authorizing, self._lives):
             family["",]
 
@@ -217,6 +219,9 @@ class Metrics(Observer):
                 self._retries[name, "connect_refused"]
             if route.max_tunnels is not None:
                 self._route_full[name,]
+            for upstream in route.destinations:
+                if upstream.max_tunnels is not None or upstream.max_requests is not None:
+                    self._endpoint_full[upstream.name,]
             if route.authorize is not None:
                 self._authorizing[name,]
                 for outcome in ("ok", "authorize_denied", "authorize_failed", "authorize_deadline"):
@@ -287,6 +292,8 @@ class Metrics(Observer):
             self._authorized(route, record.authorize, attempts)
         for attempt in attempts:
             self._attempts[route, attempt.upstream, attempt.failure or "ok"].inc(1)
+            if attempt.failure == EndpointFull.reason:
+                self._endpoint_full[attempt.upstream,].inc(1)
         if len(attempts) > 1:
             for before, after in pairwise(attempts):
                 repeated = self._retries if before.fallback is after.fallback else self._fallbacks

@@ -7,12 +7,13 @@ from enum import Enum, auto
 from attrs import evolve, frozen
 
 from splicer.errors import NameNotFound, NoEndpoint, PodClosed, PodDraining, PodReset, ResolveFailed, SplicerError
+from splicer.limit_errors import EndpointFull
 from splicer.model import Upstream
 
 # RFC 9110 §9.2.2.
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 # A retry at the same upstream would meet these failures again.
-_NO_ENDPOINT = (NameNotFound, ResolveFailed, NoEndpoint, PodDraining)
+_NO_ENDPOINT = (NameNotFound, ResolveFailed, NoEndpoint, PodDraining, EndpointFull)
 
 
 class Left(Enum):
@@ -114,7 +115,7 @@ class Plan:
                 return Step(step.upstream, step.fallback, self.reusable, retries=step.retries + 1, same=same)
         if step.fallback or self.fallback is None:
             return None
-        if self.is_own(step.upstream) and progress.left is not Left.OTHER:
+        if self.is_own(step.upstream) and (progress.left is not Left.OTHER or isinstance(failure, EndpointFull)):
             return None
         return Step(self.fallback, fallback=True, reusable=self.reusable)
 

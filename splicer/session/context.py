@@ -188,5 +188,5 @@ class SessionContext:
     retiring: bool = False
 
     async def free_descriptors(self) -> bool:
-        """See `upstream.client.Dialer`: idle client connections are closed."""
+        """See `upstream.dialling.Dialer`: idle client connections are closed."""
         return await self.idle.free_descriptors()

@@ -65,6 +65,8 @@ async def open_tunnel(exchange: Exchange) -> OpenTunnel | bool:
     deadlines, edits = exchange.match.route.deadlines, exchange.answer_edits()
     early = bytes(exchange.client.buffer)
     exchange.client.buffer.clear()
+    hold = exchange.connector.take_hold()
+    hold.opened()
     return OpenTunnel(
         pod=leg.stream,
         limits=TunnelLimits(deadlines.idle, deadlines.half_closed, deadlines.lifetime),
@@ -72,7 +74,7 @@ async def open_tunnel(exchange: Exchange) -> OpenTunnel | bool:
         to_client=leg.parser.trailing,
         to_pod=early,
         record=exchange.record,
-        hold=exchange.connector.take_hold(),
+        hold=hold,
         edits=edits,
     )
 
@@ -174,9 +176,7 @@ async def run_adopted(
     """
     record = past.record
     context.places.opened(record.route or "")
-    hold = context.balancer.hold(record.endpoint) if record.endpoint is not None else None
-    if hold is not None:
-        hold.__enter__()
+    hold = context.balancer.adopt(record.endpoint) if record.endpoint is not None else None
 
     async def splice(counts: ByteCounts) -> TunnelEnd:
         now = past.past(client.sock, pod.sock, pipes)

@@ -92,8 +92,8 @@ class ProcessTable:
         try:
             ends = ours, its = channel()
             # The started program may be newer than this one, and must use this one's version of the wire.
-            shared = self.board.fd, self.board.routes.fd
-            place = Place(its.fileno(), shared[0], row, wire.VERSION, shared[1])
+            board, routes, loads = shared = self.board.fds
+            place = Place(its.fileno(), board, row, wire.VERSION, routes, loads)
             pid = self._spawn(module, arguments(place), [its.fileno(), *shared, *fds])
         except OSError as error:
             if ends is not None:
@@ -132,6 +132,7 @@ class ProcessTable:
 
     def tick(self) -> None:
         """Kill processes whose loop is stuck or whose answer is overdue; call this once a second."""
+        self.board.loads.tidy()
         now = time.monotonic()
         for process in self.all.values():
             beat = self.board.row(process.row)[Column.BEAT]

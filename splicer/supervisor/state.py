@@ -81,6 +81,7 @@ class SupervisorState:
         last_request: the highest number of a request to a process so far.
         versions: the versions of the program that writes this.
         routes: the descriptor of the board's counts by route; None: it has none.
+        loads: the descriptor of the board's counts by endpoint; None: it has none.
     """
 
     fds: tuple[int, ...]
@@ -99,6 +100,7 @@ class SupervisorState:
     last_request: int
     versions: Mapping[str, int] = field(default_factory=lambda: dict(_VERSIONS))
     routes: int | None = None
+    loads: int | None = None
 
 
 def read(text: str) -> SupervisorState:

@@ -143,8 +143,7 @@ class Upgrade:
         holder, held = edge.vault.state()
         counts = None if edge.counts is None else CountsState(edge.counts.path, edge.counts.fd)
         control = edge.control.state
-        shared = edge.board.fd, edge.board.routes.fd
-        fds = [*shared, *fds_of(edge.listeners), *(process.sock.fileno() for process in processes), *held]
+        fds = [*edge.board.fds, *fds_of(edge.listeners), *(process.sock.fileno() for process in processes), *held]
         if counts is not None:
             fds.append(counts.fd)
         if control is not None:
@@ -165,6 +164,7 @@ class Upgrade:
             control=control,
             last_request=edge.process_table.last_request,
             routes=edge.board.routes.fd,
+            loads=edge.board.loads.fd,
         )
 
     def resume(self, state: SupervisorState) -> None:

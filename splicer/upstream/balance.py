@@ -11,40 +11,78 @@ from random import Random
 import trio
 
 from splicer.model import Endpoint
+from splicer.upstream.loads import Alone, Loads, Shared
 from splicer.upstream.recent import Key, RecentCalls, RecentFailures
 
 _FEW = 4  # endpoints, all of which are dialled within a second (upstream.race)
 _GOLDEN_RATIO = 0.618
 
 
+def _nothing() -> None:
+    """The default of `full`."""
+
+
 class Balancer:
-    """The load of endpoints, counted by one worker.
+    """Counts what endpoints have to do, and orders them.
 
     Args:
         random: the source for the policy "random".
         clock: returns seconds.
+        shared: where the workers tell each other.
+        full: called if there is no room in `shared`.
     """
 
-    def __init__(self, random: Random | None = None, clock: Callable[[], float] = trio.current_time) -> None:
+    def __init__(
+        self,
+        random: Random | None = None,
+        clock: Callable[[], float] = trio.current_time,
+        shared: Shared | None = None,
+        full: Callable[[], None] = _nothing,
+    ) -> None:
         self._random = random or Random()  # noqa: S311  # it spreads load, it keeps no secret
-        self._live: dict[Key, int] = {}
         self._turns: Counter[str] = Counter()
         self._recent = RecentCalls(clock)
+        self.loads = Loads(Alone() if shared is None else shared, clock, full)
         self.failures = RecentFailures(clock)
 
     def live(self, endpoint: Endpoint) -> int:
-        """The number of tunnels and attempts at the endpoint's address now."""
-        return self._live.get((endpoint.address, endpoint.port), 0)
+        """The number of tunnels and attempts of this worker at the endpoint's address now."""
+        return self.loads.live((endpoint.address, endpoint.port))
 
-    def hold(self, endpoint: Endpoint, *, chosen: bool = False) -> Hold:
-        """Count a tunnel or an attempt while the returned context is open.
+    def hold(self, endpoint: Endpoint, *, chosen: bool = False, tunnel: bool = False) -> Hold:
+        """Count an attempt while the returned context is open.
 
         Args:
             endpoint: where it is.
             chosen: the endpoint was chosen among several; "least-tunnels" counts the call for some seconds even if it
                 ends sooner, or a pod that drops its calls would get all the next ones.
+            tunnel: it is a handshake for a tunnel, and no plain request.
         """
-        return Hold(self._live, (endpoint.address, endpoint.port), self._recent if chosen else None)
+        recent = self._recent if chosen else None
+        return Hold(self.loads, (endpoint.address, endpoint.port), tunnel=tunnel, recent=recent)
+
+    # The attempt is published before the others' are read: so two workers never both take the last place.
+    def take(self, endpoint: Endpoint, *, chosen: bool, tunnel: bool, limit: int | None) -> Hold | None:
+        """Count an attempt; None: the endpoint has as many calls, or plain requests, as it may have.
+
+        Args:
+            endpoint: as for `hold`.
+            chosen: as for `hold`.
+            tunnel: as for `hold`.
+            limit: the most at once, in all workers; None: there is no limit.
+        """
+        hold = self.hold(endpoint, chosen=chosen, tunnel=tunnel)
+        hold.__enter__()
+        if limit is None or self.loads.everywhere((endpoint.address, endpoint.port), tunnel=tunnel) <= limit:
+            return hold
+        hold.drop()
+        return None
+
+    def adopt(self, endpoint: Endpoint) -> Hold:
+        """Count a tunnel of another worker until the hold is left."""
+        key = endpoint.address, endpoint.port
+        self.loads.adopted(key)
+        return Hold(self.loads, key, tunnel=True, is_open=True)
 
     def order(self, upstream_name: str, policy: str, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
         """All endpoints in the order in which to try them; those of `failures` come last.
@@ -61,7 +99,7 @@ class Balancer:
             return list(endpoints)
         match policy:
             case "least-tunnels":
-                order = self._by_load(self._rotated(upstream_name, endpoints))
+                order = self.loads.by_load(self._rotated(upstream_name, endpoints), self._recent.counts())
             case "round-robin":
                 order = self._rotated(upstream_name, endpoints)
             case "random":
@@ -69,12 +107,6 @@ class Balancer:
             case _:
                 raise ValueError(f"no balance policy {policy!r}")
         return self.failures.last(order) if self.failures else order
-
-    def _by_load(self, endpoints: list[Endpoint]) -> list[Endpoint]:
-        over = self._recent.counts()
-        if not over:
-            return sorted(endpoints, key=self.live)
-        return sorted(endpoints, key=lambda endpoint: self.live(endpoint) + over.get(_address(endpoint), 0))
 
     # Turns need a fixed order of endpoints, because name servers return them in varying order. Neighbours in that order
     # are often pods of one node, which fail together: so the next one to try is not the neighbour.
@@ -89,33 +121,41 @@ class Balancer:
 
 
 class Hold:
-    """One tunnel or attempt at an address. Addresses without any take no memory, because pods come and go."""
+    """One tunnel or attempt at an address."""
 
-    __slots__ = ("_key", "_live", "_opened", "_recent")
+    __slots__ = ("_began", "_is_open", "_key", "_loads", "_recent", "_tunnel")
 
-    def __init__(self, live: dict[Key, int], key: Key, recent: RecentCalls | None = None) -> None:
-        self._live = live
+    def __init__(
+        self, loads: Loads, key: Key, *, tunnel: bool, recent: RecentCalls | None = None, is_open: bool = False
+    ) -> None:
+        self._loads = loads
         self._key = key
+        self._tunnel = tunnel
         self._recent = recent
-        self._opened = 0.0
+        self._is_open = is_open  # whether the handshake has led to a tunnel
+        self._began = 0.0
 
     def __enter__(self) -> None:
         if self._recent is not None:
-            self._opened = self._recent.clock()
-        self._live[self._key] = self._live.get(self._key, 0) + 1
+            self._began = self._recent.clock()
+        self._loads.begin(self._key, tunnel=self._tunnel)
 
     def __exit__(self, *_: object) -> None:
         if self._recent is not None:
-            self._recent.add(self._key, self._opened)
+            self._recent.add(self._key, self._began)
         self.drop()
+
+    def opened(self) -> None:
+        """The handshake has led to a tunnel, which outlives this worker."""
+        self._loads.opened(self._key)
+        self._is_open = True
 
     def drop(self) -> None:
         """End it as if it had not been: there was no connection, so there was no call."""
-        left = self._live[self._key] - 1
-        if left:
-            self._live[self._key] = left
+        if self._is_open:
+            self._loads.over(self._key)
         else:
-            del self._live[self._key]
+            self._loads.end(self._key, tunnel=self._tunnel)
 
 
 def _address(endpoint: Endpoint) -> Key:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from splicer.errors import AddressNotAllowed, NoEndpoint
+from splicer.limit_errors import EndpointFull
 from splicer.model import Endpoint, Upstream
 from splicer.policy.allowed import allowed
 from splicer.upstream.balance import Balancer
@@ -35,43 +37,49 @@ class Endpoints:
         *,
         exclude: frozenset[tuple[str, int]] = frozenset(),
         refresh: bool = False,
+        tunnel: bool = False,
     ) -> Candidates:
         """Find and order the endpoints that may be dialled; there is no checkpoint if they are cached.
 
         If only excluded endpoints are cached, the source is asked: pods are recreated with new addresses.
 
         Args:
-            upstream: whose `allow`, `port` and `balance` count.
+            upstream: whose `allow`, `port`, `balance` and limits count.
             host: the upstream's host template, rendered.
             exclude: addresses and ports to leave out, for they have just failed.
             refresh: ask the source even if endpoints are cached.
+            tunnel: whether it is for a tunnel, and for no plain request; each has its own limit.
 
         Raises:
             NameNotFound: there is no such name, or it has no address.
             ResolveFailed: the name servers failed, and no earlier answer is known.
             AddressNotAllowed: all its addresses lie outside `allow` (design §5).
             NoEndpoint: every address that may be dialled is excluded.
+            EndpointFull: every one that is not excluded has as many as it may have.
         """
         found = None if refresh else self._source.at_hand(upstream, host)
         if found is None:
             found = await self._source.find(upstream, host, refresh=refresh)
-        choice = self._choice(upstream, host, found, exclude)
+        choice = self._choice(upstream, host, found, exclude, tunnel=tunnel)
         if choice is None and not found.fresh and not refresh:
-            return await self.choose(upstream, host, exclude=exclude, refresh=True)
+            return await self.choose(upstream, host, exclude=exclude, refresh=True, tunnel=tunnel)
         if choice is None:
             raise NoEndpoint(
                 f"{host}: no address left but what has just failed, or is being drained: {_addresses(found)}"
             )
         return choice
 
-    def at_hand(self, upstream: Upstream, host: str, exclude: frozenset[tuple[str, int]]) -> Candidates | None:
+    def at_hand(
+        self, upstream: Upstream, host: str, exclude: frozenset[tuple[str, int]], *, tunnel: bool = False
+    ) -> Candidates | None:
         """The result of `choose` if it needs no lookup; else None.
 
         Raises:
             AddressNotAllowed: see `choose`.
+            EndpointFull: see `choose`.
         """
         found = self._source.at_hand(upstream, host)
-        return None if found is None else self._choice(upstream, host, found, exclude)
+        return None if found is None else self._choice(upstream, host, found, exclude, tunnel=tunnel)
 
     def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
         """The endpoints that may be dialled, of those that the source found last; there is no lookup."""
@@ -79,7 +87,9 @@ class Endpoints:
             endpoint for endpoint in self._source.known(upstream, host) if _may_be_dialled(upstream, endpoint.address)
         )
 
-    async def any_left(self, upstream: Upstream, host: str, exclude: frozenset[tuple[str, int]]) -> bool:
+    async def any_left(
+        self, upstream: Upstream, host: str, exclude: frozenset[tuple[str, int]], *, tunnel: bool = False
+    ) -> bool:
         """Whether `choose` could find an endpoint; unlike it, this takes no turn of the balancer's.
 
         Raises:
@@ -87,12 +97,14 @@ class Endpoints:
             ResolveFailed: see `choose`.
         """
         found = self._source.at_hand(upstream, host) or await self._source.find(upstream, host)
-        if not _left(upstream, found, exclude) and not found.fresh:
-            found = await self._source.find(upstream, host, refresh=True)
-        return _left(upstream, found, exclude)
+        left = _left(upstream, found, exclude)
+        if not left and not found.fresh:
+            left = _left(upstream, await self._source.find(upstream, host, refresh=True), exclude)
+        limit = upstream.limit(tunnel=tunnel)
+        return bool(left if limit is None or not left else self._balancer.loads.with_room(left, limit, tunnel=tunnel))
 
     def _choice(
-        self, upstream: Upstream, host: str, found: Candidates, exclude: frozenset[tuple[str, int]]
+        self, upstream: Upstream, host: str, found: Candidates, exclude: frozenset[tuple[str, int]], *, tunnel: bool
     ) -> Candidates | None:
         endpoints = [endpoint for endpoint in found.endpoints if self._may_be_dialled(upstream, endpoint.address)]
         if not endpoints:
@@ -101,20 +113,38 @@ class Endpoints:
             endpoints = [endpoint for endpoint in endpoints if (endpoint.address, endpoint.port) not in exclude]
             if not endpoints:
                 return None
+        if (limit := upstream.limit(tunnel=tunnel)) is not None:
+            endpoints = self._with_room(upstream, endpoints, limit, tunnel=tunnel)
         if len(found.endpoints) == 1:  # most pods whose name is in the URL have one
             return found
         return Candidates(tuple(self._balancer.order(upstream.name, upstream.balance, endpoints)), found.fresh)
+
+    def _with_room(self, upstream: Upstream, endpoints: list[Endpoint], limit: int, *, tunnel: bool) -> list[Endpoint]:
+        found = self._balancer.loads.with_room(endpoints, limit, tunnel=tunnel)
+        if not found:
+            raise full(upstream, endpoints, limit, tunnel=tunnel)
+        return found
+
+
+def full(upstream: Upstream, endpoints: Sequence[Endpoint], limit: int, *, tunnel: bool) -> EndpointFull:
+    """The error of endpoints that all have as many tunnels, or plain requests, as the upstream's limit."""
+    what = f"{limit} tunnels, the max_tunnels" if tunnel else f"{limit} requests, the max_requests"
+    if len(endpoints) > 1:
+        return EndpointFull(f"each of {len(endpoints)} endpoints has {what} of upstream {upstream.name}")
+    [only] = endpoints
+    return EndpointFull(f"{only} has {what} of upstream {upstream.name}", str(only), only.pod)
 
 
 def _may_be_dialled(upstream: Upstream, address: str) -> bool:
     return allowed(address, upstream.allow)
 
 
-def _left(upstream: Upstream, found: Candidates, exclude: frozenset[tuple[str, int]]) -> bool:
-    return any(
-        (endpoint.address, endpoint.port) not in exclude and _may_be_dialled(upstream, endpoint.address)
+def _left(upstream: Upstream, found: Candidates, exclude: frozenset[tuple[str, int]]) -> list[Endpoint]:
+    return [
+        endpoint
         for endpoint in found.endpoints
-    )
+        if (endpoint.address, endpoint.port) not in exclude and _may_be_dialled(upstream, endpoint.address)
+    ]
 
 
 def _addresses(found: Candidates) -> str:

@@ -49,9 +49,10 @@ class Race:
 
     Args:
         dial: opens a connection, and waits for it as long as it takes.
-        balancer: counts each connect while it lasts.
+        balancer: remembers failures.
         delay: seconds between two starts.
         show: called with the endpoint that the attempt is at: the newest one under way, or else the last one to fail.
+        take: counts a connect while it lasts; None: the endpoint is full, and is left out.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class Race:
         balancer: Balancer,
         delay: float,
         show: Callable[[Endpoint], None],
+        take: Callable[[Endpoint], Hold | None],
     ) -> None:
         self._dial = dial
         self._balancer = balancer
         self._delay = delay
         self._show = show
+        self._take = take
         self._runners: list[_Runner] = []  # under way, the oldest first
         self._failures = trio.Semaphore(0)
         self._failure: SplicerError | None = None
@@ -90,7 +93,8 @@ class Race:
                         await self._runners[0].over.wait()
                     if nursery.cancel_scope.cancel_called:  # just now, and this task was to run already
                         break
-                    self._start_dial(nursery, endpoint)
+                    if not self._start_dial(nursery, endpoint):
+                        continue
                     with trio.move_on_after(self._delay):
                         await self._failures.acquire()
         except BaseExceptionGroup as group:  # several tasks were cancelled, and the caller expects one Cancelled
@@ -117,11 +121,13 @@ class Race:
         assert failure is not None  # noqa: S101 - nobody has won
         return failure
 
-    def _start_dial(self, nursery: trio.Nursery, endpoint: Endpoint) -> None:
-        hold = self._balancer.hold(endpoint, chosen=True)
-        hold.__enter__()
+    def _start_dial(self, nursery: trio.Nursery, endpoint: Endpoint) -> bool:
+        hold = self._take(endpoint)
+        if hold is None:
+            return False
         self._start(nursery, _Runner(endpoint, hold, trio.current_time()), partial(self._dial, endpoint))
         self._show(endpoint)
+        return True
 
     def _start(self, nursery: trio.Nursery, runner: _Runner, connect: Callable[[], Awaitable[PodLeg | None]]) -> None:
         self._runners.append(runner)

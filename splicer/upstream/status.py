@@ -9,7 +9,8 @@ from splicer.record import AttemptOutcome
 
 _REMEMBER_SECONDS = 600.0  # seconds after the last attempt
 _MOST = 4096
-_SILENT = frozenset({"abandoned", "client_gone", "no_descriptor", "pod_draining"})  # no fault of an endpoint's
+# No fault of an endpoint's.
+_SILENT = frozenset({"abandoned", "client_gone", "no_descriptor", "pod_draining", "endpoint_full"})
 
 
 @define

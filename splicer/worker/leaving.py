@@ -90,6 +90,7 @@ class Leaving:
             if self._link.settled:
                 self._hub.let_go()
                 self._context.places.leave_all()
+                self._context.balancer.loads.leave_all()
                 self._link.close()
                 handed_over()
             await self.finish()

@@ -62,7 +62,7 @@ class Parts:
         self.admission = Admission(board, row, self.log.room_made)
         self.progress = Progress(self.hub)
         self.endpoints = EndpointStates()
-        self.balancer = Balancer()
+        self.balancer = Balancer(shared=board.loads.row(row), full=self.log.endpoints_uncounted)
         workers = ServingWorkers(board)
         self.clients = ClientConnections(workers)
         self.rules = RulesetFactory(self.balancer, metrics.resolver, workers)

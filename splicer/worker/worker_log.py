@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from splicer.observe.log import Logger
 from splicer.observe.observers import Observers
 
 _MAX_TRACEBACK = 2000  # characters, counted from its end, which is the most useful part
+_LOG_INTERVAL = 60.0  # seconds between two lines about endpoints that are not counted
 
 
 class WorkerLog:
@@ -25,6 +27,7 @@ class WorkerLog:
         self._tunnels = tunnels
         self._logger: Logger | None = None
         self._observers: Observers | None = None
+        self._quiet_until = 0.0  # on the monotonic clock
 
     def begin(self, logger: Logger, observers: Observers) -> None:
         """Log from now on.
@@ -54,6 +57,13 @@ class WorkerLog:
     def room_made(self, connections: int) -> None:
         """Log that idle connections were closed at the limit."""
         self.error_with_tunnels("idle_connections_closed", connections=connections)
+
+    def endpoints_uncounted(self) -> None:
+        """Log that this worker has calls at more endpoints than the others can be told of."""
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _LOG_INTERVAL
+            self.error_with_tunnels("endpoints_uncounted", remedy="raise server.workers, or add edges")
 
     def garbage_found(self, objects: int, seconds: float) -> None:
         """Log what a full collection has found, if anything."""

@@ -258,7 +258,7 @@ async def rig(config: str | None = CONFIG, *, wanted: int = 0) -> AsyncIterator[
             yield Rig(nursery, facts, workers, current, drains, board, ours, listener.getsockname(), lines, read)
             nursery.cancel_scope.cancel()
     lines.close()
-    for fd in (read, write, board.fd, board.routes.fd):
+    for fd in (read, write, *board.fds):
         os.close(fd)
 
 

@@ -114,6 +114,7 @@ upstreams = st.dictionaries(
         networks_if_any,
         st.sampled_from(["least-tunnels", "round-robin", "random"]),
         st.sampled_from([None, "v1", "v2"]),
+        *[st.none() | st.integers(1, 1_000_000)] * 2,
     ),
     max_size=4,
 ).map(lambda table: {name: attrs.evolve(settled(upstream), name=name) for name, upstream in table.items()})

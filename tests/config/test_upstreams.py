@@ -87,6 +87,23 @@ def test_the_defaults() -> None:
     upstream, _ = read_upstream("pod", {"address": "a:1"})
     assert upstream is not None
     assert (upstream.allow, upstream.balance, upstream.proxy_protocol) == (None, "least-tunnels", None)
+    assert (upstream.max_tunnels, upstream.max_requests) == (None, None)
+
+
+def test_limits_at_each_endpoint() -> None:
+    upstream, faults = read_upstream("pod", {"address": "a:1", "max_tunnels": 40, "max_requests": "200"})
+    assert (upstream, [(fault.key, fault.text) for fault in faults]) == (
+        None,
+        [("max_requests", 'must be an integer, not "200"')],
+    )
+    upstream, faults = read_upstream("pod", {"address": "a:1", "max_tunnels": 40, "max_requests": 200})
+    assert upstream is not None
+    assert (upstream.limit(tunnel=True), upstream.limit(tunnel=False), faults) == (40, 200, ())
+    _, faults = read_upstream("pod", {"address": "a:1", "max_tunnels": 0, "max_requests": 1_000_001})
+    assert [(fault.key, fault.text) for fault in faults] == [
+        ("max_tunnels", "must be between 1 and 1000000, not 0"),
+        ("max_requests", "must be between 1 and 1000000, not 1000001"),
+    ]
 
 
 def test_all_faults_of_a_table() -> None:

@@ -36,6 +36,7 @@ FAMILIES: Mapping[str, Family] = {
         "fallbacks_total": _family("counter", route="", reason=""),
         "retries_total": _family("counter", route="", reason=""),
         "route_full_total": _family("counter", route=""),
+        "endpoint_full_total": _family("counter", upstream=""),
         "authorize_total": _family("counter", route="", outcome=""),
         "authorize_duration_seconds": _family("histogram", route=""),
         "tunnels_active": _family("gauge", route="", pod=""),

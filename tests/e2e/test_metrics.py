@@ -36,6 +36,7 @@ _COUNTERS = (
     "connections_refused",
     "connections_empty",
     "crashes",
+    "endpoint_full",
     "observer_errors",
     "fallbacks",
     "log_lines_dropped",

@@ -118,7 +118,7 @@ EndpointRow          upstream: str, pod: str, address: str, port: int, source: s
 failure: str | None, since_s: float | None
 ClosedRow            closed: str
 Row
-Place                control: int, board: int, row: int, version?: int, routes?: int | None
+Place                control: int, board: int, row: int, version?: int, routes?: int | None, loads?: int | None
 VaultConnection      fd?: int | None, version?: int, path?: str | None
 WorkerArguments      place: Place, path: str, vault?: VaultConnection, metrics?: str | None
 AdminArguments       place: Place, path: str, format: str, metrics?: str | None

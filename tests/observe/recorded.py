@@ -14,6 +14,7 @@ ROW = 3
 _ROUTES = """
 [upstreams.pod]
 address = "{pod}.pods.test:8000"
+max_tunnels = 40
 
 [upstreams.any-pod]
 address = "pods.test:8000"

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import HandshakeTimeout, NameNotFound, PodDraining, PodReset, TooManyConnections
-from splicer.limit_errors import RouteFull
+from splicer.limit_errors import EndpointFull, RouteFull
 from splicer.observe.metrics import Metrics
 from splicer.record import AttemptOutcome, Record
 from tests.observe.counted import bounds, counted, counting
@@ -166,6 +166,15 @@ def test_a_retry_is_no_fallback(metrics: Metrics, directory: Path) -> None:
         'retries_total{reason="pod_reset",route="api"}': 1,
         'fallbacks_total{reason="connect_refused",route="api"}': 1,
     }
+
+
+def test_an_attempt_at_endpoints_that_are_full(metrics: Metrics, directory: Path) -> None:
+    full = evolve(REFUSED, failure=EndpointFull.reason, endpoint=None, connect=0.0)
+    with counting(directory) as found:
+        metrics.exchange_ended(evolve(PLAIN, attempts=[full, FALLEN_BACK]))
+    assert found['endpoint_full_total{upstream="pod"}'] == 1
+    assert found['attempts_total{outcome="endpoint_full",route="api",upstream="pod"}'] == 1
+    assert 'endpoint_full_total{upstream="any-pod"}' not in found
 
 
 def test_a_call_to_a_route_that_is_full(metrics: Metrics, directory: Path) -> None:

@@ -39,6 +39,7 @@ def test_every_family_has_a_sample_from_the_start(metrics: Metrics, directory: P
         "fallbacks": "counter",
         "retries": "counter",
         "route_full": "counter",
+        "endpoint_full": "counter",
         "authorize": "counter",
         "authorize_duration_seconds": "histogram",
         "tunnels": "counter",
@@ -82,6 +83,7 @@ def test_a_route_that_comes_with_a_reload_has_its_series_at_once(metrics: Metric
         'authorize_duration_seconds_count{route="placed"}',
         'tunnels_total{pod="",route="call"}',
         'route_full_total{route="call"}',
+        'endpoint_full_total{upstream="pod"}',
         'tunnel_duration_seconds_count{route="call"}',
         'request_duration_seconds_count{route="api"}',
         'rate_limited_total{route="api"}',
@@ -89,6 +91,7 @@ def test_a_route_that_comes_with_a_reload_has_its_series_at_once(metrics: Metric
     assert 'tunnels_total{pod="",route="api"}' not in new, "it has no tunnels"
     assert 'rate_limited_total{route="call"}' not in new, "it has no limit"
     assert 'route_full_total{route="api"}' not in new, "nor a limit for them"
+    assert 'endpoint_full_total{upstream="any-pod"}' not in new, "nor do its endpoints"
     metrics.know(known)
     assert counted(directory).keys() - before.keys() == new
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer import errors
+from splicer.limit_errors import EndpointFull
 from splicer.model import Upstream
 from splicer.policy.plan import IDEMPOTENT, Left, Plan, Progress, Step, may_ride_idle, may_try_again
 from splicer.routing.template import parse_template
@@ -26,6 +27,7 @@ MENDABLE = [
     errors.PodClosed("x"),
     errors.HandshakeTimeout("x"),
     errors.UnwantedStatus(503),
+    EndpointFull("x"),
 ]
 FINAL = [
     errors.BadAnswer("x"),
@@ -127,7 +129,7 @@ def test_a_retry_goes_to_another_endpoint_or_once_to_the_only_one(data: st.DataO
             assert progress.left is (Left.SAME if step.same else Left.OTHER)
             assert not (step.same and before.same)
             assert not isinstance(failure, (errors.NameNotFound, errors.ResolveFailed, errors.NoEndpoint))
-            assert not isinstance(failure, errors.PodDraining)
+            assert not isinstance(failure, (errors.PodDraining, EndpointFull))
         elif not step.again:
             assert (step.retries, step.same) == (0, False)
 
@@ -188,7 +190,7 @@ def test_while_there_are_others_all_retries_are_made(
         steps.append(step)
         step = plan.after(step, failure, evolve(progress, left=Left.OTHER))
     places = [FIRST] if fallback is None else [FIRST, FALLBACK]
-    hopeless = isinstance(failure, (errors.NameNotFound, errors.ResolveFailed, errors.NoEndpoint))
+    hopeless = isinstance(failure, (errors.NameNotFound, errors.ResolveFailed, errors.NoEndpoint, EndpointFull))
     each = 1 if hopeless else 1 + retries
     assert [step.upstream for step in steps] == [place for place in places for _ in range(each)]
     assert [step.retries for step in steps] == [*range(each)] * len(places)
@@ -210,7 +212,8 @@ def test_an_upstream_is_its_own_fallback_only_while_it_has_other_endpoints(
     plan = Plan(FIRST, evolve(FIRST), reusable=False)
     progress = Progress("GET", written=False, repeatable=True, answered=False, spent=False, unheard=False, left=left)
     following = plan.after(plan.first, failure, progress)
-    assert following == (Step(FIRST, fallback=True) if left is Left.OTHER else None)
+    hopeful = left is Left.OTHER and not isinstance(failure, EndpointFull)
+    assert following == (Step(FIRST, fallback=True) if hopeful else None)
 
 
 @given(data=st.data(), plan=PLANS, failure=FAILURES)

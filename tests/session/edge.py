@@ -237,7 +237,7 @@ class Edge:
         context, counts = self.context, self.context.counts
         assert (counts.reading, counts.writing, counts.waiting, context.lingering) == (0, 0, 0, 0)
         assert not context.waiting, "somebody is still watched"
-        assert not context.balancer._live, "an endpoint is still held"
+        assert len(context.balancer.loads) == 0, "an endpoint is still held"
         assert (context.places._open, context.places._asking) == ({}, {}), "a route's place is still taken"
         pooled = {stream for idle in context.pool._idle.values() for _, stream in idle}
         pooled |= {stream for _, stream in context.closing._waiting}

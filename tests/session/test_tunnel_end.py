@@ -42,7 +42,7 @@ async def test_a_tunnel_is_told_of_when_it_opens_and_when_it_ends(edge: Edge) ->
     await client.send(b"567")
     await wait_all_tasks_blocked()
     [opened] = edge.told.opened
-    assert edge.context.balancer._live == {(APP, 8000): 1}
+    assert (len(edge.context.balancer.loads), edge.context.balancer.loads.live((APP, 8000))) == (1, 1)
     assert edge.context.counts.writing == 1
     assert (await client.rest()) == b"abcde"
     await edge.idle()

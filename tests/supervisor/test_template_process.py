@@ -224,8 +224,9 @@ def _seen(start: Callable[[str, object, Sequence[int]], int]) -> tuple[dict[str,
     """What can be seen of an admin process that is ready, and its descriptors."""
     ours, its = channel()
     board = Board()
-    shared = board.fd, board.routes.fd
-    arguments = AdminArguments(Place(its.fileno(), shared[0], 1, wire.VERSION, shared[1]), "routing.toml", "json")
+    shared = board.fds
+    place = Place(its.fileno(), shared[0], 1, wire.VERSION, *shared[1:])
+    arguments = AdminArguments(place, "routing.toml", "json")
     pid = start(launch.ADMIN, arguments, [its.fileno(), *shared])
     with ours:
         its.close()

@@ -148,7 +148,7 @@ def test_what_nobody_holds_takes_no_memory() -> None:
     with balancer.hold(PODS[0]), balancer.hold(PODS[0]), balancer.hold(PODS[1]):
         assert (balancer.live(PODS[0]), balancer.live(PODS[1])) == (2, 1)
     assert balancer.live(PODS[0]) == 0
-    assert not balancer._live
+    assert len(balancer.loads) == 0
 
 
 def test_an_endpoint_is_its_address_whatever_name_it_goes_by() -> None:

@@ -17,7 +17,7 @@ from splicer.errors import ConnectFailed, ConnectRefused, NoDescriptor, SplicerE
 from splicer.http1.response import ResponseParser
 from splicer.model import Endpoint
 from splicer.net.stream import ByteStream
-from splicer.upstream.balance import Balancer
+from splicer.upstream.balance import Balancer, Hold
 from splicer.upstream.pod import PodLeg
 from splicer.upstream.race import MOST, STAGGER, Race
 from tests.kit.garbage import counting_garbage
@@ -41,6 +41,7 @@ class Ground:
     open: set[int] = field(factory=set)
     closed: Counter[int] = field(factory=Counter)
     most: int = 0
+    full: list[Endpoint] = field(factory=list)
     shown: list[Endpoint] = field(factory=list)
 
     async def meet(self, number: int) -> None:
@@ -62,8 +63,12 @@ class Ground:
             cast("ByteStream", _Stream(number, self.closed)), endpoint, cast("ResponseParser", None), reused=False
         )
 
+    def take(self, endpoint: Endpoint) -> Hold | None:
+        limit = 0 if endpoint in self.full else None
+        return self.balancer.take(endpoint, chosen=True, tunnel=True, limit=limit)
+
     async def run(self, seconds: float = 60) -> Race:
-        race = Race(self.dial, self.balancer, STAGGER, self.shown.append)
+        race = Race(self.dial, self.balancer, STAGGER, self.shown.append, self.take)
         others = [pod(number) for number in range(1, len(self.fates))]
         hold = self.balancer.hold(pod(0))
         hold.__enter__()
@@ -104,6 +109,19 @@ async def test_a_failure_starts_the_next_at_once(autojump_clock: MockClock) -> N
     ground = Ground([HANGS, refused(0.01), refused(), (0, ConnectFailed("no")), connected()])
     assert (await ground.run()).result().endpoint == pod(4)
     assert ground.begun == pytest.approx([0, 0.01, 0.01, 0.01])
+
+
+async def test_who_is_full_is_left_out(autojump_clock: MockClock) -> None:
+    ground = Ground([HANGS, connected(), HANGS, connected(), connected(1)], full=[pod(1), pod(3)])
+    race = await ground.run()
+    assert ground.begun == [0, STAGGER]
+    assert (ground.shown, race.result().endpoint) == ([pod(2), pod(4), pod(4)], pod(4))
+
+
+async def test_if_all_others_are_full_the_first_has_its_time(autojump_clock: MockClock) -> None:
+    race = await Ground([connected(5), HANGS], full=[pod(1)]).run()
+    assert race.winner is not None
+    assert race.winner.endpoint == pod(0)
 
 
 async def test_the_first_may_still_win(autojump_clock: MockClock) -> None:
@@ -186,7 +204,7 @@ async def test_a_bug_closes_what_has_been_connected(autojump_clock: MockClock) -
     with pytest.raises(ExceptionGroup) as failure:
         await ground.run()
     assert failure.group_contains(ZeroDivisionError)
-    assert (ground.balancer._live, ground.open, ground.closed) == ({}, set(), {2: 1})
+    assert (len(ground.balancer.loads), ground.open, ground.closed) == (0, set(), {2: 1})
 
 
 fates = st.tuples(
@@ -207,7 +225,7 @@ def test_laws(several: list[Fate]) -> None:
         assert begun == sorted(begun)
         assert all(later <= sooner + STAGGER for sooner, later in pairwise(begun))
         assert ground.open == set()
-        live = {key: count for key, count in ground.balancer._live.items() if count}
+        live = {key: own.total for key, own in ground.balancer.loads._own.items()}
         if race.winner is None:
             assert len(begun) == len(several) - 1, "nobody was left out"
             assert (live, ground.closed) == ({}, {})

@@ -29,6 +29,9 @@ class Owner:
             lingering=0,
             counts=SimpleNamespace(active=0),
             places=SimpleNamespace(leave_all=lambda: self.notes.append("counts no tunnels")),
+            balancer=SimpleNamespace(
+                loads=SimpleNamespace(leave_all=lambda: self.notes.append("counts none at endpoints"))
+            ),
             idle=SimpleNamespace(end_within=self._end_within),
             rules=SimpleNamespace(deadlines=SimpleNamespace(drain=_DRAIN)),
         )
@@ -71,7 +74,7 @@ def owner() -> Owner:
     return Owner()
 
 
-_HANDS_OVER = ["lets go", "counts no tunnels", "hangs up", "handed over"]
+_HANDS_OVER = ["lets go", "counts no tunnels", "counts none at endpoints", "hangs up", "handed over"]
 
 
 async def test_nothing_new_is_taken_before_anything_else_is_done(owner: Owner) -> None:
