@@ -23,6 +23,7 @@ from splicer.config.redirect import REDIRECT_TABLE
 from splicer.config.respond import ANSWER
 from splicer.config.routes import ROUTE
 from splicer.config.sections import SECTIONS
+from splicer.config.tracing import TRACING
 from splicer.config.upstreams import UPSTREAM
 
 DOCS = Path(__file__).parent
@@ -36,6 +37,7 @@ TABLES: Mapping[str, Reader[Any]] = {
     "authorize": AUTHORIZER,
     "redirect": REDIRECT_TABLE,
     "errors": ERROR_PAGE,
+    "tracing": TRACING,
 }
 _GENERATED = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 

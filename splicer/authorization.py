@@ -50,6 +50,10 @@ class AuthorizeOutcome:
         failure: None if the request may go on, "abandoned" if it ended first, else an error's `reason`.
         detail: one more line about the failure.
         seconds: from the lookup to the answer.
+        started: when it began, on the monotonic clock, seconds.
+        upstream: the name of the authorizer's upstream.
+        target: host, port and path that were asked.
+        span: the id of its span; "": requests aren't traced.
     """
 
     endpoint: str | None = None
@@ -57,6 +61,10 @@ class AuthorizeOutcome:
     failure: str | None = "abandoned"
     detail: str | None = None
     seconds: float = 0.0
+    started: float = 0.0
+    upstream: str = ""
+    target: str = ""
+    span: str = ""
 
 
 class AuthorizeFailed(SplicerError):

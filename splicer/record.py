@@ -8,6 +8,7 @@ from splicer.arrival import Arrival
 from splicer.authorization import AuthorizeOutcome
 from splicer.model import Endpoint
 from splicer.quality import HandshakeParts, Quality
+from splicer.trace import RequestTrace
 
 
 @define
@@ -25,6 +26,13 @@ class AttemptOutcome:
         connect: the duration of connecting to all the addresses that were dialled, seconds.
         handshake: the duration from the first byte of the request to the head of the answer, seconds.
         fallback: whether the upstream is the route's fallback.
+        resolved: when its last lookup was over, on the monotonic clock, seconds; 0: there was none.
+        connected: when it was connected, or that had failed, as above; 0: an idle connection was used, or none.
+        answered: when the answer's head was there, or that had failed, as above; 0: nothing was sent.
+        target: host, port and path that the pod was asked for.
+        status: of the answer; None without one.
+        repeats: how often the request was sent again because its idle connection was dead.
+        span: the id of its span; "": requests aren't traced.
     """
 
     upstream: str
@@ -37,6 +45,13 @@ class AttemptOutcome:
     connect: float = 0.0
     handshake: float = 0.0
     fallback: bool = False
+    resolved: float = 0.0
+    connected: float = 0.0
+    answered: float = 0.0
+    target: str | None = None
+    status: int | None = None
+    repeats: int = 0
+    span: str = ""
 
 
 @define
@@ -61,6 +76,7 @@ class Record:
         version: "1.0" or "1.1", if `headers` are logged.
         authorize: how the question to the route's authorizer went; None: there was none.
         arrival: how the connection came, if it is not the client's own.
+        trace: its place in a trace; None: requests aren't traced.
     """
 
     id: str
@@ -92,6 +108,7 @@ class Record:
     version: str | None = None
     authorize: AuthorizeOutcome | None = None
     arrival: Arrival | None = None
+    trace: RequestTrace | None = None
 
     @property
     def parts(self) -> HandshakeParts:

@@ -16,6 +16,7 @@ from splicer.admin.upstreams import listed
 from splicer.admin.uptime import uptime
 from splicer.admin.workers import Workers
 from splicer.config.dump import as_tables
+from splicer.config.tracing import without_secrets
 from splicer.errors import BadRequest
 from splicer.explain import explain
 from splicer.ipc.board import ROWS, Board, Column
@@ -86,7 +87,7 @@ class Handlers:
         return Respond(200, await self._scrape(), _EXPOSITION)
 
     async def _config(self, _: Request) -> Respond:
-        return in_json(as_tables(await self._current.config()))
+        return in_json(without_secrets(as_tables(await self._current.config())))
 
     async def _upstreams(self, _: Request) -> Respond:
         config = await self._current.config()

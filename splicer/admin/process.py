@@ -14,6 +14,7 @@ from splicer.admin.drain_api import DrainApi
 from splicer.admin.handlers import Handlers, Scraping
 from splicer.admin.shared import Shared
 from splicer.admin.supervisor_status import SupervisorStatus
+from splicer.admin.traces import Traces
 from splicer.admin.web import Web
 from splicer.admin.workers import Workers
 from splicer.ipc.board import Board
@@ -25,6 +26,7 @@ from splicer.ipc.messages import (
     AdminReport,
     Config,
     Facts,
+    HearSpans,
     IntroduceWorker,
     Ready,
     ServeAdmin,
@@ -34,7 +36,9 @@ from splicer.ipc.messages import (
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
 from splicer.ipc.wire import Received, read_text
 from splicer.observe.log import Logger
+from splicer.otlp.exporter import Exporter
 
+_LAST_SPANS_TIMEOUT = 3.0  # seconds to export the rest at the end
 _WORKER_CHECK_INTERVAL = 1.0  # seconds between two checks whether there is a channel to each worker
 
 
@@ -58,7 +62,7 @@ class Admin:
         row: int,
         path: Path,
         environ: Mapping[str, str],
-        scrape: Callable[[Workers, SupervisorStatus, CurrentConfig, DrainApi], Scraping],
+        scrape: Callable[[Workers, SupervisorStatus, CurrentConfig, DrainApi, Exporter], Scraping],
         log: Logger,
     ) -> None:
         self._supervisor = supervisor
@@ -72,11 +76,23 @@ class Admin:
 
     async def run(self) -> bool:
         """Follow the supervisor's commands until "stop" or until it is gone; False if one could not be followed."""
+        trio.lowlevel.add_instrument(self._beat)
+        with trio.CancelScope() as everything:
+            async with trio.open_nursery() as for_spans:
+                obeyed = await self._serve_until_stop(for_spans)
+                everything.deadline = trio.current_time() + _LAST_SPANS_TIMEOUT
+                await self._traces.finish()
+                everything.cancel()
+        return obeyed
+
+    # At "stop", nobody is answered any more: in an upgrade the next admin process has the same listeners by then.
+    async def _serve_until_stop(self, for_spans: trio.Nursery) -> bool:
         async with trio.open_nursery() as nursery:
-            trio.lowlevel.add_instrument(self._beat)
             nursery.start_soon(self._look_for_workers)
             self._workers = Workers(nursery, self._log, lambda: self._board.slots)
             self._current = CurrentConfig(nursery, self._path, self._environ, self._log)
+            self._traces = Traces(for_spans, self._current, self._environ, self._log)
+            for_spans.start_soon(self._traces.run)
             self._nursery = nursery
             self._supervisor.reply(Ready())
             obeyed = await self._work()
@@ -107,12 +123,14 @@ class Admin:
                 self._current.learn(read_text(*heard.fds))
             case IntroduceWorker(slot, pid, version, mover):
                 self._workers.add(slot, pid, received(*heard.fds), version, mover)
+            case HearSpans(slot):
+                self._traces.listen(slot, received(*heard.fds))
 
     # Sockets with an unknown name belong to listeners of a newer supervisor.
     def _serve(self, fds: dict[str, list[int]]) -> None:
         listeners = {name: [socket.socket(fileno=fd) for fd in several] for name, several in fds.items()}
         drains = DrainApi(self._supervisor, self._facts, self._workers, self._current, self._board)
-        scrape = Shared(self._scrape(self._workers, self._facts, self._current, drains))
+        scrape = Shared(self._scrape(self._workers, self._facts, self._current, drains, self._traces.exporter))
         pages = Handlers(self._board, self._facts, self._workers, self._current, drains, scrape)
         for_operators = Web(pages.for_operators, self._log)
         for_scraper = Web(pages.for_scraper, self._log, any_host=True)

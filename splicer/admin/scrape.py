@@ -30,6 +30,7 @@ from splicer.admin.workers import Workers
 from splicer.ipc.board import ROWS, Board, Column
 from splicer.ipc.queries import AskCounts, AskEndpoints, CountRow, EndpointRow, Question
 from splicer.observe.metrics import Metrics
+from splicer.otlp.exporter import Exporter
 
 _ANSWER_TIMEOUT = 1.0  # seconds for the workers' answers; a scraper waits for ten
 _STATES = ("up", "down", "unknown")
@@ -47,6 +48,7 @@ class Scrape:
         facts: the supervisor's last facts.
         current: the configuration in force: its routes have series from the start.
         drains: give the numbers of remaining tunnels.
+        exporter: counts what it has done with spans.
         directory: the directory of the metrics' files; None: there are no files.
     """
 
@@ -57,6 +59,7 @@ class Scrape:
         facts: SupervisorStatus,
         current: CurrentConfig,
         drains: DrainApi,
+        exporter: Exporter,
         directory: Path | None,
     ) -> None:
         self._board = board
@@ -64,6 +67,7 @@ class Scrape:
         self._facts = facts
         self._current = current
         self._drains = drains
+        self._exporter = exporter
         self._totals: Counter[Column] = Counter()
         self._removed = RemovedRoutes(directory)
         self._nothing = Metrics()  # counts nothing; it gives all series with their initial values
@@ -89,6 +93,7 @@ class Scrape:
         if config is not None:
             self._leave_out(counted, {route.name for route in config.routes}, counts)
         settled = adopted == self._board.total(Column.ADOPTED)
+        self._count_spans(counted["splicer_spans"])
         self._count_live_bytes(counted["splicer_tunnel_bytes"], counts if settled else [])
         registry = CollectorRegistry()
         registry.register(
@@ -100,6 +105,7 @@ class Scrape:
                     *self._endpoints(counted, endpoints),
                     *self._processes(),
                     *self._supervisor(),
+                    _gauge("span_queue", "Spans that wait for their export.", self._exporter.waiting),
                     *await self._draining(),
                 ]
             )
@@ -140,6 +146,11 @@ class Scrape:
             Sample("splicer_tunnel_bytes_total", {"direction": "to_pod"}, most[Column.SEEN_TO_POD]),
             Sample("splicer_tunnel_bytes_total", {"direction": "to_client"}, most[Column.SEEN_TO_CLIENT]),
         ]
+
+    # Workers count those that this process did not take, and this process the others.
+    def _count_spans(self, metric: Metric) -> None:
+        for result, count in self._exporter.counts.items():
+            metric.samples.append(Sample("splicer_spans_total", {"result": result}, float(count)))
 
     def _connections(self) -> Iterator[Metric]:
         board = self._board

@@ -13,6 +13,7 @@ from splicer.config.reader import toml_key
 from splicer.config.scalars import show
 from splicer.config.schema import Config
 from splicer.config.sections import SECTIONS
+from splicer.config.tracing import TRACING
 from splicer.config.values import format_duration
 from splicer.model import Deadlines, Route
 
@@ -21,7 +22,7 @@ _LISTED_APART = ("path", "prefix", "regex", "deadlines")  # keys of a route
 
 def diff(old: Config, new: Config) -> tuple[str, ...]:
     """One line for each change from `old` to `new`; none if they are equal."""
-    return (*_sections(old, new), *_upstreams(old, new), *_routes(old, new), *_errors(old, new))
+    return (*_sections(old, new), *_tracing(old, new), *_upstreams(old, new), *_routes(old, new), *_errors(old, new))
 
 
 def needs_restart(old: Config, new: Config) -> tuple[str, ...]:
@@ -37,6 +38,14 @@ def needs_restart(old: Config, new: Config) -> tuple[str, ...]:
 def _sections(old: Config, new: Config) -> Iterator[str]:
     for section, reader in SECTIONS.items():
         yield from _fields(f"{section}.", reader.keys, getattr(old, section), getattr(new, section))
+
+
+def _tracing(old: Config, new: Config) -> Iterator[str]:
+    before, after = old.tracing, new.tracing
+    if before is not None and after is not None:
+        yield from _fields("tracing.", TRACING.keys, before, after)
+    elif before is not after:
+        yield f"tracing: {'added' if before is None else 'removed'}"
 
 
 def _upstreams(old: Config, new: Config) -> Iterator[str]:

@@ -9,6 +9,7 @@ from splicer.config.error_pages import ERROR_PAGE
 from splicer.config.keys import written
 from splicer.config.schema import Config
 from splicer.config.sections import SECTIONS
+from splicer.config.tracing import TRACING
 
 
 def as_tables(config: Config) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def as_tables(config: Config) -> dict[str, Any]:
         config: a configuration made by `load`.
 
     Returns:
-        Only tables, lists, strings, integers and booleans, so that the result can be written as JSON too.
+        Only tables, lists, strings, numbers and booleans, so that the result can be written as JSON too.
     """
     upstream_keys, route_keys = upstreams.UPSTREAM.keys, routes.ROUTE.keys
     tables: dict[str, Any] = _escaped(
@@ -32,6 +33,7 @@ def as_tables(config: Config) -> dict[str, Any]:
                 name: written(upstream_keys, upstreams.spec_of(upstream)) for name, upstream in config.upstreams.items()
             },
             "routes": [written(route_keys, routes.spec_of(route)) for route in config.routes],
+            **({} if config.tracing is None else {"tracing": written(TRACING.keys, config.tracing)}),
             "errors": [written(ERROR_PAGE.keys, page) for page in config.errors],
         }
     )

@@ -9,6 +9,7 @@ from splicer.config.kinds import Schema
 from splicer.config.route_checks import ANSWERS, PATTERNS
 from splicer.config.routes import ROUTE
 from splicer.config.sections import SECTIONS
+from splicer.config.tracing import TRACING
 from splicer.config.upstreams import UPSTREAM
 
 
@@ -27,6 +28,7 @@ def json_schema() -> Schema:
             **sections,
             "upstreams": {"type": "object", "additionalProperties": UPSTREAM.schema()},
             "routes": {"type": "array", "minItems": 1, "items": _route()},
+            "tracing": TRACING.schema(),
             "errors": {"type": "array", "items": ERROR_PAGE.schema()},
         },
         "additionalProperties": False,

@@ -17,6 +17,7 @@ from splicer.config.routes import read_route
 from splicer.config.scalars import printable, show, suggest
 from splicer.config.schema import Config
 from splicer.config.sections import SECTIONS, clashes, unused_log_keys
+from splicer.config.tracing import TracingSettings, read_tracing
 from splicer.config.upstreams import read_upstream
 from splicer.errors import ConfigError
 from splicer.ipc.route_board import MOST_ROUTES
@@ -27,7 +28,7 @@ T = TypeVar("T", bound=AttrsInstance)
 BYTE_ORDER_MARK = "\ufeff"
 
 _RULES: Mapping[str, Any] = {"server": clashes, "log": unused_log_keys}
-_KNOWN = (*SECTIONS, "upstreams", "routes", "errors")
+_KNOWN = (*SECTIONS, "upstreams", "routes", "errors", "tracing")
 _POSITION = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
@@ -54,10 +55,11 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     errors, faults = read_error_pages(loading.document.get("errors", []))
     for place, fault in faults:
         loading.add(place, [fault], ": ")
+    tracing = loading.tracing()
     if loading.faults:
         raise ConfigError(tuple(printable(f"{name}: {fault}") for fault in dict.fromkeys(loading.faults)))
     sound = {key: upstream for key, upstream in (upstreams or {}).items() if upstream is not None}
-    return Config(**sections, upstreams=sound, routes=routes, errors=errors)
+    return Config(**sections, upstreams=sound, routes=routes, errors=errors, tracing=tracing)
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -110,6 +112,14 @@ class _Loading:
         if rules is not None:
             self.add(key, rules(value, reading.broken))
         return value
+
+    def tracing(self) -> TracingSettings | None:
+        """The section; None: there is none, and its presence alone changes what pods get."""
+        if "tracing" not in self.document:
+            return None
+        settings, faults = read_tracing(self.document["tracing"])
+        self.add("tracing", faults)
+        return settings
 
     def upstreams(self, hosts: Hosts) -> dict[str, Upstream | None] | None:
         """All upstreams; a value is None for one with faults; the result is None if `upstreams` is no table."""

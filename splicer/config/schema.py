@@ -1,7 +1,7 @@
 """The values of a checked routing.toml, frozen, with the defaults of design §7.
 
 The keys of the sections are declared here, except for ``[deadlines]`` (`deadlines`); those of a route are in
-`route_spec`, of an upstream in `upstreams`, of a `respond` table in `respond`.
+`route_spec`, of an upstream in `upstreams`, of a `respond` table in `respond`, of ``[tracing]`` in `tracing`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from splicer.config.error_pages import ErrorPage
 from splicer.config.keys import key
 from splicer.config.listener import LISTENERS, Listener
 from splicer.config.log_headers import HEADERS
+from splicer.config.tracing import TracingSettings
 from splicer.model import Deadlines, Network, Route, Upstream
 
 
@@ -149,3 +150,4 @@ class Config:
     upstreams: Mapping[str, Upstream]
     routes: tuple[Route, ...]
     errors: tuple[ErrorPage, ...] = ()
+    tracing: TracingSettings | None = None

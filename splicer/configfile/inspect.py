@@ -52,6 +52,7 @@ def inspect(path: Path, old: str | None) -> ConfigSummary | Faults:
         changes=diff(before, config),
         needs_restart=needs_restart(before, config),
         rules={str(listener.address): text for listener in config.server.listen if (text := to_text(listener))},
+        traces=config.tracing is not None and config.tracing.endpoint is not None,
     )
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from splicer.edits import FieldEdits
 from splicer.http1.forwarded import Forwarding
 from splicer.http1.lists import list_members
+from splicer.http1.trace_headers import NAMES as TRACE_FIELDS
 from splicer.http1.via import via
 from splicer.model import Header, Headers, RequestHead
 
@@ -111,6 +112,7 @@ def request_for_pod(
     close: bool = False,
     host: str = "",
     edits: FieldEdits | None = None,
+    trace: Headers | None = None,
 ) -> bytes:
     """Write the complete head that a pod gets.
 
@@ -125,8 +127,10 @@ def request_for_pod(
         close: no other request follows on the pod's connection.
         host: Host in place of the client's; "": the client's.
         edits: the route's; they name no field that is the edge's own.
+        trace: the fields with the request's place in a trace, instead of the client's; None: the client's go on.
     """
-    asserted, dropped = forwarding.fields(), _hop_by_hop(head.values(b"connection"))
+    replaced = frozenset[bytes]() if trace is None else TRACE_FIELDS
+    asserted, dropped = forwarding.fields(), _hop_by_hop(head.values(b"connection"), replaced)
     named = (host or head.host or authority).encode("ascii")
     fields: list[Header] = []
     hostless = True
@@ -150,6 +154,8 @@ def request_for_pod(
     if target != head.target:
         fields.append((_ORIGINAL_URI, head.target.encode("ascii")))
     fields += extra
+    if trace is not None:
+        fields += trace
     if edits is not None:
         fields = edits.apply(fields)
     if head.chunked:

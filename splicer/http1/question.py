@@ -44,7 +44,7 @@ def question(head: RequestHead, path: str, send: Iterable[str] | None) -> Reques
 # The target is told in its origin form: an authorizer that looks at the beginning of the path must not be misled by
 # "http://host/path", which a client may send as well (RFC 9112 §3.2.2).
 def request_for_authorizer(
-    head: RequestHead, asked: RequestHead, path: str, forwarding: Forwarding, named: str
+    head: RequestHead, asked: RequestHead, path: str, forwarding: Forwarding, named: str, trace: Headers | None = None
 ) -> bytes:
     """Write the whole question.
 
@@ -54,6 +54,7 @@ def request_for_authorizer(
         path: the authorizer's.
         forwarding: see `request_for_pod`.
         named: Host for an HTTP/1.0 request that came without one.
+        trace: see `request_for_pod`.
     """
     target = head.path if head.query is None else f"{head.path}?{head.query}"
     extra = [(_METHOD, head.method.encode("ascii"))]
@@ -67,6 +68,7 @@ def request_for_authorizer(
         extra=tuple(extra),
         authority=named,
         close=True,
+        trace=trace,
     )
 
 

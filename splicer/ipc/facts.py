@@ -108,6 +108,7 @@ class ConfigSummary(Reading):
         changes: the differences from the configuration in force.
         needs_restart: changed keys that take effect only at an upgrade.
         rules: what workers must know of an address of `listen` ("host:port") beside the address, if anything.
+        traces: whether spans are sent to a collector, by the admin process.
         more: fields of a newer program: the summary of its preflight goes through an older supervisor to it.
     """
 
@@ -121,6 +122,7 @@ class ConfigSummary(Reading):
     changes: tuple[str, ...] = ()
     needs_restart: tuple[str, ...] = ()
     rules: Mapping[str, str] = field(default_factory=dict)
+    traces: bool = False
     more: Mapping[str, object] = rest()
 
 

@@ -176,6 +176,11 @@ class Attend(WorkerOrder):
     """Answer the admin process's questions; comes with a channel to it (`ipc.query`)."""
 
 
+@message("trace_to", since=1)
+class TraceTo(WorkerOrder):
+    """Tell the admin process of sampled requests and calls; comes with a channel to it (`otlp.facts`)."""
+
+
 @message("inherit", since=1)
 class Inherit(WorkerOrder):
     """Take client connections from a worker that leaves; comes with a channel to it."""
@@ -265,6 +270,17 @@ class IntroduceWorker(AdminOrder):
     pid: int
     speaks: int = 1
     mover: str = ""
+
+
+@message("hear_spans", since=1)
+class HearSpans(AdminOrder):
+    """A worker will tell of sampled requests and calls; comes with a channel to it (`otlp.facts`).
+
+    Args:
+        slot: its slot.
+    """
+
+    slot: int
 
 
 # ---- between two workers ----

@@ -99,6 +99,9 @@ class AccessLog(Observer):
             told += f', "{field}": {json_text(value)}'
         if record.request_id not in (None, record.id):
             told += f', "request_id": {_text(record.request_id)}'
+        if (trace := record.trace) is not None:
+            told += f', "trace_id": "{trace.trace_id}", "span_id": "{trace.span_id}", "trace_sampled": '
+            told += "true" if trace.sampled else "false"
         return told
 
 

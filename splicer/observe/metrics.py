@@ -161,6 +161,7 @@ class Metrics(Observer):
         self._dropped = count("log_lines_dropped", "Log lines that nobody took in time.")[()]
         self._dropping = Lock()
         self._crashes = count("crashes", "Connections ended by a bug.")[()]
+        self._spans = count("spans", "Spans, by what became of them.", "result")
         self._observer_errors = count("observer_errors", "What a bug kept from being counted or logged.")[()]
         self._lag = measure("event_loop_lag_seconds", "How late a timer of 100 ms was.", buckets=_LAG)[()]
         self._pods = set(pods)
@@ -197,6 +198,7 @@ class Metrics(Observer):
         self._tunnels["", ""]
         self._route_full["",]
         self._endpoint_full["",]
+        self._spans["channel_full",]
         for family in (self._durations, self._authorizing, self._lives):
             family["",]
 
@@ -317,6 +319,10 @@ class Metrics(Observer):
         """Count dropped log lines; may be called from any thread."""
         with self._dropping:
             self._dropped.inc(lines)
+
+    def spans_dropped(self, spans: int) -> None:
+        """Count spans that the admin process did not take."""
+        self._spans["channel_full",].inc(spans)
 
     def late(self, seconds: float) -> None:
         """Record how late a timer of the event loop was, in seconds."""

@@ -28,12 +28,23 @@ class Observers(Observer):
     affected.
 
     Args:
-        observers: those that count come before those that log: a process may be killed before it has written its line.
         failed: called for each error, to count it.
         log: the logger for errors.
     """
 
-    def __init__(self, observers: tuple[Observer, ...], failed: Callable[[], None], log: Logger) -> None:
+    def __init__(self, failed: Callable[[], None], log: Logger) -> None:
+        self._failed = failed
+        self._log = log
+        self._told_at = -math.inf
+        self.listen(())
+
+    def listen(self, observers: tuple[Observer, ...]) -> None:
+        """Call these observers from now on.
+
+        Args:
+            observers: those that count come before those that log: a process may be killed before it has written its
+                line.
+        """
         self._opened = tuple(each.tunnel_opened for each in observers if _listens(each, "tunnel_opened"))
         self._over = tuple(each.tunnel_over for each in observers if _listens(each, "tunnel_over"))
         self._closed = tuple(each.tunnel_closed for each in observers if _listens(each, "tunnel_closed"))
@@ -41,9 +52,6 @@ class Observers(Observer):
         self._refused = tuple(each.connection_refused for each in observers if _listens(each, "connection_refused"))
         self._empty = tuple(each.connection_empty for each in observers if _listens(each, "connection_empty"))
         self._crashed = tuple(each.crashed for each in observers if _listens(each, "crashed"))
-        self._failed = failed
-        self._log = log
-        self._told_at = -math.inf
 
     def tunnel_opened(self, record: Record) -> None:
         """See `Observer`."""

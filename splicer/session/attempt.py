@@ -30,6 +30,7 @@ from splicer.routing.rewrite import target_path
 from splicer.routing.template import render_host
 from splicer.session.exchange import Exchange
 from splicer.session.split import upstream_of
+from splicer.session.tracing import new_span_id
 from splicer.upstream.pod import PodLeg
 from splicer.upstream.source import pod_name
 from splicer.upstream.stage import Stage
@@ -92,6 +93,7 @@ class Attempts:
                 return self._succeed(outcome, answer)
             self._exchange.body.stop()
             if following.again:
+                outcome.repeats += 1
                 self._excuse_endpoint()
             else:
                 if following.same:
@@ -100,8 +102,12 @@ class Attempts:
             step = following
 
     def _begin(self, step: Step) -> AttemptOutcome:
-        name = self._exchange.record.upstream = step.upstream.name
-        return AttemptOutcome(name, started=trio.current_time(), fallback=step.fallback)
+        record = self._exchange.record
+        name = record.upstream = step.upstream.name
+        outcome = AttemptOutcome(name, started=trio.current_time(), fallback=step.fallback)
+        if record.trace is not None:
+            outcome.span = new_span_id()
+        return outcome
 
     def _succeed(self, outcome: AttemptOutcome, answer: ResponseHead) -> tuple[PodLeg, ResponseHead]:
         leg = self._leg
@@ -153,13 +159,14 @@ class Attempts:
         host = self._named = self._host(upstream)
         self._refuse_drained(upstream, host)
         named, drained = authority(host, upstream.port), self._drained(upstream)
-        exchange.record.target = named + self._target.partition("?")[0]
+        outcome.target = exchange.record.target = named + self._target.partition("?")[0]
         parser = ResponseParser(exchange.head, exchange.rules.limits.head_bytes, protocol=self._protocol)
         leg = self._leg = await exchange.connector.connect(
             upstream, host, outcome, parser, avoid=drained, reusable=step.reusable
         )
         try:
             answer = await self._handshake(leg, step, outcome, named)
+            outcome.status = answer.status
             following = self._check(answer, step)
             if following is not None:
                 await self._leave_for(following, answer.status)
@@ -202,6 +209,7 @@ class Attempts:
                         close=exchange.own_connection or leg.private,
                         host=self._pod_host,
                         edits=self._edits,
+                        trace=exchange.trace_fields(outcome.span),
                     )
                 )
                 if exchange.nursery is not None:
@@ -209,7 +217,8 @@ class Attempts:
                 return await self._final_head(leg)
         finally:
             self._start_clock(scope)
-            outcome.handshake += trio.current_time() - started
+            outcome.answered = now = trio.current_time()
+            outcome.handshake += now - started
 
     def _failed_pod(self) -> Headers:
         first = self._plan.upstream

@@ -20,6 +20,7 @@ from splicer.policy.deadlines import AttemptBudget
 from splicer.record import AttemptOutcome
 from splicer.routing.template import check_label, render_host
 from splicer.session.exchange import Exchange
+from splicer.session.tracing import new_span_id
 from splicer.upstream.client import Connector
 from splicer.upstream.pod import PodLeg
 from splicer.upstream.stage import Stage
@@ -39,7 +40,9 @@ async def authorize(exchange: Exchange, rule: Authorize[Upstream]) -> None:
         ClientGone: the client left.
     """
     started = trio.current_time()
-    outcome = exchange.record.authorize = AuthorizeOutcome()
+    outcome = exchange.record.authorize = AuthorizeOutcome(started=started, upstream=rule.upstream.name)
+    if exchange.record.trace is not None:
+        outcome.span = new_span_id()
     try:
         answer = await _answer_in_time(exchange, rule, outcome)
         exchange.match = _with_captures(exchange.match, rule, answer)
@@ -88,7 +91,10 @@ async def _put(
     context, connector, upstream = exchange.context, exchange.connector, rule.upstream
     host = upstream.host.render({})
     asked = question(exchange.head, rule.path, rule.send)
-    raw = request_for_authorizer(exchange.head, asked, rule.path, exchange.forwarding, authority(host, upstream.port))
+    named = authority(host, upstream.port)
+    outcome.target = named + rule.path.partition("?")[0]
+    trace = exchange.trace_fields(outcome.span)
+    raw = request_for_authorizer(exchange.head, asked, rule.path, exchange.forwarding, named, trace)
     parser = ResponseParser(asked, exchange.rules.limits.head_bytes)
     leg = await connector.connect(upstream, host, attempt, parser, avoid=context.drains.endpoints)
     try:

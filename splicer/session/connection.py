@@ -190,11 +190,15 @@ class Connection:
         secure = arrival is not None and arrival.secure
         origin = forwarding(head, self._client.peer, rules.trusted_proxies, record.id, secure=secure)
         record.client, record.request_id = origin.client, origin.request_id
+        if rules.tracing is not None:
+            record.trace = rules.tracing.begin(head, origin, self._client.peer, record.id)
         if rules.logged_headers:
             record.headers, record.version = logged_values(head, rules.logged_headers), head.version
         match = rules.table.match(head.method, head.host, head.path, head.headers, head.query, origin.proto)
         route = match.route
         record.route, record.logged = route.name, route.log
+        if record.trace is not None and rules.tracing is not None:
+            record.trace.pattern = rules.tracing.patterns.get(route.name, "")
         self._keepalive = route.deadlines.keepalive
         if route.edits is not None:
             self._edits = RouteEdits(route.edits, facts_of(match, head, origin))

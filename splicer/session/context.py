@@ -24,6 +24,7 @@ from splicer.routing.table import RouteTable
 from splicer.session.idle import IdleClients
 from splicer.session.logged_headers import LoggedHeader
 from splicer.session.places import TunnelPlaces
+from splicer.session.tracing import Tracing
 from splicer.session.turns import Turns
 from splicer.upstream.balance import Balancer
 from splicer.upstream.closing import ClosingConnections
@@ -44,6 +45,7 @@ class Ruleset:
     logged_headers: tuple[LoggedHeader, ...] = ()
     errors: ErrorPages = NO_PAGES
     rate_limiters: Mapping[str, RateLimiter] = MappingProxyType({})  # by the names of the routes that have one
+    tracing: Tracing | None = None  # None: requests aren't traced, and trace headers are passed on like any other
 
 
 class ConnectionState(StrEnum):

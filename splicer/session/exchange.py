@@ -77,6 +77,11 @@ class Exchange:
         """The changes to the answer; None: there are none."""
         return None if self.edits is None else self.edits.answer()
 
+    def trace_fields(self, span_id: str) -> Headers | None:
+        """The header fields with its place in a trace, for the server that a span waits for; None: it isn't traced."""
+        tracing, trace = self.rules.tracing, self.record.trace
+        return None if tracing is None or trace is None else tracing.fields(trace, span_id)
+
     def wait_in_line(self) -> None:
         """Wait for pods under the connection's own scope: no other one is open, and none will be before an answer."""
         self.connector.waits = self.waits

@@ -21,6 +21,7 @@ from splicer.model import Endpoint
 from splicer.net.options import USER_TIMEOUT_MS
 from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import ResumeState, TunnelLimits
+from splicer.trace import RequestTrace
 
 _FORMAT = 4  # of marshal: every Python since 3.4 reads it; writing takes an eighth of the time of JSON
 _MAX_CHARACTERS = 1024  # characters of a text from outside; a log line has no more
@@ -144,6 +145,8 @@ def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket
         "opened": now,
         "taken": (look(client).taken, look(pod).taken),
     }
+    if (trace := record.trace) is not None:
+        fields["trace"] = trace.trace_id, trace.span_id, trace.sampled
     if record.headers:
         fields["headers"] = record.headers
     if (arrival := record.arrival) is not None:
@@ -192,6 +195,10 @@ def _passport(fields: dict[str, Any], adoptions: int, crashes: int) -> Passport:
         record.arrival = Arrival(*arrival)
     if (asked := fields.get("authorize")) is not None:
         record.authorize = AuthorizeOutcome(*asked)
+    if (trace := fields.get("trace")) is not None:
+        trace_id, span_id, sampled = trace
+        opened = trio.current_time() - (time.monotonic() - fields["opened"])
+        record.trace = RequestTrace(trace_id, span_id, sampled, opened=opened)
     client, pod = fields["taken"]
     return Passport(record, TunnelLimits(*fields["limits"]), fields["head"], fields["opened"], client, pod, crashes)
 

@@ -130,6 +130,8 @@ class _Opening:
             written = passport.write(tunnel.record, tunnel.limits, len(tunnel.head), *sockets)
             await vault.register(self._key, written, *sockets)
         tunnel.record.status = _SWITCHING
+        if tunnel.record.trace is not None:
+            tunnel.record.trace.opened = trio.current_time()
         self._context.observer.tunnel_opened(tunnel.record)
 
     async def splice(self, counts: ByteCounts) -> TunnelEnd:
@@ -214,7 +216,7 @@ async def _run(
         record.ended = trio.current_time()
         record.to_pod, record.to_client = counts.to_pod, counts.to_client
         record.closer, record.close_reason = end.closer, end.reason
-        if record.logged:
+        if record.logged or record.trace is not None:
             record.client_line, record.pod_line = (quality(stream.sock) for stream in streams)
         _close(end, *streams, held=context.vault is not None and context.vault.stalled)
         _tell_of_end(context, record, end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -11,15 +12,19 @@ from splicer.ipc.arguments import AdminArguments, Place
 from splicer.ipc.facts import EdgeFacts
 from splicer.ipc.message import Message
 from splicer.ipc.messages import (
+    AdminOrder,
     AdminReport,
     Attend,
     Config,
     Facts,
+    HearSpans,
     IntroduceWorker,
     Ready,
     ServeAdmin,
     Serving,
     Stop,
+    TraceTo,
+    WorkerOrder,
 )
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor.launch import ADMIN
@@ -28,6 +33,7 @@ from splicer.supervisor.process_table import Backoff, ProcessOwner, ProcessTable
 from splicer.supervisor.processes import Process, State
 from splicer.vault.protocol import channel
 
+_SPANS_BUFFER = 1 << 20  # bytes of packets that wait for the admin process; the kernel may allow less (socket(7))
 _MAX_START_INTERVAL = 30.0  # seconds, at most, between two attempts to start it
 
 
@@ -43,6 +49,7 @@ class AdminProcess(ProcessOwner):
         config: returns a file with the text in force, which is closed here.
         heard: called with each of its reports.
         began: called when it serves.
+        traces: whether workers tell it of spans.
     """
 
     REPORTS = AdminReport
@@ -57,6 +64,7 @@ class AdminProcess(ProcessOwner):
         config: Callable[[], int | None],
         heard: Callable[[Message], None],
         began: Callable[[], None],
+        traces: Callable[[], bool],
     ) -> None:
         self._process_table = process_table
         self._log = log
@@ -66,6 +74,7 @@ class AdminProcess(ProcessOwner):
         self._config = config
         self._heard = heard
         self._began = began
+        self._traces = traces
         self._process: Process | None = None
         self._backoff = Backoff()
         self.wanted = False
@@ -98,7 +107,17 @@ class AdminProcess(ProcessOwner):
     # The supervisor keeps neither end: then each of the two notices the other's death, and no message is left for a
     # third process.
     def introduce(self, worker: Process) -> None:
-        """Make a channel between it and a worker."""
+        """Make the channels between it and a worker."""
+        order = IntroduceWorker(worker.slot, worker.pid, worker.version, worker.mover)
+        self._connect(worker, Attend(), order)
+        self.introduce_for_spans(worker)
+
+    def introduce_for_spans(self, worker: Process) -> None:
+        """Make the channel for spans between it and a worker, if spans are sent anywhere."""
+        if self._traces():
+            self._connect(worker, TraceTo(), HearSpans(worker.slot), buffer=_SPANS_BUFFER)
+
+    def _connect(self, worker: Process, there: WorkerOrder, here: AdminOrder, buffer: int | None = None) -> None:
         if self._process is None or not self.serves:
             return
         try:
@@ -107,8 +126,16 @@ class AdminProcess(ProcessOwner):
             self._log("worker_not_introduced", level="error", pid=worker.pid, error=error.strerror)
             return
         with ours, its, suppress(OSError):  # a worker that can't get its end stays invisible, but lives
-            wire.send(worker.sock, Attend(), (its.fileno(),), worker.version)
-            self._process.send(IntroduceWorker(worker.slot, worker.pid, worker.version, worker.mover), (ours.fileno(),))
+            if buffer is not None:
+                its.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+            wire.send(worker.sock, there, (its.fileno(),), worker.version)
+            self._process.send(here, (ours.fileno(),))
+
+    def want(self, *, wanted: bool) -> None:
+        """Keep it alive from now on, or end it."""
+        self.wanted = wanted
+        if not wanted:
+            self.dismiss()
 
     def dismiss(self) -> None:
         """Stop the process; it is started again only if it is still `wanted`."""

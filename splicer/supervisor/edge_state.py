@@ -86,6 +86,7 @@ class EdgeState:
             self._config,
             self._hear_admin,
             self._introduce_all,
+            self._traces,
         )
         self.workers = WorkerSlots(
             self.process_table,
@@ -135,7 +136,27 @@ class EdgeState:
         self.warn(summary)
         self.listeners["listen"].rules = summary.rules
         self.workers.slots = summary.workers
-        self.admin_process.wanted = any(listeners.sockets for listeners in self.listeners.of("admin").values())
+        self._want_admin()
+
+    def follow_traces(self, before: ConfigSummary | None) -> None:
+        """After a reload: have workers tell of spans if they didn't, and have the admin process only if it is needed.
+
+        Args:
+            before: what was in force.
+        """
+        self._want_admin()
+        if self._traces() and not (before is not None and before.traces):
+            for worker in self.workers.all.values():
+                if worker.slot and worker.state is not State.GONE:
+                    self.admin_process.introduce_for_spans(worker)
+
+    # Spans are sent by it even if nobody may ask it anything.
+    def _want_admin(self) -> None:
+        listens = any(listeners.sockets for listeners in self.listeners.of("admin").values())
+        self.admin_process.want(wanted=listens or self._traces())
+
+    def _traces(self) -> bool:
+        return self.summary is not None and self.summary.traces
 
     def warn(self, summary: ConfigSummary) -> None:
         """Log the warnings of a configuration."""

@@ -85,6 +85,7 @@ class Reload:
             return
         edge.last_good.keep(found.text)
         edge.generation += 1
+        before = edge.summary
         edge.summary = _with_processes_of(edge.summary, found)
         edge.warn(found)
         for key in found.needs_restart:
@@ -101,6 +102,7 @@ class Reload:
             edge.reloads = edge.reloads.after(ok=True)
             edge.admin_process.tell()
             edge.admin_process.tell_config()
+            edge.follow_traces(before)
             edge.outcomes.succeed(Topic.RELOAD, *self._summary(found))
             return True
 

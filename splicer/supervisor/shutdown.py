@@ -11,7 +11,7 @@ from splicer.supervisor.edge_state import EdgeState
 from splicer.supervisor.outcomes import Topic
 from splicer.supervisor.processes import State
 
-_STOP_TIMEOUT = 3.0  # seconds for the workers to close everything
+_STOP_TIMEOUT = 3.5  # seconds for the workers to close everything, and for the admin process to send the last spans
 _READ_TIMEOUT = 10.0  # seconds for the first reading of the file, if a drain is asked for before
 _CLOSE_TIMEOUT = 1.0  # seconds for tunnels that are ended by the drain's deadline
 _HANDOVER_TIMEOUT = 10.0  # seconds for exchanges in flight, and clients' last requests, at a handover

@@ -178,7 +178,8 @@ class Connector(Dialling):
                 with Stage(self, self.budget.deadlines.resolve, ResolveTimeout, lambda: host):
                     return await self._endpoints.choose(upstream, host, exclude=exclude, refresh=refresh, tunnel=tunnel)
             finally:
-                outcome.resolve += trio.current_time() - started
+                outcome.resolved = now = trio.current_time()
+                outcome.resolve += now - started
         except EndpointFull as error:
             outcome.endpoint, outcome.pod = error.endpoint, error.pod
             raise

@@ -142,7 +142,8 @@ class Dialling:
                         dialer.balancer.failures.forget(leg.endpoint)
                     return leg
         finally:
-            outcome.connect += trio.current_time() - started
+            outcome.connected = now = trio.current_time()
+            outcome.connect += now - started
         raise full(upstream, endpoints, limit or 0, tunnel=self._tunnel)
 
     # An address that drops every packet must leave time for the next addresses of the same name.

@@ -18,6 +18,7 @@ from splicer.observe.line_writer import LineWriter
 from splicer.observe.log import Logger, make_logger
 from splicer.observe.log_style import COMBINED, output_of_events
 from splicer.observe.observers import Observers
+from splicer.observer import Observer
 from splicer.session.context import Drains, SessionContext
 from splicer.session.watch import watch_clients
 from splicer.worker.acceptor import Acceptor
@@ -61,7 +62,7 @@ class Configured:
         self._tasks = tasks
         self._path = path
         logger, self._access = _logs(self.config.log, lines)
-        self._observer = Observers((parts.metrics, self._access), parts.metrics.observer_failed, logger)
+        self._observer = Observers(parts.metrics.observer_failed, logger)
         parts.log.begin(logger, self._observer)
         self.context = parts.publisher.context = parts.admission.context = self._make_context(prepared)
         self._tell_parts()
@@ -126,9 +127,17 @@ class Configured:
 
     def _tell_parts(self) -> None:
         self._parts.route_counts.publish(self._parts.places.limited(self.config.routes))
-        self._access.query = self.config.log.query
+        self._access.query = self._parts.spans.query = self.config.log.query
+        self._observer.listen((self._parts.metrics, self._access, *self._spans()))
         self._parts.metrics.know(self.config.routes)
         self._parts.progress.every(self.config.log.progress, self._observer.guarded(self._access.tunnel_goes_on))
+
+    def _spans(self) -> tuple[Observer, ...]:
+        tracing = self.config.tracing
+        if tracing is None or tracing.endpoint is None:
+            return ()
+        self._parts.spans.tunnel = tracing.tunnel
+        return (self._parts.spans,)
 
     def _reload_failed(self, error: str) -> None:
         self._parts.log.error("reload_failed", file=str(self._path), kept="the old routes", error=error)

@@ -10,9 +10,11 @@ from splicer.ipc.board import Board
 from splicer.net.waits import Timers
 from splicer.observe.metrics import Metrics
 from splicer.observe.progress import Progress
+from splicer.observe.span_sender import SpanSender
 from splicer.record import Record
 from splicer.relay.api import Relay
 from splicer.relay.hub import Hub
+from splicer.session.identity import identities
 from splicer.session.places import TunnelPlaces
 from splicer.session.turns import Turns
 from splicer.upstream.balance import Balancer
@@ -54,6 +56,7 @@ class Parts:
         adopt: Callable[[Adopted], None],
     ) -> None:
         self.metrics = metrics
+        self.spans = SpanSender(metrics.spans_dropped, identities())
         self.log = WorkerLog(lambda: self.hub.tunnels)
         self.link = VaultLink(vault, vault_path, adopt, self.log.vault_event, vault_version)
         self.hub: Relay[Record] = Hub(registry=self.link)

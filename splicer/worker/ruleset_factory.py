@@ -11,9 +11,11 @@ from splicer.model import Route
 from splicer.net.resolve import Resolver, ResolverStats, Starter
 from splicer.policy.rate_limiter import RateLimiter
 from splicer.routing.pattern import ExactPath
+from splicer.routing.route_pattern import route_pattern
 from splicer.routing.table import RouteTable
 from splicer.session.context import Ruleset
 from splicer.session.logged_headers import LoggedHeader
+from splicer.session.tracing import Tracing
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.source import EndpointSource, NameSource
@@ -56,6 +58,7 @@ class RulesetFactory:
             logged_headers=self._logged_headers(config.log),
             errors=by_status(config.errors),
             rate_limiters=self._limiters_for(config.routes),
+            tracing=_tracing(config),
         )
 
     # The format of the log is that of the process's first configuration: a reload doesn't change it.
@@ -81,6 +84,13 @@ class RulesetFactory:
             resolver = Resolver(config.resolver, nursery=tasks, lifetime=lifetime, counters=self._counters)
             self._resolver = wanted, resolver
         return self._resolver[1]
+
+
+def _tracing(config: Config) -> Tracing | None:
+    if config.tracing is None:
+        return None
+    patterns = {route.name: pattern for route in config.routes if (pattern := route_pattern(route.pattern))}
+    return Tracing(config.tracing, patterns)
 
 
 # Only exact paths: the prefix "/" would make every request a probe.

@@ -40,6 +40,7 @@ from splicer.ipc.messages import (
     Serve,
     Serving,
     Stop,
+    TraceTo,
     WorkerOrder,
     WorkerReport,
 )
@@ -176,6 +177,9 @@ class Worker:
             case Attend():
                 for fd in fds:  # the message has no descriptor if this process had none free
                     self._attend(received(fd))
+            case TraceTo():
+                for fd in fds:
+                    self._parts.spans.connect(received(fd))
             case Expire():
                 self._parts.hub.end_all(Side.PROXY, "drain")
             case Retire(seconds, linger, version):

@@ -45,7 +45,7 @@ class Page:
 
 
 def scraper(admin: Rig, directory: Path | None) -> Scrape:
-    return Scrape(admin.board, admin.workers, admin.facts, admin.current, admin.drains, directory)
+    return Scrape(admin.board, admin.workers, admin.facts, admin.current, admin.drains, admin.exporter, directory)
 
 
 async def scraped(admin: Rig, directory: Path | None) -> Page:

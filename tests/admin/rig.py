@@ -44,7 +44,8 @@ from splicer.ipc.queries import (
 from splicer.ipc.supervisor_channel import SupervisorChannel
 from splicer.net.bind import bind
 from splicer.observe.line_writer import LineWriter
-from splicer.observe.log import make_logger
+from splicer.observe.log import Logger, make_logger
+from splicer.otlp.exporter import Exporter
 from splicer.vault.protocol import channel
 from tests.kit.wire import dial, request
 
@@ -179,7 +180,9 @@ class Rig:
     board: Board
     supervisor: socket.socket
     address: tuple[str, int]
+    exporter: Exporter
     lines: LineWriter
+    logger: Logger
     log: int
     drains_told: list[OperatorDrains] = field(factory=list)
     _pid: int = 1000
@@ -255,7 +258,9 @@ async def rig(config: str | None = CONFIG, *, wanted: int = 0) -> AsyncIterator[
             if config is not None:
                 current.learn(config)
                 await current.config()
-            yield Rig(nursery, facts, workers, current, drains, board, ours, listener.getsockname(), lines, read)
+            exporter = Exporter(lambda: None, {}, log)
+            address = listener.getsockname()
+            yield Rig(nursery, facts, workers, current, drains, board, ours, address, exporter, lines, log, read)
             nursery.cancel_scope.cancel()
     lines.close()
     for fd in (read, write, *board.fds):

@@ -12,6 +12,7 @@ from splicer.config.addresses import ListenAddress, is_ip
 from splicer.config.error_pages import ErrorPage, by_status
 from splicer.config.listener import EVERYBODY, Listener
 from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
+from splicer.config.tracing import TracingSettings, collector
 from splicer.edits import Edits, HeaderEdits, Redirect
 from splicer.model import Deadlines, Network, Respond, Route, Split, StatusPage, Upstream
 from splicer.patterns import Condition, HashOn, PathPattern
@@ -227,6 +228,29 @@ error_pages = st.lists(
 ).map(lambda pages: tuple(pages) if len(by_status(tuple(pages))) == sum(len(page.status) for page in pages) else ())
 
 
+texts = st.sampled_from(["", "a", "${A}", "$${", "é"])
+ascii_texts = st.sampled_from(["", "a", "${A}", "$${ b"])
+tracings = st.none() | st.one_of(
+    st.builds(
+        TracingSettings,
+        endpoint=st.none(),
+        sample=st.floats(0, 1),
+        trust=st.sampled_from(["proxies", "anyone", "nobody"]),
+        propagate=st.lists(st.sampled_from(["w3c", "b3", "b3-multi"]), min_size=1).map(tuple),
+    ),
+    st.builds(
+        TracingSettings,
+        endpoint=st.sampled_from(["http://a.test/v1/traces", "https://[::1]:4318/${A}?b=$${"]).map(collector),
+        sample=st.sampled_from([0.0, 1e-9, 0.05, 1.0]),
+        tunnel=st.sampled_from(["link", "child", "off"]),
+        service=texts.filter(len),
+        attributes=st.dictionaries(st.sampled_from(["a.b", "${", "é"]), texts).map(dict.items).map(tuple),
+        headers=st.dictionaries(st.sampled_from(["x-a", "$$|`"]), ascii_texts).map(dict.items).map(tuple),
+        compression=st.sampled_from(["gzip", "none"]),
+    ),
+)
+
+
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
     known, inherited = draw(upstreams), draw(deadlines)
@@ -246,4 +270,5 @@ def configs(draw: st.DrawFn) -> Config:
         known,
         tuple(draw(routes(index, known, inherited)) for index in range(1, draw(st.integers(2, 4)))),
         draw(error_pages),
+        draw(tracings),
     )

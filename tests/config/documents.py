@@ -13,6 +13,7 @@ from splicer.config.authorize import AuthorizeSpec
 from splicer.config.error_pages import ErrorPage
 from splicer.config.route_spec import RouteSpec
 from splicer.config.schema import Limits, LogSettings, ResolverSettings, ServerSettings
+from splicer.config.tracing import TracingSettings
 from splicer.config.upstreams import UpstreamSpec
 from splicer.model import Deadlines, Respond
 
@@ -22,12 +23,14 @@ SECTIONS: dict[str, type[AttrsInstance]] = {
     "limits": Limits,
     "log": LogSettings,
     "resolver": ResolverSettings,
+    "tracing": TracingSettings,
 }
 CLASSES = (*SECTIONS.values(), UpstreamSpec, Respond, AuthorizeSpec, RouteSpec)
 KEYS = [key for cls in CLASSES for key in attrs.fields_dict(cls)]
 
 WORDS = """
     pod api / /a ^/(?<pod>[^/]+)(?<rest>/.*)$ {rest} {pod}.svc:80 api:80 ::1 [::]:80 10.0.0.0/8 127.0.0.1 status off
+    http://a/b https://[::1]:1/?x w3c
     auto 1h never 10KiB GET websocket ${A} ${B:-1} *.a.b $${ ${ ( { json random application/json
 """
 

@@ -23,6 +23,7 @@ from splicer.config.redirect import REDIRECT_TABLE
 from splicer.config.respond import ANSWER
 from splicer.config.routes import ROUTE
 from splicer.config.sections import SECTIONS
+from splicer.config.tracing import TRACING
 from splicer.config.upstreams import UPSTREAM
 from tests.config.documents import VALUES
 
@@ -36,6 +37,7 @@ READERS: Mapping[str, Reader[Any]] = {
     "authorize": AUTHORIZER,
     "redirect": REDIRECT_TABLE,
     "errors": ERROR_PAGE,
+    "tracing": TRACING,
 }
 KEYS = {f"{table}.{name}": key for table, reader in READERS.items() for name, key in reader.keys.items()}
 EVERY_KEY = pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
@@ -44,7 +46,7 @@ NOT_STRINGS = st.recursive(
     st.booleans()
     | st.integers(-1, 700)
     | st.integers()
-    | st.floats().filter(lambda x: not x.is_integer())
+    | st.floats(allow_nan=False).filter(lambda x: not x.is_integer())  # no schema can speak of NaN
     | st.dates(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["status", "a"]), inner, max_size=2),
     max_leaves=4,

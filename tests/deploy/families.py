@@ -62,6 +62,8 @@ FAMILIES: Mapping[str, Family] = {
         "pipes": _family("gauge", state="pooled parked"),
         "event_loop_lag_seconds": _family("histogram"),
         "log_lines_dropped_total": _family("counter"),
+        "spans_total": _family("counter", result="sent queue_full refused unreachable channel_full"),
+        "span_queue": _family("gauge"),
         "crashes_total": _family("counter"),
         "observer_errors_total": _family("counter"),
         "draining": _family("gauge"),

@@ -48,6 +48,7 @@ _COUNTERS = (
     "resolver_stale_answers",
     "retries",
     "route_full",
+    "spans",
     "tunnel_bytes",
     "tunnel_closes",
     "tunnels",

@@ -59,6 +59,7 @@ WorkerOrder   drain             1  request: int
 WorkerOrder   drains            1  request: int, drains: OperatorDrains
 WorkerOrder   expire            1
 WorkerOrder   attend            1
+WorkerOrder   trace_to          1
 WorkerOrder   inherit           1
 WorkerOrder   retire            1  seconds?: float | None, linger?: float | None, speaks?: int
 WorkerOrder   stop              1
@@ -75,6 +76,7 @@ AdminOrder    serve             1  request: int, facts: EdgeFacts, listeners: Ma
 AdminOrder    facts             1  facts: EdgeFacts
 AdminOrder    config            1
 AdminOrder    worker            1  slot: int, pid: int, speaks?: int, mover?: str
+AdminOrder    hear_spans        1  slot: int
 AdminReport   serving           1  request: int
 AdminReport   unknown           1  request: int
 AdminReport   ready             1
@@ -93,7 +95,7 @@ Rows          unknown_question  1  request: int, more: bool, rows: tuple[Row, ..
 Reading       summary           1  text: str, read: tuple[int, ...] | None, \
 listeners: Mapping[str, tuple[Address, ...]], workers: int, drain: float, format: str, \
 warnings?: tuple[str, ...], changes?: tuple[str, ...], \
-needs_restart?: tuple[str, ...], rules?: Mapping[str, str], more?: Mapping[str, object]
+needs_restart?: tuple[str, ...], rules?: Mapping[str, str], traces?: bool, more?: Mapping[str, object]
 Reading       faults            1  faults: tuple[str, ...], read?: tuple[int, ...] | None
 TemplateOrder fork              1  request: int, program: str, words: tuple[str, ...], numbers: tuple[int, ...], \
 group?: bool

@@ -22,6 +22,7 @@ from splicer.observe.log import make_logger
 from splicer.proxyproto.errors import HeaderMalformed
 from splicer.quality import Quality
 from splicer.record import AttemptOutcome, Record
+from splicer.trace import RequestTrace
 from tests.observe.still import still
 from tests.observe.test_log import LONGEST, Lines
 from tests.relay.harness import Edge
@@ -111,6 +112,14 @@ def test_headers_are_fields_of_their_own(what: str) -> None:
     [line] = told(what, record)
     assert (line["header_user_agent"], line["header_x_call_id"]) == ('a "b"\n', "7")
     assert not [field for field in told(what, EXCHANGE)[0] if field.startswith("header_")]
+
+
+@pytest.mark.parametrize("what", ["tunnel_opened", "tunnel_closed", "exchange_ended"])
+@pytest.mark.parametrize("sampled", [True, False])
+def test_the_ids_of_a_trace_are_told(what: str, sampled: bool) -> None:
+    [line] = told(what, evolve(EXCHANGE, trace=RequestTrace("a" * 32, "b" * 16, sampled)))
+    assert (line["trace_id"], line["span_id"], line["trace_sampled"]) == ("a" * 32, "b" * 16, sampled)
+    assert not [field for field in told(what, EXCHANGE)[0] if field.startswith(("trace", "span"))]
 
 
 def test_a_tunnel_is_two_lines() -> None:

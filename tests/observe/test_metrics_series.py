@@ -52,6 +52,7 @@ def test_every_family_has_a_sample_from_the_start(metrics: Metrics, directory: P
         "resolver_stale_answers": "counter",
         "event_loop_lag_seconds": "histogram",
         "log_lines_dropped": "counter",
+        "spans": "counter",
         "crashes": "counter",
         "observer_errors": "counter",
     }
@@ -172,6 +173,7 @@ _LABELS = {
     "closer": {"client", "pod"},
     "part": {"resolve", "connect", "handshake"},
     "direction": {"to_pod", "to_client"},
+    "result": {"channel_full"},
     "pod": {""},
 }
 

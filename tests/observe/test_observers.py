@@ -56,7 +56,9 @@ class Log:
 
 
 def observers(log: Log, *each: Observer) -> Observers:
-    return Observers(each, log.fail, cast("Logger", log))
+    observers = Observers(log.fail, cast("Logger", log))
+    observers.listen(each)
+    return observers
 
 
 def broken() -> None:

@@ -24,6 +24,7 @@ from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import TunnelLimits
 from splicer.session import passport
 from splicer.session.passport import Passport, look
+from splicer.trace import RequestTrace
 from splicer.vault import protocol
 from tests.relay.harness import Pair, Peer, small_tcp_pair, tcp_pair, until
 
@@ -57,6 +58,7 @@ RECORDS = st.builds(
     arrival=st.none()
     | st.builds(Arrival, TEXT, st.integers(0, 65535), st.booleans(), st.lists(st.tuples(TEXT, TEXT)).map(tuple)),
     authorize=st.none() | st.builds(AuthorizeOutcome, MAYBE, st.none() | st.integers(100, 999), MAYBE, MAYBE, SECONDS),
+    trace=st.none() | st.builds(RequestTrace, TEXT, TEXT, st.booleans()),
 )
 
 
@@ -99,12 +101,16 @@ def write(record: Record, limits: TunnelLimits = FOREVER, head: int = 0) -> byte
 def test_a_record_goes_on_as_it_was(
     sockets: tuple[socket.socket, socket.socket], record: Record, limits: TunnelLimits, head: int
 ) -> None:
-    past = run(lambda: passport.read(passport.write(record, limits, head, *sockets), 3))
+    past, now = run(lambda: (passport.read(passport.write(record, limits, head, *sockets), 3), trio.current_time()))
     # Another process has another clock of Trio's; here it is the same.
     assert past.record.started == pytest.approx(record.started, abs=1e-2)
     begun = [attempt.started for attempt in past.record.attempts]
     assert begun == pytest.approx([attempt.started for attempt in record.attempts], abs=1e-2)
     attempts = [evolve(attempt, started=at) for attempt, at in zip(record.attempts, begun, strict=True)]
+    trace = past.record.trace
+    if trace is not None and record.trace is not None:
+        assert trace.opened == pytest.approx(now, abs=60), "the call's span begins with the 101"
+        trace.opened = record.trace.opened
     assert past.record == evolve(record, started=past.record.started, adopted=3, attempts=attempts)
     assert (past.limits, past.head, past.client, past.pod) == (limits, head, 0, 0)
     assert time.monotonic() - past.opened < 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -16,17 +17,19 @@ from splicer.ipc.messages import (
     Expire,
     Facts,
     HandedOver,
+    HearSpans,
     Imported,
     IntroduceWorker,
     Prepared,
     Ready,
     ServeAdmin,
     Serving,
+    TraceTo,
     WantDrains,
 )
 from splicer.supervisor.processes import Process
 from tests.kit.descriptors import no_more_descriptors, none_left_open
-from tests.supervisor.harness import ANY, Far, SupervisorHarness, supervisor_harness
+from tests.supervisor.harness import ANY, Far, SupervisorHarness, summary_of, supervisor_harness
 
 TWIN = ("127.0.0.2", 0)
 
@@ -276,3 +279,79 @@ def test_no_descriptor_stays_open() -> None:
 
     with none_left_open():
         come_and_go()
+
+
+# ---- spans ----
+
+
+def test_a_worker_and_it_get_a_channel_for_spans_if_they_are_sent_anywhere(harness: SupervisorHarness) -> None:
+    harness.open(workers=1, traces=True)
+    admin = harness.admin()
+    worker = harness.worker()
+    assert worker.pending()[-2:] == ["attend", "trace_to"]
+    assert admin.pending()[-2:] == ["worker", "hear_spans"]
+
+
+def test_a_channel_for_spans_leads_from_the_worker_to_it(harness: SupervisorHarness) -> None:
+    harness.open(workers=1, traces=True)
+    worker, admin = harness.worker(), harness.admin()
+    ours = its = None
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            message, fds = worker.next()
+            if isinstance(message, TraceTo):
+                [its] = fds
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            message, fds = admin.next()
+            if isinstance(message, HearSpans):
+                assert message.slot == 1
+                [ours] = fds
+    assert ours is not None
+    assert its is not None
+    os.write(its, b"a packet")
+    assert os.read(ours, 100) == b"a packet"
+
+
+def test_without_a_collector_nobody_gets_one(harness: SupervisorHarness) -> None:
+    harness.open(workers=1)
+    worker, admin = harness.worker(), harness.admin()
+    assert "trace_to" not in worker.pending()
+    assert "hear_spans" not in admin.pending()
+
+
+def test_it_is_there_for_spans_alone(harness: SupervisorHarness) -> None:
+    harness.open(workers=0, admin=None, metrics=None, traces=True)
+    admin = harness.started("splicer.admin")
+    admin.send(Ready)
+    order, fds = admin.hear(ServeAdmin)
+    assert (set(order.listeners.values()), fds) == ({0}, [])
+
+
+def test_a_reload_that_sends_spans_somewhere_makes_the_channels(harness: SupervisorHarness) -> None:
+    harness.open(workers=1)
+    worker, admin = harness.worker(), harness.admin()
+    worker.pending()
+    admin.pending()
+    before = harness.edge.summary
+    harness.edge.summary = summary_of(traces=True)
+    harness.edge.follow_traces(before)
+    assert (worker.pending(), admin.pending()) == (["trace_to"], ["hear_spans"])
+    harness.edge.follow_traces(harness.edge.summary)
+    assert (worker.pending(), admin.pending()) == ([], []), "they have them already"
+
+
+def test_a_reload_that_sends_no_spans_any_more_ends_it_if_nobody_else_needs_it(harness: SupervisorHarness) -> None:
+    harness.open(workers=0, admin=None, metrics=None, traces=True)
+    admin = harness.admin()
+    admin.pending()
+    before, harness.edge.summary = harness.edge.summary, summary_of(workers=0, admin=None)
+    harness.edge.follow_traces(before)
+    assert admin.pending() == ["stop"]
+    admin.die(0)
+    harness.turn()
+    assert harness.edge.process_table.all == {}
+    harness.edge.summary = summary_of(workers=0, admin=None, traces=True)
+    harness.edge.follow_traces(before=None)
+    harness.turn()
+    assert harness.started("splicer.admin") is not admin

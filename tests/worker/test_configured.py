@@ -57,6 +57,9 @@ class Counts(Observer):
     def late(self, seconds: float) -> None:
         return
 
+    def spans_dropped(self, spans: int) -> None:
+        raise AssertionError("a span was dropped")
+
     def observer_failed(self) -> None:
         raise AssertionError("an observer failed")
 
@@ -175,6 +178,28 @@ async def test_what_can_not_be_put_into_force_changes_nothing(
         ("reload_failed", "the old routes", "routing.toml", "ZeroDivisionError('a bug')"),
     ]
     assert process.done == 2, "whoever waits hears that it was tried"
+
+
+async def test_tracing_comes_and_goes_with_the_configuration(process: Process) -> None:
+    def told(tunnel: str) -> bool:
+        observers = process.configured._observer
+        assert process.parts.spans.tunnel == tunnel
+        return process.parts.spans.tunnel_closed in observers._closed
+
+    assert process.configured.context.rules.tracing is None
+    await process.reload(_text("second") + "[tracing]\nsample = 1\n")
+    assert process.configured.context.rules.tracing is not None
+    assert not told("link"), "the spans go nowhere"
+    endpoint = '[tracing]\nendpoint = "http://127.0.0.1:1/x"\ntunnel = "child"\n'
+    await process.reload(_text("second") + endpoint)
+    assert told("child")
+    assert process.parts.spans.query, "as the log"
+    tracing = process.configured.context.rules.tracing
+    assert tracing is not None
+    assert tracing.patterns == {"second": "/*"}
+    await process.reload(_text("first"))
+    assert process.configured.context.rules.tracing is None
+    assert not told("child")
 
 
 async def test_who_leaves_shows_that_it_accepts_no_more(process: Process) -> None:

@@ -1,0 +1,97 @@
+"""Tells the admin process of sampled requests and calls, which makes spans of them.
+
+Invariant: nothing here waits. A channel that is full, or that nobody reads, costs spans, which are counted.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import trio
+
+from splicer.observer import Observer
+from splicer.otlp.facts import call_packet, request_packet, spans_in
+from splicer.record import Record
+
+_SEND_FLAGS = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)  # a sum of Python's flags takes as long as a system call
+_NANOSECONDS = 1_000_000_000
+_MOST_KEPT = 256  # packets, while there is no admin process
+
+
+class SpanSender(Observer):
+    """The session's observer that tells of spans.
+
+    A request is told when its answer was sent, or with its 101; a call at its end. What was sent outlives this process:
+    it lies in the admin process's socket. While there is no admin process, a few packets wait for the next one.
+
+    Args:
+        dropped: called with the number of spans that could not be sent.
+        ids: random ids of 16 hexadecimal digits.
+    """
+
+    def __init__(self, dropped: Callable[[int], None], ids: Iterator[str]) -> None:
+        self._dropped = dropped
+        self._ids = ids
+        self._sock: socket.socket | None = None
+        self._kept: list[bytes] = []  # packets for the next channel
+        self.query = False  # whether query strings are told
+        self.tunnel: Literal["link", "child", "off"] = "link"  # see `TracingSettings`
+
+    def connect(self, sock: socket.socket) -> None:
+        """Send on this channel from now on, and first what there was no channel for; it is owned."""
+        self.close()
+        self._sock = sock
+        kept, self._kept = self._kept, []
+        for packet in kept:
+            self._send(packet)
+
+    def close(self) -> None:
+        """Close the channel."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def tunnel_opened(self, record: Record) -> None:
+        """See `Observer`."""
+        if record.trace is not None:
+            self._tell_request(record, record.trace.opened)
+
+    def exchange_ended(self, record: Record) -> None:
+        """See `Observer`."""
+        self._tell_request(record, record.ended or trio.current_time())
+
+    def tunnel_closed(self, record: Record) -> None:
+        """See `Observer`."""
+        trace = record.trace
+        if trace is not None and trace.sampled and self.tunnel != "off":
+            own_trace = next(self._ids) + next(self._ids) if self.tunnel == "link" else ""
+            ended = record.ended or trio.current_time()
+            self._send(call_packet(record, trace, ended, _epoch(), own_trace=own_trace, span_id=next(self._ids)))
+
+    def _tell_request(self, record: Record, ended: float) -> None:
+        trace = record.trace
+        if trace is not None and trace.sampled:
+            self._send(request_packet(record, trace, ended, _epoch(), query=self.query))
+
+    def _send(self, packet: bytes) -> None:
+        if self._sock is not None:
+            try:
+                self._sock.send(packet, _SEND_FLAGS)
+            except (BrokenPipeError, ConnectionError):
+                self.close()  # the admin process is gone; the next one's channel comes from the supervisor
+            except OSError:
+                pass  # it is full, or the packet is too long for it
+            else:
+                return
+        if self._sock is None and len(self._kept) < _MOST_KEPT:
+            self._kept.append(packet)
+        else:
+            self._dropped(spans_in(packet))
+
+
+def _epoch() -> int:
+    """The zero of the monotonic clock, in nanoseconds since 1970."""
+    return time.time_ns() - int(trio.current_time() * _NANOSECONDS)

@@ -1,0 +1,154 @@
+"""What is told of requests and calls, and what happens when nobody listens."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+
+from splicer.observe.span_sender import SpanSender
+from splicer.otlp.facts import Call, Request, read_packet
+from splicer.vault.protocol import channel
+from tests.otlp.samples import SPAN, TRACE, attempt, call, record, trace
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.dropped = 0
+        self.ids = (f"{number:016x}" for number in itertools.count(1))
+        self.sender = SpanSender(self.drop, self.ids)
+        self.there, its = channel()
+        self.sender.connect(its)
+
+    def drop(self, spans: int) -> None:
+        self.dropped += spans
+
+    def tell(self, what: str, told: Any) -> None:
+        async def main() -> None:
+            getattr(self.sender, what)(told)
+
+        trio.run(main)
+
+    def heard(self) -> list[Request | Call | None]:
+        found = []
+        while True:
+            try:
+                found.append(read_packet(self.there.recv(65536)))
+            except BlockingIOError:
+                return found
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    rig = Rig()
+    yield rig
+    rig.there.close()
+    rig.sender.close()
+
+
+def test_an_exchange(rig: Rig) -> None:
+    before = time.time_ns()
+    rig.tell("exchange_ended", record())
+    [facts] = rig.heard()
+    assert isinstance(facts, Request)
+    assert (facts.trace_id, facts.span_id, facts.ended, facts.query) == (TRACE, SPAN, 10.02, None)
+    assert facts.epoch <= before + 60_000_000_000
+
+
+def test_a_tunnel_is_told_with_its_101_and_at_its_end(rig: Rig) -> None:
+    rig.tell("tunnel_opened", call())
+    [opened] = rig.heard()
+    assert isinstance(opened, Request)
+    assert opened.ended == 10.01
+    rig.tell("tunnel_over", call())
+    assert rig.heard() == []
+    rig.tell("tunnel_closed", call())
+    [closed] = rig.heard()
+    assert isinstance(closed, Call)
+    assert (closed.parent, closed.own_trace, closed.span_id) == (SPAN, f"{1:016x}{2:016x}", f"{3:016x}")
+
+
+def test_a_call_as_a_child_or_not_at_all(rig: Rig) -> None:
+    rig.sender.tunnel = "child"
+    rig.tell("tunnel_closed", call())
+    [closed] = rig.heard()
+    assert isinstance(closed, Call)
+    assert closed.own_trace == ""
+    rig.sender.tunnel = "off"
+    rig.tell("tunnel_closed", call())
+    assert rig.heard() == []
+
+
+@pytest.mark.parametrize("what", ["exchange_ended", "tunnel_opened", "tunnel_closed"])
+@pytest.mark.parametrize("untold", [None, trace(sampled=False)])
+def test_what_is_not_sampled_is_not_told(rig: Rig, what: str, untold: Any) -> None:
+    rig.tell(what, evolve(call(), trace=untold))
+    assert (rig.heard(), rig.dropped) == ([], 0)
+
+
+def test_a_query_is_told_if_it_is_logged(rig: Rig) -> None:
+    rig.sender.query = True
+    rig.tell("exchange_ended", record())
+    [facts] = rig.heard()
+    assert isinstance(facts, Request)
+    assert facts.query == "token=secret"
+
+
+def test_a_full_channel_drops_and_counts(rig: Rig) -> None:
+    told = record(attempts=[attempt()])
+    for _ in range(2000):
+        rig.tell("exchange_ended", told)
+    kept = len(rig.heard())
+    assert kept > 10
+    assert rig.dropped == 2 * (2000 - kept)
+    rig.tell("exchange_ended", told)
+    assert len(rig.heard()) == 1, "there is room again"
+
+
+def test_a_dead_admin_process_is_noticed_and_the_next_one_is_told(rig: Rig) -> None:
+    rig.there.close()
+    rig.tell("exchange_ended", record())
+    rig.tell("tunnel_closed", call())
+    rig.there, its = channel()
+    rig.sender.connect(its)
+    rig.tell("exchange_ended", record())
+    assert [type(facts) for facts in rig.heard()] == [Request, Call, Request]
+    assert rig.dropped == 0
+
+
+def test_without_a_channel_a_few_packets_wait_and_the_others_are_dropped(rig: Rig) -> None:
+    rig.sender.close()
+    for _ in range(300):
+        rig.tell("tunnel_closed", call())
+    assert rig.dropped == 300 - 256
+    for _ in range(2):
+        rig.there.close()
+        rig.there, its = channel()
+        its.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        rig.sender.connect(its)
+        rig.tell("tunnel_closed", call())
+        assert len(rig.heard()) in (257, 1), "they are sent once"
+
+
+def test_a_new_channel_replaces_the_old_one(rig: Rig) -> None:
+    old, (rig.there, its) = rig.there, channel()
+    rig.sender.connect(its)
+    rig.tell("exchange_ended", record())
+    assert len(rig.heard()) == 1
+    assert old.recv(1) == b"", "its end was closed"
+    old.close()
+
+
+def test_a_packet_that_is_too_long_is_dropped(rig: Rig) -> None:
+    rig.there.close()
+    rig.there, its = channel()
+    its.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    rig.sender.connect(its)
+    rig.tell("exchange_ended", record(attempts=[attempt(target="x" * 2000)] * 100))
+    assert (rig.heard(), rig.dropped) == ([], 101)

@@ -1,0 +1,116 @@
+"""Facts and spans that hypothesis draws, and a few that are usual."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from splicer.authorization import AuthorizeOutcome
+from splicer.model import Endpoint
+from splicer.otlp.encoder import Link, Span, attributes
+from splicer.quality import Quality
+from splicer.record import AttemptOutcome, Record
+from splicer.trace import RequestTrace, SpanContext
+
+TRACE, SPAN, ATTEMPT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
+EPOCH = 1_796_000_000_000_000_000  # nanoseconds
+
+nanoseconds = st.integers(0, 2**64 - 1)
+text = st.text(max_size=200)
+pairs = st.lists(
+    st.tuples(text, text | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)), max_size=6
+)
+links = st.builds(Link, st.binary(min_size=16, max_size=16), st.binary(min_size=8, max_size=8), text, st.booleans())
+
+
+@st.composite
+def spans(draw: st.DrawFn) -> tuple[Span, list[tuple[str, Any]]]:
+    told = draw(pairs)
+    span = Span(
+        draw(st.binary(min_size=16, max_size=16)),
+        draw(st.binary(min_size=8, max_size=8)),
+        draw(st.just(b"") | st.binary(min_size=8, max_size=8)),
+        draw(text),
+        draw(text),
+        draw(st.sampled_from([1, 2, 3])),
+        draw(nanoseconds),
+        draw(nanoseconds),
+        attributes(told),
+        draw(st.lists(st.tuples(nanoseconds, text), max_size=3)),
+        draw(st.lists(links, max_size=3)),
+        draw(st.booleans()),
+        draw(st.booleans()),
+    )
+    return span, told
+
+
+def attempt(**more: Any) -> AttemptOutcome:
+    known: dict[str, Any] = {
+        "upstream": "pod",
+        "endpoint": "10.0.0.1:8000",
+        "pod": "agent-3",
+        "started": 10.0,
+        "resolved": 10.001,
+        "connected": 10.002,
+        "answered": 10.01,
+        "target": "agent-3.pods.test:8000/x",
+        "status": 200,
+        "span": ATTEMPT,
+    }
+    return AttemptOutcome(**{**known, **more})
+
+
+def trace(**more: Any) -> RequestTrace:
+    known: dict[str, Any] = {
+        "trace_id": TRACE,
+        "span_id": SPAN,
+        "sampled": True,
+        "agent": "a caller",
+        "peer": "10.9.9.9",
+        "pattern": "/ws/*",
+    }
+    return RequestTrace(**{**known, **more})
+
+
+def record(**more: Any) -> Record:
+    known: dict[str, Any] = {
+        "id": SPAN,
+        "client": "192.0.2.7",
+        "started": 9.99,
+        "method": "GET",
+        "path": "/ws/x",
+        "query": "token=secret",
+        "host": "edge.test:8443",
+        "route": "calls",
+        "request_id": "r-1",
+        "status": 200,
+        "close_reason": "complete",
+        "ended": 10.02,
+        "trace": trace(),
+        "attempts": [attempt()],
+    }
+    return Record(**{**known, **more})
+
+
+def call(**more: Any) -> Record:
+    known: dict[str, Any] = {
+        "endpoint": Endpoint("agent-3", "10.0.0.1", 8000),
+        "protocol": "websocket",
+        "status": 101,
+        "to_pod": 1000,
+        "to_client": 2000,
+        "closer": "client",
+        "close_reason": "eof",
+        "ended": 100.0,
+        "adopted": 1,
+        "client_line": Quality(0.0205, 3),
+        "trace": trace(opened=10.01),
+    }
+    return record(**{**known, **more})
+
+
+STRANGER = SpanContext("1" * 32, "2" * 16, True, "a=1")
+ASKED = AuthorizeOutcome(
+    "10.0.0.9:80", 200, None, None, 0.005, started=9.992, upstream="gate", target="gate.test:80/ask", span="a" * 16
+)
