@@ -167,7 +167,8 @@ def _forwarding(match: Match, route: Route, head: RequestHead, origin: Forwardin
         yield from _choice(route.split, match, head)
     for upstream in route.upstreams:
         name = f" ({upstream.name})" if route.split else ""
-        yield f"target     {_host(match, upstream)}:{upstream.port}{name}"
+        yield f"target     {_host(match, upstream)}:{upstream.port_text}{name}"
+        yield from _discovery(upstream, name)
     yield f"path       {target_path(match, head.path, head.query)}"
     if route.edits is not None and route.edits.host is not None:
         yield f"host       {_pod_host(RouteEdits(route.edits, facts_of(match, head, origin)), route)}"
@@ -175,8 +176,9 @@ def _forwarding(match: Match, route: Route, head: RequestHead, origin: Forwardin
     if route.retries:
         yield f"retries    {route.retries}, each at another endpoint (unreachable, or {statuses})"
     if route.fallback is not None:
-        target = f"{_host(match, route.fallback)}:{route.fallback.port}"
+        target = f"{_host(match, route.fallback)}:{route.fallback.port_text}"
         yield f"fallback   {route.fallback.name}, {target} (unreachable, or {statuses})"
+        yield from _discovery(route.fallback, f" ({route.fallback.name})")
     else:
         yield "fallback   none"
     yield from _limits(route)
@@ -190,6 +192,12 @@ def _limits(route: Route) -> Iterator[str]:
         for name in ("max_tunnels", "max_requests"):
             if (most := getattr(upstream, name)) is not None:
                 yield f"{name:<10} {most} at each endpoint of {upstream.name}"
+
+
+def _discovery(upstream: Upstream, name: str) -> Iterator[str]:
+    service = upstream.service
+    if service is not None:
+        yield f"discovery  kubernetes: {service.namespace}/{service.name}, port {service.port}{name}"
 
 
 def _pod_host(edits: RouteEdits, route: Route) -> str:

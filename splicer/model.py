@@ -24,7 +24,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 
-def authority(host: str, port: int) -> str:
+def authority(host: str, port: int | str) -> str:
     """Host and port as in a URL; an IPv6 address gets brackets (RFC 3986 §3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -131,6 +131,31 @@ class Deadlines:
     drain: float = 3600.0
 
 
+@frozen
+class Service:
+    """A Service of Kubernetes, and one of its ports: what an upstream's address names.
+
+    Args:
+        namespace: the Service's namespace.
+        name: its name.
+        port: the port of its pods, or the port's name.
+        of_pod: whether the address names one of its pods: its first label is the pod's name.
+    """
+
+    namespace: str
+    name: str
+    port: int | str
+    of_pod: bool = False
+    key: str = field(init=False, eq=False, repr=False)
+
+    @key.default
+    def _key(self) -> str:
+        return f"{self.namespace}/{self.name}:{self.port}"
+
+    def __str__(self) -> str:
+        return self.key
+
+
 @frozen(cache_hash=True)  # it is a part of the keys of caches that each request asks
 class Upstream:
     """An ``[upstreams.NAME]`` table of routing.toml.
@@ -138,13 +163,14 @@ class Upstream:
     Args:
         name: its key under ``[upstreams]``.
         host: the host template; its captures must each be one DNS label.
-        port: the TCP port, never from a capture.
+        port: the TCP port, never from a capture; 0: the Service's port has a name.
         allow: networks that a resolved address must be in; None allows any unicast address that is neither
             loopback, link-local nor a metadata address (design §5).
         balance: "least-tunnels", "round-robin" or "random".
         proxy_protocol: "v1" or "v2": each connection begins with such a header; None: with none.
         max_tunnels: the most tunnels at one endpoint, over all workers; None: no limit.
         max_requests: the most plain requests at one endpoint; None: no limit.
+        service: the Service whose endpoints are asked of Kubernetes; None: they are asked of DNS.
     """
 
     name: str
@@ -155,11 +181,22 @@ class Upstream:
     proxy_protocol: str | None = None
     max_tunnels: int | None = None
     max_requests: int | None = None
+    service: Service | None = None
+
+    @property
+    def port_text(self) -> int | str:
+        """The port as the file has it: its number, or its name."""
+        return self.port or (self.service.port if self.service is not None else 0)
+
+    @property
+    def names_pod(self) -> bool:
+        """Whether a rendered host begins with the name of a pod."""
+        return bool(self.host.captures) or (self.service is not None and self.service.of_pod)
 
     @property
     def text(self) -> str:
         """The address as the file has it."""
-        return authority(self.host.text, self.port)
+        return authority(self.host.text, self.port_text)
 
     def limit(self, *, tunnel: bool) -> int | None:
         """The most tunnels, or else plain requests, at one endpoint; None: no limit."""

@@ -21,6 +21,7 @@ from prometheus_client.samples import Sample
 
 from splicer import __version__
 from splicer.admin.current_config import CurrentConfig
+from splicer.admin.discovery_metrics import discovery_metrics
 from splicer.admin.drain_api import DrainApi
 from splicer.admin.removed import RemovedRoutes
 from splicer.admin.supervisor_status import SupervisorStatus
@@ -28,6 +29,7 @@ from splicer.admin.upstreams import newer
 from splicer.admin.uptime import uptime
 from splicer.admin.workers import Workers
 from splicer.ipc.board import ROWS, Board, Column
+from splicer.ipc.endpoint_memory import EndpointMemory
 from splicer.ipc.queries import AskCounts, AskEndpoints, CountRow, EndpointRow, Question
 from splicer.observe.metrics import Metrics
 from splicer.otlp.exporter import Exporter
@@ -72,6 +74,7 @@ class Scrape:
         self._removed = RemovedRoutes(directory)
         self._nothing = Metrics()  # counts nothing; it gives all series with their initial values
         self._directory = directory
+        self._snapshot = EndpointMemory(board.endpoints)
         self._started = time.time() - uptime()
 
     async def __call__(self) -> bytes:
@@ -106,6 +109,7 @@ class Scrape:
                     *self._processes(),
                     *self._supervisor(),
                     _gauge("span_queue", "Spans that wait for their export.", self._exporter.waiting),
+                    *discovery_metrics(self._snapshot, self._facts.now.discovery_restarts),
                     *await self._draining(),
                 ]
             )

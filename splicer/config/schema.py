@@ -15,6 +15,7 @@ from attrs import frozen
 
 from splicer.config import kinds
 from splicer.config.addresses import ListenAddress
+from splicer.config.discovery import IN_CLUSTER, api_url
 from splicer.config.error_pages import ErrorPage
 from splicer.config.keys import key
 from splicer.config.listener import LISTENERS, Listener
@@ -139,6 +140,28 @@ class ResolverSettings:
 
 
 @frozen
+class KubernetesSettings:
+    """``[kubernetes]``: the API server that upstreams with ``discovery = "kubernetes"`` ask."""
+
+    api: str = key(
+        kinds.text(api_url, '`"in-cluster"`, or a URL'),
+        "The API server. By default the one of the cluster that splicer runs in; elsewhere the URL that "
+        "`kubectl proxy` prints. `http` is for this machine only: the token must not be sent in the clear.",
+        default=IN_CLUSTER,
+    )
+    token_file: str = key(
+        kinds.TEXT,
+        "The file with the token, read anew for each request, so that it may be replaced at any time.",
+        default="/var/run/secrets/kubernetes.io/serviceaccount/token",
+    )
+    ca_file: str = key(
+        kinds.TEXT,
+        "The file with the certificates that the API server's must be signed by.",
+        default="/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
+    )
+
+
+@frozen
 class Config:
     """A whole routing.toml, consistent in itself."""
 
@@ -147,6 +170,7 @@ class Config:
     limits: Limits
     log: LogSettings
     resolver: ResolverSettings
+    kubernetes: KubernetesSettings
     upstreams: Mapping[str, Upstream]
     routes: tuple[Route, ...]
     errors: tuple[ErrorPage, ...] = ()

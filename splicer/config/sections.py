@@ -9,7 +9,7 @@ from typing import Any
 from splicer.config.addresses import ListenAddress
 from splicer.config.deadlines import DEADLINES
 from splicer.config.reader import Fault, Reader
-from splicer.config.schema import Limits, LogSettings, ResolverSettings, ServerSettings
+from splicer.config.schema import KubernetesSettings, Limits, LogSettings, ResolverSettings, ServerSettings
 
 SECTIONS: Mapping[str, Reader[Any]] = {
     "server": Reader(ServerSettings),
@@ -17,6 +17,7 @@ SECTIONS: Mapping[str, Reader[Any]] = {
     "limits": Reader(Limits),
     "log": Reader(LogSettings),
     "resolver": Reader(ResolverSettings),
+    "kubernetes": Reader(KubernetesSettings),
 }
 
 

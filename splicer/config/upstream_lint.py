@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from splicer.config.fixed_hosts import fixed_addresses
 from splicer.config.reader import toml_key
 from splicer.config.scalars import show
-from splicer.config.schema import Config
+from splicer.config.schema import Config, KubernetesSettings
 from splicer.model import Upstream
 
 # Second-level domains below which countries' registries sell names. The Public Suffix List has thousands more, and
@@ -29,6 +29,8 @@ def upstream_warnings(config: Config) -> Iterator[str]:
                 f"{place}.allow: is missing: the URL chooses the name, and whatever address that has is dialled; "
                 'write the networks of your pods, such as allow = ["10.0.0.0/8"]'
             )
+    if config.kubernetes != KubernetesSettings() and all(each.service is None for each in config.upstreams.values()):
+        yield 'kubernetes: no upstream has discovery = "kubernetes"'
 
 
 def _own_connections(config: Config) -> Iterator[str]:

@@ -7,8 +7,9 @@ from types import MappingProxyType
 from attrs import evolve, frozen
 
 from splicer.config import kinds, scalars
-from splicer.config.addresses import is_host_name, is_ip, port_number, split_port
-from splicer.config.fixed_hosts import Hosts, settle_allow
+from splicer.config.addresses import is_host_name, is_ip, split_port
+from splicer.config.discovery import port_of, service_faults, service_of
+from splicer.config.fixed_hosts import Hosts, fixed_addresses, settle_allow
 from splicer.config.keys import key, shared
 from splicer.config.reader import Fault, Reader
 from splicer.config.scalars import BadValue, show, text
@@ -19,8 +20,8 @@ from splicer.routing.template import CaptureTemplate, parse_template
 _MOST = 1_000_000  # at one endpoint; more would be a slip of the finger
 
 
-def upstream_address(value: object) -> tuple[Template, int]:
-    """Host template and port of "host:port".
+def upstream_address(value: object) -> tuple[Template, int | str]:
+    """Host template and port of "host:port"; the port may be the name of a port of a Service.
 
     Invariant: the text after the last capture of a host contains a domain, so that the file and not the URL chooses the
     domain (design §5).
@@ -37,7 +38,7 @@ def upstream_address(value: object) -> tuple[Template, int]:
         raise BadValue("a port can't come from a capture: the URL must not choose it")
     template = parse_template(host)
     _check_host(template)
-    return template, port_number(port)
+    return template, port_of(port)
 
 
 def _check_host(host: CaptureTemplate) -> None:
@@ -60,12 +61,18 @@ def _check_host(host: CaptureTemplate) -> None:
 class UpstreamSpec:
     """The keys of one table; see `model.Upstream`."""
 
-    address: tuple[Template, int] = key(
+    address: tuple[Template, int | str] = key(
         kinds.Kind(
             upstream_address, lambda address: authority(address[0].text, address[1]), kinds.TEXT.schema, "host and port"
         ),
         "The address of the pods: a name or an IP address. The name may use captures of the route's `regex`, each of "
         'them one DNS label, as in `"{pod}.voice-agent.svc.cluster.local:8000"`.',
+    )
+    discovery: str = key(
+        kinds.choice("dns", "kubernetes"),
+        "Who is asked for endpoints: name servers, or the API server of the cluster, which tells at once of a pod that "
+        "comes or goes. With the latter, the port of `address` may be the name of a port.",
+        default="dns",
     )
     allow: tuple[Network, ...] | None = key(
         kinds.list_of(
@@ -107,7 +114,10 @@ UPSTREAM = Reader(UpstreamSpec)
 
 def spec_of(upstream: Upstream) -> UpstreamSpec:
     """The equivalent table: the inverse of `read_upstream`."""
-    return UpstreamSpec(address=(upstream.host, upstream.port), **shared(upstream, UpstreamSpec))
+    discovery = "dns" if upstream.service is None else "kubernetes"
+    return UpstreamSpec(
+        address=(upstream.host, upstream.port_text), discovery=discovery, **shared(upstream, UpstreamSpec)
+    )
 
 
 def read_upstream(
@@ -131,4 +141,10 @@ def read_upstream(
     (host, port), allow = spec.address, spec.allow
     if not host.captures:
         allow, faults = settle_allow(host.text, allow, hosts)
-    return None if faults else Upstream(name, host, port, **shared(evolve(spec, allow=allow), Upstream)), faults
+    fixed = not host.captures and bool(fixed_addresses(host.text, hosts))
+    faults += service_faults(host, port, spec.discovery, fixed=fixed)
+    if faults:
+        return None, faults
+    service = service_of(host, port) if spec.discovery == "kubernetes" else None
+    number = port if isinstance(port, int) else 0
+    return Upstream(name, host, number, service=service, **shared(evolve(spec, allow=allow), Upstream)), ()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from splicer.config.addresses import ListenAddress
 from splicer.config.diff import diff, needs_restart
+from splicer.config.discovery import needs_discovery
 from splicer.config.lint import warnings
 from splicer.config.listener import Listener, to_text
 from splicer.config.load import load
@@ -53,6 +54,7 @@ def inspect(path: Path, old: str | None) -> ConfigSummary | Faults:
         needs_restart=needs_restart(before, config),
         rules={str(listener.address): text for listener in config.server.listen if (text := to_text(listener))},
         traces=config.tracing is not None and config.tracing.endpoint is not None,
+        discovery=needs_discovery(config.upstreams.values()),
     )
 
 

@@ -1,1 +1,1 @@
-"""The discovery process: it asks Kubernetes which endpoints there are, so that workers needn't."""
+"""The discovery process: it finds endpoints and publishes them; it may be killed at any time."""

@@ -20,6 +20,7 @@ class Place:
         version: the supervisor's version of the wire.
         routes: descriptor of the board's counts by route; None: the supervisor has none.
         loads: descriptor of the board's counts by endpoint; None: the supervisor has none.
+        endpoints: descriptor of the endpoint snapshot's memory; None: the supervisor has none.
     """
 
     control: int
@@ -28,6 +29,7 @@ class Place:
     version: int = 1
     routes: int | None = None
     loads: int | None = None
+    endpoints: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,16 @@ class AdminArguments:
         format: the value of ``log.format``.
         metrics: the directory of the metrics' files; None: there is none.
     """
+
+    place: Place
+    path: str
+    format: str
+    metrics: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryArguments:
+    """The argument of `splicer.discovery`; see `AdminArguments`."""
 
     place: Place
     path: str

@@ -9,6 +9,7 @@ import mmap
 import os
 from enum import IntEnum
 
+from splicer.ipc.endpoint_memory import make_endpoint_memory
 from splicer.ipc.load_board import LoadBoard
 from splicer.ipc.route_board import RouteBoard
 from splicer.vault.memory import sealed_memory
@@ -53,20 +54,28 @@ class Board:
         fd: the descriptor of an existing board, which is owned from now on; None makes a new one.
         routes: the same of its counts by route (`routes`).
         loads: the same of its counts by endpoint (`loads`).
+        endpoints: the same of the endpoint snapshot's memory (`ipc.endpoint_memory`), which is only kept here.
     """
 
-    def __init__(self, fd: int | None = None, routes: int | None = None, loads: int | None = None) -> None:
+    def __init__(
+        self,
+        fd: int | None = None,
+        routes: int | None = None,
+        loads: int | None = None,
+        endpoints: int | None = None,
+    ) -> None:
         if fd is None:
             fd = sealed_memory("splicer-board", _BYTES)
         self.fd = fd
         self._words = memoryview(mmap.mmap(fd, _BYTES)).cast("q")
         self.routes = RouteBoard(ROWS, routes)
         self.loads = LoadBoard(ROWS, loads)
+        self.endpoints = make_endpoint_memory() if endpoints is None else endpoints
 
     @property
-    def fds(self) -> tuple[int, int, int]:
+    def fds(self) -> tuple[int, int, int, int]:
         """All descriptors, in the order of the arguments."""
-        return self.fd, self.routes.fd, self.loads.fd
+        return self.fd, self.routes.fd, self.loads.fd, self.endpoints
 
     def close(self) -> None:
         """Close the descriptors; what is mapped stays."""

@@ -76,6 +76,7 @@ class EdgeFacts:
         drains: the drains that all workers follow.
         reloads: the outcomes of reloads.
         restarts: the number of workers that died with a slot.
+        discovery_restarts: the number of discovery processes that died.
     """
 
     generation: int = 0
@@ -84,6 +85,7 @@ class EdgeFacts:
     drains: OperatorDrains = field(default_factory=OperatorDrains)
     reloads: Reloads = field(default_factory=Reloads)
     restarts: int = 0
+    discovery_restarts: int = 0
 
 
 class Reading(Message):
@@ -109,6 +111,7 @@ class ConfigSummary(Reading):
         needs_restart: changed keys that take effect only at an upgrade.
         rules: what workers must know of an address of `listen` ("host:port") beside the address, if anything.
         traces: whether spans are sent to a collector, by the admin process.
+        discovery: whether the discovery process is needed.
         more: fields of a newer program: the summary of its preflight goes through an older supervisor to it.
     """
 
@@ -123,6 +126,7 @@ class ConfigSummary(Reading):
     needs_restart: tuple[str, ...] = ()
     rules: Mapping[str, str] = field(default_factory=dict)
     traces: bool = False
+    discovery: bool = False
     more: Mapping[str, object] = rest()
 
 

@@ -44,6 +44,20 @@ class AdminReport(Message):
     KINDS: ClassVar[dict[str, type[Message]]] = {}
 
 
+class DiscoveryOrder(Message):
+    """From the supervisor to the discovery process."""
+
+    __slots__ = ()
+    KINDS: ClassVar[dict[str, type[Message]]] = {}
+
+
+class DiscoveryReport(Message):
+    """From the discovery process to the supervisor."""
+
+    __slots__ = ()
+    KINDS: ClassVar[dict[str, type[Message]]] = {}
+
+
 class Legacy(Message):
     """From a worker that leaves to the next worker of its slot."""
 
@@ -71,8 +85,8 @@ class Prepared(WorkerReport, Answer):
 
 
 @message("serving", since=1)
-class Serving(WorkerReport, AdminReport, Answer):
-    """The worker, or the admin process, accepts connections."""
+class Serving(WorkerReport, AdminReport, DiscoveryReport, Answer):
+    """The worker or the admin process accepts connections; the discovery process publishes what it finds."""
 
 
 @message("reloaded", since=1)
@@ -96,7 +110,7 @@ class HandedOver(WorkerReport):
 
 
 @message("unknown", since=1)
-class Unknown(WorkerReport, AdminReport):
+class Unknown(WorkerReport, AdminReport, DiscoveryReport):
     """The process doesn't know the kind of this request, which a newer supervisor has sent.
 
     Args:
@@ -181,6 +195,11 @@ class TraceTo(WorkerOrder):
     """Tell the admin process of sampled requests and calls; comes with a channel to it (`otlp.facts`)."""
 
 
+@message("report", since=1)
+class Report(WorkerOrder):
+    """Tell the discovery process what happens at endpoints; comes with a channel to it (`ipc.endpoint_reports`)."""
+
+
 @message("inherit", since=1)
 class Inherit(WorkerOrder):
     """Take client connections from a worker that leaves; comes with a channel to it."""
@@ -202,16 +221,16 @@ class Retire(WorkerOrder):
 
 
 @message("stop", since=1)
-class Stop(WorkerOrder, AdminOrder):
-    """Close everything and end; for workers and the admin process."""
+class Stop(WorkerOrder, AdminOrder, DiscoveryOrder):
+    """Close everything and end."""
 
 
-# ---- the admin process ----
+# ---- the admin process and the discovery process ----
 
 
 @message("ready", since=1)
-class Ready(AdminReport):
-    """The admin process runs, and does not listen yet."""
+class Ready(AdminReport, DiscoveryReport):
+    """The process runs, and does nothing yet."""
 
 
 @message("want_drains", since=1)
@@ -222,8 +241,8 @@ class WantDrains(AdminReport):
 
 
 @message("absent", since=1)
-class Absent(AdminReport):
-    """The admin process has no channel to the workers of these slots, and asks for new ones."""
+class Absent(AdminReport, DiscoveryReport):
+    """The process has no channel to the workers of these slots, and asks for new ones."""
 
     slots: tuple[int, ...]
 
@@ -251,13 +270,13 @@ class Facts(AdminOrder):
 
 
 @message("config", since=1)
-class Config(AdminOrder):
+class Config(AdminOrder, DiscoveryOrder):
     """Another configuration is in force; comes with a file with its text."""
 
 
 @message("worker", since=1)
-class IntroduceWorker(AdminOrder):
-    """A worker to ask; comes with a channel to it (`ipc.query`).
+class IntroduceWorker(AdminOrder, DiscoveryOrder):
+    """A worker; comes with a channel to it: the admin process asks it (`ipc.query`), the discovery process listens.
 
     Args:
         slot: its slot.
@@ -281,6 +300,13 @@ class HearSpans(AdminOrder):
     """
 
     slot: int
+
+
+@message("discover", since=1)
+class Discover(DiscoveryOrder, Request):
+    """Find endpoints and publish them."""
+
+    ANSWER = Serving
 
 
 # ---- between two workers ----

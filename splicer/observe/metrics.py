@@ -53,8 +53,12 @@ class _NullSeries:
         """See `Histogram`."""
 
 
-class _Children(dict[tuple[str, ...], Any]):
-    """A family's series by their labels, in a plain dict for speed: a handshake looks up a dozen."""
+class Children(dict[tuple[str, ...], Any]):
+    """A family's series by their labels, in a plain dict for speed: a handshake looks up a dozen.
+
+    Args:
+        family: the family.
+    """
 
     def __init__(self, family: Counter | Histogram) -> None:
         super().__init__()
@@ -121,7 +125,7 @@ class Metrics(Observer):
     """
 
     def __init__(self, pods: Iterable[tuple[str, str]] = ()) -> None:
-        self._families: list[_Children] = []
+        self._families: list[Children] = []
         count, measure = partial(self._family, Counter), partial(self._family, Histogram)
         self._requests = count("requests", "Requests answered.", "route", "method", "status")
         self._durations = measure(
@@ -167,8 +171,8 @@ class Metrics(Observer):
         self._pods = set(pods)
         self._begin()
 
-    def _family(self, kind: type[Counter | Histogram], name: str, text: str, *labels: str, **more: Any) -> _Children:
-        self._families.append(_Children(kind(f"splicer_{name}", text, labels, registry=None, **more)))
+    def _family(self, kind: type[Counter | Histogram], name: str, text: str, *labels: str, **more: Any) -> Children:
+        self._families.append(Children(kind(f"splicer_{name}", text, labels, registry=None, **more)))
         return self._families[-1]
 
     def collect(self) -> Iterator[Metric]:

@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from attrs import evolve, frozen
 
+from splicer.endpoint_errors import PodUnusable
 from splicer.errors import NameNotFound, NoEndpoint, PodClosed, PodDraining, PodReset, ResolveFailed, SplicerError
 from splicer.limit_errors import EndpointFull
 from splicer.model import Upstream
@@ -13,7 +14,7 @@ from splicer.model import Upstream
 # RFC 9110 §9.2.2.
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 # A retry at the same upstream would meet these failures again.
-_NO_ENDPOINT = (NameNotFound, ResolveFailed, NoEndpoint, PodDraining, EndpointFull)
+_NO_ENDPOINT = (NameNotFound, ResolveFailed, NoEndpoint, PodDraining, EndpointFull, PodUnusable)
 
 
 class Left(Enum):

@@ -25,6 +25,7 @@ from splicer.http1.writer import CONTINUE
 from splicer.model import Headers, ResponseHead, Upstream, authority
 from splicer.net.waits import Scope
 from splicer.policy.plan import Left, Plan, Progress, Step
+from splicer.policy.tiers import Purpose
 from splicer.record import AttemptOutcome
 from splicer.routing.rewrite import target_path
 from splicer.routing.template import render_host
@@ -158,12 +159,14 @@ class Attempts:
         self._leg = self._named = None
         host = self._named = self._host(upstream)
         self._refuse_drained(upstream, host)
-        named, drained = authority(host, upstream.port), self._drained(upstream)
+        named, drained = authority(host, upstream.port_text), self._drained(upstream)
         outcome.target = exchange.record.target = named + self._target.partition("?")[0]
         parser = ResponseParser(exchange.head, exchange.rules.limits.head_bytes, protocol=self._protocol)
         leg = self._leg = await exchange.connector.connect(
-            upstream, host, outcome, parser, avoid=drained, reusable=step.reusable
+            upstream, host, outcome, parser, purpose=self._purpose(step), avoid=drained, reusable=step.reusable
         )
+        if not upstream.port:
+            named = authority(host, leg.endpoint.port)
         try:
             answer = await self._handshake(leg, step, outcome, named)
             outcome.status = answer.status
@@ -178,6 +181,12 @@ class Attempts:
     def _host(self, upstream: Upstream) -> str:
         return render_host(upstream.host, self._exchange.match.captures)
 
+    def _purpose(self, step: Step) -> Purpose:
+        if self._protocol is None:
+            return Purpose.REQUEST
+        mended = self._route.fallback is not None and not step.fallback and not self._plan.is_own(step.upstream)
+        return Purpose.CALL_OR_FALLBACK if mended else Purpose.CALL
+
     # A drained pod gets no new call. Plain HTTP that names it still goes there: the calls that it has may need that.
     def _refuse_drained(self, upstream: Upstream, host: str) -> None:
         pods = self._exchange.context.drains.pods
@@ -185,7 +194,7 @@ class Attempts:
             raise PodDraining(f"{pod_name(upstream, host)} is being drained")
 
     def _drained(self, upstream: Upstream) -> frozenset[tuple[str, int]]:
-        if upstream.host.captures and self._protocol is None:
+        if upstream.names_pod and self._protocol is None:
             return frozenset()
         return self._exchange.context.drains.endpoints
 
@@ -222,8 +231,11 @@ class Attempts:
 
     def _failed_pod(self) -> Headers:
         first = self._plan.upstream
-        failed = b"" if self._plan.skip else pod_name(first, self._host(first)).encode()
-        return ((b"X-Splicer-Fallback-From", failed),)
+        failed = "" if self._plan.skip else pod_name(first, self._host(first))
+        if failed and first.service is not None and not first.names_pod:
+            attempts = reversed(self._exchange.record.attempts)
+            failed = next((outcome.pod for outcome in attempts if outcome.pod), failed)
+        return ((b"X-Splicer-Fallback-From", failed.encode()),)
 
     # An unwanted status is a failure only if another attempt follows: else the client gets that answer.
     def _check(self, answer: ResponseHead, step: Step) -> Step | None:
@@ -236,16 +248,18 @@ class Attempts:
 
     # The fallback may have no endpoint, and then the pod's answer is the best that the client can get.
     async def _leave_for(self, following: Step, status: int) -> None:
-        if following.retries or await self._has_endpoint(following.upstream):
+        if following.retries or await self._has_endpoint(following):
             raise UnwantedStatus(status)
 
-    async def _has_endpoint(self, upstream: Upstream) -> bool:
+    async def _has_endpoint(self, step: Step) -> bool:
+        upstream = step.upstream
         try:
             host = self._host(upstream)
             self._refuse_drained(upstream, host)
         except (BadCapture, PodDraining):
             return False
-        return await self._exchange.connector.could_connect(upstream, host, self._drained(upstream))
+        drained = self._drained(upstream)
+        return await self._exchange.connector.could_connect(upstream, host, drained, self._purpose(step))
 
     # The pod can't be expected to answer before it has the whole request: its time starts when the body is sent.
     def _start_body(self, leg: PodLeg, nursery: trio.Nursery, handshake: Scope) -> None:

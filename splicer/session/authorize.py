@@ -91,13 +91,13 @@ async def _put(
     context, connector, upstream = exchange.context, exchange.connector, rule.upstream
     host = upstream.host.render({})
     asked = question(exchange.head, rule.path, rule.send)
-    named = authority(host, upstream.port)
-    outcome.target = named + rule.path.partition("?")[0]
+    outcome.target = authority(host, upstream.port_text) + rule.path.partition("?")[0]
     trace = exchange.trace_fields(outcome.span)
-    raw = request_for_authorizer(exchange.head, asked, rule.path, exchange.forwarding, named, trace)
     parser = ResponseParser(asked, exchange.rules.limits.head_bytes)
     leg = await connector.connect(upstream, host, attempt, parser, avoid=context.drains.endpoints)
+    named = authority(host, upstream.port or leg.endpoint.port)
     try:
+        raw = request_for_authorizer(exchange.head, asked, rule.path, exchange.forwarding, named, trace)
         with Stage(connector, math.inf, AttemptsTimeout, lambda: leg.endpoint):
             context.yield_to_relay()
             await leg.send_all(raw)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from splicer.configfile.last_good import LastGood
-from splicer.ipc.arguments import AdminArguments, Place, WorkerArguments
+from splicer.ipc.arguments import AdminArguments, DiscoveryArguments, Place, WorkerArguments
 from splicer.ipc.board import Board, Column
 from splicer.ipc.codec import to_object
 from splicer.ipc.facts import ConfigSummary, EdgeFacts, OperatorDrains, Reloads
@@ -20,12 +20,14 @@ from splicer.ipc.wire import text_file
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor.admin_process import AdminProcess
 from splicer.supervisor.control_socket import ControlSocket
+from splicer.supervisor.discovery_process import DiscoveryProcess
 from splicer.supervisor.listeners import EdgeListeners
 from splicer.supervisor.metrics_dir import MetricsDirectory
 from splicer.supervisor.outcomes import Outcomes
 from splicer.supervisor.process_table import ProcessTable
-from splicer.supervisor.processes import State
+from splicer.supervisor.processes import Process, State
 from splicer.supervisor.sd_notify import SdNotify
+from splicer.supervisor.side_process import SideProcess
 from splicer.supervisor.template_process import TemplateProcess
 from splicer.supervisor.vaults import Vault
 from splicer.supervisor.watch import Watch
@@ -85,9 +87,19 @@ class EdgeState:
             self._facts,
             self._config,
             self._hear_admin,
-            self._introduce_all,
+            lambda: self._introduce_all(self.admin_process),
             self._traces,
         )
+        self.discovery_process = DiscoveryProcess(
+            self.process_table,
+            log,
+            self._discovery_arguments,
+            self._config,
+            lambda report: self._hear_absent(self.discovery_process, report),
+            lambda: self._introduce_all(self.discovery_process),
+            self.admin_process.tell,
+        )
+        self.side_processes: tuple[SideProcess, ...] = (self.admin_process, self.discovery_process)
         self.workers = WorkerSlots(
             self.process_table,
             log,
@@ -98,7 +110,7 @@ class EdgeState:
             listeners.of("worker"),
             lambda: bool(vault.tunnels),
             lambda: vault.orphaned_slots,
-            self.admin_process.introduce,
+            self._introduce,
             self.admin_process.tell,
         )
         self.summary: ConfigSummary | None = None  # of the configuration in force
@@ -136,24 +148,35 @@ class EdgeState:
         self.warn(summary)
         self.listeners["listen"].rules = summary.rules
         self.workers.slots = summary.workers
-        self._want_admin()
+        self._want_side_processes()
+
+    def replace_summary(self, summary: ConfigSummary) -> None:
+        """Use another configuration in the same processes, but for those that it needs or does not need."""
+        self.summary = summary
+        self._want_side_processes()
+        self.discovery_process.tell_config()
 
     def follow_traces(self, before: ConfigSummary | None) -> None:
-        """After a reload: have workers tell of spans if they didn't, and have the admin process only if it is needed.
+        """After a reload: have workers tell of spans if they didn't.
 
         Args:
             before: what was in force.
         """
-        self._want_admin()
         if self._traces() and not (before is not None and before.traces):
             for worker in self.workers.all.values():
                 if worker.slot and worker.state is not State.GONE:
                     self.admin_process.introduce_for_spans(worker)
 
-    # Spans are sent by it even if nobody may ask it anything.
-    def _want_admin(self) -> None:
+    def dismiss_side_processes(self) -> None:
+        """Stop the processes beside the workers; those that are wanted are started again."""
+        for process in self.side_processes:
+            process.dismiss()
+
+    # Spans are sent by the admin process even if nobody may ask it anything.
+    def _want_side_processes(self) -> None:
         listens = any(listeners.sockets for listeners in self.listeners.of("admin").values())
         self.admin_process.want(wanted=listens or self._traces())
+        self.discovery_process.want(wanted=self.summary is not None and self.summary.discovery)
 
     def _traces(self) -> bool:
         return self.summary is not None and self.summary.traces
@@ -188,22 +211,32 @@ class EdgeState:
     def _config(self) -> int | None:
         return None if self.summary is None else text_file(self.summary.text)
 
+    def _discovery_arguments(self, place: Place) -> DiscoveryArguments:
+        log_format = self.summary.format if self.summary else "auto"
+        return DiscoveryArguments(place, str(self.path), log_format, self._counts_path)
+
     @property
     def _counts_path(self) -> str | None:
         return None if self.counts is None else self.counts.path
 
-    def _introduce_all(self) -> None:
+    def _introduce(self, worker: Process) -> None:
+        for process in self.side_processes:
+            process.introduce(worker)
+
+    def _introduce_all(self, process: SideProcess) -> None:
         for worker in self.workers.all.values():
             if worker.slot and worker.state is not State.GONE:
-                self.admin_process.introduce(worker)
+                process.introduce(worker)
+
+    def _hear_absent(self, process: SideProcess, report: Message) -> None:
+        if isinstance(report, Absent):
+            for slot in self.workers.serving.keys() & set(report.slots):
+                process.introduce(self.workers.serving[slot])
 
     def _hear_admin(self, report: Message) -> None:
-        match report:
-            case Absent(slots):
-                for slot in self.workers.serving.keys() & set(slots):
-                    self.admin_process.introduce(self.workers.serving[slot])
-            case WantDrains(drains):
-                self._drain(drains)
+        self._hear_absent(self.admin_process, report)
+        if isinstance(report, WantDrains):
+            self._drain(report.drains)
 
     # The drains are kept here because they must outlive the admin process and all workers. Only answers to the newest
     # request count, so `followed` is always the newest order.
@@ -231,4 +264,5 @@ class EdgeState:
             self.followed,
             self.reloads,
             self.workers.restarts,
+            self.discovery_process.restarts,
         )

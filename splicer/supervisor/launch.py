@@ -20,15 +20,17 @@ from splicer.vault.protocol import channel
 # never change.
 WORKER = "splicer.worker"
 ADMIN = "splicer.admin"
+DISCOVERY = "splicer.discovery"
 SUPERVISOR = "splicer.supervisor"
 PREFLIGHT = "splicer.supervisor.preflight"
 INSPECT = "splicer.configfile.inspect"
 VAULT = "splicer.supervisor.vault_main"
 TEMPLATE = "splicer.template"
-PROGRAMS = (WORKER, ADMIN, SUPERVISOR, PREFLIGHT, INSPECT, VAULT, TEMPLATE)
+PROGRAMS = (WORKER, ADMIN, DISCOVERY, SUPERVISOR, PREFLIGHT, INSPECT, VAULT, TEMPLATE)
 
-# Those that the template may fork: they hold no secret key, and import much. The vault is never one of them.
-FORKED = frozenset((WORKER, ADMIN, INSPECT))
+# Those that the template may fork: they hold no secret key, and import much. The vault is never one of them. Of the
+# token that the discovery process sends, the template knows nothing: it is read from its file afterwards.
+FORKED = frozenset((WORKER, ADMIN, DISCOVERY, INSPECT))
 
 # A process starts with these signals blocked, and unblocks them when it has its handlers.
 SIGNALS = (

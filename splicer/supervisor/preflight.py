@@ -28,7 +28,12 @@ from splicer.supervisor.state import read
 from splicer.vault.protocol import channel
 
 # Those that a worker does not import, and the one that says why a worker could not have its mover.
-_MODULES = ("splicer.relay.state", "splicer.supervisor.__main__", "splicer.admin.__main__")
+_MODULES = (
+    "splicer.relay.state",
+    "splicer.supervisor.__main__",
+    "splicer.admin.__main__",
+    "splicer.discovery.__main__",
+)
 _WORKER_START_TIMEOUT = 30.0  # seconds for a worker to start
 
 

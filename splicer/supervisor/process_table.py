@@ -92,8 +92,8 @@ class ProcessTable:
         try:
             ends = ours, its = channel()
             # The started program may be newer than this one, and must use this one's version of the wire.
-            board, routes, loads = shared = self.board.fds
-            place = Place(its.fileno(), board, row, wire.VERSION, routes, loads)
+            board, routes, loads, endpoints = shared = self.board.fds
+            place = Place(its.fileno(), board, row, wire.VERSION, routes, loads, endpoints)
             pid = self._spawn(module, arguments(place), [its.fileno(), *shared, *fds])
         except OSError as error:
             if ends is not None:

@@ -86,7 +86,7 @@ class Reload:
         edge.last_good.keep(found.text)
         edge.generation += 1
         before = edge.summary
-        edge.summary = _with_processes_of(edge.summary, found)
+        edge.replace_summary(_with_processes_of(before, found))
         edge.warn(found)
         for key in found.needs_restart:
             log("reload_needs_restart", level="warning", key=key)

@@ -124,8 +124,8 @@ class Shutdown:
         edge.template.end()
         edge.workers.slots = edge.workers.spares = 0
         edge.workers.dismiss(*states)
-        edge.admin_process.wanted = False
-        edge.admin_process.dismiss()
+        for process in edge.side_processes:
+            process.want(wanted=False)
         late = time.monotonic() + seconds
 
         def over() -> bool:

@@ -82,6 +82,7 @@ class SupervisorState:
         versions: the versions of the program that writes this.
         routes: the descriptor of the board's counts by route; None: it has none.
         loads: the descriptor of the board's counts by endpoint; None: it has none.
+        endpoints: the descriptor of the endpoint snapshot's memory; None: it has none.
     """
 
     fds: tuple[int, ...]
@@ -101,6 +102,7 @@ class SupervisorState:
     versions: Mapping[str, int] = field(default_factory=lambda: dict(_VERSIONS))
     routes: int | None = None
     loads: int | None = None
+    endpoints: int | None = None
 
 
 def read(text: str) -> SupervisorState:

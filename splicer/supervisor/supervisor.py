@@ -123,7 +123,8 @@ class Supervisor:
                 self._guarded(call)
         if time.monotonic() >= self._untidy:
             self._untidy = time.monotonic() + (self._guarded(edge.vault.tidy) or TICK)
-        start = () if edge.template.awaited else (edge.workers.reconcile, edge.admin_process.reconcile)
+        starts = edge.workers.reconcile, *(process.reconcile for process in edge.side_processes)
+        start = () if edge.template.awaited else starts
         for call in (edge.template.reconcile, *start, self._upgrade.go_on, self._look):
             self._guarded(call)
         edge.steps = [step for step in edge.steps if not self._guarded(step)]

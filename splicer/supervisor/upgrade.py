@@ -105,7 +105,7 @@ class Upgrade:
             return
         self._leave_off()
         edge.workers.dismiss(State.STARTING, State.IMPORTED, State.READY)
-        edge.admin_process.dismiss()
+        edge.dismiss_side_processes()
         edge.template.close()
         state = self._state(found)
         paper = text_file(to_json(state))
@@ -165,6 +165,7 @@ class Upgrade:
             last_request=edge.process_table.last_request,
             routes=edge.board.routes.fd,
             loads=edge.board.loads.fd,
+            endpoints=edge.board.endpoints,
         )
 
     def resume(self, state: SupervisorState) -> None:

@@ -1,1 +1,1 @@
-"""The process from which workers, spares, the admin process and readers of the file are forked."""
+"""The process from which workers, the admin process, the discovery process and readers of the file are forked."""

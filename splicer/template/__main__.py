@@ -16,6 +16,7 @@ from setproctitle import setproctitle
 
 from splicer.admin import __main__ as admin
 from splicer.configfile import inspect
+from splicer.discovery import __main__ as discovery
 from splicer.ipc import wire
 from splicer.ipc.arguments import TemplateArguments
 from splicer.ipc.codec import from_json
@@ -27,7 +28,12 @@ from splicer.template.warm_up import warm_up
 from splicer.vault.limits import raise_descriptor_limit
 from splicer.worker import __main__ as worker
 
-_PROGRAMS = {worker.__package__: worker.main, admin.__package__: admin.main, inspect.__name__: inspect.main}
+_PROGRAMS = {
+    worker.__package__: worker.main,
+    admin.__package__: admin.main,
+    discovery.__package__: discovery.main,
+    inspect.__name__: inspect.main,
+}
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from splicer.config.load import load
 from splicer.ipc import codec
-from splicer.ipc.arguments import AdminArguments, WorkerArguments
-from splicer.ipc.messages import AdminOrder, WorkerOrder
+from splicer.ipc.arguments import AdminArguments, DiscoveryArguments, WorkerArguments
+from splicer.ipc.messages import AdminOrder, DiscoveryOrder, WorkerOrder
 
 _CONFIG = """
 [server]
@@ -35,5 +35,6 @@ respond = { status = 200, body = "it works" }
 def warm_up() -> None:
     """Use once what every process uses."""
     load(_CONFIG, name="routing.toml", environ={})
-    for cls in (WorkerArguments, AdminArguments, *WorkerOrder.KINDS.values(), *AdminOrder.KINDS.values()):
+    orders = [cls for border in (WorkerOrder, AdminOrder, DiscoveryOrder) for cls in border.KINDS.values()]
+    for cls in (WorkerArguments, AdminArguments, DiscoveryArguments, *orders):
         codec.compile_reader(cls)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from random import uniform
 
 import trio
 
+from splicer.endpoint_errors import PodUnusable
 from splicer.errors import (
     AttemptsTimeout,
     PodError,
@@ -18,6 +20,7 @@ from splicer.limit_errors import EndpointFull
 from splicer.model import Upstream
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import Left
+from splicer.policy.tiers import Purpose
 from splicer.proxyproto.outgoing import local_header
 from splicer.record import AttemptOutcome
 from splicer.upstream.dialling import CONNECT_FAILURES, Dialer, Dialling
@@ -78,20 +81,25 @@ class Connector(Dialling):
         for endpoint in self._endpoints.known(upstream, host):
             self.excuse(endpoint)
 
-    async def could_connect(self, upstream: Upstream, host: str, avoid: frozenset[tuple[str, int]]) -> bool:
+    async def could_connect(
+        self, upstream: Upstream, host: str, avoid: frozenset[tuple[str, int]], purpose: Purpose = Purpose.REQUEST
+    ) -> bool:
         """Whether `connect` would have an endpoint to dial; looked up if that is needed.
 
         Args:
-            upstream: as for `left`.
-            host: as for `left`.
-            avoid: as for `left`.
+            upstream: as for `connect`.
+            host: as for `connect`.
+            avoid: as for `connect`.
+            purpose: as for `connect`.
 
         Raises:
             ClientGone: the request was given up.
         """
         try:
             with Stage(self, self.budget.deadlines.resolve, ResolveTimeout, lambda: host):
-                return await self._endpoints.any_left(upstream, host, avoid | self._failed, tunnel=self._tunnel)
+                return await self._endpoints.any_left(
+                    upstream, host, avoid | self._failed, purpose, tunnel=self._tunnel
+                )
         except PodError:
             return False
 
@@ -103,6 +111,7 @@ class Connector(Dialling):
         parser: ResponseParser,
         *,
         avoid: frozenset[tuple[str, int]] = _NOBODY,
+        purpose: Purpose = Purpose.REQUEST,
         reusable: bool = False,
     ) -> PodLeg:
         """Connect to an endpoint that has not failed this request before.
@@ -113,6 +122,7 @@ class Connector(Dialling):
             outcome: its endpoint and durations are set, also if connecting fails.
             parser: the parser for the answer.
             avoid: addresses and ports to leave out.
+            purpose: what a pod that the host names is wanted for.
             reusable: whether an idle connection may be taken.
 
         Raises:
@@ -122,11 +132,12 @@ class Connector(Dialling):
         """
         self._first = b"" if upstream.proxy_protocol is None else self._header(upstream.proxy_protocol)
         reusable = reusable and not self._first
+        choose = partial(self._choose, upstream, host, outcome, purpose, avoid)
         collisions = 0
         while True:
-            choice = await self._choose(upstream, host, outcome, avoid)
+            choice = await choose()
             try:
-                return await self._connect(choice, upstream, host, outcome, parser, avoid, reusable=reusable)
+                return await self._connect(choice, choose, upstream, outcome, parser, reusable=reusable)
             except EndpointFull:
                 collisions += 1
                 if collisions > _MOST_COLLISIONS:
@@ -139,11 +150,10 @@ class Connector(Dialling):
     async def _connect(
         self,
         choice: Candidates,
+        choose: Callable[..., Awaitable[Candidates]],
         upstream: Upstream,
-        host: str,
         outcome: AttemptOutcome,
         parser: ResponseParser,
-        avoid: frozenset[tuple[str, int]],
         *,
         reusable: bool,
     ) -> PodLeg:
@@ -153,7 +163,7 @@ class Connector(Dialling):
             if choice.fresh:
                 raise
             try:
-                choice = await self._choose(upstream, host, outcome, avoid, refresh=True)
+                choice = await choose(refresh=True)
             except PodError:
                 raise failure from None
             return await self._dial(choice.endpoints, upstream, outcome, parser, reusable=reusable)
@@ -163,6 +173,7 @@ class Connector(Dialling):
         upstream: Upstream,
         host: str,
         outcome: AttemptOutcome,
+        purpose: Purpose,
         avoid: frozenset[tuple[str, int]],
         *,
         refresh: bool = False,
@@ -170,16 +181,18 @@ class Connector(Dialling):
         exclude, tunnel = avoid | self._failed, self._tunnel
         try:
             if not refresh:
-                at_hand = self._endpoints.at_hand(upstream, host, exclude, tunnel=tunnel)
+                at_hand = self._endpoints.at_hand(upstream, host, exclude, purpose, tunnel=tunnel)
                 if at_hand is not None:
                     return at_hand
             started = trio.current_time()
             try:
                 with Stage(self, self.budget.deadlines.resolve, ResolveTimeout, lambda: host):
-                    return await self._endpoints.choose(upstream, host, exclude=exclude, refresh=refresh, tunnel=tunnel)
+                    return await self._endpoints.choose(
+                        upstream, host, exclude=exclude, purpose=purpose, refresh=refresh, tunnel=tunnel
+                    )
             finally:
                 outcome.resolved = now = trio.current_time()
                 outcome.resolve += now - started
-        except EndpointFull as error:
+        except (EndpointFull, PodUnusable) as error:
             outcome.endpoint, outcome.pod = error.endpoint, error.pod
             raise

@@ -9,6 +9,7 @@ from splicer.errors import AddressNotAllowed, NoEndpoint
 from splicer.limit_errors import EndpointFull
 from splicer.model import Endpoint, Upstream
 from splicer.policy.allowed import allowed
+from splicer.policy.tiers import Key, Purpose
 from splicer.upstream.balance import Balancer
 from splicer.upstream.source import Candidates, EndpointSource
 
@@ -35,7 +36,8 @@ class Endpoints:
         upstream: Upstream,
         host: str,
         *,
-        exclude: frozenset[tuple[str, int]] = frozenset(),
+        exclude: frozenset[Key] = frozenset(),
+        purpose: Purpose = Purpose.REQUEST,
         refresh: bool = False,
         tunnel: bool = False,
     ) -> Candidates:
@@ -47,6 +49,7 @@ class Endpoints:
             upstream: whose `allow`, `port`, `balance` and limits count.
             host: the upstream's host template, rendered.
             exclude: addresses and ports to leave out, for they have just failed.
+            purpose: what a pod that the host names is wanted for.
             refresh: ask the source even if endpoints are cached.
             tunnel: whether it is for a tunnel, and for no plain request; each has its own limit.
 
@@ -54,15 +57,16 @@ class Endpoints:
             NameNotFound: there is no such name, or it has no address.
             ResolveFailed: the name servers failed, and no earlier answer is known.
             AddressNotAllowed: all its addresses lie outside `allow` (design §5).
-            NoEndpoint: every address that may be dialled is excluded.
+            PodUnusable: discovery knows that the pod is of no use.
+            NoEndpoint: every address that may be dialled is excluded, or discovery knows that there is none.
             EndpointFull: every one that is not excluded has as many as it may have.
         """
-        found = None if refresh else self._source.at_hand(upstream, host)
+        found = None if refresh else self._source.at_hand(upstream, host, purpose)
         if found is None:
-            found = await self._source.find(upstream, host, refresh=refresh)
+            found = await self._source.find(upstream, host, purpose, refresh=refresh)
         choice = self._choice(upstream, host, found, exclude, tunnel=tunnel)
         if choice is None and not found.fresh and not refresh:
-            return await self.choose(upstream, host, exclude=exclude, refresh=True, tunnel=tunnel)
+            return await self.choose(upstream, host, exclude=exclude, purpose=purpose, refresh=True, tunnel=tunnel)
         if choice is None:
             raise NoEndpoint(
                 f"{host}: no address left but what has just failed, or is being drained: {_addresses(found)}"
@@ -70,15 +74,23 @@ class Endpoints:
         return choice
 
     def at_hand(
-        self, upstream: Upstream, host: str, exclude: frozenset[tuple[str, int]], *, tunnel: bool = False
+        self,
+        upstream: Upstream,
+        host: str,
+        exclude: frozenset[Key],
+        purpose: Purpose = Purpose.REQUEST,
+        *,
+        tunnel: bool = False,
     ) -> Candidates | None:
         """The result of `choose` if it needs no lookup; else None.
 
         Raises:
             AddressNotAllowed: see `choose`.
             EndpointFull: see `choose`.
+            PodUnusable: see `choose`.
+            NoEndpoint: see `choose`.
         """
-        found = self._source.at_hand(upstream, host)
+        found = self._source.at_hand(upstream, host, purpose)
         return None if found is None else self._choice(upstream, host, found, exclude, tunnel=tunnel)
 
     def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
@@ -88,23 +100,31 @@ class Endpoints:
         )
 
     async def any_left(
-        self, upstream: Upstream, host: str, exclude: frozenset[tuple[str, int]], *, tunnel: bool = False
+        self,
+        upstream: Upstream,
+        host: str,
+        exclude: frozenset[Key],
+        purpose: Purpose = Purpose.REQUEST,
+        *,
+        tunnel: bool = False,
     ) -> bool:
         """Whether `choose` could find an endpoint; unlike it, this takes no turn of the balancer's.
 
         Raises:
             NameNotFound: see `choose`.
             ResolveFailed: see `choose`.
+            PodUnusable: see `choose`.
+            NoEndpoint: see `choose`.
         """
-        found = self._source.at_hand(upstream, host) or await self._source.find(upstream, host)
+        found = self._source.at_hand(upstream, host, purpose) or await self._source.find(upstream, host, purpose)
         left = _left(upstream, found, exclude)
         if not left and not found.fresh:
-            left = _left(upstream, await self._source.find(upstream, host, refresh=True), exclude)
+            left = _left(upstream, await self._source.find(upstream, host, purpose, refresh=True), exclude)
         limit = upstream.limit(tunnel=tunnel)
         return bool(left if limit is None or not left else self._balancer.loads.with_room(left, limit, tunnel=tunnel))
 
     def _choice(
-        self, upstream: Upstream, host: str, found: Candidates, exclude: frozenset[tuple[str, int]], *, tunnel: bool
+        self, upstream: Upstream, host: str, found: Candidates, exclude: frozenset[Key], *, tunnel: bool
     ) -> Candidates | None:
         endpoints = [endpoint for endpoint in found.endpoints if self._may_be_dialled(upstream, endpoint.address)]
         if not endpoints:
@@ -117,7 +137,16 @@ class Endpoints:
             endpoints = self._with_room(upstream, endpoints, limit, tunnel=tunnel)
         if len(found.endpoints) == 1:  # most pods whose name is in the URL have one
             return found
-        return Candidates(tuple(self._balancer.order(upstream.name, upstream.balance, endpoints)), found.fresh)
+        return Candidates(tuple(self._in_order(upstream, endpoints, found.behind)), found.fresh)
+
+    # Those behind have turns of their own: else they would take those of the others.
+    def _in_order(self, upstream: Upstream, endpoints: list[Endpoint], behind: frozenset[Key]) -> list[Endpoint]:
+        order = self._balancer.order
+        if not behind:
+            return order(upstream.name, upstream.balance, endpoints)
+        last = [endpoint for endpoint in endpoints if (endpoint.address, endpoint.port) in behind]
+        first = [endpoint for endpoint in endpoints if (endpoint.address, endpoint.port) not in behind]
+        return order(upstream.name, upstream.balance, first) + order(f"{upstream.name}, behind", upstream.balance, last)
 
     def _with_room(self, upstream: Upstream, endpoints: list[Endpoint], limit: int, *, tunnel: bool) -> list[Endpoint]:
         found = self._balancer.loads.with_room(endpoints, limit, tunnel=tunnel)
@@ -139,7 +168,7 @@ def _may_be_dialled(upstream: Upstream, address: str) -> bool:
     return allowed(address, upstream.allow)
 
 
-def _left(upstream: Upstream, found: Candidates, exclude: frozenset[tuple[str, int]]) -> list[Endpoint]:
+def _left(upstream: Upstream, found: Candidates, exclude: frozenset[Key]) -> list[Endpoint]:
     return [
         endpoint
         for endpoint in found.endpoints

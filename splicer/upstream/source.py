@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from attrs import frozen
 
 from splicer.model import Endpoint, Upstream
 from splicer.net.resolve import Answer
+from splicer.policy.tiers import Key, Purpose
 
 _MOST = 1024  # answers whose endpoints are remembered
 
@@ -20,10 +22,12 @@ class Candidates:
     Args:
         endpoints: in the source's order, or in the order in which to try them.
         fresh: False if a new lookup may find others, which is worth while if none of these can be connected to.
+        behind: the addresses and ports of those to try after the others.
     """
 
     endpoints: tuple[Endpoint, ...]
     fresh: bool
+    behind: frozenset[Key] = frozenset()
 
 
 class EndpointSource(Protocol):
@@ -32,11 +36,18 @@ class EndpointSource(Protocol):
     `host` is always the upstream's host template, rendered.
     """
 
-    def at_hand(self, upstream: Upstream, host: str) -> Candidates | None:
-        """The endpoints that need no lookup; None if `find` must be awaited."""
+    def at_hand(self, upstream: Upstream, host: str, purpose: Purpose = Purpose.REQUEST) -> Candidates | None:
+        """The endpoints that need no lookup; None if `find` must be awaited.
+
+        Raises:
+            PodUnusable: see `find`.
+            NoEndpoint: see `find`.
+        """
         ...
 
-    async def find(self, upstream: Upstream, host: str, *, refresh: bool = False) -> Candidates:
+    async def find(
+        self, upstream: Upstream, host: str, purpose: Purpose = Purpose.REQUEST, *, refresh: bool = False
+    ) -> Candidates:
         """The cached endpoints, or those of a lookup; without a lookup there is no checkpoint.
 
         The caller's deadline is a cancel scope around the call.
@@ -44,16 +55,23 @@ class EndpointSource(Protocol):
         Args:
             upstream: the upstream.
             host: the upstream's host.
+            purpose: what a pod that the host names is wanted for.
             refresh: look up even if endpoints are cached.
 
         Raises:
             NameNotFound: there is no such name, or it has no address.
             ResolveFailed: the lookup failed, and no earlier answer is known.
+            PodUnusable: discovery knows that the pod is of no use.
+            NoEndpoint: discovery knows that there is none.
         """
         ...
 
     def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
         """The last endpoints that `at_hand` could return, however old; does not count as a lookup."""
+        ...
+
+    def of_pods(self, pods: Collection[str]) -> Iterable[Endpoint]:
+        """All endpoints of these pods, by whatever upstream; only discovery knows any."""
         ...
 
 
@@ -83,18 +101,24 @@ class NameSource:
 
     resolver: Lookup
 
-    def at_hand(self, upstream: Upstream, host: str) -> Candidates | None:
+    def at_hand(self, upstream: Upstream, host: str, purpose: Purpose = Purpose.REQUEST) -> Candidates | None:
         """See `EndpointSource`."""
         answer = self.resolver.cached(host)
         return None if answer is None else _candidates(upstream, host, answer)
 
-    async def find(self, upstream: Upstream, host: str, *, refresh: bool = False) -> Candidates:
+    async def find(
+        self, upstream: Upstream, host: str, purpose: Purpose = Purpose.REQUEST, *, refresh: bool = False
+    ) -> Candidates:
         """See `EndpointSource`."""
         return _candidates(upstream, host, await self.resolver.resolve(host, refresh=refresh))
 
     def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
         """See `EndpointSource`."""
         return _endpoints(upstream, host, self.resolver.known(host))
+
+    def of_pods(self, _: Collection[str]) -> Iterable[Endpoint]:
+        """See `EndpointSource`: a name server knows no pod by its name alone."""
+        return ()
 
 
 def _candidates(upstream: Upstream, host: str, answer: Answer) -> Candidates:
@@ -112,5 +136,5 @@ def _endpoints_of(pod: str, port: int, addresses: tuple[str, ...]) -> tuple[Endp
 
 
 def pod_name(upstream: Upstream, host: str) -> str:
-    """The name of the pod behind a rendered host: its first label if the URL chose it, else the whole host."""
-    return host.partition(".")[0] if upstream.host.captures else host
+    """The name of the pod behind a rendered host: its first label if the host begins with it, else the whole host."""
+    return host.partition(".")[0] if upstream.names_pod else host

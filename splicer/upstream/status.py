@@ -9,8 +9,9 @@ from splicer.record import AttemptOutcome
 
 _REMEMBER_SECONDS = 600.0  # seconds after the last attempt
 _MOST = 4096
-# No fault of an endpoint's.
-_SILENT = frozenset({"abandoned", "client_gone", "no_descriptor", "pod_draining", "endpoint_full"})
+# No fault of an endpoint's, or nothing was dialled.
+_NOT_DIALLED = ("pod_draining", "endpoint_full", "pod_not_ready", "pod_unhealthy", "pod_ejected")
+_SILENT = frozenset({"abandoned", "client_gone", "no_descriptor", *_NOT_DIALLED})
 
 
 @define

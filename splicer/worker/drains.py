@@ -71,7 +71,9 @@ class DrainOrders:
         self._addresses |= {pod: frozenset(addresses) for pod, addresses in found.items() if addresses}
         ports = {upstream.port for upstream in self._upstreams().values()}
         known = [address for pod in self._now.pods for address in self._addresses.get(pod, ())]
-        self._set(evolve(self._now, endpoints=frozenset((address, port) for address in known for port in ports)))
+        places = {(address, port) for address in known for port in ports}
+        places |= {(each.address, each.port) for each in self._source().of_pods(self._now.pods)}
+        self._set(evolve(self._now, endpoints=frozenset(places)))
 
     # All names are looked up at once: with name servers that are down, the caller waits for one timeout only.
     def _find(self, pod: str, addresses: set[str], nursery: trio.Nursery) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from splicer.ipc.board import Board
+from splicer.ipc.endpoint_memory import EndpointMemory
 from splicer.net.waits import Timers
 from splicer.observe.metrics import Metrics
 from splicer.observe.progress import Progress
@@ -20,12 +21,14 @@ from splicer.session.turns import Turns
 from splicer.upstream.balance import Balancer
 from splicer.upstream.closing import ClosingConnections
 from splicer.upstream.pool import IdlePool
+from splicer.upstream.snapshot import EndpointSnapshot
 from splicer.upstream.status import EndpointStates
 from splicer.worker.admission import Admission
 from splicer.worker.adopted import Adopted
 from splicer.worker.board_publisher import BoardPublisher
 from splicer.worker.client_connections import ClientConnections
 from splicer.worker.newest import Start
+from splicer.worker.reports import Reports
 from splicer.worker.ruleset_factory import RulesetFactory
 from splicer.worker.serving_workers import ServingWorkers
 from splicer.worker.vault_link import VaultLink
@@ -66,9 +69,11 @@ class Parts:
         self.progress = Progress(self.hub)
         self.endpoints = EndpointStates()
         self.balancer = Balancer(shared=board.loads.row(row), full=self.log.endpoints_uncounted)
+        self.snapshot = EndpointSnapshot(EndpointMemory(board.endpoints))
+        self.reports = Reports()
         workers = ServingWorkers(board)
         self.clients = ClientConnections(workers)
-        self.rules = RulesetFactory(self.balancer, metrics.resolver, workers)
+        self.rules = RulesetFactory(self.balancer, self.snapshot, metrics.resolver, workers)
         self.route_counts = board.routes.row(row)
         self.places = TunnelPlaces(self.route_counts.tell, lambda name: board.routes.others(row, name))
         self.pool = IdlePool()
@@ -79,11 +84,12 @@ class Parts:
     def start(self, start: Start) -> None:
         """Start the tasks of all parts."""
         running = (self.hub, self.turns, self.timers, self.pool, self.closing, self.link)
-        for part in (*running, self.progress, self.publisher, self.admission):
+        for part in (*running, self.progress, self.publisher, self.admission, self.reports):
             start(part.run)
 
     def close(self) -> None:
         """Close idle connections, and send the vault the messages that are left."""
         self.pool.close()
         self.closing.close()
+        self.reports.close()
         self.link.finish()

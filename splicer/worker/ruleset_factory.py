@@ -18,6 +18,8 @@ from splicer.session.logged_headers import LoggedHeader
 from splicer.session.tracing import Tracing
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
+from splicer.upstream.snapshot import EndpointSnapshot
+from splicer.upstream.snapshot_source import SnapshotSource
 from splicer.upstream.source import EndpointSource, NameSource
 
 
@@ -26,12 +28,16 @@ class RulesetFactory:
 
     Args:
         balancer: the worker's balancer.
+        snapshot: the endpoint snapshot.
         counters: the resolver's counters.
         workers: returns the number of workers that serve, who share the rate limits.
     """
 
-    def __init__(self, balancer: Balancer, counters: ResolverStats, workers: Callable[[], int]) -> None:
+    def __init__(
+        self, balancer: Balancer, snapshot: EndpointSnapshot, counters: ResolverStats, workers: Callable[[], int]
+    ) -> None:
         self._balancer = balancer
+        self._snapshot = snapshot
         self._counters = counters
         self._workers = workers
         self._log_format = ""
@@ -47,7 +53,7 @@ class RulesetFactory:
 
     def make(self, config: Config, table: RouteTable, tasks: Starter) -> Ruleset:
         """The ruleset of a configuration; name lookups run in `tasks`."""
-        self._source = NameSource(self._resolver_for(config, tasks))
+        self._source = self._source_for(config, NameSource(self._resolver_for(config, tasks)))
         return Ruleset(
             table=table,
             endpoints=Endpoints(self._source, self._balancer),
@@ -75,6 +81,12 @@ class RulesetFactory:
             for name, limit in wanted.items()
         }
         return self._rate_limiters
+
+    # Without discovery, nothing looks into the snapshot.
+    def _source_for(self, config: Config, names: EndpointSource) -> EndpointSource:
+        if not any(upstream.service for upstream in config.upstreams.values()):
+            return names
+        return SnapshotSource(names, self._snapshot, config.resolver.hosts)
 
     # A resolver survives a reload that doesn't change its settings: its last good answers may be needed.
     def _resolver_for(self, config: Config, tasks: Starter) -> Resolver:

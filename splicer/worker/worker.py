@@ -36,6 +36,7 @@ from splicer.ipc.messages import (
     Prepared,
     Reload,
     Reloaded,
+    Report,
     Retire,
     Serve,
     Serving,
@@ -180,6 +181,9 @@ class Worker:
             case TraceTo():
                 for fd in fds:
                     self._parts.spans.connect(received(fd))
+            case Report():
+                for fd in fds:
+                    self._parts.reports.open(received(fd))
             case Expire():
                 self._parts.hub.end_all(Side.PROXY, "drain")
             case Retire(seconds, linger, version):

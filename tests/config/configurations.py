@@ -9,9 +9,10 @@ import attrs
 from hypothesis import strategies as st
 
 from splicer.config.addresses import ListenAddress, is_ip
+from splicer.config.discovery import service_of
 from splicer.config.error_pages import ErrorPage, by_status
 from splicer.config.listener import EVERYBODY, Listener
-from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
+from splicer.config.schema import Config, KubernetesSettings, Limits, LogSettings, ResolverSettings, ServerSettings
 from splicer.config.tracing import TracingSettings, collector
 from splicer.edits import Edits, HeaderEdits, Redirect
 from splicer.model import Deadlines, Network, Respond, Route, Split, StatusPage, Upstream
@@ -20,7 +21,7 @@ from splicer.rates import Rate, RateLimit
 from splicer.routing.conditions import condition
 from splicer.routing.location import parse_location
 from splicer.routing.pattern import PrefixPath, compile_pattern
-from splicer.routing.template import parse_template
+from splicer.routing.template import CaptureTemplate, parse_template
 from splicer.routing.value import parse_value
 from tests.config.authorizers import authorizers
 
@@ -104,6 +105,11 @@ def settled(upstream: Upstream) -> Upstream:
     return attrs.evolve(upstream, allow=(ip_network(upstream.host.text), *(upstream.allow or ())))
 
 
+def _discovered(host: CaptureTemplate, port: int | str, allow: tuple[Network, ...] | None) -> Upstream:
+    number = port if isinstance(port, int) else 0
+    return Upstream("", host, number, allow, service=service_of(host, port))
+
+
 HOSTS = ["api", "127.0.0.1", "::1", "a.test."]
 upstreams = st.dictionaries(
     names,
@@ -116,6 +122,12 @@ upstreams = st.dictionaries(
         st.sampled_from(["least-tunnels", "round-robin", "random"]),
         st.sampled_from([None, "v1", "v2"]),
         *[st.none() | st.integers(1, 1_000_000)] * 2,
+    )
+    | st.builds(
+        _discovered,
+        st.sampled_from(["a.b.svc", "a.b.svc.test.", "c.a.b.svc.test", "x-{pod}.a.b.svc.test"]).map(parse_template),
+        st.integers(1, 65535) | st.sampled_from(["http", "p-1"]),
+        networks_if_any,
     ),
     max_size=4,
 ).map(lambda table: {name: attrs.evolve(settled(upstream), name=name) for name, upstream in table.items()})
@@ -267,6 +279,10 @@ def configs(draw: st.DrawFn) -> Config:
         ),
         draw(logs),
         ResolverSettings(draw(nameservers), draw(seconds), draw(st.booleans()), draw(fixed)),
+        KubernetesSettings(
+            draw(st.sampled_from(["in-cluster", "http://127.0.0.1:8001", "https://[::1]:6443/x"])),
+            draw(st.sampled_from(["/token", "${A}"])),
+        ),
         known,
         tuple(draw(routes(index, known, inherited)) for index in range(1, draw(st.integers(2, 4)))),
         draw(error_pages),

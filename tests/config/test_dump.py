@@ -104,7 +104,12 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
         },
         "log": {"format": "auto", "progress": "5m", "query": False, "headers": []},
         "resolver": {"nameservers": [], "max_ttl": "10s", "ipv6": True, "hosts": {}},
-        "upstreams": {"pod": {"address": "{pod}.pods.test:80", "balance": "least-tunnels"}},
+        "kubernetes": {
+            "api": "in-cluster",
+            "token_file": "/var/run/secrets/kubernetes.io/serviceaccount/token",
+            "ca_file": "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
+        },
+        "upstreams": {"pod": {"address": "{pod}.pods.test:80", "discovery": "dns", "balance": "least-tunnels"}},
         "routes": [
             {
                 "name": "call",

@@ -9,7 +9,7 @@ import pytest
 from splicer.config.addresses import ListenAddress
 from splicer.config.listener import Listener
 from splicer.config.load import load
-from splicer.config.schema import Config, Limits, LogSettings, ResolverSettings, ServerSettings
+from splicer.config.schema import Config, KubernetesSettings, Limits, LogSettings, ResolverSettings, ServerSettings
 from splicer.errors import ConfigError
 from splicer.ipc.route_board import MOST_ROUTES
 from splicer.model import Deadlines
@@ -30,7 +30,14 @@ def faults(text: str, environ: Mapping[str, str] | None = None) -> list[str]:
 def test_the_defaults() -> None:
     config = load(ROUTE, environ={})
     assert config == Config(
-        ServerSettings(), Deadlines(), Limits(), LogSettings(), ResolverSettings(), {}, config.routes
+        ServerSettings(),
+        Deadlines(),
+        Limits(),
+        LogSettings(),
+        ResolverSettings(),
+        KubernetesSettings(),
+        {},
+        config.routes,
     )
     assert config.server.listen == (Listener(ListenAddress("0.0.0.0", 8080)),)
     assert str(config.server.admin) == "127.0.0.1:9901"

@@ -19,11 +19,12 @@ from splicer.routing.template import render_host
         ("Name.example.:80", "Name.example.", 80),
         ("127.0.0.1:1", "127.0.0.1", 1),
         ("[::1]:65535", "::1", 65535),
+        ("smart-router.voice.svc:http-2", "smart-router.voice.svc", "http-2"),
         ("{pod}.voice-agent.svc:8000", "{pod}.voice-agent.svc", 8000),
         ("a-{pod}-{zone}.x:80", "a-{pod}-{zone}.x", 80),
     ],
 )
-def test_address(address: str, host: str, port: int) -> None:
+def test_address(address: str, host: str, port: int | str) -> None:
     template, number = upstream_address(address)
     assert (template.text, number) == (host, port)
 
@@ -36,7 +37,7 @@ CHOOSES = "lets the URL choose the domain; end it in one of your own"
     [
         (80, "must be a string, not 80"),
         ("smart-router", '"smart-router" has no port; write for example "smart-router:8080"'),
-        ("smart-router:http", 'port "http" is not between 1 and 65535'),
+        ("smart-router:HTTP", 'port "HTTP" is not between 1 and 65535'),
         ("smart-router:0", 'port "0" is not between 1 and 65535'),
         ("smart-router:65536", 'port "65536" is not between 1 and 65535'),
         ("http://smart-router:80", 'write host:port without "http://"'),

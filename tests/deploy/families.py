@@ -54,6 +54,8 @@ FAMILIES: Mapping[str, Family] = {
         "config_last_reload_success": _family("gauge"),
         "config_last_reload_timestamp_seconds": _family("gauge"),
         "config_reloads_total": _family("counter", result="ok failed"),
+        "endpoint_snapshot_generation": _family("gauge"),
+        "discovery_restarts_total": _family("counter"),
         "workers_wanted": _family("gauge"),
         "workers_serving": _family("gauge"),
         "worker_restarts_total": _family("counter"),

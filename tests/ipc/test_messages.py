@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 from splicer import arrival
 from splicer.ipc import arguments, facts, queries, wire
 from splicer.ipc.codec import MalformedError, from_json, from_object, to_json
+from splicer.ipc.endpoint_reports import EndpointReport
 from splicer.ipc.facts import LISTENERS, Reading, by_listener
 from splicer.ipc.forking import TemplateOrder, TemplateReport
 from splicer.ipc.message import ENVELOPE, Answer, Message, Request, understand
 from splicer.ipc.messages import (
     AdminOrder,
     AdminReport,
+    DiscoveryOrder,
+    DiscoveryReport,
     FollowDrains,
     Legacy,
     Prepare,
@@ -38,6 +41,9 @@ BORDERS: tuple[type[Message], ...] = (
     WorkerReport,
     AdminOrder,
     AdminReport,
+    DiscoveryOrder,
+    DiscoveryReport,
+    EndpointReport,
     Legacy,
     Question,
     Rows,
@@ -60,6 +66,7 @@ WorkerOrder   drains            1  request: int, drains: OperatorDrains
 WorkerOrder   expire            1
 WorkerOrder   attend            1
 WorkerOrder   trace_to          1
+WorkerOrder   report            1
 WorkerOrder   inherit           1
 WorkerOrder   retire            1  seconds?: float | None, linger?: float | None, speaks?: int
 WorkerOrder   stop              1
@@ -82,6 +89,14 @@ AdminReport   unknown           1  request: int
 AdminReport   ready             1
 AdminReport   want_drains       1  drains: OperatorDrains
 AdminReport   absent            1  slots: tuple[int, ...]
+DiscoveryOrder stop             1
+DiscoveryOrder config           1
+DiscoveryOrder worker           1  slot: int, pid: int, speaks?: int, mover?: str
+DiscoveryOrder discover         1  request: int
+DiscoveryReport serving         1  request: int
+DiscoveryReport unknown         1  request: int
+DiscoveryReport ready           1
+DiscoveryReport absent          1  slots: tuple[int, ...]
 Legacy        connection        1  peer: str, arrival?: Arrival | None, awaited?: str
 Question      tunnels           1  request: int
 Question      counts            1  request: int
@@ -95,7 +110,8 @@ Rows          unknown_question  1  request: int, more: bool, rows: tuple[Row, ..
 Reading       summary           1  text: str, read: tuple[int, ...] | None, \
 listeners: Mapping[str, tuple[Address, ...]], workers: int, drain: float, format: str, \
 warnings?: tuple[str, ...], changes?: tuple[str, ...], \
-needs_restart?: tuple[str, ...], rules?: Mapping[str, str], traces?: bool, more?: Mapping[str, object]
+needs_restart?: tuple[str, ...], rules?: Mapping[str, str], traces?: bool, discovery?: bool, \
+more?: Mapping[str, object]
 Reading       faults            1  faults: tuple[str, ...], read?: tuple[int, ...] | None
 TemplateOrder fork              1  request: int, program: str, words: tuple[str, ...], numbers: tuple[int, ...], \
 group?: bool
@@ -110,7 +126,7 @@ local?: tuple[str, int] | None
 OperatorDrains       all?: float | None, pods?: Mapping[str, float], routes?: Mapping[str, float]
 Reloads              ok?: int, failed?: int, last_ok?: bool, last_at?: float | None
 EdgeFacts            generation?: int, workers?: int, draining?: bool, drains?: OperatorDrains, reloads?: Reloads, \
-restarts?: int
+restarts?: int, discovery_restarts?: int
 TunnelRow            id: str, route: str | None, pod: str, upstream: str | None, endpoint: str | None, client: str, \
 path: str, protocol: str | None, age_s: float, idle_s: float, bytes_to_pod: int, bytes_to_client: int, worker: int, \
 adopted: int, client_rtt_ms: float | None, client_retransmits: int | None, pod_rtt_ms: float | None, \
@@ -120,10 +136,12 @@ EndpointRow          upstream: str, pod: str, address: str, port: int, source: s
 failure: str | None, since_s: float | None
 ClosedRow            closed: str
 Row
-Place                control: int, board: int, row: int, version?: int, routes?: int | None, loads?: int | None
+Place                control: int, board: int, row: int, version?: int, routes?: int | None, loads?: int | None, \
+endpoints?: int | None
 VaultConnection      fd?: int | None, version?: int, path?: str | None
 WorkerArguments      place: Place, path: str, vault?: VaultConnection, metrics?: str | None
 AdminArguments       place: Place, path: str, format: str, metrics?: str | None
+DiscoveryArguments   place: Place, path: str, format: str, metrics?: str | None
 SupervisorArguments  path: str, vault?: str | None, watch?: bool, last_good?: str | None, control?: str | None, \
 state?: int | None, reread?: bool, read?: tuple[int, ...] | None, made?: bool, template?: StartedTemplate | None
 StartedTemplate      pid: int, control: int
@@ -178,7 +196,13 @@ def test_every_message_says_what_it_is(cls: type[Message]) -> None:
 
 @pytest.mark.parametrize("cls", [cls for _, cls in _all() if issubclass(cls, Request)])
 def test_every_request_has_an_answer_that_comes_back(cls: type[Request]) -> None:
-    back = {WorkerOrder: WorkerReport, AdminOrder: AdminReport, Question: Rows, TemplateOrder: TemplateReport}
+    back = {
+        WorkerOrder: WorkerReport,
+        AdminOrder: AdminReport,
+        DiscoveryOrder: DiscoveryReport,
+        Question: Rows,
+        TemplateOrder: TemplateReport,
+    }
     [border] = [border for border in back if issubclass(cls, border)]
     assert issubclass(cls.ANSWER, Answer)
     assert issubclass(cls.ANSWER, back[border])

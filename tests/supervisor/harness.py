@@ -26,7 +26,7 @@ from splicer.ipc.board import Board
 from splicer.ipc.codec import to_json
 from splicer.ipc.facts import Address, ConfigSummary, EdgeFacts
 from splicer.ipc.message import Answer, Message, Request
-from splicer.ipc.messages import AdminOrder, Facts, Imported, Prepared, Ready, Serving, WorkerOrder
+from splicer.ipc.messages import AdminOrder, DiscoveryOrder, Facts, Imported, Prepared, Ready, Serving, WorkerOrder
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor import launch
 from splicer.supervisor.edge_state import EdgeState
@@ -105,7 +105,8 @@ class Far:
         return kinds
 
     def _read(self) -> None:
-        border: type[Message] = AdminOrder if self.module == launch.ADMIN else WorkerOrder
+        borders: dict[str, type[Message]] = {launch.ADMIN: AdminOrder, launch.DISCOVERY: DiscoveryOrder}
+        border = borders.get(self.module, WorkerOrder)
         while True:
             try:
                 heard = wire.receive(self.sock, border)
@@ -149,7 +150,8 @@ class SupervisorHarness:
         edge = self.edge
         while True:
             edge.workers.reconcile()
-            edge.admin_process.reconcile()
+            for process in edge.side_processes:
+                process.reconcile()
             edge.steps = [step for step in edge.steps if not step()]
             events = self.selector.select(0)
             if not events:
@@ -184,6 +186,13 @@ class SupervisorHarness:
         admin.send(Ready)
         admin.send(Serving)
         return admin
+
+    def discovery(self) -> Far:
+        """The last discovery process, serving; it has heard nothing yet."""
+        discovery = next(far for far in reversed(self.all) if far.module == "splicer.discovery")
+        discovery.send(Ready)
+        discovery.send(Serving)
+        return discovery
 
     def close(self) -> None:
         edge = self.edge

@@ -68,7 +68,8 @@ def test_it_is_started_with_what_it_needs_to_begin(harness: SupervisorHarness) -
     arguments = harness.started("splicer.admin").arguments
     assert arguments == AdminArguments(arguments.place, "routing.toml", "console", None)
     board = harness.edge.board
-    assert (arguments.place.board, arguments.place.routes, arguments.place.loads) == board.fds
+    place = arguments.place
+    assert (place.board, place.routes, place.loads, place.endpoints) == board.fds
     assert arguments.place.version == wire.VERSION
 
 

@@ -147,6 +147,7 @@ def test_the_names_that_another_version_may_start_stay() -> None:
     assert PROGRAMS == (
         "splicer.worker",
         "splicer.admin",
+        "splicer.discovery",
         "splicer.supervisor",
         "splicer.supervisor.preflight",
         "splicer.configfile.inspect",
@@ -157,7 +158,7 @@ def test_the_names_that_another_version_may_start_stay() -> None:
 
 def test_what_holds_keys_is_never_forked() -> None:
     """Nor is what must run the code that is on disk now."""
-    assert {"splicer.worker", "splicer.admin", "splicer.configfile.inspect"} == FORKED
+    assert {"splicer.worker", "splicer.admin", "splicer.discovery", "splicer.configfile.inspect"} == FORKED
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -180,7 +181,8 @@ def test_no_other_module_is_started() -> None:
         for name in re.findall(r'"(splicer(?:\.[a-z_]+)+)"', file.read_text())
         if find_spec(name) is not None
     }
-    imported = ("splicer.relay.state", "splicer.supervisor.__main__", "splicer.admin.__main__")
+    started = ("supervisor", "admin", "discovery")
+    imported = ("splicer.relay.state", *(f"splicer.{name}.__main__" for name in started))
     modules = {("preflight.py", name) for name in imported}
     packages = {(file, name) for file, name in named if name in ("splicer.demo",)}  # with a file to be read
     assert named - modules - packages == {("launch.py", name) for name in PROGRAMS}

@@ -130,3 +130,9 @@ def test_a_program_without_counts_by_route_has_left_a_state() -> None:
     raw = _raw()
     del raw["routes"]
     assert read(json.dumps(raw)).routes is None
+
+
+def test_a_program_without_discovery_has_left_a_state() -> None:
+    raw = _raw()
+    del raw["endpoints"]
+    assert read(json.dumps(raw)).endpoints is None

@@ -30,6 +30,7 @@ from splicer.net.dial import InTime
 from splicer.net.stream import ByteStream
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import Left
+from splicer.policy.tiers import Purpose
 from splicer.record import AttemptOutcome
 from splicer.routing.template import parse_template
 from splicer.upstream.balance import Balancer
@@ -85,10 +86,12 @@ class Site:
     yields: int = 0
     spare: list[ByteStream] = field(factory=list)  # what can be had once descriptors were freed
 
-    def at_hand(self, upstream: Upstream, host: str) -> Candidates | None:
+    def at_hand(self, upstream: Upstream, host: str, purpose: Purpose = Purpose.REQUEST) -> Candidates | None:
         return None if self.cache is None else Candidates(self.cache, fresh=False)
 
-    async def find(self, upstream: Upstream, host: str, *, refresh: bool = False) -> Candidates:
+    async def find(
+        self, upstream: Upstream, host: str, purpose: Purpose = Purpose.REQUEST, *, refresh: bool = False
+    ) -> Candidates:
         self.asked.append(refresh)
         if self.found is None:
             await trio.sleep_forever()
@@ -99,6 +102,9 @@ class Site:
 
     def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
         return self.cache or ()
+
+    def of_pods(self, pods: object) -> tuple[Endpoint, ...]:
+        return ()
 
     async def dial(self, endpoint: Endpoint, in_time: InTime) -> ByteStream:
         self.dialled.append(endpoint)

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import trio
 
 from splicer.config.load import load
+from splicer.ipc.endpoint_memory import EndpointMemory, make_endpoint_memory
 from splicer.net.resolve import ResolverStats
 from splicer.policy.rate_limiter import RateLimiter
 from splicer.routing.table import RouteTable
 from splicer.upstream.balance import Balancer
+from splicer.upstream.snapshot import EndpointSnapshot
 from splicer.worker.ruleset_factory import RulesetFactory
 
 TEXT = """
@@ -36,7 +38,8 @@ respond = { status = 404, body = "nothing\\n" }
 
 
 def factory() -> RulesetFactory:
-    return RulesetFactory(Balancer(), ResolverStats(), lambda: 1)
+    snapshot = EndpointSnapshot(EndpointMemory(make_endpoint_memory()))
+    return RulesetFactory(Balancer(), snapshot, ResolverStats(), lambda: 1)
 
 
 async def test_probes_are_the_paths_that_are_answered_here(nursery: trio.Nursery) -> None:

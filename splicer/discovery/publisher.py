@@ -1,0 +1,86 @@
+"""Publishing: what is found, and what is judged, becomes the endpoint snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import trio
+
+from splicer.ipc.endpoint_memory import HALF, EndpointMemory, SnapshotFull
+from splicer.observe.log import Logger
+from splicer.policy.endpoint_flags import Verdict
+from splicer.policy.tiers import Key
+from splicer.upstream.snapshot import EndpointSnapshot, Found, encode
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_INTERVAL = 0.1  # seconds between two publications; the first change after a pause is published at once
+
+
+class Publisher:
+    """Keeps the snapshot up to date. It begins with what the memory has: what an earlier process found stays true.
+
+    Args:
+        memory: this process is its writer.
+        log: the logger.
+    """
+
+    def __init__(self, memory: EndpointMemory, log: Logger) -> None:
+        before = EndpointSnapshot(memory)
+        self._memory = memory
+        self._log = log
+        self._changed = trio.Event()
+        self._full = False
+        self._found = dict(before.services)
+        self._verdicts = dict(before.verdicts)
+
+    @property
+    def found(self) -> Mapping[str, Found]:
+        """What was found, by the Service (`model.Service.key`)."""
+        return self._found
+
+    @property
+    def verdicts(self) -> Mapping[Key, Verdict]:
+        """What was judged, by address and port."""
+        return self._verdicts
+
+    def find(self, service: str, found: Found | None) -> None:
+        """Publish soon what was found of a Service; None: nothing is known of it any more."""
+        if self._found.get(service) != found:
+            _put(self._found, service, found)
+            self._changed.set()
+
+    def judge(self, key: Key, verdict: Verdict | None) -> None:
+        """Publish soon the verdict of an address and port; None: there is none."""
+        if self._verdicts.get(key) != verdict:
+            _put(self._verdicts, key, verdict)
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Publish changes until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed = trio.Event()
+            self.publish()
+            await trio.sleep(_INTERVAL)
+
+    def publish(self) -> None:
+        """Publish now. If it is too much, what was published before stays, and the log says so once."""
+        try:
+            self._memory.publish(encode(self._found, self._verdicts))
+        except SnapshotFull as error:
+            if not self._full:
+                endpoints = sum(len(found.rows or ()) for found in self._found.values())
+                self._log.error("endpoint_snapshot_full", endpoints=endpoints, limit=HALF, error=str(error))
+            self._full = True
+        else:
+            self._full = False
+
+
+def _put(values: dict[K, V], key: K, value: V | None) -> None:
+    if value is None:
+        del values[key]
+    else:
+        values[key] = value
