@@ -193,6 +193,22 @@ class Scrape:
             for state in _STATES:
                 family.add_metric((upstream, state), counts[upstream, state])
         yield family
+        yield self._fullest(rows)
+
+    # Of upstreams that have no limit too: it says where one would be right.
+    def _fullest(self, rows: list[EndpointRow]) -> Metric:
+        calls: Counter[tuple[str, str, int]] = Counter()
+        for row in rows:
+            calls[row.upstream, row.address, row.port] += row.tunnels
+        most: Counter[str] = Counter()
+        for (upstream, _, _), count in calls.items():
+            most[upstream] = max(most[upstream], count)
+        family = GaugeMetricFamily(
+            "splicer_endpoint_tunnels_most", "Calls at the endpoint that has most.", labels=("upstream",)
+        )
+        for upstream, count in sorted(most.items()) or [("", 0)]:
+            family.add_metric((upstream,), count)
+        return family
 
     def _processes(self) -> Iterator[Metric]:
         rows = [row for row in map(self._board.row, range(1, ROWS)) if row[Column.SLOT]]

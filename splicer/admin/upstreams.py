@@ -34,7 +34,7 @@ def newer(one: EndpointRow, other: EndpointRow) -> EndpointRow:
 
 
 def _merged(one: EndpointRow, other: EndpointRow) -> EndpointRow:
-    return replace(newer(one, other), tunnels=one.tunnels + other.tunnels)
+    return replace(newer(one, other), tunnels=one.tunnels + other.tunnels, requests=one.requests + other.requests)
 
 
 def _age(row: EndpointRow) -> float:

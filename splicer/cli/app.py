@@ -254,6 +254,15 @@ def status(config: ConfigFile = DEFAULT, admin: Admin = None, as_json: AsJson = 
 
 
 @app.command()
+def upstreams(config: ConfigFile = DEFAULT, admin: Admin = None, as_json: AsJson = False) -> None:
+    """Show the upstreams' endpoints: state, since when, why, calls."""
+    from splicer.ops import commands
+
+    with asking(config, admin) as client:
+        commands.list_upstreams(client, as_json=as_json)
+
+
+@app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the tour.")] = False,
     port: Annotated[

@@ -119,10 +119,11 @@ class EndpointRow(Row):
         address: its numeric address.
         port: its TCP port.
         source: the source of the address: "dns", "hosts" or "literal".
-        tunnels: the number of tunnels and attempts of this worker.
+        tunnels: the number of tunnels and handshakes of this worker.
         state: "up", "down" or "unknown".
         failure: the failure of the last attempt; None: it succeeded.
         since_s: seconds since the state began; None: there was no attempt.
+        requests: the number of plain requests of this worker.
     """
 
     upstream: str
@@ -134,6 +135,7 @@ class EndpointRow(Row):
     state: str
     failure: str | None
     since_s: float | None
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)

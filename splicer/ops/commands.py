@@ -26,13 +26,23 @@ def status(client: Client, *, as_json: bool) -> None:
     say(tables.status(answer, colors=on_terminal()))
 
 
+def list_upstreams(client: Client, *, as_json: bool) -> None:
+    """Show the upstreams' endpoints."""
+    answer = client.ask("GET", "/upstreams")
+    _complain_of_missing(answer, "its calls are not counted")
+    if as_json:
+        _say_json(answer)
+        return
+    from splicer.ops import tables
+
+    say(tables.upstreams(answer, colors=on_terminal()))
+
+
 def list_tunnels(client: Client, *, route: str | None, pod: str | None, as_json: bool) -> None:
     """Show the live tunnels: all, or those of a route, of a pod."""
     wanted = {key: value for key, value in (("route", route), ("pod", pod)) if value is not None}
     answer = client.ask("GET", "/tunnels" + ("?" + urlencode(wanted, errors="surrogateescape") if wanted else ""))
-    missing = answer.get("missing_workers")
-    for slot in missing if isinstance(missing, list) else ():
-        complain(f"worker {printable(str(slot))} did not answer: its tunnels are not in the list")
+    _complain_of_missing(answer, "its tunnels are not in the list")
     if as_json:
         _say_json(answer)
         return
@@ -107,6 +117,12 @@ def lift(client: Client, scope: Scope, *, as_json: bool) -> None:
         _say_json(answer)
     else:
         say(f"{scope}: no longer drained")
+
+
+def _complain_of_missing(answer: JsonObject, lack: str) -> None:
+    missing = answer.get("missing_workers")
+    for slot in missing if isinstance(missing, list) else ():
+        complain(f"worker {printable(str(slot))} did not answer: {lack}")
 
 
 # In ASCII: no name in a string can send commands to the terminal.

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from splicer.config.scalars import printable
 from splicer.config.values import format_duration
+from splicer.model import authority
 from splicer.ops.answer import JsonObject, part, rows
 
 _NOTHING = "-"
@@ -25,6 +26,16 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 def tunnels(answer: JsonObject, *, colors: bool) -> str:
     """The live tunnels: one line each."""
     return _drawn(_table(_TUNNEL, rows(answer, "tunnels")), colors=colors)
+
+
+def upstreams(answer: JsonObject, *, colors: bool) -> str:
+    """The endpoints: one line each; an upstream without any has a line too."""
+    lines: list[JsonObject] = []
+    for upstream in rows(answer, "upstreams"):
+        named: JsonObject = {"upstream": upstream.get("name")}
+        endpoints = rows(upstream, "endpoints")
+        lines += [endpoint | named | {"endpoint": _address(endpoint)} for endpoint in endpoints] or [named]
+    return _drawn(_table(_ENDPOINT, lines), colors=colors)
 
 
 def status(answer: JsonObject, *, colors: bool) -> str:
@@ -63,6 +74,10 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return _NOTHING if value is None else printable(str(value)) or _NOTHING
+
+
+def _address(endpoint: JsonObject) -> str:
+    return authority(_text(endpoint.get("address")), _text(endpoint.get("port")))
 
 
 def _number(value: Any) -> float | None:
@@ -114,6 +129,17 @@ _TUNNEL = (
     _Column("rtt-pod", "pod_rtt_ms", _milliseconds),
     _Column("resent-client", "client_retransmits"),
     _Column("resent-pod", "pod_retransmits"),
+)
+_ENDPOINT = (
+    _Column("upstream", "upstream", right=False),
+    _Column("pod", "pod", right=False),
+    _Column("endpoint", "endpoint", right=False),
+    _Column("source", "source", right=False),
+    _Column("state", "state", right=False),
+    _Column("since", "since_s", _seconds),
+    _Column("why", "failure", right=False),
+    _Column("calls", "tunnels"),
+    _Column("requests", "requests"),
 )
 _WORKER = (
     _Column("worker", "slot"),

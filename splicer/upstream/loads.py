@@ -93,6 +93,11 @@ class Loads:
         own = self._own.get(key)
         return 0 if own is None else own.total
 
+    def calls(self, key: Key) -> int:
+        """The number of tunnels and handshakes of this worker."""
+        own = self._own.get(key)
+        return 0 if own is None else own.tunnels + own.opening
+
     # ---- to count ----
 
     def begin(self, key: Key, *, tunnel: bool) -> None:

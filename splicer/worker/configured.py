@@ -116,7 +116,9 @@ class Configured:
     def endpoint_rows(self) -> RowBatches:
         """Rows of the upstreams' endpoints."""
         parts = self._parts
-        return endpoint_rows.endpoints(parts.endpoints, self.config, parts.rules.source, parts.balancer.live)
+        return endpoint_rows.endpoints(
+            parts.endpoints, self.config, parts.rules.source, parts.balancer.loads, parts.hub
+        )
 
     # Invariant: if a configuration can't be put into force, making the rules fails before anything has changed.
     def _apply(self, prepared: Prepared) -> None:

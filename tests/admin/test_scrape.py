@@ -222,6 +222,18 @@ async def test_an_endpoint_is_as_whoever_learned_last_says(tmp_path: Path, start
         }
 
 
+async def test_the_fullest_endpoint_is_that_of_all_workers(tmp_path: Path) -> None:
+    async with rig() as admin:
+        admin.worker(
+            1, endpoints=[endpoint("pod-1", "127.0.0.11", tunnels=5), endpoint("pod-2", "127.0.0.12", tunnels=7)]
+        )
+        admin.worker(
+            2, endpoints=[endpoint("pod-1", "127.0.0.11", tunnels=4), endpoint("a", "::1", upstream="any-pod")]
+        )
+        page = await scraped(admin, tmp_path)
+    assert page.all("endpoint_tunnels_most") == {("pod",): 9, ("any-pod",): 0}
+
+
 async def test_the_supervisors_facts_are_told(tmp_path: Path) -> None:
     async with rig() as admin:
         fresh = await scraped(admin, tmp_path)

@@ -21,7 +21,7 @@ def _endpoints(*rows: EndpointRow) -> list[dict[str, Any]]:
 
 async def test_all_upstreams_and_what_all_workers_know() -> None:
     async with rig() as admin:
-        admin.worker(1, endpoints=[endpoint("pod-1", "127.0.0.11", tunnels=2)])
+        admin.worker(1, endpoints=[endpoint("pod-1", "127.0.0.11", tunnels=2, requests=3)])
         admin.worker(
             2,
             endpoints=[
@@ -33,6 +33,7 @@ async def test_all_upstreams_and_what_all_workers_know() -> None:
         assert (status, body["missing_workers"]) == (200, [])
         known: dict[str, Any] = {"port": 8000, "source": "dns"}
         up = {"pod": "pod-1", "address": "127.0.0.11", "state": "up", "failure": None, "since_s": 1.0, "tunnels": 2}
+        up |= {"requests": 3}
         down = {"pod": "pod-2", "address": "127.0.0.12", "state": "down", "failure": "connect_refused"}
         untried = {"pod": "pods.test", "address": "127.0.0.11", "state": "unknown", "failure": None, "since_s": None}
         assert body["upstreams"] == [
@@ -41,14 +42,14 @@ async def test_all_upstreams_and_what_all_workers_know() -> None:
                 "address": "{pod}.pods.test:8000",
                 "balance": "least-tunnels",
                 "allow": ["127.0.0.0/8"],
-                "endpoints": [known | up, known | down | {"since_s": 1.0, "tunnels": 0}],
+                "endpoints": [known | up, known | down | {"since_s": 1.0, "tunnels": 0, "requests": 0}],
             },
             {
                 "name": "any-pod",
                 "address": "pods.test:8000",
                 "balance": "least-tunnels",
                 "allow": ["127.0.0.0/8"],
-                "endpoints": [known | untried | {"tunnels": 0}],
+                "endpoints": [known | untried | {"tunnels": 0, "requests": 0}],
             },
         ]
 
@@ -66,8 +67,8 @@ def test_who_learned_last_knows_best(
     one: tuple[str, float | None], other: tuple[str, float | None], state: str, since_s: float | None
 ) -> None:
     for first, second in ((one, other), (other, one)):
-        [row] = _endpoints(*(endpoint("pod-1", "127.0.0.11", *said, tunnels=2) for said in (first, second)))
-        assert (row["state"], row["since_s"], row["tunnels"]) == (state, since_s, 4)
+        [row] = _endpoints(*(endpoint("pod-1", "127.0.0.11", *said, tunnels=2, requests=1) for said in (first, second)))
+        assert (row["state"], row["since_s"], row["tunnels"], row["requests"]) == (state, since_s, 4, 2)
 
 
 def test_one_of_an_upstream_that_is_no_more_is_left_out() -> None:

@@ -45,6 +45,7 @@ FAMILIES: Mapping[str, Family] = {
         "tunnel_bytes_total": _family("counter", direction="to_pod to_client"),
         "tunnel_closes_total": _family("counter", closer="client pod proxy", reason=""),
         "tunnels_adopted_total": _family("counter"),
+        "endpoint_tunnels_most": _family("gauge", upstream=""),
         "endpoints": _family("gauge", upstream="", state="up down unknown"),
         "resolver_queries_total": _family("counter"),
         "resolver_failures_total": _family("counter"),

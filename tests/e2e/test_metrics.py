@@ -65,6 +65,7 @@ _GAUGES = (
     "drain_remaining_tunnels",
     "draining",
     "endpoint_snapshot_generation",
+    "endpoint_tunnels_most",
     "endpoints",
     "pipes",
     "relay_workers",

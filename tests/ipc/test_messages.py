@@ -133,7 +133,7 @@ adopted: int, client_rtt_ms: float | None, client_retransmits: int | None, pod_r
 pod_retransmits: int | None, via?: str | None
 CountRow             tunnels: tuple[tuple[str, str, int], ...], to_pod: int, to_client: int, slot: int
 EndpointRow          upstream: str, pod: str, address: str, port: int, source: str, tunnels: int, state: str, \
-failure: str | None, since_s: float | None
+failure: str | None, since_s: float | None, requests?: int
 ClosedRow            closed: str
 Row
 Place                control: int, board: int, row: int, version?: int, routes?: int | None, loads?: int | None, \

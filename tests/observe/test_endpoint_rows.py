@@ -18,8 +18,10 @@ from splicer.net.dns_query import Records
 from splicer.net.resolve import Resolver
 from splicer.observe.endpoint_rows import endpoints
 from splicer.record import AttemptOutcome
+from splicer.upstream.loads import Alone, Loads
 from splicer.upstream.source import NameSource
 from splicer.upstream.status import EndpointStates
+from tests.observe.still import StillRelay, record, still
 
 _CONFIG = """
 [resolver]
@@ -60,14 +62,19 @@ class Known:
         self.config = config
         self.resolver = Resolver(config.resolver, nursery=nursery, lifetime=1.0, ask=_dns)
         self.source = NameSource(self.resolver)
-        self.live: dict[str, int] = {}
+        self.loads = Loads(Alone(), lambda: 0.0)
+        self.relay = StillRelay()
+
+    def begin(self, address: str, calls: int, requests: int = 0, port: int = 8000) -> None:
+        for number in range(calls + requests):
+            self.loads.begin((address, port), tunnel=number < calls)
 
     def tried(self, where: str | None, failure: str | None = None, upstream: str = "pod", pod: str = "pod-1") -> None:
         self.states.learn(AttemptOutcome(upstream, where, failure, pod=pod))
 
     def batches(self) -> list[list[dict[str, Any]]]:
-        batches = endpoints(self.states, self.config, self.source, lambda endpoint: self.live.get(str(endpoint), 0))
-        return [[to_object(row) for row in rows] for rows in batches]
+        batches = endpoints(self.states, self.config, self.source, self.loads, self.relay)
+        return [[to_object(row) for row in rows] for rows in batches if rows]
 
     def rows(self, upstream: str = "pod") -> list[dict[str, Any]]:
         return [row for rows in self.batches() for row in rows if row["upstream"] == upstream]
@@ -80,7 +87,7 @@ async def known(nursery: trio.Nursery, mock_clock: MockClock) -> Known:
 
 
 async def test_who_served_is_up_and_who_failed_is_down(known: Known, mock_clock: MockClock) -> None:
-    known.live["10.0.0.1:8000"] = 3
+    known.begin("10.0.0.1", 3, requests=2)
     known.tried("10.0.0.1:8000")
     mock_clock.jump(2.5)
     known.tried("10.0.0.7:8000", ConnectRefused.reason, pod="pod-7")
@@ -95,6 +102,7 @@ async def test_who_served_is_up_and_who_failed_is_down(known: Known, mock_clock:
             "failure": None,
             "since_s": 2.5,
             "tunnels": 3,
+            "requests": 2,
         },
         {
             "upstream": "pod",
@@ -106,6 +114,7 @@ async def test_who_served_is_up_and_who_failed_is_down(known: Known, mock_clock:
             "failure": "connect_refused",
             "since_s": 0,
             "tunnels": 0,
+            "requests": 0,
         },
     ]
 
@@ -146,7 +155,7 @@ async def test_endpoints_that_no_url_chooses_are_there_before_anybody_tries_them
 
 
 async def test_an_endpoint_that_was_tried_is_shown_once(known: Known, mock_clock: MockClock) -> None:
-    known.live["[fd00::9]:9000"] = 7
+    known.begin("fd00::9", 7, port=9000)
     known.tried("[fd00::9]:9000", "connect_deadline", "fixed", "fd00::9")
     [row] = known.rows("fixed")
     assert (row["address"], row["port"], row["source"]) == ("fd00::9", 9000, "literal")
@@ -157,3 +166,27 @@ async def test_one_address_may_be_of_two_upstreams(known: Known, mock_clock: Moc
     known.tried("10.0.0.1:8000", "pod_reset")
     assert [row["state"] for row in known.rows("any-pod")] == ["unknown", "unknown"]
     assert Endpoint("pod-1", "10.0.0.1", 8000).pod == known.rows()[0]["pod"]
+
+
+# ---- those that have calls ----
+
+
+async def test_an_endpoint_with_a_call_is_shown_however_long_ago_its_last_attempt_was(
+    known: Known, mock_clock: MockClock
+) -> None:
+    """Adopted calls come without an attempt, and calls of an hour outlive what is known of theirs."""
+    pods = [Endpoint(f"pod-{number}", f"10.2.{number // 250}.{number % 250}", 8000) for number in range(300)]
+    known.relay.shown = [still(record(number, upstream="pod", endpoint=pod)) for number, pod in enumerate(pods)]
+    known.relay.shown += [
+        still(record(500, upstream="pod", endpoint=pods[7])),
+        still(record(501, upstream="was-there-before", endpoint=pods[8])),
+        still(record(502, upstream="pod", endpoint=None)),
+        still(record(503, upstream="pod", endpoint=Endpoint("over", "10.3.0.1", 8000))),
+    ]
+    known.relay.shown[-1].alive = False
+    known.begin("10.2.0.7", 2)
+    known.tried("10.2.0.9:8000", pod="pod-9")
+    rows = known.rows()
+    assert sorted(row["pod"] for row in rows) == sorted(pod.pod for pod in pods)
+    states = {row["pod"]: (row["state"], row["tunnels"]) for row in rows}
+    assert (states["pod-7"], states["pod-8"], states["pod-9"]) == (("unknown", 2), ("unknown", 0), ("up", 0))

@@ -40,6 +40,21 @@ def tunnel(id: str, **other: Any) -> dict[str, Any]:  # noqa: A002 - that is wha
     }
 
 
+def endpoint(pod: str, address: str, **other: Any) -> dict[str, Any]:
+    return {
+        "pod": pod,
+        "address": address,
+        "port": 8000,
+        "source": "dns",
+        "tunnels": 12,
+        "state": "down",
+        "failure": "connect_refused",
+        "since_s": 125.9,
+        "requests": 3,
+        **other,
+    }
+
+
 class Admin:
     """What the address knows, and what it was asked."""
 
@@ -49,6 +64,10 @@ class Admin:
         self.hosts: list[str | None] = []
         self.tunnels = [tunnel("a1"), tunnel("b2", pod="voice-agent-4", worker=2)]
         self.missing: list[int] = []
+        self.upstreams = [
+            {"name": "pod", "endpoints": [endpoint("voice-agent-3", "10.0.0.3"), endpoint("voice-agent-4", "fd00::4")]},
+            {"name": "any-pod", "endpoints": []},
+        ]
         self.drains: dict[tuple[str, str], Iterator[int | None]] = {}
         self.remaining: Callable[[], Iterator[int | None]] = lambda: iter([2, 2, 1, 0])
         self.instead: Callable[[str, str], Answer | bytes | None] = lambda method, target: None
@@ -77,6 +96,8 @@ class Admin:
         match method, path.split("/")[1:]:
             case "GET", ["status"]:
                 return 200, self.status
+            case "GET", ["upstreams"]:
+                return 200, {"upstreams": self.upstreams, "missing_workers": self.missing}
             case "GET", ["tunnels"]:
                 found = [row for row in self.tunnels if filters.items() <= row.items()]
                 return 200, {"tunnels": found, "missing_workers": self.missing}

@@ -40,6 +40,18 @@ def test_status_and_the_file_that_names_the_address(admin: Admin, tmp_path: Path
     assert out.count("\n") == 1
 
 
+def test_upstreams(admin: Admin) -> None:
+    admin.missing = [2]
+    code, out, err = splicer(*command(admin, "upstreams"))
+    assert (code, err) == (0, "splicer: worker 2 did not answer: its calls are not counted\n")
+    assert [line.split()[:3] for line in out.splitlines()[1:3]] == [
+        ["pod", "voice-agent-3", "10.0.0.3:8000"],
+        ["pod", "voice-agent-4", "[fd00::4]:8000"],
+    ]
+    code, out, err = splicer(*command(admin, "upstreams", "--json"))
+    assert (code, json.loads(out)) == (0, {"upstreams": admin.upstreams, "missing_workers": [2]})
+
+
 def test_list(admin: Admin) -> None:
     admin.tunnels.append(tunnel("c3", route="route & ü", pod="\x1b[2J"))
     code, out, err = splicer(*command(admin, "tunnels", "list"), LC_ALL="C", PYTHONIOENCODING="ascii")
@@ -146,7 +158,7 @@ def test_a_full_disk_gets_one_line(admin: Admin) -> None:
 
 def test_a_failure_gets_one_line(admin: Admin) -> None:
     admin.instead = lambda method, target: (200, b"{}")
-    for more in (["status"], ["tunnels", "list"], ["tunnels", "drain"]):
+    for more in (["status"], ["upstreams"], ["tunnels", "list"], ["tunnels", "drain"]):
         code, out, err = splicer(*command(admin, *more))
         assert (code, out) == (1, "")
         assert len(err.splitlines()) == 1

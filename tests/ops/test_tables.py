@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from splicer.ops import tables
 from splicer.ops.failure import AdminFailed
-from tests.ops.admin import SINCE, Admin, tunnel
+from tests.ops.admin import SINCE, Admin, endpoint, tunnel
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.integers(min_value=10**400) | st.floats() | st.text(),
@@ -73,6 +73,23 @@ def test_names_are_shown_and_never_obeyed() -> None:
 @given(row=st.dictionaries(st.sampled_from(sorted(tunnel(""))), JSON))
 def test_any_row_is_one_printable_line(row: dict[str, Any]) -> None:
     lines = drawn(row)
+    assert len(lines) == 2
+    assert all(line.isprintable() for line in lines)
+
+
+def test_an_endpoint_is_a_line_and_so_is_an_upstream_without_any() -> None:
+    shown = tables.upstreams({"upstreams": Admin().upstreams}, colors=False).splitlines()
+    assert [line.split() for line in shown] == [
+        ["upstream", "pod", "endpoint", "source", "state", "since", "why", "calls", "requests"],
+        ["pod", "voice-agent-3", "10.0.0.3:8000", "dns", "down", "2m5s", "connect_refused", "12", "3"],
+        ["pod", "voice-agent-4", "[fd00::4]:8000", "dns", "down", "2m5s", "connect_refused", "12", "3"],
+        ["any-pod", *["-"] * 8],
+    ]
+
+
+@given(row=st.dictionaries(st.sampled_from(sorted(endpoint("", ""))), JSON))
+def test_any_endpoint_is_one_printable_line(row: dict[str, Any]) -> None:
+    lines = tables.upstreams({"upstreams": [{"name": "x", "endpoints": [row]}]}, colors=False).splitlines()
     assert len(lines) == 2
     assert all(line.isprintable() for line in lines)
 
