@@ -57,6 +57,8 @@ class Request(NamedTuple):
     Args:
         epoch: the zero of the worker's monotonic clock, in nanoseconds since 1970.
         link: trace, span and state that a client named who isn't trusted.
+        port: the client's TCP port, where whoever has accepted its connection says it; 0: unknown.
+        tls: the version of TLS that the client spoke, as in the log; None: unknown, or none.
     """
 
     epoch: int
@@ -84,6 +86,11 @@ class Request(NamedTuple):
     ended: float
     attempts: tuple[Attempt, ...]
     asked: Asked | None
+    port: int = 0
+    tls: str | None = None
+
+
+_ATTEMPTS = Request._fields.index("attempts")
 
 
 class Call(NamedTuple):
@@ -129,7 +136,7 @@ def request_packet(record: Record, trace: RequestTrace, ended: float, epoch: int
         epoch: the clock's zero, in nanoseconds since 1970.
         query: whether query strings are told.
     """
-    link, asked, attempts = trace.link, record.authorize, record.attempts
+    link, asked, attempts, arrival = trace.link, record.authorize, record.attempts, record.arrival
     fields = (
         _REQUEST,
         epoch,
@@ -142,7 +149,7 @@ def request_packet(record: Record, trace: RequestTrace, ended: float, epoch: int
         trace.scheme,
         trace.version,
         trace.agent,
-        trace.peer,
+        trace.peer if arrival is None else arrival.via,
         record.method or "",
         _cut(record.path),
         _cut(record.query) if query and record.query is not None else None,
@@ -157,6 +164,8 @@ def request_packet(record: Record, trace: RequestTrace, ended: float, epoch: int
         ended,
         [_attempt(attempt) for attempt in attempts],
         None if asked is None else _asked(asked),
+        0 if arrival is None else arrival.port,
+        None if arrival is None else arrival.fact("tls_version"),
     )
     return _packed(fields, 1 + len(attempts) + (asked is not None))
 
@@ -218,10 +227,10 @@ def read_packet(packet: bytes) -> Request | Call | None:
             return Call._make(fields[: len(Call._fields)])
         if kind != _REQUEST:
             return None
-        *plain, attempts, asked = fields[: len(Request._fields)]
-        plain.append(tuple([Attempt._make(attempt[: len(Attempt._fields)]) for attempt in attempts]))
-        plain.append(None if asked is None else Asked._make(asked[: len(Asked._fields)]))
-        return Request._make(plain)
+        attempts, asked = fields[_ATTEMPTS : _ATTEMPTS + 2]
+        fields[_ATTEMPTS] = tuple([Attempt._make(attempt[: len(Attempt._fields)]) for attempt in attempts])
+        fields[_ATTEMPTS + 1] = None if asked is None else Asked._make(asked[: len(Asked._fields)])
+        return Request(*fields[: len(Request._fields)])
     except (EOFError, TypeError, ValueError) as error:
         raise ValueError(f"no packet of spans: {error!r}") from error
 

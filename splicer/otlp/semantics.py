@@ -58,10 +58,13 @@ def _request(facts: Request) -> Span:
         failure,
         fallback,
         facts.protocol,
+        facts.tls,
     )
     own: list[tuple[str, Value]] = [("url.path", facts.path), ("client.address", facts.client)]
     if facts.peer:
         own.append(("network.peer.address", facts.peer))
+    if facts.port:
+        own.append(("client.port", facts.port))
     if facts.query is not None:
         own.append(("url.query", facts.query))
     if facts.request_id:
@@ -109,6 +112,7 @@ def _server_attributes(
     failure: str | None,
     fallback: bool | None,
     protocol: str | None,
+    tls: str | None,
 ) -> bytes:
     pairs = [*_method(method), ("url.scheme", scheme), ("network.protocol.version", version)]
     if host:
@@ -119,6 +123,7 @@ def _server_attributes(
         ("http.response.status_code", None if status == _CLIENT_GONE else status),
         ("error.type", failure),
         ("splicer.route", route),
+        ("tls.protocol.version", None if tls is None else tls.removeprefix("TLSv")),
         ("splicer.fallback", fallback),
         ("splicer.protocol", protocol),
     ):

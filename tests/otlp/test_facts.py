@@ -57,12 +57,19 @@ def test_texts_from_outside_are_cut() -> None:
 def test_a_later_version_may_append_fields() -> None:
     packet = request_packet(record(authorize=ASKED), trace(), 1.0, 0, query=False)
     fields = list(marshal.loads(packet[1:]))
-    fields[-2] = [[*one, "more"] for one in fields[-2]]
-    fields[-1] = [*fields[-1], "more"]
+    attempts = 1 + Request._fields.index("attempts")
+    fields[attempts] = [[*one, "more"] for one in fields[attempts]]
+    fields[attempts + 1] = [*fields[attempts + 1], "more"]
     later = packet[:1] + marshal.dumps((*fields, "more", 1))
     assert read_packet(later) == read_packet(packet)
     called = call_packet(call(), trace(), 1.0, 0, own_trace="", span_id=SPAN)
     assert read_packet(called[:1] + marshal.dumps((*marshal.loads(called[1:]), 7))) == read_packet(called)
+
+
+def test_an_earlier_version_lacks_what_came_later() -> None:
+    packet = request_packet(record(), trace(), 1.0, 0, query=False)
+    asked = Request._fields.index("asked")
+    assert read_packet(packet[:1] + marshal.dumps(marshal.loads(packet[1:])[: 1 + asked + 1])) == read_packet(packet)
 
 
 def test_a_later_kind_is_none() -> None:

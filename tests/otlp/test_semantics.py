@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from typing import Any
 
+import opentelemetry.semconv._incubating.attributes as incubating
 import opentelemetry.semconv.attributes as stable
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 from opentelemetry.semconv.schemas import Schemas
 
+from splicer.arrival import Arrival
 from splicer.otlp.encoder import encode_span
 from splicer.otlp.facts import call_packet, read_packet, request_packet
 from splicer.otlp.semantics import SCHEMA, spans_of
@@ -22,6 +24,7 @@ from tests.otlp.samples import ASKED, ATTEMPT, EPOCH, SPAN, STRANGER, TRACE, att
 
 S = 1_000_000_000  # nanoseconds
 _MODULES = [importlib.import_module(f"{stable.__name__}.{one.name}") for one in pkgutil.iter_modules(stable.__path__)]
+_MODULES.append(importlib.import_module(f"{incubating.__name__}.tls_attributes"))
 KNOWN = {
     value for module in _MODULES for name, value in vars(module).items() if isinstance(value, str) and name.isupper()
 }
@@ -90,6 +93,13 @@ def test_a_request_and_its_attempt() -> None:
         "splicer.upstream": "pod",
         "splicer.pod": "agent-3",
     }
+
+
+def test_a_client_behind_who_has_ended_its_tls() -> None:
+    arrival = Arrival("10.0.0.250", 50123, secure=True, facts=(("tls_version", "TLSv1.3"),))
+    found = told(of(record(arrival=arrival, trace=trace(scheme="https")))[0])
+    assert (found["network.peer.address"], found["client.port"]) == ("10.0.0.250", 50123)
+    assert (found["tls.protocol.version"], found["url.scheme"]) == ("1.3", "https")
 
 
 def test_the_query_is_told_only_if_it_is_logged() -> None:
@@ -227,7 +237,13 @@ def test_a_call_as_a_child() -> None:
 
 def test_all_names_are_known() -> None:
     names = {name for span in (*of(record(authorize=ASKED), query=True), of_call(call())) for name in told(span)}
-    names |= {"error.type", "http.request.resend_count", "http.request.method_original"}
+    names |= {
+        "tls.protocol.version",
+        "client.port",
+        "error.type",
+        "http.request.resend_count",
+        "http.request.method_original",
+    }
     assert {name for name in names if not name.startswith("splicer.")} <= KNOWN
     assert SCHEMA in {schema.value for schema in Schemas}
 
