@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from splicer import __version__
+from splicer.cli.importing import importing
 from splicer.cli.options import (
     DEFAULT,
     Admin,
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 
 app.add_typer(tunnels, name="tunnels")
+app.add_typer(importing, name="import")
 
 _TIMEOUT = "2m"  # new workers start one after another, on a machine that may be busy
 

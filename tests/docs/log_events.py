@@ -47,9 +47,10 @@ def logged_events(package: Path) -> set[Event]:
     another function hands on.
 
     Args:
-        package: the directory of a package. Its `demo` and `ops`, which print what a person reads, are left out.
+        package: the directory of a package. Its `demo`, `ops` and `importer`, which tell a person, are left out.
     """
-    files = [file for file in package.rglob("*.py") if file.relative_to(package).parts[0] not in ("demo", "ops")]
+    apart = ("demo", "ops", "importer")
+    files = [file for file in package.rglob("*.py") if file.relative_to(package).parts[0] not in apart]
     modules = [list(_scopes(ast.parse(file.read_text(encoding="utf-8")))) for file in files]
     writers = {*_LEVELS, *_PLAIN, *_HANDING_ON}
     while more := {name for scopes in modules for name in _handing_on(scopes, writers)} - writers:

@@ -1,0 +1,1 @@
+"""Importing nginx.conf (https://nginx.org/en/docs/)."""

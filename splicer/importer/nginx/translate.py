@@ -1,0 +1,209 @@
+"""nginx.conf as a draft of routing.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from splicer.config.values import format_duration
+from splicer.importer.draft import Draft, RouteDraft
+from splicer.importer.ledger import Ledger, Verdict
+from splicer.importer.nginx.answers import answer
+from splicer.importer.nginx.conditions import conditional_routes
+from splicer.importer.nginx.context import Context
+from splicer.importer.nginx.deadlines import CONNECT, READ
+from splicer.importer.nginx.limits import zones
+from splicer.importer.nginx.patterns import Location, in_order, location_of, overtaken, pattern_of
+from splicer.importer.nginx.place import Place
+from splicer.importer.nginx.rewrites import mark_unreached, rewrites
+from splicer.importer.nginx.routes import Server, location_routes, missing_route, new_route
+from splicer.importer.nginx.scope import Scope
+from splicer.importer.nginx.sections import sections
+from splicer.importer.nginx.servers import chosen_servers, default_of, hosts_of
+from splicer.importer.nginx.source import Statement, parse_files, walk
+from splicer.importer.nginx.tables import mark_simple
+
+_REDIRECT_TO_SLASH = (
+    "Where a location with proxy_pass ends in a slash, nginx answers its path without the slash with 301; splicer has "
+    "no such rule: write a redirect for it if somebody needs that."
+)
+_FORWARDED = (
+    "Every pod gets X-Forwarded-For, -Proto and -Host, X-Real-IP, X-Request-ID and Via, also where nginx sets none of "
+    "them."
+)
+_OVERTAKEN = "it lies below a ^~ prefix: nginx would try the regexes before it, splicer doesn't"
+_NESTED = "a regex inside of another location: write the whole expression as a location of its own"
+_CONSUMED = frozenset(
+    {
+        "proxy_set_header", "proxy_connect_timeout", "proxy_read_timeout", "proxy_intercept_errors", "error_page",
+        "add_header", "default_type", "client_max_body_size", "access_log", "set", "proxy_hide_header", "allow", "deny",
+        "auth_request", "auth_request_set", "limit_req", "limit_conn", "client_body_timeout", "proxy_next_upstream",
+        "server_name", "listen", "resolver_timeout", "keepalive_timeout", "client_header_timeout",
+    }
+)  # fmt: skip
+
+
+def translate(
+    files: Sequence[str], ledger: Ledger, environ: Mapping[str, str], *, domain: str, port: int | None
+) -> Draft:
+    """Translate some files.
+
+    Args:
+        files: nginx.conf, or files of conf.d; several are read as one.
+        ledger: gets every directive.
+        environ: the values for ``${NAME}``.
+        domain: added to names without a dot; "": they are kept.
+        port: the port whose servers are meant; None: that with most locations.
+
+    Raises:
+        ImportFault: a file can't be read, or nginx would refuse it.
+    """
+    statements = parse_files(files, environ)
+    every = list(walk(statements))
+    for statement in every:
+        ledger.expect(statement)
+    mark_simple(ledger, iter(every))
+    draft = Draft(f"Made by splicer import nginx {' '.join(files)}")
+    context = Context(draft, ledger, domain)
+    top = Scope([*(each for each in statements if each.name != "http"), *_inside(statements, "http")])
+    _gather(context, top)
+    servers = top.own("server")
+    if not servers and top.own("location"):
+        servers = [Statement(files[0], 1, "server", "server", (), [*statements])]
+        top = Scope([])
+    chosen = chosen_servers(context, servers, port)
+    _servers(context, top, chosen)
+    sections(context, top, [Scope(server.block or (), top) for server in chosen])
+    ledger.hold(draft.all_sources())
+    _unused(ledger, every)
+    _rest(ledger, every)
+    if any(route.get("deadlines", "connect") is None for route in draft.routes):
+        draft.sections["deadlines"].put("connect", format_duration(CONNECT))
+        draft.sections["deadlines"].put("handshake", format_duration(READ))
+        draft.sections["deadlines"].put("attempts", format_duration(CONNECT + READ))
+    ledger.notice(_REDIRECT_TO_SLASH)
+    ledger.notice(_FORWARDED)
+    return draft
+
+
+def _inside(statements: Sequence[Statement], name: str) -> Iterator[Statement]:
+    for statement in statements:
+        if statement.name == name:
+            yield from statement.block or ()
+
+
+def _gather(context: Context, top: Scope) -> None:
+    for group in top.own("upstream"):
+        context.groups[group.first] = group
+    for zone in top.own("limit_req_zone", "limit_conn_zone"):
+        zones(context, zone)
+    for table in top.own("map"):
+        variable = table.args[-1].removeprefix("$")
+        if table.first == "$http_upgrade":
+            context.connection_maps.add(variable)
+            for each in (table, *(table.block or ())):
+                context.ledger.mark(each, Verdict.DEFAULT, "splicer writes Connection: upgrade for upgrades alone")
+        else:
+            context.maps.add(variable)
+            for each in (table, *(table.block or ())):
+                context.ledger.lost(each, "write a route for each value, with conditions (headers, query, hosts)")
+
+
+def _servers(context: Context, top: Scope, servers: Sequence[Statement]) -> None:
+    if not servers:
+        return
+    default = default_of(context, servers)
+    named = [(server, hosts_of(context, server)) for server in servers]
+    for server, hosts in named:
+        if server is not default and not hosts:
+            mark_unreached(
+                context, server.block or [], "no request gets here: the server has no name, and is not the default"
+            )
+    named = [(server, hosts) for server, hosts in named if hosts or server is default]
+    named.sort(key=lambda each: (each[0] is default, any("*" in host for host in each[1])))
+    for server, hosts in named:
+        first = hosts[0].removeprefix("*.").partition(".")[0] if hosts else "default"
+        label = "" if len(named) == 1 else f"{first}-"
+        context.draft.routes += _server(context, top, server, [] if server is default else hosts, hosts, label)
+
+
+def _server(
+    context: Context, top: Scope, statement: Statement, hosts: Sequence[str], names: Sequence[str], label: str
+) -> list[RouteDraft]:
+    scope = Scope(statement.block or (), top)
+    locations = list(_flat(context, scope, scope.own("location")))
+    server = Server(
+        statement,
+        scope,
+        hosts,
+        [name for name in names if "*" not in name],
+        label,
+        {each.text: each.statement for each in locations if each.text.startswith("@")},
+        {each.text: each.statement for each in locations if not each.is_regex},
+    )
+    routes = _before(context, server)
+    if scope.own("return"):
+        mark_unreached(context, [each.statement for each in locations], "the server's return answers before it")
+        return routes
+    served = [each for each in locations if not each.text.startswith("@") and not each.scope.own("internal")]
+    served = [each for each in served if not _is_error_page(scope, each)]
+    for each in overtaken(served):
+        context.ledger.differs(each.statement, _OVERTAKEN)
+    for each in in_order(served):
+        made = location_routes(context, server, each)
+        conditional = conditional_routes(context, server, each.scope, pattern_of(each)[:2], made[-1])
+        routes += [*conditional, *made]
+    missing = missing_route(context, server)
+    return [*routes, missing] if missing is not None else routes
+
+
+def _is_error_page(scope: Scope, location: Location) -> bool:
+    """Whether a location is there for `error_page` alone, and is carried with it."""
+    pages = [page for page in walk(scope.statements) if page.name == "error_page" and page.args[-1] == location.text]
+    return bool(pages) and location.modifier == "=" and not location.scope.own("proxy_pass")
+
+
+def _flat(context: Context, scope: Scope, statements: Sequence[Statement]) -> Iterator[Location]:
+    """The locations of a server, nested ones included: those of a prefix lie below it."""
+    for statement in statements:
+        location = location_of(statement, scope)
+        yield location
+        for inner in _flat(context, location.scope, location.scope.own("location")):
+            if inner.is_regex:
+                for each in walk([inner.statement]):
+                    context.ledger.lost(each, _NESTED)
+            else:
+                yield inner
+
+
+def _before(context: Context, server: Server) -> list[RouteDraft]:
+    """What a server does before it looks for a location: `if`, `rewrite`, `return`."""
+    routes = conditional_routes(context, server, server.scope, ("prefix", "/"), None)
+    for statement in [*server.scope.own("rewrite"), *server.scope.own("return")]:
+        route = new_route(context, server, "all" if statement.name == "return" else "rewrite", statement)
+        route.put("prefix", "/", *(server.scope.own("server_name") if statement.name == "return" else []))
+        place = Place(statement, Scope([statement], server.scope), route)
+        place.known |= {"server_name": list(server.names[:1]), "server_names": list(server.names)}
+        if statement.name == "return":
+            answer(context, place, statement)
+            routes.append(route)
+        elif statement.args[-1] in ("redirect", "permanent"):
+            routes += rewrites(context, place)
+        else:
+            context.ledger.lost(statement, "write a route with this regex and rewrite above the others")
+    return routes
+
+
+def _unused(ledger: Ledger, statements: Sequence[Statement]) -> None:
+    """Named locations that no directive leads to."""
+    for statement in statements:
+        if statement.name == "location" and statement.first.startswith("@") and not ledger.is_marked(statement):
+            for each in walk([statement]):
+                if not ledger.is_marked(each):
+                    ledger.mark(each, Verdict.NO_NEED, "no imported route leads there")
+
+
+def _rest(ledger: Ledger, statements: Sequence[Statement]) -> None:
+    """Directives that routes would use, where no route does; the rest is unknown."""
+    for statement in statements:
+        if not ledger.is_marked(statement) and statement.name in _CONSUMED:
+            ledger.mark(statement, Verdict.NO_NEED, "no imported route uses it")

@@ -1,0 +1,46 @@
+"""Upstreams of a draft: one for each address that the source names."""
+
+from __future__ import annotations
+
+from splicer.importer.directive import Directive
+from splicer.importer.draft import Draft, Named, free_name
+from splicer.model import authority
+
+
+def upstream_at(draft: Draft, wish: str, host: str, port: int, *sources: Directive) -> Named:
+    """The upstream with an address: the one that the draft has, or a new one.
+
+    Args:
+        draft: gets a new one.
+        wish: its name, if that is free.
+        host: name or IP address, or a template with captures.
+        port: the TCP port.
+        sources: where the address comes from.
+    """
+    address = authority(host, port)
+    for upstream in draft.upstreams.values():
+        if upstream.get("address") == address and len(upstream.values) == 1:
+            upstream.sources[("address",)] += [each for each in sources if each not in upstream.sources[("address",)]]
+            return upstream
+    return new_upstream(draft, wish, address, *sources)
+
+
+def new_upstream(draft: Draft, wish: str, address: str, *sources: Directive) -> Named:
+    """A new upstream.
+
+    Args:
+        draft: gets it.
+        wish: its name, if that is free.
+        address: host and port.
+        sources: where the address comes from.
+    """
+    name = free_name(wish, draft.upstreams)
+    upstream = Named(name=name, origin=sources[0].place if sources else "")
+    upstream.put("address", address, *sources)
+    draft.upstreams[name] = upstream
+    return upstream
+
+
+def is_short(host: str) -> bool:
+    """Whether a name has no domain: splicer has no search list, so such a name leads nowhere."""
+    return not any(char in host for char in ".:*")
