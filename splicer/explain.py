@@ -192,6 +192,9 @@ def _limits(route: Route) -> Iterator[str]:
         for name in ("max_tunnels", "max_requests"):
             if (most := getattr(upstream, name)) is not None:
                 yield f"{name:<10} {most} at each endpoint of {upstream.name}"
+        if upstream.slow_start is not None:
+            window = format_duration(upstream.slow_start)
+            yield f"slow_start {window}: pods of {upstream.name} that become ready get fewer calls at first"
 
 
 def _discovery(upstream: Upstream, name: str) -> Iterator[str]:

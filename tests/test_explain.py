@@ -21,6 +21,10 @@ address = "{pod}.{zone}.pods.test:8000"
 address = "pods.test:8001"
 max_tunnels = 40
 max_requests = 200
+[upstreams.found]
+address = "agent.voice.svc:8001"
+discovery = "kubernetes"
+slow_start = "90s"
 [[routes]]
 name = "health"
 path = "/health"
@@ -58,6 +62,10 @@ upstream = "zoned"
 rewrite = "/{pod}/x"
 authorize = { upstream = "any", path = "/place", captures = { pod = "X-Pod" } }
 host = "{pod}.app.test"
+[[routes]]
+name = "found"
+prefix = "/found/"
+upstream = "found"
 [[routes]]
 name = "edited"
 regex = '^/t/(?<tenant>[^/]+)'
@@ -130,6 +138,8 @@ def test_limits_at_endpoints_are_explained() -> None:
     for target in ("/ws/voice-3/a", "/retried/x"):
         assert limits in asked(target)[1]
     assert "max_" not in asked("/placed/asia/x")[1]
+    slow = "slow_start 1m30s: pods of found that become ready get fewer calls at first\n"
+    assert slow in asked("/found/x")[1]
 
 
 def test_retries_are_explained() -> None:

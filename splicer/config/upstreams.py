@@ -13,6 +13,7 @@ from splicer.config.fixed_hosts import Hosts, fixed_addresses, settle_allow
 from splicer.config.keys import key, shared
 from splicer.config.reader import Fault, Reader
 from splicer.config.scalars import BadValue, show, text
+from splicer.config.slow_start import WINDOW, slow_start_faults
 from splicer.model import Network, Upstream, authority
 from splicer.patterns import Template
 from splicer.routing.template import CaptureTemplate, parse_template
@@ -107,6 +108,12 @@ class UpstreamSpec:
         default=None,
         absent="no limit",
     )
+    slow_start: float | None = key(
+        WINDOW,
+        "For so long a pod that has become ready is taken for busier than it is, and less and less so: it does not get "
+        "all of the next calls. Only with `discovery` and `least-tunnels`.",
+        default=None,
+    )
 
 
 UPSTREAM = Reader(UpstreamSpec)
@@ -147,4 +154,6 @@ def read_upstream(
         return None, faults
     service = service_of(host, port) if spec.discovery == "kubernetes" else None
     number = port if isinstance(port, int) else 0
-    return Upstream(name, host, number, service=service, **shared(evolve(spec, allow=allow), Upstream)), ()
+    upstream = Upstream(name, host, number, service=service, **shared(evolve(spec, allow=allow), Upstream))
+    faults = slow_start_faults(upstream)
+    return None if faults else upstream, faults

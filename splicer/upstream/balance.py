@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from math import gcd
 from random import Random
 
 import trio
+from attrs import frozen
 
 from splicer.model import Endpoint
+from splicer.policy.slow_start import slowed
 from splicer.upstream.loads import Alone, Loads, Shared
 from splicer.upstream.recent import Key, RecentCalls, RecentFailures
 
@@ -22,6 +26,19 @@ def _nothing() -> None:
     """The default of `full`."""
 
 
+@frozen
+class SlowStart:
+    """Which endpoints are new.
+
+    Args:
+        window: for how long one is, in seconds.
+        since: since when those are ready that were not from the start, on the monotonic clock.
+    """
+
+    window: float
+    since: Mapping[Key, float]
+
+
 class Balancer:
     """Counts what endpoints have to do, and orders them.
 
@@ -30,6 +47,7 @@ class Balancer:
         clock: returns seconds.
         shared: where the workers tell each other.
         full: called if there is no room in `shared`.
+        monotonic: returns seconds on the monotonic clock, which all processes have in common.
     """
 
     def __init__(
@@ -38,7 +56,9 @@ class Balancer:
         clock: Callable[[], float] = trio.current_time,
         shared: Shared | None = None,
         full: Callable[[], None] = _nothing,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self._random = random or Random()  # noqa: S311  # it spreads load, it keeps no secret
         self._turns: Counter[str] = Counter()
         self._recent = RecentCalls(clock)
@@ -84,13 +104,16 @@ class Balancer:
         self.loads.adopted(key)
         return Hold(self.loads, key, tunnel=True, is_open=True)
 
-    def order(self, upstream_name: str, policy: str, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    def order(
+        self, upstream_name: str, policy: str, endpoints: Sequence[Endpoint], *, slow: SlowStart | None = None
+    ) -> list[Endpoint]:
         """All endpoints in the order in which to try them; those of `failures` come last.
 
         Args:
             upstream_name: the upstream; turns are counted for each upstream, also if several share endpoints.
             policy: "least-tunnels" (equals take turns), "round-robin" or "random".
             endpoints: in any order, since name servers shuffle their answers.
+            slow: which of them are new, for "least-tunnels".
 
         Raises:
             ValueError: there is no such policy.
@@ -99,7 +122,9 @@ class Balancer:
             return list(endpoints)
         match policy:
             case "least-tunnels":
-                order = self.loads.by_load(self._rotated(upstream_name, endpoints), self._recent.counts())
+                rotated = self._rotated(upstream_name, endpoints)
+                weigh = None if slow is None else partial(self._slowed, slow)
+                order = self.loads.by_load(rotated, self._recent.counts(), weigh)
             case "round-robin":
                 order = self._rotated(upstream_name, endpoints)
             case "random":
@@ -107,6 +132,10 @@ class Balancer:
             case _:
                 raise ValueError(f"no balance policy {policy!r}")
         return self.failures.last(order) if self.failures else order
+
+    def _slowed(self, slow: SlowStart, endpoints: Sequence[Endpoint], loads: Sequence[int]) -> Sequence[float]:
+        now, since = self._monotonic(), slow.since
+        return slowed(loads, [now - since.get(_address(endpoint), -math.inf) for endpoint in endpoints], slow.window)
 
     # Turns need a fixed order of endpoints, because name servers return them in varying order. Neighbours in that order
     # are often pods of one node, which fail together: so the next one to try is not the neighbour.

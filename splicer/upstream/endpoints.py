@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from splicer.errors import AddressNotAllowed, NoEndpoint
 from splicer.limit_errors import EndpointFull
 from splicer.model import Endpoint, Upstream
 from splicer.policy.allowed import allowed
 from splicer.policy.tiers import Key, Purpose
-from splicer.upstream.balance import Balancer
+from splicer.upstream.balance import Balancer, SlowStart
 from splicer.upstream.source import Candidates, EndpointSource
 
 _MOST = 4096  # addresses whose judgement is remembered
@@ -137,11 +137,14 @@ class Endpoints:
             endpoints = self._with_room(upstream, endpoints, limit, tunnel=tunnel)
         if len(found.endpoints) == 1:  # most pods whose name is in the URL have one
             return found
-        return Candidates(tuple(self._in_order(upstream, endpoints, found.behind)), found.fresh)
+        return Candidates(tuple(self._in_order(upstream, endpoints, found)), found.fresh)
 
     # Those behind have turns of their own: else they would take those of the others.
-    def _in_order(self, upstream: Upstream, endpoints: list[Endpoint], behind: frozenset[Key]) -> list[Endpoint]:
-        order = self._balancer.order
+    def _in_order(self, upstream: Upstream, endpoints: list[Endpoint], found: Candidates) -> list[Endpoint]:
+        behind, slow = found.behind, None
+        if upstream.slow_start is not None and found.since:
+            slow = SlowStart(upstream.slow_start, found.since)
+        order = partial(self._balancer.order, slow=slow)
         if not behind:
             return order(upstream.name, upstream.balance, endpoints)
         last = [endpoint for endpoint in endpoints if (endpoint.address, endpoint.port) in behind]

@@ -16,6 +16,8 @@ _LOOK_INTERVAL = 0.1  # seconds for which the sums of the other workers are used
 _MOST_HASHES = 8192
 _NOTHING_ELSEWHERE = Elsewhere({}, {})
 
+Weigh = Callable[[Sequence[Endpoint], Sequence[int]], Sequence[float]]
+
 
 class Shared(Protocol):
     """The part of `ipc.load_board.LoadRow` that `Loads` needs; a key is the `hash_of` an endpoint."""
@@ -194,12 +196,15 @@ class Loads:
                 found.append(endpoint)
         return found
 
-    def by_load(self, endpoints: Sequence[Endpoint], more: Mapping[Key, int]) -> list[Endpoint]:
+    def by_load(
+        self, endpoints: Sequence[Endpoint], more: Mapping[Key, int], weigh: Weigh | None = None
+    ) -> list[Endpoint]:
         """The endpoints, those first that have the least to do in all workers.
 
         Args:
             endpoints: those with as much to do stay in this order.
             more: what is to count besides.
+            weigh: makes the numbers to go by of the loads; None: the loads are.
         """
         self._look(_LOOK_INTERVAL)
         own, (calls, requests) = self._own, self._elsewhere
@@ -215,7 +220,10 @@ class Loads:
                 count += calls.get(number, 0) + requests.get(number, 0)
             return count
 
-        return sorted(endpoints, key=load)
+        if weigh is None:
+            return sorted(endpoints, key=load)
+        weights = weigh(endpoints, list(map(load, endpoints)))
+        return [endpoints[place] for place in sorted(range(len(endpoints)), key=weights.__getitem__)]
 
     def look_again(self) -> None:
         """The sums of the other workers are out of date: read them for the next choice."""

@@ -186,8 +186,9 @@ def _refusal(service: Service, pod: str, rows: Iterable[KnownEndpoint]) -> PodEr
     return PodNotReady(f"{pod} is not ready", _endpoint(row))
 
 
-def _candidates(rows: Iterable[KnownEndpoint], behind: frozenset[Key] = frozenset()) -> Candidates:
-    return Candidates(tuple(map(_endpoint, rows)), fresh=False, behind=behind)
+def _candidates(rows: Collection[KnownEndpoint], behind: frozenset[Key] = frozenset()) -> Candidates:
+    since = {(row.address, row.port): row.since for row in rows if row.since}
+    return Candidates(tuple(map(_endpoint, rows)), fresh=False, behind=behind, since=since)
 
 
 def _endpoint(row: KnownEndpoint) -> Endpoint:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Protocol
 
 from attrs import frozen
@@ -23,11 +24,13 @@ class Candidates:
         endpoints: in the source's order, or in the order in which to try them.
         fresh: False if a new lookup may find others, which is worth while if none of these can be connected to.
         behind: the addresses and ports of those to try after the others.
+        since: since when those are ready that were not from the start, on the monotonic clock, by address and port.
     """
 
     endpoints: tuple[Endpoint, ...]
     fresh: bool
     behind: frozenset[Key] = frozenset()
+    since: Mapping[Key, float] = MappingProxyType({})
 
 
 class EndpointSource(Protocol):

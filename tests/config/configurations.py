@@ -105,9 +105,11 @@ def settled(upstream: Upstream) -> Upstream:
     return attrs.evolve(upstream, allow=(ip_network(upstream.host.text), *(upstream.allow or ())))
 
 
-def _discovered(host: CaptureTemplate, port: int | str, allow: tuple[Network, ...] | None) -> Upstream:
-    number = port if isinstance(port, int) else 0
-    return Upstream("", host, number, allow, service=service_of(host, port))
+def _discovered(
+    host: CaptureTemplate, port: int | str, allow: tuple[Network, ...] | None, slow_start: float | None
+) -> Upstream:
+    number, service = port if isinstance(port, int) else 0, service_of(host, port)
+    return Upstream("", host, number, allow, service=service, slow_start=None if service.of_pod else slow_start)
 
 
 HOSTS = ["api", "127.0.0.1", "::1", "a.test."]
@@ -128,6 +130,7 @@ upstreams = st.dictionaries(
         st.sampled_from(["a.b.svc", "a.b.svc.test.", "c.a.b.svc.test", "x-{pod}.a.b.svc.test"]).map(parse_template),
         st.integers(1, 65535) | st.sampled_from(["http", "p-1"]),
         networks_if_any,
+        st.sampled_from([None, 1.0, 90.0, 3600.0]),
     ),
     max_size=4,
 ).map(lambda table: {name: attrs.evolve(settled(upstream), name=name) for name, upstream in table.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from splicer.config.discovery import api_url, needs_discovery
 from splicer.config.lint import warnings
@@ -46,6 +47,37 @@ def test_an_address_names_a_service(address: str, service: Service) -> None:
     assert upstream.text.lower() == address.lower()
     assert upstream.port == (service.port if isinstance(service.port, int) else 0)
     assert upstream.names_pod is service.of_pod
+
+
+ALL = {"address": "voice-agent.voice.svc:8000", "discovery": "kubernetes"}
+
+
+def test_slow_start() -> None:
+    upstream, _ = read_upstream("x", ALL | {"slow_start": "1m"})
+    assert upstream is not None
+    assert upstream.slow_start == 60
+    assert read_upstream("x", ALL)[0] == evolve(upstream, slow_start=None)
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        (ALL | {"slow_start": "never"}, "must be between 1s and 1h, not never"),
+        (ALL | {"slow_start": "999ms"}, "must be between 1s and 1h, not 999ms"),
+        (ALL | {"slow_start": "1h1s"}, "must be between 1s and 1h, not 1h1s"),
+        (
+            {"address": "a.b.svc:80", "slow_start": "1m"},
+            'needs discovery = "kubernetes": name servers don\'t say since when a pod is ready',
+        ),
+        (
+            ALL | {"address": "{pod}.voice-agent.voice.svc:8000", "slow_start": "1m"},
+            "the address names the pod, so there is none to choose; write it at an upstream that leads to all pods",
+        ),
+        (ALL | {"balance": "random", "slow_start": "1m"}, 'needs balance = "least-tunnels", not "random"'),
+    ],
+)
+def test_where_slow_start_means_nothing(table: dict[str, object], fault: str) -> None:
+    assert faults(table) == [("slow_start", fault)]
 
 
 def test_by_default_names_are_asked() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splicer.model import Endpoint
-from splicer.upstream.balance import Balancer
+from splicer.upstream.balance import Balancer, SlowStart
 
 POLICIES = ["least-tunnels", "round-robin", "random"]
 PODS = [Endpoint("any-pod", f"10.0.0.{number}", 8000) for number in range(1, 8)]
@@ -123,6 +123,50 @@ def test_a_connect_without_a_connection_is_no_call() -> None:
     with balancer.hold(PODS[0]):
         pass
     assert balancer._recent.counts() == {}, "it was not chosen among several"
+
+
+# ---- slow start ----
+
+
+def share_of_a_new_pod(age: float | None, calls: int = 40) -> int:
+    """How many of the next calls it gets beside fifty that have twenty each; None: nobody knows its age."""
+    now = 1000.0
+    balancer = Balancer(clock=lambda: 0.0, monotonic=lambda: now)
+    pods = [Endpoint("any-pod", f"10.0.1.{number}", 8000) for number in range(51)]
+    new, picked = pods[17], Counter[Endpoint]()
+    slow = SlowStart(60.0, {} if age is None else {(new.address, new.port): now - age})
+    for pod in pods:
+        for _ in range(20 if pod is not new else 0):
+            balancer.hold(pod).__enter__()
+    for _ in range(calls):
+        [first, *_] = balancer.order("any-pod", "least-tunnels", pods, slow=slow)
+        balancer.hold(first, chosen=True).__enter__()
+        picked[first] += 1
+    return picked[new]
+
+
+def test_a_pod_that_has_just_become_ready_gets_few_of_the_next_calls_and_then_more() -> None:
+    shares = [share_of_a_new_pod(age) for age in (0, 15, 30, 45, 60)]
+    assert shares[0] < 5
+    assert shares == sorted(shares)
+    assert shares[2] == pytest.approx(10, abs=1), "half of what the others have, after half of the time"
+    assert shares[-1] >= 20
+    assert share_of_a_new_pod(None) == shares[-1], "nobody is new who was ready from the start"
+
+
+@given(some, loads, st.sampled_from([0.0, 30.0, 60.0]))
+def test_if_all_are_as_new_as_each_other_the_least_busy_comes_first(
+    pods: list[Endpoint], load: list[Endpoint], age: float
+) -> None:
+    balancer = Balancer(clock=lambda: 0.0, monotonic=lambda: 100.0)
+    slow = SlowStart(60.0, {(pod.address, pod.port): 100.0 - age for pod in pods})
+    with ExitStack() as tunnels:
+        for pod in load:
+            tunnels.enter_context(balancer.hold(pod))
+        order = [balancer.live(pod) for pod in balancer.order("any-pod", "least-tunnels", pods, slow=slow)]
+    assert len(order) == len(pods)
+    if age or len(pods) != 2:  # of two that are wholly new, each is as busy as both together
+        assert order == sorted(order)
 
 
 def test_upstreams_take_turns_independently() -> None:

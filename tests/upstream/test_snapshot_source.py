@@ -101,6 +101,34 @@ async def test_a_service_is_its_ready_endpoints_by_their_pods_names(stage: Stage
     assert stage.names.asked == []
 
 
+async def test_a_pod_that_has_just_become_ready_does_not_get_all_of_the_next_calls(stage: Stage) -> None:
+    old = [row(f"agent-{number}", f"10.0.1.{number}")._replace(since=0.0) for number in range(50)]
+    new = row("agent-50", "10.0.1.50")._replace(since=990.0)
+    stage.snapshot.publish({KEY: found(*old, new)})
+    balancer = Balancer(monotonic=lambda: stage.now)
+    endpoints = Endpoints(stage.source, balancer)
+    slow = evolve(ANY, balance="least-tunnels", slow_start=60.0)
+    for each in (await endpoints.choose(slow, HOST)).endpoints:
+        for _ in range(20 if each.pod != "agent-50" else 0):
+            balancer.hold(each).__enter__()
+
+    async def share(upstream: Upstream) -> int:
+        firsts = []
+        for _ in range(40):
+            [first, *_] = (await endpoints.choose(upstream, HOST)).endpoints
+            firsts.append((first.pod, balancer.hold(first)))
+            firsts[-1][1].__enter__()
+        for _, hold in firsts:
+            hold.drop()
+        return [pod for pod, _ in firsts].count("agent-50")
+
+    assert await share(slow) <= 4
+    stage.now += 30
+    assert 5 < await share(slow) < 20
+    stage.now += 30
+    assert await share(slow) >= 20
+
+
 @pytest.mark.parametrize(
     ("name", "purpose", "addresses"),
     [
