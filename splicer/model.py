@@ -170,7 +170,7 @@ class Upstream:
         proxy_protocol: "v1" or "v2": each connection begins with such a header; None: with none.
         max_tunnels: the most tunnels at one endpoint, over all workers; None: no limit.
         max_requests: the most plain requests at one endpoint; None: no limit.
-        slow_start: for so long a pod that has become ready counts as busier than it is, in seconds; None: it never does.
+        slow_start: for so long a pod that has become ready counts as busier than it is, in seconds; None: for no time.
         service: the Service whose endpoints are asked of Kubernetes; None: they are asked of DNS.
     """
 

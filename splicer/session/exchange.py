@@ -65,9 +65,7 @@ class Exchange:
         self.own_connection = self.protocol is not None or not may_ride_idle(head.method, has_body=head.has_body)
         self.writer = ResponseWriter(self.server, head)
         budget = AttemptBudget.start(self.match.route.deadlines, trio.current_time())
-        self.connector = Connector(
-            self.context, self.rules.endpoints, budget, self.proxy_header, tunnel=self.protocol is not None
-        )
+        self.connector = Connector(self.context, self.rules.endpoints, budget, self.proxy_header)
 
     def proxy_header(self, version: str) -> bytes:
         """The PROXY header that names the client, for a new connection to a pod."""

@@ -45,7 +45,6 @@ class Connector(Dialling):
         endpoints: chooses endpoints.
         budget: the time for all attempts; its deadlines also limit each lookup and each connect.
         header: makes the PROXY header of an upstream's version, for upstreams that get one.
-        tunnel: whether it asks for a tunnel; an endpoint's limits are for tunnels and for other requests.
     """
 
     __slots__ = ("_endpoints",)
@@ -56,10 +55,8 @@ class Connector(Dialling):
         endpoints: Endpoints,
         budget: AttemptBudget,
         header: Callable[[str], bytes] = local_header,
-        *,
-        tunnel: bool = False,
     ) -> None:
-        super().__init__(dialer, budget, header, tunnel=tunnel)
+        super().__init__(dialer, budget, header)
         self._endpoints = endpoints
 
     def left(self, upstream: Upstream, host: str, avoid: frozenset[tuple[str, int]]) -> Left:
@@ -97,9 +94,7 @@ class Connector(Dialling):
         """
         try:
             with Stage(self, self.budget.deadlines.resolve, ResolveTimeout, lambda: host):
-                return await self._endpoints.any_left(
-                    upstream, host, avoid | self._failed, purpose, tunnel=self._tunnel
-                )
+                return await self._endpoints.any_left(upstream, host, avoid | self._failed, purpose)
         except PodError:
             return False
 
@@ -133,6 +128,7 @@ class Connector(Dialling):
         self._first = b"" if upstream.proxy_protocol is None else self._header(upstream.proxy_protocol)
         reusable = reusable and not self._first
         choose = partial(self._choose, upstream, host, outcome, purpose, avoid)
+        self._tunnel = purpose is not Purpose.REQUEST
         collisions = 0
         while True:
             choice = await choose()
@@ -178,17 +174,17 @@ class Connector(Dialling):
         *,
         refresh: bool = False,
     ) -> Candidates:
-        exclude, tunnel = avoid | self._failed, self._tunnel
+        exclude = avoid | self._failed
         try:
             if not refresh:
-                at_hand = self._endpoints.at_hand(upstream, host, exclude, purpose, tunnel=tunnel)
+                at_hand = self._endpoints.at_hand(upstream, host, exclude, purpose)
                 if at_hand is not None:
                     return at_hand
             started = trio.current_time()
             try:
                 with Stage(self, self.budget.deadlines.resolve, ResolveTimeout, lambda: host):
                     return await self._endpoints.choose(
-                        upstream, host, exclude=exclude, purpose=purpose, refresh=refresh, tunnel=tunnel
+                        upstream, host, exclude=exclude, purpose=purpose, refresh=refresh
                     )
             finally:
                 outcome.resolved = now = trio.current_time()

@@ -64,14 +64,13 @@ class Dialling:
         dialer: opens connections.
         budget: the time for all attempts; its deadlines also limit each connect.
         header: makes the PROXY header of an upstream's version, for upstreams that get one.
-        tunnel: whether it asks for a tunnel; an endpoint's limits are for tunnels and for other requests.
     """
 
     __slots__ = ("_dialer", "_failed", "_first", "_header", "_hold", "_tunnel", "budget", "gone", "scope", "waits")
 
-    def __init__(self, dialer: Dialer, budget: AttemptBudget, header: Callable[[str], bytes], *, tunnel: bool) -> None:
+    def __init__(self, dialer: Dialer, budget: AttemptBudget, header: Callable[[str], bytes]) -> None:
         self._dialer = dialer
-        self._tunnel = tunnel
+        self._tunnel = False  # whether the present attempt asks for one; it is limited apart from plain requests
         self.budget = budget
         self._failed: set[tuple[str, int]] = set()  # endpoints that were dialled and not excused
         self._header = header

@@ -39,7 +39,6 @@ class Endpoints:
         exclude: frozenset[Key] = frozenset(),
         purpose: Purpose = Purpose.REQUEST,
         refresh: bool = False,
-        tunnel: bool = False,
     ) -> Candidates:
         """Find and order the endpoints that may be dialled; there is no checkpoint if they are cached.
 
@@ -49,9 +48,8 @@ class Endpoints:
             upstream: whose `allow`, `port`, `balance` and limits count.
             host: the upstream's host template, rendered.
             exclude: addresses and ports to leave out, for they have just failed.
-            purpose: what a pod that the host names is wanted for.
+            purpose: what it is for: a pod may be of no use for calls alone, and these have a limit of their own.
             refresh: ask the source even if endpoints are cached.
-            tunnel: whether it is for a tunnel, and for no plain request; each has its own limit.
 
         Raises:
             NameNotFound: there is no such name, or it has no address.
@@ -64,9 +62,9 @@ class Endpoints:
         found = None if refresh else self._source.at_hand(upstream, host, purpose)
         if found is None:
             found = await self._source.find(upstream, host, purpose, refresh=refresh)
-        choice = self._choice(upstream, host, found, exclude, tunnel=tunnel)
+        choice = self._choice(upstream, host, found, exclude, purpose)
         if choice is None and not found.fresh and not refresh:
-            return await self.choose(upstream, host, exclude=exclude, purpose=purpose, refresh=True, tunnel=tunnel)
+            return await self.choose(upstream, host, exclude=exclude, purpose=purpose, refresh=True)
         if choice is None:
             raise NoEndpoint(
                 f"{host}: no address left but what has just failed, or is being drained: {_addresses(found)}"
@@ -79,8 +77,6 @@ class Endpoints:
         host: str,
         exclude: frozenset[Key],
         purpose: Purpose = Purpose.REQUEST,
-        *,
-        tunnel: bool = False,
     ) -> Candidates | None:
         """The result of `choose` if it needs no lookup; else None.
 
@@ -91,7 +87,7 @@ class Endpoints:
             NoEndpoint: see `choose`.
         """
         found = self._source.at_hand(upstream, host, purpose)
-        return None if found is None else self._choice(upstream, host, found, exclude, tunnel=tunnel)
+        return None if found is None else self._choice(upstream, host, found, exclude, purpose)
 
     def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
         """The endpoints that may be dialled, of those that the source found last; there is no lookup."""
@@ -105,8 +101,6 @@ class Endpoints:
         host: str,
         exclude: frozenset[Key],
         purpose: Purpose = Purpose.REQUEST,
-        *,
-        tunnel: bool = False,
     ) -> bool:
         """Whether `choose` could find an endpoint; unlike it, this takes no turn of the balancer's.
 
@@ -120,11 +114,12 @@ class Endpoints:
         left = _left(upstream, found, exclude)
         if not left and not found.fresh:
             left = _left(upstream, await self._source.find(upstream, host, purpose, refresh=True), exclude)
+        tunnel = purpose is not Purpose.REQUEST
         limit = upstream.limit(tunnel=tunnel)
         return bool(left if limit is None or not left else self._balancer.loads.with_room(left, limit, tunnel=tunnel))
 
     def _choice(
-        self, upstream: Upstream, host: str, found: Candidates, exclude: frozenset[Key], *, tunnel: bool
+        self, upstream: Upstream, host: str, found: Candidates, exclude: frozenset[Key], purpose: Purpose
     ) -> Candidates | None:
         endpoints = [endpoint for endpoint in found.endpoints if self._may_be_dialled(upstream, endpoint.address)]
         if not endpoints:
@@ -133,6 +128,7 @@ class Endpoints:
             endpoints = [endpoint for endpoint in endpoints if (endpoint.address, endpoint.port) not in exclude]
             if not endpoints:
                 return None
+        tunnel = purpose is not Purpose.REQUEST
         if (limit := upstream.limit(tunnel=tunnel)) is not None:
             endpoints = self._with_room(upstream, endpoints, limit, tunnel=tunnel)
         if len(found.endpoints) == 1:  # most pods whose name is in the URL have one
