@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from splicer import __version__
+from splicer.cli.diffing import diff
 from splicer.cli.importing import importing
 from splicer.cli.options import (
     DEFAULT,
@@ -43,6 +44,7 @@ app = typer.Typer(
 
 app.add_typer(tunnels, name="tunnels")
 app.add_typer(importing, name="import")
+app.command()(diff)
 
 _TIMEOUT = "2m"  # new workers start one after another, on a machine that may be busy
 

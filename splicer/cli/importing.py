@@ -36,6 +36,9 @@ Output = Annotated[
 Report = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write the report there, as JSON, instead of to stderr.")
 ]
+Env = Annotated[
+    list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="What ${NAME} stands for; once for each.")
+]
 Fold = Annotated[bool, typer.Option("--fold/--no-fold", help="Whether routes that differ in a pod's name become one.")]
 
 
@@ -45,9 +48,7 @@ def nginx(
     output: Output = None,
     report: Report = None,
     fold: Fold = True,
-    env: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="What ${NAME} stands for; once for each.")
-    ] = None,
+    env: Env = None,
     domain: Annotated[
         str, typer.Option(metavar="DOMAIN", help="Is added to names without a dot: voice-system.svc.cluster.local.")
     ] = "",
@@ -58,7 +59,7 @@ def nginx(
     """Import nginx.conf. Exit code 0; 3 if something is lost; 1 if a file can't be read, and nothing is written."""
     from splicer.importer.run import Options
 
-    options = Options(fold=fold, environ=_environment(env or []), domain=domain.strip("."), port=port)
+    options = Options(fold=fold, environ=environment_of(env or []), domain=domain.strip("."), port=port)
     _import("nginx", files, options, output, report)
 
 
@@ -85,7 +86,8 @@ def istio(
     _import("istio", files, Options(fold=fold, namespace=namespace, domain=domain.strip(".")), output, report)
 
 
-def _environment(words: Sequence[str]) -> Mapping[str, str]:
+def environment_of(words: Sequence[str]) -> Mapping[str, str]:
+    """The variables that ``--env`` gives."""
     for word in words:
         if not word.partition("=")[0].isidentifier() or "=" not in word:
             raise typer.BadParameter(f"{word!r}: write NAME=VALUE", param_hint="--env")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from attrs import frozen
@@ -13,6 +14,7 @@ from splicer.importer.finish import finish
 from splicer.importer.fold import fold
 from splicer.importer.ledger import Entry, Ledger, Verdict
 
+_HEAD = 1 << 16  # characters in which a resource of Kubernetes has said what it is
 NOT_INSTALLED = "the importer's parsers are not installed; say: pip install 'splicer[import]'"
 
 
@@ -77,6 +79,19 @@ def run_import(kind: str, files: Sequence[str], options: Options) -> Imported:
         fold(draft, ledger)
     text = finish(draft, ledger)
     return Imported(text, ledger.entries(), tuple(ledger.notices))
+
+
+def kind_of(path: Path) -> str | None:
+    """Whose configuration a file is, by its name and what it says; None: a routing.toml."""
+    if path.suffix == ".conf":
+        return "nginx"
+    if path.suffix not in (".yaml", ".yml", ".json"):
+        return None
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return "istio" if "apiVersion" in file.read(_HEAD) else "envoy"
+    except OSError as error:
+        raise ImportFault(str(path), None, f"can't be read: {error.strerror}") from None
 
 
 def _translators() -> dict[str, Callable[[Sequence[str], Ledger, Options], Draft]]:
