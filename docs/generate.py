@@ -18,6 +18,7 @@ from splicer.config.error_pages import ERROR_PAGE
 from splicer.config.json_schema import json_schema
 from splicer.config.keys import Key
 from splicer.config.listener import LISTENER
+from splicer.config.passthrough import PASSTHROUGH
 from splicer.config.reader import Reader
 from splicer.config.redirect import REDIRECT_TABLE
 from splicer.config.respond import ANSWER
@@ -37,6 +38,7 @@ TABLES: Mapping[str, Reader[Any]] = {
     "authorize": AUTHORIZER,
     "redirect": REDIRECT_TABLE,
     "errors": ERROR_PAGE,
+    "passthrough": PASSTHROUGH,
     "tracing": TRACING,
 }
 _GENERATED = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)

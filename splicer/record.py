@@ -10,6 +10,8 @@ from splicer.model import Endpoint
 from splicer.quality import HandshakeParts, Quality
 from splicer.trace import RequestTrace
 
+PASSTHROUGH = "tls"  # the protocol of a TLS connection that goes to a pod as it is
+
 
 @define
 class AttemptOutcome:
@@ -109,6 +111,11 @@ class Record:
     authorize: AuthorizeOutcome | None = None
     arrival: Arrival | None = None
     trace: RequestTrace | None = None
+
+    @property
+    def passed_through(self) -> bool:
+        """Whether it is no request, but a TLS connection that goes to a pod as it is."""
+        return self.method is None and self.protocol == PASSTHROUGH
 
     @property
     def parts(self) -> HandshakeParts:

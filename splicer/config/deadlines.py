@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -83,3 +83,14 @@ def of_a_route(deadlines: Deadlines) -> dict[str, float]:
 ROUTE_DEADLINES: Kind[Mapping[str, float]] = Kind(
     _parse, _format, _OF_A_ROUTE.schema(defaults=False), "table of deadlines"
 )
+
+
+def of_some_keys(names: Iterable[str]) -> Kind[Mapping[str, float]]:
+    """A table of some of the deadlines, in seconds, where no others mean anything."""
+    reader = Reader(Deadlines, {name: DEADLINES.keys[name] for name in names})
+
+    def parse(value: object) -> dict[str, float]:
+        given = reader(value)
+        return {name: getattr(given, name) for name in value} if isinstance(value, dict) else {}
+
+    return Kind(parse, _format, reader.schema(defaults=False), "table of deadlines")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
+from itertools import chain
 
 import attrs
 
-from splicer.config import routes, upstreams
+from splicer.config import passthrough, routes, upstreams
 from splicer.config.error_pages import by_status
 from splicer.config.keys import Key
 from splicer.config.reader import toml_key
@@ -16,13 +17,15 @@ from splicer.config.sections import SECTIONS
 from splicer.config.tracing import TRACING
 from splicer.config.values import format_duration
 from splicer.model import Deadlines, Route
+from splicer.routing.passthrough import Passthrough
 
 _LISTED_APART = ("path", "prefix", "regex", "deadlines")  # keys of a route
 
 
 def diff(old: Config, new: Config) -> tuple[str, ...]:
     """One line for each change from `old` to `new`; none if they are equal."""
-    return (*_sections(old, new), *_tracing(old, new), *_upstreams(old, new), *_routes(old, new), *_errors(old, new))
+    parts = (_sections, _tracing, _upstreams, _routes, _errors, _passthrough)
+    return tuple(chain.from_iterable(part(old, new) for part in parts))
 
 
 def needs_restart(old: Config, new: Config) -> tuple[str, ...]:
@@ -82,7 +85,20 @@ def _errors(old: Config, new: Config) -> Iterator[str]:
             yield f"errors: {status} changed"
 
 
-def _own_deadlines(place: str, before: tuple[Route, Deadlines], after: tuple[Route, Deadlines]) -> Iterator[str]:
+def _passthrough(old: Config, new: Config) -> Iterator[str]:
+    befores, afters = ({name: each for each in config.passthrough for name in each.names} for config in (old, new))
+    yield from _membership("passthrough", befores, afters)
+    for name, before in befores.items():
+        if (after := afters.get(name)) is not None:
+            place, specs = f"passthrough {show(name)}: ", (passthrough.spec_of(before), passthrough.spec_of(after))
+            if specs[0].upstream != specs[1].upstream:
+                yield f"{place}upstream {specs[0].upstream} → {specs[1].upstream}"
+            yield from _own_deadlines(place, (before, old.deadlines), (after, new.deadlines))
+
+
+def _own_deadlines(
+    place: str, before: tuple[Route | Passthrough, Deadlines], after: tuple[Route | Passthrough, Deadlines]
+) -> Iterator[str]:
     """A route's changed deadlines, without those that changed only because ``[deadlines]`` did."""
     for key in attrs.fields_dict(Deadlines):
         was, was_for_all = (getattr(deadlines, key) for deadlines in (before[0].deadlines, before[1]))

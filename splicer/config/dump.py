@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from splicer.config import routes, upstreams
+from splicer.config import passthrough, routes, upstreams
 from splicer.config.error_pages import ERROR_PAGE
 from splicer.config.keys import written
+from splicer.config.passthrough import PASSTHROUGH
 from splicer.config.schema import Config
 from splicer.config.sections import SECTIONS
 from splicer.config.tracing import TRACING
@@ -35,6 +36,7 @@ def as_tables(config: Config) -> dict[str, Any]:
             "routes": [written(route_keys, routes.spec_of(route)) for route in config.routes],
             **({} if config.tracing is None else {"tracing": written(TRACING.keys, config.tracing)}),
             "errors": [written(ERROR_PAGE.keys, page) for page in config.errors],
+            "passthrough": [written(PASSTHROUGH.keys, passthrough.spec_of(each)) for each in config.passthrough],
         }
     )
     return tables

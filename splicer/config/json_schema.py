@@ -6,6 +6,7 @@ from typing import Any
 
 from splicer.config.error_pages import ERROR_PAGE
 from splicer.config.kinds import Schema
+from splicer.config.passthrough import PASSTHROUGH
 from splicer.config.route_checks import ANSWERS, PATTERNS
 from splicer.config.routes import ROUTE
 from splicer.config.sections import SECTIONS
@@ -30,6 +31,7 @@ def json_schema() -> Schema:
             "routes": {"type": "array", "minItems": 1, "items": _route()},
             "tracing": TRACING.schema(),
             "errors": {"type": "array", "items": ERROR_PAGE.schema()},
+            "passthrough": {"type": "array", "items": PASSTHROUGH.schema()},
         },
         "additionalProperties": False,
         "required": ["routes"],

@@ -127,6 +127,7 @@ def _longer(place: str, key: str, deadlines: Deadlines) -> str:
 
 def _unused_upstreams(config: Config) -> Iterator[str]:
     used = {upstream.name for route in config.routes for upstream in (*route.upstreams, route.fallback) if upstream}
+    used |= {passthrough.upstream.name for passthrough in config.passthrough}
     used |= {route.authorize.upstream.name for route in config.routes if route.authorize}
     for name in config.upstreams:
         if name not in used:

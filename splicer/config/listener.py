@@ -43,6 +43,11 @@ class Listener:
         default=None,
         beside=("proxy_protocol",),
     )
+    passthrough: bool = key(
+        kinds.BOOLEAN,
+        "Clients speak TLS here, and those that ask for a name of a `[[passthrough]]` go to its upstream as they are.",
+        default=False,
+    )
 
 
 LISTENER = Reader(Listener)

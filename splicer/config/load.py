@@ -12,6 +12,7 @@ from attrs import AttrsInstance, Factory, define
 from splicer.config.environment import Unresolved, expand_all
 from splicer.config.error_pages import read_error_pages
 from splicer.config.fixed_hosts import Hosts
+from splicer.config.passthrough import listener_faults, read_passthrough
 from splicer.config.reader import Fault, Reader, toml_key
 from splicer.config.routes import read_route
 from splicer.config.scalars import printable, show, suggest
@@ -28,7 +29,7 @@ T = TypeVar("T", bound=AttrsInstance)
 BYTE_ORDER_MARK = "\ufeff"
 
 _RULES: Mapping[str, Any] = {"server": clashes, "log": unused_log_keys}
-_KNOWN = (*SECTIONS, "upstreams", "routes", "errors", "tracing")
+_KNOWN = (*SECTIONS, "upstreams", "routes", "errors", "tracing", "passthrough")
 _POSITION = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
@@ -53,13 +54,16 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     upstreams = loading.upstreams(sections["resolver"].hosts)
     routes = loading.routes(upstreams, sections["deadlines"])
     errors, faults = read_error_pages(loading.document.get("errors", []))
-    for place, fault in faults:
+    tables = loading.document.get("passthrough", [])
+    passthrough, more = read_passthrough(tables, upstreams, sections["deadlines"])
+    for place, fault in (*faults, *more):
         loading.add(place, [fault], ": ")
+    loading.faults += listener_faults(sections["server"], given=bool(tables))
     tracing = loading.tracing()
     if loading.faults:
         raise ConfigError(tuple(printable(f"{name}: {fault}") for fault in dict.fromkeys(loading.faults)))
     sound = {key: upstream for key, upstream in (upstreams or {}).items() if upstream is not None}
-    return Config(**sections, upstreams=sound, routes=routes, errors=errors, tracing=tracing)
+    return Config(**sections, upstreams=sound, routes=routes, errors=errors, tracing=tracing, passthrough=passthrough)
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from splicer.config.listener import LISTENERS, Listener
 from splicer.config.log_headers import HEADERS
 from splicer.config.tracing import TracingSettings
 from splicer.model import Deadlines, Network, Route, Upstream
+from splicer.routing.passthrough import Passthrough
 
 
 @frozen
@@ -174,4 +175,5 @@ class Config:
     upstreams: Mapping[str, Upstream]
     routes: tuple[Route, ...]
     errors: tuple[ErrorPage, ...] = ()
+    passthrough: tuple[Passthrough, ...] = ()
     tracing: TracingSettings | None = None

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import traceback
 
+import attrs
 import trio
 from attrs import define
 
 from splicer.arrival import Arrival
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import SplicerError
+from splicer.hello_errors import HelloError
 from splicer.net.tcpinfo import quality
 from splicer.observe.log import Logger
 from splicer.observe.render import json_text
+from splicer.observe.scarce import Scarce
 from splicer.observer import Observer
 from splicer.proxyproto.errors import ProxyProtocolError
 from splicer.quality import Quality
@@ -36,11 +39,16 @@ class AccessLog(Observer):
 
     log: Logger
     query: bool = False
+    _scarce: Scarce = attrs.field(factory=Scarce, init=False)
 
     def tunnel_opened(self, record: Record) -> None:
         """See `Observer`."""
         if record.logged:
-            self.log.info_json("tunnel_open", f"{self._request(record)}, {_handshake(record)}")
+            told = f"{self._request(record)}, {_handshake(record)}"
+            if record.passed_through:
+                self.log.info_json("passthrough_open", told)
+            else:
+                self.log.info_json("tunnel_open", told)
 
     def tunnel_closed(self, record: Record) -> None:
         """See `Observer`."""
@@ -49,7 +57,10 @@ class AccessLog(Observer):
             told = (
                 f'{self._request(record)}, {_handshake(record)}, {_end(record)}, "adopted": {record.adopted}, {lines}'
             )
-            self.log.info_json("tunnel_close", told)
+            if record.passed_through:
+                self.log.info_json("passthrough_close", told)
+            else:
+                self.log.info_json("tunnel_close", told)
 
     def tunnel_goes_on(self, tunnel: TunnelView[Record]) -> None:
         """The tunnel has been open for another `log.progress` interval."""
@@ -67,12 +78,19 @@ class AccessLog(Observer):
     def exchange_ended(self, record: Record) -> None:
         """See `Observer`."""
         if record.logged:
-            self.log.info_json("exchange", f"{self._request(record)}, {_handshake(record)}, {_end(record)}")
+            told = f"{self._request(record)}, {_handshake(record)}, {_end(record)}"
+            if record.passed_through:
+                self.log.info_json("passthrough_close", told)
+            else:
+                self.log.info_json("exchange", told)
 
     def connection_refused(self, client: str, error: SplicerError) -> None:
         """See `Observer`."""
-        if isinstance(error, ProxyProtocolError):  # it gets no answer
-            self.log.warning("connection_refused", client=client, reason=error.reason, detail=error.detail[:200])
+        if isinstance(error, ProxyProtocolError | HelloError):  # it gets no answer
+            if (left_out := self._scarce.take()) is not None:
+                more = {"more": left_out} if left_out else {}
+                detail = error.detail[:200]
+                self.log.warning("connection_refused", client=client, reason=error.reason, detail=detail, **more)
         else:
             self.log.warning("connection_refused", client=client, reason=error.reason, status=error.status)
 
@@ -113,7 +131,7 @@ def _arrival(arrival: Arrival) -> str:
 
 
 def _handshake(record: Record) -> str:
-    told = f'"status": {"null" if record.status is None else record.status}'
+    told = f'"status": {"null" if record.status is None or record.passed_through else record.status}'
     if record.upstream is not None:
         attempts, endpoint = record.attempts, record.endpoint
         parts = attempts[0] if len(attempts) == 1 else record.parts

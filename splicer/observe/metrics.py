@@ -23,12 +23,13 @@ from prometheus_client.metrics_core import Metric
 
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import SplicerError
+from splicer.hello_errors import ERRORS as HELLO_ERRORS
 from splicer.limit_errors import EndpointFull, RateLimited, RouteFull
 from splicer.model import Route
 from splicer.net.resolve import ResolverStats
 from splicer.observe.mmap_values import recorded, series, values_in
 from splicer.observer import Observer
-from splicer.proxyproto.errors import ERRORS
+from splicer.proxyproto.errors import ERRORS as HEADER_ERRORS
 from splicer.record import AttemptOutcome, Record
 
 _MAX_PODS = 4000  # series of one file; pods of a Deployment get new names all the time
@@ -191,7 +192,8 @@ class Metrics(Observer):
             self._bytes[direction,]
         for closer in ("client", "pod"):
             self._closes[closer, "eof"]
-        for reason in ("too_many_connections", "connections_per_client", *(error.reason for error in ERRORS)):
+        of_errors = (error.reason for error in (*HEADER_ERRORS, *HELLO_ERRORS))
+        for reason in ("too_many_connections", "connections_per_client", *of_errors):
             self._refused[reason,]
         self._requests["", "GET", "4xx"]
         self._attempts["", "", "ok"]
@@ -243,9 +245,10 @@ class Metrics(Observer):
         """See `Observer`."""
         route = record.route or ""
         self._tunnels[route, self._pod(route, record)].inc(1)
-        self._requests[route, "GET", "1xx"].inc(1)
         self._tried(route, record)
-        self._shaken(record, "opened")
+        if not record.passed_through:
+            self._requests[route, "GET", "1xx"].inc(1)
+            self._shaken(record, "opened")
 
     def tunnel_over(self, record: Record) -> None:
         """See `Observer`."""
@@ -257,6 +260,9 @@ class Metrics(Observer):
     def exchange_ended(self, record: Record) -> None:
         """See `Observer`."""
         route, method = record.route or "", record.method or ""
+        if record.passed_through:
+            self._tried(route, record)
+            return
         if method and method not in _METHODS:
             method = "other"
         self._requests[route, method, _CLASSES.get(record.status, "none")].inc(1)

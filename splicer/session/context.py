@@ -20,6 +20,7 @@ from splicer.observer import Observer
 from splicer.policy.rate_limiter import RateLimiter
 from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import TunnelEnd, TunnelSpec
+from splicer.routing.passthrough import NO_PASSTHROUGH, PassthroughTable
 from splicer.routing.table import RouteTable
 from splicer.session.idle import IdleClients
 from splicer.session.logged_headers import LoggedHeader
@@ -45,6 +46,7 @@ class Ruleset:
     logged_headers: tuple[LoggedHeader, ...] = ()
     errors: ErrorPages = NO_PAGES
     rate_limiters: Mapping[str, RateLimiter] = MappingProxyType({})  # by the names of the routes that have one
+    passthrough: PassthroughTable = NO_PASSTHROUGH
     tracing: Tracing | None = None  # None: requests aren't traced, and trace headers are passed on like any other
 
 

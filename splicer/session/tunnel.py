@@ -160,6 +160,8 @@ class _Opening:
                 raise
             record.status = NoDescriptor.status
             record.detail = f"no pipe: {error.strerror or error}"
+            if record.passed_through:
+                return TunnelEnd(Side.PROXY, NoDescriptor.reason)
             await send_refusal(self._client, NoDescriptor(), context.rules.errors, tunnel.edits)
             return TunnelEnd(Side.PROXY, NoDescriptor.reason)
 

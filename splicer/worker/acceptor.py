@@ -22,6 +22,7 @@ from splicer.net.stream import TcpStream
 from splicer.session.client import ClientLeg
 from splicer.session.connection import Connection
 from splicer.session.context import ConnectionState, SessionContext
+from splicer.session.passthrough import PassthroughConnection
 from splicer.session.respond import send_refusal
 from splicer.worker.client_connections import ClientConnections, ClientKey
 from splicer.worker.introduction import Introduction, Introductions
@@ -139,7 +140,7 @@ class Acceptor:
 
     def _handler(self, listener: Listener | None) -> Handle:
         if listener is None or listener.proxy_protocol is None:
-            return self._accept
+            return self._accept if listener is None else partial(self._accept, listener=listener)
         return partial(self._accept_introduced, listener, listener.proxy_protocol)
 
     # The header comes from who may write one, or it is none: who is not among them sends what any client sends.
@@ -150,23 +151,25 @@ class Acceptor:
             self._context.counts.accepted += 1
             self._introductions.begin(Introduction(TcpStream(sock), peer, listener))
         else:
-            self._accept(sock, peer)
+            self._accept(sock, peer, listener)
 
-    def _accept(self, sock: socket.socket, peer: str) -> None:
+    def _accept(self, sock: socket.socket, peer: str, listener: Listener | None = None) -> None:
         self._context.counts.accepted += 1
-        self._admit(TcpStream(sock), peer)
+        self._admit(TcpStream(sock), peer, None, listener)
 
-    def _admit(self, stream: TcpStream, peer: str, arrival: Arrival | None = None) -> None:
+    def _admit(self, stream: TcpStream, peer: str, arrival: Arrival | None, listener: Listener | None) -> None:
+        passthrough = listener is not None and listener.passthrough
         # The client's own limit comes first: idle connections of others must not make room for it.
         if (most := self._limit_of(peer)) is not None and self._clients.is_full(peer, most):
-            self._refuse(stream, peer, TooManyFromClient())
+            self._refuse(stream, peer, TooManyFromClient(), silent=passthrough)
             return
         if not self._limit.may_ask():
-            self._refuse(stream, peer, TooManyConnections())
+            self._refuse(stream, peer, TooManyConnections(), silent=passthrough)
             return
         self._context.counts.handled += 1
         over = self._limit.over() >= 0
-        self._serve(Connection(self._context, stream, peer, over=over, arrival=arrival), peer)
+        kind = PassthroughConnection if passthrough else Connection
+        self._serve(kind(self._context, stream, peer, over=over, arrival=arrival), peer)
         self._accepted()
 
     def _limit_of(self, peer: str) -> int | None:
@@ -174,21 +177,22 @@ class Acceptor:
         most = rules.limits.connections_per_client
         return None if most is None or is_trusted(peer, rules.trusted_proxies) else most
 
-    def _serve(self, connection: Connection, peer: str) -> None:
+    def _serve(self, connection: Connection | PassthroughConnection, peer: str) -> None:
         if self._limit_of(peer) is None:
             self._start(connection.serve)
         else:
             self._start(self._serve_counted, connection, self._clients.enter(peer))
 
-    async def _serve_counted(self, connection: Connection, key: ClientKey) -> None:
+    async def _serve_counted(self, connection: Connection | PassthroughConnection, key: ClientKey) -> None:
         try:
             await connection.serve()
         finally:
             self._clients.leave(key)
 
-    def _refuse(self, stream: TcpStream, peer: str, error: SplicerError) -> None:
+    # A client that speaks TLS would not understand the answer.
+    def _refuse(self, stream: TcpStream, peer: str, error: SplicerError, *, silent: bool) -> None:
         self._context.observer.connection_refused(peer, error)
-        if self._turned_away < _MAX_REFUSALS:
+        if not silent and self._turned_away < _MAX_REFUSALS:
             self._start(self._turn_away, ClientLeg(stream, peer), error)
         else:
             stream.close()

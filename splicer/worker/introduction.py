@@ -109,7 +109,7 @@ class MayAsk(Protocol):
         ...
 
 
-Introduced = Callable[[TcpStream, str, Arrival | None], None]
+Introduced = Callable[[TcpStream, str, Arrival | None, Listener], None]
 
 
 class Introductions:
@@ -119,7 +119,7 @@ class Introductions:
         context: the session's context.
         limit: decides which connections may come in.
         start: starts a task.
-        introduced: gets each connection with its client's address and how it came.
+        introduced: gets each connection with its client's address, how it came, and where.
     """
 
     def __init__(self, context: SessionContext, limit: MayAsk, start: Start, introduced: Introduced) -> None:
@@ -146,7 +146,7 @@ class Introductions:
         if known is None:
             self._start(self._wait, one, place)
         else:
-            self._introduced(one.stream, *known)
+            self._introduced(one.stream, *known, one.listener)
 
     async def _wait(self, one: Introduction, place: ConnectionState) -> None:
         counts = self._context.counts
@@ -166,7 +166,7 @@ class Introductions:
             if known is None and error is None:  # a bug, or this task is cancelled
                 one.stream.close()
         if known is not None:
-            self._introduced(one.stream, *known)
+            self._introduced(one.stream, *known, one.listener)
         elif error is not None:
             self._end(one, error)
 

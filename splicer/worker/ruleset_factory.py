@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from splicer.config.error_pages import by_status
 from splicer.config.log_headers import field_of
 from splicer.config.schema import Config, LogSettings, ResolverSettings
-from splicer.model import Route
+from splicer.model import Deadlines, Route
 from splicer.net.resolve import Resolver, ResolverStats, Starter
 from splicer.policy.rate_limiter import RateLimiter
+from splicer.routing.passthrough import PassthroughTable
 from splicer.routing.pattern import ExactPath
 from splicer.routing.route_pattern import route_pattern
 from splicer.routing.table import RouteTable
@@ -64,6 +65,7 @@ class RulesetFactory:
             logged_headers=self._logged_headers(config.log),
             errors=by_status(config.errors),
             rate_limiters=self._limiters_for(config.routes),
+            passthrough=PassthroughTable(config.passthrough),
             tracing=_tracing(config),
         )
 
@@ -90,7 +92,7 @@ class RulesetFactory:
 
     # A resolver survives a reload that doesn't change its settings: its last good answers may be needed.
     def _resolver_for(self, config: Config, tasks: Starter) -> Resolver:
-        lifetime = max(route.deadlines.resolve for route in config.routes)
+        lifetime = max(deadlines.resolve for deadlines in _deadlines(config))
         wanted = (config.resolver, lifetime)
         if self._resolver is None or self._resolver[0] != wanted:
             resolver = Resolver(config.resolver, nursery=tasks, lifetime=lifetime, counters=self._counters)
@@ -103,6 +105,11 @@ def _tracing(config: Config) -> Tracing | None:
         return None
     patterns = {route.name: pattern for route in config.routes if (pattern := route_pattern(route.pattern))}
     return Tracing(config.tracing, patterns)
+
+
+def _deadlines(config: Config) -> Iterator[Deadlines]:
+    yield from (route.deadlines for route in config.routes)
+    yield from (passthrough.deadlines for passthrough in config.passthrough)
 
 
 # Only exact paths: the prefix "/" would make every request a probe.

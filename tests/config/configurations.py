@@ -20,6 +20,7 @@ from splicer.patterns import Condition, HashOn, PathPattern
 from splicer.rates import Rate, RateLimit
 from splicer.routing.conditions import condition
 from splicer.routing.location import parse_location
+from splicer.routing.passthrough import Passthrough
 from splicer.routing.pattern import PrefixPath, compile_pattern
 from splicer.routing.template import CaptureTemplate, parse_template
 from splicer.routing.value import parse_value
@@ -266,13 +267,25 @@ tracings = st.none() | st.one_of(
 )
 
 
+def passthroughs(known: dict[str, Upstream], inherited: Deadlines) -> st.SearchStrategy[tuple[Passthrough, ...]]:
+    plain = [upstream for upstream in known.values() if not upstream.host.captures]
+    if not plain:
+        return st.just(())
+    own = st.fixed_dictionaries({}, optional={"idle": seconds, "connect": seconds}).map(
+        lambda given: attrs.evolve(inherited, **given)
+    )
+    names = st.lists(st.sampled_from(["a.test", "*.a.test", "_b"]), min_size=1, max_size=2, unique=True).map(tuple)
+    return st.lists(st.builds(Passthrough, names, st.sampled_from(plain), own), max_size=1).map(tuple)
+
+
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
     known, inherited = draw(upstreams), draw(deadlines)
+    passed, server = draw(passthroughs(known, inherited)), draw(servers())
     nameservers = st.lists(st.tuples(addresses, st.integers(1, 65535))).map(tuple)
     fixed = st.dictionaries(st.sampled_from(["a", "a.b", "_x.test"]), st.lists(addresses, min_size=1).map(tuple))
     return Config(
-        draw(servers()),
+        attrs.evolve(server, listen=tuple(attrs.evolve(each, passthrough=bool(passed)) for each in server.listen)),
         inherited,
         Limits(
             draw(st.integers(1, 2**63 - 1)),
@@ -289,5 +302,6 @@ def configs(draw: st.DrawFn) -> Config:
         known,
         tuple(draw(routes(index, known, inherited)) for index in range(1, draw(st.integers(2, 4)))),
         draw(error_pages),
+        passed,
         draw(tracings),
     )

@@ -135,6 +135,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
             {"name": "status", "prefix": "/", "encoded_slash": "forward", "log": True, "respond": "status"},
         ],
         "errors": [],
+        "passthrough": [],
     }
 
 

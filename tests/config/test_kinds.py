@@ -17,6 +17,7 @@ from splicer.config.error_pages import ERROR_PAGE
 from splicer.config.keys import Key
 from splicer.config.kinds import BOOLEAN, DURATION, Kind, choice, integer, list_of, size, unless
 from splicer.config.listener import LISTENER
+from splicer.config.passthrough import PASSTHROUGH
 from splicer.config.rate_limit import TABLE
 from splicer.config.reader import Reader
 from splicer.config.redirect import REDIRECT_TABLE
@@ -37,6 +38,7 @@ READERS: Mapping[str, Reader[Any]] = {
     "authorize": AUTHORIZER,
     "redirect": REDIRECT_TABLE,
     "errors": ERROR_PAGE,
+    "passthrough": PASSTHROUGH,
     "tracing": TRACING,
 }
 KEYS = {f"{table}.{name}": key for table, reader in READERS.items() for name, key in reader.keys.items()}

@@ -44,7 +44,7 @@ def test_entries(value: Any, listeners: tuple[Listener, ...]) -> None:
 def test_an_address_alone_is_written_as_one() -> None:
     assert LISTENERS.write((Listener(_ONE), Listener(_OTHER, EVERYBODY))) == [
         "127.0.0.1:80",
-        {"address": "[::1]:81", "proxy_protocol": "required"},
+        {"address": "[::1]:81", "proxy_protocol": "required", "passthrough": False},
     ]
     assert to_text(Listener(_ONE)) == ""
     assert LISTENERS.brief is not None

@@ -16,10 +16,11 @@ from trio.testing import MockClock
 from splicer.arrival import Arrival
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import Side, TooManyConnections
+from splicer.hello_errors import UnknownName
 from splicer.model import Endpoint
 from splicer.observe.access_log import AccessLog
 from splicer.observe.log import make_logger
-from splicer.proxyproto.errors import HeaderMalformed
+from splicer.proxyproto.errors import HeaderMalformed, HeaderMissing
 from splicer.quality import Quality
 from splicer.record import AttemptOutcome, Record
 from splicer.trace import RequestTrace
@@ -231,6 +232,53 @@ def test_a_connection_without_its_header_gets_no_status() -> None:
     assert (line["event"], line["level"], line["client"]) == ("connection_refused", "warning", "10.0.0.9")
     assert line["reason"] == "proxy_protocol_malformed"
     assert (len(line["detail"]), "status" in line) == (200, False)
+
+
+PASSED = evolve(
+    EXCHANGE,
+    method=None,
+    path=None,
+    query=None,
+    protocol="tls",
+    route="*.rtc.example",
+    host="a.rtc.example",
+    status=101,
+)
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        ("tunnel_opened", "passthrough_open"),
+        ("tunnel_closed", "passthrough_close"),
+        ("exchange_ended", "passthrough_close"),
+    ],
+)
+def test_a_connection_that_is_passed_through_has_events_of_its_own(event: str, name: str) -> None:
+    [line] = told(event, PASSED)
+    assert (line["event"], line["route"], line["host"], line["method"]) == (
+        name, "*.rtc.example", "a.rtc.example", None
+    )  # fmt: skip
+    assert (line["status"], line["protocol"]) == (None, "tls"), "there is no HTTP in it"
+
+
+def test_an_upgrade_to_tls_is_a_call() -> None:
+    [line] = told("tunnel_opened", evolve(PASSED, method="GET"))
+    assert (line["event"], line["status"]) == ("tunnel_open", 101)
+
+
+async def test_what_strangers_cause_is_written_now_and_then(autojump_clock: MockClock) -> None:
+    output = Lines()
+    log = AccessLog(make_logger(output, "json"))  # type: ignore[arg-type]  # see Lines
+    for error in (UnknownName("a.example"), HeaderMissing("it begins with b'GET'")):
+        for _ in range(30):
+            log.connection_refused("192.0.2.7", error)
+    await trio.sleep(11)
+    log.connection_refused("192.0.2.7", UnknownName("a.example"))
+    log.connection_refused("192.0.2.7", TooManyConnections())
+    lines = [json.loads(line) for line in output.lines]
+    assert [line.get("more") for line in lines] == [None] * 20 + [40, None]
+    assert [line["reason"] for line in lines[-2:]] == ["tls_unknown_name", "too_many_connections"]
 
 
 # ---- what TCP says, and calls that go on ----

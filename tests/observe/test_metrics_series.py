@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from splicer.authorization import AuthorizeDenied, AuthorizeFailed, AuthorizeTimeout
 from splicer.errors import ConnectRefused, HandshakeTimeout, NameNotFound, PodReset, TooManyConnections
+from splicer.hello_errors import ERRORS as HELLO_ERRORS
 from splicer.limit_errors import TooManyFromClient
 from splicer.model import Endpoint
 from splicer.observe import metrics as module
 from splicer.observe.metrics import Metrics
-from splicer.proxyproto.errors import ERRORS
+from splicer.proxyproto.errors import ERRORS as HEADER_ERRORS
 from splicer.record import AttemptOutcome, Record
 from tests.observe.counted import counted, counting, families
 from tests.observe.recorded import TUNNEL, routes
@@ -167,7 +168,7 @@ _LABELS = {
         "eof",
         TooManyConnections.reason,
         TooManyFromClient.reason,
-        *(error.reason for error in ERRORS),
+        *(error.reason for error in (*HEADER_ERRORS, *HELLO_ERRORS)),
         *_FAILURES,
     },
     "closer": {"client", "pod"},
