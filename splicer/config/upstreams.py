@@ -37,7 +37,10 @@ def upstream_address(value: object) -> tuple[Template, int | str]:
         raise BadValue(f"{show(word)} has no port; write for example {show(word + ':8080')}")
     if "{" in port:
         raise BadValue("a port can't come from a capture: the URL must not choose it")
-    template = parse_template(host)
+    try:
+        template = parse_template(host)
+    except ValueError as error:
+        raise BadValue(str(error)) from None
     _check_host(template)
     return template, port_of(port)
 

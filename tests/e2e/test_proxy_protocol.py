@@ -236,19 +236,35 @@ async def test_many_headers_in_drips_keep_no_call_waiting(edge: Edge, behind: tu
                 assert await wire.exactly(5) == b"frame"
 
 
-async def test_a_changed_list_of_networks_waits_for_an_upgrade(edge: Edge) -> None:
-    was = edge.path.read_text()
-    try:
-        told = await edge.reload(was.replace(f'["{_BALANCER}"]', '["127.0.0.0/8"]'))
-        assert told["event"] == "reload"
-        assert [line["key"] for line in edge.find("reload_needs_restart")] == ["server.listen"]
-        [ready] = [line for line in edge.lines if line["event"] == "ready"]
-        host, _, port = ready["listen"][1].rpartition(":")
-        before = set(worker_pids(edge.pid).values())
-        edge.signal(signal.SIGUSR1)
-        await edge.line("recycled")
-        assert not before & set(worker_pids(edge.pid).values())
-        async with introduced((host, int(port)), _HEALTH, source="127.0.0.51") as wire:
-            assert (await wire.reply()).status == 200, "new workers go by what the sockets were bound with"
-    finally:
-        await edge.reload(was)
+async def test_a_changed_list_of_networks_waits_for_an_upgrade(
+    edge: Edge, behind: tuple[str, int], echo: Place
+) -> None:
+    was, path = edge.path.read_text(), f"/ws/{echo.name}/x"
+    async with introduced(behind, _V2 + handshake(path)) as call:
+        assert (await call.head()).startswith(b"HTTP/1.1 101 ")
+        try:
+            told = await edge.reload(was.replace(f'["{_BALANCER}"]', '["127.0.0.0/8"]'))
+            assert told["event"] == "reload"
+            assert [line["key"] for line in edge.find("reload_needs_restart")] == ["server.listen"]
+            before = set(worker_pids(edge.pid).values())
+            edge.signal(signal.SIGUSR1)
+            await edge.line("recycled")
+            assert not before & set(worker_pids(edge.pid).values())
+            async with introduced(behind, _HEALTH, source="127.0.0.51") as wire:
+                assert (await wire.reply()).status == 200, "new workers go by what the sockets were bound with"
+            edge.signal(signal.SIGUSR2)
+            await edge.line("upgraded")
+            async with introduced(behind, _V1 + _HEALTH, source="127.0.0.51") as wire:
+                assert (await wire.reply()).status == 200
+            edge.mark()
+            async with introduced(behind, _HEALTH, source="127.0.0.51") as wire:
+                assert await wire.end() in ("eof", "reset")
+            await edge.line("connection_refused", reason="proxy_protocol_missing", client="127.0.0.51")
+            await call.send(b"hello")
+            assert await call.exactly(5) == b"hello"
+        finally:
+            edge.write(was)
+            edge.signal(signal.SIGUSR2)
+            await edge.line("upgraded")
+    line = await edge.line("tunnel_close", path=path)
+    assert (line["client"], line["via"]) == ("192.0.2.7", _BALANCER)

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from splicer.config.load import load
@@ -35,6 +35,7 @@ def test_it_loads_and_says_what_was_asked_for(host: str, port: int) -> None:
 
 
 @given(st.text(max_size=30))
+@example("{:")
 def test_nothing_else_gets_into_the_file(text: str) -> None:
     for read in (upstream_of, listen_of, admin_of):
         try:
