@@ -6,6 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -16,6 +17,7 @@ from tests.kit.edge import Edge, running
 from tests.kit.fleet import kill_worker, several
 from tests.kit.pods import Handler, patient_echo, tunnel_pod
 from tests.kit.site import Place, Site
+from tests.kit.vaults import vault_at
 from tests.kit.wire import TIMEOUT, EndOfStream, Wire, dial, until
 from tests.kit.workers import worker_pids
 
@@ -107,13 +109,13 @@ class Fleet:
             await trio.sleep(0.2)
             nursery.cancel_scope.cancel()
 
-    async def are_full(self) -> None:
+    async def are_full(self, limit: int = LIMIT) -> None:
         """Each pod has exactly as many as it may have, and never had more; all calls are alive."""
         with trio.fail_after(TIMEOUT):
-            while len(self.calls) < LIMIT * len(self.places):
+            while len(self.calls) < limit * len(self.places):
                 await self.call()
-        assert self.live == {place.address: LIMIT for place in self.places}
-        assert max(self.most.values()) == LIMIT
+        await until(lambda: self.live == {place.address: limit for place in self.places})
+        assert max(self.most.values()) == limit
         for wire in self.calls:
             await wire.send(b"still here")
         for wire in self.calls:
@@ -180,6 +182,29 @@ async def test_new_workers_go_on_counting(fleet: Fleet, signum: signal.Signals, 
     await fleet.are_full()
     await fleet.hang_up(7)
     await fleet.are_full()
+
+
+async def test_calls_that_another_edge_has_left_count(nursery: trio.Nursery, tmp_path: Path) -> None:
+    site = Site(pods=20)
+    places = [site.take() for _ in range(3)]
+    written = text(site, places, 10)
+    async with AsyncExitStack() as stack:
+        vault = stack.enter_context(vault_at(tmp_path / "vault"))
+        options = ("--vault", str(vault.path))
+        first = stack.enter_context(running(written, site, options=options))
+        fleet = Fleet(first, places, stack)
+        await fleet.start(nursery)
+        await until(lambda: len(worker_pids(first.pid)) == WORKERS)
+        await fleet.calls_at_once(40)
+        assert len(fleet.calls) == 30
+        first.signal(signal.SIGQUIT)
+        assert await first.exit_code() == 0
+        fleet.edge = stack.enter_context(running(written, site, options=options))
+        for wire in fleet.calls:
+            await wire.send(b"here")
+            assert await wire.exactly(4) == b"here"
+        await fleet.are_full(10)
+        await fleet.hang_up(30)
 
 
 async def test_a_reload_changes_the_limit_and_no_call(fleet: Fleet) -> None:
