@@ -15,9 +15,11 @@ from typing import Any
 from splicer.config import rate_limit
 from splicer.config.authorize import AUTHORIZER
 from splicer.config.error_pages import ERROR_PAGE
+from splicer.config.health_check import HEALTH_TABLE
 from splicer.config.json_schema import json_schema
 from splicer.config.keys import Key
 from splicer.config.listener import LISTENER
+from splicer.config.outlier_detection import OUTLIER_TABLE
 from splicer.config.passthrough import PASSTHROUGH
 from splicer.config.reader import Reader
 from splicer.config.redirect import REDIRECT_TABLE
@@ -32,6 +34,8 @@ TABLES: Mapping[str, Reader[Any]] = {
     **SECTIONS,
     "listener": LISTENER,
     "upstreams": UPSTREAM,
+    "outlier_detection": OUTLIER_TABLE,
+    "health_check": HEALTH_TABLE,
     "routes": ROUTE,
     "respond": ANSWER,
     "rate_limit": rate_limit.TABLE,

@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from splicer.authorization import Authorize
 from splicer.edits import Edits, Redirect
+from splicer.health import HealthCheck, OutlierDetection
 from splicer.patterns import Condition, HashOn, PathPattern, Template
 from splicer.rates import RateLimit
 
@@ -172,6 +173,8 @@ class Upstream:
         max_requests: the most plain requests at one endpoint; None: no limit.
         slow_start: for so long a pod that has become ready counts as busier than it is, in seconds; None: for no time.
         service: the Service whose endpoints are asked of Kubernetes; None: they are asked of DNS.
+        outlier_detection: when an endpoint is ejected; None: never.
+        health_check: how its endpoints are checked; None: they are not.
     """
 
     name: str
@@ -184,6 +187,13 @@ class Upstream:
     max_requests: int | None = None
     slow_start: float | None = None
     service: Service | None = None
+    outlier_detection: OutlierDetection | None = None
+    health_check: HealthCheck | None = None
+    is_judged: bool = field(init=False, eq=False, repr=False)  # endpoints may be ejected or unhealthy
+
+    @is_judged.default
+    def _is_judged(self) -> bool:
+        return self.outlier_detection is not None or self.health_check is not None
 
     @property
     def port_text(self) -> int | str:

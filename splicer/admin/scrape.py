@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,11 +32,16 @@ from splicer.admin.workers import Workers
 from splicer.ipc.board import ROWS, Board, Column
 from splicer.ipc.endpoint_memory import EndpointMemory
 from splicer.ipc.queries import AskCounts, AskEndpoints, CountRow, EndpointRow, Question
+from splicer.observe.discovery_metrics import DiscoveryMetrics
 from splicer.observe.metrics import Metrics
 from splicer.otlp.exporter import Exporter
+from splicer.policy.endpoint_flags import EJECTED, UNHEALTHY
+from splicer.policy.tiers import unfit
+from splicer.upstream.snapshot import EndpointSnapshot
 
 _ANSWER_TIMEOUT = 1.0  # seconds for the workers' answers; a scraper waits for ten
-_STATES = ("up", "down", "unknown")
+_UNFIT = {UNHEALTHY: "unhealthy", EJECTED: "ejected"}
+_STATES = ("up", "down", "unknown", "unhealthy", "ejected")
 _MOVERS = ("native", "python")
 
 R = TypeVar("R")
@@ -72,16 +78,18 @@ class Scrape:
         self._exporter = exporter
         self._totals: Counter[Column] = Counter()
         self._removed = RemovedRoutes(directory)
-        self._nothing = Metrics()  # counts nothing; it gives all series with their initial values
+        self._nothing = Metrics(), DiscoveryMetrics()  # count nothing; they give all series with their initial values
         self._directory = directory
-        self._snapshot = EndpointMemory(board.endpoints)
+        self._memory = EndpointMemory(board.endpoints)
+        self._snapshot = EndpointSnapshot(self._memory)
         self._started = time.time() - uptime()
 
     async def __call__(self) -> bytes:
         """The text of one scrape."""
         config = self._current.now
         if config is not None:
-            self._nothing.know(config.routes)
+            self._nothing[0].know(config.routes)
+            self._nothing[1].know(config.upstreams.values())
         adopted = self._board.total(Column.ADOPTED)
         counted = self._counted()
         counts: list[CountRow] = []
@@ -109,7 +117,7 @@ class Scrape:
                     *self._processes(),
                     *self._supervisor(),
                     _gauge("span_queue", "Spans that wait for their export.", self._exporter.waiting),
-                    *discovery_metrics(self._snapshot, self._facts.now.discovery_restarts),
+                    *discovery_metrics(self._memory, self._facts.now.discovery_restarts),
                     *await self._draining(),
                 ]
             )
@@ -123,7 +131,7 @@ class Scrape:
             files = [str(file) for file in self._directory.glob("*.db") if file.stat().st_size]
             merged = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # the library doesn't say
             counted = {metric.name: metric for metric in merged}
-        for metric in self._nothing.collect():
+        for metric in chain.from_iterable(families.collect() for families in self._nothing):
             known = counted.setdefault(metric.name, metric)
             if known is not metric:
                 there = {_key(sample) for sample in known.samples}
@@ -186,7 +194,7 @@ class Scrape:
         for row in rows:
             place = row.upstream, row.address, row.port
             newest[place] = row if place not in newest else newer(newest[place], row)
-        counts = Counter((row.upstream, row.state) for row in newest.values())
+        counts = Counter((row.upstream, self._state(row)) for row in newest.values())
         upstreams = (upstreams | {upstream for upstream, _ in counts}) - {""} or {""}
         family = GaugeMetricFamily("splicer_endpoints", "Endpoints, by the last attempt.", labels=("upstream", "state"))
         for upstream in sorted(upstreams):
@@ -209,6 +217,15 @@ class Scrape:
         for upstream, count in sorted(most.items()) or [("", 0)]:
             family.add_metric((upstream,), count)
         return family
+
+    # The worst word wins.
+    def _state(self, row: EndpointRow) -> str:
+        config = self._current.now
+        upstream = None if config is None else config.upstreams.get(row.upstream)
+        if upstream is None or not upstream.is_judged:
+            return row.state
+        verdict = self._snapshot.verdicts.get((row.address, row.port))
+        return _UNFIT.get(unfit(verdict, time.monotonic()), row.state)
 
     def _processes(self) -> Iterator[Metric]:
         rows = [row for row in map(self._board.row, range(1, ROWS)) if row[Column.SLOT]]

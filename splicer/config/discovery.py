@@ -113,4 +113,4 @@ def _is_loopback(host: str) -> bool:
 
 def needs_discovery(upstreams: Iterable[Upstream]) -> bool:
     """Whether a configuration with these upstreams needs the discovery process."""
-    return any(upstream.service is not None for upstream in upstreams)
+    return any(upstream.service is not None or upstream.is_judged for upstream in upstreams)

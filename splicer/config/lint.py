@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from splicer.config.edit_lint import edit_warnings
+from splicer.config.health_lint import health_warnings
 from splicer.config.listener import EVERYBODY
 from splicer.config.load import BYTE_ORDER_MARK
 from splicer.config.scalars import show
@@ -31,6 +32,7 @@ def warnings(config: Config, text: str = "") -> tuple[str, ...]:
     return (
         *_byte_order_mark(text),
         *upstream_warnings(config),
+        *health_warnings(config),
         *_shadows(config),
         *_stars(config),
         *_schemes(config),

@@ -10,10 +10,13 @@ from splicer.config import kinds, scalars
 from splicer.config.addresses import is_host_name, is_ip, split_port
 from splicer.config.discovery import port_of, service_faults, service_of
 from splicer.config.fixed_hosts import Hosts, fixed_addresses, settle_allow
+from splicer.config.health_check import HEALTH_CHECK
 from splicer.config.keys import key, shared
+from splicer.config.outlier_detection import OUTLIER_DETECTION
 from splicer.config.reader import Fault, Reader
 from splicer.config.scalars import BadValue, show, text
 from splicer.config.slow_start import WINDOW, slow_start_faults
+from splicer.health import HealthCheck, OutlierDetection
 from splicer.model import Network, Upstream, authority
 from splicer.patterns import Template
 from splicer.routing.template import CaptureTemplate, parse_template
@@ -115,6 +118,16 @@ class UpstreamSpec:
         WINDOW,
         "For so long a pod that has become ready is taken for busier than it is, and less and less so: it does not get "
         "all of the next calls. Only with `discovery` and `least-tunnels`.",
+        default=None,
+    )
+    outlier_detection: OutlierDetection | None = key(
+        OUTLIER_DETECTION,
+        "An endpoint whose last requests all failed is left alone for some time; see [below](#endpoints-that-fail).",
+        default=None,
+    )
+    health_check: HealthCheck | None = key(
+        HEALTH_CHECK,
+        "Each endpoint is asked regularly whether it is well: by a connect, or a GET; see [below](#health-checks).",
         default=None,
     )
 

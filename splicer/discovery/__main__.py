@@ -16,9 +16,11 @@ from splicer.ipc.board import Board
 from splicer.ipc.codec import from_json
 from splicer.ipc.messages import DiscoveryOrder
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
+from splicer.observe.discovery_metrics import DiscoveryMetrics
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.log import make_logger
 from splicer.observe.log_style import output_of_events
+from splicer.observe.metrics import keep_in
 
 # Only the supervisor handles these: this process ends at its command, or when the supervisor is gone.
 _IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)
@@ -41,12 +43,24 @@ def main() -> None:
         path=Path(arguments.path),
         environ=os.environ,
         log=make_logger(lines, output.style, colors=os.isatty(output.fd)),
+        metrics=_metrics(arguments),
     )
     try:
         obeyed = trio.run(discovery.run)
     finally:
         lines.close()
     sys.exit(not obeyed)
+
+
+# Without room for the metrics' files it counts in memory: no endpoint may be missing because of a metric.
+def _metrics(arguments: DiscoveryArguments) -> DiscoveryMetrics:
+    directory = arguments.metrics
+    try:
+        keep_in(None if directory is None else Path(directory), arguments.place.row)
+    except OSError as error:
+        print(f"splicer: the metrics of discovery are not kept: {error}", file=sys.stderr)  # noqa: T201 - no log yet
+        keep_in(None, arguments.place.row)
+    return DiscoveryMetrics()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import trio
 
 from splicer.config.load import load
+from splicer.discovery.judgement import Judgement
 from splicer.discovery.publisher import Publisher
 from splicer.discovery.reports import ReportChannels
 from splicer.discovery.services import Services
@@ -29,6 +30,7 @@ from splicer.ipc.messages import (
 )
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
 from splicer.ipc.wire import Received, read_text
+from splicer.observe.discovery_metrics import DiscoveryMetrics
 from splicer.observe.log import Logger
 
 _CLAIM_INTERVAL = 0.05  # seconds between two attempts to become the snapshot's writer
@@ -45,6 +47,7 @@ class Discovery:
         path: the configuration's file, for messages only: the text comes from the supervisor.
         environ: the environment for its ``${NAME}``.
         log: the logger.
+        metrics: counts what it does.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Discovery:
         path: Path,
         environ: Mapping[str, str],
         log: Logger,
+        metrics: DiscoveryMetrics,
     ) -> None:
         self._supervisor = supervisor
         self._board = board
@@ -62,6 +66,7 @@ class Discovery:
         self._path = path
         self._environ = environ
         self._log = log
+        self._metrics = metrics
 
     async def run(self) -> bool:
         """Follow the supervisor's commands until "stop" or until it is gone; False if one could not be followed."""
@@ -104,6 +109,7 @@ class Discovery:
             await trio.sleep(_CLAIM_INTERVAL)
         publisher = Publisher(memory, self._log)
         self._services = Services(self._nursery, publisher, self._log)
+        self._judgement = Judgement(self._nursery, publisher, self._channels, self._log, self._metrics)
         self._nursery.start_soon(publisher.run)
 
     # In a thread: parsing a large file must not delay the heartbeat.
@@ -115,6 +121,8 @@ class Discovery:
             self._log.error("config_unread", process="discovery", file=str(self._path), error=error.detail)
         else:
             self._services.use(config)
+            self._metrics.know(config.upstreams.values())
+            self._judgement.use(config)
 
     # A channel to a worker may get lost, for example because descriptors ran out; then the supervisor is asked again.
     async def _look_for_workers(self) -> None:

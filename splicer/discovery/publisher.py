@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import trio
 
 from splicer.ipc.endpoint_memory import HALF, EndpointMemory, SnapshotFull
 from splicer.observe.log import Logger
-from splicer.policy.endpoint_flags import Verdict
+from splicer.policy.endpoint_flags import READY, Verdict
 from splicer.policy.tiers import Key
 from splicer.upstream.snapshot import EndpointSnapshot, Found, encode
 
@@ -35,6 +35,7 @@ class Publisher:
         self._full = False
         self._found = dict(before.services)
         self._verdicts = dict(before.verdicts)
+        self._listeners: list[Callable[[list[Key]], None]] = []
 
     @property
     def found(self) -> Mapping[str, Found]:
@@ -48,15 +49,36 @@ class Publisher:
 
     def find(self, service: str, found: Found | None) -> None:
         """Publish soon what was found of a Service; None: nothing is known of it any more."""
-        if self._found.get(service) != found:
+        before = self._found.get(service)
+        if before != found:
             _put(self._found, service, found)
             self._changed.set()
+            for tell in self._listeners:
+                tell(_turned_ready(before, found))
+
+    def on_find(self, tell: Callable[[list[Key]], None]) -> None:
+        """Call `tell` after each change of what is found, with the endpoints that have turned ready."""
+        self._listeners.append(tell)
 
     def judge(self, key: Key, verdict: Verdict | None) -> None:
         """Publish soon the verdict of an address and port; None: there is none."""
         if self._verdicts.get(key) != verdict:
             _put(self._verdicts, key, verdict)
             self._changed.set()
+
+    # A verdict has two authors: who judges calls, and who checks health.
+    def amend(self, key: Key, mask: int, flags: int, **fields: Any) -> None:
+        """Publish soon a change of a part of a verdict.
+
+        Args:
+            key: the address and port.
+            mask: the flags that change.
+            flags: what they become.
+            fields: other fields of the `Verdict`.
+        """
+        before = self._verdicts.get(key, Verdict())
+        verdict = before._replace(flags=before.flags & ~mask | flags, **fields)
+        self.judge(key, verdict if verdict.flags else None)
 
     async def run(self) -> None:
         """Publish changes until cancelled."""
@@ -77,6 +99,14 @@ class Publisher:
             self._full = True
         else:
             self._full = False
+
+
+def _turned_ready(before: Found | None, after: Found | None) -> list[Key]:
+    """Not those of a Service of which nothing was known: they may have been ready for long."""
+    if before is None or after is None or before.rows is None or after.rows is None:
+        return []
+    ready = {row[:3] for row in before.rows if row.flags & READY}  # another pod may have the address now
+    return [(row.address, row.port) for row in after.rows if row.flags & READY and row[:3] not in ready]
 
 
 def _put(values: dict[K, V], key: K, value: V | None) -> None:

@@ -116,7 +116,26 @@ class _ResolverCounts(ResolverStats):
         self._series[name].inc(1)
 
 
-class Metrics(Observer):
+class Families:
+    """All metric families of one process."""
+
+    def __init__(self) -> None:
+        self._families: list[Children] = []
+        self._counter, self._histogram = partial(self._family, Counter), partial(self._family, Histogram)
+
+    def _family(self, kind: type[Counter | Histogram], name: str, text: str, *labels: str, **more: Any) -> Children:
+        self._families.append(Children(kind(f"splicer_{name}", text, labels, registry=None, **more)))
+        return self._families[-1]
+
+    def collect(self) -> Iterator[Metric]:
+        """All series of this process, without their creation times, as in the files."""
+        for children in self._families:
+            for metric in children.family.collect():
+                metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+                yield metric
+
+
+class Metrics(Families, Observer):
     """The session's observer that counts; `keep_in` sets where the counts are kept.
 
     The code for a handshake is written out for speed: no label is computed twice, and the library looks up no series.
@@ -126,8 +145,8 @@ class Metrics(Observer):
     """
 
     def __init__(self, pods: Iterable[tuple[str, str]] = ()) -> None:
-        self._families: list[Children] = []
-        count, measure = partial(self._family, Counter), partial(self._family, Histogram)
+        super().__init__()
+        count, measure = self._counter, self._histogram
         self._requests = count("requests", "Requests answered.", "route", "method", "status")
         self._durations = measure(
             "request_duration_seconds", "Plain HTTP: head read to answer sent.", "route", buckets=_REQUEST
@@ -171,17 +190,6 @@ class Metrics(Observer):
         self._lag = measure("event_loop_lag_seconds", "How late a timer of 100 ms was.", buckets=_LAG)[()]
         self._pods = set(pods)
         self._begin()
-
-    def _family(self, kind: type[Counter | Histogram], name: str, text: str, *labels: str, **more: Any) -> Children:
-        self._families.append(Children(kind(f"splicer_{name}", text, labels, registry=None, **more)))
-        return self._families[-1]
-
-    def collect(self) -> Iterator[Metric]:
-        """All series of this process, without their creation times, as in the files."""
-        for children in self._families:
-            for metric in children.family.collect():
-                metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
-                yield metric
 
     # rate() can't see the first event of a counter that doesn't exist before it, so common series are made at once.
     def _begin(self) -> None:

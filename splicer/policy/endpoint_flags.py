@@ -42,9 +42,11 @@ class Verdict(NamedTuple):
     Args:
         flags: UNHEALTHY, EJECTED, SUSPECT and PROBATION.
         until: when its ejection ends, on the monotonic clock, seconds.
-        checked: when its health was last checked, on the same clock.
+        lapses: when UNHEALTHY does, unless it is checked again, on the same clock.
+        ejections: its ejections in a row, which decide how long the next one is.
     """
 
     flags: int = 0
     until: float = 0.0
-    checked: float = 0.0
+    lapses: float = 0.0
+    ejections: int = 0

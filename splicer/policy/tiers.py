@@ -10,8 +10,6 @@ from attrs import frozen
 
 from splicer.policy.endpoint_flags import EJECTED, READY, SERVING, TERMINATING, UNHEALTHY, KnownEndpoint, Verdict
 
-CHECK_LAPSES = 60.0  # seconds after its last check in which an endpoint counts as unhealthy: who checks may be dead
-
 Key = tuple[str, int]  # address and port
 Verdicts = Mapping[Key, Verdict]
 
@@ -52,7 +50,7 @@ def unfit(verdict: Verdict | None, now: float) -> int:
         return 0
     if verdict.flags & EJECTED and now < verdict.until:
         return EJECTED
-    return UNHEALTHY if verdict.flags & UNHEALTHY and now < verdict.checked + CHECK_LAPSES else 0
+    return UNHEALTHY if verdict.flags & UNHEALTHY and now < verdict.lapses else 0
 
 
 def lapse(verdict: Verdict | None, now: float) -> float:
@@ -60,7 +58,7 @@ def lapse(verdict: Verdict | None, now: float) -> float:
     reason = unfit(verdict, now)
     if verdict is None or not reason:
         return math.inf
-    return verdict.until if reason == EJECTED else verdict.checked + CHECK_LAPSES
+    return verdict.until if reason == EJECTED else verdict.lapses
 
 
 def of_service(known: Collection[KnownEndpoint], verdicts: Verdicts, now: float) -> Tiers:
@@ -87,8 +85,12 @@ def of_service(known: Collection[KnownEndpoint], verdicts: Verdicts, now: float)
         if unfit(verdict, now):
             behind.add(key)
             lapses = min(lapses, lapse(verdict, now))
-    fit = len(able) - len(behind)
-    return Tiers(able, frozenset(behind) if 2 * fit >= len(able) else frozenset(), lapses)
+    return Tiers(able, heeded(frozenset(behind), len(able)), lapses)
+
+
+def heeded(behind: frozenset[Key], count: int) -> frozenset[Key]:
+    """Those to try last: the unfit ones of so many endpoints, but none if fewer than half are fit; see `of_service`."""
+    return behind if 2 * len(behind) <= count else frozenset()
 
 
 def of_pod(named: Collection[KnownEndpoint], purpose: Purpose) -> tuple[KnownEndpoint, ...]:

@@ -32,6 +32,7 @@ from splicer.routing.template import render_host
 from splicer.session.exchange import Exchange
 from splicer.session.split import upstream_of
 from splicer.session.tracing import new_span_id
+from splicer.upstream.outcomes import report_answer, report_failure
 from splicer.upstream.pod import PodLeg
 from splicer.upstream.source import pod_name
 from splicer.upstream.stage import Stage
@@ -83,7 +84,7 @@ class Attempts:
             except SplicerError as failure:
                 following = self._plan.after(step, failure, self._progress(step))
                 if following is None or not following.again:
-                    self._fail(outcome, failure)
+                    self._fail(step, outcome, failure)
                 if following is None:
                     raise
             except trio.Cancelled:
@@ -91,7 +92,7 @@ class Attempts:
                 self._report(outcome)
                 raise
             else:
-                return self._succeed(outcome, answer)
+                return self._succeed(step, outcome, answer)
             self._exchange.body.stop()
             if following.again:
                 outcome.repeats += 1
@@ -110,15 +111,17 @@ class Attempts:
             outcome.span = new_span_id()
         return outcome
 
-    def _succeed(self, outcome: AttemptOutcome, answer: ResponseHead) -> tuple[PodLeg, ResponseHead]:
+    def _succeed(self, step: Step, outcome: AttemptOutcome, answer: ResponseHead) -> tuple[PodLeg, ResponseHead]:
         leg = self._leg
         assert leg is not None  # noqa: S101 - the answer came on it
+        report_answer(self._exchange.context.outcomes, step.upstream, leg.endpoint, answer.status)
         self._report(outcome)
         self._exchange.record.endpoint = leg.endpoint
         return leg, answer
 
-    def _fail(self, outcome: AttemptOutcome, failure: SplicerError) -> None:
+    def _fail(self, step: Step, outcome: AttemptOutcome, failure: SplicerError) -> None:
         self._exchange.connector.release()
+        report_failure(self._exchange.context.outcomes, step.upstream, self._leg, failure)
         if not isinstance(failure, BadCapture):
             outcome.failure, outcome.detail = failure.reason, failure.detail
             self._report(outcome)

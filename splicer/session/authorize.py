@@ -22,6 +22,7 @@ from splicer.routing.template import check_label, render_host
 from splicer.session.exchange import Exchange
 from splicer.session.tracing import new_span_id
 from splicer.upstream.client import Connector
+from splicer.upstream.outcomes import report_answer, report_failure
 from splicer.upstream.pod import PodLeg
 from splicer.upstream.stage import Stage
 
@@ -104,10 +105,15 @@ async def _put(
             answer = await leg.read_head()
             while answer.status < 200:
                 answer = await leg.read_head()
+    except SplicerError as failure:
+        report_failure(context.outcomes, upstream, leg, failure)
+        leg.close()
+        raise
     except BaseException:
         leg.close()
         raise
     outcome.status, attempt.failure = answer.status, None
+    report_answer(context.outcomes, upstream, leg.endpoint, answer.status)
     try:
         await _check(upstream.name, answer, leg, connector)
     finally:

@@ -30,6 +30,7 @@ from splicer.session.turns import Turns
 from splicer.upstream.balance import Balancer
 from splicer.upstream.closing import ClosingConnections
 from splicer.upstream.endpoints import Endpoints
+from splicer.upstream.outcomes import NO_OUTCOMES, Outcomes
 from splicer.upstream.pool import IdlePool
 
 
@@ -186,6 +187,7 @@ class SessionContext:
     timers: Timers = field(factory=Timers)
     may_use_pod: Callable[[], bool] = _always  # whether there is room for a connection that came in over the limit
     report: Callable[[AttemptOutcome], None] = _drop_outcome  # called with each attempt's outcome when it is over
+    outcomes: Outcomes = NO_OUTCOMES  # is told how requests went at the endpoints that are judged
     yield_to_relay: Callable[[], None] = _do_nothing  # called between two parts of a long step, to let frames pass
     drains: Drains = Drains()
     draining: bool = False

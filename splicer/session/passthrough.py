@@ -28,6 +28,7 @@ from splicer.session.identity import identities
 from splicer.session.proxy_header import proxy_header
 from splicer.session.tunnel import OpenTunnel, run_tunnel
 from splicer.upstream.client import Connector
+from splicer.upstream.outcomes import report_connected
 from splicer.upstream.pod import PodLeg
 from splicer.upstream.source import pod_name
 
@@ -166,6 +167,7 @@ class PassthroughConnection:
             raise
         else:
             outcome.failure = None
+            report_connected(context.outcomes, upstream, leg.endpoint)
             return leg
         finally:
             record.attempts.append(outcome)

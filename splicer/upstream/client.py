@@ -132,6 +132,8 @@ class Connector(Dialling):
         collisions = 0
         while True:
             choice = await choose()
+            if upstream.is_judged and upstream.host.captures:
+                self._dialer.outcomes.used(upstream, host, choice.endpoints[0])
             try:
                 return await self._connect(choice, choose, upstream, outcome, parser, reusable=reusable)
             except EndpointFull:

@@ -18,6 +18,7 @@ from splicer.policy.deadlines import AttemptBudget
 from splicer.record import AttemptOutcome
 from splicer.upstream.balance import Balancer, Hold
 from splicer.upstream.endpoints import full
+from splicer.upstream.outcomes import Outcomes
 from splicer.upstream.pod import PodLeg
 from splicer.upstream.pool import IdlePool
 from splicer.upstream.race import MOST, STAGGER, Race, RaceOver
@@ -27,6 +28,14 @@ CONNECT_FAILURES = (ConnectRefused, ConnectFailed, ConnectTimeout)
 
 Take = Callable[[Endpoint], Hold | None]
 """Counts an attempt at an endpoint; None: the endpoint is full."""
+
+Tell = Callable[[Endpoint, str], None]
+"""Is told of an endpoint's failed connect, and the reason. Of several that were silent it is only told of the first:
+the others had less than `deadlines.connect`."""
+
+
+def _tell_nobody(_: Endpoint, __: str) -> None:
+    """Of an upstream without `outlier_detection`."""
 
 
 class Dialer(Protocol):
@@ -45,6 +54,11 @@ class Dialer(Protocol):
     @property
     def balancer(self) -> Balancer:
         """Counts the tunnels and attempts at each endpoint."""
+        ...
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """Is told of failed connects."""
         ...
 
     @property
@@ -112,6 +126,7 @@ class Dialling:
         reusable: bool,
     ) -> PodLeg:
         dialer, limit = self._dialer, upstream.limit(tunnel=self._tunnel)
+        tell = _tell_nobody if upstream.outlier_detection is None else partial(dialer.outcomes.failed, upstream)
         take = partial(dialer.balancer.take, chosen=len(endpoints) > 1, tunnel=self._tunnel, limit=limit)
         # Usually the first endpoint has an idle connection, and then there is nothing to wait for.
         begun = reusable and self._begin(endpoints[0], outcome, take)
@@ -125,13 +140,14 @@ class Dialling:
                     continue
                 begun = False
                 in_time = partial(
-                    self._in_time, endpoints[place:], outcome, take, ends=ends, parser=parser, reusable=reusable
+                    self._in_time, endpoints[place:], outcome, take, tell, ends=ends, parser=parser, reusable=reusable
                 )
                 try:
                     leg = await self._open(endpoint, parser, in_time, reusable=reusable)
                 except CONNECT_FAILURES as failure:
                     self._drop()
                     dialer.balancer.failures.add(endpoint)
+                    tell(endpoint, failure.reason)
                     if endpoint is endpoints[-1] or isinstance(failure, ConnectTimeout):
                         raise
                 except RaceOver as over:
@@ -151,6 +167,7 @@ class Dialling:
         endpoints: tuple[Endpoint, ...],
         outcome: AttemptOutcome,
         take: Take,
+        tell: Tell,
         wait: Wait,
         *,
         ends: float,
@@ -167,7 +184,7 @@ class Dialling:
                 await wait()
                 return
             dial = partial(self._open, parser=parser, in_time=without_deadline, reusable=reusable)
-            race = Race(dial, self._dialer.balancer, delay, partial(self._show, outcome), take)
+            race = Race(dial, self._dialer.balancer, delay, partial(self._show, outcome), take, tell)
             await race.run(endpoints[0], self.take_hold(), wait, endpoints[1:])
         self._settle(race, endpoints[0])
 

@@ -53,6 +53,7 @@ class Race:
         delay: seconds between two starts.
         show: called with the endpoint that the attempt is at: the newest one under way, or else the last one to fail.
         take: counts a connect while it lasts; None: the endpoint is full, and is left out.
+        tell: called with each endpoint that refused the connection or could not be reached, and the reason.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class Race:
         delay: float,
         show: Callable[[Endpoint], None],
         take: Callable[[Endpoint], Hold | None],
+        tell: Callable[[Endpoint, str], None],
     ) -> None:
         self._dial = dial
         self._balancer = balancer
         self._delay = delay
         self._show = show
         self._take = take
+        self._tell = tell
         self._runners: list[_Runner] = []  # under way, the oldest first
         self._failures = trio.Semaphore(0)
         self._failure: SplicerError | None = None
@@ -143,6 +146,7 @@ class Race:
                 self._connected(runner, await connect(), race)
         except (ConnectRefused, ConnectFailed) as failure:
             failed = True
+            self._tell(runner.endpoint, failure.reason)
             self._failure = failure.with_traceback(None)  # its frames hold this race: a cycle
         except NoDescriptor as failure:
             self._failure = failure.with_traceback(None)

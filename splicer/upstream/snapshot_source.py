@@ -9,14 +9,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import trio
 from attrs import frozen
 
-from splicer.endpoint_errors import PodEjected, PodNotReady, PodUnhealthy, PodUnknown
+from splicer.endpoint_errors import PodNotReady, PodUnknown
 from splicer.errors import NoEndpoint, PodError
 from splicer.model import Endpoint, Service, Upstream
-from splicer.policy.endpoint_flags import EJECTED, KnownEndpoint
-from splicer.policy.tiers import Key, Purpose, Verdicts, of_pod, of_service, unfit
+from splicer.policy.endpoint_flags import KnownEndpoint
+from splicer.policy.tiers import Key, Purpose, Verdicts, of_pod, of_service
+from splicer.upstream.judged_names import refuse_unfit
 from splicer.upstream.snapshot import EndpointSnapshot, KnownService
 from splicer.upstream.source import Candidates, EndpointSource
 
+_NO_VERDICTS: Verdicts = {}
 _POLL_INTERVAL = 0.02  # seconds between two looks for a Service that only discovery can find
 _MOST_KEPT = 4096  # pods of one Service whose candidates are remembered
 
@@ -66,7 +68,7 @@ class SnapshotSource:
         service = self._asked(upstream, host)
         if service is not None:
             known = self._snapshot.service(service.key)
-            if known is not None and (found := self._found(service, known, host, purpose)) is not None:
+            if known is not None and (found := self._found(upstream, service, known, host, purpose)) is not None:
                 return found
         return self._names.at_hand(upstream, host, purpose) if upstream.port else None
 
@@ -78,10 +80,10 @@ class SnapshotSource:
         if service is None:
             return await self._names.find(upstream, host, purpose, refresh=refresh)
         if not upstream.port:
-            return await self._await(service, host, purpose)
+            return await self._await(upstream, service, host, purpose)
         known, found = self._snapshot.service(service.key), None
         if known is not None:
-            found = self._found(service, known, host, purpose)
+            found = self._found(upstream, service, known, host, purpose)
             if found is not None and (known.found.synced or not refresh):
                 return found
         try:
@@ -97,7 +99,7 @@ class SnapshotSource:
         known = None if service is None else self._snapshot.service(service.key)
         if service is not None and known is not None:
             try:
-                found = self._found(service, known, host, Purpose.REQUEST)
+                found = self._found(upstream, service, known, host, Purpose.REQUEST)
             except PodError:
                 return ()
             if found is not None:
@@ -118,27 +120,29 @@ class SnapshotSource:
         return service
 
     # The port has a name, whose number only the Service's endpoints have. The caller's deadline ends this.
-    async def _await(self, service: Service, host: str, purpose: Purpose) -> Candidates:
+    async def _await(self, upstream: Upstream, service: Service, host: str, purpose: Purpose) -> Candidates:
         while True:
             known = self._snapshot.service(service.key)
             if known is not None:
-                found = self._found(service, known, host, purpose)
+                found = self._found(upstream, service, known, host, purpose)
                 if found is not None:
                     return found
                 if known.found.synced:
                     raise NoEndpoint(f"{service}: no such Service or port, and its name alone says no port")
             await trio.sleep(_POLL_INTERVAL)
 
-    def _found(self, service: Service, known: KnownService, host: str, purpose: Purpose) -> Candidates | None:
+    def _found(
+        self, upstream: Upstream, service: Service, known: KnownService, host: str, purpose: Purpose
+    ) -> Candidates | None:
         """What the snapshot says; None: name servers must be asked."""
         if known.found.rows is None:
             return None
+        verdicts = self._snapshot.verdicts if upstream.is_judged else _NO_VERDICTS
         if service.of_pod:
-            return self._of_pod(service, known, host.partition(".")[0], purpose)
-        kept = known.kept.get("")
-        verdicts = self._snapshot.verdicts
+            return self._of_pod(service, known, host.partition(".")[0], purpose, verdicts)
+        kept = known.kept.get(upstream.is_judged)
         if kept is None or kept.verdicts is not verdicts or (kept.lapses < math.inf and kept.lapses <= self._clock()):
-            kept = known.kept[""] = self._of_service(known, verdicts)
+            kept = known.kept[upstream.is_judged] = self._of_service(known, verdicts)
         if kept.candidates is None and known.found.synced:
             raise NoEndpoint(f"{service} has no endpoint that is ready")
         candidates: Candidates | None = kept.candidates
@@ -149,7 +153,9 @@ class SnapshotSource:
         found = _candidates(tiers.endpoints, tiers.behind) if tiers.endpoints else None
         return _Kept(found, verdicts, tiers.lapses)
 
-    def _of_pod(self, service: Service, known: KnownService, pod: str, purpose: Purpose) -> Candidates | None:
+    def _of_pod(
+        self, service: Service, known: KnownService, pod: str, purpose: Purpose, verdicts: Verdicts
+    ) -> Candidates | None:
         key = pod, purpose is Purpose.REQUEST
         found = known.kept.get(key)
         if found is None:
@@ -161,22 +167,10 @@ class SnapshotSource:
             if len(known.kept) >= _MOST_KEPT:
                 known.kept.clear()
             found = known.kept[key] = _candidates(rows)
-        if purpose is Purpose.CALL_OR_FALLBACK and (verdicts := self._snapshot.verdicts):
-            self._refuse_unfit(pod, found.endpoints, verdicts)
+        if verdicts and purpose is Purpose.CALL_OR_FALLBACK:
+            refuse_unfit(found.endpoints, verdicts, self._clock())
         candidates: Candidates = found
         return candidates
-
-    # A pod with an address of each family is one pod: it is refused only if all of them are unfit.
-    def _refuse_unfit(self, pod: str, endpoints: Iterable[Endpoint], verdicts: Verdicts) -> None:
-        now = self._clock()
-        reason, last = 0, None
-        for endpoint in endpoints:
-            reason, last = unfit(verdicts.get((endpoint.address, endpoint.port)), now), endpoint
-            if not reason:
-                return
-        if reason == EJECTED:
-            raise PodEjected(f"{pod} is ejected: too many of its last calls have failed", last)
-        raise PodUnhealthy(f"{pod} fails its health check", last)
 
 
 def _refusal(service: Service, pod: str, rows: Iterable[KnownEndpoint]) -> PodError:

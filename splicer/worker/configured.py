@@ -85,6 +85,7 @@ class Configured:
             turns=parts.turns,
             timers=parts.timers,
             may_use_pod=parts.admission.may_use_pod,
+            outcomes=parts.outcomes,
             yield_to_relay=parts.hub.turn_if_due,
         )
 

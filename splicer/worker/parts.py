@@ -28,6 +28,7 @@ from splicer.worker.adopted import Adopted
 from splicer.worker.board_publisher import BoardPublisher
 from splicer.worker.client_connections import ClientConnections
 from splicer.worker.newest import Start
+from splicer.worker.outcome_reports import OutcomeReports
 from splicer.worker.reports import Reports
 from splicer.worker.ruleset_factory import RulesetFactory
 from splicer.worker.serving_workers import ServingWorkers
@@ -71,6 +72,7 @@ class Parts:
         self.balancer = Balancer(shared=board.loads.row(row), full=self.log.endpoints_uncounted)
         self.snapshot = EndpointSnapshot(EndpointMemory(board.endpoints))
         self.reports = Reports()
+        self.outcomes = OutcomeReports(self.reports, lambda: self.snapshot.verdicts)
         workers = ServingWorkers(board)
         self.clients = ClientConnections(workers)
         self.rules = RulesetFactory(self.balancer, self.snapshot, metrics.resolver, workers)

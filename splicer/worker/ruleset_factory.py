@@ -19,6 +19,7 @@ from splicer.session.logged_headers import LoggedHeader
 from splicer.session.tracing import Tracing
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
+from splicer.upstream.judged_names import JudgedNames
 from splicer.upstream.snapshot import EndpointSnapshot
 from splicer.upstream.snapshot_source import SnapshotSource
 from splicer.upstream.source import EndpointSource, NameSource
@@ -84,9 +85,12 @@ class RulesetFactory:
         }
         return self._rate_limiters
 
-    # Without discovery, nothing looks into the snapshot.
+    # What no upstream needs costs no request anything.
     def _source_for(self, config: Config, names: EndpointSource) -> EndpointSource:
-        if not any(upstream.service for upstream in config.upstreams.values()):
+        upstreams = config.upstreams.values()
+        if any(upstream.is_judged for upstream in upstreams):
+            names = JudgedNames(names, lambda: self._snapshot.verdicts)
+        if not any(upstream.service for upstream in upstreams):
             return names
         return SnapshotSource(names, self._snapshot, config.resolver.hosts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter as Tally
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,10 @@ import trio
 from splicer import __version__
 from splicer.admin import removed
 from splicer.ipc.board import Column
+from splicer.ipc.endpoint_memory import EndpointMemory
 from splicer.ipc.facts import OperatorDrains, Reloads
+from splicer.policy.endpoint_flags import EJECTED, UNHEALTHY, Verdict
+from splicer.upstream.snapshot import encode
 from tests.admin.counting import Start
 from tests.admin.page import Page, scraped, scraper
 from tests.admin.rig import CONFIG, counts, endpoint, rig, tunnel
@@ -218,7 +222,9 @@ async def test_an_endpoint_is_as_whoever_learned_last_says(tmp_path: Path, start
             ("new", "up"): 1,
         }
         assert found.keys() == {
-            (name, state) for name in ("any-pod", "new", "pod") for state in ("up", "down", "unknown")
+            (name, state)
+            for name in ("any-pod", "new", "pod")
+            for state in ("up", "down", "unknown", "unhealthy", "ejected")
         }
 
 
@@ -232,6 +238,30 @@ async def test_the_fullest_endpoint_is_that_of_all_workers(tmp_path: Path) -> No
         )
         page = await scraped(admin, tmp_path)
     assert page.all("endpoint_tunnels_most") == {("pod",): 9, ("any-pod",): 0}
+
+
+async def test_what_is_judged_goes_before_the_last_attempt(tmp_path: Path, start: Start) -> None:
+    start(tmp_path, 2).tell("know", config=CONFIG)
+    judged = CONFIG.replace("[upstreams.any-pod]", "outlier_detection = {}\n[upstreams.any-pod]")
+    addresses = ["127.0.0.11", "127.0.0.12", "127.0.0.13", "127.0.0.14"]
+    rows = [endpoint(f"pod-{number}", address, upstream="pod") for number, address in enumerate(addresses)]
+    rows += [endpoint("pods", address, upstream="any-pod") for address in addresses]
+    now = time.monotonic()
+    verdicts = {
+        ("127.0.0.11", 8000): Verdict(EJECTED | UNHEALTHY, until=now + 100, lapses=now + 100),
+        ("127.0.0.12", 8000): Verdict(UNHEALTHY, lapses=now + 100),
+        ("127.0.0.13", 8000): Verdict(EJECTED, until=now - 1),
+    }
+    async with rig(judged) as admin:
+        EndpointMemory(admin.board.endpoints, writable=True).publish(encode({}, verdicts))
+        admin.worker(1, endpoints=rows)
+        page = await scraped(admin, tmp_path)
+    assert {key: value for key, value in page.all("endpoints").items() if value} == {
+        ("pod", "ejected"): 1,
+        ("pod", "unhealthy"): 1,
+        ("pod", "up"): 2,
+        ("any-pod", "up"): 4,
+    }, "an upstream without the keys obeys nobody"
 
 
 async def test_the_supervisors_facts_are_told(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from splicer.config.listener import EVERYBODY, Listener
 from splicer.config.schema import Config, KubernetesSettings, Limits, LogSettings, ResolverSettings, ServerSettings
 from splicer.config.tracing import TracingSettings, collector
 from splicer.edits import Edits, HeaderEdits, Redirect
+from splicer.health import HealthCheck, OutlierDetection
 from splicer.model import Deadlines, Network, Respond, Route, Split, StatusPage, Upstream
 from splicer.patterns import Condition, HashOn, PathPattern
 from splicer.rates import Rate, RateLimit
@@ -113,6 +114,23 @@ def _discovered(
     return Upstream("", host, number, allow, service=service, slow_start=None if service.of_pod else slow_start)
 
 
+times = st.integers(1, 10**9).map(lambda ms: ms / 1000)
+outlier_detections = st.builds(
+    lambda errors, statuses, times, percent: OutlierDetection(errors, statuses, min(times), max(times), percent),
+    st.integers(1, 1000),
+    st.frozensets(st.integers(500, 599), max_size=3),
+    st.tuples(times, times),
+    st.integers(1, 100),
+)
+health_checks = st.just(HealthCheck()) | st.builds(
+    HealthCheck,
+    st.sampled_from(["/", "/health?deep=1", "/{a}", "/${A}", "/$${"]),
+    st.none() | st.integers(1, 65535),
+    st.sampled_from([1.0, 10.0, 3600.0]),
+    st.sampled_from([0.001, 1.0]),
+    st.integers(1, 100),
+    st.integers(1, 100),
+)
 HOSTS = ["api", "127.0.0.1", "::1", "a.test."]
 upstreams = st.dictionaries(
     names,
@@ -125,6 +143,8 @@ upstreams = st.dictionaries(
         st.sampled_from(["least-tunnels", "round-robin", "random"]),
         st.sampled_from([None, "v1", "v2"]),
         *[st.none() | st.integers(1, 1_000_000)] * 2,
+        outlier_detection=st.none() | outlier_detections,
+        health_check=st.none() | health_checks,
     )
     | st.builds(
         _discovered,

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from splicer.config.authorize import AUTHORIZER
 from splicer.config.environment import expand_all
 from splicer.config.error_pages import ERROR_PAGE
+from splicer.config.health_check import HEALTH_TABLE
 from splicer.config.keys import Key
 from splicer.config.kinds import BOOLEAN, DURATION, Kind, choice, integer, list_of, size, unless
 from splicer.config.listener import LISTENER
+from splicer.config.outlier_detection import OUTLIER_TABLE
 from splicer.config.passthrough import PASSTHROUGH
 from splicer.config.rate_limit import TABLE
 from splicer.config.reader import Reader
@@ -32,6 +34,8 @@ READERS: Mapping[str, Reader[Any]] = {
     **SECTIONS,
     "listener": LISTENER,
     "upstreams": UPSTREAM,
+    "outlier_detection": OUTLIER_TABLE,
+    "health_check": HEALTH_TABLE,
     "routes": ROUTE,
     "respond": ANSWER,
     "rate_limit": TABLE,

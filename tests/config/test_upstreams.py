@@ -105,6 +105,7 @@ def test_limits_at_each_endpoint() -> None:
         ("max_tunnels", "must be between 1 and 1000000, not 0"),
         ("max_requests", "must be between 1 and 1000000, not 1000001"),
     ]
+    assert (upstream.outlier_detection, upstream.health_check) == (None, None)
 
 
 def test_all_faults_of_a_table() -> None:

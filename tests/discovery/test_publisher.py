@@ -9,7 +9,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.discovery.publisher import Publisher
-from splicer.policy.endpoint_flags import Verdict
+from splicer.policy.endpoint_flags import EJECTED, SUSPECT, UNHEALTHY, Verdict
+from splicer.policy.tiers import Key
 from tests.upstream.snapshots import Snapshot, found, row
 
 KEY, OTHER = "voice/agent:8000", "voice/router:http"
@@ -94,3 +95,29 @@ async def test_too_many_endpoints_change_nothing_and_are_told_once(monkeypatch: 
     publishing.find(OTHER, found(*(row("x" * 100, f"10.0.{n >> 8}.{n & 255}") for n in range(25_000))))
     publishing.publish()
     assert len(log.events) == 2, "it is another time"
+
+
+def test_a_part_of_a_verdict_is_amended() -> None:
+    publishing, key = publisher(Snapshot()), ("10.0.0.1", 80)
+    publishing.judge(key, Verdict(SUSPECT, ejections=3))
+    publishing.amend(key, EJECTED | SUSPECT, EJECTED, until=7.0)
+    publishing.amend(key, UNHEALTHY, UNHEALTHY, lapses=8.0)
+    assert publishing.verdicts[key] == Verdict(EJECTED | UNHEALTHY, until=7.0, lapses=8.0, ejections=3)
+    publishing.amend(key, UNHEALTHY, 0, lapses=0.0)
+    assert publishing.verdicts[key] == Verdict(EJECTED, until=7.0, ejections=3)
+    for _ in range(2):
+        publishing.amend(key, EJECTED, 0, until=0.0)
+    assert key not in publishing.verdicts
+
+
+def test_who_has_turned_ready() -> None:
+    publishing, told = publisher(Snapshot()), list[list[Key]]()
+    publishing.on_find(told.append)
+    one, two = row("agent-1", "10.0.0.1"), row("agent-2", "10.0.0.2")
+    absent = two._replace(flags=0)
+    steps = [found(one, absent), found(one, two), found(one, two), found(one), found(one, two), None, found(one)]
+    for step in steps:
+        publishing.find("voice/agent:80", step)
+    publishing.find("voice/agent:80", found(one._replace(pod="agent-9")))
+    ready = [(two.address, two.port)]
+    assert told == [[], ready, [], ready, [], [], [(one.address, one.port)]]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splicer import arrival
-from splicer.ipc import arguments, facts, queries, wire
+from splicer.ipc import arguments, endpoint_reports, facts, queries, wire
 from splicer.ipc.codec import MalformedError, from_json, from_object, to_json
 from splicer.ipc.endpoint_reports import EndpointReport
 from splicer.ipc.facts import LISTENERS, Reading, by_listener
@@ -98,6 +98,8 @@ DiscoveryReport unknown         1  request: int
 DiscoveryReport ready           1
 DiscoveryReport absent          1  slots: tuple[int, ...]
 Legacy        connection        1  peer: str, arrival?: Arrival | None, awaited?: str
+EndpointReport outcomes         1  rows: tuple[OutcomeRow, ...]
+EndpointReport names_used       1  rows: tuple[UsedRow, ...]
 Question      tunnels           1  request: int
 Question      counts            1  request: int
 Question      endpoints         1  request: int
@@ -134,6 +136,8 @@ pod_retransmits: int | None, via?: str | None
 CountRow             tunnels: tuple[tuple[str, str, int], ...], to_pod: int, to_client: int, slot: int
 EndpointRow          upstream: str, pod: str, address: str, port: int, source: str, tunnels: int, state: str, \
 failure: str | None, since_s: float | None, requests?: int
+OutcomeRow           upstream: str, address: str, port: int, pod: str, reason: str
+UsedRow              upstream: str, host: str, address: str, port: int
 ClosedRow            closed: str
 Row
 Place                control: int, board: int, row: int, version?: int, routes?: int | None, loads?: int | None, \
@@ -157,7 +161,7 @@ def _all() -> list[tuple[type[Message], type[Message]]]:
 def _parts() -> list[type]:
     found = {
         cls
-        for module in (arguments, arrival, facts, queries)
+        for module in (arguments, arrival, endpoint_reports, facts, queries)
         for _, cls in inspect.getmembers(module, dataclasses.is_dataclass)
         if isinstance(cls, type) and not issubclass(cls, Message)
     }

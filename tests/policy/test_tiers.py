@@ -19,19 +19,19 @@ from splicer.policy.endpoint_flags import (
     KnownEndpoint,
     Verdict,
 )
-from splicer.policy.tiers import CHECK_LAPSES, Purpose, lapse, of_pod, of_service, unfit
+from splicer.policy.tiers import Purpose, lapse, of_pod, of_service, unfit
 
 NOW = 1000.0
 ENDING = SERVING | TERMINATING
 EJECTION = Verdict(EJECTED, until=NOW + 5)
-SICK = Verdict(UNHEALTHY, checked=NOW - 1)
+SICK = Verdict(UNHEALTHY, lapses=NOW + 59)
 
 flags = st.integers(0, 7)
 verdicts = st.builds(
     Verdict,
     st.integers(0, 127),
     until=st.floats(NOW - 100, NOW + 100),
-    checked=st.floats(NOW - 100, NOW),
+    lapses=st.floats(NOW - 100, NOW + 100),
 )
 
 
@@ -68,10 +68,10 @@ def test_when_fewer_than_half_are_fit_all_are_one_tier() -> None:
         (Verdict(SUSPECT | PROBATION), 0, math.inf),
         (EJECTION, EJECTED, NOW + 5),
         (Verdict(EJECTED, until=NOW), 0, math.inf),
-        (SICK, UNHEALTHY, NOW - 1 + CHECK_LAPSES),
-        (Verdict(UNHEALTHY, checked=NOW - CHECK_LAPSES), 0, math.inf),
-        (Verdict(UNHEALTHY | EJECTED, until=NOW, checked=NOW), UNHEALTHY, NOW + CHECK_LAPSES),
-        (Verdict(UNHEALTHY | EJECTED, until=NOW + 1, checked=NOW), EJECTED, NOW + 1),
+        (SICK, UNHEALTHY, NOW + 59),
+        (Verdict(UNHEALTHY, lapses=NOW), 0, math.inf),
+        (Verdict(UNHEALTHY | EJECTED, until=NOW, lapses=NOW + 60), UNHEALTHY, NOW + 60),
+        (Verdict(UNHEALTHY | EJECTED, until=NOW + 1, lapses=NOW + 60), EJECTED, NOW + 1),
     ],
 )
 def test_verdicts_lapse_by_themselves(verdict: Verdict | None, reason: int, until: float) -> None:

@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from splicer.arrival import Arrival
 from splicer.errors import ConnectRefused, Side
+from splicer.health import OutlierDetection
 from splicer.model import Deadlines, Upstream
 from splicer.net.stream import TcpStream
 from splicer.relay.api import TunnelEnd
@@ -22,6 +23,7 @@ from splicer.session.passthrough import PassthroughConnection
 from tests.kit.hellos import in_records, made_hello, server_name
 from tests.kit.wire import until
 from tests.session.edge import APP, CLIENT, Edge, Spliced, open_edge, upstream
+from tests.session.test_outcomes import Told
 from tests.session.wire import Peer
 
 _HELLO = in_records(made_hello(server_name(b"a.rtc.example.com")))
@@ -210,3 +212,16 @@ async def test_a_bug_costs_that_connection_alone(room: Room, monkeypatch: pytest
     with room.connect(_HELLO):
         await until(lambda: bool(room.ended))
     assert [type(error) for _, _, error in room.edge.told.crashes] == [ZeroDivisionError]
+
+
+async def test_what_is_seen_of_it_counts_for_outlier_detection(room: Room) -> None:
+    told = Told()
+    room.edge.context.outcomes = told
+    room.use(upstream("app", outlier_detection=OutlierDetection()))
+    room.edge.pods[APP] = ConnectRefused("no")
+    with room.connect(_HELLO):
+        await until(lambda: told.words)
+    room.edge.pods[APP] = _silent
+    with room.connect(_HELLO):
+        await until(lambda: len(room.ended) == 2)
+    assert told.words == [(APP, "connect_refused"), (APP, "ok")], "the end of a call is nothing"

@@ -36,6 +36,7 @@ from splicer.routing.template import parse_template
 from splicer.upstream.balance import Balancer
 from splicer.upstream.client import Connector
 from splicer.upstream.endpoints import Endpoints
+from splicer.upstream.outcomes import NO_OUTCOMES, Outcomes
 from splicer.upstream.pod import PodLeg
 from splicer.upstream.pool import IdlePool
 from splicer.upstream.source import Candidates
@@ -84,6 +85,7 @@ class Site:
     asked: list[bool] = field(factory=list)  # whether each was a refresh
     dialled: list[Endpoint] = field(factory=list)
     yields: int = 0
+    outcomes: Outcomes = NO_OUTCOMES
     spare: list[ByteStream] = field(factory=list)  # what can be had once descriptors were freed
 
     def at_hand(self, upstream: Upstream, host: str, purpose: Purpose = Purpose.REQUEST) -> Candidates | None:

@@ -43,6 +43,10 @@ class Ground:
     most: int = 0
     full: list[Endpoint] = field(factory=list)
     shown: list[Endpoint] = field(factory=list)
+    told: list[tuple[Endpoint, str]] = field(factory=list)
+
+    def tell(self, endpoint: Endpoint, reason: str) -> None:
+        self.told.append((endpoint, reason))
 
     async def meet(self, number: int) -> None:
         seconds, failure = self.fates[number]
@@ -68,7 +72,7 @@ class Ground:
         return self.balancer.take(endpoint, chosen=True, tunnel=True, limit=limit)
 
     async def run(self, seconds: float = 60) -> Race:
-        race = Race(self.dial, self.balancer, STAGGER, self.shown.append, self.take)
+        race = Race(self.dial, self.balancer, STAGGER, self.shown.append, self.take, self.tell)
         others = [pod(number) for number in range(1, len(self.fates))]
         hold = self.balancer.hold(pod(0))
         hold.__enter__()
@@ -108,6 +112,7 @@ async def test_the_next_is_dialled_at_once_and_the_one_after_it_later(autojump_c
 async def test_a_failure_starts_the_next_at_once(autojump_clock: MockClock) -> None:
     ground = Ground([HANGS, refused(0.01), refused(), (0, ConnectFailed("no")), connected()])
     assert (await ground.run()).result().endpoint == pod(4)
+    assert ground.told == [(pod(1), "connect_refused"), (pod(2), "connect_refused"), (pod(3), "connect_failed")]
     assert ground.begun == pytest.approx([0, 0.01, 0.01, 0.01])
 
 

@@ -7,10 +7,11 @@ import trio
 from attrs import define, evolve, field
 from trio.testing import MockClock
 
-from splicer.endpoint_errors import PodEjected, PodNotReady, PodUnhealthy, PodUnknown
+from splicer.endpoint_errors import PodNotReady, PodUnknown
 from splicer.errors import NameNotFound, NoEndpoint
+from splicer.health import OutlierDetection
 from splicer.model import Endpoint, Service, Upstream
-from splicer.policy.endpoint_flags import EJECTED, READY, SERVING, TERMINATING, UNHEALTHY, Verdict
+from splicer.policy.endpoint_flags import READY, SERVING, TERMINATING
 from splicer.policy.tiers import Purpose
 from splicer.routing.template import parse_template
 from splicer.upstream.balance import Balancer
@@ -21,8 +22,18 @@ from splicer.upstream.source import Candidates
 from tests.upstream.snapshots import FIT, Snapshot, found, row
 
 KEY, HOST = "voice/agent:8000", "agent.voice.svc"
-ANY = Upstream("any", parse_template(HOST), 8000, balance="round-robin", service=Service("voice", "agent", 8000))
-POD = Upstream("pod", parse_template("{pod}." + HOST), 8000, service=Service("voice", "agent", 8000, of_pod=True))
+JUDGED = OutlierDetection()
+ANY = Upstream(
+    "any",
+    parse_template(HOST),
+    8000,
+    balance="round-robin",
+    service=Service("voice", "agent", 8000),
+    outlier_detection=JUDGED,
+)
+POD = evolve(
+    ANY, name="pod", host=parse_template("{pod}." + HOST), service=Service("voice", "agent", 8000, of_pod=True)
+)
 NAMED = Upstream("router", parse_template("router.voice.svc"), 0, service=Service("voice", "router", "http"))
 PLAIN = Upstream("plain", parse_template("plain.test"), 80)
 BY_NAME = Endpoint("by-name", "10.9.9.9", 8000)
@@ -171,51 +182,6 @@ async def test_changes_are_seen_at_once(stage: Stage) -> None:
     stage.snapshot.publish({KEY: found(row("agent-0", "10.0.1.1"))})
     assert await stage.addresses(ANY) == ["10.0.1.1"]
     assert await stage.addresses(POD, pod("agent-0")) == ["10.0.1.1"]
-
-
-# ---- verdicts ----
-
-
-async def test_an_unfit_pod_is_refused_if_the_fallback_is_there(stage: Stage) -> None:
-    verdicts = {("10.0.0.2", 8000): Verdict(EJECTED, until=1010.0)}
-    stage.snapshot.publish({KEY: AGENTS}, verdicts)
-    for purpose in (CALL, REQUEST):
-        assert await stage.addresses(POD, pod("agent-1"), purpose) == ["10.0.0.2"]
-    with pytest.raises(PodEjected) as refused:
-        await stage.addresses(POD, pod("agent-1"), MENDED)
-    assert (refused.value.endpoint, refused.value.pod) == ("10.0.0.2:8000", "agent-1")
-    stage.now = 1010.0
-    assert await stage.addresses(POD, pod("agent-1"), MENDED) == ["10.0.0.2"]
-    stage.snapshot.publish({KEY: AGENTS}, {("10.0.0.2", 8000): Verdict(UNHEALTHY, checked=1009.0)})
-    with pytest.raises(PodUnhealthy):
-        await stage.addresses(POD, pod("agent-1"), MENDED)
-
-
-async def test_a_pod_with_two_addresses_is_refused_for_both_alone(stage: Stage) -> None:
-    bad = Verdict(EJECTED, until=1010.0)
-    stage.snapshot.publish({KEY: AGENTS}, {("10.0.0.1", 8000): bad})
-    assert await stage.addresses(POD, pod("agent-0"), MENDED) == ["10.0.0.1", "fd00::1"]
-    stage.snapshot.publish({KEY: AGENTS}, {("10.0.0.1", 8000): bad, ("fd00::1", 8000): bad})
-    with pytest.raises(PodEjected):
-        await stage.addresses(POD, pod("agent-0"), MENDED)
-
-
-async def test_the_unfit_are_tried_last_and_take_no_turns(stage: Stage) -> None:
-    rows = [row(f"agent-{n}", f"10.0.0.{n}") for n in range(5)]
-    bad = {("10.0.0.1", 8000): Verdict(EJECTED, until=1010.0), ("10.0.0.3", 8000): Verdict(EJECTED, until=1020.0)}
-    stage.snapshot.publish({KEY: found(*rows)}, bad)
-    endpoints = Endpoints(stage.source, Balancer(clock=lambda: 0.0))
-    orders = []
-    for _ in range(6):
-        choice = endpoints.at_hand(ANY, HOST, frozenset())
-        assert choice is not None
-        orders.append([endpoint.pod for endpoint in choice.endpoints])
-    assert all(set(order[3:]) == {"agent-1", "agent-3"} for order in orders)
-    assert [order[0] for order in orders].count("agent-0") == 2
-    stage.now = 1010.0
-    choice = endpoints.at_hand(ANY, HOST, frozenset())
-    assert choice is not None
-    assert choice.endpoints[4].pod == "agent-3", "the other one is back, though nobody has said so"
 
 
 # ---- what name servers are asked ----
