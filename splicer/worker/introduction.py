@@ -138,22 +138,26 @@ class Introductions:
         """
         try:
             known = one.read_now()
-            if known is None and place is ConnectionState.READING and not self._limit.may_ask():
-                raise TooManyConnections
         except SplicerError as error:
             self._end(one, error)
             return
-        if known is None:
-            self._start(self._wait, one, place)
-        else:
+        except Exception as bug:  # noqa: BLE001 - it must not end the accept loop
+            self._context.observer.crashed(one.peer, None, bug)
+            one.stream.close()
+            return
+        if known is not None:
             self._introduced(one.stream, *known, one.listener)
+        elif place is ConnectionState.READING and not self._limit.may_ask():
+            self._end(one, TooManyConnections())
+        else:
+            self._start(self._wait, one, place)
 
     async def _wait(self, one: Introduction, place: ConnectionState) -> None:
         counts = self._context.counts
         counts.enter(place)
         known, error = None, None
         try:
-            if await self._has_begun(one, place):
+            if one.buffer or await self._has_begun(one, place):
                 known = await self._read(one)
             else:
                 error = one.late()

@@ -183,6 +183,16 @@ async def test_one_that_sends_nothing_is_idle_and_makes_room(owner: Introduced, 
     assert (owner.counts.active, owner.empty) == (0, ["127.0.0.1"])
 
 
+async def test_one_whose_header_has_begun_is_not_idle(owner: Introduced, autojump_clock: MockClock) -> None:
+    owner.listen()
+    client = await owner.send(_V2[:20])
+    await trio.sleep(1.5)
+    assert (len(owner.idle), owner.counts.reading) == (0, 1)
+    assert not owner.idle.make_room()
+    client.send(_V2[20:] + _REQUEST)
+    assert (await owner.served_one())[0::2] == ("192.0.2.7", _REQUEST)
+
+
 async def test_one_that_was_idle_is_served_when_its_header_comes(owner: Introduced, autojump_clock: MockClock) -> None:
     owner.listen()
     client = await owner.send()
@@ -248,14 +258,31 @@ async def test_one_that_another_worker_served_keeps_how_it_came(owner: Introduce
     assert (connection.place, connection.arrival) == (ConnectionState.WAITING, Arrival("10.0.0.9", 1))
 
 
-async def test_a_bug_costs_that_connection_alone(owner: Introduced, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("first", [b"PROXY ", b""])
+async def test_a_bug_costs_that_connection_alone(
+    owner: Introduced, monkeypatch: pytest.MonkeyPatch, first: bytes
+) -> None:
     def fail(_: object) -> Callable[[], None]:
         raise ZeroDivisionError
 
     owner.listen()
-    client = await owner.send(b"PROXY ")
+    client = await owner.send(*[first] * bool(first))
+    await until(lambda: owner.counts.active == 1)
     monkeypatch.setattr("splicer.worker.introduction.decode", fail)
-    client.send(b"T")
+    client.send(b"PROXY " if not first else b"T")
     await until(lambda: bool(owner.crashes))
     assert [type(error) for error in owner.crashes] == [ZeroDivisionError]
     assert (owner.counts.active, client.recv(1)) == (0, b"")
+
+
+async def test_a_bug_at_once_does_not_end_the_accept_loop(owner: Introduced, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    owner.listen()
+    with monkeypatch.context() as patch:
+        patch.setattr("splicer.worker.introduction.arrival", fail)
+        await owner.send(_V1)
+        await until(lambda: bool(owner.crashes))
+    await owner.send(_V1 + _REQUEST)
+    assert (await owner.served_one())[0::2] == ("192.0.2.7", _REQUEST)
