@@ -65,8 +65,7 @@ async def _answer_in_time(exchange: Exchange, rule: Authorize[Upstream], outcome
     now, deadlines, upstream = trio.current_time(), exchange.match.route.deadlines, rule.upstream
     attempt = AttemptOutcome(upstream.name, failure="abandoned", started=now)
     budget = AttemptBudget(deadlines, now + deadlines.authorize)
-    asking = Connector(exchange.context, exchange.rules.endpoints, budget, exchange.proxy_header)
-    later, exchange.connector = exchange.connector, asking
+    later, exchange.connector = exchange.connector, exchange.connector_with(budget)
     try:
         return await _put(exchange, rule, attempt, outcome)
     except (PodError, NoDescriptor) as failure:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import h11
 import trio
 from attrs import define, field
@@ -65,11 +67,13 @@ class Exchange:
         self.own_connection = self.protocol is not None or not may_ride_idle(head.method, has_body=head.has_body)
         self.writer = ResponseWriter(self.server, head)
         budget = AttemptBudget.start(self.match.route.deadlines, trio.current_time())
-        self.connector = Connector(self.context, self.rules.endpoints, budget, self.proxy_header)
+        self.connector = self.connector_with(budget)
 
-    def proxy_header(self, version: str) -> bytes:
-        """The PROXY header that names the client, for a new connection to a pod."""
-        return proxy_header(version, self.client, self.forwarding)
+    # A method of the exchange would make a reference cycle of it and its connector.
+    def connector_with(self, budget: AttemptBudget) -> Connector:
+        """A connector whose PROXY headers name the client, for the attempts of one budget."""
+        header = partial(proxy_header, client=self.client, origin=self.forwarding)
+        return Connector(self.context, self.rules.endpoints, budget, header)
 
     def answer_edits(self) -> FieldEdits | None:
         """The changes to the answer; None: there are none."""
