@@ -55,8 +55,6 @@ def redirect(context: Context, route: RouteDraft, node: Node) -> None:
         context.lost(regex, "write a regex with named groups and redirect = { to = ... }")
         route.closed.append("its redirect could not be imported")
         return
-    for path_key in [path for path in route.values if path[0] in ("request_headers", "host")]:
-        route.drop(path_key)
     route.put("redirect", {"to": f"{where}{target}", "status": code}, *leaf(node))
     if "{scheme}" in where:
         context.differs(node, "the scheme is that which server.trusted_proxies report")

@@ -15,6 +15,8 @@ _FACTS = {
     "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": "{client}",
 }
 _FIELDS = {":AUTHORITY": "{header:Host}", ":PATH": "{target}", ":SCHEME": "{scheme}"}
+BOTH = ("request", "response")
+ANSWER = ("response",)
 _APPENDED = "it replaces what is there; Envoy appends to it"
 _ADDING = frozenset({"OVERWRITE_IF_EXISTS_OR_ADD", "OVERWRITE_IF_EXISTS"})
 
@@ -41,16 +43,17 @@ def value_of(text: str) -> str | None:
     return None if unknown else value
 
 
-def edits(context: Context, route: RouteDraft, levels: Sequence[Node]) -> None:
+def edits(context: Context, route: RouteDraft, levels: Sequence[Node], kinds: Sequence[str] = BOTH) -> None:
     """Set a route's `request_headers` and `response_headers`.
 
     Args:
         context: gets the differences.
         route: the route.
         levels: the route, its virtual host and the whole table; the first that has a header wins.
+        kinds: "request", "response", or both: an answer without a pod has no request that a pod gets.
     """
     for level in levels:
-        for kind in ("request", "response"):
+        for kind in kinds:
             for entry in level.get(f"{kind}_headers_to_add").each():
                 _add(context, route, f"{kind}_headers", entry)
             for name in level.get(f"{kind}_headers_to_remove").each():

@@ -8,7 +8,7 @@ from splicer.importer.draft import RouteDraft, free_name
 from splicer.importer.envoy.answers import direct_response, redirect
 from splicer.importer.envoy.clusters import lead_to
 from splicer.importer.envoy.context import Context, leaf
-from splicer.importer.envoy.headers import edits, value_of
+from splicer.importer.envoy.headers import ANSWER, edits, value_of
 from splicer.importer.envoy.matches import pattern
 from splicer.importer.ledger import Verdict
 from splicer.importer.matching import numbered_groups
@@ -115,9 +115,10 @@ def _route(context: Context, host: Node, node: Node, several: bool) -> RouteDraf
 def _action(context: Context, route: RouteDraft, node: Node, levels: Sequence[Node], hcm: Node) -> RouteDraft:
     if node.get("direct_response").is_there:
         direct_response(context, route, node.get("direct_response"))
-        edits(context, route, levels)
+        edits(context, route, levels, ANSWER)
     elif node.get("redirect").is_there:
         redirect(context, route, node.get("redirect"))
+        edits(context, route, levels, ANSWER)
     elif node.get("route").is_there:
         edits(context, route, levels)
         _forward(context, route, node.get("route"), hcm)

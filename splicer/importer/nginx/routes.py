@@ -179,4 +179,5 @@ def missing_route(context: Context, server: Server) -> RouteDraft | None:
     route.comments.append("nginx has no location for the rest of this server")
     route.put("prefix", "/")
     route.put(("respond", "status"), 404)
+    response_headers(context, Place(server.statement, server.scope, route))
     return route
