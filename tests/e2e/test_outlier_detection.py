@@ -195,7 +195,7 @@ async def test_an_ejection_outlives_the_discovery_process(nursery: trio.Nursery)
         assert (line["errors"], line["times"]) == (1, 2), "the new one knows that it was the second time"
 
 
-async def test_a_reload_keeps_ejections_and_stops_and_starts_the_process(nursery: trio.Nursery) -> None:
+async def test_reloads_and_upgrades_keep_ejections_and_a_reload_ends_the_process(nursery: trio.Nursery) -> None:
     with judged_edge(TWO) as (edge, _):
         await spare(edge, nursery)
         place = edge.site.take()
@@ -203,6 +203,13 @@ async def test_a_reload_keeps_ejections_and_stops_and_starts_the_process(nursery
         await eject(edge, place)
         text = edge.path.read_text()
         await edge.reload(text.replace("consecutive_errors = 2", "consecutive_errors = 3"))
+        await call(edge, f"/call/{place.name}")
+        assert failures(await edge.line("tunnel_close")) == ["pod_ejected", None]
+        before = discovery_pid(edge)
+        edge.signal(signal.SIGUSR2)
+        await edge.line("upgraded")
+        await until(lambda: discovery_pid(edge) not in (0, before))
+        edge.mark()
         await call(edge, f"/call/{place.name}")
         assert failures(await edge.line("tunnel_close")) == ["pod_ejected", None]
         await edge.reload(text.replace(TWO, ""))

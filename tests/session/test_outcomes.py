@@ -11,8 +11,12 @@ from attrs import define, evolve, field
 from splicer.errors import ConnectFailed, ConnectRefused, NoDescriptor, Side, SplicerError
 from splicer.health import HealthCheck, OutlierDetection
 from splicer.model import Endpoint, Upstream
+from splicer.policy.endpoint_flags import EJECTED, Verdict
 from splicer.relay.api import TunnelEnd
+from splicer.upstream.endpoints import Endpoints
+from splicer.upstream.judged_names import JudgedNames
 from splicer.upstream.outcomes import Outcomes
+from splicer.upstream.source import NameSource
 from tests.session.edge import APP, SPARE, SPARE_UPSTREAM, Edge, Script, Spliced, answering, playing, route, upstream
 from tests.session.message import GET, OK, SWITCHING, UPGRADE, answer, read_answer
 from tests.session.pods import resetting, silent
@@ -221,3 +225,21 @@ async def test_an_upstream_without_the_key_reports_nothing(edge: Edge, told: Tol
     edge.pods |= {APP: ConnectRefused("x"), SPARE: BUSY}
     await read_answer(await edge.ask(GET))
     assert told.words == []
+
+
+async def test_a_call_to_a_pod_that_is_ejected_waits_for_nothing(edge: Edge) -> None:
+    verdicts = {(APP, 8000): Verdict(EJECTED, until=10.0)}
+    edge.use(route("regex", "^/(?<pod>[a-z0-9-]+)$", upstream=NAMED, fallback=SPARE_UPSTREAM, upgrade=("websocket",)))
+    names = JudgedNames(NameSource(edge.names), lambda: verdicts, lambda: 0.0)
+    edge.context.rules = evolve(edge.context.rules, endpoints=Endpoints(names, edge.context.balancer))
+    edge.names.served["pod-1.pods.test"] = (APP,)
+    edge.pods |= {APP: None, SPARE: answering(SWITCHING)}
+    began = trio.current_time()
+    client = await edge.ask(UPGRADE.replace(b"/ws", b"/pod-1"))
+    assert (await read_answer(client)).status == 101
+    client.end.close()
+    await edge.idle()
+    [ejected, served] = edge.told.closed[0].attempts
+    assert (ejected.failure, ejected.endpoint, ejected.pod) == ("pod_ejected", f"{APP}:8000", "pod-1")
+    assert (ejected.connect, ejected.handshake, served.failure, served.started - began) == (0, 0, None, 0)
+    assert edge.dialled == [SPARE]
