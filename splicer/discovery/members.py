@@ -46,6 +46,7 @@ class Members:
         self._upstreams: dict[str, Upstream] = {}
         self._resolver: tuple[tuple[ResolverSettings, float], Resolver] | None = None
         self._changed = trio.Event()
+        self._renewed = trio.Event()  # there may be other names
 
     def use(self, config: Config) -> None:
         """Know the upstreams of another configuration."""
@@ -54,6 +55,7 @@ class Members:
         settings = config.resolver, lifetime
         if self._resolver is None or self._resolver[0] != settings:
             self._resolver = settings, Resolver(config.resolver, nursery=self._nursery, lifetime=lifetime)
+        self._renewed.set()
         self.look_again()
 
     def used(self, rows: Iterable[UsedRow]) -> None:
@@ -87,15 +89,23 @@ class Members:
         Args:
             changed: called when `targets` may have changed.
         """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_resolved)
+            while True:
+                self._changed = trio.Event()
+                self._names.expire()
+                changed()
+                await trio.sleep(_CALM_SECONDS)
+                with trio.move_on_after(_LOOK_INTERVAL):
+                    await self._changed.wait()
+
+    async def _keep_resolved(self) -> None:
         while True:
-            self._changed = trio.Event()
-            self._names.expire()
-            changed()
+            self._renewed = trio.Event()
             await self._look_up()
-            changed()
-            await trio.sleep(_CALM_SECONDS)
+            self.look_again()
             with trio.move_on_after(_LOOK_INTERVAL):
-                await self._changed.wait()
+                await self._renewed.wait()
 
     async def _look_up(self) -> None:
         async with trio.open_nursery() as nursery:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from attrs import define, field
 from trio.testing import MockClock
@@ -100,6 +101,24 @@ async def test_names_in_use(autojump_clock: MockClock, nursery: trio.Nursery) ->
     await trio.sleep(610.0)
     assert ground.members.known("pod") == frozenset()
     assert not [each for each in ground.checked() if each[0] == "pod"]
+
+
+async def test_a_name_server_that_is_silent_delays_nothing_else(
+    autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = Ground(nursery)
+    ground.members.use(config())
+
+    async def hang(_: str) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(ground.members, "_resolve", hang)
+    nursery.start_soon(ground.members.run, ground.change)
+    await trio.sleep(3.0)
+    ground.members.used([UsedRow("pod", "pod-7.voice.ns.svc.cluster.local", "10.4.0.7", 8000)])
+    changes = ground.changes
+    await trio.sleep(0.5)
+    assert ground.changes > changes
 
 
 async def test_the_addresses_of_a_name(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
