@@ -64,4 +64,4 @@ def is_sampled(trace_id: str, share: float) -> bool:
         trace_id: 32 hexadecimal digits.
         share: of the traces, 0 to 1.
     """
-    return int(trace_id[HEX_OF_SPAN:], 16) < round(share * (1 << 64))
+    return share >= 1 or int(trace_id[HEX_OF_SPAN:], 16) < round(share * (1 << 64))

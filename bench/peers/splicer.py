@@ -47,18 +47,24 @@ class Splicer(Tree):
         home: see there.
         cpus: see there.
         root: the directory that has the package.
+        extra: further tables of its configuration.
     """
 
     software = _Here()
 
-    def __init__(self, name: str, job: Job, home: Path, cpus: Collection[int], root: Path = ROOT) -> None:
+    def __init__(
+        self, name: str, job: Job, home: Path, cpus: Collection[int], root: Path = ROOT, extra: str = ""
+    ) -> None:
         self.admin = free_address()
+        self._extra = extra
         self.cwd = self._root = root
         super().__init__(name, job, home, cpus)
 
     def configure(self) -> Sequence[str]:
         """Write its configuration: one file."""
         config = self.write(_FILE, _FILE, admin=at(self.admin), routes=routes(self.job, _ROUTE))
+        with Path(config).open("a", encoding="utf-8") as file:
+            file.write(self._extra)
         return ["-m", "splicer", "run", "-c", config]
 
     def environ(self) -> Mapping[str, str]:

@@ -18,11 +18,12 @@ INTERNAL, SERVER, CLIENT = 1, 2, 3  # Span.SpanKind
 _FIXED64, _DOUBLE, _FIXED32 = struct.Struct("<Q"), struct.Struct("<d"), struct.Struct("<I")
 _LENGTHS = tuple(bytes((length,)) for length in range(128))
 _INT64 = (1 << 64) - 1
+_ROOM = 113  # bytes for a name and a value with which the length of an attribute has one byte, whatever its type
 _ERROR = b"\x7a\x02\x18\x02"  # Span.status = Status(code=STATUS_CODE_ERROR)
 _SAMPLED, _KNOWN, _REMOTE = 0x01, 0x100, 0x200  # Span.flags: it is known whether the parent is remote, and it is
 _FLAGS = b"\x85\x01" + _FIXED32.pack(_SAMPLED | _KNOWN)
 _FLAGS_REMOTE = b"\x85\x01" + _FIXED32.pack(_SAMPLED | _KNOWN | _REMOTE)
-_KIND_AND_TIMES = struct.Struct("<BBBQBQ")  # each value with its tag in front
+_TIMES = struct.Struct("<BQBQ")  # each with its tag in front
 
 
 class Link(NamedTuple):
@@ -41,8 +42,59 @@ class Link(NamedTuple):
     remote: bool = False
 
 
-class Span(NamedTuple):
-    """A span.
+def attributes(pairs: Pairs, tag: bytes = b"\x4a") -> bytes:
+    """Attributes, as fields of a span.
+
+    Args:
+        pairs: names and values.
+        tag: the field's number and type; the default is that of a span.
+    """
+    return b"".join([attribute(name, value, tag) for name, value in pairs])
+
+
+# Short ones are put together at once, in a third of the time.
+def attribute(name: str, value: Value, tag: bytes = b"\x4a") -> bytes:
+    """One attribute; see `attributes`."""
+    key = _key(name)
+    room = _ROOM - len(key)
+    if isinstance(value, str):
+        text = _utf8(value)
+        length = len(text)
+        if length < room:
+            whole = _LENGTHS[len(key) + length + 4]
+            return b"%b%b%b\x12%b\x0a%b%b" % (tag, whole, key, _LENGTHS[length + 2], _LENGTHS[length], text)
+    elif isinstance(value, float):
+        if room > 0:
+            return b"%b%b%b\x12\x09\x21%b" % (tag, _LENGTHS[len(key) + 11], key, _DOUBLE.pack(value))
+    elif not isinstance(value, bool) and room > 0:
+        number = varint(value)
+        length = len(number) + 1
+        return b"%b%b%b\x12%b\x18%b" % (tag, _LENGTHS[len(key) + length + 2], key, _LENGTHS[length], number)
+    return _field(tag, key + _field(b"\x12", _any(value)))
+
+
+@lru_cache(maxsize=256)
+def _key(name: str) -> bytes:
+    return _field(b"\x0a", _utf8(name))
+
+
+def encode_span(
+    trace_id: bytes,
+    span_id: bytes,
+    parent: bytes,
+    state: str,
+    name: str,
+    kind: int,
+    start: int,
+    end: int,
+    told: bytes,
+    events: Sequence[tuple[int, str]] = (),
+    links: Sequence[Link] = (),
+    *,
+    error: bool = False,
+    remote: bool = False,
+) -> bytes:
+    """A span, as a field of ScopeSpans.
 
     Args:
         trace_id: 16 bytes.
@@ -53,81 +105,31 @@ class Span(NamedTuple):
         kind: INTERNAL, SERVER or CLIENT.
         start: nanoseconds since 1970.
         end: the same.
-        attributes: encoded by `attributes`.
+        told: its attributes, encoded by `attributes`.
         events: time and name of each.
         links: its links.
         error: whether its status is an error.
         remote: whether its parent is another program's.
     """
-
-    trace_id: bytes
-    span_id: bytes
-    parent: bytes
-    state: str
-    name: str
-    kind: int
-    start: int
-    end: int
-    attributes: bytes
-    events: Sequence[tuple[int, str]] = ()
-    links: Sequence[Link] = ()
-    error: bool = False
-    remote: bool = False
-
-
-def attributes(pairs: Pairs, tag: bytes = b"\x4a") -> bytes:
-    """Attributes, as fields of a span.
-
-    Args:
-        pairs: names and values.
-        tag: the field's number and type; the default is that of a span.
-    """
-    return b"".join([_attribute(tag, name, value) for name, value in pairs])
-
-
-# Most are short texts: these are put together at once, in a third of the time.
-def _attribute(tag: bytes, name: str, value: Value) -> bytes:
-    key = _key(name)
-    if isinstance(value, str):
-        text = _utf8(value)
-        length = len(text)
-        whole = len(key) + length + 4
-        if whole < 128:
-            return b"%b%b%b\x12%b\x0a%b%b" % (tag, _LENGTHS[whole], key, _LENGTHS[length + 2], _LENGTHS[length], text)
-    return _field(tag, key + _field(b"\x12", _any(value)))
-
-
-@lru_cache(maxsize=256)
-def _key(name: str) -> bytes:
-    return _field(b"\x0a", _utf8(name))
-
-
-def encode_span(span: Span) -> bytes:
-    """A span, as a field of ScopeSpans."""
-    parts = [b"\x0a\x10", span.trace_id, b"\x12\x08", span.span_id]
-    if span.state:
-        parts.append(_field(b"\x1a", _utf8(span.state)))
-    if span.parent:
-        parts += (b"\x22\x08", span.parent)
-    parts += (
-        _named(span.name),
-        _KIND_AND_TIMES.pack(0x30, span.kind, 0x39, span.start, 0x41, span.end),
-        span.attributes,
-    )
-    for when, name in span.events:
-        parts.append(_field(b"\x5a", b"\x09%b\x12%b" % (_FIXED64.pack(when), _length_and(name))))
-    for link in span.links:
-        parts.append(_field(b"\x6a", _link(link)))
-    if span.error:
-        parts.append(_ERROR)
-    parts.append(_FLAGS_REMOTE if span.remote else _FLAGS)
-    return _field(b"\x12", b"".join(parts))
+    above = b"\x22\x08" + parent if parent else b""
+    times = _TIMES.pack(0x39, start, 0x41, end)
+    flags = _FLAGS_REMOTE if remote else _FLAGS
+    span = b"\x0a\x10%b\x12\x08%b%b%b%b%b%b" % (trace_id, span_id, above, _named(name, kind), times, told, flags)
+    if state:
+        span += _field(b"\x1a", _utf8(state))
+    for when, what in events:
+        span += _field(b"\x5a", b"\x09%b\x12%b" % (_FIXED64.pack(when), _length_and(what)))
+    for link in links:
+        span += _field(b"\x6a", _link(link))
+    if error:
+        span += _ERROR
+    return _field(b"\x12", span)
 
 
 # The names of spans and events come from the configuration and the code.
 @lru_cache(maxsize=1024)
-def _named(name: str) -> bytes:
-    return b"\x2a" + _length_and(name)
+def _named(name: str, kind: int) -> bytes:
+    return b"\x2a%b\x30%b" % (_length_and(name), _LENGTHS[kind])
 
 
 @lru_cache(maxsize=1024)
@@ -161,6 +163,8 @@ def encode_scope(name: str, version: str) -> bytes:
 
 def varint(number: int) -> bytes:
     """A number of up to 64 bits; a negative one in two's complement."""
+    if 0 <= number < 128:
+        return _LENGTHS[number]
     number &= _INT64
     out = bytearray()
     while number > 127:

@@ -19,10 +19,10 @@ from splicer import __version__
 from splicer.config.tracing import TracingSettings
 from splicer.otlp.answer import partial_success
 from splicer.otlp.collector import Answer, CollectorClient, CollectorFailed
-from splicer.otlp.encoder import encode_resource, encode_scope, encode_span, resource_spans
+from splicer.otlp.encoder import encode_resource, encode_scope, resource_spans
 from splicer.otlp.facts import read_packet, spans_in
 from splicer.otlp.queue import SpanQueue
-from splicer.otlp.semantics import SCHEMA, spans_of
+from splicer.otlp.semantics import SCHEMA, encoded_spans
 
 SENT, QUEUE_FULL, REFUSED, UNREACHABLE = RESULTS = ("sent", "queue_full", "refused", "unreachable")
 
@@ -138,7 +138,7 @@ class Exporter:
         try:
             facts = read_packet(packet)
             if facts is not None:
-                return [encode_span(span) for span in spans_of(facts)]
+                return encoded_spans(facts)
         except (ValueError, TypeError, KeyError) as error:
             self._tell_once("spans_unread", error=repr(error)[:200])
         self.counts[REFUSED] += spans_in(packet)

@@ -84,13 +84,14 @@ class Request(NamedTuple):
     reason: str | None
     started: float
     ended: float
-    attempts: tuple[Attempt, ...]
+    attempts: list[Attempt]
     asked: Asked | None
     port: int = 0
     tls: str | None = None
 
 
 _ATTEMPTS = Request._fields.index("attempts")
+_MOST_OF_REQUEST, _MOST_OF_ATTEMPT = len(Request._fields), len(Attempt._fields)
 
 
 class Call(NamedTuple):
@@ -124,6 +125,9 @@ class Call(NamedTuple):
     adopted: int
     client_line: tuple[float, int] | None
     pod_line: tuple[float, int] | None
+
+
+_MOST_OF_CALL = len(Call._fields)
 
 
 def request_packet(record: Record, trace: RequestTrace, ended: float, epoch: int, *, query: bool) -> bytes:
@@ -224,13 +228,14 @@ def read_packet(packet: bytes) -> Request | Call | None:
     try:
         kind, *fields = marshal.loads(memoryview(packet)[1:])  # noqa: S302 - from a worker of this edge
         if kind == _CALL:
-            return Call._make(fields[: len(Call._fields)])
+            return Call._make(fields if len(fields) == _MOST_OF_CALL else fields[:_MOST_OF_CALL])
         if kind != _REQUEST:
             return None
         attempts, asked = fields[_ATTEMPTS : _ATTEMPTS + 2]
-        fields[_ATTEMPTS] = tuple([Attempt._make(attempt[: len(Attempt._fields)]) for attempt in attempts])
-        fields[_ATTEMPTS + 1] = None if asked is None else Asked._make(asked[: len(Asked._fields)])
-        return Request(*fields[: len(Request._fields)])
+        fields[_ATTEMPTS] = [Attempt._make(attempt[:_MOST_OF_ATTEMPT]) for attempt in attempts]
+        if asked is not None:
+            fields[_ATTEMPTS + 1] = Asked._make(asked[: len(Asked._fields)])
+        return Request._make(fields) if len(fields) == _MOST_OF_REQUEST else Request(*fields[:_MOST_OF_REQUEST])
     except (EOFError, TypeError, ValueError) as error:
         raise ValueError(f"no packet of spans: {error!r}") from error
 

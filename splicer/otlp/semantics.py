@@ -6,10 +6,9 @@ combination: a process sees the same methods, routes, pods and agents over and o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
-from splicer.otlp.encoder import CLIENT, INTERNAL, SERVER, Link, Span, Value, attributes
+from splicer.otlp.encoder import CLIENT, INTERNAL, SERVER, Link, Value, attribute, attributes, encode_span
 from splicer.otlp.facts import Asked, Attempt, Call, Request
 
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
@@ -23,80 +22,86 @@ _KEPT = 1024  # combinations
 _NANOSECONDS = 1_000_000_000
 
 
-def spans_of(facts: Request | Call) -> Iterator[Span]:
-    """The spans, the first one's children behind it."""
+def encoded_spans(facts: Request | Call) -> list[bytes]:
+    """The spans, the first one's children behind it, each as a field of ScopeSpans."""
     if isinstance(facts, Call):
-        yield _call(facts)
-        return
-    yield _request(facts)
-    trace_id, parent = bytes.fromhex(facts.trace_id), bytes.fromhex(facts.span_id)
+        return [_call(facts)]
+    trace_id, span_id = bytes.fromhex(facts.trace_id), bytes.fromhex(facts.span_id)
+    spans = [_request(facts, trace_id, span_id)]
     if facts.asked is not None:
-        yield _question(facts, facts.asked, trace_id, parent)
+        spans.append(_question(facts, facts.asked, trace_id, span_id))
     sent = 0  # requests that were sent before to serve this one
     for attempt in facts.attempts:
         sent += attempt.repeats
-        yield _attempt(facts, attempt, trace_id, parent, sent)
+        spans.append(_attempt(facts, attempt, trace_id, span_id, sent))
         sent += 1
+    return spans
 
 
 # ---- the request ----
 
 
-def _request(facts: Request) -> Span:
-    failure = _failure_of_request(facts)
-    last = facts.attempts[-1] if facts.attempts else None
-    fallback = None if last is None else last.fallback
-    constant = _server_attributes(
+def _request(facts: Request, trace_id: bytes, span_id: bytes) -> bytes:
+    status, pattern, attempts = facts.status, facts.pattern, facts.attempts
+    told = _server_attributes(
         facts.method,
         facts.scheme,
         facts.version,
         facts.host,
-        facts.pattern,
+        pattern,
         facts.agent,
         facts.route,
-        facts.status,
-        failure,
-        fallback,
+        status,
+        _failure_of_request(status, facts.reason),
+        attempts[-1].fallback if attempts else None,
         facts.protocol,
         facts.tls,
     )
-    own: list[tuple[str, Value]] = [("url.path", facts.path), ("client.address", facts.client)]
-    if facts.peer:
-        own.append(("network.peer.address", facts.peer))
+    told += _addresses(facts.client, facts.peer) + attribute("url.path", facts.path)
     if facts.port:
-        own.append(("client.port", facts.port))
+        told += attribute("client.port", facts.port)
     if facts.query is not None:
-        own.append(("url.query", facts.query))
-    if facts.request_id:
-        own.append(("splicer.request_id", facts.request_id))
+        told += attribute("url.query", facts.query)
+    if facts.request_id is not None and facts.request_id != facts.span_id:
+        told += attribute("splicer.request_id", facts.request_id)
     links: tuple[Link, ...] = ()
     if facts.link is not None:
-        trace_id, span_id, state = facts.link
-        links = (Link(bytes.fromhex(trace_id), bytes.fromhex(span_id), state, remote=True),)
+        trace, span, state = facts.link
+        links = (Link(bytes.fromhex(trace), bytes.fromhex(span), state, remote=True),)
     method = facts.method if facts.method in _METHODS else "HTTP"
-    return Span(
-        bytes.fromhex(facts.trace_id),
-        bytes.fromhex(facts.span_id),
+    start, end = _times(facts.epoch, facts.started, facts.ended)
+    return encode_span(
+        trace_id,
+        span_id,
         bytes.fromhex(facts.parent),
         facts.state,
-        f"{method} {facts.pattern}" if facts.pattern else method,
+        f"{method} {pattern}" if pattern else method,
         SERVER,
-        *_times(facts.epoch, facts.started, facts.ended),
-        constant + attributes(own),
-        links=links,
-        error=facts.status is not None and facts.status >= _SERVER_ERROR,
-        remote=bool(facts.parent),
+        start,
+        end,
+        told,
+        (),
+        links,
+        error=status is not None and status >= _SERVER_ERROR,
+        remote=facts.parent != "",
     )
 
 
+@lru_cache(maxsize=_KEPT)
+def _addresses(client: str, peer: str) -> bytes:
+    pairs = (("client.address", client), ("network.peer.address", peer))
+    return attributes([(name, address) for name, address in pairs if address])
+
+
 # A 4xx is the client's error, and so none of this span. The status of a client that has left was never sent.
-def _failure_of_request(facts: Request) -> str | None:
-    reason = None if facts.reason == "complete" else facts.reason
-    if facts.status is None or facts.status == _CLIENT_GONE:
+def _failure_of_request(status: int | None, reason: str | None) -> str | None:
+    if reason == "complete":
+        reason = None
+    if status is None or status == _CLIENT_GONE:
         return reason
-    if facts.status >= _SERVER_ERROR:
-        return reason or str(facts.status)
-    return reason if facts.status < _CLIENT_ERROR else None
+    if status >= _SERVER_ERROR:
+        return reason or str(status)
+    return reason if status < _CLIENT_ERROR else None
 
 
 @lru_cache(maxsize=_KEPT)
@@ -135,47 +140,45 @@ def _server_attributes(
 # ---- its attempts, and the question to its authorizer ----
 
 
-def _attempt(facts: Request, attempt: Attempt, trace_id: bytes, parent: bytes, sent: int) -> Span:
-    epoch = facts.epoch
+def _attempt(facts: Request, attempt: Attempt, trace_id: bytes, parent: bytes, sent: int) -> bytes:
+    epoch, started, resolved = facts.epoch, attempt.started, attempt.resolved
+    connected, answered = attempt.connected, attempt.answered
     # Both times are also those of failures, of which an event must not tell.
     events: list[tuple[int, str]] = []
-    if attempt.resolved and attempt.endpoint is not None:
-        events.append((_nanoseconds(epoch, attempt.resolved), "resolved"))
-    if attempt.connected and attempt.answered:
-        events.append((_nanoseconds(epoch, attempt.connected), "connected"))
-    end = max(attempt.started, attempt.resolved, attempt.connected, attempt.answered)
+    if resolved and attempt.endpoint is not None:
+        events.append((_nanoseconds(epoch, resolved), "resolved"))
+    if connected and answered:
+        events.append((_nanoseconds(epoch, connected), "connected"))
     failure = attempt.failure or _status_failure(attempt.status)
-    constant = _client_attributes(
-        facts.method, attempt.target, attempt.endpoint, attempt.status, failure, sent, attempt.upstream, attempt.pod
+    told = _client_attributes(
+        facts.method,
+        attempt.target.partition("/")[0],
+        attempt.endpoint,
+        attempt.status,
+        failure,
+        sent,
+        attempt.upstream,
+        attempt.pod,
     )
-    return Span(
-        trace_id,
-        bytes.fromhex(attempt.span_id),
-        parent,
-        facts.state,
-        facts.method if facts.method in _METHODS else "HTTP",
-        CLIENT,
-        *_times(epoch, attempt.started, end),
-        constant,
-        events,
-        error=failure is not None,
-    )
+    if attempt.target:
+        told += attribute("url.full", f"http://{attempt.target}")
+    start, end = _times(epoch, started, max(started, resolved, connected, answered))
+    method = facts.method if facts.method in _METHODS else "HTTP"
+    span_id = bytes.fromhex(attempt.span_id)
+    failed = failure is not None
+    return encode_span(trace_id, span_id, parent, facts.state, method, CLIENT, start, end, told, events, error=failed)
 
 
-def _question(facts: Request, asked: Asked, trace_id: bytes, parent: bytes) -> Span:
+def _question(facts: Request, asked: Asked, trace_id: bytes, parent: bytes) -> bytes:
     failure = _status_failure(asked.status) or (asked.failure if asked.status is None else None)
-    constant = _client_attributes("GET", asked.target, asked.endpoint, asked.status, failure, 0, asked.upstream, None)
-    return Span(
-        trace_id,
-        bytes.fromhex(asked.span_id),
-        parent,
-        facts.state,
-        "GET",
-        CLIENT,
-        *_times(facts.epoch, asked.started, asked.started + asked.seconds),
-        constant,
-        error=failure is not None,
-    )
+    named = asked.target.partition("/")[0]
+    told = _client_attributes("GET", named, asked.endpoint, asked.status, failure, 0, asked.upstream, None)
+    if asked.target:
+        told += attribute("url.full", f"http://{asked.target}")
+    start, end = _times(facts.epoch, asked.started, asked.started + asked.seconds)
+    span_id = bytes.fromhex(asked.span_id)
+    failed = failure is not None
+    return encode_span(trace_id, span_id, parent, facts.state, "GET", CLIENT, start, end, told, error=failed)
 
 
 def _status_failure(status: int | None) -> str | None:
@@ -185,7 +188,7 @@ def _status_failure(status: int | None) -> str | None:
 @lru_cache(maxsize=_KEPT)
 def _client_attributes(
     method: str,
-    target: str,
+    named: str,
     endpoint: str | None,
     status: int | None,
     failure: str | None,
@@ -194,8 +197,8 @@ def _client_attributes(
     pod: str | None,
 ) -> bytes:
     pairs = [*_method(method)]
-    if target:
-        pairs += [*_server(target.partition("/")[0], _DEFAULT_PORTS["http"]), ("url.full", f"http://{target}")]
+    if named:
+        pairs += _server(named, _DEFAULT_PORTS["http"])
     if endpoint is not None:
         address, _, port = endpoint.rpartition(":")
         pairs += [("network.peer.address", address.strip("[]")), ("network.peer.port", int(port))]
@@ -214,43 +217,44 @@ def _client_attributes(
 # ---- the call ----
 
 
-def _call(facts: Call) -> Span:
-    handshake = bytes.fromhex(facts.trace_id), bytes.fromhex(facts.parent)
-    own: list[tuple[str, Value]] = [
-        ("splicer.bytes_to_pod", facts.to_pod),
-        ("splicer.bytes_to_client", facts.to_client),
-        ("splicer.adopted", facts.adopted),
-        ("client.address", facts.client),
-    ]
-    if facts.request_id:
-        own.append(("splicer.request_id", facts.request_id))
-    for side, line in (("client", facts.client_line), ("pod", facts.pod_line)):
-        if line is not None:
-            rtt, retransmits = line
-            own += [(f"splicer.{side}_rtt_ms", round(rtt * 1000, 3)), (f"splicer.{side}_retransmits", retransmits)]
-    return Span(
-        bytes.fromhex(facts.own_trace) or handshake[0],
-        bytes.fromhex(facts.span_id),
-        b"" if facts.own_trace else handshake[1],
-        "",
-        f"tunnel {facts.route}",
-        INTERNAL,
-        *_times(facts.epoch, facts.opened, facts.ended),
-        _call_attributes(facts.route, facts.pod, facts.closer, facts.reason, facts.protocol) + attributes(own),
-        links=(Link(*handshake),) if facts.own_trace else (),
-    )
+def _call(facts: Call) -> bytes:
+    trace_id, handshake = bytes.fromhex(facts.trace_id), bytes.fromhex(facts.parent)
+    told = _call_attributes(facts.route, facts.pod, facts.closer, facts.reason, facts.protocol, facts.adopted)
+    told += _addresses(facts.client, "")
+    told += attribute("splicer.bytes_to_pod", facts.to_pod) + attribute("splicer.bytes_to_client", facts.to_client)
+    if facts.request_id is not None and facts.request_id != facts.parent:
+        told += attribute("splicer.request_id", facts.request_id)
+    if facts.client_line is not None:
+        rtt, retransmits = facts.client_line
+        told += attribute("splicer.client_rtt_ms", round(rtt * 1000, 3)) + _retransmits("client", retransmits)
+    if facts.pod_line is not None:
+        rtt, retransmits = facts.pod_line
+        told += attribute("splicer.pod_rtt_ms", round(rtt * 1000, 3)) + _retransmits("pod", retransmits)
+    start, end = _times(facts.epoch, facts.opened, facts.ended)
+    own_trace = bytes.fromhex(facts.own_trace)
+    name, span_id = f"tunnel {facts.route}", bytes.fromhex(facts.span_id)
+    if not own_trace:
+        return encode_span(trace_id, span_id, handshake, "", name, INTERNAL, start, end, told)
+    link = Link(trace_id, handshake)
+    return encode_span(own_trace, span_id, b"", "", name, INTERNAL, start, end, told, (), (link,))
+
+
+@lru_cache(maxsize=_KEPT)
+def _retransmits(side: str, number: int) -> bytes:
+    return attribute(f"splicer.{side}_retransmits", number)
 
 
 @lru_cache(maxsize=_KEPT)
 def _call_attributes(
-    route: str | None, pod: str | None, closer: str | None, reason: str | None, protocol: str | None
+    route: str | None, pod: str | None, closer: str | None, reason: str | None, protocol: str | None, adopted: int
 ) -> bytes:
-    named = (
+    named: tuple[tuple[str, Value | None], ...] = (
         ("splicer.route", route),
         ("splicer.pod", pod),
         ("splicer.closed_by", closer),
         ("splicer.reason", reason),
         ("splicer.protocol", protocol),
+        ("splicer.adopted", adopted),
     )
     return attributes([(name, value) for name, value in named if value is not None])
 
@@ -273,8 +277,10 @@ def _server(authority: str, usual: int) -> list[tuple[str, Value]]:
 
 # A span of no negative length: both times are of one clock, but a later version may tell others.
 def _times(epoch: int, started: float, ended: float) -> tuple[int, int]:
-    start = _nanoseconds(epoch, started)
-    return start, max(start, _nanoseconds(epoch, ended))
+    start, end = epoch + int(started * _NANOSECONDS), epoch + int(ended * _NANOSECONDS)
+    if start < 0:
+        start = 0
+    return start, end if end > start else start
 
 
 def _nanoseconds(epoch: int, seconds: float) -> int:

@@ -56,24 +56,18 @@ class Tracing:
         settings = self.settings
         came = read_context(head, settings.propagate)
         trusted = settings.trust == "anyone" or (settings.trust == "proxies" and origin.believed)
+        trace_id = parent = state = ""
+        decided = link = None
+        if came is not None:
+            if trusted:
+                trace_id, parent, state, decided = came.trace_id, came.span_id, came.state, came.sampled
+            elif came.trace_id:
+                link = came
+        trace_id = trace_id or new_trace_id()
+        sampled = is_sampled(trace_id, settings.sample) if decided is None else decided
         agents = head.values(b"user-agent")
-        trace = RequestTrace(
-            "",
-            span_id,
-            sampled=False,
-            scheme=origin.proto,
-            version=head.version,
-            agent=agents[0][:_LONGEST_AGENT].decode("latin-1") if agents else "",
-            peer=peer,
-        )
-        decided = None
-        if came is not None and trusted:
-            trace.trace_id, trace.parent, trace.state, decided = came.trace_id, came.span_id, came.state, came.sampled
-        elif came is not None and came.trace_id:
-            trace.link = came
-        trace.trace_id = trace.trace_id or new_trace_id()
-        trace.sampled = is_sampled(trace.trace_id, settings.sample) if decided is None else decided
-        return trace
+        agent = agents[0][:_LONGEST_AGENT].decode("latin-1") if agents else ""
+        return RequestTrace(trace_id, span_id, sampled, parent, state, link, origin.proto, head.version, agent, peer)
 
     def fields(self, trace: RequestTrace, span_id: str) -> Headers:
         """The header fields for a pod or an authorizer.

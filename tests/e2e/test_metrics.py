@@ -73,6 +73,7 @@ _GAUGES = (
     "endpoints",
     "pipes",
     "relay_workers",
+    "span_queue",
     "start_time_seconds",
     "tunnels_active",
     "vault_connected",

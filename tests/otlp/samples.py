@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import define
 from hypothesis import strategies as st
 
 from splicer.authorization import AuthorizeOutcome
 from splicer.model import Endpoint
-from splicer.otlp.encoder import Link, Span, attributes
+from splicer.otlp.encoder import Link, attributes, encode_span
 from splicer.quality import Quality
 from splicer.record import AttemptOutcome, Record
 from splicer.trace import RequestTrace, SpanContext
@@ -24,10 +25,23 @@ pairs = st.lists(
 links = st.builds(Link, st.binary(min_size=16, max_size=16), st.binary(min_size=8, max_size=8), text, st.booleans())
 
 
+@define
+class Drawn:
+    """The arguments of `encode_span`, and the attributes in them before their encoding."""
+
+    fields: tuple[Any, ...]
+    error: bool
+    remote: bool
+    told: list[tuple[str, Any]]
+
+    def encoded(self) -> bytes:
+        return encode_span(*self.fields, error=self.error, remote=self.remote)
+
+
 @st.composite
-def spans(draw: st.DrawFn) -> tuple[Span, list[tuple[str, Any]]]:
+def spans(draw: st.DrawFn) -> Drawn:
     told = draw(pairs)
-    span = Span(
+    fields = (
         draw(st.binary(min_size=16, max_size=16)),
         draw(st.binary(min_size=8, max_size=8)),
         draw(st.just(b"") | st.binary(min_size=8, max_size=8)),
@@ -39,10 +53,8 @@ def spans(draw: st.DrawFn) -> tuple[Span, list[tuple[str, Any]]]:
         attributes(told),
         draw(st.lists(st.tuples(nanoseconds, text), max_size=3)),
         draw(st.lists(links, max_size=3)),
-        draw(st.booleans()),
-        draw(st.booleans()),
     )
-    return span, told
+    return Drawn(fields, draw(st.booleans()), draw(st.booleans()), told)
 
 
 def attempt(**more: Any) -> AttemptOutcome:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from splicer.otlp.encoder import Span, encode_resource, encode_scope, encode_span, resource_spans
-from tests.otlp.samples import pairs, spans, text
+from splicer.otlp.encoder import encode_resource, encode_scope, resource_spans
+from tests.otlp.samples import Drawn, pairs, spans, text
 
 
 def told(attributes: Any) -> list[tuple[str, Any]]:
@@ -17,8 +17,8 @@ def told(attributes: Any) -> list[tuple[str, Any]]:
 
 
 @given(st.lists(spans(), max_size=4), pairs, text)
-def test_every_field_arrives(drawn: list[tuple[Span, list[tuple[str, Any]]]], resource: Any, name: str) -> None:
-    encoded = [encode_span(span) for span, _ in drawn]
+def test_every_field_arrives(drawn: list[Drawn], resource: Any, name: str) -> None:
+    encoded = [one.encoded() for one in drawn]
     whole = resource_spans(encode_resource(resource), encode_scope(name, "1"), "http://schema", encoded)
     read = ExportTraceServiceRequest.FromString(whole * 2)
     assert len(read.resource_spans) == 2
@@ -31,22 +31,23 @@ def test_every_field_arrives(drawn: list[tuple[Span, list[tuple[str, Any]]]], re
     assert one.schema_url == read.resource_spans[0].schema_url == "http://schema"
     assert told(read.resource_spans[0].resource.attributes) == resource
     assert len(one.spans) == len(drawn)
-    for found, (span, attributes) in zip(one.spans, drawn, strict=True):
-        assert (found.trace_id, found.span_id, found.parent_span_id) == (span.trace_id, span.span_id, span.parent)
-        assert (found.trace_state, found.name, found.kind) == (span.state, span.name, span.kind)
-        assert (found.start_time_unix_nano, found.end_time_unix_nano) == (span.start, span.end)
-        assert told(found.attributes) == attributes
-        assert [type(value) for _, value in told(found.attributes)] == [type(value) for _, value in attributes]
-        assert [(event.time_unix_nano, event.name) for event in found.events] == list(span.events)
-        links = [(link.trace_id, link.span_id, link.trace_state, bool(link.flags & 0x200)) for link in found.links]
-        assert links == list(span.links)
+    for found, span in zip(one.spans, drawn, strict=True):
+        trace_id, span_id, parent, state, name, kind, start, end, _, events, links = span.fields
+        assert (found.trace_id, found.span_id, found.parent_span_id) == (trace_id, span_id, parent)
+        assert (found.trace_state, found.name, found.kind) == (state, name, kind)
+        assert (found.start_time_unix_nano, found.end_time_unix_nano) == (start, end)
+        assert told(found.attributes) == span.told
+        assert [type(value) for _, value in told(found.attributes)] == [type(value) for _, value in span.told]
+        assert [(event.time_unix_nano, event.name) for event in found.events] == events
+        linked = [(link.trace_id, link.span_id, link.trace_state, bool(link.flags & 0x200)) for link in found.links]
+        assert linked == links
         assert (found.status.code, found.status.message) == (2 if span.error else 0, "")
         assert found.flags == (0x301 if span.remote else 0x101)
 
 
 @given(st.lists(spans(), max_size=3))
-def test_nothing_is_written_that_the_messages_do_not_have(drawn: list[tuple[Span, Any]]) -> None:
-    whole = resource_spans(encode_resource([]), encode_scope("a", "b"), "c", [encode_span(span) for span, _ in drawn])
+def test_nothing_is_written_that_the_messages_do_not_have(drawn: list[Drawn]) -> None:
+    whole = resource_spans(encode_resource([]), encode_scope("a", "b"), "c", [one.encoded() for one in drawn])
     read = ExportTraceServiceRequest.FromString(whole)
     read.DiscardUnknownFields()
     again = ExportTraceServiceRequest.FromString(whole)

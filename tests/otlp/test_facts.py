@@ -35,7 +35,7 @@ def test_a_request_of_which_little_is_known() -> None:
         request_packet(record(method=None, path=None, host=None, attempts=[]), trace(), 1.0, 0, query=True)
     )
     assert isinstance(facts, Request)
-    assert (facts.method, facts.path, facts.host, facts.attempts, facts.asked) == ("", "", "", (), None)
+    assert (facts.method, facts.path, facts.host, facts.attempts, facts.asked) == ("", "", "", [], None)
 
 
 def test_a_call() -> None:

@@ -15,9 +15,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 from opentelemetry.semconv.schemas import Schemas
 
 from splicer.arrival import Arrival
-from splicer.otlp.encoder import encode_span
 from splicer.otlp.facts import call_packet, read_packet, request_packet
-from splicer.otlp.semantics import SCHEMA, spans_of
+from splicer.otlp.semantics import SCHEMA, encoded_spans
 from splicer.record import Record
 from tests.kit.otlp import CLIENT, INTERNAL, SERVER, values_of
 from tests.otlp.samples import ASKED, ATTEMPT, EPOCH, SPAN, STRANGER, TRACE, attempt, call, record, trace
@@ -33,7 +32,7 @@ KNOWN = {
 def decoded(packet: bytes) -> list[Span]:
     facts = read_packet(packet)
     assert facts is not None
-    return list(ScopeSpans.FromString(b"".join(encode_span(span) for span in spans_of(facts))).spans)
+    return list(ScopeSpans.FromString(b"".join(encoded_spans(facts))).spans)
 
 
 def of(record: Record, ended: float | None = None, *, query: bool = False) -> list[Span]:

@@ -1,0 +1,147 @@
+"""Measure what tracing costs: this checkout without it, and with every request sampled, in turns.
+
+    python -m bench.tracing_cost [--pairs 20] [--seconds 2] [--sample 1] [SCENARIO …]
+
+As `bench.pairs`: both at the same time on one processor, each with one worker, rounds A B, B A …; "before" is without
+tracing, "after" with it. The CPU time is that of all processes, so the encoding and the export in the admin process
+are in it. The collector is a thread of the bench, on the load's processors: it reads each request, and answers 200.
+
+The law: with tracing, a new call takes at most 5 % more. If the whole 95 % interval is above that, the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from bench import scenarios
+from bench.arguments import Parser, seconds
+from bench.interrupt import INTERRUPTED, interruptible
+from bench.interval import LEAST_PAIRS
+from bench.pairs import AFTER, BEFORE, NoPairs, Row, rows
+from bench.peers.base import Job
+from bench.peers.splicer import ROOT, Checkout, Splicer
+from bench.peers.template import home_of
+from bench.progress import progress
+from bench.run import Options, Run
+from bench.traffic.driver import TrafficFailed
+
+_MOST = 1.05  # the ratio that a new call's CPU may have
+_CALL = "CPU of a new call"
+_USUAL = ("handshakes", "http")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Take a batch."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
+        """Say nothing."""
+
+
+@contextmanager
+def _collector(cpus: Collection[int]) -> Iterator[str]:
+    """A collector on these processors; its URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        server.daemon_threads = True
+
+        def serve() -> None:
+            os.sched_setaffinity(0, cpus)  # of this thread, and of those that it starts
+            server.serve_forever()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/v1/traces"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Traced(Checkout):
+    """splicer of this checkout, with tracing on.
+
+    Args:
+        name: see `Checkout`.
+        sample: the share of the requests that are sampled.
+    """
+
+    def __init__(self, name: str, sample: float) -> None:
+        super().__init__(name, ROOT)
+        self._sample = sample
+
+    @contextmanager
+    def running(self, job: Job, cpus: Collection[int]) -> Iterator[Splicer]:
+        """Run it; see `Peer.running`."""
+        others = os.sched_getaffinity(0) - set(cpus) or os.sched_getaffinity(0)
+        with _collector(others) as url, home_of(self.name) as home:
+            extra = f'\n[tracing]\nendpoint = "{url}"\nsample = {self._sample}\n'
+            with Splicer(self.name, job, home, cpus, extra=extra) as proxy:
+                yield proxy
+
+
+def broken(found: Sequence[Row]) -> bool:
+    """Whether a new call surely takes more than it may."""
+    return any(row.name == _CALL and row.interval.low > _MOST for row in found)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See above.
+
+    Returns:
+        The exit code: 0; 1: the law is broken, or nothing could be measured; 2: wrong usage; 130: interrupted.
+    """
+    options = _options(arguments)
+    peers = [Checkout(BEFORE, ROOT), Traced(AFTER, options.sample)]
+    wanted = [scenario for name, scenario in scenarios.ALL.items() if name in (options.scenarios or _USUAL)]
+    try:
+        with interruptible():
+            run = Run(Options(wanted, peers, options.pairs, options.seconds, quick=True), bar := progress())
+            try:
+                run.execute()
+            finally:
+                bar.end()
+        found = rows(run.report())
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (NoPairs, TrafficFailed, OSError) as failed:
+        sys.stderr.write(f"{failed}\n")
+        return 1
+    sys.stdout.write(f"{options.pairs} pairs of rounds of {options.seconds:g} s; sampled: {options.sample:.0%}\n")
+    sys.stdout.write(f"{'':30}{'without':>10}{'with':>10}  with / without (95 %)\n")
+    sys.stdout.writelines(f"{row}\n" for row in found)
+    sys.stdout.write(f"a new call takes at most {_MOST - 1:.0%} more: {'BROKEN' if broken(found) else 'kept'}\n")
+    return 1 if broken(found) else 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        prog="python -m bench.tracing_cost", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    known = ", ".join(scenarios.ALL)
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {known}; else {', '.join(_USUAL)}")
+    parser.add_argument("--pairs", type=int, default=20, help="of rounds of each scenario (20)")
+    parser.add_argument("--seconds", type=seconds, default=2.0, help="of a round (2)")
+    parser.add_argument("--sample", type=float, default=1.0, help="the share of the requests that are sampled (1)")
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.scenarios if name not in scenarios.ALL]:
+        parser.error(f"no scenario {unknown[0]!r}; there are {known}")
+    if options.pairs < LEAST_PAIRS or not 0 <= options.sample <= 1:
+        parser.error(f"at least {LEAST_PAIRS} pairs, and a share from 0 to 1")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
