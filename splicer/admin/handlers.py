@@ -8,6 +8,7 @@ from typing import Any
 
 from splicer import __version__
 from splicer.admin.current_config import CurrentConfig
+from splicer.admin.discovered import Discovered
 from splicer.admin.dispatch import Handler, Page, Request, Table, in_json
 from splicer.admin.drain_api import DrainApi, iso
 from splicer.admin.supervisor_status import SupervisorStatus
@@ -20,8 +21,10 @@ from splicer.config.tracing import without_secrets
 from splicer.errors import BadRequest
 from splicer.explain import explain
 from splicer.ipc.board import ROWS, Board, Column
+from splicer.ipc.endpoint_memory import EndpointMemory
 from splicer.ipc.queries import AskEndpoints
 from splicer.model import Respond
+from splicer.upstream.snapshot import EndpointSnapshot
 
 _PLACES = (Column.READING, Column.WRITING, Column.WAITING)  # every open connection stands in one of these
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
@@ -58,6 +61,7 @@ class Handlers:
         self._drains = drains
         self._scrape = scrape
         self._tunnels = Tunnels(workers, facts)
+        self._snapshot = EndpointSnapshot(EndpointMemory(board.endpoints))
 
     @property
     def for_operators(self) -> Table:
@@ -92,7 +96,8 @@ class Handlers:
     async def _upstreams(self, _: Request) -> Respond:
         config = await self._current.config()
         answers = await self._workers.ask(AskEndpoints)
-        return in_json({"upstreams": listed(config, answers.rows), "missing_workers": answers.missing})
+        discovered = Discovered(self._snapshot, config)
+        return in_json({"upstreams": listed(config, answers.rows, discovered), "missing_workers": answers.missing})
 
     async def _explain(self, asked: Request) -> Respond:
         target = asked.one("target")

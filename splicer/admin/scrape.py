@@ -22,6 +22,7 @@ from prometheus_client.samples import Sample
 
 from splicer import __version__
 from splicer.admin.current_config import CurrentConfig
+from splicer.admin.discovered import STATES, Discovered
 from splicer.admin.discovery_metrics import discovery_metrics
 from splicer.admin.drain_api import DrainApi
 from splicer.admin.removed import RemovedRoutes
@@ -35,13 +36,9 @@ from splicer.ipc.queries import AskCounts, AskEndpoints, CountRow, EndpointRow, 
 from splicer.observe.discovery_metrics import DiscoveryMetrics
 from splicer.observe.metrics import Metrics
 from splicer.otlp.exporter import Exporter
-from splicer.policy.endpoint_flags import EJECTED, UNHEALTHY
-from splicer.policy.tiers import unfit
 from splicer.upstream.snapshot import EndpointSnapshot
 
 _ANSWER_TIMEOUT = 1.0  # seconds for the workers' answers; a scraper waits for ten
-_UNFIT = {UNHEALTHY: "unhealthy", EJECTED: "ejected"}
-_STATES = ("up", "down", "unknown", "unhealthy", "ejected")
 _MOVERS = ("native", "python")
 
 R = TypeVar("R")
@@ -80,8 +77,7 @@ class Scrape:
         self._removed = RemovedRoutes(directory)
         self._nothing = Metrics(), DiscoveryMetrics()  # count nothing; they give all series with their initial values
         self._directory = directory
-        self._memory = EndpointMemory(board.endpoints)
-        self._snapshot = EndpointSnapshot(self._memory)
+        self._snapshot = EndpointSnapshot(EndpointMemory(board.endpoints))
         self._started = time.time() - uptime()
 
     async def __call__(self) -> bytes:
@@ -117,7 +113,7 @@ class Scrape:
                     *self._processes(),
                     *self._supervisor(),
                     _gauge("span_queue", "Spans that wait for their export.", self._exporter.waiting),
-                    *discovery_metrics(self._memory, self._facts.now.discovery_restarts),
+                    *discovery_metrics(self._snapshot, self._facts.now.discovery_restarts),
                     *await self._draining(),
                 ]
             )
@@ -191,14 +187,16 @@ class Scrape:
     def _endpoints(self, counted: dict[str, Metric], rows: list[EndpointRow]) -> Iterator[Metric]:
         upstreams = {sample.labels["upstream"] for sample in counted["splicer_attempts"].samples}
         newest: dict[tuple[str, str, int], EndpointRow] = {}
-        for row in rows:
+        for row in Discovered(self._snapshot, self._current.now).rows(rows):
             place = row.upstream, row.address, row.port
             newest[place] = row if place not in newest else newer(newest[place], row)
-        counts = Counter((row.upstream, self._state(row)) for row in newest.values())
+        counts = Counter((row.upstream, row.state) for row in newest.values())
         upstreams = (upstreams | {upstream for upstream, _ in counts}) - {""} or {""}
-        family = GaugeMetricFamily("splicer_endpoints", "Endpoints, by the last attempt.", labels=("upstream", "state"))
+        family = GaugeMetricFamily(
+            "splicer_endpoints", "Endpoints, each in its worst state.", labels=("upstream", "state")
+        )
         for upstream in sorted(upstreams):
-            for state in _STATES:
+            for state in STATES:
                 family.add_metric((upstream, state), counts[upstream, state])
         yield family
         yield self._fullest(rows)
@@ -217,15 +215,6 @@ class Scrape:
         for upstream, count in sorted(most.items()) or [("", 0)]:
             family.add_metric((upstream,), count)
         return family
-
-    # The worst word wins.
-    def _state(self, row: EndpointRow) -> str:
-        config = self._current.now
-        upstream = None if config is None else config.upstreams.get(row.upstream)
-        if upstream is None or not upstream.is_judged:
-            return row.state
-        verdict = self._snapshot.verdicts.get((row.address, row.port))
-        return _UNFIT.get(unfit(verdict, time.monotonic()), row.state)
 
     def _processes(self) -> Iterator[Metric]:
         rows = [row for row in map(self._board.row, range(1, ROWS)) if row[Column.SLOT]]

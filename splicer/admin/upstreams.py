@@ -6,26 +6,29 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from splicer.admin.discovered import Discovered
 from splicer.config.schema import Config
 from splicer.ipc.codec import to_object
 from splicer.ipc.queries import EndpointRow
 from splicer.model import Upstream
 
 
-def listed(config: Config, rows: Iterable[EndpointRow]) -> list[dict[str, Any]]:
+def listed(config: Config, rows: Iterable[EndpointRow], discovered: Discovered | None = None) -> list[dict[str, Any]]:
     """All upstreams, each with its endpoints.
 
     Args:
         config: the configuration in force.
         rows: the workers' answers.
+        discovered: what discovery knows; None: nothing.
     """
+    rows = rows if discovered is None else discovered.rows(rows)
     merged: dict[str, dict[tuple[str, str, int], EndpointRow]] = {name: {} for name in config.upstreams}
     for row in rows:
         endpoints = merged.get(row.upstream)
         if endpoints is not None:
             key = row.pod, row.address, row.port
             endpoints[key] = _merged(endpoints[key], row) if key in endpoints else row
-    return [_upstream(upstream, merged[name]) for name, upstream in config.upstreams.items()]
+    return [_upstream(upstream, merged[name], discovered) for name, upstream in config.upstreams.items()]
 
 
 def newer(one: EndpointRow, other: EndpointRow) -> EndpointRow:
@@ -41,14 +44,17 @@ def _age(row: EndpointRow) -> float:
     return float("inf") if row.state == "unknown" or row.since_s is None else row.since_s
 
 
-def _upstream(upstream: Upstream, endpoints: dict[tuple[str, str, int], EndpointRow]) -> dict[str, Any]:
+def _upstream(
+    upstream: Upstream, endpoints: dict[tuple[str, str, int], EndpointRow], discovered: Discovered | None
+) -> dict[str, Any]:
     return {
         "name": upstream.name,
         "address": upstream.text,
         "balance": upstream.balance,
         "allow": None if upstream.allow is None else [str(network) for network in upstream.allow],
         "endpoints": [
-            {key: value for key, value in to_object(endpoints[place]).items() if key != "upstream"}
-            for place in sorted(endpoints)
+            {key: value for key, value in to_object(row).items() if key != "upstream"}
+            | ({} if discovered is None else discovered.fields(row))
+            for _, row in sorted(endpoints.items())
         ],
     }

@@ -45,7 +45,7 @@ class Discovery:
         board: the board, which has the endpoint snapshot's memory.
         row: the number of this process's row.
         path: the configuration's file, for messages only: the text comes from the supervisor.
-        environ: the environment for its ``${NAME}``.
+        environ: the environment for its ``${NAME}``, which also says where the API server is.
         log: the logger.
         metrics: counts what it does.
     """
@@ -108,7 +108,7 @@ class Discovery:
         while not memory.claim():  # noqa: ASYNC110 - the kernel tells nobody that a lock is free
             await trio.sleep(_CLAIM_INTERVAL)
         publisher = Publisher(memory, self._log)
-        self._services = Services(self._nursery, publisher, self._log)
+        self._services = Services(self._nursery, publisher, self._metrics, self._log, self._environ)
         self._judgement = Judgement(self._nursery, publisher, self._channels, self._log, self._metrics)
         self._nursery.start_soon(publisher.run)
 

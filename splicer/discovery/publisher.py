@@ -105,8 +105,10 @@ def _turned_ready(before: Found | None, after: Found | None) -> list[Key]:
     """Not those of a Service of which nothing was known: they may have been ready for long."""
     if before is None or after is None or before.rows is None or after.rows is None:
         return []
-    ready = {row[:3] for row in before.rows if row.flags & READY}  # another pod may have the address now
-    return [(row.address, row.port) for row in after.rows if row.flags & READY and row[:3] not in ready]
+    # Another pod may have the address now, even one of the same name: then it is ready since now.
+    ready = {(row[:3], row.since) for row in before.rows if row.flags & READY}
+    rows = [row for row in after.rows if row.flags & READY and (row[:3], row.since) not in ready]
+    return [(row.address, row.port) for row in rows]
 
 
 def _put(values: dict[K, V], key: K, value: V | None) -> None:

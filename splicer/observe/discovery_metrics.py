@@ -6,8 +6,14 @@ from collections.abc import Iterable
 
 from splicer.model import Upstream
 from splicer.observe.metrics import Families
+from splicer.policy.slices import SKIPPED
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+# The words that series begin with; others get theirs when they are counted.
+_EVENTS = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
+_LISTS = ("start", "gone", "error")
+_FAILURES = ("connect", "timeout")
 
 
 class DiscoveryMetrics(Families):
@@ -21,6 +27,15 @@ class DiscoveryMetrics(Families):
         self._checks = count("health_checks", "Health checks.", "upstream", "outcome")
         self._durations = measure("health_check_duration_seconds", "How long they took.", "upstream", buckets=_SECONDS)
         self._late = count("health_checks_late", "Health checks that began more than a second late.")[()]
+        self._events = count("discovery_events", "Events of watches.", "type")
+        self._lists = count("discovery_lists", "Lists, by why.", "reason")
+        self._failures = count("discovery_failures", "Failed requests to the API server.", "reason")
+        self._skipped = count("discovery_rows_skipped", "Endpoints that give no row.", "reason")
+        for words, family in ((_EVENTS, self._events), (_LISTS, self._lists), (_FAILURES, self._failures)):
+            for word in words:
+                family[word,]
+        for reason in SKIPPED:
+            self._skipped[reason,]
         self._ejections["", ""]
         self._refused["",]
         self._checks["", "ok"]
@@ -37,6 +52,22 @@ class DiscoveryMetrics(Families):
                 for outcome in ("ok", "status", "connect_refused", "deadline"):
                     self._checks[upstream.name, outcome]
                 self._durations[upstream.name,]
+
+    def heard(self, event: str) -> None:
+        """Count an event of a watch."""
+        self._events[event,].inc(1)
+
+    def listed(self, reason: str) -> None:
+        """Count a list."""
+        self._lists[reason,].inc(1)
+
+    def api_failed(self, reason: str) -> None:
+        """Count a failed request to the API server."""
+        self._failures[reason,].inc(1)
+
+    def skipped(self, reason: str, count: int) -> None:
+        """Count endpoints that give no row."""
+        self._skipped[reason,].inc(count)
 
     def ejected(self, upstream: str, reason: str) -> None:
         """See `discovery.judging.Counts`."""

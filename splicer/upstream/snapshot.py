@@ -114,6 +114,11 @@ class EndpointSnapshot:
             return self._parse(key)
 
     @property
+    def current(self) -> int:
+        """How often a snapshot was published."""
+        return self._memory.sequence
+
+    @property
     def services(self) -> Mapping[str, Found]:
         """All Services."""
         if self._memory.sequence != self.generation:

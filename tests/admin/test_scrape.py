@@ -13,6 +13,7 @@ import trio
 
 from splicer import __version__
 from splicer.admin import removed
+from splicer.admin.discovered import STATES
 from splicer.ipc.board import Column
 from splicer.ipc.endpoint_memory import EndpointMemory
 from splicer.ipc.facts import OperatorDrains, Reloads
@@ -221,11 +222,7 @@ async def test_an_endpoint_is_as_whoever_learned_last_says(tmp_path: Path, start
             ("pod", "unknown"): 1,
             ("new", "up"): 1,
         }
-        assert found.keys() == {
-            (name, state)
-            for name in ("any-pod", "new", "pod")
-            for state in ("up", "down", "unknown", "unhealthy", "ejected")
-        }
+        assert found.keys() == {(name, state) for name in ("any-pod", "new", "pod") for state in STATES}
 
 
 async def test_the_fullest_endpoint_is_that_of_all_workers(tmp_path: Path) -> None:

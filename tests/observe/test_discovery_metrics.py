@@ -18,6 +18,10 @@ def upstream(name: str, outlier: OutlierDetection | None = None, health: HealthC
 def test_every_family_has_a_sample_from_the_start(directory: Path) -> None:
     DiscoveryMetrics()
     assert {name: metric.type for name, metric in families(directory).items() if metric.samples} == {
+        "discovery_events": "counter",
+        "discovery_failures": "counter",
+        "discovery_lists": "counter",
+        "discovery_rows_skipped": "counter",
         "ejections": "counter",
         "ejections_refused": "counter",
         "health_checks": "counter",
