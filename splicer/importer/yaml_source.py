@@ -17,7 +17,7 @@ from attrs import define, field
 from splicer.importer.directive import Directive, ImportFault
 from splicer.importer.ledger import Ledger, Verdict
 
-_MOST_NODES = 100_000
+_MOST_NODES = 50_000
 _DEEPEST = 60
 _LARGEST = 4 << 20  # bytes of a file
 _STEPS = 2  # of a path that the report shows: the line says the rest

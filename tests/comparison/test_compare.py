@@ -105,7 +105,7 @@ def test_a_change_of_a_setting_alone_is_told() -> None:
     assert as_lines(comparison) == ["settings", "  limits.body_bytes 10MiB → 5"]
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(configs())
 def test_a_request_that_a_route_serves_is_explained_the_same_way(config: Config) -> None:
     answers = Answers(config)

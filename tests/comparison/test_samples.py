@@ -40,7 +40,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(EXPRESSIONS)
 def test_there_is_one_and_nearly_all_match(regex: str) -> None:
     found = samples(regex)

@@ -266,3 +266,35 @@ def test_json_is_yaml(tmp_path: Path) -> None:
     text = json.dumps(yaml.safe_load(config({"match": {"prefix": "/"}, "route": TO_APP})))
     result: Result = run("envoy", text, tmp_path)
     assert result.routes[0]["upstream"] == "app"
+
+
+def test_outliers_and_health_checks(tmp_path: Path) -> None:
+    check = {"timeout": "1s", "interval": "5s", "unhealthy_threshold": 2, "healthy_threshold": 1}
+    more = {
+        "outlier_detection": {"consecutive_gateway_failure": 3, "max_ejection_percent": 30, "max_ejection_time": "60s"},
+        "health_checks": [{**check, "http_health_check": {"path": "/up"}, "reuse_connection": False}],
+    }
+    clusters = [cluster("app", ("a.x", 80), **more)]
+    result = run("envoy", config({"match": {"prefix": "/"}, "route": TO_APP}, clusters=clusters), tmp_path)
+    app = result.file["upstreams"]["app"]
+    assert app["outlier_detection"] == {"consecutive_errors": 3, "max_ejection_percent": 30, "max_ejection_time": "1m"}
+    assert app["health_check"] == {"path": "/up", **check, "timeout": "1s", "interval": "5s"}
+    assert result.verdict("health_checks.reuse_connection") is Verdict.LOST
+    clusters = [cluster("app", ("a.x", 80), health_checks=[{**check, "tcp_health_check": {}}])]
+    result = run("envoy", config({"match": {"prefix": "/"}, "route": TO_APP}, clusters=clusters), tmp_path)
+    assert result.file["upstreams"]["app"]["health_check"] == "tcp"
+
+
+def test_what_protects_a_route_or_a_connection_closes_it(tmp_path: Path) -> None:
+    per_route = {"envoy.filters.http.rbac": {"@type": f"{_FILTERS}.rbac.v3.RBACPerRoute"}}
+    route = {"match": {"prefix": "/"}, "route": TO_APP}
+    assert run("envoy", config({**route, "typed_per_filter_config": per_route}), tmp_path).routes[0]["respond"]
+    network = "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC"
+    listener = config(route).replace("    filter_chains:", "    filter_chains:  # x", 1)
+    guard = f"- name: rbac\n        typed_config:\n          '@type': {network}\n      - name: hcm"
+    assert run("envoy", listener.replace("- name: hcm", guard), tmp_path).routes[0]["respond"]
+    tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+    bootstrap = yaml.safe_load(config(route))
+    [chain] = bootstrap["static_resources"]["listeners"][0]["filter_chains"]
+    chain["transport_socket"] = {"name": "tls", "typed_config": {"@type": tls, "require_client_certificate": True}}
+    assert run("envoy", yaml.safe_dump(bootstrap), tmp_path).routes[0]["respond"]

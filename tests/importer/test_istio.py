@@ -135,6 +135,12 @@ def test_destination_rules(tmp_path: Path) -> None:
         },
         "loadBalancer": {"simple": "RANDOM"},
         "proxyProtocol": {"version": "V2"},
+        "outlierDetection": {
+            "consecutive5xxErrors": 2,
+            "interval": "10s",
+            "baseEjectionTime": "30s",
+            "minHealthPercent": 5,
+        },
         "tls": {"mode": "DISABLE"},
     }
     rule = resource("DestinationRule", "r", {"host": "app", "trafficPolicy": policy})
@@ -144,6 +150,13 @@ def test_destination_rules(tmp_path: Path) -> None:
     assert result.file["upstreams"]["app"]["balance"] == "random"
     assert result.file["upstreams"]["app"]["max_tunnels"] == 1
     assert result.file["upstreams"]["app"]["proxy_protocol"] == "v2"
+    assert result.file["upstreams"]["app"]["outlier_detection"] == {
+        "consecutive_errors": 2,
+        "base_ejection_time": "30s",
+        "max_ejection_percent": 10,
+        "statuses": [500, 501, 502, 503, 504],
+    }
+    assert result.verdict("outlierDetection.minHealthPercent") is Verdict.LOST
     assert result.verdict("http.h2UpgradePolicy") is Verdict.LOST
     assert result.verdict("tcp.maxConnections") is Verdict.DIFFERS
     assert result.verdict("tls.mode: DISABLE") is Verdict.DEFAULT
@@ -263,3 +276,10 @@ def test_filters_of_http_routes(tmp_path: Path) -> None:
     assert by_name["r"]["redirect"] == {"to": "https://b.x:8443{target}", "status": 302}
     assert by_name["g"]["respond"]["status"] == 503
     assert by_name["n"]["respond"] == {"status": 500}
+
+
+def test_a_gateway_that_wants_certificates_closes_all_routes(tmp_path: Path) -> None:
+    port = {"number": 8443, "name": "https", "protocol": "HTTPS"}
+    servers = [{"port": port, "hosts": ["*"], "tls": {"mode": "MUTUAL", "credentialName": "c"}}]
+    result = imported(tmp_path, resource("Gateway", "g", {"servers": servers}), service({"route": TO_APP}))
+    assert result.routes[0]["respond"]["status"] == 503

@@ -100,6 +100,7 @@ def test_a_host_that_the_client_chooses_is_lost_and_its_route_closed(tmp_path: P
         "if ($http_x_secret != yes) { return 403; }",
         "if ($bad) { return 444; }",
         "rewrite ^/a /b last;",
+        "location ~ \\.php$ { deny all; }",
     ],
 )
 def test_a_location_without_its_guard_is_closed(tmp_path: Path, guard: str) -> None:
@@ -394,3 +395,21 @@ def test_limits_of_endpoints(tmp_path: Path) -> None:
     before = "upstream u { server 10.0.0.1:80 max_conns=7; server 10.0.0.2:80; }"
     file = run("nginx", server("location / { proxy_pass http://u; }", before=before), tmp_path).file
     assert (file["upstreams"]["u"]["max_tunnels"], file["upstreams"]["u"]["max_requests"]) == (7, 7)
+
+
+def test_failures_of_endpoints(tmp_path: Path) -> None:
+    before = "upstream u { server 10.0.0.1:80 max_fails=3 fail_timeout=30s; server 10.0.0.2:80 max_fails=0; }"
+    result = run("nginx", server("location / { proxy_pass http://u; }", before=before), tmp_path)
+    expected = {"consecutive_errors": 3, "base_ejection_time": "30s", "statuses": []}
+    assert result.file["upstreams"]["u"]["outlier_detection"] == expected
+    assert result.verdict("server 10.0.0.1:80") is result.verdict("server 10.0.0.2:80") is Verdict.DIFFERS
+
+
+def test_a_server_without_its_guard_is_closed(tmp_path: Path) -> None:
+    result = run("nginx", server("if ($http_x_secret != yes) { return 403; }", f"location / {{ {POD} }}"), tmp_path)
+    assert result.route("all")["respond"]["status"] == 503
+
+
+def test_an_internal_location_is_not_found_from_outside(tmp_path: Path) -> None:
+    lines = ["location = /_ask { internal; proxy_pass http://a.x:80; }", f"location / {{ {POD} }}"]
+    assert run("nginx", server(*lines), tmp_path).route("ask")["respond"] == {"status": 404}

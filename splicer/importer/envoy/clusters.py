@@ -9,6 +9,7 @@ from attrs import frozen
 from splicer.config.addresses import is_ip
 from splicer.config.scalars import suggest
 from splicer.importer.draft import Named, RouteDraft
+from splicer.importer.ejection import health_check, outlier_detection
 from splicer.importer.envoy.context import Context, leaf
 from splicer.importer.ledger import Verdict
 from splicer.importer.times import duration, seconds_of
@@ -26,8 +27,6 @@ _KINDS = {
 }
 _EACH = "the limit is of each endpoint, not of the cluster; calls and plain requests are counted apart"
 _LOST = {
-    "health_checks": "pods are not asked for their health; a connect that fails goes on to the next address",
-    "outlier_detection": "an address that has failed is tried last for 10 s; none is left out",
     "circuit_breakers": "write max_tunnels and max_requests on the upstream",
     "transport_socket": "splicer speaks plain HTTP to pods: have the pod, or a sidecar, take that",
     "typed_extension_protocol_options": "pods are spoken to in HTTP/1.1",
@@ -168,6 +167,8 @@ def _settings(context: Context, cluster: Node, name: str) -> None:
     if (seconds := seconds_of(refresh.text)) is not None:
         context.draft.sections["resolver"].put("max_ttl", duration(seconds), *leaf(refresh))
     _breakers(context, cluster.get("circuit_breakers"), upstream)
+    outlier_detection(context.ledger, [upstream], cluster.get("outlier_detection"))
+    health_check(context.ledger, upstream, cluster.get("health_checks"))
     for key, why in _LOST.items():
         for each in leaf(cluster.get(key)):
             if not context.ledger.is_marked(each):

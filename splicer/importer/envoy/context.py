@@ -84,12 +84,14 @@ class Context:
         ledger: the verdicts.
         clusters: by name.
         names: the route names that are taken.
+        closed: why no route may be served: what protected all of them could not be carried.
     """
 
     draft: Draft
     ledger: Ledger
     clusters: dict[str, Node] = Factory(dict)
     names: set[str] = Factory(set)
+    closed: list[str] = Factory(list)
 
     def lost(self, node: Node, note: str) -> None:
         """Nothing of a node is carried."""

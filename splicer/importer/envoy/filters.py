@@ -7,24 +7,13 @@ from collections.abc import Iterator, Mapping
 from splicer.importer.draft import RouteDraft, upstreams_of
 from splicer.importer.envoy.clusters import lead_to
 from splicer.importer.envoy.context import Context, leaf
+from splicer.importer.envoy.guards import GUARDS
 from splicer.importer.ledger import Verdict
 from splicer.importer.yaml_source import Node, mark_rest
 
 _HCM = "http_connection_manager"
 _ROUTER = "envoy.filters.http.router"
 _TLS = "splicer ends no TLS here: have the load balancer in front end it, and name it in server.trusted_proxies"
-# Without these a route would serve what Envoy refuses, so it is closed.
-_GUARDS: Mapping[str, str] = {
-    "jwt_authn": "have an authorizer check the token (authorize), or the application",
-    "rbac": "write clients, clients_deny and methods on the routes, or have an authorizer decide (authorize)",
-    "oauth2": "have an authorizer do it (authorize), or the application",
-    "basic_auth": "have an authorizer ask for the password (authorize)",
-    "api_key_auth": "have an authorizer check the key (authorize)",
-    "ext_authz": "write authorize on the routes",
-    "ext_proc": "have an authorizer decide (authorize), or the application",
-    "csrf": "for WebSockets write origins",
-    "geoip": "write clients and clients_deny",
-}
 _LOST: Mapping[str, str] = {
     "lua": "splicer runs no scripts of Envoy's: for refusals write authorize, for a choice of pods {captures}",
     "wasm": "splicer runs no WASM: if it refuses requests, write authorize",
@@ -59,6 +48,8 @@ def network_filters(context: Context, listener: Node) -> Iterator[Node]:
     for chain in (*listener.get("filter_chains").each(), listener.get("default_filter_chain")):
         if chain.get("transport_socket").is_there:
             context.lost(chain.get("transport_socket"), _TLS)
+            if chain.get("transport_socket", "typed_config", "require_client_certificate").is_true:
+                context.closed.append("clients had to show a certificate")
         if chain.get("filter_chain_match").is_there:
             context.lost(chain.get("filter_chain_match"), "splicer chooses by host: write hosts on the routes")
         for each in chain.get("filters").each():
@@ -67,10 +58,19 @@ def network_filters(context: Context, listener: Node) -> Iterator[Node]:
                 yield config
             elif each.is_there:
                 context.lost(each, "splicer is an HTTP proxy; other protocols are for another program")
+                _protecting(context, each.get("name").text, each.get("typed_config", "@type").text)
+
+
+def _protecting(context: Context, *words: str) -> None:
+    """A network filter that protects what comes after it."""
+    if any(guard in word for guard in (*GUARDS, "client_ssl_auth") for word in words):
+        context.closed.append(f"{words[0]} could not be imported")
 
 
 def http_filters(context: Context, hcm: Node) -> None:
     """The filters of a connection manager; one that protects routes and can't be carried closes them all."""
+    for route in context.draft.routes:
+        route.closed += context.closed
     for each in hcm.get("http_filters").each():
         name = each.get("name").text
         kind = (
@@ -80,8 +80,8 @@ def http_filters(context: Context, hcm: Node) -> None:
             mark_rest(context.ledger, each, Verdict.DEFAULT, "routing is what splicer does")
         elif kind == "ext_authz" and _authorize(context, each.get("typed_config")):
             mark_rest(context.ledger, each, Verdict.DIFFERS, "see its cluster")
-        elif kind in _GUARDS:
-            context.lost(each, _GUARDS[kind])
+        elif kind in GUARDS:
+            context.lost(each, GUARDS[kind])
             for route in context.draft.routes:
                 route.closed.append(f"{name} could not be imported")
         else:

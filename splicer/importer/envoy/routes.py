@@ -8,6 +8,7 @@ from splicer.importer.draft import RouteDraft, free_name
 from splicer.importer.envoy.answers import direct_response, redirect
 from splicer.importer.envoy.clusters import lead_to
 from splicer.importer.envoy.context import Context, leaf
+from splicer.importer.envoy.guards import GUARDS
 from splicer.importer.envoy.headers import ANSWER, edits, value_of
 from splicer.importer.envoy.matches import pattern
 from splicer.importer.ledger import Verdict
@@ -124,8 +125,13 @@ def _action(context: Context, route: RouteDraft, node: Node, levels: Sequence[No
         _forward(context, route, node.get("route"), hcm)
     else:
         route.closed.append("it has no action that could be imported")
-    for key in ("typed_per_filter_config", "tracing", "decorator", "metadata"):
+    for key in ("tracing", "decorator", "metadata"):
         context.lost(node.get(key), "there is no counterpart on a route")
+    for level in levels:
+        for name, each in level.get("typed_per_filter_config").items():
+            context.lost(each, "there is no counterpart on a route")
+            if any(guard in name for guard in GUARDS):
+                route.closed.append(f"its {name} could not be imported")
     return route
 
 

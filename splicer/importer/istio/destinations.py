@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from splicer.importer.draft import Draft, RouteDraft, upstreams_of
+from splicer.importer.ejection import outlier_detection
 from splicer.importer.istio.context import Context, leaf
 from splicer.importer.istio.resources import Resource
 from splicer.importer.ledger import Verdict
@@ -21,7 +22,6 @@ _BALANCE = {
 }
 _SUBSET = "splicer chooses by name: all pods of the host get these requests. Give the subset a Service of its own"
 _POLICY_LOST = {
-    "outlierDetection": "an address that has failed is tried last for 10 s; none is left out",
     "portLevelSettings": "an upstream has one port: write its keys there",
     "tunnel": "there is no counterpart",
     "retryBudget": "there is no counterpart",
@@ -122,6 +122,8 @@ def _policy(context: Context, policy: Node, upstreams: Sequence[str]) -> None:
                 context.lost(item, "pods are spoken to in HTTP/1.1")
             else:
                 context.give(item, Verdict.DEFAULT, "pods are spoken to in HTTP/1.1")
+    tables = [context.draft.upstreams[name] for name in upstreams]
+    outlier_detection(context.ledger, tables, policy.get("outlierDetection"))
     _balance(context, policy.get("loadBalancer"), upstreams)
     for key, why in _POLICY_LOST.items():
         context.lost(policy.get(key), why)
@@ -142,8 +144,9 @@ def _balance(context: Context, balancer: Node, upstreams: Sequence[str]) -> None
     else:
         context.lost(simple, "an upstream's endpoints are chosen by least-tunnels, round-robin or random")
     context.lost(balancer.get("consistentHash"), "hash_on chooses among several upstreams, by a part of the request")
-    for key in ("localityLbSetting", "warmup", "warmupDurationSecs"):
-        context.lost(balancer.get(key), "there is no counterpart")
+    context.lost(balancer.get("localityLbSetting"), "there is no counterpart")
+    for key in ("warmup", "warmupDurationSecs"):
+        context.lost(balancer.get(key), 'write slow_start beside discovery = "kubernetes" on the upstream')
 
 
 def _tls(context: Context, tls: Node, routes: Sequence[RouteDraft]) -> None:

@@ -57,6 +57,9 @@ def _server(context: Context, server: Node, listen: dict[str, list[Directive]]) 
         secret = tls.get("credentialName").text or tls.get("certificateRefs").path or "?"
         for node in (port, protocol, tls):
             context.lost(node, _TLS.format(secret=secret))
+        if "MUTUAL" in tls.get("mode").text:
+            for route in context.draft.routes:
+                route.closed.append("clients had to show a certificate")
         return
     if protocol.text.upper() not in ("HTTP", "HTTP2", "GRPC", "GRPC-WEB"):
         context.lost(server, _NOT_HTTP)

@@ -48,7 +48,7 @@ def _conditional(
 ) -> RouteDraft | None:
     inner = statement.block or []
     returns = [each for each in inner if each.name == "return"]
-    if route is not None and returns and _asks_for_upgrade(statement):
+    if route is not None and route.name and returns and _asks_for_upgrade(statement):
         route.put("upgrade_only", True, statement, *returns)
         context.ledger.differs(returns[0], "the answer is 426")
         return None

@@ -22,6 +22,7 @@ class Context:
         maps: all other variables of a `map`.
         zones: the `limit_req_zone` and `limit_conn_zone` of each zone.
         names: the route names that are taken.
+        unsafe: why a location may not be served, by the id of its statement: something in it could not be carried.
     """
 
     draft: Draft
@@ -32,3 +33,4 @@ class Context:
     maps: set[str] = Factory(set)
     zones: dict[str, Statement] = Factory(dict)
     names: set[str] = Factory(set)
+    unsafe: dict[int, str] = Factory(dict)

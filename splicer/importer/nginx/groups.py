@@ -13,6 +13,7 @@ from splicer.importer.draft import Named, RouteDraft
 from splicer.importer.ledger import Verdict
 from splicer.importer.nginx.context import Context
 from splicer.importer.nginx.source import Statement
+from splicer.importer.times import duration, seconds_of
 from splicer.importer.upstreams import is_short, new_upstream, upstream_at
 from splicer.model import authority
 
@@ -24,7 +25,8 @@ _MACHINERY = {
     "zone": "workers need no shared memory for it",
 }
 _MOST = "calls and plain requests are counted apart: max_tunnels and max_requests, over all workers"
-_FAILED = "an address that has failed is tried last for 10 s, as with max_fails=1 fail_timeout=10s"
+_FAILED = "so many failures in a row, not within the time, and a success ends the pause"
+_NEVER = "an address that has failed is still tried last for 10 s"
 
 
 @frozen
@@ -37,6 +39,8 @@ class Server:
     weight: int = 1
     backup: bool = False
     most: int = 0
+    fails: int = 0
+    pause: float = 10.0
 
 
 def lead_to_group(context: Context, route: RouteDraft, group: Statement, source: Directive) -> None:
@@ -98,7 +102,15 @@ def _one_name(
 
 
 def _limit(upstream: Named, servers: Sequence[Server]) -> None:
-    """The limit of one endpoint: the least of those that are given."""
+    """The limits of one endpoint: the least of those that are given."""
+    watched = [server for server in servers if server.fails]
+    if watched:
+        sources = [server.statement for server in watched]
+        upstream.put(("outlier_detection", "consecutive_errors"), min(server.fails for server in watched), *sources)
+        upstream.put(
+            ("outlier_detection", "base_ejection_time"), duration(max(server.pause for server in watched)), *sources
+        )
+        upstream.put(("outlier_detection", "statuses"), [])
     limits = [server for server in servers if server.most]
     for key in ("max_tunnels", "max_requests"):
         if limits:
@@ -168,19 +180,23 @@ def _server(context: Context, statement: Statement) -> Server | None:
     except ValueError as error:
         context.ledger.lost(statement, str(error))
         return None
-    weight, most = 1, 0
+    weight, most, fails, pause = 1, 0, 0, 10.0
     for option in options:
         name, _, value = option.partition("=")
         if name == "weight" and value.isdecimal():
             weight = int(value)
-        elif name in ("max_fails", "fail_timeout"):
+        elif name == "max_fails" and value.isdecimal():
+            fails = int(value)
+            context.ledger.differs(statement, f"{option}: {_FAILED if fails else _NEVER}")
+        elif name == "fail_timeout" and (seconds := seconds_of(value)):
+            pause = seconds
             context.ledger.differs(statement, f"{option}: {_FAILED}")
         elif name == "max_conns" and value.isdecimal() and int(value):
             most = int(value)
             context.ledger.differs(statement, f"{option}: {_MOST}")
         elif name not in ("backup", "resolve"):
             context.ledger.lost(statement, f"{option}: there is no counterpart")
-    return Server(statement, qualified(context, host, statement), port, weight, "backup" in options, most)
+    return Server(statement, qualified(context, host, statement), port, weight, "backup" in options, most, fails, pause)
 
 
 def host_and_port(address: str, default: int = 80) -> tuple[str, int]:

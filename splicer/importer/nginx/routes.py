@@ -90,6 +90,11 @@ def _captures(regex: str) -> frozenset[str]:
 def location_routes(context: Context, server: Server, location: Location) -> list[RouteDraft]:
     """The route of a location, after those that its conditions make."""
     place = place_of(context, server, location)
+    if location.statement.name == "location" and location.scope.own("internal"):
+        place.route.put(("respond", "status"), 404, *location.scope.own("internal"))
+        return [place.route]
+    if (why := context.unsafe.get(id(location.statement))) is not None:
+        place.route.closed.append(why)
     statement = next((each for each in location.scope.statements if each.name in _CONTENT), None)
     before: list[RouteDraft] = []
     access(context.ledger, place)

@@ -75,7 +75,6 @@ NO_NEED: Mapping[str, str] = {
     "keepalive_disable": "no browser of today needs it",
     "error_log": "splicer logs JSON to stdout; splicer's log has every failed attempt",
     "proxy_set_body": "",
-    "internal": "no route leads there from outside",
     "resolver_timeout": "",
     "server_tokens": "splicer sends no Server of its own",
 }

@@ -144,7 +144,7 @@ def _server(
     if scope.own("return"):
         mark_unreached(context, [each.statement for each in locations], "the server's return answers before it")
         return routes
-    served = [each for each in locations if not each.text.startswith("@") and not each.scope.own("internal")]
+    served = [each for each in locations if not each.text.startswith("@")]
     served = [each for each in served if not _is_error_page(scope, each)]
     for each in overtaken(served):
         context.ledger.differs(each.statement, _OVERTAKEN)
@@ -171,13 +171,18 @@ def _flat(context: Context, scope: Scope, statements: Sequence[Statement]) -> It
             if inner.is_regex:
                 for each in walk([inner.statement]):
                     context.ledger.lost(each, _NESTED)
+                context.unsafe[id(statement)] = f"{inner.statement.text} inside of it could not be imported"
             else:
                 yield inner
 
 
 def _before(context: Context, server: Server) -> list[RouteDraft]:
     """What a server does before it looks for a location: `if`, `rewrite`, `return`."""
-    routes = conditional_routes(context, server, server.scope, ("prefix", "/"), None)
+    whole = RouteDraft()
+    routes = conditional_routes(context, server, server.scope, ("prefix", "/"), whole)
+    context.unsafe.update(
+        dict.fromkeys(map(id, server.scope.statements), "; ".join(whole.closed)) if whole.closed else {}
+    )
     for statement in [*server.scope.own("rewrite"), *server.scope.own("return")]:
         route = new_route(context, server, "all" if statement.name == "return" else "rewrite", statement)
         route.put("prefix", "/", *(server.scope.own("server_name") if statement.name == "return" else []))
@@ -194,9 +199,11 @@ def _before(context: Context, server: Server) -> list[RouteDraft]:
 
 
 def _unused(ledger: Ledger, statements: Sequence[Statement]) -> None:
-    """Named locations that no directive leads to."""
+    """Named and internal locations that no directive leads to."""
     for statement in statements:
-        if statement.name == "location" and statement.first.startswith("@") and not ledger.is_marked(statement):
+        inner = [each.name for each in statement.block or ()]
+        hidden = statement.first.startswith("@") and not ledger.is_marked(statement)
+        if statement.name == "location" and (hidden or "internal" in inner):
             for each in walk([statement]):
                 if not ledger.is_marked(each):
                     ledger.mark(each, Verdict.NO_NEED, "no imported route leads there")
