@@ -29,7 +29,8 @@ from bench.run import Options, Run
 from bench.scenarios.even import Even
 from bench.scenarios.handshakes import Handshakes
 from splicer.model import Endpoint
-from splicer.observe.metrics import Metrics, keep_in
+from splicer.observe.families import keep_in
+from splicer.observe.metrics import Metrics
 from splicer.record import AttemptOutcome, Record
 from splicer.supervisor.metrics_dir import MetricsDirectory
 from splicer.upstream.status import EndpointStates

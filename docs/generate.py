@@ -16,6 +16,7 @@ from splicer.config import rate_limit
 from splicer.config.authorize import AUTHORIZER
 from splicer.config.error_pages import ERROR_PAGE
 from splicer.config.health_check import HEALTH_TABLE
+from splicer.config.hooks import HOOK
 from splicer.config.json_schema import json_schema
 from splicer.config.keys import Key
 from splicer.config.listener import LISTENER
@@ -44,6 +45,7 @@ TABLES: Mapping[str, Reader[Any]] = {
     "errors": ERROR_PAGE,
     "passthrough": PASSTHROUGH,
     "tracing": TRACING,
+    "hooks": HOOK,
 }
 _GENERATED = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 

@@ -25,7 +25,7 @@ from splicer.routing.template import render_host
 from splicer.session.edits import RouteEdits, facts_of
 
 _PATTERNS = ("path", "prefix", "regex")
-_ANSWERS = ("respond", "redirect", "authorize", "upstream", "hash_on")
+_ANSWERS = ("respond", "redirect", "hooks", "authorize", "upstream", "hash_on")
 _NAMED = ("name", *_PATTERNS, "clients", *_ANSWERS, "rewrite", "strip_prefix", "host")
 _PROXY = ", as from one of server.trusted_proxies"
 _NO_PROXY = ": X-Forwarded-Proto is not believed without server.trusted_proxies"
@@ -148,8 +148,8 @@ def _choice(split: Split, match: Match, head: RequestHead) -> Iterator[str]:
     if split.hash_on.source == "client":
         yield "hash_on    client: one of them for each address"
         return
-    if split.hash_on.source == "capture" and (rule := match.route.authorize) and split.hash_on.name in rule.names:
-        yield f"hash_on    {split.hash_on}: known when the authorizer has answered"
+    if split.hash_on.source == "capture" and split.hash_on.name in match.route.later_captures:
+        yield f"hash_on    {split.hash_on}: known when hooks and authorizer have answered"
         return
     key = key_of(split.hash_on, head, match.captures, "")
     chosen = "absent, so chance decides" if key is None else f"{by_key(split, key).name} for this request"
@@ -158,9 +158,12 @@ def _choice(split: Split, match: Match, head: RequestHead) -> Iterator[str]:
 
 def _forwarding(match: Match, route: Route, head: RequestHead, origin: Forwarding) -> Iterator[str]:
     assert route.upstream is not None  # noqa: S101 - the caller has looked at the other answers
+    for hook in route.hooks:
+        gives = f", gives {', '.join(f'{{{name}}}' for name in hook.captures)}" if hook.captures else ""
+        yield f"hook       {hook.name}: {hook.use}{gives} (not called here; on failure: {hook.on_failure})"
     if route.authorize is not None:
         yield _question(route.authorize)
-        match = _asked(match, route.authorize)
+    match = _asked(match)
     if route.split is None:
         yield f"upstream   {route.upstream.name}"
     else:
@@ -205,8 +208,8 @@ def _discovery(upstream: Upstream, name: str) -> Iterator[str]:
 
 def _pod_host(edits: RouteEdits, route: Route) -> str:
     value = edits.edits.host
-    if value is not None and route.authorize is not None and value.names & route.authorize.names:
-        return value.render(edits.facts)  # it is known, and checked, when the authorizer has answered
+    if value is not None and value.names & route.later_captures:
+        return value.render(edits.facts)  # it is known, and checked, when hooks and authorizer have answered
     return edits.host()
 
 
@@ -216,14 +219,15 @@ def _question(rule: Authorize[Upstream]) -> str:
     return f"authorize  GET {rule.path} of {where}{gives} (on failure: {rule.on_failure})"
 
 
-def _asked(match: Match, rule: Authorize[Upstream]) -> Match:
-    """The match as it would be after the authorizer's answer, with the names of its captures in place of the values."""
-    return Match(match.route, {**match.captures, **{name: f"{{{name}}}" for name in rule.names}})
+def _asked(match: Match) -> Match:
+    """The match as hooks and the authorizer make it, with the names of their captures in place of the values."""
+    later = match.route.later_captures
+    return Match(match.route, {**match.captures, **{name: f"{{{name}}}" for name in later}}) if later else match
 
 
 def _host(match: Match, upstream: Upstream) -> str:
-    rule = match.route.authorize
-    if rule is None or not upstream.host.captures & rule.names:
+    later = match.route.later_captures
+    if not upstream.host.captures & later:
         return render_host(upstream.host, match.captures)
-    render_host(upstream.host, {**match.captures, **dict.fromkeys(rule.names, "x")})
+    render_host(upstream.host, {**match.captures, **dict.fromkeys(later, "x")})
     return upstream.host.render(match.captures)

@@ -16,6 +16,7 @@ from attrs import field, frozen
 from splicer.authorization import Authorize
 from splicer.edits import Edits, Redirect
 from splicer.health import HealthCheck, OutlierDetection
+from splicer.hook_settings import HookSettings
 from splicer.patterns import Condition, HashOn, PathPattern, Template
 from splicer.rates import RateLimit
 
@@ -280,6 +281,7 @@ class Route:
     rate_limit: RateLimit | None = None
     log: bool = True
     respond: Respond | StatusPage | None = None
+    hooks: tuple[HookSettings, ...] = ()
     authorize: Authorize[Upstream] | None = None
     redirect: Redirect | None = None
     edits: Edits | None = None
@@ -307,6 +309,12 @@ class Route:
     def destinations(self) -> tuple[Upstream, ...]:
         """All upstreams to which an attempt may go."""
         return self.upstreams if self.fallback is None else (*self.upstreams, self.fallback)
+
+    @property
+    def later_captures(self) -> frozenset[str]:
+        """The captures that hooks and the authorizer give, beside those of the pattern."""
+        asked = frozenset[str]() if self.authorize is None else self.authorize.names
+        return asked.union(*(hook.captures for hook in self.hooks))
 
     @property
     def guarded(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from splicer.errors import SplicerError
+from splicer.hook_settings import HookOutcome
 from splicer.record import Record
 
 
@@ -29,6 +30,12 @@ class Observer:
 
     def connection_empty(self, peer: str) -> None:
         """A load balancer has connected and sent nothing, as its health checks do."""
+
+    def hook_called(self, record: Record, hook: str, outcome: HookOutcome, seconds: float, reason: str | None) -> None:
+        """A hook has decided about a request, or has failed for a reason."""
+
+    def hook_blocked(self, hook: str, seconds: float) -> None:
+        """A hook has kept the event loop to itself for so long at once."""
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """A bug ended one connection."""

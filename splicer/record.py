@@ -6,6 +6,7 @@ from attrs import Factory, define
 
 from splicer.arrival import Arrival
 from splicer.authorization import AuthorizeOutcome
+from splicer.hooks import LogValue
 from splicer.model import Endpoint
 from splicer.quality import HandshakeParts, Quality
 from splicer.trace import RequestTrace
@@ -76,6 +77,7 @@ class Record:
         pod_line: quality of the connection to the pod, at the end of a tunnel.
         headers: the fields of `log.headers` with their values.
         version: "1.0" or "1.1", if `headers` are logged.
+        hook_fields: what hooks have given for the log.
         authorize: how the question to the route's authorizer went; None: there was none.
         arrival: how the connection came, if it is not the client's own.
         trace: its place in a trace; None: requests aren't traced.
@@ -109,6 +111,7 @@ class Record:
     headers: tuple[tuple[str, str], ...] = ()
     version: str | None = None
     authorize: AuthorizeOutcome | None = None
+    hook_fields: tuple[tuple[str, LogValue], ...] = ()
     arrival: Arrival | None = None
     trace: RequestTrace | None = None
 

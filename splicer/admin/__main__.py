@@ -18,10 +18,10 @@ from splicer.ipc.board import Board
 from splicer.ipc.codec import from_json
 from splicer.ipc.messages import AdminOrder
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
+from splicer.observe.families import keep_in
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.log import make_logger
 from splicer.observe.log_style import output_of_events
-from splicer.observe.metrics import keep_in
 
 # Only the supervisor handles these: this process ends at its command, or when the supervisor is gone.
 _IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)

@@ -198,10 +198,14 @@ _supervisor_command("handover", signal.SIGQUIT, "End `splicer run`; a vault of a
 
 
 @app.command()
-def check(config: ConfigFile = DEFAULT) -> None:
+def check(
+    config: ConfigFile = DEFAULT,
+    hooks: Annotated[bool, typer.Option("--hooks", help="Import the hooks too: their code runs.")] = False,
+) -> None:
     """Check a configuration: every fault, with file, route and key."""
     from splicer.config.lint import warnings
     from splicer.config.load import load
+    from splicer.configfile.hooks import load_hooks
     from splicer.configfile.read import read_text_of
     from splicer.errors import ConfigError
 
@@ -209,6 +213,8 @@ def check(config: ConfigFile = DEFAULT) -> None:
     try:
         text = read_text_of(config)
         checked = load(text, name=str(config), environ=os.environ)
+        if hooks:
+            load_hooks(str(config), checked.hooks.values())
     except ConfigError as error:
         fail(*error.faults)
     for warning in warnings(checked, text):

@@ -9,6 +9,7 @@ import attrs
 
 from splicer.config import passthrough, routes, upstreams
 from splicer.config.error_pages import by_status
+from splicer.config.hooks import HOOK, hook_spec_of
 from splicer.config.keys import Key
 from splicer.config.reader import toml_key
 from splicer.config.scalars import show
@@ -24,7 +25,7 @@ _LISTED_APART = ("path", "prefix", "regex", "deadlines")  # keys of a route
 
 def diff(old: Config, new: Config) -> tuple[str, ...]:
     """One line for each change from `old` to `new`; none if they are equal."""
-    parts = (_sections, _tracing, _upstreams, _routes, _errors, _passthrough)
+    parts = (_sections, _tracing, _upstreams, _routes, _errors, _passthrough, _hooks)
     return tuple(chain.from_iterable(part(old, new) for part in parts))
 
 
@@ -94,6 +95,13 @@ def _passthrough(old: Config, new: Config) -> Iterator[str]:
             if specs[0].upstream != specs[1].upstream:
                 yield f"{place}upstream {specs[0].upstream} → {specs[1].upstream}"
             yield from _own_deadlines(place, (before, old.deadlines), (after, new.deadlines))
+
+
+def _hooks(old: Config, new: Config) -> Iterator[str]:
+    yield from _membership("hooks", old.hooks, new.hooks)
+    for name, before in old.hooks.items():
+        if (after := new.hooks.get(name)) is not None:
+            yield from _fields(f"hooks.{toml_key(name)}.", HOOK.keys, hook_spec_of(before), hook_spec_of(after))
 
 
 def _own_deadlines(

@@ -6,6 +6,7 @@ from typing import Any
 
 from splicer.config import passthrough, routes, upstreams
 from splicer.config.error_pages import ERROR_PAGE
+from splicer.config.hooks import HOOK, hook_spec_of
 from splicer.config.keys import written
 from splicer.config.passthrough import PASSTHROUGH
 from splicer.config.schema import Config
@@ -34,9 +35,10 @@ def as_tables(config: Config) -> dict[str, Any]:
                 name: written(upstream_keys, upstreams.spec_of(upstream)) for name, upstream in config.upstreams.items()
             },
             "routes": [written(route_keys, routes.spec_of(route)) for route in config.routes],
-            **({} if config.tracing is None else {"tracing": written(TRACING.keys, config.tracing)}),
             "errors": [written(ERROR_PAGE.keys, page) for page in config.errors],
             "passthrough": [written(PASSTHROUGH.keys, passthrough.spec_of(each)) for each in config.passthrough],
+            "hooks": {name: written(HOOK.keys, hook_spec_of(hook)) for name, hook in config.hooks.items()},
+            **({} if config.tracing is None else {"tracing": written(TRACING.keys, config.tracing)}),
         }
     )
     return tables

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from splicer.config.error_pages import ERROR_PAGE
+from splicer.config.hooks import HOOK
 from splicer.config.kinds import Schema
 from splicer.config.passthrough import PASSTHROUGH
 from splicer.config.route_checks import ANSWERS, PATTERNS
@@ -30,6 +31,7 @@ def json_schema() -> Schema:
             "upstreams": {"type": "object", "additionalProperties": UPSTREAM.schema()},
             "routes": {"type": "array", "minItems": 1, "items": _route()},
             "tracing": TRACING.schema(),
+            "hooks": {"type": "object", "additionalProperties": HOOK.schema()},
             "errors": {"type": "array", "items": ERROR_PAGE.schema()},
             "passthrough": {"type": "array", "items": PASSTHROUGH.schema()},
         },

@@ -12,6 +12,7 @@ from attrs import AttrsInstance, Factory, define
 from splicer.config.environment import Unresolved, expand_all
 from splicer.config.error_pages import read_error_pages
 from splicer.config.fixed_hosts import Hosts
+from splicer.config.hooks import read_hook
 from splicer.config.passthrough import listener_faults, read_passthrough
 from splicer.config.reader import Fault, Reader, toml_key
 from splicer.config.routes import read_route
@@ -21,6 +22,7 @@ from splicer.config.sections import SECTIONS, clashes, unused_log_keys
 from splicer.config.tracing import TracingSettings, read_tracing
 from splicer.config.upstreams import read_upstream
 from splicer.errors import ConfigError
+from splicer.hook_settings import HookSettings
 from splicer.ipc.route_board import MOST_ROUTES
 from splicer.model import Deadlines, Route, Upstream
 
@@ -29,7 +31,7 @@ T = TypeVar("T", bound=AttrsInstance)
 BYTE_ORDER_MARK = "\ufeff"
 
 _RULES: Mapping[str, Any] = {"server": clashes, "log": unused_log_keys}
-_KNOWN = (*SECTIONS, "upstreams", "routes", "errors", "tracing", "passthrough")
+_KNOWN = (*SECTIONS, "upstreams", "routes", "errors", "tracing", "passthrough", "hooks")
 _POSITION = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
@@ -52,7 +54,8 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     loading.check_sections()
     sections = {key: loading.section(key, reader, _RULES.get(key)) for key, reader in SECTIONS.items()}
     upstreams = loading.upstreams(sections["resolver"].hosts)
-    routes = loading.routes(upstreams, sections["deadlines"])
+    hooks = loading.hooks()
+    routes = loading.routes(upstreams, sections["deadlines"], hooks)
     errors, faults = read_error_pages(loading.document.get("errors", []))
     tables = loading.document.get("passthrough", [])
     passthrough, more = read_passthrough(tables, upstreams, sections["deadlines"])
@@ -63,7 +66,16 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     if loading.faults:
         raise ConfigError(tuple(printable(f"{name}: {fault}") for fault in dict.fromkeys(loading.faults)))
     sound = {key: upstream for key, upstream in (upstreams or {}).items() if upstream is not None}
-    return Config(**sections, upstreams=sound, routes=routes, errors=errors, tracing=tracing, passthrough=passthrough)
+    made = {key: hook for key, hook in (hooks or {}).items() if hook is not None}
+    return Config(
+        **sections,
+        upstreams=sound,
+        routes=routes,
+        errors=errors,
+        hooks=made,
+        tracing=tracing,
+        passthrough=passthrough,
+    )
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -137,7 +149,24 @@ class _Loading:
             self.add(f"upstreams.{toml_key(name)}", faults)
         return upstreams
 
-    def routes(self, upstreams: Mapping[str, Upstream | None] | None, deadlines: Deadlines) -> tuple[Route, ...]:
+    def hooks(self) -> dict[str, HookSettings | None] | None:
+        """All hooks; a value is None for one with faults; the result is None if `hooks` is no table."""
+        tables = self.document.get("hooks", {})
+        if not isinstance(tables, dict):
+            self.faults.append(f"hooks: must be tables such as [hooks.signature], not {show(tables)}")
+            return None
+        hooks: dict[str, HookSettings | None] = {}
+        for name, table in tables.items():
+            hooks[name], faults = read_hook(name, table)
+            self.add(f"hooks.{toml_key(name)}", faults)
+        return hooks
+
+    def routes(
+        self,
+        upstreams: Mapping[str, Upstream | None] | None,
+        deadlines: Deadlines,
+        hooks: Mapping[str, HookSettings | None] | None,
+    ) -> tuple[Route, ...]:
         """All routes that have no fault."""
         tables = self.document.get("routes", [])
         if not isinstance(tables, list):
@@ -152,7 +181,7 @@ class _Loading:
             place = f"routes {index} {show(name)}" if name else f"routes {index}"
             if name and (namesake := indices.setdefault(name, index)) != index:
                 self.add(place, [Fault(("name",), f"routes {namesake} has the same name")], ": ")
-            route, faults = read_route(index, table, upstreams, deadlines)
+            route, faults = read_route(index, table, upstreams, deadlines, hooks)
             self.add(place, faults, ": ")
             if route is not None:
                 sound.append(route)

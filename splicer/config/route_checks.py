@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Set
 
 from splicer.config.authorize_checks import authorize_faults, without_answer
 from splicer.config.keys import keys_of
-from splicer.config.reader import Fault, Reading
+from splicer.config.reader import Fault, Reading, toml_key
 from splicer.config.route_spec import RouteSpec
 from splicer.config.scalars import show, suggest
 from splicer.edits import Value
+from splicer.hook_settings import HookSettings
 from splicer.model import Upstream
 from splicer.patterns import PathPattern, Template
 from splicer.routing.value import FACTS
@@ -19,7 +20,10 @@ ANSWERS = ("respond", "redirect", "upstream")
 
 
 def broken_rules(
-    spec: RouteSpec, reading: Reading[RouteSpec], upstreams: Mapping[str, Upstream | None] | None
+    spec: RouteSpec,
+    reading: Reading[RouteSpec],
+    upstreams: Mapping[str, Upstream | None] | None,
+    hooks: Mapping[str, HookSettings | None] | None = None,
 ) -> Iterator[Fault]:
     """The faults in the combination of keys.
 
@@ -29,19 +33,21 @@ def broken_rules(
         spec: made from the keys without faults.
         reading: the reading that `spec` comes from.
         upstreams: by name, None for one with faults; None instead of the mapping if the upstreams could not be read.
+        hooks: as `upstreams`.
     """
-    given = reading.given
+    given, later = reading.given, _later(spec, reading, hooks)
     if "name" not in given:
         yield Fault(("name",), "is missing")
     yield from _exactly_one(PATTERNS, given)
     yield from _exactly_one(ANSWERS, given)
     yield from _belonging_together(spec, reading)
     yield from _unreachable(spec, reading)
-    yield from _captures("rewrite", spec.rewrite, spec, reading)
-    yield from _choice(spec, reading)
+    yield from _captures("rewrite", spec.rewrite, spec, reading, later)
+    yield from _choice(spec, reading, later)
+    yield from _hooks(spec, hooks)
     if spec.authorize is not None:
         yield from authorize_faults(spec, spec.authorize, reading.given, upstreams)
-    yield from _names(spec, reading)
+    yield from _names(spec, reading, later)
     if spec.redirect is not None and "host" in spec.redirect.to.names and "hosts" not in given:
         yield Fault(("redirect", "to"), "{host} needs hosts: without them any client could choose where it leads")
     for key, name in (*(("upstream", name) for name, _ in spec.weights), ("fallback", spec.fallback)):
@@ -50,16 +56,36 @@ def broken_rules(
         if name not in upstreams:
             yield Fault((key,), f"unknown upstream {show(name)}{suggest(name, upstreams)}")
         elif (upstream := upstreams[name]) is not None:
-            yield from _captures(key, upstream.host, spec, reading)
+            yield from _captures(key, upstream.host, spec, reading, later)
 
 
-def _choice(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
+def _later(
+    spec: RouteSpec, reading: Reading[RouteSpec], hooks: Mapping[str, HookSettings | None] | None
+) -> frozenset[str] | None:
+    """The captures that hooks and the authorizer give; None: one of them has a fault, so that they may be any."""
+    named = [None if hooks is None else hooks.get(name) for name in spec.hooks]
+    if None in named or not reading.broken.isdisjoint(("authorize", "hooks")):
+        return None
+    asked = frozenset[str]() if spec.authorize is None else spec.authorize.names
+    return asked.union(*(hook.captures for hook in named if hook is not None))
+
+
+def _hooks(spec: RouteSpec, hooks: Mapping[str, HookSettings | None] | None) -> Iterator[Fault]:
+    if hooks is None:
+        return
+    for name in dict.fromkeys(spec.hooks):
+        if name not in hooks:
+            remedy = suggest(name, hooks) or f"; write a table [hooks.{toml_key(name)}]"
+            yield Fault(("hooks",), f"unknown hook {show(name)}{remedy}")
+
+
+def _choice(spec: RouteSpec, reading: Reading[RouteSpec], later: Set[str] | None) -> Iterator[Fault]:
     if spec.hash_on is None:
         return
     if isinstance(spec.upstream, str):
         yield Fault(("hash_on",), f"needs several upstreams; write upstream = {{ {spec.upstream} = 95, canary = 5 }}")
     if spec.hash_on.source == "capture":
-        yield from _unknown_captures("hash_on", {spec.hash_on.name}, "", spec, reading)
+        yield from _unknown_captures("hash_on", {spec.hash_on.name}, "", spec, reading, later)
 
 
 def _exactly_one(keys: tuple[str, ...], given: frozenset[str]) -> Iterator[Fault]:
@@ -100,38 +126,44 @@ def _unreachable(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault
             yield Fault((key,), 'has an encoded slash, which the route refuses; write encoded_slash = "forward"')
 
 
-def _captures(key: str, template: Template | None, spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
+def _captures(
+    key: str, template: Template | None, spec: RouteSpec, reading: Reading[RouteSpec], later: Set[str] | None
+) -> Iterator[Fault]:
     if template is not None:
         where = "" if key == "rewrite" else f" in {template.text}"
-        yield from _unknown_captures(key, template.captures, where, spec, reading)
+        yield from _unknown_captures(key, template.captures, where, spec, reading, later)
 
 
 def _unknown_captures(
-    key: str, captures: Set[str], where: str, spec: RouteSpec, reading: Reading[RouteSpec]
+    key: str,
+    captures: Set[str],
+    where: str,
+    spec: RouteSpec,
+    reading: Reading[RouteSpec],
+    later: Set[str] | None,
 ) -> Iterator[Fault]:
-    """Faults for captures that neither the route's pattern nor its authorizer gives."""
+    """Faults for captures that neither the route's pattern nor its hooks nor its authorizer give."""
     patterns = [name for name in PATTERNS if name in reading.given]
     if len(patterns) != 1 or patterns[0] in reading.broken:
         return
     pattern: PathPattern = getattr(spec, patterns[0])
-    asked = frozenset[str]() if spec.authorize is None else spec.authorize.names
     if spec.authorize is not None and (fault := without_answer(key, captures, spec.authorize, pattern)):
         yield fault
-    if "authorize" in reading.broken:  # it may give any capture
+    if later is None:
         return
-    for name in sorted(captures - pattern.captures - asked):
-        known = sorted(pattern.captures | asked)
-        remedy = suggest(name, known, "{{{}}}") or _known(patterns[0], pattern, asked)
+    for name in sorted(captures - pattern.captures - later):
+        known = sorted(pattern.captures | later)
+        remedy = suggest(name, known, "{{{}}}") or _known(patterns[0], pattern, spec, later)
         yield Fault((key,), f"unknown capture {{{name}}}{where}{remedy}")
 
 
-def _names(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
+def _names(spec: RouteSpec, reading: Reading[RouteSpec], later: Set[str] | None) -> Iterator[Fault]:
     """Faults for names in values that are neither a capture nor a fact of the request, or both."""
     patterns = [name for name in PATTERNS if name in reading.given]
     if len(patterns) != 1 or patterns[0] in reading.broken:
         return
     pattern: PathPattern = getattr(spec, patterns[0])
-    captures = pattern.captures if spec.authorize is None else pattern.captures | spec.authorize.names
+    captures = pattern.captures | (later or set())
     if spec.authorize is not None and spec.host is not None:
         fault = without_answer("host", spec.host.names, spec.authorize, pattern)
         yield from () if fault is None else (fault,)
@@ -139,7 +171,7 @@ def _names(spec: RouteSpec, reading: Reading[RouteSpec]) -> Iterator[Fault]:
         for name in sorted(value.names):
             if name in captures and name in FACTS:
                 yield Fault(path, f"{{{name}}} is a capture and a fact of the request; rename the capture")
-            elif name not in captures and name not in FACTS and "authorize" not in reading.broken:
+            elif name not in captures and name not in FACTS and later is not None:
                 known = sorted(captures | FACTS.keys())
                 remedy = suggest(name, known, "{{{}}}") or f"; there are {', '.join(f'{{{each}}}' for each in known)}"
                 yield Fault(path, f"unknown name {{{name}}}{remedy}")
@@ -156,10 +188,11 @@ def _values(spec: RouteSpec) -> Iterator[tuple[tuple[str, ...], Value]]:
                 yield (key, name.decode()), value
 
 
-def _known(kind: str, pattern: PathPattern, asked: frozenset[str]) -> str:
-    if asked:
-        known = ", ".join(f"{{{name}}}" for name in sorted(pattern.captures | asked))
-        return f"; the {kind} and authorize.captures give {known}"
+def _known(kind: str, pattern: PathPattern, spec: RouteSpec, later: Set[str]) -> str:
+    if later:
+        known = ", ".join(f"{{{name}}}" for name in sorted(pattern.captures | later))
+        others = [*(["hooks"] if spec.hooks else []), *(["authorize.captures"] if spec.authorize else [])]
+        return f"; the {kind} and {' and '.join(others)} give {known}"
     if kind != "regex":
         return f"; a {kind} has no captures, a regex has"
     if not pattern.captures:

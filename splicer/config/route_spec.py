@@ -128,6 +128,14 @@ class RouteSpec:
         "Header fields of every answer on this route: a string replaces the field or adds it, `false` removes it.",
         default=None,
     )
+    hooks: tuple[str, ...] = key(
+        kinds.list_of(kinds.NAME, "names", empty="leave the key out for no hook"),
+        "The hooks that decide about requests, by their names under `[hooks]`, in this order: before an authorizer is "
+        "asked, and before a pod is.",
+        default=(),
+        absent="none",
+        beside=_UPSTREAM,
+    )
     authorize: AuthorizeSpec | None = key(
         AUTHORIZE,
         "Another server, which is asked whether a request may go on, and to which pod: a table of its own.",

@@ -15,6 +15,7 @@ from splicer.config.route_checks import broken_rules
 from splicer.config.route_spec import RouteSpec
 from splicer.config.split import Weights
 from splicer.edits import Edits
+from splicer.hook_settings import HookSettings
 from splicer.model import Deadlines, Route, Split, Upstream
 from splicer.patterns import PathPattern
 from splicer.routing.pattern import PrefixPath
@@ -23,7 +24,11 @@ ROUTE = Reader(RouteSpec)
 
 
 def read_route(
-    index: int, table: object, upstreams: Mapping[str, Upstream | None] | None, inherited: Deadlines
+    index: int,
+    table: object,
+    upstreams: Mapping[str, Upstream | None] | None,
+    inherited: Deadlines,
+    hooks: Mapping[str, HookSettings | None] | None = None,
 ) -> tuple[Route | None, tuple[Fault, ...]]:
     """One route, or None and all its faults.
 
@@ -32,16 +37,17 @@ def read_route(
         table: the value that TOML gave.
         upstreams: by name, None for one with faults; None instead of the mapping if the upstreams could not be read.
         inherited: the values of ``[deadlines]``.
+        hooks: as `upstreams`.
     """
     reading = ROUTE.read(table)
     spec = reading.value
     if spec is None:
         return None, reading.faults
-    faults = (*reading.faults, *broken_rules(spec, reading, upstreams))
+    faults = (*reading.faults, *broken_rules(spec, reading, upstreams, hooks))
     pattern = spec.path or spec.prefix or spec.regex
-    if faults or pattern is None or upstreams is None:
+    if faults or pattern is None or upstreams is None or (spec.hooks and hooks is None):
         return None, faults
-    return _route(index, spec, pattern, upstreams, inherited), ()
+    return _route(index, spec, pattern, upstreams, inherited, hooks or {}), ()
 
 
 def _route(
@@ -50,11 +56,13 @@ def _route(
     pattern: PathPattern,
     upstreams: Mapping[str, Upstream | None],
     inherited: Deadlines,
+    hooks: Mapping[str, HookSettings | None],
 ) -> Route:
     split = _split(spec, upstreams)
     converted = {
         "deadlines": evolve(inherited, **spec.deadlines),
         "encoded_slash": spec.encoded_slash_in_force,
+        "hooks": tuple(hook for name in spec.hooks if (hook := hooks[name]) is not None),
         "authorize": None if spec.authorize is None else _compiled(spec.authorize, upstreams),
         "upstream": None if split is None else split.shares[0][0],
         "split": None if isinstance(spec.upstream, str) else split,
@@ -94,6 +102,7 @@ def spec_of(route: Route) -> RouteSpec:
         "request_headers": edits.request,
         "response_headers": edits.response,
         "deadlines": of_a_route(route.deadlines),
+        "hooks": tuple(hook.name for hook in route.hooks),
         "authorize": None if route.authorize is None else _named(route.authorize),
         "upstream": _upstream(route),
         "hash_on": None if route.split is None else route.split.hash_on,

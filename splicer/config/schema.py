@@ -21,6 +21,7 @@ from splicer.config.keys import key
 from splicer.config.listener import LISTENERS, Listener
 from splicer.config.log_headers import HEADERS
 from splicer.config.tracing import TracingSettings
+from splicer.hook_settings import HookSettings
 from splicer.model import Deadlines, Network, Route, Upstream
 from splicer.routing.passthrough import Passthrough
 
@@ -176,4 +177,5 @@ class Config:
     routes: tuple[Route, ...]
     errors: tuple[ErrorPage, ...] = ()
     passthrough: tuple[Passthrough, ...] = ()
+    hooks: Mapping[str, HookSettings] = MappingProxyType({})
     tracing: TracingSettings | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from splicer.config.addresses import ListenAddress
@@ -18,6 +19,7 @@ from splicer.config.lint import warnings
 from splicer.config.listener import Listener, to_text
 from splicer.config.load import load
 from splicer.configfile.cpus import usable_cpus
+from splicer.configfile.hooks import load_hooks
 from splicer.configfile.read import read_file
 from splicer.configfile.signature import Signature, signature_of
 from splicer.errors import ConfigError
@@ -36,6 +38,8 @@ def inspect(path: Path, old: str | None) -> ConfigSummary | Faults:
     try:
         text, signature = read_file(path)
         config = load(text, name=str(path), environ=os.environ)
+        with redirect_stdout(sys.stderr):  # what foreign code prints must not get into the answer
+            load_hooks(str(path), config.hooks.values())
         workers = usable_cpus() if config.server.workers == "auto" else config.server.workers
     except ConfigError as error:
         return Faults(tuple(error.faults), signature)

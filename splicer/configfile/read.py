@@ -13,6 +13,7 @@ from attrs import frozen
 
 from splicer.config.load import load
 from splicer.config.schema import Config
+from splicer.configfile.hooks import NO_HOOKS, HookGeneration, load_hooks
 from splicer.configfile.signature import Signature, signature_of
 from splicer.errors import ConfigError
 from splicer.routing.table import RouteTable
@@ -74,17 +75,18 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Config:
 
 @frozen
 class Prepared:
-    """A configuration and its route table."""
+    """A configuration, its route table and its hooks."""
 
     config: Config
     table: RouteTable
+    hooks: HookGeneration = NO_HOOKS
 
 
 def prepare(text: str, path: Path, environ: Mapping[str, str]) -> Prepared:
-    """Do the slow part of putting a configuration in force: parse it and compile its routes.
+    """Do the slow part of putting a configuration in force: parse it, compile its routes and load its hooks.
 
     Raises:
-        ConfigError: the text has faults.
+        ConfigError: the text has faults, or a hook can't be loaded.
     """
     config = load(text, name=str(path), environ=environ)
-    return Prepared(config, RouteTable(config.routes))
+    return Prepared(config, RouteTable(config.routes), load_hooks(str(path), config.hooks.values()))

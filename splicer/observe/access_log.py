@@ -5,6 +5,7 @@ Each call has two lines. So their fields are written as JSON at once, without a 
 
 from __future__ import annotations
 
+import json
 import traceback
 
 import attrs
@@ -15,6 +16,7 @@ from splicer.arrival import Arrival
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import SplicerError
 from splicer.hello_errors import HelloError
+from splicer.hooks import LogValue
 from splicer.net.tcpinfo import quality
 from splicer.observe.log import Logger
 from splicer.observe.render import json_text
@@ -145,6 +147,9 @@ def _handshake(record: Record) -> str:
         )
     if record.authorize is not None:
         told += _authorize(record.authorize)
+    if record.hook_fields:
+        fields = [f"{json_text(key)}: {_value(value)}" for key, value in record.hook_fields]
+        told += f', "hooks": {{{", ".join(fields)}}}'
     if record.protocol is not None:
         told += f', "protocol": {_text(record.protocol)}'
     return told
@@ -185,6 +190,10 @@ def _line(quality: Quality | None, side: str) -> str:
     if quality is None:
         return f'"{side}_rtt_ms": null, "{side}_retransmits": null'
     return f'"{side}_rtt_ms": {_ms(quality.rtt)}, "{side}_retransmits": {quality.retransmits}'
+
+
+def _value(value: LogValue) -> str:
+    return _text(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _ms(seconds: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from splicer.model import Upstream
-from splicer.observe.metrics import Families
+from splicer.observe.families import Families
 from splicer.policy.slices import SKIPPED
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

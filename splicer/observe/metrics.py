@@ -1,39 +1,31 @@
-"""A worker's Prometheus counters and histograms, in files that outlive the process.
+"""A worker's Prometheus counters and histograms; `families` says where they are kept.
 
-This is prometheus_client's multi-process mode with one file for each row of the board instead of each pid: the next
-owner of the row continues the counts of the dead one, so no counts are lost and no files are left over. A row never has
-two living owners. There are no gauges here: a gauge that is incremented and decremented would be wrong for ever if its
-process were killed in between.
+There are no gauges here: a gauge that is incremented and decremented would be wrong for ever if its process were killed
+in between.
 
 The number of series is bounded: every label comes from the configuration, the code, or a pod that took a call.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable
 from itertools import pairwise
-from pathlib import Path
 from threading import Lock
 from typing import Any
-
-from prometheus_client import Counter, Histogram, values
-from prometheus_client.metrics_core import Metric
 
 from splicer.authorization import AuthorizeOutcome
 from splicer.errors import SplicerError
 from splicer.hello_errors import ERRORS as HELLO_ERRORS
+from splicer.hook_settings import HookOutcome
 from splicer.limit_errors import EndpointFull, RateLimited, RouteFull
 from splicer.model import Route
 from splicer.net.resolve import ResolverStats
-from splicer.observe.mmap_values import recorded, series, values_in
+from splicer.observe.families import Families
 from splicer.observer import Observer
 from splicer.proxyproto.errors import ERRORS as HEADER_ERRORS
 from splicer.record import AttemptOutcome, Record
 
 _MAX_PODS = 4000  # series of one file; pods of a Deployment get new names all the time
-_MIN_FREE_BYTES = 4 << 20  # without room for a mapped page, a write to it kills the process (SIGBUS, mmap(2))
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _CLASSES = {None: "none"} | {status: f"{status // 100}xx" for status in range(100, 600)}
 _PARTS = ("resolve", "connect", "handshake")
@@ -42,69 +34,6 @@ _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 _REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _CALL = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
 _LAG = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5)
-
-
-class _NullSeries:
-    """Counts nothing; used when there is no room for another series."""
-
-    def inc(self, amount: float = 1) -> None:
-        """See `Counter`."""
-
-    def observe(self, amount: float) -> None:
-        """See `Histogram`."""
-
-
-class Children(dict[tuple[str, ...], Any]):
-    """A family's series by their labels, in a plain dict for speed: a handshake looks up a dozen.
-
-    Args:
-        family: the family.
-    """
-
-    def __init__(self, family: Counter | Histogram) -> None:
-        super().__init__()
-        self.family = family
-
-    def __missing__(self, labels: tuple[str, ...]) -> Any:
-        try:
-            if _has_room():
-                child = self[labels] = series(self.family, *labels)
-                return child
-        except OSError:  # the directory was removed
-            pass
-        return _NullSeries()
-
-
-def keep_in(directory: Path | None, row: int) -> list[tuple[str, str]]:
-    """Count in files from now on, or, without a directory, in this process's memory only.
-
-    Returns the pairs of route and pod that earlier owners of the row have counted.
-
-    Args:
-        directory: the directory of the files of all processes of one edge.
-        row: this process's row on the board.
-
-    Raises:
-        OSError: the directory has no room.
-    """
-    if directory is None:
-        values.ValueClass = values.MutexValue
-        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
-        return []
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-    if not _has_room():
-        raise OSError(f"{directory} has no room")
-    known = [(labels["route"], labels["pod"]) for labels in recorded(directory, row, "splicer_tunnels")]
-    values.ValueClass = values_in(directory, row)
-    return known
-
-
-def _has_room() -> bool:
-    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if directory is None:
-        return True
-    space = os.statvfs(directory)
-    return space.f_bavail * space.f_frsize >= _MIN_FREE_BYTES
 
 
 class _ResolverCounts(ResolverStats):
@@ -116,27 +45,8 @@ class _ResolverCounts(ResolverStats):
         self._series[name].inc(1)
 
 
-class Families:
-    """All metric families of one process."""
-
-    def __init__(self) -> None:
-        self._families: list[Children] = []
-        self._counter, self._histogram = partial(self._family, Counter), partial(self._family, Histogram)
-
-    def _family(self, kind: type[Counter | Histogram], name: str, text: str, *labels: str, **more: Any) -> Children:
-        self._families.append(Children(kind(f"splicer_{name}", text, labels, registry=None, **more)))
-        return self._families[-1]
-
-    def collect(self) -> Iterator[Metric]:
-        """All series of this process, without their creation times, as in the files."""
-        for children in self._families:
-            for metric in children.family.collect():
-                metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
-                yield metric
-
-
 class Metrics(Families, Observer):
-    """The session's observer that counts; `keep_in` sets where the counts are kept.
+    """The session's observer that counts; `families.keep_in` sets where the counts are kept.
 
     The code for a handshake is written out for speed: no label is computed twice, and the library looks up no series.
 
@@ -187,6 +97,9 @@ class Metrics(Families, Observer):
         self._crashes = count("crashes", "Connections ended by a bug.")[()]
         self._spans = count("spans", "Spans, by what became of them.", "result")
         self._observer_errors = count("observer_errors", "What a bug kept from being counted or logged.")[()]
+        self._hook_calls = count("hook_calls", "Calls of hooks for requests, by how they ended.", "hook", "outcome")
+        self._hook_times = measure("hook_duration_seconds", "From call to decision.", "hook", buckets=_FAST)
+        self._hook_blocks = count("hook_blocks", "Calls of hooks that kept frames waiting for over 2 ms.", "hook")
         self._lag = measure("event_loop_lag_seconds", "How late a timer of 100 ms was.", buckets=_LAG)[()]
         self._pods = set(pods)
         self._begin()
@@ -213,7 +126,9 @@ class Metrics(Families, Observer):
         self._route_full["",]
         self._endpoint_full["",]
         self._spans["channel_full",]
-        for family in (self._durations, self._authorizing, self._lives):
+        self._hook_calls["", "continued"]
+        self._hook_blocks["",]
+        for family in (self._durations, self._authorizing, self._lives, self._hook_times):
             family["",]
 
     def know(self, routes: Iterable[Route]) -> None:
@@ -242,6 +157,11 @@ class Metrics(Families, Observer):
                 self._authorizing[name,]
                 for outcome in ("ok", "authorize_denied", "authorize_failed", "authorize_deadline"):
                     self._authorizations[name, outcome]
+            for hook in route.hooks:
+                self._hook_times[hook.name,]
+                self._hook_blocks[hook.name,]
+                for outcome in ("continued", "answered", "failed", "deadline"):
+                    self._hook_calls[hook.name, outcome]
             if route.upgrade:
                 self._requests[name, "GET", "1xx"]
                 self._tunnels[name, ""]
@@ -289,6 +209,15 @@ class Metrics(Families, Observer):
     def connection_refused(self, client: str, error: SplicerError) -> None:
         """See `Observer`."""
         self._refused[error.reason,].inc(1)
+
+    def hook_called(self, record: Record, hook: str, outcome: HookOutcome, seconds: float, reason: str | None) -> None:
+        """See `Observer`."""
+        self._hook_calls[hook, outcome].inc(1)
+        self._hook_times[hook,].observe(seconds)
+
+    def hook_blocked(self, hook: str, seconds: float) -> None:
+        """See `Observer`."""
+        self._hook_blocks[hook,].inc(1)
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """See `Observer`."""

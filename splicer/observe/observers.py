@@ -12,6 +12,7 @@ from typing import Any, ParamSpec
 import trio
 
 from splicer.errors import SplicerError
+from splicer.hook_settings import HookOutcome
 from splicer.observe.log import Logger
 from splicer.observer import Observer
 from splicer.record import Record
@@ -51,6 +52,8 @@ class Observers(Observer):
         self._ended = tuple(each.exchange_ended for each in observers if _listens(each, "exchange_ended"))
         self._refused = tuple(each.connection_refused for each in observers if _listens(each, "connection_refused"))
         self._empty = tuple(each.connection_empty for each in observers if _listens(each, "connection_empty"))
+        self._hook_called = tuple(each.hook_called for each in observers if _listens(each, "hook_called"))
+        self._hook_blocked = tuple(each.hook_blocked for each in observers if _listens(each, "hook_blocked"))
         self._crashed = tuple(each.crashed for each in observers if _listens(each, "crashed"))
 
     def tunnel_opened(self, record: Record) -> None:
@@ -76,6 +79,14 @@ class Observers(Observer):
     def connection_empty(self, peer: str) -> None:
         """See `Observer`."""
         self._tell(self._empty, peer)
+
+    def hook_called(self, record: Record, hook: str, outcome: HookOutcome, seconds: float, reason: str | None) -> None:
+        """See `Observer`."""
+        self._tell(self._hook_called, record, hook, outcome, seconds, reason)
+
+    def hook_blocked(self, hook: str, seconds: float) -> None:
+        """See `Observer`."""
+        self._tell(self._hook_blocked, hook, seconds)
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """See `Observer`."""

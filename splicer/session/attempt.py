@@ -56,11 +56,13 @@ class Attempts:
         self._route = route
         self._target = target_path(exchange.match, exchange.head.path, exchange.head.query)
         own, skip = exchange.own_connection, exchange.to_fallback
-        upstream = route.upstream if route.split is None or skip else upstream_of(exchange, route.split)
+        upstream = exchange.chosen or (
+            route.upstream if route.split is None or skip else upstream_of(exchange, route.split)
+        )
         self._plan = Plan(upstream, route.fallback, not own, route.retries, skip)
         self._edits, self._pod_host = None, ""  # the route's changes to the request
         if exchange.edits is not None:
-            if route.authorize is not None:
+            if route.authorize is not None or route.hooks:
                 exchange.edits.learn(exchange.match, exchange.head, exchange.granted)
             self._edits, self._pod_host = exchange.edits.request(), exchange.edits.host()
         self._named: str | None = None  # the host of the present step; None while it is not known

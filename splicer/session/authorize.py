@@ -11,6 +11,8 @@ import math
 import trio
 
 from splicer.authorization import Authorize, AuthorizeDenied, AuthorizeFailed, AuthorizeOutcome, AuthorizeTimeout
+from splicer.edits import same_field
+from splicer.edits import without as without_fields
 from splicer.errors import AttemptsTimeout, BadCapture, NoDescriptor, PodError, SplicerError
 from splicer.http1.body import EndOfBody
 from splicer.http1.question import chosen, question, request_for_authorizer, without
@@ -54,7 +56,8 @@ async def authorize(exchange: Exchange, rule: Authorize[Upstream]) -> None:
         exchange.to_fallback = rule.on_failure == "fallback"
     else:
         outcome.failure = None
-        exchange.granted = chosen(answer.headers, rule.headers)
+        replaced = frozenset(same_field(name.encode()) for name in rule.headers)
+        exchange.granted = (*without_fields(exchange.granted, replaced), *chosen(answer.headers, rule.headers))
     finally:
         outcome.seconds = trio.current_time() - started
     exchange.head = without(exchange.head, rule.headers)

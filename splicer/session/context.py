@@ -22,6 +22,7 @@ from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import TunnelEnd, TunnelSpec
 from splicer.routing.passthrough import NO_PASSTHROUGH, PassthroughTable
 from splicer.routing.table import RouteTable
+from splicer.session.hook_set import HookSet
 from splicer.session.idle import IdleClients
 from splicer.session.logged_headers import LoggedHeader
 from splicer.session.places import TunnelPlaces
@@ -48,6 +49,7 @@ class Ruleset:
     errors: ErrorPages = NO_PAGES
     rate_limiters: Mapping[str, RateLimiter] = MappingProxyType({})  # by the names of the routes that have one
     passthrough: PassthroughTable = NO_PASSTHROUGH
+    hooks: HookSet = field(factory=HookSet)
     tracing: Tracing | None = None  # None: requests aren't traced, and trace headers are passed on like any other
 
 

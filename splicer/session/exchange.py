@@ -11,7 +11,7 @@ from attrs import define, field
 from splicer.edits import FieldEdits
 from splicer.http1.forwarded import Forwarding
 from splicer.http1.writer import ResponseWriter
-from splicer.model import Headers, Match, RequestHead
+from splicer.model import Headers, Match, RequestHead, Upstream
 from splicer.net.waits import Waits
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import may_ride_idle
@@ -35,6 +35,7 @@ class Exchange:
         answered: the response head was sent to the client; a later failure can only cut the connection.
         nursery: runs the task that sends the request body; None without a body.
         granted: fields of an authorizer's answer, for the pod.
+        chosen: the upstream that a hook has chosen in place of the route's; None: none has.
         to_fallback: the first attempt is one at the fallback, because the authorizer failed.
         waits: those of the client connection's task; None: there are none.
         own_connection: its connection to a pod is used for no other request.
@@ -58,6 +59,7 @@ class Exchange:
     answered: bool = False
     nursery: trio.Nursery | None = None
     granted: Headers = ()
+    chosen: Upstream | None = None
     to_fallback: bool = False
     waits: Waits | None = None
     own_connection: bool = field(init=False)

@@ -14,6 +14,7 @@ from splicer.session.answer_time import AnswerTime
 from splicer.session.attempt import Attempts
 from splicer.session.authorize import authorize
 from splicer.session.exchange import Exchange
+from splicer.session.hooks import call_hooks
 from splicer.session.respond import send_answer
 from splicer.session.turns import Work
 from splicer.upstream.pod import PodLeg
@@ -28,6 +29,8 @@ async def forward(exchange: Exchange) -> bool:
         SplicerError: nothing was answered, or (`exchange.answered`) the answer broke off.
     """
     route = exchange.match.route
+    if route.hooks:
+        await call_hooks(exchange)
     if route.authorize is not None:
         await authorize(exchange, route.authorize)
     if route.deadlines.response == math.inf and not exchange.head.has_body:  # the attempts have deadlines of their own

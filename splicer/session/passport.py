@@ -151,6 +151,8 @@ def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket
         fields["headers"] = record.headers
     if (arrival := record.arrival) is not None:
         fields["arrival"] = arrival.via, arrival.port, arrival.secure, arrival.facts, arrival.local
+    if record.hook_fields:
+        fields["hooks"] = record.hook_fields
     if (asked := record.authorize) is not None:
         fields["authorize"] = asked.endpoint, asked.status, asked.failure, _cut(asked.detail), asked.seconds
     return marshal.dumps(fields, _FORMAT)
@@ -190,6 +192,7 @@ def _passport(fields: dict[str, Any], adoptions: int, crashes: int) -> Passport:
         attempts=_attempts(fields, started),
         adopted=adoptions,
         headers=tuple((field, value) for field, value in fields.get("headers", ())),
+        hook_fields=tuple((field, value) for field, value in fields.get("hooks", ())),
     )
     if (arrival := fields.get("arrival")) is not None:
         record.arrival = Arrival(*arrival)

@@ -10,6 +10,7 @@ from splicer.authorization import AuthorizeDenied
 from splicer.config.error_pages import ErrorPage, ErrorPages
 from splicer.edits import FieldEdits
 from splicer.errors import BadWebSocketVersion, ClientGone, MethodNotAllowed, SplicerError, UpgradeRequired
+from splicer.hook_settings import HookAnswered
 from splicer.http1.forwarded import Forwarding
 from splicer.http1.writer import relayed_response, simple_response
 from splicer.limit_errors import RateLimited
@@ -86,7 +87,7 @@ def refusal(
     """The complete response for an error.
 
     Args:
-        error: the error; its text is for the log, the client gets only the status, or an authorizer's answer.
+        error: the error; its text is for the log, the client gets only the status, or an authorizer's or hook's answer.
         status: the HTTP status.
         page: the body that the file has for this status; None: the default.
         head_only: whether the request was a HEAD.
@@ -96,6 +97,17 @@ def refusal(
     if isinstance(error, AuthorizeDenied):
         return relayed_response(
             error.status, error.phrase, error.headers, error.body, head_only=head_only, close=close, edits=edits
+        )
+    if isinstance(error, HookAnswered):
+        answer = error.answer
+        return simple_response(
+            answer.status,
+            answer.body,
+            answer.content_type,
+            tuple(answer.headers),
+            head_only=head_only,
+            close=close,
+            edits=edits,
         )
     body, kind = (_text(status), _PLAIN) if page is None else (page.body, page.content_type)
     fields = _fields(error, status)

@@ -23,6 +23,7 @@ from splicer.session.client import ClientLeg
 from splicer.session.context import ConnectionState, SessionContext
 from splicer.session.exchange import Exchange
 from splicer.session.forward import relay_in_time
+from splicer.session.hooks import call_hooks
 from splicer.session.passport import Passport
 from splicer.session.respond import send_refusal
 from splicer.upstream.balance import Hold
@@ -84,13 +85,15 @@ async def _handshake(exchange: Exchange) -> tuple[PodLeg, ResponseHead]:
 
     Raises:
         RouteFull: the route has no place for another tunnel; its authorizer isn't asked then.
-        SplicerError: the authorizer has refused it, or no pod has answered.
+        SplicerError: a hook or the authorizer has refused it, or no pod has answered.
     """
     route, places = exchange.match.route, exchange.context.places
     limit = route.max_tunnels
     if limit is not None and not places.take(route.name, limit):
         raise RouteFull(f"route {route.name} has {limit} tunnels, as many as its max_tunnels")
     try:
+        if route.hooks:
+            await call_hooks(exchange)
         if route.authorize is not None:
             await authorize(exchange, route.authorize)
         exchange.wait_in_line()

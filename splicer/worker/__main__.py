@@ -15,8 +15,9 @@ from splicer.ipc.board import Board
 from splicer.ipc.codec import from_json
 from splicer.ipc.messages import WorkerOrder
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
+from splicer.observe.families import keep_in
 from splicer.observe.line_writer import LineWriter
-from splicer.observe.metrics import Metrics, keep_in
+from splicer.observe.metrics import Metrics
 from splicer.vault.limits import raise_descriptor_limit
 from splicer.worker.worker import Worker
 

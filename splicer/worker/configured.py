@@ -14,6 +14,7 @@ from splicer.net.dial import dial
 from splicer.observe import endpoint_rows
 from splicer.observe.access_log import AccessLog
 from splicer.observe.combined_log import CombinedLog
+from splicer.observe.hook_log import HookLog
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.log import Logger, make_logger
 from splicer.observe.log_style import COMBINED, output_of_events
@@ -26,6 +27,7 @@ from splicer.worker.adoption import Adoption
 from splicer.worker.collector import collect_if_grown
 from splicer.worker.draining import Draining
 from splicer.worker.drains import DrainOrders
+from splicer.worker.hook_calls import HookCalls
 from splicer.worker.leaving import Leaving
 from splicer.worker.parts import Parts
 from splicer.worker.reloads import Reloads
@@ -63,6 +65,7 @@ class Configured:
         self._path = path
         logger, self._access = _logs(self.config.log, lines)
         self._observer = Observers(parts.metrics.observer_failed, logger)
+        self._hook_log = HookLog(logger)
         parts.log.begin(logger, self._observer)
         self.context = parts.publisher.context = parts.admission.context = self._make_context(prepared)
         self._tell_parts()
@@ -71,7 +74,7 @@ class Configured:
     def _make_context(self, prepared: Prepared) -> SessionContext:
         parts = self._parts
         return SessionContext(
-            rules=parts.rules.make(prepared.config, prepared.table, self._tasks),
+            rules=parts.rules.make(prepared.config, prepared.table, self._tasks, prepared.hooks),
             dial=lambda endpoint, in_time: dial(endpoint, self.config.limits.socket_buffer, in_time),
             pool=parts.pool,
             closing=parts.closing,
@@ -123,15 +126,17 @@ class Configured:
 
     # Invariant: if a configuration can't be put into force, making the rules fails before anything has changed.
     def _apply(self, prepared: Prepared) -> None:
-        self.context.rules = self._parts.rules.make(prepared.config, prepared.table, self._tasks)
+        old, make = self.context.rules, self._parts.rules.make
+        self.context.rules = make(prepared.config, prepared.table, self._tasks, prepared.hooks)
         self.config = prepared.config
         self._tell_parts()
+        old.hooks.retire(self._tasks.start_soon, self._parts.log.hook_not_closed)
         self.acceptor.limit_buffers(self.config.limits.socket_buffer)
 
     def _tell_parts(self) -> None:
         self._parts.route_counts.publish(self._parts.places.limited(self.config.routes))
         self._access.query = self._parts.spans.query = self.config.log.query
-        self._observer.listen((self._parts.metrics, self._access, *self._spans()))
+        self._observer.listen((self._parts.metrics, self._access, *self._spans(), *self._hooks()))
         self._parts.metrics.know(self.config.routes)
         self._parts.progress.every(self.config.log.progress, self._observer.guarded(self._access.tunnel_goes_on))
 
@@ -141,6 +146,12 @@ class Configured:
             return ()
         self._parts.spans.tunnel = tracing.tunnel
         return (self._parts.spans,)
+
+    def _hooks(self) -> tuple[Observer, ...]:
+        if not self.config.hooks:
+            return ()
+        calls = HookCalls(lambda: self.context.rules, self.config.routes, self._observer)
+        return self._hook_log, calls
 
     def _reload_failed(self, error: str) -> None:
         self._parts.log.error("reload_failed", file=str(self._path), kept="the old routes", error=error)

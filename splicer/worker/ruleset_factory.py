@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from splicer.config.error_pages import by_status
 from splicer.config.log_headers import field_of
 from splicer.config.schema import Config, LogSettings, ResolverSettings
+from splicer.configfile.hooks import NO_HOOKS, HookGeneration
 from splicer.model import Deadlines, Route
 from splicer.net.resolve import Resolver, ResolverStats, Starter
 from splicer.policy.rate_limiter import RateLimiter
@@ -15,6 +16,7 @@ from splicer.routing.pattern import ExactPath
 from splicer.routing.route_pattern import route_pattern
 from splicer.routing.table import RouteTable
 from splicer.session.context import Ruleset
+from splicer.session.hook_set import HookSet
 from splicer.session.logged_headers import LoggedHeader
 from splicer.session.tracing import Tracing
 from splicer.upstream.balance import Balancer
@@ -53,7 +55,7 @@ class RulesetFactory:
         assert self._source is not None  # noqa: S101 - used only after the first ruleset was made
         return self._source
 
-    def make(self, config: Config, table: RouteTable, tasks: Starter) -> Ruleset:
+    def make(self, config: Config, table: RouteTable, tasks: Starter, hooks: HookGeneration = NO_HOOKS) -> Ruleset:
         """The ruleset of a configuration; name lookups run in `tasks`."""
         self._source = self._source_for(config, NameSource(self._resolver_for(config, tasks)))
         return Ruleset(
@@ -67,6 +69,7 @@ class RulesetFactory:
             errors=by_status(config.errors),
             rate_limiters=self._limiters_for(config.routes),
             passthrough=PassthroughTable(config.passthrough),
+            hooks=HookSet(hooks, config.upstreams),
             tracing=_tracing(config),
         )
 

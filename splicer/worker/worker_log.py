@@ -74,6 +74,10 @@ class WorkerLog:
         """Log that an operator's drains are not followed."""
         self.error("drains_not_followed", error=repr(error))
 
+    def hook_not_closed(self, hook: str, error: str) -> None:
+        """Log that a hook of a replaced configuration has failed in its `aclose`."""
+        self.error("hook_not_closed", hook=hook, error=error)
+
     def query_failed(self, error: Exception) -> None:
         """Log that the admin process was not answered."""
         self.error("query_failed", error=repr(error))

@@ -26,7 +26,8 @@ from attrs import frozen
 
 from splicer.config.load import load
 from splicer.model import Endpoint
-from splicer.observe.metrics import Metrics, keep_in
+from splicer.observe.families import keep_in
+from splicer.observe.metrics import Metrics
 from splicer.record import AttemptOutcome, Record
 from splicer.vault.protocol import channel
 

@@ -16,6 +16,7 @@ from splicer.config.schema import Config, KubernetesSettings, Limits, LogSetting
 from splicer.config.tracing import TracingSettings, collector
 from splicer.edits import Edits, HeaderEdits, Redirect
 from splicer.health import HealthCheck, OutlierDetection
+from splicer.hook_settings import HookSettings
 from splicer.model import Deadlines, Network, Respond, Route, Split, StatusPage, Upstream
 from splicer.patterns import Condition, HashOn, PathPattern
 from splicer.rates import Rate, RateLimit
@@ -193,7 +194,9 @@ def header_edits(texts: list[str]) -> st.SearchStrategy[HeaderEdits | None]:
 
 
 @st.composite
-def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: Deadlines) -> Route:
+def routes(
+    draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: Deadlines, hooks: dict[str, HookSettings]
+) -> Route:
     pattern = draw(st.just(POD) | st.sampled_from(PATTERNS))
     usable = [upstream for upstream in known.values() if upstream.host.captures <= pattern.captures]
     route = Route(
@@ -236,6 +239,7 @@ def routes(draw: st.DrawFn, index: int, known: dict[str, Upstream], inherited: D
         route,
         edits=edits if edits != Edits() else None,
         deadlines=attrs.evolve(draw(deadlines), head=inherited.head, drain=inherited.drain),
+        hooks=tuple(draw(st.lists(st.sampled_from(list(hooks.values())), max_size=2))) if hooks else (),
         authorize=authorize,
         upstream=draw(st.sampled_from(usable)) if split is None else split.shares[0][0],
         split=split,
@@ -264,6 +268,30 @@ error_pages = st.lists(
 ).map(lambda pages: tuple(pages) if len(by_status(tuple(pages))) == sum(len(page.status) for page in pages) else ())
 
 
+option_values = st.one_of(
+    st.sampled_from(["", "${A}", "$${", "é"]),
+    st.integers(-(2**62), 2**62),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.lists(st.sampled_from(["a", "${"]), max_size=2).map(tuple),
+)
+options = st.dictionaries(st.sampled_from(["a", "b_1"]), option_values).map(dict.items).map(tuple)
+seconds_of_hooks = st.sampled_from([0.001, 0.2, 10.0])
+hook_settings = st.one_of(
+    st.builds(
+        HookSettings,
+        st.just(""),
+        st.sampled_from(["a:B", "a.b_1:C"]),
+        st.sampled_from([None, "/etc/x", "/${A}"]),
+        options,
+        st.sampled_from([(), ("pod",), ("a", "é")]),
+        seconds_of_hooks,
+    ),
+    st.builds(HookSettings, st.just(""), st.just("a:B"), deadline=seconds_of_hooks, on_failure=st.just("continue")),
+)
+hooks = st.dictionaries(names, hook_settings, max_size=3).map(
+    lambda tables: {name: attrs.evolve(hook, name=name) for name, hook in tables.items()}
+)
 texts = st.sampled_from(["", "a", "${A}", "$${", "é"])
 ascii_texts = st.sampled_from(["", "a", "${A}", "$${ b"])
 tracings = st.none() | st.one_of(
@@ -302,6 +330,7 @@ def passthroughs(known: dict[str, Upstream], inherited: Deadlines) -> st.SearchS
 def configs(draw: st.DrawFn) -> Config:
     known, inherited = draw(upstreams), draw(deadlines)
     passed, server = draw(passthroughs(known, inherited)), draw(servers())
+    known_hooks = draw(hooks)
     nameservers = st.lists(st.tuples(addresses, st.integers(1, 65535))).map(tuple)
     fixed = st.dictionaries(st.sampled_from(["a", "a.b", "_x.test"]), st.lists(addresses, min_size=1).map(tuple))
     return Config(
@@ -320,8 +349,9 @@ def configs(draw: st.DrawFn) -> Config:
             draw(st.sampled_from(["/token", "${A}"])),
         ),
         known,
-        tuple(draw(routes(index, known, inherited)) for index in range(1, draw(st.integers(2, 4)))),
+        tuple(draw(routes(index, known, inherited, known_hooks)) for index in range(1, draw(st.integers(2, 4)))),
         draw(error_pages),
         passed,
+        known_hooks,
         draw(tracings),
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from splicer.config.authorize import AuthorizeSpec
 from splicer.config.error_pages import ErrorPage
+from splicer.config.hooks import HookSpec
 from splicer.config.route_spec import RouteSpec
 from splicer.config.schema import Limits, LogSettings, ResolverSettings, ServerSettings
 from splicer.config.tracing import TracingSettings
@@ -25,11 +26,12 @@ SECTIONS: dict[str, type[AttrsInstance]] = {
     "resolver": ResolverSettings,
     "tracing": TracingSettings,
 }
-CLASSES = (*SECTIONS.values(), UpstreamSpec, Respond, AuthorizeSpec, RouteSpec)
+CLASSES = (*SECTIONS.values(), UpstreamSpec, Respond, AuthorizeSpec, HookSpec, RouteSpec)
 KEYS = [key for cls in CLASSES for key in attrs.fields_dict(cls)]
 
 WORDS = """
     pod api / /a ^/(?<pod>[^/]+)(?<rest>/.*)$ {rest} {pod}.svc:80 api:80 ::1 [::]:80 10.0.0.0/8 127.0.0.1 status off
+    a:B /etc refuse continue
     http://a/b https://[::1]:1/?x w3c
     auto 1h never 10KiB GET websocket ${A} ${B:-1} *.a.b $${ ${ ( { json random application/json
 """
@@ -76,6 +78,7 @@ DOCUMENTS = st.fixed_dictionaries(
     optional={
         **{section: table(cls, VALUES) for section, cls in SECTIONS.items()},
         "upstreams": st.dictionaries(st.sampled_from(["api", "pod"]), table(UpstreamSpec, VALUES)),
+        "hooks": st.dictionaries(st.sampled_from(["api", "pod"]), table(HookSpec, VALUES)),
         "errors": LEAVES | st.lists(table(ErrorPage, LEAVES | st.lists(LEAVES)), max_size=2),
     },
 )

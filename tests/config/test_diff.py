@@ -126,6 +126,17 @@ def test_diff(before: str, after: str, changes: list[str]) -> None:
     assert list(diff(old, new)) == changes
 
 
+def test_hooks() -> None:
+    old = load(OLD + '[hooks.a]\nuse = "a:B"\noptions = { token = "x" }\n[hooks.b]\nuse = "a:B"\n', environ={})
+    new = load(OLD + '[hooks.a]\nuse = "a:C"\noptions = { token = "secret" }\n[hooks.c]\nuse = "a:B"\n', environ={})
+    assert diff(old, new) == (
+        'hooks: added "c"',
+        'hooks: removed "b"',
+        "hooks.a.use a:B → a:C",
+        "hooks.a.options changed",
+    )
+
+
 def test_bodies_of_errors() -> None:
     old = load(OLD + "[[errors]]\nstatus = [502, 503, 504]\nbody = 'a'\n", environ={})
     new = load(

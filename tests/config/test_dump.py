@@ -136,6 +136,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
         ],
         "errors": [],
         "passthrough": [],
+        "hooks": {},
     }
 
 

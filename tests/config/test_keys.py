@@ -8,10 +8,12 @@ from attrs import AttrsInstance, frozen
 
 from splicer.authorization import Authorize
 from splicer.config.authorize import AuthorizeSpec
+from splicer.config.hooks import HookSpec
 from splicer.config.keys import Key, key, keys_of, shared, written
 from splicer.config.kinds import BOOLEAN, DURATION, integer, list_of, unless
 from splicer.config.route_spec import RouteSpec
 from splicer.config.upstreams import UpstreamSpec
+from splicer.hook_settings import HookSettings
 from splicer.model import Route, Upstream
 from tests.config.test_kinds import KEYS, READERS
 
@@ -20,6 +22,7 @@ CONVERTED = {
     "request_headers",
     "response_headers",
     "authorize",
+    "hooks",
     "encoded_slash",
     "upstream",
     "hash_on",
@@ -74,7 +77,10 @@ def test_a_value_in_a_line() -> None:
     assert keys["extra"].brief(None) == "none"
 
 
-@pytest.mark.parametrize(("spec", "cls"), [(RouteSpec, Route), (UpstreamSpec, Upstream), (AuthorizeSpec, Authorize)])
+@pytest.mark.parametrize(
+    ("spec", "cls"),
+    [(RouteSpec, Route), (UpstreamSpec, Upstream), (AuthorizeSpec, Authorize), (HookSpec, HookSettings)],
+)
 def test_what_a_table_shares_with_what_is_made_of_it_is_the_same_there(
     spec: type[AttrsInstance], cls: type[AttrsInstance]
 ) -> None:

@@ -15,6 +15,7 @@ from splicer.config.authorize import AUTHORIZER
 from splicer.config.environment import expand_all
 from splicer.config.error_pages import ERROR_PAGE
 from splicer.config.health_check import HEALTH_TABLE
+from splicer.config.hooks import HOOK
 from splicer.config.keys import Key
 from splicer.config.kinds import BOOLEAN, DURATION, Kind, choice, integer, list_of, size, unless
 from splicer.config.listener import LISTENER
@@ -40,6 +41,7 @@ READERS: Mapping[str, Reader[Any]] = {
     "respond": ANSWER,
     "rate_limit": TABLE,
     "authorize": AUTHORIZER,
+    "hooks": HOOK,
     "redirect": REDIRECT_TABLE,
     "errors": ERROR_PAGE,
     "passthrough": PASSTHROUGH,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from splicer import authorization, endpoint_errors, errors, limit_errors
+from splicer import authorization, endpoint_errors, errors, hook_settings, limit_errors
 from splicer.http1 import version_error
 from tests.docs.log_events import Event, logged_events
 
@@ -39,12 +39,12 @@ def test_the_page_has_every_reason_with_its_status() -> None:
     statuses: dict[str, str] = {}
     for words, status in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (\d{3}) \|", PAGE, re.MULTILINE):
         statuses |= dict.fromkeys(re.findall(r"`(\w+)`", words), status)
-    modules = (errors, limit_errors, endpoint_errors, authorization, version_error)
+    modules = (errors, limit_errors, endpoint_errors, authorization, version_error, hook_settings)
     known = [value for module in modules for value in vars(module).values()]
     classes = [each for each in known if isinstance(each, type) and issubclass(each, errors.SplicerError)]
     raised = {each.reason: str(each.status) for each in classes}
-    # Families; for the writer of a file; the pod's or the authorizer's own status.
-    for other in ("error", "config", "pod_error", "pod_unusable", "status", "authorize_denied"):
+    # Families; for the writer of a file; the pod's, the authorizer's or the hook's own status.
+    for other in ("error", "config", "pod_error", "pod_unusable", "status", "authorize_denied", "hook_answered"):
         del raised[other]
     assert statuses == raised
 

@@ -48,6 +48,8 @@ _COUNTERS = (
     "fallbacks",
     "health_checks",
     "health_checks_late",
+    "hook_blocks",
+    "hook_calls",
     "log_lines_dropped",
     "rate_limited",
     "requests",
@@ -91,6 +93,7 @@ _HISTOGRAMS = (
     "event_loop_lag_seconds",
     "handshake_duration_seconds",
     "health_check_duration_seconds",
+    "hook_duration_seconds",
     "request_duration_seconds",
     "tunnel_duration_seconds",
 )

@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import values
 from prometheus_client.mmap_dict import MmapedDict
 
-from splicer.observe.metrics import Metrics, keep_in
+from splicer.observe.families import keep_in
+from splicer.observe.metrics import Metrics
 from tests.observe.recorded import ROW
 from tests.relay.harness import CountingHub, Edge, running
 

@@ -13,7 +13,8 @@ from attrs import evolve
 
 from splicer.errors import TooManyConnections
 from splicer.model import Endpoint
-from splicer.observe.metrics import Metrics, keep_in
+from splicer.observe.families import keep_in
+from splicer.observe.metrics import Metrics
 from tests.observe.counted import counted
 from tests.observe.recorded import PLAIN, ROW, TUNNEL, routes
 
@@ -38,7 +39,8 @@ def test_a_file_that_grows_loses_nothing(metrics: Metrics, directory: Path) -> N
 _COUNTER = """
 import sys
 from pathlib import Path
-from splicer.observe.metrics import Metrics, keep_in
+from splicer.observe.families import keep_in
+from splicer.observe.metrics import Metrics
 from splicer.errors import TooManyConnections
 keep_in(Path(sys.argv[1]), int(sys.argv[2]))
 metrics = Metrics()
