@@ -135,7 +135,7 @@ async def test_a_reload_brings_new_code_while_the_old_code_waits(
         assert (await ask(edge.address, "GET", f"/http/{place.name}/")).status == 200
         assert (await waiting.reply()).status == 200
     assert [message.get("X-Hook") for message in pod.seen] == ["new", "first"]
-    await until(lambda: ground.words().count("first closed") == 2)
+    await until(lambda: ground.words().count("first closed") >= 2)  # the spare, too, may have had it
 
 
 @pytest.mark.parametrize(
