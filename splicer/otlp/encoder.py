@@ -23,6 +23,8 @@ _ERROR = b"\x7a\x02\x18\x02"  # Span.status = Status(code=STATUS_CODE_ERROR)
 _SAMPLED, _KNOWN, _REMOTE = 0x01, 0x100, 0x200  # Span.flags: it is known whether the parent is remote, and it is
 _FLAGS = b"\x85\x01" + _FIXED32.pack(_SAMPLED | _KNOWN)
 _FLAGS_REMOTE = b"\x85\x01" + _FIXED32.pack(_SAMPLED | _KNOWN | _REMOTE)
+_LINK = b"\x35" + _FIXED32.pack(_SAMPLED | _KNOWN)
+_LINK_REMOTE = b"\x35" + _FIXED32.pack(_KNOWN | _REMOTE)
 _TIMES = struct.Struct("<BQBQ")  # each with its tag in front
 
 
@@ -118,7 +120,8 @@ def encode_span(
     if state:
         span += _field(b"\x1a", _utf8(state))
     for when, what in events:
-        span += _field(b"\x5a", b"\x09%b\x12%b" % (_FIXED64.pack(when), _length_and(what)))
+        before, after = _around_time(what)
+        span += before + _FIXED64.pack(when) + after
     for link in links:
         span += _field(b"\x6a", _link(link))
     if error:
@@ -130,6 +133,13 @@ def encode_span(
 @lru_cache(maxsize=1024)
 def _named(name: str, kind: int) -> bytes:
     return b"\x2a%b\x30%b" % (_length_and(name), _LENGTHS[kind])
+
+
+@lru_cache(maxsize=64)
+def _around_time(name: str) -> tuple[bytes, bytes]:
+    """An event of this name, without its time: what is before that, and behind it."""
+    after = b"\x12" + _length_and(name)
+    return b"\x5a%b\x09" % varint(1 + _FIXED64.size + len(after)), after
 
 
 @lru_cache(maxsize=1024)
@@ -163,8 +173,12 @@ def encode_scope(name: str, version: str) -> bytes:
 
 def varint(number: int) -> bytes:
     """A number of up to 64 bits; a negative one in two's complement."""
-    if 0 <= number < 128:
+    if 0 <= number < 1 << 7:
         return _LENGTHS[number]
+    if 0 < number < 1 << 14:
+        return bytes((number & 127 | 128, number >> 7))
+    if 0 < number < 1 << 21:
+        return bytes((number & 127 | 128, number >> 7 & 127 | 128, number >> 14))
     number &= _INT64
     out = bytearray()
     while number > 127:
@@ -197,5 +211,5 @@ def _any(value: Value) -> bytes:
 
 def _link(link: Link) -> bytes:
     state = _field(b"\x1a", _utf8(link.state)) if link.state else b""
-    flags = _KNOWN | _REMOTE if link.remote else _SAMPLED | _KNOWN  # whether a stranger samples isn't known
-    return b"".join((b"\x0a\x10", link.trace_id, b"\x12\x08", link.span_id, state, b"\x35", _FIXED32.pack(flags)))
+    flags = _LINK_REMOTE if link.remote else _LINK  # whether a stranger samples isn't known
+    return b"\x0a\x10%b\x12\x08%b%b%b" % (link.trace_id, link.span_id, state, flags)

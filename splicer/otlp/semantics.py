@@ -284,4 +284,5 @@ def _times(epoch: int, started: float, ended: float) -> tuple[int, int]:
 
 
 def _nanoseconds(epoch: int, seconds: float) -> int:
-    return max(0, epoch + int(seconds * _NANOSECONDS))
+    when = epoch + int(seconds * _NANOSECONDS)
+    return when if when > 0 else 0
