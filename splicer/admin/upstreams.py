@@ -52,6 +52,8 @@ def _upstream(
         "address": upstream.text,
         "balance": upstream.balance,
         "allow": None if upstream.allow is None else [str(network) for network in upstream.allow],
+        "max_tunnels": upstream.max_tunnels,
+        "max_requests": upstream.max_requests,
         "endpoints": [
             {key: value for key, value in to_object(row).items() if key != "upstream"}
             | ({} if discovered is None else discovered.fields(row))

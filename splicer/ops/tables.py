@@ -32,9 +32,8 @@ def upstreams(answer: JsonObject, *, colors: bool) -> str:
     """The endpoints: one line each; an upstream without any has a line too."""
     lines: list[JsonObject] = []
     for upstream in rows(answer, "upstreams"):
-        named: JsonObject = {"upstream": upstream.get("name")}
-        endpoints = rows(upstream, "endpoints")
-        lines += [endpoint | named | {"endpoint": _address(endpoint)} for endpoint in endpoints] or [named]
+        named: JsonObject = {"upstream": upstream.get("name"), "limit": upstream.get("max_tunnels")}
+        lines += [named | _endpoint(endpoint) for endpoint in rows(upstream, "endpoints")] or [named]
     return _drawn(_table(_ENDPOINT, lines), colors=colors)
 
 
@@ -76,8 +75,11 @@ def _text(value: Any) -> str:
     return _NOTHING if value is None else printable(str(value)) or _NOTHING
 
 
-def _address(endpoint: JsonObject) -> str:
-    return authority(_text(endpoint.get("address")), _text(endpoint.get("port")))
+# Since when, and why, is known of the states that follow from attempts; how long an ejection lasts, of that one.
+def _endpoint(row: JsonObject) -> JsonObject:
+    tried = row.get("state") in ("up", "down")
+    shown = {"endpoint": authority(_text(row.get("address")), _text(row.get("port")))}
+    return row | shown | {"since_s": row.get("since_s") if tried else None}
 
 
 def _number(value: Any) -> float | None:
@@ -135,10 +137,13 @@ _ENDPOINT = (
     _Column("pod", "pod", right=False),
     _Column("endpoint", "endpoint", right=False),
     _Column("source", "source", right=False),
+    _Column("zone", "zone", right=False),
     _Column("state", "state", right=False),
     _Column("since", "since_s", _seconds),
     _Column("why", "failure", right=False),
+    _Column("returns", "ejected_for_s", _seconds),
     _Column("calls", "tunnels"),
+    _Column("limit", "limit"),
     _Column("requests", "requests"),
 )
 _WORKER = (

@@ -42,6 +42,8 @@ async def test_all_upstreams_and_what_all_workers_know() -> None:
                 "address": "{pod}.pods.test:8000",
                 "balance": "least-tunnels",
                 "allow": ["127.0.0.0/8"],
+                "max_tunnels": None,
+                "max_requests": None,
                 "endpoints": [known | up, known | down | {"since_s": 1.0, "tunnels": 0, "requests": 0}],
             },
             {
@@ -49,6 +51,8 @@ async def test_all_upstreams_and_what_all_workers_know() -> None:
                 "address": "pods.test:8000",
                 "balance": "least-tunnels",
                 "allow": ["127.0.0.0/8"],
+                "max_tunnels": None,
+                "max_requests": None,
                 "endpoints": [known | untried | {"tunnels": 0, "requests": 0}],
             },
         ]

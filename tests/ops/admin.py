@@ -65,8 +65,16 @@ class Admin:
         self.tunnels = [tunnel("a1"), tunnel("b2", pod="voice-agent-4", worker=2)]
         self.missing: list[int] = []
         self.upstreams = [
-            {"name": "pod", "endpoints": [endpoint("voice-agent-3", "10.0.0.3"), endpoint("voice-agent-4", "fd00::4")]},
-            {"name": "any-pod", "endpoints": []},
+            {
+                "name": "pod",
+                "max_tunnels": 40,
+                "endpoints": [
+                    endpoint("voice-agent-3", "10.0.0.3"),
+                    endpoint("voice-agent-4", "fd00::4", state="ejected", zone="asia-south1-a", ejected_for_s=23.5),
+                    endpoint("voice-agent-5", "10.0.0.5", state="not_ready", failure=None),
+                ],
+            },
+            {"name": "any-pod", "max_tunnels": None, "endpoints": []},
         ]
         self.drains: dict[tuple[str, str], Iterator[int | None]] = {}
         self.remaining: Callable[[], Iterator[int | None]] = lambda: iter([2, 2, 1, 0])

@@ -80,10 +80,37 @@ def test_any_row_is_one_printable_line(row: dict[str, Any]) -> None:
 def test_an_endpoint_is_a_line_and_so_is_an_upstream_without_any() -> None:
     shown = tables.upstreams({"upstreams": Admin().upstreams}, colors=False).splitlines()
     assert [line.split() for line in shown] == [
-        ["upstream", "pod", "endpoint", "source", "state", "since", "why", "calls", "requests"],
-        ["pod", "voice-agent-3", "10.0.0.3:8000", "dns", "down", "2m5s", "connect_refused", "12", "3"],
-        ["pod", "voice-agent-4", "[fd00::4]:8000", "dns", "down", "2m5s", "connect_refused", "12", "3"],
-        ["any-pod", *["-"] * 8],
+        [
+            "upstream",
+            "pod",
+            "endpoint",
+            "source",
+            "zone",
+            "state",
+            "since",
+            "why",
+            "returns",
+            "calls",
+            "limit",
+            "requests",
+        ],
+        ["pod", "voice-agent-3", "10.0.0.3:8000", "dns", "-", "down", "2m5s", "connect_refused", "-", "12", "40", "3"],
+        [
+            "pod",
+            "voice-agent-4",
+            "[fd00::4]:8000",
+            "dns",
+            "asia-south1-a",
+            "ejected",
+            "-",
+            "connect_refused",
+            "23s",
+            "12",
+            "40",
+            "3",
+        ],
+        ["pod", "voice-agent-5", "10.0.0.5:8000", "dns", "-", "not_ready", "-", "-", "-", "12", "40", "3"],
+        ["any-pod", *["-"] * 11],
     ]
 
 
