@@ -27,6 +27,7 @@ from splicer.config.redirect import REDIRECT_TABLE
 from splicer.config.respond import ANSWER
 from splicer.config.routes import ROUTE
 from splicer.config.sections import SECTIONS
+from splicer.config.tls import TLS
 from splicer.config.tracing import TRACING
 from splicer.config.upstreams import UPSTREAM
 
@@ -34,6 +35,7 @@ DOCS = Path(__file__).parent
 TABLES: Mapping[str, Reader[Any]] = {
     **SECTIONS,
     "listener": LISTENER,
+    "tls": TLS,
     "upstreams": UPSTREAM,
     "outlier_detection": OUTLIER_TABLE,
     "health_check": HEALTH_TABLE,

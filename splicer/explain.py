@@ -26,7 +26,7 @@ from splicer.session.edits import RouteEdits, facts_of
 
 _PATTERNS = ("path", "prefix", "regex")
 _ANSWERS = ("respond", "redirect", "hooks", "authorize", "upstream", "hash_on")
-_NAMED = ("name", *_PATTERNS, "clients", *_ANSWERS, "rewrite", "strip_prefix", "host")
+_NAMED = ("name", *_PATTERNS, "clients", "client_names", *_ANSWERS, "rewrite", "strip_prefix", "host")
 _PROXY = ", as from one of server.trusted_proxies"
 _NO_PROXY = ": X-Forwarded-Proto is not believed without server.trusted_proxies"
 _WITH_OWN_LINE = frozenset((*_NAMED, "upgrade", "upgrade_only", "fallback", "fallback_on", "retries", "deadlines"))
@@ -117,6 +117,8 @@ def _serving(match: Match, head: RequestHead, origin: Forwarding) -> Iterator[st
     yield f"route      {route.index} {route.name} ({route.pattern.text})"
     if match.captures:
         yield "captures   " + ", ".join(f"{name} = {value}" for name, value in match.captures.items())
+    if route.client_names:
+        yield "clients    with a certificate for " + " or ".join(route.client_names) + " (403 for others)"
     if route.clients is not None:
         yield "clients    " + ", ".join(map(str, route.clients)) + " (403 for others)"
     yield from _other_keys(route)

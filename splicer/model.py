@@ -131,6 +131,7 @@ class Deadlines:
     lifetime: float = math.inf
     keepalive: float = 75.0
     drain: float = 3600.0
+    tls: float = 10.0
 
 
 @frozen
@@ -276,6 +277,7 @@ class Route:
     headers: tuple[Condition, ...] = ()
     query: tuple[Condition, ...] = ()
     clients: tuple[Network, ...] | None = None
+    client_names: tuple[str, ...] = ()
     clients_deny: tuple[Network, ...] = ()
     encoded_slash: str = "forward"
     rate_limit: RateLimit | None = None
@@ -319,7 +321,7 @@ class Route:
     @property
     def guarded(self) -> bool:
         """Whether some clients are refused: a path that a pod could read differently must not get past the route."""
-        return self.clients is not None or bool(self.clients_deny or self.origins)
+        return self.clients is not None or bool(self.clients_deny or self.client_names or self.origins)
 
 
 @frozen

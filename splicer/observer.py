@@ -5,6 +5,7 @@ from __future__ import annotations
 from splicer.errors import SplicerError
 from splicer.hook_settings import HookOutcome
 from splicer.record import Record
+from splicer.tls_facts import TlsFailure
 
 
 class Observer:
@@ -36,6 +37,12 @@ class Observer:
 
     def hook_blocked(self, hook: str, seconds: float) -> None:
         """A hook has kept the event loop to itself for so long at once."""
+
+    def tls_established(self, side: str, profile: str, seconds: float) -> None:
+        """A TLS handshake with a "client" or a "pod" has succeeded after so many seconds."""
+
+    def tls_failed(self, client: str, profile: str, failure: TlsFailure) -> None:
+        """A TLS handshake with a client has failed."""
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """A bug ended one connection."""

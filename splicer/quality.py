@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from dataclasses import dataclass
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class HandshakeParts:
     """The durations of the steps before the response head, in seconds."""
 
@@ -14,7 +14,7 @@ class HandshakeParts:
     handshake: float = 0.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Quality:
     """The network quality of a connection to a peer, from TCP_INFO.
 

@@ -9,6 +9,7 @@ from splicer.authorization import AuthorizeOutcome
 from splicer.hooks import LogValue
 from splicer.model import Endpoint
 from splicer.quality import HandshakeParts, Quality
+from splicer.tls_facts import TlsFacts
 from splicer.trace import RequestTrace
 
 PASSTHROUGH = "tls"  # the protocol of a TLS connection that goes to a pod as it is
@@ -81,6 +82,8 @@ class Record:
         authorize: how the question to the route's authorizer went; None: there was none.
         arrival: how the connection came, if it is not the client's own.
         trace: its place in a trace; None: requests aren't traced.
+        tls: the facts of the client's TLS connection; None: it has none.
+        pod_tls: the same of the pod's.
     """
 
     id: str
@@ -114,6 +117,8 @@ class Record:
     hook_fields: tuple[tuple[str, LogValue], ...] = ()
     arrival: Arrival | None = None
     trace: RequestTrace | None = None
+    tls: TlsFacts | None = None
+    pod_tls: TlsFacts | None = None
 
     @property
     def passed_through(self) -> bool:

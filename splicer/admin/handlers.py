@@ -12,6 +12,7 @@ from splicer.admin.discovered import Discovered
 from splicer.admin.dispatch import Handler, Page, Request, Table, in_json
 from splicer.admin.drain_api import DrainApi, iso
 from splicer.admin.supervisor_status import SupervisorStatus
+from splicer.admin.tls_state import TlsState
 from splicer.admin.tunnels import Tunnels
 from splicer.admin.upstreams import listed
 from splicer.admin.uptime import uptime
@@ -43,6 +44,7 @@ class Handlers:
         current: the configuration in force.
         drains: the drain API.
         scrape: makes the text for Prometheus.
+        tls: knows of certificates and tls processes.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Handlers:
         current: CurrentConfig,
         drains: DrainApi,
         scrape: Scraping,
+        tls: TlsState,
     ) -> None:
         self._board = board
         self._facts = facts
@@ -60,6 +63,7 @@ class Handlers:
         self._current = current
         self._drains = drains
         self._scrape = scrape
+        self._tls = tls
         self._tunnels = Tunnels(workers, facts)
         self._snapshot = EndpointSnapshot(EndpointMemory(board.endpoints))
 
@@ -79,6 +83,7 @@ class Handlers:
             },
             "/config": _get(self._config),
             "/upstreams": _get(self._upstreams),
+            "/certificates": _get(self._certificates),
             "/explain": _get(self._explain, "method", "target", "header"),
         }
 
@@ -99,6 +104,9 @@ class Handlers:
         discovered = Discovered(self._snapshot, config)
         return in_json({"upstreams": listed(config, answers.rows, discovered), "missing_workers": answers.missing})
 
+    async def _certificates(self, _: Request) -> Respond:
+        return in_json({"certificates": self._tls.certificates()})
+
     async def _explain(self, asked: Request) -> Respond:
         target = asked.one("target")
         if target is None:
@@ -110,7 +118,7 @@ class Handlers:
     async def _status(self, _: Request) -> Respond:
         facts, board = self._facts.now, self._board
         reloads = facts.reloads
-        status = {
+        status: dict[str, Any] = {
             "version": __version__,
             "generation": facts.generation,
             "uptime_s": round(uptime(), 3),
@@ -131,6 +139,12 @@ class Handlers:
             },
             "restarts": facts.restarts,
         }
+        if processes := self._tls.processes():
+            status["tls"] = {
+                "processes": processes,
+                "restarts": facts.tls_restarts,
+                "certificates": self._tls.certificates(),
+            }
         return in_json(status)
 
 

@@ -14,6 +14,7 @@ from splicer.admin.drain_api import DrainApi
 from splicer.admin.handlers import Handlers, Scraping
 from splicer.admin.shared import Shared
 from splicer.admin.supervisor_status import SupervisorStatus
+from splicer.admin.tls_state import TlsState
 from splicer.admin.traces import Traces
 from splicer.admin.web import Web
 from splicer.admin.workers import Workers
@@ -34,6 +35,7 @@ from splicer.ipc.messages import (
     Stop,
 )
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
+from splicer.ipc.tls_orders import Profile
 from splicer.ipc.wire import Received, read_text
 from splicer.observe.log import Logger
 from splicer.otlp.exporter import Exporter
@@ -62,7 +64,7 @@ class Admin:
         row: int,
         path: Path,
         environ: Mapping[str, str],
-        scrape: Callable[[Workers, SupervisorStatus, CurrentConfig, DrainApi, Exporter], Scraping],
+        scrape: Callable[[Workers, SupervisorStatus, CurrentConfig, DrainApi, Exporter, TlsState], Scraping],
         log: Logger,
     ) -> None:
         self._supervisor = supervisor
@@ -73,6 +75,7 @@ class Admin:
         self._scrape = scrape
         self._log = log
         self._facts = SupervisorStatus()
+        self._tls = TlsState(board, self._facts)
 
     async def run(self) -> bool:
         """Follow the supervisor's commands until "stop" or until it is gone; False if one could not be followed."""
@@ -121,6 +124,8 @@ class Admin:
                 self._facts.learn(facts)
             case Config():
                 self._current.learn(read_text(*heard.fds))
+            case Profile(facts):
+                self._tls.learn(facts)
             case IntroduceWorker(slot, pid, version, mover):
                 self._workers.add(slot, pid, received(*heard.fds), version, mover)
             case HearSpans(slot):
@@ -130,8 +135,9 @@ class Admin:
     def _serve(self, fds: dict[str, list[int]]) -> None:
         listeners = {name: [socket.socket(fileno=fd) for fd in several] for name, several in fds.items()}
         drains = DrainApi(self._supervisor, self._facts, self._workers, self._current, self._board)
-        scrape = Shared(self._scrape(self._workers, self._facts, self._current, drains, self._traces.exporter))
-        pages = Handlers(self._board, self._facts, self._workers, self._current, drains, scrape)
+        exporter = self._traces.exporter
+        scrape = Shared(self._scrape(self._workers, self._facts, self._current, drains, exporter, self._tls))
+        pages = Handlers(self._board, self._facts, self._workers, self._current, drains, scrape, self._tls)
         for_operators = Web(pages.for_operators, self._log)
         for_scraper = Web(pages.for_scraper, self._log, any_host=True)
         self._nursery.start_soon(for_operators.serve, listeners.pop("admin", []))

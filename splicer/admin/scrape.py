@@ -27,6 +27,7 @@ from splicer.admin.discovery_metrics import discovery_metrics
 from splicer.admin.drain_api import DrainApi
 from splicer.admin.removed import RemovedRoutes
 from splicer.admin.supervisor_status import SupervisorStatus
+from splicer.admin.tls_state import TlsState
 from splicer.admin.upstreams import newer
 from splicer.admin.uptime import uptime
 from splicer.admin.workers import Workers
@@ -54,6 +55,7 @@ class Scrape:
         current: the configuration in force: its routes have series from the start.
         drains: give the numbers of remaining tunnels.
         exporter: counts what it has done with spans.
+        tls: has the gauges of TLS.
         directory: the directory of the metrics' files; None: there are no files.
     """
 
@@ -65,6 +67,7 @@ class Scrape:
         current: CurrentConfig,
         drains: DrainApi,
         exporter: Exporter,
+        tls: TlsState,
         directory: Path | None,
     ) -> None:
         self._board = board
@@ -73,6 +76,7 @@ class Scrape:
         self._current = current
         self._drains = drains
         self._exporter = exporter
+        self._tls = tls
         self._totals: Counter[Column] = Counter()
         self._removed = RemovedRoutes(directory)
         self._nothing = Metrics(), DiscoveryMetrics()  # count nothing; they give all series with their initial values
@@ -114,6 +118,7 @@ class Scrape:
                     *self._supervisor(),
                     _gauge("span_queue", "Spans that wait for their export.", self._exporter.waiting),
                     *discovery_metrics(self._snapshot, self._facts.now.discovery_restarts),
+                    *self._tls.metrics(),
                     *await self._draining(),
                 ]
             )

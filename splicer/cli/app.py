@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from splicer import __version__
+from splicer.cli.check_files import check_files
 from splicer.cli.diffing import diff
 from splicer.cli.importing import importing
 from splicer.cli.options import (
@@ -201,6 +202,9 @@ _supervisor_command("handover", signal.SIGQUIT, "End `splicer run`; a vault of a
 def check(
     config: ConfigFile = DEFAULT,
     hooks: Annotated[bool, typer.Option("--hooks", help="Import the hooks too: their code runs.")] = False,
+    files: Annotated[
+        bool, typer.Option("--files", help="Read certificates and keys too; what checks a file may have none.")
+    ] = False,
 ) -> None:
     """Check a configuration: every fault, with file, route and key."""
     from splicer.config.lint import warnings
@@ -219,6 +223,8 @@ def check(
         fail(*error.faults)
     for warning in warnings(checked, text):
         print(f"{config}: warning: {warning}", file=sys.stderr)  # noqa: T201 - the command's output
+    if files:
+        check_files(config, checked)
     print(f"{config}: ok, {len(checked.routes)} routes, {len(checked.upstreams)} upstreams")  # noqa: T201
 
 

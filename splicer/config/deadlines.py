@@ -52,10 +52,12 @@ DEADLINES = Reader(
         "lifetime": Key(DURATION, "A whole call; then it is closed."),
         "keepalive": Key(DURATION, "A client's idle connection between two requests; then it is closed."),
         "drain": Key(DURATION, "From SIGTERM, the time in which calls may finish; then they are closed."),
+        "tls": Key(DURATION, "A client's TLS handshake, before `head` begins; then it is closed."),
     },
 )
 
 _NOT_OF_A_ROUTE = {
+    "tls": "runs before a route is known; write it under [deadlines]",
     "head": "runs before a route is known; write it under [deadlines]",
     "drain": "is the whole edge's; write it under [deadlines]",
 }

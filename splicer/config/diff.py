@@ -15,6 +15,7 @@ from splicer.config.reader import toml_key
 from splicer.config.scalars import show
 from splicer.config.schema import Config
 from splicer.config.sections import SECTIONS
+from splicer.config.tls import TLS
 from splicer.config.tracing import TRACING
 from splicer.config.values import format_duration
 from splicer.model import Deadlines, Route
@@ -25,7 +26,7 @@ _LISTED_APART = ("path", "prefix", "regex", "deadlines")  # keys of a route
 
 def diff(old: Config, new: Config) -> tuple[str, ...]:
     """One line for each change from `old` to `new`; none if they are equal."""
-    parts = (_sections, _tracing, _upstreams, _routes, _errors, _passthrough, _hooks)
+    parts = (_sections, _tracing, _tls, _upstreams, _routes, _errors, _passthrough, _hooks)
     return tuple(chain.from_iterable(part(old, new) for part in parts))
 
 
@@ -50,6 +51,13 @@ def _tracing(old: Config, new: Config) -> Iterator[str]:
         yield from _fields("tracing.", TRACING.keys, before, after)
     elif before is not after:
         yield f"tracing: {'added' if before is None else 'removed'}"
+
+
+def _tls(old: Config, new: Config) -> Iterator[str]:
+    yield from _membership("tls", old.tls, new.tls)
+    for name, before in old.tls.items():
+        if (after := new.tls.get(name)) is not None:
+            yield from _fields(f"tls.{toml_key(name)}.", TLS.keys, before, after)
 
 
 def _upstreams(old: Config, new: Config) -> Iterator[str]:

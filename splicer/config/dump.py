@@ -11,6 +11,7 @@ from splicer.config.keys import written
 from splicer.config.passthrough import PASSTHROUGH
 from splicer.config.schema import Config
 from splicer.config.sections import SECTIONS
+from splicer.config.tls import TLS
 from splicer.config.tracing import TRACING
 
 
@@ -38,6 +39,7 @@ def as_tables(config: Config) -> dict[str, Any]:
             "errors": [written(ERROR_PAGE.keys, page) for page in config.errors],
             "passthrough": [written(PASSTHROUGH.keys, passthrough.spec_of(each)) for each in config.passthrough],
             "hooks": {name: written(HOOK.keys, hook_spec_of(hook)) for name, hook in config.hooks.items()},
+            "tls": {name: written(TLS.keys, profile) for name, profile in config.tls.items()},
             **({} if config.tracing is None else {"tracing": written(TRACING.keys, config.tracing)}),
         }
     )

@@ -11,6 +11,7 @@ from splicer.config.passthrough import PASSTHROUGH
 from splicer.config.route_checks import ANSWERS, PATTERNS
 from splicer.config.routes import ROUTE
 from splicer.config.sections import SECTIONS
+from splicer.config.tls import TLS
 from splicer.config.tracing import TRACING
 from splicer.config.upstreams import UPSTREAM
 
@@ -28,6 +29,7 @@ def json_schema() -> Schema:
         "type": "object",
         "properties": {
             **sections,
+            "tls": {"type": "object", "additionalProperties": TLS.schema()},
             "upstreams": {"type": "object", "additionalProperties": UPSTREAM.schema()},
             "routes": {"type": "array", "minItems": 1, "items": _route()},
             "tracing": TRACING.schema(),

@@ -41,6 +41,7 @@ def warnings(config: Config, text: str = "") -> tuple[str, ...]:
         *_unreachable_deadlines(config),
         *_short_of_retries(config),
         *_unused_upstreams(config),
+        *_unused_profiles(config),
         *_unscrapable_metrics(config),
         *_forgeable_addresses(config),
         *_limited_calls(config),
@@ -86,7 +87,7 @@ def _stars(config: Config) -> Iterator[str]:
 def _schemes(config: Config) -> Iterator[str]:
     """Routes for https behind nothing that is believed to say that a client came by it."""
     for route in config.routes:
-        introduced = any(listener.proxy_protocol for listener in config.server.listen)
+        introduced = any(listener.proxy_protocol or listener.tls for listener in config.server.listen)
         if route.scheme == "https" and not config.server.trusted_proxies and not introduced:
             yield (
                 f'{_place(route)}: scheme: "https" is no request\'s: only one of server.trusted_proxies is believed '
@@ -134,6 +135,14 @@ def _unused_upstreams(config: Config) -> Iterator[str]:
     for name in config.upstreams:
         if name not in used:
             yield f"upstreams.{name}: no route uses it"
+
+
+def _unused_profiles(config: Config) -> Iterator[str]:
+    """Certificates that no listener shows."""
+    used = {listener.tls for listener in config.server.listen}
+    for name in config.tls:
+        if name not in used:
+            yield f"tls.{name}: no entry of server.listen names it; its files are not read"
 
 
 def _unscrapable_metrics(config: Config) -> Iterator[str]:

@@ -48,6 +48,11 @@ class Listener:
         "Clients speak TLS here, and those that ask for a name of a `[[passthrough]]` go to its upstream as they are.",
         default=False,
     )
+    tls: str | None = key(
+        kinds.NAME,
+        "Clients speak TLS here: the name of the `[tls.NAME]` with the certificates.",
+        default=None,
+    )
 
 
 LISTENER = Reader(Listener)

@@ -17,8 +17,9 @@ from splicer.config.passthrough import listener_faults, read_passthrough
 from splicer.config.reader import Fault, Reader, toml_key
 from splicer.config.routes import read_route
 from splicer.config.scalars import printable, show, suggest
-from splicer.config.schema import Config
+from splicer.config.schema import Config, ServerSettings
 from splicer.config.sections import SECTIONS, clashes, unused_log_keys
+from splicer.config.tls import MOST_PROFILES, TlsProfile, read_profile
 from splicer.config.tracing import TracingSettings, read_tracing
 from splicer.config.upstreams import read_upstream
 from splicer.errors import ConfigError
@@ -31,7 +32,7 @@ T = TypeVar("T", bound=AttrsInstance)
 BYTE_ORDER_MARK = "\ufeff"
 
 _RULES: Mapping[str, Any] = {"server": clashes, "log": unused_log_keys}
-_KNOWN = (*SECTIONS, "upstreams", "routes", "errors", "tracing", "passthrough", "hooks")
+_KNOWN = (*SECTIONS, "upstreams", "routes", "errors", "tracing", "passthrough", "hooks", "tls")
 _POSITION = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
@@ -56,6 +57,8 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
     upstreams = loading.upstreams(sections["resolver"].hosts)
     hooks = loading.hooks()
     routes = loading.routes(upstreams, sections["deadlines"], hooks)
+    tls = loading.tls(sections["server"])
+    loading.certificates(sections["server"], tls, routes)
     errors, faults = read_error_pages(loading.document.get("errors", []))
     tables = loading.document.get("passthrough", [])
     passthrough, more = read_passthrough(tables, upstreams, sections["deadlines"])
@@ -73,6 +76,7 @@ def load(text: str, *, name: str = "routing.toml", environ: Mapping[str, str]) -
         routes=routes,
         errors=errors,
         hooks=made,
+        tls=tls,
         tracing=tracing,
         passthrough=passthrough,
     )
@@ -160,6 +164,39 @@ class _Loading:
             hooks[name], faults = read_hook(name, table)
             self.add(f"hooks.{toml_key(name)}", faults)
         return hooks
+
+    def tls(self, server: ServerSettings) -> dict[str, TlsProfile]:
+        """All profiles that have no fault; a listener's must be among them."""
+        tables = self.document.get("tls", {})
+        if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+            self.faults.append("tls: must be tables such as [tls.edge], whose name a listener's tls has")
+            return {}
+        if len(tables) > MOST_PROFILES:
+            self.faults.append(f"tls: has {len(tables)} tables, and at most {MOST_PROFILES} may stand there")
+        profiles: dict[str, TlsProfile] = {}
+        for name, table in tables.items():
+            profile, faults = read_profile(name, table)
+            self.add(f"tls.{toml_key(name)}", faults)
+            if profile is not None:
+                profiles[name] = profile
+        for number, listener in enumerate(server.listen, 1):
+            if listener.tls is not None and listener.tls not in tables:
+                known = suggest(listener.tls, tables) or f"; write a table [tls.{toml_key(listener.tls)}]"
+                self.faults.append(f"server.listen.{number}.tls: there is no {show(listener.tls)}{known}")
+        return profiles
+
+    def certificates(self, server: ServerSettings, profiles: Mapping[str, TlsProfile], routes: Iterable[Route]) -> None:
+        """Routes that want a client's certificate, of which no listener asks for one."""
+        names = [listener.tls for listener in server.listen if listener.tls is not None]
+        used = [profiles[name] for name in names if name in profiles]
+        if self.faults or any(profile.client_certificate != "off" for profile in used):
+            return
+        for index, route in enumerate(routes, 1):
+            if route.client_names:
+                self.faults.append(
+                    f"routes {index} {show(route.name)}: client_names: no listener asks for a certificate; write "
+                    'client_certificate = "request" and client_ca in the [tls.NAME] of one'
+                )
 
     def routes(
         self,

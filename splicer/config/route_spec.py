@@ -23,6 +23,7 @@ from splicer.config.rate_limit import RATE_LIMIT
 from splicer.config.redirect import REDIRECT
 from splicer.config.respond import RESPOND
 from splicer.config.split import HASH_ON, UPSTREAM, Weights
+from splicer.config.tls import PEER_NAMES
 from splicer.edits import HeaderEdits, Redirect, Value
 from splicer.model import Network, Respond, StatusPage
 from splicer.patterns import Condition, HashOn, PathPattern, Template
@@ -74,7 +75,7 @@ class RouteSpec:
     )
     scheme: str | None = key(
         kinds.choice("http", "https"),
-        "The scheme by which clients come. It is `http` unless one of `trusted_proxies` says otherwise by "
+        "The scheme by which clients come. It is `http` unless TLS ends here, or one of `trusted_proxies` says so by "
         "`X-Forwarded-Proto`.",
         default=None,
         absent="any",
@@ -100,6 +101,12 @@ class RouteSpec:
         default=None,
         absent="any",
     )
+    client_names: tuple[str, ...] = key(
+        PEER_NAMES,
+        "Of these, the client's certificate must have one, as in `[tls.NAME]`; others get 403.",
+        default=(),
+        absent="any",
+    )
     clients_deny: tuple[Network, ...] = key(
         kinds.list_of(kinds.NETWORK, "networks", empty="leave the key out to deny nobody"),
         "The networks that clients may not come from, even if they are among `clients`; they get 403.",
@@ -109,7 +116,7 @@ class RouteSpec:
         kinds.choice("refuse", "forward"),
         "Whether a path with an encoded slash, `%2F`, gets 400 or is forwarded to the pod unchanged.",
         default=None,
-        absent='`"refuse"` beside `clients`, `clients_deny` or `origins`, else `"forward"`',
+        absent='`"refuse"` beside `clients`, `clients_deny`, `client_names` or `origins`, else `"forward"`',
     )
     rate_limit: RateLimit | None = key(
         RATE_LIMIT,
@@ -244,5 +251,5 @@ class RouteSpec:
     @property
     def encoded_slash_in_force(self) -> str:
         """The effective value: by default a route that refuses clients refuses what a pod may read as another path."""
-        guarded = self.clients is not None or self.clients_deny or self.origins
+        guarded = self.clients is not None or self.clients_deny or self.client_names or self.origins
         return self.encoded_slash or ("refuse" if guarded else "forward")

@@ -20,6 +20,7 @@ from splicer.config.error_pages import ErrorPage
 from splicer.config.keys import key
 from splicer.config.listener import LISTENERS, Listener
 from splicer.config.log_headers import HEADERS
+from splicer.config.tls import TlsProfile
 from splicer.config.tracing import TracingSettings
 from splicer.hook_settings import HookSettings
 from splicer.model import Deadlines, Network, Route, Upstream
@@ -61,6 +62,12 @@ class ServerSettings:
         "The proxies in front of splicer: a client's address and scheme (`X-Forwarded-For`, `X-Forwarded-Proto`) are "
         "believed only if one of them sends them.",
         default=(),
+    )
+    tls_workers: int | Literal["auto"] = key(
+        kinds.unless("auto", "auto", kinds.integer(1, 64)),
+        'How many tls processes there are, if TLS is used; `"auto"` is as many as workers.',
+        default="auto",
+        fixed=True,
     )
 
 
@@ -178,4 +185,5 @@ class Config:
     errors: tuple[ErrorPage, ...] = ()
     passthrough: tuple[Passthrough, ...] = ()
     hooks: Mapping[str, HookSettings] = MappingProxyType({})
+    tls: Mapping[str, TlsProfile] = MappingProxyType({})
     tracing: TracingSettings | None = None

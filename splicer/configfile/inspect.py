@@ -22,6 +22,7 @@ from splicer.configfile.cpus import usable_cpus
 from splicer.configfile.hooks import load_hooks
 from splicer.configfile.read import read_file
 from splicer.configfile.signature import Signature, signature_of
+from splicer.configfile.tls_settings import tls_settings
 from splicer.errors import ConfigError
 from splicer.ipc.facts import LISTENERS, Address, ConfigSummary, Faults
 from splicer.ipc.wire import answer, read_text
@@ -56,6 +57,7 @@ def inspect(path: Path, old: str | None) -> ConfigSummary | Faults:
         warnings=tuple(warnings(config, text)),
         changes=diff(before, config),
         needs_restart=needs_restart(before, config),
+        tls=tls_settings(config, workers),
         rules={str(listener.address): text for listener in config.server.listen if (text := to_text(listener))},
         traces=config.tracing is not None and config.tracing.endpoint is not None,
         discovery=needs_discovery(config.upstreams.values()),

@@ -30,6 +30,7 @@ class Forwarding:
         host: the Host that the client asked for.
         request_id: X-Request-ID.
         believed: the peer is a trusted proxy, so its other X-Forwarded-* fields are passed on.
+        certificate: X-Forwarded-Client-Cert; "": there is none.
     """
 
     client: str
@@ -38,22 +39,32 @@ class Forwarding:
     host: str
     request_id: str
     believed: bool = False
+    certificate: str = ""
 
     def fields(self) -> dict[bytes, bytes]:
         """The field values by name in lower case."""
-        return {
+        fields = {
             b"x-forwarded-for": self.forwarded_for.encode("latin-1"),
             b"x-forwarded-proto": self.proto.encode("latin-1"),
             b"x-forwarded-host": self.host.encode("latin-1"),
             b"x-real-ip": self.client.encode("latin-1"),
             b"x-request-id": self.request_id.encode("latin-1"),
         }
+        if self.certificate:
+            fields[b"x-forwarded-client-cert"] = self.certificate.encode("latin-1")
+        return fields
 
 
 # Invariant: only values that a trusted proxy wrote are believed. X-Forwarded-For is read from our peer outwards, up to
 # the first address that is not trusted: the host at that address could have written everything to the left of it.
 def forwarding(
-    head: RequestHead, peer: str, trusted: Sequence[Network], request_id: str, *, secure: bool = False
+    head: RequestHead,
+    peer: str,
+    trusted: Sequence[Network],
+    request_id: str,
+    *,
+    secure: bool = False,
+    certificate: str = "",
 ) -> Forwarding:
     """Decide which client the request comes from.
 
@@ -62,6 +73,7 @@ def forwarding(
         peer: numeric address of the connection's other end; an IPv4-mapped one is judged as IPv4.
         trusted: networks of the proxies that are believed; at most `_MOST_HOPS` of them are followed.
         request_id: the ID to use unless a trusted proxy gave one.
+        certificate: the element of the peer's own certificate; "": there is none to be forwarded.
         secure: whether the peer spoke TLS; a trusted proxy's word for the scheme is above it.
     """
     scheme = "https" if secure else "http"
@@ -69,7 +81,7 @@ def forwarding(
     if address is not None:
         peer = str(address)
     if address is None or not _within(address, trusted):
-        return Forwarding(peer, peer, scheme, head.host, request_id)
+        return Forwarding(peer, peer, scheme, head.host, request_id, certificate=certificate)
 
     came_for = b", ".join(value for value in head.values(b"x-forwarded-for") if value).decode("latin-1").rstrip(", \t")
     protos = frozenset(list_members(head.values(b"x-forwarded-proto")))
@@ -82,7 +94,13 @@ def forwarding(
         host=hosts or head.host,
         request_id=ids[0].decode("ascii") if len(ids) == 1 and _REQUEST_ID.fullmatch(ids[0]) else request_id,
         believed=True,
+        certificate=_appended(head, certificate),
     )
+
+
+def _appended(head: RequestHead, certificate: str) -> str:
+    came = [value.decode("latin-1") for value in head.values(b"x-forwarded-client-cert") if value]
+    return ", ".join([*came, certificate] if certificate else came)
 
 
 def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:

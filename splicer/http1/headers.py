@@ -23,6 +23,7 @@ _ASSERTED = (
     b"X-Forwarded-Host",
     b"X-Real-IP",
     b"X-Request-ID",
+    b"X-Forwarded-Client-Cert",
 )
 _ASSERTED_BY_KEY = tuple((name.lower(), name) for name in _ASSERTED)
 _ASSERTED_NAMES = frozenset(key for key, _ in _ASSERTED_BY_KEY)

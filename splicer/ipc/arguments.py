@@ -21,6 +21,7 @@ class Place:
         routes: descriptor of the board's counts by route; None: the supervisor has none.
         loads: descriptor of the board's counts by endpoint; None: the supervisor has none.
         endpoints: descriptor of the endpoint snapshot's memory; None: the supervisor has none.
+        tls: descriptor of the TLS table; None: the supervisor has none.
     """
 
     control: int
@@ -30,6 +31,7 @@ class Place:
     routes: int | None = None
     loads: int | None = None
     endpoints: int | None = None
+    tls: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,17 @@ class DiscoveryArguments:
     path: str
     format: str
     metrics: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsArguments:
+    """The argument of `splicer.tls`.
+
+    Args:
+        place: see `Place`.
+    """
+
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)

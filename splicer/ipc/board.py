@@ -12,6 +12,7 @@ from enum import IntEnum
 from splicer.ipc.endpoint_memory import make_endpoint_memory
 from splicer.ipc.load_board import LoadBoard
 from splicer.ipc.route_board import RouteBoard
+from splicer.ipc.tls_table import make_tls_memory
 from splicer.vault.memory import sealed_memory
 
 ROWS = 256
@@ -55,6 +56,7 @@ class Board:
         routes: the same of its counts by route (`routes`).
         loads: the same of its counts by endpoint (`loads`).
         endpoints: the same of the endpoint snapshot's memory (`ipc.endpoint_memory`), which is only kept here.
+        tls: the same of the TLS table (`ipc.tls_table`), which is only kept here.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Board:
         routes: int | None = None,
         loads: int | None = None,
         endpoints: int | None = None,
+        tls: int | None = None,
     ) -> None:
         if fd is None:
             fd = sealed_memory("splicer-board", _BYTES)
@@ -71,11 +74,12 @@ class Board:
         self.routes = RouteBoard(ROWS, routes)
         self.loads = LoadBoard(ROWS, loads)
         self.endpoints = make_endpoint_memory() if endpoints is None else endpoints
+        self.tls = make_tls_memory() if tls is None else tls
 
     @property
-    def fds(self) -> tuple[int, int, int, int]:
+    def fds(self) -> tuple[int, int, int, int, int]:
         """All descriptors, in the order of the arguments."""
-        return self.fd, self.routes.fd, self.loads.fd, self.endpoints
+        return self.fd, self.routes.fd, self.loads.fd, self.endpoints, self.tls
 
     def close(self) -> None:
         """Close the descriptors; what is mapped stays."""

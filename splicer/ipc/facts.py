@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from splicer.ipc.codec import rest
 from splicer.ipc.message import Message, message
+from splicer.ipc.tls_messages import TlsProcessFacts, TlsSettings
 
 Address = tuple[str, int]
 
@@ -77,6 +78,9 @@ class EdgeFacts:
         reloads: the outcomes of reloads.
         restarts: the number of workers that died with a slot.
         discovery_restarts: the number of discovery processes that died.
+        tls_restarts: the number of tls processes that died while they served.
+        tls_processes: the tls processes.
+        tls_profiles: the profiles in use: "client/NAME" or "pod/NAME".
     """
 
     generation: int = 0
@@ -86,6 +90,9 @@ class EdgeFacts:
     reloads: Reloads = field(default_factory=Reloads)
     restarts: int = 0
     discovery_restarts: int = 0
+    tls_restarts: int = 0
+    tls_processes: tuple[TlsProcessFacts, ...] = ()
+    tls_profiles: tuple[str, ...] = ()
 
 
 class Reading(Message):
@@ -112,6 +119,7 @@ class ConfigSummary(Reading):
         rules: what workers must know of an address of `listen` ("host:port") beside the address, if anything.
         traces: whether spans are sent to a collector, by the admin process.
         discovery: whether the discovery process is needed.
+        tls: the profiles of TLS.
         more: fields of a newer program: the summary of its preflight goes through an older supervisor to it.
     """
 
@@ -127,6 +135,7 @@ class ConfigSummary(Reading):
     rules: Mapping[str, str] = field(default_factory=dict)
     traces: bool = False
     discovery: bool = False
+    tls: TlsSettings = field(default_factory=TlsSettings)
     more: Mapping[str, object] = rest()
 
 

@@ -14,6 +14,7 @@ from typing import ClassVar
 from splicer.arrival import Arrival
 from splicer.ipc.facts import EdgeFacts, OperatorDrains
 from splicer.ipc.message import Answer, Message, Request, message
+from splicer.tls_facts import TlsFacts
 
 
 class WorkerOrder(Message):
@@ -320,8 +321,10 @@ class Connection(Legacy):
         peer: the client's numeric address; while `awaited`, that of who connected.
         arrival: how it came, if it is not the client's own.
         awaited: where it was accepted ("host:port", as the file has it), if its PROXY header has not come yet.
+        tls: the facts of its TLS connection, if the socket is the plain end of one.
     """
 
     peer: str
     arrival: Arrival | None = None
     awaited: str = ""
+    tls: TlsFacts | None = None

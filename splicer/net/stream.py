@@ -12,6 +12,10 @@ from typing import Protocol
 
 import trio
 
+from splicer.net.tcpinfo import quality
+from splicer.quality import Quality
+from splicer.tls_facts import TlsFacts
+
 READ_BYTES = 32 * 1024  # what one read takes at most
 # ... while a head is awaited: what comes behind the head of a call must fit into one pipe, and of those there may be
 # none left that hold more than 8 KiB (pipe(7), pipe-user-pages-soft).
@@ -19,6 +23,45 @@ HEAD_READ_BYTES = 4096
 
 _ESTABLISHED, _CLOSED = 1, 7  # TCP_ESTABLISHED and TCP_CLOSE in <netinet/tcp.h>
 _LINGER_0 = struct.pack("ii", 1, 0)
+
+
+class TlsLeg(Protocol):
+    """What a tls process says of a connection; see `ipc.tls_table.TlsEntry`."""
+
+    @property
+    def facts(self) -> TlsFacts:
+        """What was agreed in the handshake."""
+        ...
+
+    @property
+    def end(self) -> str:
+        """Why the peer sends nothing more: "eof", "reset", ...; "tls_lost" if the tls process has died."""
+        ...
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the tls process has said why."""
+        ...
+
+    @property
+    def received(self) -> int | None:
+        """Bytes that the peer has sent, and that the plain end was given; None: unknown."""
+        ...
+
+    @property
+    def silent(self) -> float | None:
+        """Seconds since the last byte, either way; None: unknown."""
+        ...
+
+    def quality(self) -> Quality | None:
+        """The peer's network quality; None: unknown."""
+        ...
+
+    def wish_close(self) -> None:
+        """Have the connection closed in order when the plain end is."""
+
+    def wish_reset(self) -> None:
+        """Have it reset."""
 
 
 class ByteStream(Protocol):
@@ -82,6 +125,15 @@ class ByteStream(Protocol):
         """Close the descriptor and send nothing to the peer: another process has a duplicate and goes on with it."""
         ...
 
+    def quality(self) -> Quality | None:
+        """The network quality of the connection to the peer; None: unknown."""
+        ...
+
+    @property
+    def tls(self) -> TlsLeg | None:
+        """What a tls process says of the peer, if it stands between; None: the peer is at the socket's other end."""
+        ...
+
 
 class TcpStream:
     """A connected, non-blocking socket.
@@ -91,6 +143,7 @@ class TcpStream:
     """
 
     __slots__ = ("sock",)
+    tls: TlsLeg | None = None
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -191,6 +244,10 @@ class TcpStream:
     def abandon(self) -> None:
         """See `ByteStream`."""
         self._close()
+
+    def quality(self) -> Quality | None:
+        """See `ByteStream`."""
+        return quality(self.sock)
 
     def _close(self) -> None:
         trio.lowlevel.notify_closing(self.sock)

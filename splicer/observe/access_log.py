@@ -17,7 +17,7 @@ from splicer.authorization import AuthorizeOutcome
 from splicer.errors import SplicerError
 from splicer.hello_errors import HelloError
 from splicer.hooks import LogValue
-from splicer.net.tcpinfo import quality
+from splicer.observe.line_quality import line_qualities
 from splicer.observe.log import Logger
 from splicer.observe.render import json_text
 from splicer.observe.scarce import Scarce
@@ -26,6 +26,7 @@ from splicer.proxyproto.errors import ProxyProtocolError
 from splicer.quality import Quality
 from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import TunnelView
+from splicer.tls_facts import TLS_EMPTY, TlsFacts, TlsFailure
 
 _MAX_CHARACTERS = 1024  # of one text; a log line has at most 4 KiB
 
@@ -42,6 +43,7 @@ class AccessLog(Observer):
     log: Logger
     query: bool = False
     _scarce: Scarce = attrs.field(factory=Scarce, init=False)
+    _scarce_tls: Scarce = attrs.field(factory=Scarce, init=False)
 
     def tunnel_opened(self, record: Record) -> None:
         """See `Observer`."""
@@ -73,7 +75,7 @@ class AccessLog(Observer):
                 f'{self._request(record)}, "pod": {_text(record.endpoint.pod if record.endpoint else None)}, '
                 f'"bytes_to_pod": {tunnel.to_pod}, "bytes_to_client": {tunnel.to_client}, '
                 f'"duration_ms": {_ms(now - record.started)}, "idle_ms": {_ms(tunnel.idle(now))}, '
-                f'"adopted": {record.adopted}, {_lines(*map(quality, tunnel.sockets))}'
+                f'"adopted": {record.adopted}, {_lines(*line_qualities(tunnel))}'
             )
             self.log.info_json("tunnel_progress", told)
 
@@ -96,6 +98,24 @@ class AccessLog(Observer):
         else:
             self.log.warning("connection_refused", client=client, reason=error.reason, status=error.status)
 
+    # Scanners try many things, one after another.
+    def tls_failed(self, client: str, profile: str, failure: TlsFailure) -> None:
+        """See `Observer`."""
+        if failure.reason == TLS_EMPTY:  # as load balancers check a port
+            return
+        more = self._scarce_tls.take()
+        if more is None:
+            return
+        self.log.warning(
+            "tls_failed",
+            client=client,
+            profile=profile,
+            reason=failure.reason,
+            detail=failure.detail[:200],
+            sni=failure.sni,
+            **({"more": more} if more else {}),
+        )
+
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """See `Observer`."""
         self.log.error(
@@ -112,7 +132,9 @@ class AccessLog(Observer):
             f'"method": {_text(record.method)}, "host": {_text(record.host)}, "path": {_text(record.path)}'
         )
         if record.arrival is not None:
-            told += _arrival(record.arrival)
+            told += _arrival(record.arrival, beside_tls=record.tls is not None)
+        if record.tls is not None:
+            told += _tls(record.tls)
         if self.query and record.query is not None:
             told += f', "query": {_text(record.query)}'
         for field, value in record.headers:
@@ -125,11 +147,21 @@ class AccessLog(Observer):
         return told
 
 
-def _arrival(arrival: Arrival) -> str:
+def _arrival(arrival: Arrival, *, beside_tls: bool) -> str:
     told = f', "via": {json_text(arrival.via)}'
     for field, value in arrival.facts:
-        told += f', "{field}": {json_text(value)}'
+        if not (beside_tls and field.startswith("tls_")):
+            told += f', "{field}": {json_text(value)}'
     return told
+
+
+def _tls(facts: TlsFacts) -> str:
+    told = (
+        f', "tls_version": {json_text(facts.version)}, "tls_cipher": {json_text(facts.cipher)}, '
+        f'"tls_sni": {_text(facts.sni)}, "tls_ms": {_ms(facts.seconds)}, '
+        f'"tls_resumed": {"true" if facts.resumed else "false"}'
+    )
+    return told if facts.peer is None else f'{told}, "tls_client": {_text(facts.peer.name)}'
 
 
 def _handshake(record: Record) -> str:

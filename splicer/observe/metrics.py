@@ -24,6 +24,7 @@ from splicer.observe.families import Families
 from splicer.observer import Observer
 from splicer.proxyproto.errors import ERRORS as HEADER_ERRORS
 from splicer.record import AttemptOutcome, Record
+from splicer.tls_facts import TlsFailure
 
 _MAX_PODS = 4000  # series of one file; pods of a Deployment get new names all the time
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
@@ -85,6 +86,8 @@ class Metrics(Families, Observer):
         self._closes = count("tunnel_closes", "Tunnels over, by who and why.", "closer", "reason")
         self._refused = count("connections_refused", "Connections turned away.", "reason")
         self._empty = count("connections_empty", "Connections without a byte where a PROXY header was due.")[()]
+        self._tls = count("tls_handshakes", "TLS handshakes, by how they ended.", "side", "profile", "outcome")
+        self._shaking = measure("tls_handshake_duration_seconds", "TLS handshakes.", "side", buckets=_FAST)
         resolver = {
             "queries": "Names asked of the name servers.",
             "failures": "Questions without a usable answer.",
@@ -123,6 +126,8 @@ class Metrics(Families, Observer):
         self._rate_limited["",]
         self._authorizations["", "ok"]
         self._tunnels["", ""]
+        self._tls["client", "", "ok"]
+        self._shaking["client",]
         self._route_full["",]
         self._endpoint_full["",]
         self._spans["channel_full",]
@@ -218,6 +223,15 @@ class Metrics(Families, Observer):
     def hook_blocked(self, hook: str, seconds: float) -> None:
         """See `Observer`."""
         self._hook_blocks[hook,].inc(1)
+
+    def tls_established(self, side: str, profile: str, seconds: float) -> None:
+        """See `Observer`."""
+        self._tls[side, profile, "ok"].inc(1)
+        self._shaking[side,].observe(seconds)
+
+    def tls_failed(self, client: str, profile: str, failure: TlsFailure) -> None:
+        """See `Observer`."""
+        self._tls["client", profile, failure.reason].inc(1)
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """See `Observer`."""

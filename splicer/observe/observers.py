@@ -16,6 +16,7 @@ from splicer.hook_settings import HookOutcome
 from splicer.observe.log import Logger
 from splicer.observer import Observer
 from splicer.record import Record
+from splicer.tls_facts import TlsFailure
 
 _LOG_INTERVAL = 10.0  # seconds between two lines about failed observers
 
@@ -54,6 +55,8 @@ class Observers(Observer):
         self._empty = tuple(each.connection_empty for each in observers if _listens(each, "connection_empty"))
         self._hook_called = tuple(each.hook_called for each in observers if _listens(each, "hook_called"))
         self._hook_blocked = tuple(each.hook_blocked for each in observers if _listens(each, "hook_blocked"))
+        self._established = tuple(each.tls_established for each in observers if _listens(each, "tls_established"))
+        self._tls_failed = tuple(each.tls_failed for each in observers if _listens(each, "tls_failed"))
         self._crashed = tuple(each.crashed for each in observers if _listens(each, "crashed"))
 
     def tunnel_opened(self, record: Record) -> None:
@@ -87,6 +90,14 @@ class Observers(Observer):
     def hook_blocked(self, hook: str, seconds: float) -> None:
         """See `Observer`."""
         self._tell(self._hook_blocked, hook, seconds)
+
+    def tls_established(self, side: str, profile: str, seconds: float) -> None:
+        """See `Observer`."""
+        self._tell(self._established, side, profile, seconds)
+
+    def tls_failed(self, client: str, profile: str, failure: TlsFailure) -> None:
+        """See `Observer`."""
+        self._tell(self._tls_failed, client, profile, failure)
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """See `Observer`."""

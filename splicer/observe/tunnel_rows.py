@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import trio
 
 from splicer.ipc.queries import CountRow, TunnelRow
-from splicer.net.tcpinfo import quality
+from splicer.observe.line_quality import line_qualities
 from splicer.quality import Quality
 from splicer.record import Record
 from splicer.relay.api import LiveTunnels, TunnelView
@@ -61,7 +61,7 @@ def _line(quality: Quality | None) -> tuple[float | None, int | None]:
 
 def _row(one: TunnelView[Record], slot: int, now: float) -> TunnelRow:
     record = one.owner
-    client, pod = map(quality, one.sockets)
+    client, pod = line_qualities(one)
     client_rtt, client_retransmits = _line(client)
     pod_rtt, pod_retransmits = _line(pod)
     return TunnelRow(

@@ -40,6 +40,8 @@ def upstreams(answer: JsonObject, *, colors: bool) -> str:
 def status(answer: JsonObject, *, colors: bool) -> str:
     """The state of the edge: general facts, workers, and drains."""
     parts: list[RenderableType] = [_facts(answer), "", _table(_WORKER, rows(answer, "workers"))]
+    if tls := part(answer, "tls"):
+        parts += ["", _table(_TLS, rows(tls, "processes")), "", _table(_CERTIFICATE, rows(tls, "certificates"))]
     if drains := rows(answer, "drains"):
         parts += ["", _table(_DRAIN, drains)]
     return _drawn(*parts, colors=colors)
@@ -106,6 +108,10 @@ def _bytes(value: Any) -> str:
     return f"{count:.1f}{_UNITS[exponent]}" if exponent else f"{count:.0f}B"
 
 
+def _names(value: Any) -> str:
+    return _text(",".join(map(str, value)) if isinstance(value, list) else None)
+
+
 @frozen
 class _Column:
     """A heading, the key of its values, and how they are shown. A heading is one word, for the sake of awk and sort."""
@@ -153,6 +159,21 @@ _WORKER = (
     _Column("exchanges", "exchanges"),
     _Column("connections", "connections"),
     _Column("mover", "mover", right=False),
+)
+_TLS = (
+    _Column("tls", "pid"),
+    _Column("state", "state", right=False),
+    _Column("generation", "generation", right=False),
+    _Column("connections", "connections"),
+)
+_CERTIFICATE = (
+    _Column("certificate", "path", right=False),
+    _Column("profile", "profile", right=False),
+    _Column("key", "key", right=False),
+    _Column("names", "names", _names, right=False),
+    _Column("until", "not_after", right=False),
+    _Column("days", "days_left"),
+    _Column("current", "current"),
 )
 _DRAIN = (
     _Column("drain", "scope", right=False),

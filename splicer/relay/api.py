@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from attrs import define, field, frozen
 
 from splicer.errors import Side
+from splicer.quality import Quality
 
 Owner = TypeVar("Owner")
 Owner_co = TypeVar("Owner_co", covariant=True)
@@ -33,13 +34,32 @@ class TunnelEnd:
 
     Args:
         closer: the party that ended it.
-        reason: "eof", "reset", "timed_out", "idle", "half_closed", "lifetime" or the word given to `Relay.end`.
+        reason: "eof", "reset", "timed_out", "tls_error", "tls_lost", "idle", "half_closed", "lifetime" or the word
+            given to `Relay.end`.
         reset: whether the leg that did not cause the end must be reset, not closed: a reset is passed on as a reset.
     """
 
     closer: Side
     reason: str
     reset: bool = False
+
+
+class PeerEnd(Protocol):
+    """Tells why a leg's peer sends nothing more, if a tls process stands between: the socket tells only that."""
+
+    @property
+    def end(self) -> str:
+        """The word "eof", or another `reason` of `TunnelEnd`: "tls_lost" if the tls process has died."""
+        ...
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the peer has ended, though the socket may have bytes to read."""
+        ...
+
+    def quality(self) -> Quality | None:
+        """The peer's network quality; None: unknown."""
+        ...
 
 
 @frozen
@@ -93,6 +113,8 @@ class TunnelSpec(Generic[Owner]):
             sent.
         past: its state if it comes from another worker.
         plain: whether Python alone moves its bytes, if there is another mover.
+        client_end: tells of the client's end; None: the client's own socket is `client`, and tells it.
+        pod_end: the same of the pod's.
     """
 
     client: socket.socket
@@ -107,6 +129,8 @@ class TunnelSpec(Generic[Owner]):
     register: Callable[[], Awaitable[None]] | None = None
     past: ResumeState | None = None
     plain: bool = False
+    client_end: PeerEnd | None = None
+    pod_end: PeerEnd | None = None
 
 
 class TunnelView(Protocol[Owner_co]):
@@ -135,6 +159,11 @@ class TunnelView(Protocol[Owner_co]):
     @property
     def sockets(self) -> tuple[socket.socket, socket.socket]:
         """The client's and the pod's socket, to read their TCP_INFO."""
+        ...
+
+    @property
+    def peer_ends(self) -> tuple[PeerEnd | None, PeerEnd | None]:
+        """See `TunnelSpec.client_end` and `pod_end`."""
         ...
 
     def idle(self, now: float) -> float:

@@ -69,9 +69,14 @@ def resume(stock: PipeStock, tunnel: Tunnel, past: ResumeState) -> None:
                 leg.pipe = pipe
             else:
                 stock.discard(pipe)
-        if past.closer is leg.side:
+        # A tls process that has died, or whose peer has broken off, has sent no end of stream: it is read again.
+        if past.closer is leg.side and (leg.peer_end is None or leg.peer_end.end == "eof"):
             leg.eof, tunnel.closer = True, leg.side
         if past.broken is leg.side:
             leg.broken = "reset"
-        if past.patience and not leg.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT):
+        if (
+            past.patience
+            and leg.peer_end is None
+            and not leg.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        ):
             leg.patience = past.patience

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from splicer.relay.api import TunnelEnd
 from splicer.relay.clean_pipes import CleanPipes
 from splicer.relay.flush import unacknowledged
-from splicer.relay.leaving import break_off, read_eof, why_broken, write_failed
+from splicer.relay.leaving import break_off, read_eof, why_ended, write_failed
 from splicer.relay.news import News
 from splicer.relay.pipes import Pipe
 from splicer.relay.tunnel import WRITE, Leg, Tunnel
@@ -101,7 +101,7 @@ class Directions:
             self._fill(leg, now)  # nothing there, or urgent data
             return
         except OSError as error:
-            break_off(self, leg, leg.broken or why_broken(error), now)
+            break_off(self, leg, leg.broken or why_ended(leg, error), now)
             return
         if not count:
             read_eof(self, leg, now)
@@ -144,7 +144,7 @@ class Directions:
             return
         except OSError as error:
             self._free(pipe)
-            break_off(self, leg, leg.broken or why_broken(error), now)
+            break_off(self, leg, leg.broken or why_ended(leg, error), now)
             return
         if not count:
             self._free(pipe)
@@ -224,7 +224,7 @@ class Directions:
 # splice(2) never gets past urgent data (RFC 6093), though the socket stays readable; recv(2) does. Only that one byte
 # goes through this process's memory: a kill between the two calls loses it.
 def _copy(sock: socket.socket, pipe: Pipe) -> int:
-    if not any(fcntl.ioctl(sock, _SIOCATMARK, bytes(4))):
+    if sock.family == socket.AF_UNIX or not any(fcntl.ioctl(sock, _SIOCATMARK, bytes(4))):
         raise BlockingIOError
     return os.write(pipe.write_fd, sock.recv(1))
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def read_eof(mover: Directions, leg: Leg, now: float) -> None:
     """Handle an end of stream that was read from the leg."""
     tunnel, peer = leg.tunnel, leg.peer
-    if leg.broken:
-        break_off(mover, leg, leg.broken, now)
+    if leg.broken or (leg.peer_end is not None and leg.peer_end.end != "eof"):
+        break_off(mover, leg, leg.broken or why_ended(leg), now)
         return
     if peer.over:  # this side sends no more, but may still be reading
         leg.over = True
@@ -46,7 +46,7 @@ def read_eof(mover: Directions, leg: Leg, now: float) -> None:
 def break_off(mover: Directions, leg: Leg, reason: str, now: float) -> None:
     """Handle that the connection of this leg broke; `reason` goes into `TunnelEnd`."""
     tunnel, peer = leg.tunnel, leg.peer
-    end = TunnelEnd(leg.side, reason, reset=reason == "reset")
+    end = leg.end_of_break(reason)
     if not peer.over:
         leg.broken = reason
     if peer.over or is_flushed(peer):
@@ -89,6 +89,14 @@ def lose(mover: Directions, leg: Leg, now: float) -> None:
     write_failed(mover, leg.peer, TimeoutError(), now)
     with contextlib.suppress(OSError):
         leg.sock.shutdown(socket.SHUT_RD)
+
+
+def why_ended(leg: Leg, error: OSError | None = None) -> str:
+    """The `reason` of `TunnelEnd` for a connection that broke: a tls process knows it better than the socket."""
+    if leg.peer_end is not None:
+        end = leg.peer_end.end
+        return "reset" if end in ("eof", "closed") else end
+    return "reset" if error is None else why_broken(error)
 
 
 def why_broken(error: OSError) -> str:

@@ -15,6 +15,7 @@ import os
 import socket
 import struct
 
+from splicer.relay.api import PeerEnd
 from splicer.relay.flush import CLOSED, tcp_state
 from splicer.relay.leaving import why_broken
 from splicer.relay.tunnel import Leg, Tunnel
@@ -46,6 +47,9 @@ class PeerLiveness:
     def look(self, tunnel: Tunnel) -> Leg | None:
         """The leg whose peer has vanished behind a shut window, if one has."""
         for leg in (tunnel.client, tunnel.pod):
+            if leg.peer_end is not None:
+                self._ask(leg, leg.peer_end)
+                continue
             # A leg whose bytes are parked is not read, so a reset is not noticed. Once it is found here, the tunnel has
             # the time of `half_closed`.
             if leg.parked and leg.broken is None and tcp_state(leg.sock) == CLOSED:
@@ -57,6 +61,12 @@ class PeerLiveness:
                 return leg
             leg.seen = written
         return None
+
+    # The tls process looks after its peers itself (`tls.liveness`), and says how they end.
+    def _ask(self, leg: Leg, peer_end: PeerEnd) -> None:
+        if leg.parked and leg.broken is None and peer_end.has_ended and peer_end.end != "eof":
+            leg.broken = peer_end.end
+            leg.tunnel.closer = leg.tunnel.closer or leg.side
 
     # While any bytes wait, the option is off and the leg is checked each time: an open window may be shut by the next
     # check.

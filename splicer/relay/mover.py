@@ -47,6 +47,7 @@ class Mover(Directions):
         client, pod = Leg(spec.client, Side.CLIENT), Leg(spec.pod, Side.POD)
         pod.total = -spec.uncounted
         client.plain = pod.plain = spec.plain
+        client.peer_end, pod.peer_end = spec.client_end, spec.pod_end
         return Tunnel(client, pod, spec.limits, now, spec.key, spec.owner)
 
     def add(self, tunnel: Tunnel, now: float) -> None:

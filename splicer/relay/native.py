@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from splicer.relay.clean_pipes import FEW
-from splicer.relay.leaving import break_off, why_broken, write_failed
+from splicer.relay.leaving import break_off, why_ended, write_failed
 from splicer.relay.mover import Mover
 from splicer.relay.state import Engine
 from splicer.relay.tunnel import Leg
@@ -90,7 +90,7 @@ class NativeMover(Mover):
                 return
             error = OSError(engine.error, os.strerror(engine.error))
             if why == _Why.READ_FAILED:
-                break_off(self, leg, leg.broken or why_broken(error), now)
+                break_off(self, leg, leg.broken or why_ended(leg, error), now)
             elif why == _Why.WRITE_FAILED:
                 write_failed(self, leg, error, now)
                 if leg.parked:

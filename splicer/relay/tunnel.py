@@ -8,7 +8,7 @@ from typing import Any
 import trio
 
 from splicer.errors import Side
-from splicer.relay.api import TunnelEnd, TunnelLimits
+from splicer.relay.api import PeerEnd, TunnelEnd, TunnelLimits
 from splicer.relay.pipes import Pipe
 from splicer.relay.state import LegState, TunnelState
 
@@ -24,7 +24,7 @@ class Leg(LegState):
         side: the party at the other end of the socket.
     """
 
-    __slots__ = ("broken", "patience", "seen", "side", "sock")
+    __slots__ = ("broken", "patience", "peer_end", "seen", "side", "sock")
     peer: Leg
     tunnel: Tunnel
     pipe: Pipe | None
@@ -44,6 +44,7 @@ class Leg(LegState):
         self.over = False  # it is not read any more: a connection broke, and the last bytes are being delivered
         self.patience = 0  # the TCP_USER_TIMEOUT, in ms, that was switched off (liveness.py)
         self.seen = 0  # bytes written to it at its last check (liveness.py)
+        self.peer_end: PeerEnd | None = None  # see `TunnelSpec`
         self.plain = False  # its events are handled by Python alone
         self.word = 0  # the journal's word for a pipe with this direction's bytes
 
@@ -53,6 +54,10 @@ class Leg(LegState):
         if self.peer.parked and not self.peer.starved:
             mask |= WRITE
         return mask
+
+    def end_of_break(self, reason: str) -> TunnelEnd:
+        """The tunnel's end because this leg's connection broke; a tls process that died is the proxy's own."""
+        return TunnelEnd(Side.PROXY if reason == "tls_lost" else self.side, reason, reset=reason == "reset")
 
 
 class Tunnel(TunnelState):
@@ -118,6 +123,11 @@ class Tunnel(TunnelState):
         """The client's and the pod's socket."""
         return self.client.sock, self.pod.sock
 
+    @property
+    def peer_ends(self) -> tuple[PeerEnd | None, PeerEnd | None]:
+        """What tells of the client's and of the pod's end."""
+        return self.client.peer_end, self.pod.peer_end
+
     def idle(self, now: float) -> float:
         """Seconds since the last byte."""
         return max(0.0, now - self.last)
@@ -132,7 +142,7 @@ class Tunnel(TunnelState):
         """The tunnel's end because of a broken connection, if one is broken."""
         for leg in (self.client, self.pod):
             if leg.broken and not leg.eof:
-                return TunnelEnd(leg.side, leg.broken, reset=leg.broken == "reset")
+                return leg.end_of_break(leg.broken)
         return None
 
     def due(self) -> float:

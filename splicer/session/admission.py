@@ -27,6 +27,8 @@ from splicer.model import RequestHead, Route
 from splicer.routing.origins import foreign_origin
 from splicer.session.client import ClientLeg
 from splicer.session.context import Ruleset, SessionContext
+from splicer.tls.names import has_name
+from splicer.tls_errors import CertificateNotAllowed
 
 
 @define(eq=False)
@@ -97,6 +99,18 @@ def _is_no_loop(request: Applicant) -> None:
         raise LoopDetected(f"upstream {upstream and upstream.name} leads back to a splicer")
 
 
+def _certificate_is_allowed(request: Applicant) -> None:
+    wanted = request.route.client_names
+    if not wanted:
+        return
+    tls = request.client.stream.tls
+    peer = None if tls is None else tls.facts.peer
+    if peer is None:
+        raise CertificateNotAllowed("the client has shown no certificate")
+    if not has_name(peer.names, wanted):
+        raise CertificateNotAllowed(f"{peer.name} has none of the route's client_names")
+
+
 def _has_a_place(request: Applicant) -> None:
     client, context = request.client, request.context
     if not client.over:
@@ -143,7 +157,7 @@ def _body_fits(request: Applicant) -> None:
 # of its rate. A loop is refused before it takes a place at the limit of connections. A place is taken before a drain
 # refuses the request: the connection goes on in either case. The drains come before the protocol and the body, so that
 # during a drain every request gets the same answer.
-_ANY = (_client_is_allowed, _rate_is_kept)
+_ANY = (_client_is_allowed, _certificate_is_allowed, _rate_is_kept)
 _FOR_A_POD = (
     _is_no_loop,
     _has_a_place,

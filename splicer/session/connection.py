@@ -10,6 +10,7 @@ from splicer.arrival import Arrival
 from splicer.edits import FieldEdits
 from splicer.errors import ClientGone, Side, SplicerError
 from splicer.http1.body import request_body
+from splicer.http1.client_certificate import forwarded_certificate
 from splicer.http1.forwarded import Forwarding, forwarding
 from splicer.http1.request import parse_request, request_line
 from splicer.http1.writer import simple_response
@@ -29,6 +30,7 @@ from splicer.session.logged_headers import logged_values
 from splicer.session.respond import own_answer, refusal, send_answer
 from splicer.session.tunnel import OpenTunnel, open_tunnel, run_tunnel
 from splicer.session.turns import Work
+from splicer.tls_facts import TlsFacts
 
 _IDENTITIES = identities()
 _PROBE_BYTES, _ORDINARY_BYTES = 1024, 4096  # a longer head takes longer to parse: it waits for turns of another kind
@@ -139,6 +141,8 @@ class Connection:
     async def _next_request(self) -> OpenTunnel | Then:
         client = self._client
         record = Record(next(_IDENTITIES), client.peer, trio.current_time(), arrival=client.arrival)
+        if client.stream.tls is not None:
+            record.tls = client.stream.tls.facts
         self._record = record
         try:
             outcome = await self._take_request(record)
@@ -187,8 +191,11 @@ class Connection:
         self._head = head
         record.method, record.path, record.query, record.host = head.method, head.path, head.query, head.host
         arrival = self._client.arrival
-        secure = arrival is not None and arrival.secure
-        origin = forwarding(head, self._client.peer, rules.trusted_proxies, record.id, secure=secure)
+        secure = record.tls is not None or (arrival is not None and arrival.secure)
+        certificate = "" if record.tls is None else _certificate(record.tls)
+        origin = forwarding(
+            head, self._client.peer, rules.trusted_proxies, record.id, secure=secure, certificate=certificate
+        )
         record.client, record.request_id = origin.client, origin.request_id
         if rules.tracing is not None:
             record.trace = rules.tracing.begin(head, origin, self._client.peer, record.id)
@@ -296,6 +303,10 @@ class Connection:
                 await client.linger()
             finally:
                 self._context.lingering -= 1
+
+
+def _certificate(facts: TlsFacts) -> str:
+    return forwarded_certificate(facts.peer) if facts.peer is not None and facts.peer.forward else ""
 
 
 # A guess: it decides only about the kind of turn.

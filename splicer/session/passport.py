@@ -6,8 +6,6 @@ A missing key takes its default, since an older version may not have written it 
 from __future__ import annotations
 
 import marshal
-import socket
-import struct
 import time
 from typing import Any
 
@@ -19,37 +17,16 @@ from splicer.authorization import AuthorizeOutcome
 from splicer.errors import Side
 from splicer.model import Endpoint
 from splicer.net.options import USER_TIMEOUT_MS
+from splicer.net.stream import ByteStream
 from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import ResumeState, TunnelLimits
+from splicer.session.leg_state import Leg, look, unread
+from splicer.tls_facts import ClientCertificate, TlsFacts
 from splicer.trace import RequestTrace
 
 _FORMAT = 4  # of marshal: every Python since 3.4 reads it; writing takes an eighth of the time of JSON
 _MAX_CHARACTERS = 1024  # characters of a text from outside; a log line has no more
 _MOST_ATTEMPTS = 4
-_TCP_INFO_BYTES = 216
-# Of struct tcp_info in <linux/tcp.h> (Linux 4.19): state; last_data_sent, last_data_recv and last_ack_recv in ms;
-# notsent_bytes, bytes_sent, bytes_retrans.
-_TCP_INFO_FIELDS = struct.Struct("=B43xI4xII84xI52xQQ")
-_ESTABLISHED, _CLOSED = 1, 7
-_SHUT = frozenset({4, 5})  # FIN_WAIT1, FIN_WAIT2: we have sent an end of stream, and the peer has not
-_FIN_QUEUED = frozenset({4, 9, 11})  # FIN_WAIT1, LAST_ACK, CLOSING
-
-
-@frozen
-class Leg:
-    """The kernel's data on a connection (TCP_INFO).
-
-    Args:
-        state: the TCP state.
-        taken: bytes that were written to it, as the kernel counts them.
-        silent: seconds since data was sent or received.
-        heard: seconds since anything was received, also an acknowledgement.
-    """
-
-    state: int
-    taken: int
-    silent: float
-    heard: float
 
 
 @frozen
@@ -64,6 +41,7 @@ class Passport:
         client: bytes that were written to the client's socket before the tunnel.
         pod: the same of the pod's.
         crashes: the number of workers that have crashed with it.
+        came: bytes that were read from the client and the pod before the tunnel; None: they are not needed.
     """
 
     record: Record
@@ -73,8 +51,9 @@ class Passport:
     client: int
     pod: int
     crashes: int = 0
+    came: tuple[int, int] | None = None
 
-    def past(self, client: socket.socket, pod: socket.socket, pipes: dict[int, int]) -> ResumeState:
+    def past(self, client: ByteStream, pod: ByteStream, pipes: dict[int, int]) -> ResumeState:
         """The tunnel's present state, according to its sockets.
 
         A leg that is closed in both directions although its peer has sent no end of stream was reset, and the worker
@@ -83,19 +62,24 @@ class Passport:
         """
         one, other = look(client), look(pod)
         broken = None
-        if one.state == _CLOSED and other.state == _ESTABLISHED:
+        if one.lost and other.alive:
             broken = Side.CLIENT
-        elif other.state == _CLOSED and one.state == _ESTABLISHED:
+        elif other.lost and one.alive:
             broken = Side.POD
-        silent, closer = min(one.silent, other.silent), None
-        if other.state in _SHUT and one.state not in _SHUT:
-            silent, closer = min(silent, other.heard), Side.CLIENT
-        elif one.state in _SHUT and other.state not in _SHUT:
-            silent, closer = min(silent, one.heard), Side.POD
+        silent, closer = _least(one.silent, other.silent), None
+        if other.shut and not one.shut:
+            silent, closer = _least(silent, other.heard), Side.CLIENT
+        elif one.shut and not other.shut:
+            silent, closer = _least(silent, one.heard), Side.POD
+        before = self.came or (0, 0)
         return ResumeState(
             pipes=(pipes.get(0), pipes.get(1)),
-            to_pod=max(0, other.taken - self.pod),
-            to_client=max(0, one.taken - self.client) - self.head,
+            to_pod=_taken(other, self.pod) if pod.tls is None else _passed(one, client, before[0], pipes.get(0)),
+            to_client=(
+                _taken(one, self.client) - self.head
+                if client.tls is None
+                else _passed(other, pod, before[1], pipes.get(1))
+            ),
             silent=silent,
             age=max(0.0, time.monotonic() - self.opened),
             broken=broken,
@@ -104,17 +88,45 @@ class Passport:
         )
 
 
-def look(sock: socket.socket) -> Leg:
-    """Ask the kernel about a connection (TCP_INFO, tcp(7)). A SYN or FIN is no byte."""
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    state, sent, received, heard, unsent, transmitted, again = _TCP_INFO_FIELDS.unpack(info)
-    if unsent and state in _FIN_QUEUED:
-        unsent -= 1
-    return Leg(state, transmitted - again + unsent, min(sent, received) / 1000, heard / 1000)
+def _taken(leg: Leg, before: int) -> int:
+    return max(0, (leg.taken or 0) - before)
 
 
-def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket, pod: socket.socket) -> bytes:
-    """The passport of a tunnel that is about to be opened."""
+# Of a unix socket the kernel does not say what it has taken: it is what was read from the other leg, without what is
+# still in the pipe.
+def _passed(source: Leg, stream: ByteStream, before: int, pipe: int | None) -> int:
+    if source.received is None:
+        return 0
+    return _came(source, stream) - before - (0 if pipe is None else unread(pipe))
+
+
+def _came(leg: Leg, stream: ByteStream) -> int:
+    return (leg.received or 0) - unread(stream.sock)
+
+
+def _least(*seconds: float | None) -> float:
+    return min((value for value in seconds if value is not None), default=0.0)
+
+
+def write(
+    record: Record,
+    limits: TunnelLimits,
+    head: int,
+    client: ByteStream,
+    pod: ByteStream,
+    early: tuple[int, int] = (0, 0),
+) -> bytes:
+    """The passport of a tunnel that is about to be opened.
+
+    Args:
+        record: its values for the log.
+        limits: its deadlines.
+        head: bytes of the 101.
+        client: the client's connection.
+        pod: the pod's connection.
+        early: bytes of the tunnel that were read from the client and from the pod already.
+    """
+    one, other = look(client), look(pod)
     endpoint, attempts = record.endpoint, record.attempts[-_MOST_ATTEMPTS:]
     now = time.monotonic()
     fields: dict[str, Any] = {
@@ -143,10 +155,13 @@ def write(record: Record, limits: TunnelLimits, head: int, client: socket.socket
         "limits": (limits.idle, limits.half_closed, limits.lifetime),
         "head": head,
         "opened": now,
-        "taken": (look(client).taken, look(pod).taken),
+        "taken": (one.taken or 0, other.taken or 0),
     }
     if (trace := record.trace) is not None:
         fields["trace"] = trace.trace_id, trace.span_id, trace.sampled
+    if client.tls is not None or pod.tls is not None:
+        fields["came"] = _came(one, client) - early[0], _came(other, pod) - early[1]
+        fields["tls"] = tuple(map(_written, (record.tls, record.pod_tls)))
     if record.headers:
         fields["headers"] = record.headers
     if (arrival := record.arrival) is not None:
@@ -202,8 +217,26 @@ def _passport(fields: dict[str, Any], adoptions: int, crashes: int) -> Passport:
         trace_id, span_id, sampled = trace
         opened = trio.current_time() - (time.monotonic() - fields["opened"])
         record.trace = RequestTrace(trace_id, span_id, sampled, opened=opened)
+    record.tls, record.pod_tls = map(_tls_facts, fields.get("tls", (None, None)))
     client, pod = fields["taken"]
-    return Passport(record, TunnelLimits(*fields["limits"]), fields["head"], fields["opened"], client, pod, crashes)
+    limits = TunnelLimits(*fields["limits"])
+    return Passport(record, limits, fields["head"], fields["opened"], client, pod, crashes, fields.get("came"))
+
+
+def _written(facts: TlsFacts | None) -> tuple[Any, ...] | None:
+    if facts is None:
+        return None
+    name = None if facts.peer is None else _cut(facts.peer.name)
+    place = facts.row, facts.entry, facts.serial
+    return facts.version, facts.cipher, _cut(facts.sni), facts.resumed, facts.seconds, *place, name
+
+
+def _tls_facts(written: tuple[Any, ...] | None) -> TlsFacts | None:
+    if written is None:
+        return None
+    version, cipher, sni, resumed, seconds, row, entry, serial, name = written
+    peer = None if name is None else ClientCertificate("", subject=name)
+    return TlsFacts(version, cipher, sni, resumed, seconds, row, entry, serial, peer)
 
 
 def _attempts(fields: dict[str, Any], started: float) -> list[AttemptOutcome]:

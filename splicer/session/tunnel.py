@@ -13,7 +13,6 @@ from splicer.http1.upgrade import serialize_101
 from splicer.limit_errors import RouteFull
 from splicer.model import ResponseHead
 from splicer.net.stream import ByteStream
-from splicer.net.tcpinfo import quality
 from splicer.record import Record
 from splicer.relay.api import ByteCounts, TunnelEnd, TunnelLimits, TunnelSpec
 from splicer.session import passport
@@ -129,9 +128,9 @@ class _Opening:
         self._known = True
         vault, tunnel = self._context.vault, self._tunnel
         if vault is not None:
-            sockets = self._client.stream.sock, tunnel.pod.sock
-            written = passport.write(tunnel.record, tunnel.limits, len(tunnel.head), *sockets)
-            await vault.register(self._key, written, *sockets)
+            client, pod, early = self._client.stream, tunnel.pod, (len(tunnel.to_pod), len(tunnel.to_client))
+            written = passport.write(tunnel.record, tunnel.limits, len(tunnel.head), client, pod, early)
+            await vault.register(self._key, written, client.sock, pod.sock)
         tunnel.record.status = _SWITCHING
         if tunnel.record.trace is not None:
             tunnel.record.trace.opened = trio.current_time()
@@ -150,6 +149,8 @@ class _Opening:
             uncounted=len(tunnel.head),
             key=self._key,
             register=self._register,
+            client_end=self._client.stream.tls,
+            pod_end=tunnel.pod.tls,
         )
         try:
             try:
@@ -186,9 +187,18 @@ async def run_adopted(
     hold = context.balancer.adopt(record.endpoint) if record.endpoint is not None else None
 
     async def splice(counts: ByteCounts) -> TunnelEnd:
-        now = past.past(client.sock, pod.sock, pipes)
-        plain = past.crashes >= _MOST_CRASHES
-        spec = TunnelSpec(client.sock, pod.sock, past.limits, record, counts, key=_key(record), past=now, plain=plain)
+        spec = TunnelSpec(
+            client.sock,
+            pod.sock,
+            past.limits,
+            record,
+            counts,
+            key=_key(record),
+            past=past.past(client, pod, pipes),
+            plain=past.crashes >= _MOST_CRASHES,
+            client_end=client.tls,
+            pod_end=pod.tls,
+        )
         return await context.splice(spec)
 
     context.counts.enter(ConnectionState.WRITING)
@@ -222,7 +232,7 @@ async def _run(
         record.to_pod, record.to_client = counts.to_pod, counts.to_client
         record.closer, record.close_reason = end.closer, end.reason
         if record.logged or record.trace is not None:
-            record.client_line, record.pod_line = (quality(stream.sock) for stream in streams)
+            record.client_line, record.pod_line = (stream.quality() for stream in streams)
         _close(end, *streams, held=context.vault is not None and context.vault.stalled)
         _tell_of_end(context, record, end)
 

@@ -69,7 +69,7 @@ def main() -> int:
             listeners = EdgeListeners()
             listeners.restore(state.listeners)
             counts = _counts(log) if state.counts is None else MetricsDirectory(state.counts.path, state.counts.fd)
-            board = Board(state.board, state.routes, state.loads, state.endpoints)
+            board = Board(state.board, state.routes, state.loads, state.endpoints, state.tls)
             edge = edge_with(board, listeners, counts)
             if state.control is not None:
                 edge.control.restore(state.control, reread=arguments.reread)

@@ -9,6 +9,8 @@ from splicer.ipc.arguments import AdminArguments, Place
 from splicer.ipc.facts import EdgeFacts
 from splicer.ipc.message import Message, Request
 from splicer.ipc.messages import AdminReport, Attend, Facts, HearSpans, ServeAdmin, TraceTo
+from splicer.ipc.tls_messages import ProfileFacts
+from splicer.ipc.tls_orders import Profile
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor.launch import ADMIN
 from splicer.supervisor.listeners import Listeners, counts_of, fds_of
@@ -58,6 +60,10 @@ class AdminProcess(SideProcess):
     def tell(self) -> None:
         """Send it the current state of the edge."""
         self.send(Facts(self._facts()))
+
+    def tell_profile(self, facts: ProfileFacts) -> None:
+        """Send it what the tls processes have read of a profile."""
+        self.send(Profile(facts))
 
     def introduce(self, worker: Process) -> None:
         """Make the channels between it and a worker."""

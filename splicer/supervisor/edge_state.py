@@ -29,6 +29,7 @@ from splicer.supervisor.processes import Process, State
 from splicer.supervisor.sd_notify import SdNotify
 from splicer.supervisor.side_process import SideProcess
 from splicer.supervisor.template_process import TemplateProcess
+from splicer.supervisor.tls_processes import TlsProcesses
 from splicer.supervisor.vaults import Vault
 from splicer.supervisor.watch import Watch
 from splicer.supervisor.worker_slots import WorkerSlots
@@ -111,6 +112,13 @@ class EdgeState:
             lambda: bool(vault.tunnels),
             lambda: vault.orphaned_slots,
             self._introduce,
+            self.admin_process.tell,
+        )
+        self.tls = TlsProcesses(
+            self.process_table,
+            log,
+            lambda: list(self.workers.serving.values()),
+            self.admin_process.tell_profile,
             self.admin_process.tell,
         )
         self.summary: ConfigSummary | None = None  # of the configuration in force
@@ -223,7 +231,12 @@ class EdgeState:
         for process in self.side_processes:
             process.introduce(worker)
 
+        self.tls.introduce(worker)
+
     def _introduce_all(self, process: SideProcess) -> None:
+        if process is self.admin_process:
+            for facts in self.tls.profiles.values():
+                self.admin_process.tell_profile(facts)
         for worker in self.workers.all.values():
             if worker.slot and worker.state is not State.GONE:
                 process.introduce(worker)
@@ -265,4 +278,7 @@ class EdgeState:
             self.reloads,
             self.workers.restarts,
             self.discovery_process.restarts,
+            tls_restarts=self.tls.restarts,
+            tls_processes=self.tls.facts,
+            tls_profiles=self.tls.settings.names,
         )

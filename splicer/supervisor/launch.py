@@ -26,10 +26,12 @@ PREFLIGHT = "splicer.supervisor.preflight"
 INSPECT = "splicer.configfile.inspect"
 VAULT = "splicer.supervisor.vault_main"
 TEMPLATE = "splicer.template"
-PROGRAMS = (WORKER, ADMIN, DISCOVERY, SUPERVISOR, PREFLIGHT, INSPECT, VAULT, TEMPLATE)
+TLS = "splicer.tls"
+PROGRAMS = (WORKER, ADMIN, DISCOVERY, SUPERVISOR, PREFLIGHT, INSPECT, VAULT, TEMPLATE, TLS)
 
-# Those that the template may fork: they hold no secret key, and import much. The vault is never one of them. Of the
-# token that the discovery process sends, the template knows nothing: it is read from its file afterwards.
+# Those that the template may fork: they hold no secret key, and import much. The vault is never one of them, and nor is
+# a tls process. Of the token that the discovery process sends, the template knows nothing: it is read from its file
+# afterwards.
 FORKED = frozenset((WORKER, ADMIN, DISCOVERY, INSPECT))
 
 # A process starts with these signals blocked, and unblocks them when it has its handlers.

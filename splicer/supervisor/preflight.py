@@ -25,6 +25,7 @@ from splicer.ipc.messages import Imported, Prepare, Prepared, Stop, WorkerReport
 from splicer.supervisor.config_probe import understood
 from splicer.supervisor.launch import INSPECT, WORKER, command, spawn
 from splicer.supervisor.state import read
+from splicer.tls.store import check
 from splicer.vault.protocol import channel
 
 # Those that a worker does not import, and the one that says why a worker could not have its mover.
@@ -33,6 +34,7 @@ _MODULES = (
     "splicer.supervisor.__main__",
     "splicer.admin.__main__",
     "splicer.discovery.__main__",
+    "splicer.tls.__main__",
 )
 _WORKER_START_TIMEOUT = 30.0  # seconds for a worker to start
 
@@ -51,6 +53,9 @@ def preflight(path: Path, state: str) -> ConfigSummary | Faults:
         return Faults((f"{path}: the new code can't take over: {error!r}",))
     found = _inspect(path)
     if isinstance(found, ConfigSummary):
+        faults, _ = check(found.tls)
+        if faults:
+            return Faults(tuple(f"{path}: {fault}" for fault in faults))
         try:
             _begin_worker(path, found.text)
         except (Failed, OSError, ValueError) as error:

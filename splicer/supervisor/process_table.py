@@ -92,8 +92,8 @@ class ProcessTable:
         try:
             ends = ours, its = channel()
             # The started program may be newer than this one, and must use this one's version of the wire.
-            board, routes, loads, endpoints = shared = self.board.fds
-            place = Place(its.fileno(), board, row, wire.VERSION, routes, loads, endpoints)
+            board, routes, loads, endpoints, tls = shared = self.board.fds
+            place = Place(its.fileno(), board, row, wire.VERSION, routes, loads, endpoints, tls)
             pid = self._spawn(module, arguments(place), [its.fileno(), *shared, *fds])
         except OSError as error:
             if ends is not None:
@@ -106,6 +106,7 @@ class ProcessTable:
             for fd in fds:
                 os.close(fd)
         process = Process(pid, row, ours)
+        process.module = module
         self.adopt(owner, process)
         return process
 

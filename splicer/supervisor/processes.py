@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from splicer.ipc import wire
 from splicer.ipc.message import Answer, Message, Request
+from splicer.supervisor.launch import WORKER
 
 
 class State(StrEnum):
@@ -49,7 +50,7 @@ class Process:
         slot: the slot that it serves; 0: none.
     """
 
-    __slots__ = ("beat", "fault", "missed", "mover", "owed", "pid", "row", "slot", "sock", "state", "version")
+    __slots__ = ("beat", "fault", "missed", "module", "mover", "owed", "pid", "row", "slot", "sock", "state", "version")
 
     def __init__(self, pid: int, row: int, sock: socket.socket, state: State = State.STARTING, slot: int = 0) -> None:
         self.pid = pid
@@ -58,6 +59,7 @@ class Process:
         self.state = state
         self.slot = slot
         self.version = wire.VERSION  # its version of the wire
+        self.module = WORKER  # the program that it runs
         self.mover = ""  # what moves a worker's frames; "": unknown
         self.beat = -1
         self.missed = 0  # seconds without a heartbeat

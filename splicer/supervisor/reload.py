@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from splicer.ipc import messages
 from splicer.ipc.facts import ConfigSummary, Faults
@@ -71,17 +72,32 @@ class Reload:
         elif faults := edge.bind(found):
             self._fail(faults)
         else:
-            edge.put_in_force(found)
+            edge.tls.use(found.tls, partial(self._begin_with, found))
+
+    def _begin_with(self, found: ConfigSummary, faults: Sequence[str]) -> None:
+        if faults:
+            self._fail(f"{self._edge.path}: {fault}" for fault in faults)
+        elif not self._edge.stopping:
+            self._edge.put_in_force(found)
 
     def _fail(self, faults: Iterable[str]) -> None:
         self._edge.log.die_usage(list(faults))
         self._edge.finish(1)
 
     def _apply(self, found: ConfigSummary | Faults) -> None:
-        edge, log = self._edge, self._edge.log
+        edge = self._edge
         edge.watch.note_read(found.read)
         if isinstance(found, Faults):
             self._refuse(found.faults, kept="the old routes")
+            return
+        kept = edge.tls.settings.processes
+        tls = replace(found.tls, processes=kept or found.tls.processes)
+        edge.tls.use(tls, partial(self._put_in_force, replace(found, tls=tls)))
+
+    def _put_in_force(self, found: ConfigSummary, faults: Sequence[str]) -> None:
+        edge, log = self._edge, self._edge.log
+        if faults:
+            self._refuse([f"{edge.path}: {fault}" for fault in faults], kept="the old routes")
             return
         edge.last_good.keep(found.text)
         edge.generation += 1

@@ -127,6 +127,7 @@ class Shutdown:
         for process in edge.side_processes:
             process.want(wanted=False)
         late = time.monotonic() + seconds
+        edge.tls.end()
 
         def over() -> bool:
             if edge.process_table.all and time.monotonic() < late:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from splicer.ipc import wire
 from splicer.ipc.codec import from_object
 from splicer.ipc.facts import ConfigSummary, OperatorDrains, Reloads
+from splicer.supervisor.launch import WORKER
 from splicer.supervisor.listeners import Bound
 from splicer.supervisor.processes import Process, State
 from splicer.vault import protocol
@@ -20,7 +21,11 @@ _VERSIONS = {"state": VERSION, "control": wire.VERSION, "vault": protocol.VERSIO
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """One of the supervisor's processes; `fd` is the channel to it. A new field needs a default, as below."""
+    """One of the supervisor's processes; `fd` is the channel to it. A new field needs a default, as below.
+
+    Args:
+        module: the program that it runs.
+    """
 
     pid: int
     row: int
@@ -29,12 +34,14 @@ class ProcessState:
     slot: int
     version: int
     mover: str = ""
+    module: str = WORKER
 
     @classmethod
     def of(cls, process: Process) -> ProcessState:
         """The current state of a process."""
         fd = process.sock.fileno()
-        return cls(process.pid, process.row, fd, process.state, process.slot, process.version, process.mover)
+        where = process.pid, process.row, fd
+        return cls(*where, process.state, process.slot, process.version, process.mover, process.module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,8 @@ class SupervisorState:
         routes: the descriptor of the board's counts by route; None: it has none.
         loads: the descriptor of the board's counts by endpoint; None: it has none.
         endpoints: the descriptor of the endpoint snapshot's memory; None: it has none.
+        tls: the descriptor of the TLS table; None: it has none.
+        tls_generation: the number of upgrades so far.
     """
 
     fds: tuple[int, ...]
@@ -103,6 +112,8 @@ class SupervisorState:
     routes: int | None = None
     loads: int | None = None
     endpoints: int | None = None
+    tls: int | None = None
+    tls_generation: int = 0
 
 
 def read(text: str) -> SupervisorState:

@@ -123,14 +123,14 @@ class Supervisor:
                 self._guarded(call)
         if time.monotonic() >= self._untidy:
             self._untidy = time.monotonic() + (self._guarded(edge.vault.tidy) or TICK)
-        starts = edge.workers.reconcile, *(process.reconcile for process in edge.side_processes)
+        starts = edge.tls.reconcile, edge.workers.reconcile, *(process.reconcile for process in edge.side_processes)
         start = () if edge.template.awaited else starts
         for call in (edge.template.reconcile, *start, self._upgrade.go_on, self._look):
             self._guarded(call)
         edge.steps = [step for step in edge.steps if not self._guarded(step)]
         edge.board.row(0)[Column.VAULT] = edge.vault.tunnels
         self._guarded(self._tell)
-        busy = edge.steps or not edge.workers.complete
+        busy = edge.steps or not (edge.workers.complete and edge.tls.complete)
         for key, events in edge.selector.select(
             _BUSY_TICK_INTERVAL if busy else max(0.0, self._untidy - time.monotonic())
         ):
@@ -200,7 +200,7 @@ class Supervisor:
 
     def _look(self) -> None:
         edge, workers = self._edge, self._edge.workers
-        if workers.complete and not self._was_ready:
+        if workers.complete and edge.tls.complete and not self._was_ready:
             self._was_ready = True
             edge.log("ready", listen=edge.listeners["listen"].names, workers=workers.slots, mover=workers.movers)
         if not self._was_ready and workers.backoff.failures >= _MAX_START_FAILURES and not workers.serving:

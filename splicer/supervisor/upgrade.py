@@ -16,7 +16,7 @@ from splicer.ipc.facts import ConfigSummary, Faults
 from splicer.ipc.wire import text_file
 from splicer.supervisor.config_probe import ConfigProbe
 from splicer.supervisor.edge_state import EdgeState
-from splicer.supervisor.launch import PREFLIGHT, SUPERVISOR, become
+from splicer.supervisor.launch import PREFLIGHT, SUPERVISOR, TLS, become
 from splicer.supervisor.listeners import fds_of
 from splicer.supervisor.outcomes import Topic
 from splicer.supervisor.processes import Process, State
@@ -166,6 +166,8 @@ class Upgrade:
             routes=edge.board.routes.fd,
             loads=edge.board.loads.fd,
             endpoints=edge.board.endpoints,
+            tls=edge.board.tls,
+            tls_generation=edge.tls.generation,
         )
 
     def resume(self, state: SupervisorState) -> None:
@@ -177,8 +179,12 @@ class Upgrade:
         edge.reloads = replace(state.reloads, last_ok=True)  # the file was read for this, and is in force
         edge.workers.restarts = state.restarts
         edge.process_table.count_requests_from(state.last_request)
+        edge.tls.restore(state.summary.tls, state.tls_generation + 1)
         for one in state.processes:
-            edge.workers.adopt(Process.restore(one.pid, one.row, one.fd, one.state, one.slot, one.version, one.mover))
+            process = Process.restore(one.pid, one.row, one.fd, one.state, one.slot, one.version, one.mover)
+            process.module = one.module
+            owner = edge.tls if one.module == TLS else edge.workers
+            owner.adopt(process)
         for fault in edge.bind(state.summary):
             edge.log("upgrade_fault", level="error", fault=fault)
         edge.put_in_force(state.summary)

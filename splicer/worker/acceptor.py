@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import chain, repeat
 from typing import Protocol
@@ -18,21 +18,26 @@ from splicer.limit_errors import TooManyFromClient
 from splicer.model import Network
 from splicer.net.listen import accept_forever
 from splicer.net.options import granted_buffer, limit_buffers
+from splicer.net.plain_stream import PlainStream
 from splicer.net.stream import TcpStream
 from splicer.session.client import ClientLeg
 from splicer.session.connection import Connection
 from splicer.session.context import ConnectionState, SessionContext
 from splicer.session.passthrough import PassthroughConnection
 from splicer.session.respond import send_refusal
+from splicer.tls_facts import TlsFacts
 from splicer.worker.client_connections import ClientConnections, ClientKey
 from splicer.worker.introduction import Introduction, Introductions
 from splicer.worker.newest import Start
+from splicer.worker.tls_arrivals import TlsArrivals
+from splicer.worker.tls_links import TlsLinks
 from splicer.worker.worker_log import WorkerLog
 
 _MAX_REFUSALS = 256  # connections over the limit that get a 503 at once; further ones are closed
 _LOG_INTERVAL = 10.0  # seconds between two `accept_backs_off` lines
 
 Handle = Callable[[socket.socket, str], None]  # see `accept_forever`
+Serve = Callable[[], Awaitable[None]]
 
 
 class Limit(Protocol):
@@ -58,6 +63,7 @@ class Acceptor:
         has_enough: whether connections should rather go to other workers.
         accepted: called after each accepted connection.
         log: the worker's log.
+        tls: the tls processes.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class Acceptor:
         has_enough: Callable[[], bool],
         accepted: Callable[[], None],
         log: WorkerLog,
+        tls: TlsLinks,
     ) -> None:
         self._context = context
         self._limit = limit
@@ -77,6 +84,8 @@ class Acceptor:
         self._has_enough = has_enough
         self._accepted = accepted
         self._log = log
+        self._links = tls
+        self._tls = TlsArrivals(context, tls)
         self._introductions = Introductions(context, limit, start, self._admit)
         self._accepting = trio.CancelScope()
         self._listeners: list[socket.socket] = []
@@ -116,7 +125,14 @@ class Acceptor:
                 remedy = "a higher net.core.rmem_max and net.core.wmem_max"
                 self._log.error("socket_buffer_capped", wanted=size, granted=granted, remedy=remedy)
 
-    def inherit(self, sock: socket.socket, peer: str, arrival: Arrival | None = None, awaited: str = "") -> None:
+    def inherit(
+        self,
+        sock: socket.socket,
+        peer: str,
+        arrival: Arrival | None = None,
+        awaited: str = "",
+        tls: TlsFacts | None = None,
+    ) -> None:
         """Continue a connection of a worker that leaves, between two requests or before its PROXY header.
 
         Args:
@@ -124,8 +140,9 @@ class Acceptor:
             peer: see `ipc.messages.Connection`, as for the others.
             arrival: how it came.
             awaited: where its header was due; if headers are no longer due there, it is a client's own connection.
+            tls: the facts of its TLS connection.
         """
-        stream = TcpStream(sock)
+        stream = TcpStream(sock) if tls is None else PlainStream(sock, self._links.entry(tls))
         if awaited and (listener := self._rules.get(awaited)) is not None:
             self._introductions.begin(Introduction(stream, peer, listener), ConnectionState.WAITING)
         else:
@@ -158,18 +175,23 @@ class Acceptor:
         self._admit(TcpStream(sock), peer, None, listener)
 
     def _admit(self, stream: TcpStream, peer: str, arrival: Arrival | None, listener: Listener | None) -> None:
-        passthrough = listener is not None and listener.passthrough
+        profile = None if listener is None else listener.tls
+        silent = profile is not None or (listener is not None and listener.passthrough)
         # The client's own limit comes first: idle connections of others must not make room for it.
         if (most := self._limit_of(peer)) is not None and self._clients.is_full(peer, most):
-            self._refuse(stream, peer, TooManyFromClient(), silent=passthrough)
+            self._refuse(stream, peer, TooManyFromClient(), silent=silent)
             return
         if not self._limit.may_ask():
-            self._refuse(stream, peer, TooManyConnections(), silent=passthrough)
+            self._refuse(stream, peer, TooManyConnections(), silent=silent)
             return
         self._context.counts.handled += 1
         over = self._limit.over() >= 0
-        kind = PassthroughConnection if passthrough else Connection
-        self._serve(kind(self._context, stream, peer, over=over, arrival=arrival), peer)
+        if listener is None or not silent:
+            self._serve(Connection(self._context, stream, peer, over=over, arrival=arrival), peer)
+        elif listener.passthrough:
+            self._count(peer, partial(self._serve_passthrough, stream, peer, arrival, profile, over=over))
+        elif profile is not None:
+            self._count(peer, partial(self._serve_tls, stream.sock, peer, arrival, profile))
         self._accepted()
 
     def _limit_of(self, peer: str) -> int | None:
@@ -177,17 +199,38 @@ class Acceptor:
         most = rules.limits.connections_per_client
         return None if most is None or is_trusted(peer, rules.trusted_proxies) else most
 
-    def _serve(self, connection: Connection | PassthroughConnection, peer: str) -> None:
-        if self._limit_of(peer) is None:
-            self._start(connection.serve)
-        else:
-            self._start(self._serve_counted, connection, self._clients.enter(peer))
+    def _serve(self, connection: Connection, peer: str) -> None:
+        self._count(peer, connection.serve)
 
-    async def _serve_counted(self, connection: Connection | PassthroughConnection, key: ClientKey) -> None:
+    def _count(self, peer: str, serve: Serve) -> None:
+        if self._limit_of(peer) is None:
+            self._start(serve)
+        else:
+            self._start(self._serve_counted, serve, self._clients.enter(peer))
+
+    async def _serve_counted(self, serve: Serve, key: ClientKey) -> None:
         try:
-            await connection.serve()
+            await serve()
         finally:
             self._clients.leave(key)
+
+    async def _serve_passthrough(
+        self, stream: TcpStream, peer: str, arrival: Arrival | None, profile: str | None, *, over: bool
+    ) -> None:
+        tls = profile is not None
+        connection = PassthroughConnection(self._context, stream, peer, over=over, arrival=arrival, tls=tls)
+        if await connection.serve() and profile is not None:
+            await self._serve_tls(stream.sock, peer, arrival, profile)
+
+    async def _serve_tls(self, raw: socket.socket, peer: str, arrival: Arrival | None, profile: str) -> None:
+        try:
+            stream = await self._tls.shake_hands(raw, peer, profile)
+        except Exception as error:  # noqa: BLE001 - as in `Connection.serve`
+            self._context.observer.crashed(peer, None, error)
+            return
+        if stream is not None:
+            over = self._limit.over() >= 0
+            await Connection(self._context, stream, peer, over=over, arrival=arrival).serve()
 
     # A client that speaks TLS would not understand the answer.
     def _refuse(self, stream: TcpStream, peer: str, error: SplicerError, *, silent: bool) -> None:

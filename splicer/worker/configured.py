@@ -103,9 +103,9 @@ class Configured:
         orders = DrainOrders(self._go_by, lambda: self.config.upstreams, lambda: parts.rules.source, log.drains_failed)
         self.draining = Draining(context, orders, start, drains_set, log.drains_failed)
         self.acceptor = Acceptor(
-            context, parts.admission, parts.clients, start, publisher.has_enough, publisher.publish, log
+            context, parts.admission, parts.clients, start, publisher.has_enough, publisher.publish, log, parts.tls
         )
-        self.adoption = Adoption(context, link, start, self._count_adopted, log.adoption_failed)
+        self.adoption = Adoption(context, link, start, self._count_adopted, log.adoption_failed, parts.tls.entry)
         self.leaving = Leaving(context, parts.hub, link, self._stop_accepting)
         self.reloads = Reloads(start, read, self._apply, self._reload_failed, reloaded)
         self._orders = orders

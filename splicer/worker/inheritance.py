@@ -46,7 +46,8 @@ class Heir:
             if self._sock is None:
                 return False
             with trio.move_on_after(_TIMEOUT), suppress(OSError):
-                message = Connection(client.peer, client.arrival, client.awaited)
+                tls = client.stream.tls
+                message = Connection(client.peer, client.arrival, client.awaited, None if tls is None else tls.facts)
                 await self._send(self._sock, message, client.stream.sock.fileno())
                 client.stream.abandon()
                 return True

@@ -32,6 +32,7 @@ from splicer.worker.outcome_reports import OutcomeReports
 from splicer.worker.reports import Reports
 from splicer.worker.ruleset_factory import RulesetFactory
 from splicer.worker.serving_workers import ServingWorkers
+from splicer.worker.tls_links import TlsLinks
 from splicer.worker.vault_link import VaultLink
 from splicer.worker.worker_log import WorkerLog
 
@@ -61,6 +62,7 @@ class Parts:
     ) -> None:
         self.metrics = metrics
         self.spans = SpanSender(metrics.spans_dropped, identities())
+        self.tls = TlsLinks(board.tls)
         self.log = WorkerLog(lambda: self.hub.tunnels)
         self.link = VaultLink(vault, vault_path, adopt, self.log.vault_event, vault_version)
         self.hub: Relay[Record] = Hub(registry=self.link)
@@ -94,4 +96,5 @@ class Parts:
         self.pool.close()
         self.closing.close()
         self.reports.close()
+        self.tls.close()
         self.link.finish()

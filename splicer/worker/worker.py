@@ -47,6 +47,7 @@ from splicer.ipc.messages import (
 )
 from splicer.ipc.query import RowBatches, answer_queries
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
+from splicer.ipc.tls_orders import AttachTls
 from splicer.ipc.wire import Received
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.metrics import Metrics
@@ -184,6 +185,9 @@ class Worker:
             case Report():
                 for fd in fds:
                     self._parts.reports.open(received(fd))
+            case AttachTls(row, generation):
+                for fd in fds:
+                    self._parts.tls.attach(row, generation, received(fd))
             case Expire():
                 self._parts.hub.end_all(Side.PROXY, "drain")
             case Retire(seconds, linger, version):
@@ -236,7 +240,7 @@ class Worker:
         self._supervisor.reply(Serving(order.request))
 
     def _inherit(self, sock: socket.socket, known: Connection) -> None:
-        self._configured.acceptor.inherit(sock, known.peer, known.arrival, known.awaited)
+        self._configured.acceptor.inherit(sock, known.peer, known.arrival, known.awaited, known.tls)
 
     def _adopt(self, adopted: Adopted) -> None:
         self._configured.adoption.adopt(adopted)

@@ -8,6 +8,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from splicer.admin.scrape import Scrape
+from splicer.admin.tls_state import TlsState
 from tests.admin.rig import Rig
 from tests.deploy.families import FAMILIES
 
@@ -45,7 +46,8 @@ class Page:
 
 
 def scraper(admin: Rig, directory: Path | None) -> Scrape:
-    return Scrape(admin.board, admin.workers, admin.facts, admin.current, admin.drains, admin.exporter, directory)
+    tls = TlsState(admin.board, admin.facts)
+    return Scrape(admin.board, admin.workers, admin.facts, admin.current, admin.drains, admin.exporter, tls, directory)
 
 
 async def scraped(admin: Rig, directory: Path | None) -> Page:

@@ -24,6 +24,7 @@ from splicer.admin.current_config import CurrentConfig
 from splicer.admin.drain_api import DrainApi
 from splicer.admin.handlers import Handlers
 from splicer.admin.supervisor_status import SupervisorStatus
+from splicer.admin.tls_state import TlsState
 from splicer.admin.web import Web
 from splicer.admin.workers import Workers
 from splicer.ipc import wire
@@ -253,7 +254,7 @@ async def rig(config: str | None = CONFIG, *, wanted: int = 0) -> AsyncIterator[
             workers = Workers(nursery, log)
             current = CurrentConfig(nursery, Path("routing.toml"), {}, log)
             drains = DrainApi(SupervisorChannel(its, AdminOrder, wire.VERSION), facts, workers, current, board)
-            pages = Handlers(board, facts, workers, current, drains, _scrape)
+            pages = Handlers(board, facts, workers, current, drains, _scrape, TlsState(board, facts))
             nursery.start_soon(Web(pages.for_operators, log).serve, [listener])
             if config is not None:
                 current.learn(config)

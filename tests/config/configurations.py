@@ -13,10 +13,12 @@ from splicer.config.discovery import service_of
 from splicer.config.error_pages import ErrorPage, by_status
 from splicer.config.listener import EVERYBODY, Listener
 from splicer.config.schema import Config, KubernetesSettings, Limits, LogSettings, ResolverSettings, ServerSettings
+from splicer.config.tls import TlsProfile
 from splicer.config.tracing import TracingSettings, collector
 from splicer.edits import Edits, HeaderEdits, Redirect
 from splicer.health import HealthCheck, OutlierDetection
 from splicer.hook_settings import HookSettings
+from splicer.ipc.tls_messages import CertificateFiles
 from splicer.model import Deadlines, Network, Respond, Route, Split, StatusPage, Upstream
 from splicer.patterns import Condition, HashOn, PathPattern
 from splicer.rates import Rate, RateLimit
@@ -60,6 +62,7 @@ def servers(draw: st.DrawFn) -> ServerSettings:
         draw(st.sampled_from([None, admin])),
         draw(st.sampled_from([None, metrics])),
         draw(networks),
+        draw(st.integers(1, 64)) if draw(st.booleans()) else "auto",
     )
 
 
@@ -238,7 +241,7 @@ def routes(
     return attrs.evolve(
         route,
         edits=edits if edits != Edits() else None,
-        deadlines=attrs.evolve(draw(deadlines), head=inherited.head, drain=inherited.drain),
+        deadlines=attrs.evolve(draw(deadlines), head=inherited.head, drain=inherited.drain, tls=inherited.tls),
         hooks=tuple(draw(st.lists(st.sampled_from(list(hooks.values())), max_size=2))) if hooks else (),
         authorize=authorize,
         upstream=draw(st.sampled_from(usable)) if split is None else split.shares[0][0],
@@ -315,6 +318,33 @@ tracings = st.none() | st.one_of(
 )
 
 
+certificate_files = st.sampled_from(
+    [CertificateFiles("/certs/${A}"), CertificateFiles(chain="/a b.pem", key="/é.key"), CertificateFiles("/")]
+)
+client_names = st.lists(st.sampled_from(["a.test", "*.b.test", "spiffe://a/${", "10.0.0.1"]), max_size=2).map(tuple)
+profiles = st.dictionaries(
+    st.sampled_from(["edge", "a b", "${A}"]),
+    st.builds(
+        TlsProfile,
+        st.lists(certificate_files, min_size=1, max_size=2).map(tuple),
+        st.sampled_from(["refuse", "first"]),
+        st.sampled_from(["1.2", "1.3"]),
+        texts,
+        st.booleans(),
+    )
+    | st.builds(
+        TlsProfile,
+        st.lists(certificate_files, min_size=1, max_size=2).map(tuple),
+        client_certificate=st.sampled_from(["request", "require"]),
+        client_ca=st.just("/ca"),
+        client_crl=st.sampled_from([None, "/crl${"]),
+        client_names=client_names,
+        forward_certificate=st.sampled_from(["off", "summary", "full"]),
+    ),
+    max_size=2,
+)
+
+
 def passthroughs(known: dict[str, Upstream], inherited: Deadlines) -> st.SearchStrategy[tuple[Passthrough, ...]]:
     plain = [upstream for upstream in known.values() if not upstream.host.captures]
     if not plain:
@@ -353,5 +383,6 @@ def configs(draw: st.DrawFn) -> Config:
         draw(error_pages),
         passed,
         known_hooks,
+        draw(profiles),
         draw(tracings),
     )

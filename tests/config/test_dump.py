@@ -93,8 +93,9 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
             "admin": "127.0.0.1:9901",
             "metrics": "off",
             "trusted_proxies": [],
+            "tls_workers": "auto",
         },
-        "deadlines": {"head": "10s", **inherited, "drain": "1h"},
+        "deadlines": {"head": "10s", **inherited, "drain": "1h", "tls": "10s"},
         "limits": {
             "connections": 20000,
             "head_bytes": "32KiB",
@@ -109,6 +110,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
             "token_file": "/var/run/secrets/kubernetes.io/serviceaccount/token",
             "ca_file": "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
         },
+        "tls": {},
         "upstreams": {"pod": {"address": "{pod}.pods.test:80", "discovery": "dns", "balance": "least-tunnels"}},
         "routes": [
             {

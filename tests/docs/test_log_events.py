@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from splicer import authorization, endpoint_errors, errors, hook_settings, limit_errors
+from splicer import authorization, endpoint_errors, errors, hook_settings, limit_errors, tls_errors
 from splicer.http1 import version_error
 from tests.docs.log_events import Event, logged_events
 
@@ -39,7 +39,7 @@ def test_the_page_has_every_reason_with_its_status() -> None:
     statuses: dict[str, str] = {}
     for words, status in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (\d{3}) \|", PAGE, re.MULTILINE):
         statuses |= dict.fromkeys(re.findall(r"`(\w+)`", words), status)
-    modules = (errors, limit_errors, endpoint_errors, authorization, version_error, hook_settings)
+    modules = (errors, limit_errors, endpoint_errors, tls_errors, authorization, version_error, hook_settings)
     known = [value for module in modules for value in vars(module).values()]
     classes = [each for each in known if isinstance(each, type) and issubclass(each, errors.SplicerError)]
     raised = {each.reason: str(each.status) for each in classes}

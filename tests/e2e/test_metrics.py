@@ -65,6 +65,9 @@ _COUNTERS = (
     "tunnels",
     "tunnels_adopted",
     "worker_restarts",
+    "tls_handshakes",
+    "tls_restarts",
+    "tls_truncated",
 )
 _GAUGES = (
     "build_info",
@@ -87,6 +90,10 @@ _GAUGES = (
     "vault_connected",
     "workers_serving",
     "workers_wanted",
+    "tls_connections",
+    "tls_processes",
+    "certificate_not_after_timestamp_seconds",
+    "certificate_reload_success",
 )
 _HISTOGRAMS = (
     "authorize_duration_seconds",
@@ -96,6 +103,7 @@ _HISTOGRAMS = (
     "hook_duration_seconds",
     "request_duration_seconds",
     "tunnel_duration_seconds",
+    "tls_handshake_duration_seconds",
 )
 _RESOLVER = '[resolver]\nnameservers = ["{}.250:{}"]\n'
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "")

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splicer import arrival
-from splicer.ipc import arguments, endpoint_reports, facts, queries, wire
+from splicer import arrival, tls_facts
+from splicer.ipc import arguments, endpoint_reports, facts, queries, tls_messages, tls_orders, wire
 from splicer.ipc.codec import MalformedError, from_json, from_object, to_json
 from splicer.ipc.endpoint_reports import EndpointReport
 from splicer.ipc.facts import LISTENERS, Reading, by_listener
@@ -33,9 +33,11 @@ from splicer.ipc.messages import (
     WorkerReport,
 )
 from splicer.ipc.queries import Question, Rows
+from splicer.ipc.tls_messages import TlsOrder, TlsReport, TlsTask
 from splicer.vault.protocol import channel
 from tests.ipc.values import sample, values
 
+assert tls_orders.AttachTls.KIND  # the module adds messages to two borders
 BORDERS: tuple[type[Message], ...] = (
     WorkerOrder,
     WorkerReport,
@@ -50,6 +52,9 @@ BORDERS: tuple[type[Message], ...] = (
     Reading,
     TemplateOrder,
     TemplateReport,
+    TlsOrder,
+    TlsReport,
+    TlsTask,
 )
 
 # All messages: the border, the name on the wire, the version that it came in, and the fields; "?": it has a default.
@@ -70,6 +75,7 @@ WorkerOrder   report            1
 WorkerOrder   inherit           1
 WorkerOrder   retire            1  seconds?: float | None, linger?: float | None, speaks?: int
 WorkerOrder   stop              1
+WorkerOrder   attach_tls        1  row: int, generation: int
 WorkerReport  imported          1  mover?: str
 WorkerReport  prepared          1  request: int
 WorkerReport  serving           1  request: int
@@ -84,6 +90,7 @@ AdminOrder    facts             1  facts: EdgeFacts
 AdminOrder    config            1
 AdminOrder    worker            1  slot: int, pid: int, speaks?: int, mover?: str
 AdminOrder    hear_spans        1  slot: int
+AdminOrder    profile           1  profile: ProfileFacts
 AdminReport   serving           1  request: int
 AdminReport   unknown           1  request: int
 AdminReport   ready             1
@@ -97,7 +104,7 @@ DiscoveryReport serving         1  request: int
 DiscoveryReport unknown         1  request: int
 DiscoveryReport ready           1
 DiscoveryReport absent          1  slots: tuple[int, ...]
-Legacy        connection        1  peer: str, arrival?: Arrival | None, awaited?: str
+Legacy        connection        1  peer: str, arrival?: Arrival | None, awaited?: str, tls?: TlsFacts | None
 EndpointReport outcomes         1  rows: tuple[OutcomeRow, ...]
 EndpointReport names_used       1  rows: tuple[UsedRow, ...]
 Question      tunnels           1  request: int
@@ -109,16 +116,24 @@ Rows          count_rows        1  request: int, more: bool, rows: tuple[CountRo
 Rows          endpoint_rows     1  request: int, more: bool, rows: tuple[EndpointRow, ...]
 Rows          closed_rows       1  request: int, more: bool, rows: tuple[ClosedRow, ...]
 Rows          unknown_question  1  request: int, more: bool, rows: tuple[Row, ...]
-Reading       summary           1  text: str, read: tuple[int, ...] | None, \
-listeners: Mapping[str, tuple[Address, ...]], workers: int, drain: float, format: str, \
-warnings?: tuple[str, ...], changes?: tuple[str, ...], \
-needs_restart?: tuple[str, ...], rules?: Mapping[str, str], traces?: bool, discovery?: bool, \
+Reading       summary           1  text: str, read: tuple[int, ...] | None, listeners: Mapping[str, tuple[Address, \
+...]], workers: int, drain: float, format: str, warnings?: tuple[str, ...], changes?: tuple[str, ...], \
+needs_restart?: tuple[str, ...], rules?: Mapping[str, str], traces?: bool, discovery?: bool, tls?: TlsSettings, \
 more?: Mapping[str, object]
 Reading       faults            1  faults: tuple[str, ...], read?: tuple[int, ...] | None
 TemplateOrder fork              1  request: int, program: str, words: tuple[str, ...], numbers: tuple[int, ...], \
 group?: bool
 TemplateReport loaded           1
 TemplateReport forked           1  request: int, pid: int, error?: int
+TlsOrder      tls_configure     1  request: int
+TlsOrder      tls_attend        1
+TlsOrder      tls_retire        1
+TlsReport     tls_ready         1
+TlsReport     tls_configured    1  request: int, faults?: tuple[str, ...]
+TlsReport     tls_profile       1  profile: ProfileFacts
+TlsReport     tls_crash         1  traceback: str
+TlsTask       tls_serve         1  profile: str
+TlsTask       tls_reach         1  upstream: str, sni: str | None, names: tuple[str, ...]
 """
 
 # Their parts, and what processes are started with; the same holds.
@@ -128,7 +143,8 @@ local?: tuple[str, int] | None
 OperatorDrains       all?: float | None, pods?: Mapping[str, float], routes?: Mapping[str, float]
 Reloads              ok?: int, failed?: int, last_ok?: bool, last_at?: float | None
 EdgeFacts            generation?: int, workers?: int, draining?: bool, drains?: OperatorDrains, reloads?: Reloads, \
-restarts?: int, discovery_restarts?: int
+restarts?: int, discovery_restarts?: int, tls_restarts?: int, tls_processes?: tuple[TlsProcessFacts, ...], \
+tls_profiles?: tuple[str, ...]
 TunnelRow            id: str, route: str | None, pod: str, upstream: str | None, endpoint: str | None, client: str, \
 path: str, protocol: str | None, age_s: float, idle_s: float, bytes_to_pod: int, bytes_to_client: int, worker: int, \
 adopted: int, client_rtt_ms: float | None, client_retransmits: int | None, pod_rtt_ms: float | None, \
@@ -141,7 +157,7 @@ UsedRow              upstream: str, host: str, address: str, port: int
 ClosedRow            closed: str
 Row
 Place                control: int, board: int, row: int, version?: int, routes?: int | None, loads?: int | None, \
-endpoints?: int | None
+endpoints?: int | None, tls?: int | None
 VaultConnection      fd?: int | None, version?: int, path?: str | None
 WorkerArguments      place: Place, path: str, vault?: VaultConnection, metrics?: str | None
 AdminArguments       place: Place, path: str, format: str, metrics?: str | None
@@ -151,6 +167,24 @@ state?: int | None, reread?: bool, read?: tuple[int, ...] | None, made?: bool, t
 StartedTemplate      pid: int, control: int
 TemplateArguments    control: int, version?: int
 VaultArguments       socket: str, keep: float
+CertificateFacts     path: str, names: tuple[str, ...], not_before: float, not_after: float, key: str, \
+fingerprint: str
+CertificateFiles     folder?: str, chain?: str, key?: str
+ClientCertificate    fingerprint: str, subject?: str, uris?: tuple[str, ...], dns?: tuple[str, ...], pem?: str, \
+ours?: str | None, ips?: tuple[str, ...], forward?: bool
+PodProfile           ca: str, certificate?: CertificateFiles | None, min_version?: str, ciphers?: str, \
+crl?: str | None
+ProfileFacts         name: str, side: str, certificates: tuple[CertificateFacts, ...], fault?: str | None, \
+warnings?: tuple[str, ...]
+ServerProfile        certificates: tuple[CertificateFiles, ...], unknown_name?: str, min_version?: str, \
+ciphers?: str, session_tickets?: bool, client_certificate?: str, client_ca?: str | None, client_crl?: str | None, \
+client_names?: tuple[str, ...], forward_certificate?: str
+TlsArguments         place: Place
+TlsFacts             version: str, cipher: str, sni?: str | None, resumed?: bool, seconds?: float, row?: int, \
+entry?: int, serial?: int, peer?: ClientCertificate | None
+TlsFailure           reason: str, detail?: str, sni?: str | None
+TlsProcessFacts      pid: int, row: int, generation: int, state: str
+TlsSettings          processes?: int, servers?: Mapping[str, ServerProfile], pods?: Mapping[str, PodProfile]
 """
 
 
@@ -161,7 +195,7 @@ def _all() -> list[tuple[type[Message], type[Message]]]:
 def _parts() -> list[type]:
     found = {
         cls
-        for module in (arguments, arrival, endpoint_reports, facts, queries)
+        for module in (arguments, arrival, endpoint_reports, facts, queries, tls_facts, tls_messages)
         for _, cls in inspect.getmembers(module, dataclasses.is_dataclass)
         if isinstance(cls, type) and not issubclass(cls, Message)
     }
@@ -206,6 +240,7 @@ def test_every_request_has_an_answer_that_comes_back(cls: type[Request]) -> None
         DiscoveryOrder: DiscoveryReport,
         Question: Rows,
         TemplateOrder: TemplateReport,
+        TlsOrder: TlsReport,
     }
     [border] = [border for border in back if issubclass(cls, border)]
     assert issubclass(cls.ANSWER, Answer)

@@ -34,7 +34,7 @@ Line = dict[str, Any]
 ALL: list[Edge] = []  # those that run now
 _POLL_INTERVAL = 0.005  # seconds between two looks at the log
 _START_TIMEOUT = 60.0  # seconds for all processes of an edge to start, on a busy machine
-_BAD = ("crash", "worker_crash", "worker_died", "supervisor_error", "supervisor_lost")
+_BAD = ("crash", "worker_crash", "worker_died", "tls_crash", "tls_died", "supervisor_error", "supervisor_lost")
 
 
 class Edge:

@@ -40,6 +40,8 @@ def test_every_family_has_a_sample_from_the_start(metrics: Metrics, directory: P
         "fallbacks": "counter",
         "retries": "counter",
         "route_full": "counter",
+        "tls_handshakes": "counter",
+        "tls_handshake_duration_seconds": "histogram",
         "endpoint_full": "counter",
         "authorize": "counter",
         "authorize_duration_seconds": "histogram",
@@ -180,6 +182,8 @@ _LABELS = {
     "direction": {"to_pod", "to_client"},
     "result": {"channel_full"},
     "pod": {""},
+    "side": {"client"},
+    "profile": {""},
 }
 
 

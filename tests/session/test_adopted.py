@@ -209,7 +209,7 @@ async def test_without_a_vault_all_goes_on(room: Room) -> None:
 
 
 def _past(room: Room, adoptions: int = 1, head: int = len(HEAD)) -> passport.Passport:
-    data = passport.write(_record(), LIMITS, head, room.client.sock, room.pod.sock)
+    data = passport.write(_record(), LIMITS, head, room.client, room.pod)
     return passport.read(data, adoptions)
 
 
@@ -313,7 +313,7 @@ async def test_a_tunnel_without_an_endpoint_is_held_by_nobody(room: Room) -> Non
 
 @pytest.mark.parametrize(("crashes", "plain"), [(0, False), (1, False), (2, True), (3, True)])
 async def test_a_call_that_has_seen_two_crashes_is_moved_by_python(room: Room, crashes: int, plain: bool) -> None:
-    data = passport.write(_record(), LIMITS, len(HEAD), room.client.sock, room.pod.sock)
+    data = passport.write(_record(), LIMITS, len(HEAD), room.client, room.pod)
     room.adopt(passport.read(data, adoptions=crashes, crashes=crashes))
     await room.caller.send(b"frame")
     assert await room.agent.read(5) == b"frame"

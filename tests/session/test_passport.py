@@ -20,10 +20,12 @@ from splicer.authorization import AuthorizeOutcome
 from splicer.errors import Side
 from splicer.model import Endpoint
 from splicer.net.options import USER_TIMEOUT_MS
+from splicer.net.stream import TcpStream
 from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import TunnelLimits
 from splicer.session import passport
-from splicer.session.passport import Passport, look
+from splicer.session.leg_state import look
+from splicer.session.passport import Passport
 from splicer.trace import RequestTrace
 from splicer.vault import protocol
 from tests.relay.harness import Pair, Peer, small_tcp_pair, tcp_pair, until
@@ -91,7 +93,15 @@ def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
 def write(record: Record, limits: TunnelLimits = FOREVER, head: int = 0) -> bytes:
     (outer, client), (far, pod) = tcp_pair(), tcp_pair()
     with outer, client, far, pod:
-        return passport.write(record, limits, head, client, pod)
+        return passport.write(record, limits, head, TcpStream(client), TcpStream(pod))
+
+
+def taken(sock: socket.socket) -> int:
+    return look(TcpStream(sock)).taken or 0
+
+
+def silence(sock: socket.socket) -> float:
+    return look(TcpStream(sock)).silent or 0.0
 
 
 # ---- writing and reading ----
@@ -101,7 +111,8 @@ def write(record: Record, limits: TunnelLimits = FOREVER, head: int = 0) -> byte
 def test_a_record_goes_on_as_it_was(
     sockets: tuple[socket.socket, socket.socket], record: Record, limits: TunnelLimits, head: int
 ) -> None:
-    past, now = run(lambda: (passport.read(passport.write(record, limits, head, *sockets), 3), trio.current_time()))
+    client, pod = map(TcpStream, sockets)
+    past, now = run(lambda: (passport.read(passport.write(record, limits, head, client, pod), 3), trio.current_time()))
     # Another process has another clock of Trio's; here it is the same.
     assert past.record.started == pytest.approx(record.started, abs=1e-2)
     begun = [attempt.started for attempt in past.record.attempts]
@@ -204,21 +215,21 @@ async def test_the_kernels_count_is_exact(opened_by: str) -> None:
     """Of one connection a SYN was ours, of the other it was not: the difference to its start is what counts."""
     pair = small_tcp_pair()
     ours, theirs = pair if opened_by == "us" else pair[::-1]
-    start = look(ours).taken
+    start = taken(ours)
     for sent, size in ((1, 1), (161, 160), (50_161, 50_000)):
         await _write_all(ours, bytes(size))
-        assert look(ours).taken - start == sent  # on its way, or there
+        assert taken(ours) - start == sent  # on its way, or there
         await _read_all(theirs, size)
         await until(lambda: not Peer(ours).unacknowledged())
-        assert look(ours).taken - start == sent
+        assert taken(ours) - start == sent
     parked = Peer(ours).offer(bytes(10_000_000))
-    assert look(ours).taken - start == 50_161 + parked
+    assert taken(ours) - start == 50_161 + parked
     await _write_all(theirs, b"their own bytes do not count")
     ours.shutdown(socket.SHUT_WR)
-    assert look(ours).taken - start == 50_161 + parked
+    assert taken(ours) - start == 50_161 + parked
     await _read_all(theirs, parked)
     await until(lambda: not Peer(ours).unacknowledged())
-    assert look(ours).taken - start == 50_161 + parked
+    assert taken(ours) - start == 50_161 + parked
     for sock in pair:
         sock.close()
 
@@ -227,16 +238,16 @@ async def test_the_time_since_data_moved(pairs: tuple[Pair, Pair]) -> None:
     outer, inner = pairs[0]
     await _write_all(inner, b"out")
     await trio.sleep(0.3)
-    silent = look(inner).silent
+    silent = silence(inner)
     assert silent >= 0.25
     await _write_all(outer, b"in")
     await trio.lowlevel.wait_readable(inner)
-    assert look(inner).silent < silent
+    assert silence(inner) < silent
 
 
 def _passport(client: socket.socket, pod: socket.socket) -> Passport:
     record = Record(id="ab", client="c", started=trio.current_time())
-    return passport.read(passport.write(record, FOREVER, 0, client, pod), 1)
+    return passport.read(passport.write(record, FOREVER, 0, TcpStream(client), TcpStream(pod)), 1)
 
 
 async def test_a_tunnels_counts_begin_with_its_registration(pairs: tuple[Pair, Pair]) -> None:
@@ -244,14 +255,14 @@ async def test_a_tunnels_counts_begin_with_its_registration(pairs: tuple[Pair, P
     await _write_all(client, b"HTTP/1.1 100 Continue\r\n\r\n")
     await _write_all(pod, b"GET / HTTP/1.1\r\n\r\n")
     past = _passport(client, pod)
-    now = past.past(client, pod, {})
+    now = past.past(TcpStream(client), TcpStream(pod), {})
     assert (now.to_pod, now.to_client, now.broken, now.pipes) == (0, 0, None, (None, None))
     await _write_all(client, b"c" * 1000)
     await _write_all(pod, b"p" * 70)
-    now = past.past(client, pod, {1: 44})
+    now = past.past(TcpStream(client), TcpStream(pod), {1: 44})
     assert (now.to_pod, now.to_client, now.pipes, now.patience) == (70, 1000, (None, 44), USER_TIMEOUT_MS)
     assert now.age < 60
-    assert past.past(client, pod, {0: 33, 1: 44}).pipes == (33, 44)
+    assert past.past(TcpStream(client), TcpStream(pod), {0: 33, 1: 44}).pipes == (33, 44)
 
 
 @pytest.mark.parametrize("ends", [("client",), ("pod",), ("client", "pod"), ("pod", "client")])
@@ -268,7 +279,7 @@ async def test_counts_and_ends_of_half_closed_tunnels(pairs: tuple[Pair, Pair], 
         assert inner.recv(1) == b""
         other.shutdown(socket.SHUT_WR)
         for _ in range(3):
-            now = past.past(client, pod, {})
+            now = past.past(TcpStream(client), TcpStream(pod), {})
             assert (now.to_pod, now.to_client, now.broken) == (70, 1000, None)
             await until(lambda other=other: not Peer(other).unacknowledged())  # type: ignore[misc]  # a loop's variable
 
@@ -289,7 +300,7 @@ async def test_a_reset_leg_is_recognised_though_another_worker_was_told(
     if told:
         with pytest.raises(ConnectionResetError):
             inner.recv(1)
-    now = past.past(client, pod, {})
+    now = past.past(TcpStream(client), TcpStream(pod), {})
     assert (now.to_pod, now.to_client, now.broken) == (70, 1000, side)
 
 
@@ -304,6 +315,6 @@ async def test_a_leg_that_was_reset_after_its_end_of_stream_is_not_broken(pairs:
     assert inner.recv(1) == b""
     other.shutdown(socket.SHUT_WR)
     Peer(outer).reset()
-    await until(lambda: look(inner).state == 7)
-    now = past.past(client, pod, {})
+    await until(lambda: look(TcpStream(inner)).lost)
+    now = past.past(TcpStream(client), TcpStream(pod), {})
     assert now.broken is None

@@ -12,6 +12,9 @@ from typing import cast
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from splicer.net.stream import TlsLeg
+from splicer.quality import Quality
+
 TIMEOUT = 1000  # virtual seconds after which a test's own side stops waiting and fails
 
 
@@ -60,11 +63,15 @@ class End:
         self._incoming = incoming
         self._outgoing = outgoing
         self._alone = ConflictDetector("two tasks read")
+        self.tls: TlsLeg | None = None
         self.ended: str | None = None  # "close" or "reset": how this end was ended
 
     @property
     def sock(self) -> socket.socket:
         return cast("socket.socket", self)  # for a splice that knows
+
+    def quality(self) -> Quality | None:
+        return None
 
     def getsockopt(self, *_: object) -> bytes:
         raise OSError("none of the kernel's")

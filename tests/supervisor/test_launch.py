@@ -153,6 +153,7 @@ def test_the_names_that_another_version_may_start_stay() -> None:
         "splicer.configfile.inspect",
         "splicer.supervisor.vault_main",
         "splicer.template",
+        "splicer.tls",
     )
 
 
@@ -181,7 +182,7 @@ def test_no_other_module_is_started() -> None:
         for name in re.findall(r'"(splicer(?:\.[a-z_]+)+)"', file.read_text())
         if find_spec(name) is not None
     }
-    started = ("supervisor", "admin", "discovery")
+    started = ("supervisor", "admin", "discovery", "tls")
     imported = ("splicer.relay.state", *(f"splicer.{name}.__main__" for name in started))
     modules = {("preflight.py", name) for name in imported}
     packages = {(file, name) for file, name in named if name in ("splicer.demo",)}  # with a file to be read

@@ -75,7 +75,14 @@ class Owner:
         log.begin(cast("Any", self), cast("Any", self))
         self.counted = ClientConnections(lambda: 1)
         self.acceptor = Acceptor(
-            cast("Any", self.context), self, self.counted, self._start, lambda: False, self._count, log
+            cast("Any", self.context),
+            self,
+            self.counted,
+            self._start,
+            lambda: False,
+            self._count,
+            log,
+            cast("Any", None),
         )
         self.clients: list[socket.socket] = []
 

@@ -12,12 +12,13 @@ from typing import Any, cast
 import pytest
 import trio
 
-from splicer.net.stream import TcpStream
+from splicer.net.stream import TcpStream, TlsLeg
 from splicer.record import Record
 from splicer.relay.api import TunnelLimits
 from splicer.session import passport
 from splicer.session.passport import Passport
 from splicer.session.tunnel import run_adopted
+from splicer.tls_facts import TlsFacts
 from splicer.vault.protocol import TO_CLIENT
 from splicer.worker.adopted import Adopted
 from splicer.worker.adoption import Adoption
@@ -25,6 +26,10 @@ from tests.relay.harness import tcp_pair
 from tests.vault.rig import Rig
 
 _FOREVER = TunnelLimits(math.inf, math.inf, math.inf)
+
+
+def _entry(_: TlsFacts) -> TlsLeg:
+    raise AssertionError("no leg here has TLS")
 
 
 class Owner:
@@ -38,7 +43,7 @@ class Owner:
         self.counted = 0
         self.context = cast("Any", object())
         self.adoption = Adoption(
-            self.context, self, lambda *task: self.started.append(task), self._count, self.failed.append
+            self.context, self, lambda *task: self.started.append(task), self._count, self.failed.append, _entry
         )
 
     def remember(self, adopted: Adopted) -> None:
@@ -72,7 +77,7 @@ async def test_a_tunnel_goes_on_with_what_was_written_down_of_it(owner: Owner, r
     pipe = rig.pipe(b"x")
     with both() as (client, pod):
         record = Record("0123456789abcdef", "192.0.2.7", trio.current_time())
-        written = passport.write(record, _FOREVER, 129, client, pod)
+        written = passport.write(record, _FOREVER, 129, TcpStream(client), TcpStream(pod))
         owner.adoption.adopt(_adopted(client, pod, written, {TO_CLIENT: pipe.read_fd}))
         [(task, context, past, *streams, pipes)] = owner.started
         assert (task, context, pipes) == (run_adopted, owner.context, {TO_CLIENT: pipe.read_fd})
