@@ -12,6 +12,7 @@ from splicer.config.route_spec import RouteSpec
 from splicer.config.routes import ROUTE, spec_of
 from splicer.config.scalars import printable
 from splicer.config.schema import Config
+from splicer.config.upstreams import UPSTREAM
 from splicer.config.values import format_duration
 from splicer.errors import BadRequest, SplicerError
 from splicer.http1.forwarded import Forwarding, forwarding
@@ -200,6 +201,9 @@ def _limits(route: Route) -> Iterator[str]:
         if upstream.slow_start is not None:
             window = format_duration(upstream.slow_start)
             yield f"slow_start {window}: pods of {upstream.name} that become ready get fewer calls at first"
+        for name, word in (("outlier_detection", "ejected"), ("health_check", "checked")):
+            if (value := getattr(upstream, name)) is not None:
+                yield f"{word:<10} endpoints of {upstream.name}: {UPSTREAM.keys[name].brief(value)}"
 
 
 def _discovery(upstream: Upstream, name: str) -> Iterator[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from splicer.config.health_check import HEALTH_CHECK
+from splicer.config.load import load
 from splicer.config.upstreams import read_upstream
+from splicer.explain import explain
 from splicer.health import HealthCheck
 
 
@@ -38,6 +40,22 @@ def test_a_check(value: object, check: HealthCheck, brief: str) -> None:
     assert read(HEALTH_CHECK.write(check)) == check
     assert HEALTH_CHECK.brief is not None
     assert HEALTH_CHECK.brief(check) == brief
+
+
+def test_it_is_explained_beside_outlier_detection() -> None:
+    text = """
+        [upstreams.pod]
+        address = "pods.test:80"
+        outlier_detection = { statuses = [503] }
+        health_check = "tcp"
+        [[routes]]
+        name = "all"
+        prefix = "/"
+        upstream = "pod"
+    """
+    lines = explain(load(text, environ={}), "GET", "/", ()).lines
+    assert "ejected    endpoints of pod: 5 in a row (no answer, 503), 30s to 5m, 50 % at most" in lines
+    assert "checked    endpoints of pod: tcp every 10s" in lines
 
 
 @pytest.mark.parametrize(
