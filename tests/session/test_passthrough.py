@@ -20,6 +20,7 @@ from splicer.routing.passthrough import Passthrough, PassthroughTable
 from splicer.routing.template import parse_template
 from splicer.session.context import Drains
 from splicer.session.passthrough import PassthroughConnection
+from tests.kit.garbage import counting_garbage
 from tests.kit.hellos import in_records, made_hello, server_name
 from tests.kit.wire import until
 from tests.session.edge import APP, CLIENT, Edge, Spliced, open_edge, upstream
@@ -225,3 +226,23 @@ async def test_what_is_seen_of_it_counts_for_outlier_detection(room: Room) -> No
     with room.connect(_HELLO):
         await until(lambda: len(room.ended) == 2)
     assert told.words == [(APP, "connect_refused"), (APP, "ok")], "the end of a call is nothing"
+
+
+@pytest.mark.parametrize("end", ["tunnel", "refused", "unknown name", "no tls", "gone", "late"])
+async def test_nothing_is_left_for_the_garbage_collector(room: Room, end: str, autojump_clock: MockClock) -> None:
+    room.edge.pods[APP] = ConnectRefused("10.0.0.1:8000") if end == "refused" else _silent
+    sent = {"unknown name": in_records(made_hello()), "no tls": b"GET", "late": _HELLO[:9], "gone": _HELLO[:9]}.get(end)
+
+    async def one() -> None:
+        with room.connect(sent or _HELLO) as client:
+            if end == "gone":
+                await trio.sleep(1)
+                client.close()
+            await until(lambda: bool(room.ended))
+        room.ended.clear()
+
+    await one()
+    with counting_garbage() as garbage:
+        for _ in range(3):
+            await one()
+        assert garbage() == 0

@@ -22,6 +22,7 @@ from splicer.session.context import ConnectionState
 from splicer.session.idle import IdleClients, IdleConnection
 from splicer.worker import acceptor
 from tests.kit.descriptors import none_left_open
+from tests.kit.garbage import counting_garbage
 from tests.kit.wire import until
 from tests.worker.accepting import BUFFER, Owner, Served
 
@@ -286,3 +287,22 @@ async def test_a_bug_at_once_does_not_end_the_accept_loop(owner: Introduced, mon
         await until(lambda: bool(owner.crashes))
     await owner.send(_V1 + _REQUEST)
     assert (await owner.served_one())[0::2] == ("192.0.2.7", _REQUEST)
+
+
+@pytest.mark.parametrize("sent", [_V1, _REQUEST, b"PROXY ", b""], ids=["header", "none", "a part", "nothing"])
+async def test_nothing_is_left_for_the_garbage_collector(owner: Introduced, sent: bytes) -> None:
+    async def one() -> None:
+        client = await owner.send(*[sent] * bool(sent))
+        client.close()
+        await until(lambda: bool(owner.served or owner.refused or owner.empty))
+        for served in owner.served:
+            served.stream.close()
+        for said in (owner.served, owner.refused, owner.empty, owner.clients):
+            said.clear()
+
+    owner.listen()
+    await one()
+    with counting_garbage() as garbage:
+        for _ in range(3):
+            await one()
+        assert garbage() == 0
