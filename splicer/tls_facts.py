@@ -57,6 +57,8 @@ class TlsFacts:
         entry: its number in the process's part of the TLS table (`ipc.tls_table`).
         serial: the serial number of this use of the entry.
         peer: the peer's certificate; None: it has shown none.
+        port: the client's TCP port, and `local` the address and port where it was accepted: the plain end of the
+            connection doesn't know them; 0 and None: not known.
     """
 
     version: str
@@ -68,6 +70,20 @@ class TlsFacts:
     entry: int = 0
     serial: int = 0
     peer: ClientCertificate | None = None
+    port: int = 0
+    local: tuple[str, int] | None = None
+
+    @property
+    def logged(self) -> tuple[tuple[str, str], ...]:
+        """What a PROXY header may say of it, as the fields of the log."""
+        named = None if self.peer is None else self.peer.name
+        fields = (
+            ("tls_version", self.version),
+            ("tls_cipher", self.cipher),
+            ("tls_sni", self.sni),
+            ("tls_client", named),
+        )
+        return tuple((field, value) for field, value in fields if value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,14 +97,15 @@ class PassthroughConnection:
         return False
 
     def _is_not_passed(self, error: ClientError) -> bool:
-        if not self._tls:
-            self._context.observer.connection_refused(self._client.peer, error)
-            if isinstance(error, UnknownName):
-                self._alert(_UNRECOGNIZED_NAME)
-        return self._tls
+        if self._tls and not isinstance(error, HelloTimeout):
+            return True
+        self._context.observer.connection_refused(self._client.peer, error)
+        if isinstance(error, UnknownName):
+            self._alert(_UNRECOGNIZED_NAME)
+        return False
 
     async def _hello(self) -> Hello:
-        seconds = self._context.rules.deadlines.head
+        seconds = self._context.rules.deadlines.tls
         with trio.move_on_after(seconds):
             return await peek_hello(self._client.stream)
         raise HelloTimeout(f"no whole ClientHello in {seconds:g} s")

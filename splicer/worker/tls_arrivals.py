@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import trio
 
@@ -36,6 +37,7 @@ class TlsArrivals:
         """
         context, counts = self._context, self._context.counts
         outcome: PlainStream | TlsFailure | None = None
+        ends = _ends(raw)
         place = counts.enter(ConnectionState.READING)
         try:
             with trio.move_on_after(context.rules.deadlines.tls):
@@ -50,5 +52,17 @@ class TlsArrivals:
         if isinstance(outcome, TlsFailure):
             context.observer.tls_failed(peer, profile, outcome)
             return None
-        context.observer.tls_established("client", profile, outcome.tls.facts.seconds)
+        facts = outcome.tls.facts
+        context.observer.tls_established("client", profile, facts.seconds)
+        if ends is not None:
+            port, local = ends
+            return PlainStream(outcome.sock, self._links.entry(replace(facts, port=port, local=local)))
         return outcome
+
+
+# The tls process gets the socket that knows them. A client that has left meanwhile has none.
+def _ends(raw: socket.socket) -> tuple[int, tuple[str, int]] | None:
+    try:
+        return raw.getpeername()[1], raw.getsockname()[:2]
+    except OSError:
+        return None

@@ -18,18 +18,20 @@ import trustme
 
 from splicer.proxyproto import v2
 from splicer.proxyproto.decode import decode
+from splicer.proxyproto.facts import arrival
 from tests.e2e.balancers import needs_nginx, nginx
 from tests.kit.edge import Edge, running
 from tests.kit.fleet import several
-from tests.kit.pods import raw_pod
+from tests.kit.pods import ok, raw_pod
 from tests.kit.site import Site, free_port
+from tests.kit.tls import NAME, Certificates, dial_tls
 from tests.kit.wire import TIMEOUT, Wire, dial, request, until
 from tests.kit.workers import kill_and_see, worker_pids
 
 pytestmark = pytest.mark.slow
 
 _H2, _ECHO, _INTRODUCED = (("127.0.0.70", free_port()), ("127.0.0.71", free_port()), ("127.0.0.72", free_port()))
-_PLACE, _BALANCED = ("127.0.0.4", free_port()), ("127.0.0.5", free_port())
+_PLACE, _BALANCED, _SHARED = ("127.0.0.4", free_port()), ("127.0.0.5", free_port()), ("127.0.0.6", free_port())
 _TABLES = f"""
 [[passthrough]]
 names = ["h2.example"]
@@ -51,36 +53,51 @@ allow = ["127.0.0.0/8"]
 [upstreams.introduced]
 address = "{_INTRODUCED[0]}:{_INTRODUCED[1]}"
 proxy_protocol = "v2"
+[[routes]]
+name = "introduced"
+prefix = "/introduced"
+upstream = "introduced"
 [upstreams.dead]
 address = "127.0.0.73:{free_port()}"
 """
 
 
 @pytest.fixture(scope="module")
-def edge() -> Iterator[Edge]:
-    site = Site(pods=2)
-    listen = (
-        f'["127.0.0.1:0", {{ address = "{_PLACE[0]}:{_PLACE[1]}", passthrough = true }},'
-        f' {{ address = "{_BALANCED[0]}:{_BALANCED[1]}", passthrough = true, proxy_protocol = "required" }}]'
-    )
-    text = several(site, 2, deadlines='head = "3s"').replace('listen = "127.0.0.1:0"', f"listen = {listen}")
-    text = text.replace("[resolver.hosts]\n", f'[resolver.hosts]\n"agent-1.rtc.test" = "{_ECHO[0]}"\n')
-    with running(text + _TABLES, site) as edge:
-        yield edge
-
-
-@pytest.fixture(scope="module")
-def ca() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def directory(ca: trustme.CA) -> Iterator[Path]:
+def directory() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp())
-    ca.issue_cert("h2.example").private_key_and_cert_chain_pem.write_to_path(str(made / "h2.pem"))
-    ca.cert_pem.write_to_path(str(made / "ca.pem"))
     yield made
     shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module")
+def certificates(directory: Path) -> Certificates:
+    return Certificates(directory)
+
+
+@pytest.fixture(scope="module")
+def ca(certificates: Certificates, directory: Path) -> trustme.CA:
+    certificates.authority.issue_cert("h2.example").private_key_and_cert_chain_pem.write_to_path(
+        str(directory / "h2.pem")
+    )
+    return certificates.authority
+
+
+@pytest.fixture(scope="module")
+def edge(certificates: Certificates) -> Iterator[Edge]:
+    site = Site(pods=2)
+    listen = ", ".join(
+        (
+            '"127.0.0.1:0"',
+            f'{{ address = "{_PLACE[0]}:{_PLACE[1]}", passthrough = true }}',
+            f'{{ address = "{_BALANCED[0]}:{_BALANCED[1]}", passthrough = true, proxy_protocol = "required" }}',
+            f'{{ address = "{_SHARED[0]}:{_SHARED[1]}", passthrough = true, tls = "edge" }}',
+        )
+    )
+    text = several(site, 2, deadlines='tls = "3s"').replace('listen = "127.0.0.1:0"', f"listen = [{listen}]")
+    text = text.replace("[resolver.hosts]\n", f'[resolver.hosts]\n"agent-1.rtc.test" = "{_ECHO[0]}"\n')
+    text += f'[tls.edge]\ncertificates = ["{certificates.folder("edge", NAME)}"]\n'
+    with running(text + _TABLES, site) as edge:
+        yield edge
 
 
 async def _tls_echo(ca: trustme.CA, wire: Wire) -> None:
@@ -128,7 +145,7 @@ async def _client(
 
 
 @needs_nginx
-async def test_http2_by_name(edge: Edge, directory: Path) -> None:
+async def test_http2_by_name(edge: Edge, ca: trustme.CA, directory: Path) -> None:
     pem = directory / "h2.pem"
     server = (
         f"listen {_H2[0]}:{_H2[1]} ssl http2; ssl_certificate {pem}; ssl_certificate_key {pem}; "
@@ -160,7 +177,7 @@ async def test_a_connection_outlives_its_worker_and_is_counted_right(
     async def echo(wire: Wire) -> None:
         await _tls_echo(ca, wire)
 
-    await raw_pod(nursery, *_ECHO, echo)
+    pod = await raw_pod(nursery, *_ECHO, echo)
     async with _client(ca, "agent-1.rtc.example") as wire:
         for round_ in range(3):
             await wire.send(b"x" * 20_000)
@@ -171,6 +188,7 @@ async def test_a_connection_outlives_its_worker_and_is_counted_right(
                     await kill_and_see(pid)
                 await edge.expected(2, "worker_died")
                 await until(partial(_replaced, edge, pids))
+    pod.stop()
     assert moved == [b"x" * 20_000] * 3
     line = await edge.line("passthrough_close", host="agent-1.rtc.example")
     assert (line["route"], line["target"], line["adopted"]) == ("*.rtc.example", f"agent-1.rtc.test:{_ECHO[1]}", 2)
@@ -191,11 +209,12 @@ async def test_a_balancer_in_front_and_a_header_for_the_pod(edge: Edge, ca: trus
         headers.append(head + await wire.exactly(int.from_bytes(head[14:], "big")))
         await _tls_echo(ca, wire)
 
-    await raw_pod(nursery, *_INTRODUCED, introduced)
+    scope = await raw_pod(nursery, *_INTRODUCED, introduced)
     first = v2.encode(("192.0.2.7", 4711), ("203.0.113.1", 443), ((0x05, b"an-id"),))
     async with _client(ca, "introduced.example", _BALANCED, first) as wire:
         await wire.send(b"hello")
         assert await wire.exactly(5) == b"hello"
+    scope.stop()
     line = await edge.line("passthrough_close", host="introduced.example")
     assert (line["client"], line["via"], line["proxy_id"]) == ("192.0.2.7", "127.0.0.1", "an-id")
     found = decode(headers[0])
@@ -226,6 +245,56 @@ async def test_plain_http_and_silence_are_closed_without_a_word(edge: Edge) -> N
             await wire.send(sent)
             assert await wire.end() in ("eof", "reset")
         await edge.line("connection_refused", reason=reason)
+
+
+async def test_other_names_speak_tls_with_the_edge_where_it_has_certificates(
+    edge: Edge, certificates: Certificates, ca: trustme.CA, nursery: trio.Nursery
+) -> None:
+    async def echo(wire: Wire) -> None:
+        await _tls_echo(ca, wire)
+
+    pod = await raw_pod(nursery, *_ECHO, echo)
+    async with dial_tls(_SHARED, certificates.client()) as ours, _client(ca, "agent-1.rtc.example", _SHARED) as passed:
+        await ours.send(request("GET", "/health"))
+        assert (await ours.reply()).status == 200
+        await passed.send(b"hello")
+        assert await passed.exactly(5) == b"hello"
+    line = await edge.line("exchange", path="/health")
+    assert (line["tls_sni"], line["client"]) == (NAME, "127.0.0.1")
+    await edge.line("passthrough_close", host="agent-1.rtc.example")
+    pod.stop()
+    async with dial(_SHARED) as plain:
+        await plain.send(request("GET", "/health"))
+        assert (await plain.head()).startswith(b"HTTP/1.1 400 "), "the tls process has an answer for that"
+    async with dial(_SHARED) as half:
+        await half.send(b"\x16\x03")
+        assert await half.end() in ("eof", "reset")
+    await edge.line("connection_refused", reason="tls_deadline")
+
+
+async def test_a_pod_is_told_of_a_client_over_tls(
+    edge: Edge, certificates: Certificates, nursery: trio.Nursery
+) -> None:
+    headers: list[bytes] = []
+
+    async def pod(wire: Wire) -> None:
+        head = await wire.exactly(16)
+        headers.append(head + await wire.exactly(int.from_bytes(head[14:], "big")))
+        await wire.request()
+        await wire.send(ok(b"hello"))
+
+    scope = await raw_pod(nursery, *_INTRODUCED, pod)
+    async with dial_tls(_SHARED, certificates.client(), source="127.0.0.77") as wire:
+        await wire.send(request("GET", "/introduced/x"))
+        assert (await wire.reply()).body == b"hello"
+        port = wire.tls.transport_stream.socket.getsockname()[1]
+    scope.stop()
+    found = decode(headers[0])
+    assert found is not None
+    assert (found[0].source, found[0].destination) == (("127.0.0.77", port), _SHARED)
+    told = arrival(found[0], "")
+    assert told is not None
+    assert (told.secure, told.fact("tls_sni"), told.fact("tls_version")) == (True, NAME, "TLSv1.3")
 
 
 # The wait for the rest of a hello must not spin: there is a byte to read all the time.

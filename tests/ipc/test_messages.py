@@ -181,7 +181,7 @@ ciphers?: str, session_tickets?: bool, client_certificate?: str, client_ca?: str
 client_names?: tuple[str, ...], forward_certificate?: str
 TlsArguments         place: Place
 TlsFacts             version: str, cipher: str, sni?: str | None, resumed?: bool, seconds?: float, row?: int, \
-entry?: int, serial?: int, peer?: ClientCertificate | None
+entry?: int, serial?: int, peer?: ClientCertificate | None, port?: int, local?: tuple[str, int] | None
 TlsFailure           reason: str, detail?: str, sni?: str | None
 TlsProcessFacts      pid: int, row: int, generation: int, state: str
 TlsSettings          processes?: int, servers?: Mapping[str, ServerProfile], pods?: Mapping[str, PodProfile]

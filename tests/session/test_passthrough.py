@@ -155,10 +155,11 @@ async def test_who_leaves_before_its_hello_is_whole_is_nobodys(room: Room, part:
     assert (room.ended, room.edge.told.refused, room.edge.told.ended) == ([False], [], [])
 
 
-async def test_who_says_nothing_is_closed(room: Room, autojump_clock: MockClock) -> None:
-    with room.connect(_HELLO[:10]):
+@pytest.mark.parametrize("tls", [False, True])
+async def test_who_says_nothing_is_closed(room: Room, autojump_clock: MockClock, *, tls: bool) -> None:
+    with room.connect(_HELLO[:10], tls=tls):
         await until(lambda: bool(room.ended))
-    assert trio.current_time() == pytest.approx(room.edge.context.rules.deadlines.head, abs=1)
+    assert trio.current_time() == pytest.approx(room.edge.context.rules.deadlines.tls, abs=1)
     assert [error.reason for _, error in room.edge.told.refused] == ["tls_deadline"]
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import trio
 
 from splicer.arrival import Arrival
 from splicer.http1.forwarded import Forwarding
-from splicer.net.stream import TcpStream
+from splicer.net.stream import ByteStream, TcpStream
 from splicer.proxyproto.decode import decode
+from splicer.proxyproto.facts import arrival as header_facts
 from splicer.session.client import ClientLeg
 from splicer.session.proxy_header import proxy_header
+from splicer.tls_facts import ClientCertificate, TlsFacts
 from tests.kit.http import read_head, read_request
 from tests.session.edge import APP, CLIENT, SPARE, Edge, Script, answering, route, upstream
 from tests.session.message import GET, OK, SWITCHING, UPGRADE, answer, read_answer
@@ -65,6 +69,29 @@ async def test_a_socket_that_can_not_tell_is_told_of() -> None:
         assert proxy_header("v1", client, _origin(CLIENT)) == _LINE
         client.arrival = None
         assert proxy_header("v1", client, _origin(CLIENT)) == b"PROXY UNKNOWN\r\n"
+
+
+@pytest.mark.parametrize("arrival", [None, Arrival("10.0.0.9", 4712, facts=(("proxy_id", "theirs"),))])
+async def test_a_client_over_tls_is_named_with_what_is_known_of_it(arrival: Arrival | None) -> None:
+    peer, local = ClientCertificate("", "CN=a"), ("10.0.0.1", 443)
+    facts = TlsFacts("TLSv1.3", "a cipher", "a.example", peer=peer, port=4711, local=local)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        stream = cast("ByteStream", SimpleNamespace(sock=ours, tls=SimpleNamespace(facts=facts)))
+        found = decode(proxy_header("v2", ClientLeg(stream, CLIENT, arrival=arrival), _origin(CLIENT)))
+    assert found is not None
+    port = 4711 if arrival is None else 4712
+    assert (found[0].source, found[0].destination) == ((CLIENT, port), ("10.0.0.1", 443))
+    told = header_facts(found[0], "10.0.0.9")
+    assert told is not None
+    assert told.secure
+    assert dict(told.facts) == {
+        "proxy_id": "an-id",
+        "tls_version": "TLSv1.3",
+        "tls_cipher": "a cipher",
+        "tls_sni": "a.example",
+        "tls_client": "CN=a",
+    }
 
 
 # ---- on the way to a pod ----
