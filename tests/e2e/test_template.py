@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.kit.apiserver import Pod, api_server
 from tests.kit.calls import tunnel
 from tests.kit.edge import Edge, running, session_of
 from tests.kit.fleet import echoes, kill_worker, several
@@ -22,6 +23,7 @@ from tests.kit.wire import TIMEOUT, ask, until
 from tests.kit.workers import kill_and_see, worker_pids
 
 _MOST_BYTES = 75 << 20  # PSS of supervisor, template, one worker, spare and admin process, idle
+_MOST_WITH_DISCOVERY = 120_000_000  # ... with the discovery process, which knows 500 pods
 _POLL_INTERVAL = 0.01  # seconds
 _IDLE = """
 [server]
@@ -32,6 +34,19 @@ workers = 1
 name = "health"
 path = "/health"
 respond = {{ status = 200, body = "healthy" }}
+"""
+_DISCOVERY = """
+[kubernetes]
+api = "{url}"
+token_file = "{token}"
+ca_file = "{ca}"
+[upstreams.agent]
+address = "voice-agent.voice.svc.cluster.local:8000"
+discovery = "kubernetes"
+[[routes]]
+name = "agent"
+prefix = "/"
+upstream = "agent"
 """
 _TITLES = {"supervisor", "template", "worker 1", "spare", "admin"}
 
@@ -48,9 +63,9 @@ def named(edge: Edge) -> dict[str, int]:
     return {title.removeprefix("splicer: ").partition(" /")[0]: pid for pid, title in session_of(edge.pid)}
 
 
-async def all_there(edge: Edge) -> dict[str, int]:
+async def all_there(edge: Edge, *more: str) -> dict[str, int]:
     """All processes by their titles, once they are there."""
-    return await until(lambda: found if (found := named(edge)).keys() == _TITLES else {})
+    return await until(lambda: found if (found := named(edge)).keys() == _TITLES | set(more) else {})
 
 
 def parent(pid: int) -> int:
@@ -74,6 +89,23 @@ async def test_all_processes_together_take_little_memory() -> None:
         assert (await ask(edge.address, "GET", "/health")).status == 200
         sizes = {title: _pss(pid) for title, pid in pids.items()}
     assert sum(sizes.values()) <= _MOST_BYTES, {title: f"{size >> 10} KiB" for title, size in sizes.items()}
+
+
+@pytest.mark.slow
+async def test_so_do_they_with_discovery() -> None:
+    with api_server() as api:
+        api.sync("voice-agent", [Pod(f"voice-agent-{i}", f"10.1.{i // 250}.{i % 250}") for i in range(500)])
+        discovery = _DISCOVERY.format(url=api.url, token=api.token_file, ca=api.ca_file)
+        idle = _IDLE.format(admin=f"127.0.0.1:{free_port()}")
+        with running(idle + discovery, Site(pods=1)) as edge:
+            pids = await all_there(edge, "discovery")
+            await edge.line("discovery_synced")
+            await trio.sleep(2)  # they are idle by then
+            assert (await ask(edge.address, "GET", "/health")).status == 200
+            sizes = {title: _pss(pid) for title, pid in pids.items()}
+        assert sum(sizes.values()) <= _MOST_WITH_DISCOVERY, {
+            title: f"{size >> 10} KiB" for title, size in sizes.items()
+        }
 
 
 def _pss(pid: int) -> int:
