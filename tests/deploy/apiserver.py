@@ -30,6 +30,7 @@ _PLURALS = {
     "monitoring.coreos.com/v1": {"podmonitors": "PodMonitor"},
     "networking.k8s.io/v1": {"ingresses": "Ingress", "networkpolicies": "NetworkPolicy"},
     "policy/v1": {"poddisruptionbudgets": "PodDisruptionBudget"},
+    "rbac.authorization.k8s.io/v1": {"rolebindings": "RoleBinding", "roles": "Role"},
     "scheduling.k8s.io/v1": {"priorityclasses": "PriorityClass"},
 }
 

@@ -13,10 +13,10 @@ from splicer.configfile.read import read_config
 from tests.deploy.manifests import (
     ALL,
     DEPLOY,
-    DEPLOYED,
     ROOT,
     VERSIONS,
     Manifest,
+    config,
     each,
     environment,
     faults,
@@ -35,6 +35,8 @@ _KINDS = {
     "PodDisruptionBudget",
     "PodMonitor",
     "PriorityClass",
+    "Role",
+    "RoleBinding",
     "Service",
     "ServiceAccount",
 }
@@ -123,10 +125,24 @@ def test_the_pod_mounts_it_under_a_name_that_stays(name: str) -> None:
     assert one(rendered(name), "ConfigMap")["metadata"]["name"] == "splicer"
 
 
-@pytest.mark.parametrize("name", DEPLOYED)
-def test_nothing_may_ask_the_api(name: str) -> None:
+@pytest.mark.parametrize("name", ALL)
+def test_it_may_ask_for_endpoints_and_nothing_else(name: str) -> None:
     manifests = rendered(name)
-    assert pod(manifests)["serviceAccountName"] == one(manifests, "ServiceAccount")["metadata"]["name"]
-    assert pod(manifests)["automountServiceAccountToken"] is False
-    assert one(manifests, "ServiceAccount")["automountServiceAccountToken"] is False
-    assert each(manifests, "Role") + each(manifests, "ClusterRole") == []
+    account = one(manifests, "ServiceAccount")["metadata"]
+    assert pod(manifests)["serviceAccountName"] == account["name"]
+    rule = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]}
+    assert one(manifests, "Role")["rules"] == [rule]
+    binding = one(manifests, "RoleBinding")
+    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "splicer"}
+    subject = {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+    assert binding["subjects"] == [subject]
+    assert each(manifests, "ClusterRole") == []
+
+
+# A Role is of one namespace: each that discovery asks about needs its own.
+@pytest.mark.parametrize("name", ALL)
+def test_it_may_ask_about_each_service_of_routing_toml(name: str) -> None:
+    services = [upstream.service for upstream in config(rendered(name)).upstreams.values() if upstream.service]
+    roles = {role["metadata"]["namespace"] for role in each(rendered(name), "Role")}
+    assert services
+    assert {service.namespace for service in services} <= roles

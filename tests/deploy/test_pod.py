@@ -92,6 +92,24 @@ def test_the_last_good_file_outlives_the_container(name: str) -> None:
     assert kept != PurePosixPath(_option(container, "--vault"))
 
 
+# Whoever has it can list endpoints: the vault, which holds all calls, needs none.
+def test_the_token_is_in_the_edge_alone(name: str) -> None:
+    spec = pod(rendered(name))
+    assert spec["automountServiceAccountToken"] is False
+    assert one(rendered(name), "ServiceAccount")["automountServiceAccountToken"] is False
+    volume = _volume(name, "projected")
+    settings = config(rendered(name)).kubernetes
+    directory = _mounted(edge(rendered(name)), volume["name"])
+    token, ca = volume["projected"]["sources"]
+    assert settings.api == "in-cluster"
+    assert PurePosixPath(settings.token_file) == directory / token["serviceAccountToken"]["path"]
+    assert token["serviceAccountToken"].get("audience") is None
+    [item] = ca["configMap"]["items"]
+    assert (ca["configMap"]["name"], item["key"]) == ("kube-root-ca.crt", "ca.crt")
+    assert PurePosixPath(settings.ca_file) == directory / item["path"]
+    assert volume["name"] not in [mount["name"] for mount in vault(rendered(name))["volumeMounts"]]
+
+
 def test_the_vault_is_a_sidecar_that_is_there_first(name: str) -> None:
     container = vault(rendered(name))
     assert container["restartPolicy"] == "Always"

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from splicer.endpoint_errors import PodUnusable
 from splicer.errors import PodError
+from splicer.limit_errors import EndpointFull
 from tests.deploy.manifests import DEPLOY
 
 _TEXT = (DEPLOY / "README.md").read_text(encoding="utf-8")
@@ -22,6 +24,7 @@ _BLOCKS = re.findall(r"^```sh\n(.*?)^```$", _TEXT, re.DOTALL | re.MULTILINE)
 _HERE_DOCUMENTS = re.findall(r"<<'PY'\n(.*?)^PY$", _TEXT, re.DOTALL | re.MULTILINE)
 [_UPGRADE] = [block for block in _BLOCKS if block.startswith("NEW=")]
 [_VAULT] = re.findall(r"^VAULT='\n(.*?)'$", _UPGRADE, re.DOTALL | re.MULTILINE)
+[_SYNCED] = re.findall(r"^SYNCED='\n(.*?)'$", _TEXT, re.DOTALL | re.MULTILINE)
 
 # A cluster of two pods, which tells what is done to them. Its own answers can be replaced before the loop.
 _CLUSTER = """
@@ -56,7 +59,7 @@ def test_a_shell_understands_it(block: str) -> None:
 
 def test_python_understands_it() -> None:
     assert _HERE_DOCUMENTS
-    for text in (*_HERE_DOCUMENTS, _VAULT):
+    for text in (*_HERE_DOCUMENTS, _VAULT, _SYNCED):
         compile(text, "README.md", "exec")
 
 
@@ -117,6 +120,15 @@ def test_it_sees_a_worker_without_a_vault(values: tuple[float, ...], code: int) 
     assert (done.returncode, done.stderr) == (code, "")
 
 
+@pytest.mark.parametrize("services", [["voice-system/voice-agent:8000", "voice-system/smart-router:8080"], []])
+def test_it_shows_what_is_in_sync(services: list[str]) -> None:
+    lines = [f'splicer_discovery_synced{{service="{service}"}} 1.0' for service in services]
+    with _metrics("\n".join(["# TYPE splicer_discovery_synced gauge", *lines, "splicer_draining 0.0"])) as port:
+        asked = _SYNCED.replace("127.0.0.1:9902", f"127.0.0.1:{port}")
+        done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout.splitlines(), done.stderr) == (lines or ["no discovery"], "")
+
+
 # ---- names ----
 
 
@@ -126,11 +138,14 @@ def _reasons(of: type[PodError]) -> Iterator[str]:
         yield from _reasons(kind)
 
 
-# These two come after the answer has begun: no fallback follows them.
+_LATE = {"response_deadline", "response_idle_deadline"}  # the answer has begun: no fallback follows
+
+
 def test_the_table_of_failures_is_whole() -> None:
     rows = re.findall(r"^ +\| (`.*?) \|", _TEXT, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    assert named == set(_reasons(PodError)) - {"response_deadline", "response_idle_deadline"}
+    assert EndpointFull.reason in named
+    assert named == set(_reasons(PodError)) - _LATE - {PodUnusable.reason}  # that has a reason for each of its kinds
 
 
 def test_its_alerts_are_those_that_there_are() -> None:

@@ -117,6 +117,24 @@ def test_dns_may_be_asked(name: str, protocol: str) -> None:
         assert any(ip_address(environment(rendered(name))["DNS_SERVER"]) in block for block in blocks)
 
 
+# Its address differs from cluster to cluster, so the base has none. kind's Service `kubernetes` is 10.96.0.1, its node
+# 172.18.0.2, minikube's 192.168.49.2.
+@pytest.mark.parametrize(
+    ("name", "address", "port"),
+    [
+        *((name, address, 443) for name in _GKE for address in ("34.118.224.1", "172.16.0.2")),
+        *(("local", *there) for there in (("10.96.0.1", 443), ("172.18.0.2", 6443), ("192.168.49.2", 8443))),
+    ],
+)
+def test_the_api_server_may_be_asked(name: str, address: str, port: int) -> None:
+    blocks = [
+        ip_network(peer["ipBlock"]["cidr"])
+        for peer, allowed, protocol in _rules(name, "egress")
+        if "ipBlock" in peer and (allowed, protocol) == (port, "TCP")
+    ]
+    assert any(ip_address(address) in block for block in blocks)
+
+
 @everywhere
 def test_only_who_has_business_gets_in(name: str) -> None:
     container = edge(rendered(name))

@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 from attrs import define
 
+from tests.kit.apiserver import ApiServer
 from tests.kit.dns_server import DnsServer
 from tests.kit.edge import Edge, running
 from tests.kit.pods import Answer, Handler, Pod, echo_messages, http_pod, raw_pod, tunnel_pod, ws_pod
@@ -25,10 +26,14 @@ _NAMES = {
 
 
 @contextmanager
-def guide_edge() -> Iterator[Edge]:
-    """The edge of the guide's cluster; its name server is the one that its environment names."""
+def guide_edge(api: ApiServer | None = None) -> Iterator[Edge]:
+    """The edge of the guide's cluster; its name server, and its API server, are those that its environment names."""
     site = Site()
     text = _ROUTING.read_text()
+    environ = {"DNS_SERVER": f"{site.net}.250:{site.port}"}
+    if api is not None:
+        environ |= {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(api.port)}
+        text += f'[kubernetes]\ntoken_file = "{api.token_file}"\nca_file = "{api.ca_file}"\n'
     for old, new in (
         (r"^listen = .*$", 'listen = "127.0.0.1:0"'),
         (r"^admin = .*$", 'admin = "off"'),
@@ -38,7 +43,7 @@ def guide_edge() -> Iterator[Edge]:
     ):
         text, count = re.subn(old, new, text, flags=re.MULTILINE)
         assert count
-    with running(text, site, environ={"DNS_SERVER": f"{site.net}.250:{site.port}"}) as edge:
+    with running(text, site, environ=environ) as edge:
         yield edge
 
 
