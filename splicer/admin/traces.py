@@ -13,8 +13,10 @@ from splicer.config.tracing import TracingSettings
 from splicer.observe.log import Logger
 from splicer.otlp.exporter import Exporter
 
-_AT_ONCE = 64  # packets of one channel that are read in one step
-_NAP_SECONDS = 0.1  # before a channel that was read to its end is looked at again: a wake-up costs more than a packet
+_AT_ONCE = 256  # packets of one channel that are read in one step
+# Before a channel that was read to its end is looked at again: a wake-up costs more than many packets. A channel may
+# hold no more than 300 of them, where the kernel's limit is the usual one.
+_NAP_SECONDS, _SHORT_NAP_SECONDS, _MANY = 0.25, 0.05, 64
 _LAST_PACKETS_TIMEOUT = 1.5  # seconds for workers that end to tell of their last calls
 _LONGEST = 64 * 1024  # bytes of a packet
 
@@ -75,11 +77,11 @@ class Traces:
 
     async def _read_some(self, slot: int, sock: socket.socket) -> bool:
         """Read a few packets; False: there will be no more."""
-        for _ in range(_AT_ONCE):
+        for number in range(_AT_ONCE):
             try:
                 packet = sock.recv(_LONGEST)
             except BlockingIOError:
-                with trio.move_on_after(_NAP_SECONDS):
+                with trio.move_on_after(_NAP_SECONDS if number < _MANY else _SHORT_NAP_SECONDS):
                     await self._hurried.wait()
                 await trio.lowlevel.wait_readable(sock)
                 return True

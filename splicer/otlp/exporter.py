@@ -28,7 +28,7 @@ SENT, QUEUE_FULL, REFUSED, UNREACHABLE = RESULTS = ("sent", "queue_full", "refus
 
 _BATCH = 512  # spans
 _BATCH_DELAY = 5.0  # seconds, at most, from the first span of a batch to its request
-_AT_ONCE = 32  # packets that are encoded in one step: scrapes and operators wait for it
+_AT_ONCE = 64  # packets that are encoded in one step: scrapes and operators wait for it
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 30.0  # seconds before a request is tried again, unless the collector says when
 _LONGEST_RETRY_AFTER = 300.0  # seconds for which a collector's Retry-After is believed
 _GIVE_UP_TIMEOUT = 60.0  # seconds after which no further attempt at a batch is begun
