@@ -91,9 +91,11 @@ class RouteDraft(Named):
 
     Args:
         closed: why it may not be served as it is: what protected it could not be carried. It answers 503 then.
+        by_scheme: it looks at the scheme, which is known only where TLS ends.
     """
 
     closed: list[str] = Factory(list)
+    by_scheme: bool = False
 
 
 @define(eq=False)
@@ -103,6 +105,7 @@ class Draft:
     Args:
         title: what it was made from.
         sections: the tables that occur once.
+        tls: the profiles of listeners, by name.
         upstreams: by name.
         routes: in order.
         errors: of `[[errors]]`.
@@ -110,6 +113,7 @@ class Draft:
 
     title: str
     sections: dict[str, Table] = Factory(lambda: {name: Table() for name in _SECTIONS})
+    tls: dict[str, Named] = Factory(dict)
     upstreams: dict[str, Named] = Factory(dict)
     routes: list[RouteDraft] = Factory(list)
     errors: list[Named] = Factory(list)
@@ -121,7 +125,7 @@ class Draft:
 
     def tables(self) -> Iterator[Table]:
         """All tables."""
-        yield from (*self.sections.values(), *self.upstreams.values(), *self.routes, *self.errors)
+        yield from (*self.sections.values(), *self.tls.values(), *self.upstreams.values(), *self.routes, *self.errors)
 
     def all_sources(self) -> Iterator[Directive]:
         """The directives of all tables."""

@@ -13,6 +13,7 @@ from splicer.config.routes import read_route
 from splicer.config.scalars import show
 from splicer.config.upstreams import read_upstream
 from splicer.errors import ConfigError
+from splicer.importer import tls
 from splicer.importer.directive import Directive, ImportFault
 from splicer.importer.draft import Draft, Path, RouteDraft, Table, upstreams_of
 from splicer.importer.ledger import Ledger, Verdict
@@ -34,6 +35,7 @@ def finish(draft: Draft, ledger: Ledger) -> str:
     Raises:
         ImportFault: there is nothing that could be a routing.toml.
     """
+    tls.settle(draft, ledger)
     upstreams = _sound_upstreams(draft, ledger)
     for route in draft.routes:
         _close_without_upstream(route, upstreams, ledger)
@@ -141,6 +143,7 @@ def _carried(draft: Draft, ledger: Ledger) -> None:
 
 def _tables(draft: Draft) -> Iterator[tuple[str, Table]]:
     yield from ((f"{name}.", table) for name, table in draft.sections.items())
+    yield from ((f"tls.{toml_key(name)}.", table) for name, table in draft.tls.items())
     yield from ((f"upstreams.{toml_key(name)}.", table) for name, table in draft.upstreams.items())
     yield from ((f"routes {show(route.name)}.", route) for route in draft.routes)
     yield from ((f"errors {number}.", page) for number, page in enumerate(draft.errors, 1))

@@ -22,6 +22,7 @@ def written(draft: Draft) -> str:
     """
     blocks = [f"# {draft.title}"]
     blocks += [_block(f"[{name}]", table) for name, table in draft.sections.items() if table.values]
+    blocks += [_block(f"[tls.{toml_key(name)}]", table) for name, table in draft.tls.items()]
     blocks += [_block(f"[upstreams.{toml_key(name)}]", table) for name, table in draft.upstreams.items()]
     blocks += [_route(route) for route in draft.routes]
     blocks += [_block("[[errors]]", table) for table in draft.errors]

@@ -206,9 +206,16 @@ def test_gateways(tmp_path: Path) -> None:
     result = imported(
         tmp_path, resource("Gateway", "g", {"selector": {"i": "g"}, "servers": servers}), service({"route": TO_APP})
     )
-    assert result.file["server"]["listen"] == "0.0.0.0:8080"
-    assert result.verdict("tls.httpsRedirect") is result.verdict("tls.credentialName") is Verdict.LOST
-    assert "Secret c" in result.entry("tls.credentialName").note
+    assert result.file["server"]["listen"] == ["0.0.0.0:8080", {"address": "0.0.0.0:8443", "tls": "edge"}]
+    assert result.file["tls"]["edge"] == {"certificates": ["/certs/c"], "unknown_name": "first"}
+    assert "Secret c at /certs/c" in result.entry("tls.credentialName").note
+    assert [route["scheme"] for route in result.routes[:2]] == ["http", "http"]
+    assert (result.routes[0]["hosts"], result.routes[1]["respond"]) == (["a.example"], {"status": 404})
+    del servers[1]
+    gateway = resource("Gateway", "g", {"selector": {"i": "g"}, "servers": servers})
+    result = imported(tmp_path, gateway, service({"route": TO_APP}))
+    assert result.verdict("tls.httpsRedirect") is Verdict.LOST
+    assert "scheme" not in result.routes[0]
 
 
 @pytest.mark.parametrize(("labels", "closed"), [({"i": "g"}, True), ({"app": "other"}, False)])
@@ -278,8 +285,20 @@ def test_filters_of_http_routes(tmp_path: Path) -> None:
     assert by_name["n"]["respond"] == {"status": 500}
 
 
-def test_a_gateway_that_wants_certificates_closes_all_routes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tls", "closed"),
+    [
+        ({"mode": "MUTUAL", "credentialName": "c"}, False),
+        ({"mode": "MUTUAL", "serverCertificate": "a.pem", "privateKey": "/k"}, True),  # no absolute path
+        ({"mode": "ISTIO_MUTUAL"}, True),
+        ({"mode": "MUTUAL"}, True),
+    ],
+)
+def test_who_had_to_show_a_certificate_has_to(tmp_path: Path, tls: dict[str, str], closed: bool) -> None:
     port = {"number": 8443, "name": "https", "protocol": "HTTPS"}
-    servers = [{"port": port, "hosts": ["*"], "tls": {"mode": "MUTUAL", "credentialName": "c"}}]
+    servers = [{"port": port, "hosts": ["*"], "tls": tls}]
     result = imported(tmp_path, resource("Gateway", "g", {"servers": servers}), service({"route": TO_APP}))
-    assert result.routes[0]["respond"]["status"] == 503
+    assert ("respond" in result.routes[0]) is closed
+    if not closed:
+        assert result.file["tls"]["edge"]["client_certificate"] == "require"
+        assert result.file["tls"]["edge"]["client_ca"] == "/certs/c/ca.crt"

@@ -413,3 +413,55 @@ def test_a_server_without_its_guard_is_closed(tmp_path: Path) -> None:
 def test_an_internal_location_is_not_found_from_outside(tmp_path: Path) -> None:
     lines = ["location = /_ask { internal; proxy_pass http://a.x:80; }", f"location / {{ {POD} }}"]
     assert run("nginx", server(*lines), tmp_path).route("ask")["respond"] == {"status": 404}
+
+
+TLS = """events {} http {
+ssl_protocols TLSv1.3; ssl_session_timeout 1d; ssl_stapling on;
+server { listen 80; listen [::]:80; server_name a.example; return 301 https://$host$request_uri; }
+server { listen 443 ssl http2 default_server; server_name a.example; CLIENTS
+  ssl_certificate /c/a.pem; ssl_certificate_key /c/a.key; location / { proxy_pass http://pod.example:80; } }
+server { listen 443 ssl; server_name b.example; CLIENTS
+  ssl_certificate b.pem; ssl_certificate_key b.key; location / { proxy_pass http://pod.example:81; } }
+}"""
+
+
+def test_certificates(tmp_path: Path) -> None:
+    result = run("nginx", TLS.replace("CLIENTS", ""), tmp_path)
+    assert result.file["server"]["listen"] == [{"address": "0.0.0.0:443", "tls": "edge"}, "0.0.0.0:80", "[::]:80"]
+    assert result.file["tls"]["edge"] == {
+        "certificates": [
+            {"chain": "/c/a.pem", "key": "/c/a.key"},
+            {"chain": "/etc/nginx/b.pem", "key": "/etc/nginx/b.key"},
+        ],
+        "unknown_name": "first",
+        "min_version": "1.3",
+    }
+    assert [(route.get("scheme"), route.get("hosts")) for route in result.routes[:2]] == [
+        ("http", ["a.example"]),
+        ("http", None),
+    ]
+    assert result.verdict("ssl_stapling") is Verdict.LOST
+    assert result.verdict("ssl_session_timeout") is Verdict.NO_NEED
+
+
+def test_certificates_of_clients(tmp_path: Path) -> None:
+    rule = "ssl_verify_client on; ssl_client_certificate /c/ca.pem; ssl_crl /c/crl.pem;"
+    edge = run("nginx", TLS.replace("CLIENTS", rule), tmp_path).file["tls"]["edge"]
+    assert (edge["client_certificate"], edge["client_ca"], edge["client_crl"]) == ("require", "/c/ca.pem", "/c/crl.pem")
+    one = run("nginx", TLS.replace("CLIENTS", rule, 1).replace("CLIENTS", ""), tmp_path)
+    statuses = {route["name"]: route.get("respond", {}).get("status") for route in one.routes if "scheme" not in route}
+    assert statuses == {"a-all": 503, "b-all": None}
+
+
+def test_a_profile_without_certificates_is_no_listener_of_tls(tmp_path: Path) -> None:
+    text = TLS.replace("CLIENTS", "").replace("/c/a.pem", "/c/$ssl_server_name").replace("b.pem", "$x")
+    result = run("nginx", text, tmp_path)
+    assert result.file["server"]["listen"][0] == "0.0.0.0:443"
+    assert "tls" not in result.file
+    assert all("scheme" not in route for route in result.routes)
+    assert result.verdict("return 301") is Verdict.LOST
+
+
+def test_ssl_without_a_listener_needs_nothing(tmp_path: Path) -> None:
+    result = run("nginx", server(f"location / {{ {POD} }}", before="ssl_protocols TLSv1.2;"), tmp_path)
+    assert result.verdict("ssl_protocols") is Verdict.NO_NEED

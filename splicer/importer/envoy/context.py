@@ -84,6 +84,7 @@ class Context:
         ledger: the verdicts.
         clusters: by name.
         names: the route names that are taken.
+        secure: whether clients of the listener come by TLS, which ends here.
         closed: why no route may be served: what protected all of them could not be carried.
     """
 
@@ -92,6 +93,7 @@ class Context:
     clusters: dict[str, Node] = Factory(dict)
     names: set[str] = Factory(set)
     closed: list[str] = Factory(list)
+    secure: bool = False
 
     def lost(self, node: Node, note: str) -> None:
         """Nothing of a node is carried."""

@@ -8,12 +8,12 @@ from splicer.importer.draft import RouteDraft, upstreams_of
 from splicer.importer.envoy.clusters import lead_to
 from splicer.importer.envoy.context import Context, leaf
 from splicer.importer.envoy.guards import GUARDS
+from splicer.importer.envoy.tls import downstream
 from splicer.importer.ledger import Verdict
 from splicer.importer.yaml_source import Node, mark_rest
 
 _HCM = "http_connection_manager"
 _ROUTER = "envoy.filters.http.router"
-_TLS = "splicer ends no TLS here: have the load balancer in front end it, and name it in server.trusted_proxies"
 _LOST: Mapping[str, str] = {
     "lua": "splicer runs no scripts of Envoy's: for refusals write authorize, for a choice of pods {captures}",
     "wasm": "splicer runs no WASM: if it refuses requests, write authorize",
@@ -46,10 +46,11 @@ def network_filters(context: Context, listener: Node) -> Iterator[Node]:
         else:
             context.lost(each, "there is no counterpart")
     for chain in (*listener.get("filter_chains").each(), listener.get("default_filter_chain")):
-        if chain.get("transport_socket").is_there:
-            context.lost(chain.get("transport_socket"), _TLS)
-            if chain.get("transport_socket", "typed_config", "require_client_certificate").is_true:
+        if chain.get("transport_socket").is_there and _has_http(chain):
+            secure = downstream(context, chain.get("transport_socket"))
+            if not secure and chain.get("transport_socket", "typed_config", "require_client_certificate").is_true:
                 context.closed.append("clients had to show a certificate")
+            context.secure |= secure
         if chain.get("filter_chain_match").is_there:
             context.lost(chain.get("filter_chain_match"), "splicer chooses by host: write hosts on the routes")
         for each in chain.get("filters").each():
@@ -59,6 +60,11 @@ def network_filters(context: Context, listener: Node) -> Iterator[Node]:
             elif each.is_there:
                 context.lost(each, "splicer is an HTTP proxy; other protocols are for another program")
                 _protecting(context, each.get("name").text, each.get("typed_config", "@type").text)
+
+
+def _has_http(chain: Node) -> bool:
+    kinds = [each.get("typed_config", "@type").text for each in chain.get("filters").each()]
+    return any(kind.endswith(".HttpConnectionManager") for kind in kinds)
 
 
 def _protecting(context: Context, *words: str) -> None:

@@ -13,6 +13,7 @@ from splicer.importer.envoy.filters import http_filters, network_filters
 from splicer.importer.envoy.routes import TIMEOUT, virtual_hosts
 from splicer.importer.ledger import Ledger, Verdict
 from splicer.importer.times import duration, seconds_of
+from splicer.importer.tls import PROFILE, entry
 from splicer.importer.yaml_source import Node, documents, mark_rest
 
 IDLE = 300.0  # Envoy's default stream_idle_timeout, seconds
@@ -104,8 +105,9 @@ def _listeners(context: Context, listeners: Sequence[Node]) -> None:
         proxied = [
             each for each in listener.get("listener_filters").each() if "proxy_protocol" in each.get("name").text
         ]
-        entry = {"address": address, "proxy_protocol": "required"} if proxied else address
-        context.draft.sections["server"].put("listen", entry, *leaf(socket))
+        secure = PROFILE if context.secure else None
+        told = entry(address, proxy_protocol="required" if proxied else None, tls=secure)
+        context.draft.sections["server"].put("listen", told, *leaf(socket))
         for manager in managers[1:]:
             context.lost(manager, "one filter chain is imported: splicer chooses by host, not by the TLS handshake")
         _manager(context, managers[0])

@@ -22,6 +22,7 @@ class Context:
         maps: all other variables of a `map`.
         zones: the `limit_req_zone` and `limit_conn_zone` of each zone.
         names: the route names that are taken.
+        verifies: whether clients' certificates are verified by a profile.
         unsafe: why a location may not be served, by the id of its statement: something in it could not be carried.
     """
 
@@ -34,3 +35,4 @@ class Context:
     zones: dict[str, Statement] = Factory(dict)
     names: set[str] = Factory(set)
     unsafe: dict[int, str] = Factory(dict)
+    verifies: bool = False

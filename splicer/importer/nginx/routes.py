@@ -162,7 +162,7 @@ def _nothing(context: Context, place: Place, server: Server) -> None:
 
 def _guards(context: Context, place: Place) -> None:
     for name, remedy in GUARDS.items():
-        if not remedy or name in ("limit_except", "auth_request"):
+        if not remedy or name in ("limit_except", "auth_request") or (context.verifies and name == "ssl_verify_client"):
             continue
         for guard in place.scope.all(name):
             if guard.first not in ("off", "all"):

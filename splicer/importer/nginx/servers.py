@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from attrs import frozen
 
@@ -12,18 +13,14 @@ from splicer.importer.ledger import Verdict
 from splicer.importer.nginx.context import Context
 from splicer.importer.nginx.groups import host_and_port
 from splicer.importer.nginx.source import Statement, walk
+from splicer.importer.tls import PROFILE, TO_HTTPS, entry
 
 _OTHER_PORT = (
     "splicer's routes hold on all of its addresses: run a second splicer for this port; import it with --port {port}"
 )
-_TO_HTTPS = (
-    'write a route with scheme = "http", hosts and redirect = { to = "https://{host}{target}", status = 308 } above '
-    "the others, when server.trusted_proxies names the load balancer that says by which scheme a client came"
-)
-_TLS = "splicer ends no TLS here: have the load balancer in front end it, and name it in server.trusted_proxies"
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _LISTEN_OPTIONS = frozenset(
-    {"proxy_protocol", "default_server", "reuseport", "deferred", "bind", "default", "fastopen"}
+    {"ssl", "proxy_protocol", "default_server", "reuseport", "deferred", "bind", "default", "fastopen"}
 )
 
 
@@ -61,8 +58,13 @@ def listens_of(context: Context, server: Statement) -> list[Listen]:
     return found or [Listen(server, "0.0.0.0:80", 80, default=False, secure=False)]
 
 
-def chosen_servers(context: Context, servers: Sequence[Statement], port: int | None) -> list[Statement]:
+def chosen_servers(
+    context: Context, servers: Sequence[Statement], port: int | None
+) -> tuple[list[Statement], list[Statement]]:
     """The servers of one port: the wanted one, or that with most locations. The others are lost, and say so.
+
+    Returns:
+        These servers; and those of other ports that do nothing but send clients to them, by https.
 
     Raises:
         ImportFault: no server has the wanted port.
@@ -74,20 +76,27 @@ def chosen_servers(context: Context, servers: Sequence[Statement], port: int | N
             if server not in here:
                 here.append(server)
     if not ports:
-        return []
+        return [], []
     if port is not None and port not in ports:
         raise ImportFault(
             servers[0].file, servers[0].line, f"no server listens on port {port}; there are {sorted(ports)}"
         )
     chosen = port if port is not None else max(ports, key=lambda each: _locations(ports[each]))
+    secure = any(listen.secure for server in ports[chosen] for listen in listens_of(context, server))
+    senders = [server for server in servers if secure and server not in ports[chosen] and _is_to_https(server)]
     for server in servers:
-        if server not in ports[chosen]:
+        if server not in ports[chosen] and server not in senders:
             other = listens_of(context, server)[0].port
-            why = _TO_HTTPS if _is_to_https(server) else _OTHER_PORT.format(port=other)
+            why = TO_HTTPS if _is_to_https(server) else _OTHER_PORT.format(port=other)
             for each in walk([server]):
                 context.ledger.lost(each, why)
-    _listen(context, ports[chosen], chosen)
-    return ports[chosen]
+    also = set.intersection(*({listen.port for listen in listens_of(context, each)} for each in ports[chosen]))
+    _listen(context, [*ports[chosen], *senders], also | {port_ for each in senders for port_ in _ports(context, each)})
+    return ports[chosen], senders
+
+
+def _ports(context: Context, server: Statement) -> set[int]:
+    return {listen.port for listen in listens_of(context, server)}
 
 
 def _is_to_https(server: Statement) -> bool:
@@ -102,17 +111,16 @@ def _locations(servers: Sequence[Statement]) -> tuple[int, int]:
     return sum(any(inner.name == "proxy_pass" for inner in each.block or ()) for each in locations), len(locations)
 
 
-def _listen(context: Context, servers: Sequence[Statement], port: int) -> None:
+def _listen(context: Context, servers: Sequence[Statement], ports: set[int]) -> None:
     addresses: dict[str, list[Listen]] = {}
     for server in servers:
         for listen in listens_of(context, server):
-            if listen.port != port:
+            if listen.port not in ports:
                 context.ledger.lost(listen.statement, _OTHER_PORT.format(port=listen.port))
                 continue
             addresses.setdefault(listen.address, []).append(listen)
             _options(context, listen)
-    wild = f"0.0.0.0:{port}"
-    kept = [address for address in addresses if address == wild or wild not in addresses or address.startswith("[")]
+    kept = [address for address in addresses if not _is_within(address, addresses)]
     entries = [_entry(address, addresses[address]) for address in kept]
     sources = [
         listen.statement for those in addresses.values() for listen in those if listen.statement.name == "listen"
@@ -120,15 +128,22 @@ def _listen(context: Context, servers: Sequence[Statement], port: int) -> None:
     context.draft.sections["server"].put("listen", entries[0] if len(entries) == 1 else entries, *sources)
 
 
-def _entry(address: str, listens: Sequence[Listen]) -> str | dict[str, str]:
-    proxied = any(listen.proxied for listen in listens)
-    return {"address": address, "proxy_protocol": "required"} if proxied else address
+def _is_within(address: str, others: Collection[str]) -> bool:
+    """Whether another entry has the address: that of all addresses of this machine."""
+    wild = f"0.0.0.0:{address.rpartition(':')[2]}"
+    return address != wild and wild in others and not address.startswith("[")
+
+
+def _entry(address: str, listens: Sequence[Listen]) -> str | dict[str, Any]:
+    proxied = "required" if any(listen.proxied for listen in listens) else None
+    secure = PROFILE if any(listen.secure for listen in listens) else None
+    return entry(address, proxy_protocol=proxied, tls=secure)
 
 
 def _options(context: Context, listen: Listen) -> None:
     for option in listen.statement.args[1:]:
-        if option in ("ssl", "quic"):
-            context.ledger.lost(listen.statement, _TLS)
+        if option == "quic":
+            context.ledger.lost(listen.statement, "clients are spoken to in HTTP/1.1, over TCP")
         elif option in ("http2", "spdy"):
             context.ledger.differs(listen.statement, "clients are spoken to in HTTP/1.1")
         elif option.partition("=")[0] not in {

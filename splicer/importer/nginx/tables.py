@@ -174,7 +174,6 @@ LOST: Mapping[str, str] = {
 
 # By the beginning of a name, for what has no entry of its own.
 FAMILIES: Mapping[str, str] = {
-    "ssl_": "splicer ends no TLS here: have the load balancer in front end it, and name it in server.trusted_proxies",
     "proxy_ssl_": "splicer speaks plain HTTP to pods: have the pod, or a sidecar, take that",
     "proxy_cache_": _CACHE,
     "gzip_": "splicer compresses nothing",
@@ -204,7 +203,7 @@ GUARDS: Mapping[str, str] = {
     "access_by_lua_file": "have an authorizer decide (authorize)",
     "js_access": "have an authorizer decide (authorize)",
     "modsecurity": "have a web application firewall in front",
-    "ssl_verify_client": "have the load balancer in front ask for the certificate, and an authorizer check it",
+    "ssl_verify_client": "one rule holds for all names of a listener: have servers with another one on their own port",
     "limit_except": "write methods on the route",
     "deny": "",
     "auth_request": "the location that it asks could not be imported as an authorizer",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from splicer.config.values import format_duration
-from splicer.importer.draft import Draft, RouteDraft
+from splicer.importer.draft import Draft, RouteDraft, free_name
 from splicer.importer.ledger import Ledger, Verdict
 from splicer.importer.nginx.answers import answer
 from splicer.importer.nginx.conditions import conditional_routes
@@ -18,9 +18,11 @@ from splicer.importer.nginx.rewrites import mark_unreached, rewrites
 from splicer.importer.nginx.routes import Server, location_routes, missing_route, new_route
 from splicer.importer.nginx.scope import Scope
 from splicer.importer.nginx.sections import sections
-from splicer.importer.nginx.servers import chosen_servers, default_of, hosts_of
+from splicer.importer.nginx.servers import chosen_servers, default_of, hosts_of, listens_of
 from splicer.importer.nginx.source import Statement, parse_files, walk
 from splicer.importer.nginx.tables import mark_simple
+from splicer.importer.nginx.tls import tls
+from splicer.importer.tls import only_by_https
 
 _REDIRECT_TO_SLASH = (
     "Where a location with proxy_pass ends in a slash, nginx answers its path without the slash with 301; splicer has "
@@ -70,19 +72,55 @@ def translate(
     if not servers and top.own("location"):
         servers = [Statement(files[0], 1, "server", "server", (), [*statements])]
         top = Scope([])
-    chosen = chosen_servers(context, servers, port)
+    chosen, senders = chosen_servers(context, servers, port)
+    _tls(context, top, chosen, every)
     _servers(context, top, chosen)
+    for sender in senders:
+        _to_https(context, top, sender, chosen)
     sections(context, top, [Scope(server.block or (), top) for server in chosen])
     ledger.hold(draft.all_sources())
     _unused(ledger, every)
     _rest(ledger, every)
-    if any(route.get("deadlines", "connect") is None for route in draft.routes):
+    if draft.upstreams and any(route.get("deadlines", "connect") is None for route in draft.routes):
         draft.sections["deadlines"].put("connect", format_duration(CONNECT))
         draft.sections["deadlines"].put("handshake", format_duration(READ))
         draft.sections["deadlines"].put("attempts", format_duration(CONNECT + READ))
     ledger.notice(_REDIRECT_TO_SLASH)
     ledger.notice(_FORWARDED)
     return draft
+
+
+def _tls(context: Context, top: Scope, servers: Sequence[Statement], every: Sequence[Statement]) -> None:
+    secure = [each for each in servers if any(listen.secure for listen in listens_of(context, each))]
+    if secure:
+        default = default_of(context, secure)
+        secure.sort(key=lambda each: each is not default)
+    tls(context, [Scope(each.block or (), top) for each in secure], every)
+
+
+def _to_https(context: Context, top: Scope, sender: Statement, servers: Sequence[Statement]) -> None:
+    """A server that does nothing but send clients to https, as the first route for those who come by http."""
+    names = [
+        name for each in (sender, *servers) for name in hosts_of(context, each) if each is sender or not names_(sender)
+    ]
+    scope = Scope(sender.block or (), top)
+    [statement] = scope.own("return")
+    if not names:
+        context.ledger.lost(statement, "name the hosts: no other Host may choose where a redirect leads")
+        return
+    server = Server(sender, scope, list(dict.fromkeys(names)), names, "", {}, {})
+    route = new_route(context, server, "to-https", sender)
+    place = Place(statement, scope, route)
+    place.known |= {"server_name": list(names[:1])}
+    answer(context, place, statement)
+    only_by_https(context.draft, route, free_name("plain-http", context.names))
+
+
+def names_(server: Statement) -> list[str]:
+    """The words of a server's names, but for those that are none."""
+    return [
+        name for each in server.block or () if each.name == "server_name" for name in each.args if name not in ("_", "")
+    ]
 
 
 def _inside(statements: Sequence[Statement], name: str) -> Iterator[Statement]:

@@ -1,0 +1,47 @@
+"""`DownstreamTlsContext` as `[tls.edge]`."""
+
+from __future__ import annotations
+
+from splicer.importer.envoy.context import Context, leaf
+from splicer.importer.ledger import Verdict
+from splicer.importer.tls import PROFILE, add_certificate, profile_of
+from splicer.importer.yaml_source import Node, mark_rest
+
+_NOT_A_FILE = "a certificate is two files: write them, and name them by filename"
+_VERSIONS = {"TLSv1_3": "1.3", "TLSv1_2": "1.2"}
+
+
+def downstream(context: Context, socket: Node) -> bool:
+    """Carry the TLS of a filter chain; whether it could be.
+
+    Args:
+        context: gets the profile.
+        socket: its `transport_socket`.
+    """
+    config = socket.get("typed_config")
+    common = config.get("common_tls_context")
+    certificates = common.get("tls_certificates").each()
+    pairs = [(each.get("certificate_chain", "filename"), each.get("private_key", "filename")) for each in certificates]
+    if not pairs or any(not chain.text or not key.text for chain, key in pairs):
+        context.lost(socket, _NOT_A_FILE)
+        return False
+    profile = profile_of(context.draft, PROFILE, f"{socket.file}:{socket.line}")
+    for chain, key in pairs:
+        add_certificate(profile, {"chain": chain.text, "key": key.text}, *leaf(chain), *leaf(key))
+    profile.put("unknown_name", "first")
+    authorities = common.get("validation_context", "trusted_ca", "filename")
+    required = config.get("require_client_certificate")
+    if authorities.text:
+        profile.put("client_certificate", "require" if required.is_true else "request", *leaf(required))
+        profile.put("client_ca", authorities.text, *leaf(authorities))
+    elif required.is_true:
+        context.closed.append("clients had to show a certificate")
+    least = common.get("tls_params", "tls_minimum_protocol_version")
+    if least.text in _VERSIONS:
+        profile.put("min_version", _VERSIONS[least.text], *leaf(least))
+    context.ledger.hold(profile.all_sources())
+    mark_rest(context.ledger, common.get("alpn_protocols"), Verdict.DIFFERS, "clients are spoken to in HTTP/1.1")
+    for node in (socket.get("name"), config.get("@type")):
+        mark_rest(context.ledger, node, Verdict.NO_NEED, "it says what the table is")
+    mark_rest(context.ledger, socket, Verdict.LOST, "there is no counterpart; see [tls.NAME] in docs/configuration.md")
+    return True
