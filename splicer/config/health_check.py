@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from attrs import evolve
+
 from splicer.config import kinds, values
 from splicer.config.keys import Key, written
 from splicer.config.kinds import Kind
@@ -58,7 +60,7 @@ HEALTH_KEYS = {
     ),
     "timeout": Key(
         Kind(_time, format_duration, kinds.DURATION.schema, "duration, at most `interval`"),
-        "The time for connect, request and the head of the answer together.",
+        "The time for connect, request and the head of the answer together; by default no longer than `interval`.",
     ),
     "unhealthy_threshold": Key(
         kinds.integer(1, 100), "So many failures in a row make it unhealthy; the very first check alone does."
@@ -82,6 +84,8 @@ def health_check(value: object) -> HealthCheck:
         raise ExceptionGroup("table", [*missing, faults]) from None
     if missing:
         raise _MISSING
+    if "timeout" not in value:
+        check = evolve(check, timeout=min(check.timeout, check.interval))
     if check.timeout > check.interval:
         fault = f"{format_duration(check.timeout)} is longer than interval, {format_duration(check.interval)}"
         raise At("timeout", BadValue(fault))

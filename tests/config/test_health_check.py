@@ -31,6 +31,7 @@ ALL = {
     [
         ("tcp", HealthCheck(), "tcp every 10s"),
         ({"path": "/health"}, HealthCheck("/health"), "GET /health every 10s"),
+        ({"path": "/", "interval": "1s"}, HealthCheck("/", interval=1.0, timeout=1.0), "GET / every 1s"),
         ({"path": "/{{a}}"}, HealthCheck("/{a}"), "GET /{a} every 10s"),
         (ALL, HealthCheck("/health?deep=1", 8080, 1.0, 1.0, 1, 100), "GET /health?deep=1 at port 8080 every 1s"),
     ],
