@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AsyncExitStack
 
 import pytest
@@ -57,6 +58,13 @@ async def test_who_is_new_and_who_has_room(nursery: trio.Nursery) -> None:
         assert (await cluster.refused("/any/x")).status == 503
         [line] = await edge.wait_lines(1, "exchange", route="any", reason="endpoint_full")
         assert line["detail"] == f"each of 3 endpoints has {LIMIT} tunnels, the max_tunnels of upstream k-any"
+
+        command = [sys.executable, "-m", "splicer", "upstreams", "-c", str(edge.path)]
+        shown = (await trio.run_process(command, capture_stdout=True)).stdout.decode().splitlines()
+        rows = [dict(zip(shown[0].split(), line.split(), strict=True)) for line in shown if line.startswith("k-any ")]
+        assert [(row["pod"], row["source"], row["state"], row["calls"], row["limit"]) for row in rows] == [
+            (place.name, "kubernetes", "up", str(LIMIT), str(LIMIT)) for place in (old, busy, new)
+        ]
 
         at_last = await served(last)
         cluster.sync(pod(old), pod(busy), pod(new), pod(last))
