@@ -153,7 +153,7 @@ def request_packet(record: Record, trace: RequestTrace, ended: float, epoch: int
         trace.scheme,
         trace.version,
         trace.agent,
-        trace.peer if arrival is None else arrival.via,
+        trace.peer if arrival is None else arrival.via or trace.peer,
         record.method or "",
         _cut(record.path),
         _cut(record.query) if query and record.query is not None else None,

@@ -29,9 +29,10 @@ class Rig:
     def drop(self, spans: int) -> None:
         self.dropped += spans
 
-    def tell(self, what: str, told: Any) -> None:
+    def tell(self, what: str, told: Any, times: int = 1) -> None:
         async def main() -> None:
-            getattr(self.sender, what)(told)
+            for _ in range(times):
+                getattr(self.sender, what)(told)
 
         trio.run(main)
 
@@ -102,8 +103,7 @@ def test_a_query_is_told_if_it_is_logged(rig: Rig) -> None:
 
 def test_a_full_channel_drops_and_counts(rig: Rig) -> None:
     told = record(attempts=[attempt()])
-    for _ in range(2000):
-        rig.tell("exchange_ended", told)
+    rig.tell("exchange_ended", told, 2000)
     kept = len(rig.heard())
     assert kept > 10
     assert rig.dropped == 2 * (2000 - kept)
@@ -124,8 +124,7 @@ def test_a_dead_admin_process_is_noticed_and_the_next_one_is_told(rig: Rig) -> N
 
 def test_without_a_channel_a_few_packets_wait_and_the_others_are_dropped(rig: Rig) -> None:
     rig.sender.close()
-    for _ in range(300):
-        rig.tell("tunnel_closed", call())
+    rig.tell("tunnel_closed", call(), 300)
     assert rig.dropped == 300 - 256
     for _ in range(2):
         rig.there.close()

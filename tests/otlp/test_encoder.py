@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -45,6 +45,7 @@ def test_every_field_arrives(drawn: list[Drawn], resource: Any, name: str) -> No
         assert found.flags == (0x301 if span.remote else 0x101)
 
 
+@settings(max_examples=20)
 @given(st.lists(spans(), max_size=3))
 def test_nothing_is_written_that_the_messages_do_not_have(drawn: list[Drawn]) -> None:
     whole = resource_spans(encode_resource([]), encode_scope("a", "b"), "c", [one.encoded() for one in drawn])

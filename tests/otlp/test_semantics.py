@@ -99,6 +99,10 @@ def test_a_client_behind_who_has_ended_its_tls() -> None:
     found = told(of(record(arrival=arrival, trace=trace(scheme="https")))[0])
     assert (found["network.peer.address"], found["client.port"]) == ("10.0.0.250", 50123)
     assert (found["tls.protocol.version"], found["url.scheme"]) == ("1.3", "https")
+    own = Arrival("", secure=True, facts=(("tls_version", "TLSv1.2"),))
+    found = told(of(record(arrival=own))[0])
+    assert (found["network.peer.address"], found["tls.protocol.version"]) == ("10.9.9.9", "1.2")
+    assert "client.port" not in found
 
 
 def test_the_query_is_told_only_if_it_is_logged() -> None:
