@@ -17,9 +17,10 @@ from typing import Any
 
 from attrs import Factory, define
 
+from tests.kit.apiserver import ApiServer, Pod, api_server
 from tests.kit.edge import Edge, running, session_of
 from tests.kit.fleet import patched
-from tests.kit.site import Site
+from tests.kit.site import Place, Site
 from tests.kit.vaults import Vault, vault_at
 from tests.kit.workers import worker_pids
 from tests.stress.trials import files_of, text_of
@@ -58,6 +59,8 @@ class Edges:
         workers: the number of its workers.
         vault: its vault; None: the one in its supervisor.
         environ: variables of its processes, in addition to ours.
+        api: the API server, from which it knows its pods.
+        places: of the pods that take calls.
         all: all edges, in the order of their starts; the last one runs.
         victims: workers that were made to die.
     """
@@ -67,6 +70,8 @@ class Edges:
     workers: int
     vault: Vault | None
     environ: dict[str, str]
+    api: ApiServer
+    places: list[Place]
     _stack: ExitStack
     all: list[Edge] = Factory(list)
     victims: set[int] = Factory(set)
@@ -81,6 +86,13 @@ class Edges:
         options = () if self.vault is None else ("--vault", str(self.vault.path))
         edge = running(self.text, self.site, environ=self.environ, options=options)
         self.all.append(self._stack.enter_context(edge))
+        self.wait(lambda: self.now.find("discovery_synced"))
+
+    def change_pods(self, others: int) -> None:
+        """Have so many other pods beside those that take calls; they come and go, and nobody listens there."""
+        pods = [Pod(place.name, place.address) for place in self.places]
+        pods += [Pod(f"other-{number}", f"10.77.0.{number}", ready=number % 3 > 0) for number in range(others)]
+        self.api.sync("storm", pods, {"ws": self.site.port})
 
     def kill_supervisor(self, *, whole: bool) -> None:
         """SIGKILL the supervisor alone, or all processes, as a service manager does when it is dead."""
@@ -218,8 +230,24 @@ def edges(directory: Path, workers: int, *, own_vault: bool) -> Iterator[Edges]:
     site = Site(pods=8)
     patch = directory / "patch"
     patch.mkdir()
-    with ExitStack() as vaults, ExitStack() as stack:
-        vault = vaults.enter_context(vault_at(directory / "vault")) if own_vault else None
-        running_edges = Edges(site, text_of(site, workers), workers, vault, patched(patch, _CODE), stack)
+    with ExitStack() as others, ExitStack() as stack:
+        vault = others.enter_context(vault_at(directory / "vault")) if own_vault else None
+        api = others.enter_context(api_server(tls=False))
+        text, environ = _discovered(text_of(site, workers), site, api), patched(patch, _CODE)
+        places = [site.take() for _ in range(8)]
+        running_edges = Edges(site, text, workers, vault, environ, api, places, stack)
+        running_edges.change_pods(0)
         running_edges.start()
         yield running_edges
+
+
+# The calls' pods are known from the API server alone.
+def _discovered(text: str, site: Site, api: ApiServer) -> str:
+    start, ws1, rest = text.partition('name = "ws1"')
+    upstream = (
+        f'[kubernetes]\napi = "{api.url}"\n[upstreams.storm]\naddress = "{{pod}}.storm.voice.svc.test:{site.port}"\n'
+        'discovery = "kubernetes"\nallow = ["127.0.0.0/8"]\n[upstreams.pod]'
+    )
+    return (
+        start.replace("[upstreams.pod]", upstream, 1) + ws1 + rest.replace('upstream = "pod"', 'upstream = "storm"', 1)
+    )

@@ -163,6 +163,20 @@ def _kill_vault_and_worker(edges: Edges, rng: Random) -> None:
     _kill_vault(edges, rng)
 
 
+# The kill of the discovery process may hit it while it publishes this.
+def _change_pods(edges: Edges, rng: Random) -> None:
+    for _ in range(rng.randint(1, 5)):
+        edges.change_pods(rng.randint(0, 200))
+    if rng.random() < 0.5:
+        edges.end(edges.find("splicer: discovery".__eq__), signal.SIGKILL)
+
+
+def _crash_api_server(edges: Edges, rng: Random) -> None:
+    edges.api.crash()
+    time.sleep(rng.uniform(0.0, 2.0))
+    edges.api.listen(fresh=rng.random() < 0.5)
+
+
 FAULTS = {
     "kill one worker": Fault(_kill("one"), 20),
     "kill several workers": Fault(_kill("several"), 8),
@@ -170,12 +184,16 @@ FAULTS = {
     "kill the spare": Fault(_other("splicer: spare", signal.SIGKILL), 5),
     "kill the admin process": Fault(_other("splicer: admin", signal.SIGKILL), 4),
     "kill the template": Fault(_other("splicer: template", signal.SIGKILL), 5),
+    "kill the discovery process": Fault(_other("splicer: discovery", signal.SIGKILL), 5),
     "stop one worker": Fault(_stop("one"), 6),
     "stop several workers": Fault(_stop("several"), 3),
     "stop all workers": Fault(_stop("all"), 2),
     "stop the spare": Fault(_other("splicer: spare", None), 2),
     "stop the admin process": Fault(_other("splicer: admin", None), 2),
     "stop the template": Fault(_other("splicer: template", None), 2),
+    "stop the discovery process": Fault(_other("splicer: discovery", None), 2),
+    "pods come and go": Fault(_change_pods, 4),
+    "the API server is away": Fault(_crash_api_server, 2),
     "stop one worker for good": Fault(_stick, 1),
     "crash one worker": Fault(_crash("one"), 6),
     "crash several workers": Fault(_crash("several"), 3),

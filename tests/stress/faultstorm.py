@@ -159,7 +159,7 @@ def storm_of_faults(
     kinds = {name: fault for name, fault in FAULTS.items() if name in only or not only}
     kinds = {name: fault for name, fault in kinds.items() if own_vault or not fault.own_vault}
     with edges(directory, workers, own_vault=own_vault) as running:
-        pods = tuple((place.name, place.address, place.port) for place in (running.site.take() for _ in range(8)))
+        pods = tuple((place.name, place.address, place.port) for place in running.places)
         outcome = Outcome(calls, 0.0)
         try:
             with calling(Setting(running.now.address, pods, calls, seed=seed)) as process:
