@@ -142,6 +142,10 @@ def test_limits_at_endpoints_are_explained() -> None:
     assert slow in asked("/found/x")[1]
 
 
+def test_it_names_the_source_of_endpoints() -> None:
+    assert "discovery  kubernetes: voice/agent, port 8001\n" in asked("/found/x")[1]
+
+
 def test_retries_are_explained() -> None:
     _, text = asked("/retried/x")
     assert "\nretries    2, each at another endpoint (unreachable, or 503)\nfallback   none\n" in text

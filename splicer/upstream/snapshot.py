@@ -167,7 +167,9 @@ def _read_service(raw: bytes) -> Found:
     fields = json.loads(raw)
     rows = fields["rows"]
     width = len(KnownEndpoint._fields)
-    known = None if rows is None else tuple([KnownEndpoint._make(row[:width]) for row in rows])
+    if rows and len(rows[0]) > width:  # a newer program tells more
+        rows = [row[:width] for row in rows]
+    known = None if rows is None else tuple(map(KnownEndpoint._make, rows))
     return Found(bool(fields["synced"]), float(fields["since"]), known)
 
 

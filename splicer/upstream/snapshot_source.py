@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import lru_cache
 
 import trio
 from attrs import frozen
@@ -186,4 +187,10 @@ def _candidates(rows: Collection[KnownEndpoint], behind: frozenset[Key] = frozen
 
 
 def _endpoint(row: KnownEndpoint) -> Endpoint:
-    return Endpoint(row.pod or row.address, row.address, row.port)
+    return _made(row.pod or row.address, row.address, row.port)
+
+
+# After most changes, nearly all endpoints of a Service are those of before.
+@lru_cache(maxsize=4096)
+def _made(pod: str, address: str, port: int) -> Endpoint:
+    return Endpoint(pod, address, port)

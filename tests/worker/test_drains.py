@@ -15,8 +15,10 @@ from splicer.ipc.facts import OperatorDrains
 from splicer.net.dns_query import Records
 from splicer.net.resolve import Resolver
 from splicer.session.context import Drains
+from splicer.upstream.snapshot_source import SnapshotSource
 from splicer.upstream.source import NameSource
 from splicer.worker.drains import DrainOrders
+from tests.upstream.snapshots import Snapshot, found, row
 
 _CONFIG = """
 [resolver]
@@ -209,3 +211,19 @@ async def test_the_newest_order_stands_even_if_an_older_one_takes_longer(
     assert await following.follow("pod-2") == Drains(frozenset({"pod-2"}), endpoints=_at("10.0.0.2"))
     await trio.sleep(10)
     assert following.told[-1] == Drains(frozenset({"pod-2"}), endpoints=_at("10.0.0.2"))
+
+
+# ---- pods that discovery knows ----
+
+
+async def test_pods_that_discovery_knows_are_drained_at_their_own_ports(following: Following) -> None:
+    snapshot = Snapshot()
+    snapshot.publish(
+        {"voice/agent:ws": found(row("pod-7", "10.7.0.1", port=9999), row("pod-8", "10.7.0.2", port=9999))}
+    )
+    source = SnapshotSource(NameSource(following.resolver), snapshot.reader)
+    following.orders = DrainOrders(
+        following.told.append, lambda: following.upstreams, lambda: source, following.failed.append
+    )
+    assert (await following.follow("pod-7")).endpoints == {("10.7.0.1", 9999)}
+    assert (await following.follow("pod-1")).endpoints == _at("10.0.0.1", "10.1.0.1", "10.2.0.1")
