@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splicer.client_hello import MOST, MOST_RECORDS, Hello, read_hello
@@ -33,12 +33,14 @@ def test_a_hello_without_a_name(message: bytes) -> None:
     assert read_hello(in_records(message)) == Hello(None)
 
 
+@settings(max_examples=60)
 @given(sizes=_SIZES)
 def test_it_may_be_in_any_records(sizes: list[int]) -> None:
     assert read_hello(in_records(_NAME, *sizes)) == Hello("grpc.example")
 
 
 # A caller that waits for exactly what it is told to wait for gets there.
+@settings(max_examples=60)
 @given(sizes=_SIZES)
 def test_what_is_needed_is_more_than_there_is_and_no_more_than_the_whole(sizes: list[int]) -> None:
     data, have, rounds = in_records(_NAME, *sizes), 0, 0
@@ -49,6 +51,7 @@ def test_what_is_needed_is_more_than_there_is_and_no_more_than_the_whole(sizes: 
     assert rounds <= 2 * MOST_RECORDS
 
 
+@settings(max_examples=60)
 @given(sizes=_SIZES, data=st.data())
 def test_any_part_of_it_waits_for_more_or_is_enough(sizes: list[int], data: st.DataObject) -> None:
     whole = in_records(_NAME, *sizes)
@@ -57,6 +60,7 @@ def test_any_part_of_it_waits_for_more_or_is_enough(sizes: list[int], data: st.D
     assert found == Hello("grpc.example") or (isinstance(found, int) and found > len(part))
 
 
+@settings(max_examples=60)
 @given(sizes=_SIZES, data=st.data())
 def test_a_changed_byte_is_a_hello_or_an_error(sizes: list[int], data: st.DataObject) -> None:
     whole = bytearray(in_records(_NAME, *sizes))
@@ -68,6 +72,7 @@ def test_a_changed_byte_is_a_hello_or_an_error(sizes: list[int], data: st.DataOb
     assert isinstance(found, Hello) or len(whole) < found <= MOST
 
 
+@settings(max_examples=60)
 @given(data=st.binary(max_size=80), start=st.sampled_from([b"", b"\x16\x03\x01\0\x30\x01\0\0\x2c\x03\x03"]))
 def test_any_bytes_are_a_hello_or_an_error_or_too_few(data: bytes, start: bytes) -> None:
     try:

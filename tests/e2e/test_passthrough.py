@@ -20,9 +20,11 @@ from splicer.proxyproto import v2
 from splicer.proxyproto.decode import decode
 from splicer.proxyproto.facts import arrival
 from tests.e2e.balancers import needs_nginx, nginx
+from tests.kit.calls import handshake
 from tests.kit.edge import Edge, running
 from tests.kit.fleet import several
-from tests.kit.pods import ok, raw_pod
+from tests.kit.hellos import real_hello
+from tests.kit.pods import ok, raw_pod, tunnel_pod
 from tests.kit.site import Site, free_port
 from tests.kit.tls import NAME, Certificates, dial_tls
 from tests.kit.wire import TIMEOUT, Wire, dial, request, until
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.slow
 
 _H2, _ECHO, _INTRODUCED = (("127.0.0.70", free_port()), ("127.0.0.71", free_port()), ("127.0.0.72", free_port()))
 _PLACE, _BALANCED, _SHARED = ("127.0.0.4", free_port()), ("127.0.0.5", free_port()), ("127.0.0.6", free_port())
+_OURS = "127.0.0.7", free_port()
 _TABLES = f"""
 [[passthrough]]
 names = ["h2.example"]
@@ -91,6 +94,7 @@ def edge(certificates: Certificates) -> Iterator[Edge]:
             f'{{ address = "{_PLACE[0]}:{_PLACE[1]}", passthrough = true }}',
             f'{{ address = "{_BALANCED[0]}:{_BALANCED[1]}", passthrough = true, proxy_protocol = "required" }}',
             f'{{ address = "{_SHARED[0]}:{_SHARED[1]}", passthrough = true, tls = "edge" }}',
+            f'{{ address = "{_OURS[0]}:{_OURS[1]}", tls = "edge", proxy_protocol = "required" }}',
         )
     )
     text = several(site, 2, deadlines='tls = "3s"').replace('listen = "127.0.0.1:0"', f"listen = [{listen}]")
@@ -295,6 +299,38 @@ async def test_a_pod_is_told_of_a_client_over_tls(
     told = arrival(found[0], "")
     assert told is not None
     assert (told.secure, told.fact("tls_sni"), told.fact("tls_version")) == (True, NAME, "TLSv1.3")
+
+
+async def test_a_header_comes_before_the_edges_own_tls(
+    edge: Edge, certificates: Certificates, nursery: trio.Nursery
+) -> None:
+    place = edge.site.take()
+    await tunnel_pod(nursery, place.address, place.port)
+    header, path = v2.encode(("192.0.2.7", 4711), ("203.0.113.1", 443), ((0x05, b"an-id"),)), f"/ws/{place.name}/x"
+    async with dial(_OURS) as raw:
+        for part in (header[:9], header[9:]):
+            await raw.send(part)
+            await trio.sleep(0.05)
+        stream = trio.SSLStream(raw.stream, certificates.client(), server_hostname=NAME, https_compatible=True)
+        with trio.fail_after(TIMEOUT):
+            await stream.do_handshake()
+        wire = Wire(stream)  # type: ignore[arg-type]  # as a SocketStream
+        await wire.send(handshake(path))
+        assert (await wire.head()).startswith(b"HTTP/1.1 101 ")
+        pids = worker_pids(edge.pid)
+        for pid in pids.values():
+            await kill_and_see(pid)
+        await edge.expected(2, "worker_died")
+        await wire.send(b"hello")
+        assert await wire.exactly(5) == b"hello"
+    line = await edge.line("tunnel_close", path=path)
+    assert (line["client"], line["via"], line["proxy_id"], line["adopted"]) == ("192.0.2.7", "127.0.0.1", "an-id", 1)
+    assert (line["tls_version"], line["tls_sni"]) == ("TLSv1.3", NAME)
+    await until(partial(_replaced, edge, pids))
+    async with dial(_OURS) as wire:
+        await wire.send(real_hello(NAME))
+        assert await wire.end() in ("eof", "reset")
+    await edge.line("connection_refused", reason="proxy_protocol_missing")
 
 
 # The wait for the rest of a hello must not spin: there is a byte to read all the time.

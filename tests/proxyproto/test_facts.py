@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splicer.arrival import Arrival
@@ -91,6 +91,7 @@ def test_a_vendors_own_field(vendor: str | None, kind: int, value: bytes, told: 
     assert _facts((kind, value), vendor=vendor).fact("proxy_vendor") == told
 
 
+@settings(max_examples=50)
 @given(
     tlvs=st.lists(
         st.tuples(st.sampled_from([0x01, 0x02, 0x05, 0x20, 0xE0, 0xEA, 0xEE]), st.binary(max_size=30)), max_size=5

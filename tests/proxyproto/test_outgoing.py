@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splicer.arrival import Arrival
@@ -21,6 +21,7 @@ def _read(data: bytes) -> Header:
     return found[0]
 
 
+@settings(max_examples=50)
 @given(pair=pairs(), version=st.sampled_from(["v1", "v2"]))
 def test_the_client_and_where_it_connected_to(pair: tuple[Place, Place], version: str) -> None:
     header = _read(client_header(version, *pair, "abc"))

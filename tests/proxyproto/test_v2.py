@@ -3,7 +3,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splicer.proxyproto.decode import MOST, decode
@@ -25,12 +25,14 @@ def _header(command: int = 0x21, family: int = 0x11, rest: bytes = _FOUR[16:], l
     return V2_BEGINNING + struct.pack("!BBH", command, family, len(rest) if length is None else length) + rest
 
 
+@settings(max_examples=50)
 @given(pair=pairs(), tlvs=tlvs, rest=st.binary(max_size=30))
 def test_what_is_written_is_read(pair: tuple[Place, Place], tlvs: Tlvs, rest: bytes) -> None:
     data = encode(*pair, tlvs)
     assert decode(data + rest) == (Header(*pair, tlvs), len(data))
 
 
+@settings(max_examples=50)
 @given(pair=pairs(), tlvs=tlvs, rest=st.binary(max_size=30))
 def test_a_checksum_of_the_whole_header_is_accepted(pair: tuple[Place, Place], tlvs: Tlvs, rest: bytes) -> None:
     data = with_checksum(*pair, tlvs)
@@ -39,6 +41,7 @@ def test_a_checksum_of_the_whole_header_is_accepted(pair: tuple[Place, Place], t
     assert (found[0].source, found[1]) == (pair[0], len(data))
 
 
+@settings(max_examples=50)
 @given(pair=pairs(), tlvs=tlvs, data=st.data())
 def test_with_a_checksum_no_changed_bit_passes(pair: tuple[Place, Place], tlvs: Tlvs, data: st.DataObject) -> None:
     whole = bytearray(with_checksum(*pair, tlvs))
@@ -53,12 +56,14 @@ def test_with_a_checksum_no_changed_bit_passes(pair: tuple[Place, Place], tlvs: 
     assert all(kind != CRC32C for kind, _ in found[0].tlvs)
 
 
+@settings(max_examples=50)
 @given(pair=pairs(), tlvs=tlvs, data=st.data())
 def test_any_part_of_a_header_waits_for_more(pair: tuple[Place, Place], tlvs: Tlvs, data: st.DataObject) -> None:
     whole = encode(*pair, tlvs)
     assert decode(whole[: data.draw(st.integers(0, len(whole) - 1))]) is None
 
 
+@settings(max_examples=50)
 @given(start=st.sampled_from([b"", V2_BEGINNING, V2_BEGINNING + b"\x21\x11\x00\x20"]), rest=st.binary(max_size=80))
 def test_any_bytes_are_a_header_or_an_error_or_too_few(start: bytes, rest: bytes) -> None:
     try:
