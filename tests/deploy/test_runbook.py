@@ -123,7 +123,8 @@ def test_it_sees_a_worker_without_a_vault(values: tuple[float, ...], code: int) 
 @pytest.mark.parametrize("services", [["voice-system/voice-agent:8000", "voice-system/smart-router:8080"], []])
 def test_it_shows_what_is_in_sync(services: list[str]) -> None:
     lines = [f'splicer_discovery_synced{{service="{service}"}} 1.0' for service in services]
-    with _metrics("\n".join(["# TYPE splicer_discovery_synced gauge", *lines, "splicer_draining 0.0"])) as port:
+    said = lines or ['splicer_discovery_synced{service=""} 0.0']
+    with _metrics("\n".join(["# TYPE splicer_discovery_synced gauge", *said, "splicer_draining 0.0"])) as port:
         asked = _SYNCED.replace("127.0.0.1:9902", f"127.0.0.1:{port}")
         done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=30, check=False)
     assert (done.stdout.splitlines(), done.stderr) == (lines or ["no discovery"], "")
