@@ -72,6 +72,7 @@ class Services:
         self._watches: dict[str, _Watch] = {}
         self._uids: dict[str, Mapping[Key, str | None]] = {}  # by Service and port
         self._skipped: dict[str, Mapping[str, int]] = {}
+        self._errors: dict[str, str] = {}  # the last one of each namespace
         self._so: set[tuple[str, str]] = set()  # what is so, and was logged when it became so
         self._ipv6 = True
         nursery.start_soon(self._changes.run)
@@ -140,15 +141,17 @@ class Services:
         self._set_synced(namespace, synced=False)
         for key in self._keys(namespace):
             kept = len(self._publisher.found[key].rows or ())
-            self._log.warning("discovery_lost", service=key, reason=reason, kept=kept)
+            error = self._errors.get(namespace, "")
+            self._log.warning("discovery_lost", service=key, reason=reason, error=error, kept=kept)
 
     def denied(self, namespace: str, status: int, message: str) -> None:
         """See `Store`."""
         remedy = "[kubernetes] token_file must have a token that the API server knows" if status == 401 else _ROLE
-        self._log.error("discovery_denied", namespace=namespace, status=status, error=message[:300], remedy=remedy)
+        self._log.error("discovery_denied", namespace=namespace, status=status, error=message, remedy=remedy)
 
-    def failed(self, _namespace: str, reason: str, _message: str) -> None:
+    def failed(self, namespace: str, reason: str, message: str) -> None:
         """See `Store`."""
+        self._errors[namespace] = message
         self._metrics.api_failed(reason)
 
     def listed(self, _namespace: str, reason: str) -> None:

@@ -181,7 +181,7 @@ async def test_what_was_known_stays_while_the_api_server_is_away(rig: Rig, autoj
     assert (found.synced, rig.flags()) == (False, {"pod-0": FIT, "pod-1": FIT})
     assert 0 < found.since < trio.current_time()
     [line] = rig.lines.of("discovery_lost")
-    assert line == {"service": KEY, "reason": "connect", "kept": 2}
+    assert line == {"service": KEY, "reason": "connect", "error": "connection refused", "kept": 2}
     rig.cluster.sync(Pod("pod-3", "10.0.0.3"))
     rig.cluster.listen()
     await trio.sleep(60)
