@@ -29,6 +29,7 @@ from splicer.config.routes import ROUTE
 from splicer.config.sections import SECTIONS
 from splicer.config.tls import TLS
 from splicer.config.tracing import TRACING
+from splicer.config.upstream_tls import POD_TLS_TABLE
 from splicer.config.upstreams import UPSTREAM
 
 DOCS = Path(__file__).parent
@@ -36,6 +37,7 @@ TABLES: Mapping[str, Reader[Any]] = {
     **SECTIONS,
     "listener": LISTENER,
     "tls": TLS,
+    "upstream_tls": POD_TLS_TABLE,
     "upstreams": UPSTREAM,
     "outlier_detection": OUTLIER_TABLE,
     "health_check": HEALTH_TABLE,

@@ -18,6 +18,7 @@ from splicer.edits import Edits, Redirect
 from splicer.health import HealthCheck, OutlierDetection
 from splicer.hook_settings import HookSettings
 from splicer.patterns import Condition, HashOn, PathPattern, Template
+from splicer.pod_tls import PodTls
 from splicer.rates import RateLimit
 
 Header = tuple[bytes, bytes]
@@ -177,6 +178,7 @@ class Upstream:
         service: the Service whose endpoints are asked of Kubernetes; None: they are asked of DNS.
         outlier_detection: when an endpoint is ejected; None: never.
         health_check: how its endpoints are checked; None: they are not.
+        tls: how its pods are spoken to by TLS; None: they are not.
     """
 
     name: str
@@ -191,6 +193,7 @@ class Upstream:
     service: Service | None = None
     outlier_detection: OutlierDetection | None = None
     health_check: HealthCheck | None = None
+    tls: PodTls | None = None
     is_judged: bool = field(init=False, eq=False, repr=False)  # endpoints may be ejected or unhealthy
 
     @is_judged.default

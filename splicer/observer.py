@@ -41,8 +41,8 @@ class Observer:
     def tls_established(self, side: str, profile: str, seconds: float) -> None:
         """A TLS handshake with a "client" or a "pod" has succeeded after so many seconds."""
 
-    def tls_failed(self, client: str, profile: str, failure: TlsFailure) -> None:
-        """A TLS handshake with a client has failed."""
+    def tls_failed(self, side: str, peer: str, profile: str, failure: TlsFailure) -> None:
+        """A TLS handshake with a "client" or a "pod" has failed."""
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """A bug ended one connection."""

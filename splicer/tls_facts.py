@@ -99,3 +99,23 @@ class TlsFailure:
     reason: str
     detail: str = ""
     sni: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """Where a certificate is: in a folder with tls.crt and tls.key, or in two files.
+
+    Args:
+        folder: the folder; "": there are two files.
+        chain: the certificate and those between it and its authority, in PEM.
+        key: its private key, in PEM.
+    """
+
+    folder: str = ""
+    chain: str = ""
+    key: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its path, for messages."""
+        return self.folder or self.chain

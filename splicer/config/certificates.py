@@ -11,7 +11,7 @@ from splicer.config.keys import key
 from splicer.config.kinds import Kind, any_of
 from splicer.config.reader import Reader
 from splicer.config.scalars import BadValue, resolved, show, text
-from splicer.ipc.tls_messages import CertificateFiles
+from splicer.tls_facts import CertificateFiles
 
 
 # The processes that read files need not have the working directory of who has written the path.

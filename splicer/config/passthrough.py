@@ -107,6 +107,8 @@ def _unreachable(spec: PassthroughSpec, upstreams: Mapping[str, Upstream | None]
         yield Fault(("upstream",), f"unknown upstream {show(spec.upstream)}{suggest(spec.upstream, upstreams)}")
         return
     upstream = upstreams[spec.upstream]
+    if upstream is not None and upstream.tls is not None:
+        yield Fault(("upstream",), f"{show(spec.upstream)} has tls, and what passes through is TLS already")
     if upstream is None:
         return
     if others := sorted(upstream.host.captures - {LABEL}):

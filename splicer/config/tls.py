@@ -12,7 +12,8 @@ from splicer.config.certificates import CERTIFICATE, PATH
 from splicer.config.keys import key, shared
 from splicer.config.reader import Fault, Reader
 from splicer.config.scalars import BadValue, name, show, text
-from splicer.ipc.tls_messages import CertificateFiles, ServerProfile
+from splicer.ipc.tls_messages import ServerProfile
+from splicer.tls_facts import CertificateFiles
 
 _MOST_CERTIFICATES = 64  # of a profile: its facts go into one message
 MOST_PROFILES = 64

@@ -16,9 +16,11 @@ from splicer.config.outlier_detection import OUTLIER_DETECTION
 from splicer.config.reader import Fault, Reader
 from splicer.config.scalars import BadValue, show, text
 from splicer.config.slow_start import WINDOW, slow_start_faults
+from splicer.config.upstream_tls import POD_TLS
 from splicer.health import HealthCheck, OutlierDetection
 from splicer.model import Network, Upstream, authority
 from splicer.patterns import Template
+from splicer.pod_tls import PodTls
 from splicer.routing.template import CaptureTemplate, parse_template
 
 _MOST = 1_000_000  # at one endpoint; more would be a slip of the finger
@@ -130,6 +132,11 @@ class UpstreamSpec:
         "Each endpoint is asked regularly whether it is well: by a connect, or a GET; see [below](#health-checks).",
         default=None,
     )
+    tls: PodTls | None = key(
+        POD_TLS,
+        "Speak TLS with the pods, and verify that each is who it should be; see [below](#tls-to-pods).",
+        default=None,
+    )
 
 
 UPSTREAM = Reader(UpstreamSpec)
@@ -171,5 +178,13 @@ def read_upstream(
     service = service_of(host, port) if spec.discovery == "kubernetes" else None
     number = port if isinstance(port, int) else 0
     upstream = Upstream(name, host, number, service=service, **shared(evolve(spec, allow=allow), Upstream))
-    faults = slow_start_faults(upstream)
+    faults = (*slow_start_faults(upstream), *_checked_without_tls(upstream))
     return None if faults else upstream, faults
+
+
+def _checked_without_tls(upstream: Upstream) -> tuple[Fault, ...]:
+    check = upstream.health_check
+    if upstream.tls is None or check is None or check.path is None or check.port is not None:
+        return ()
+    text = 'speaks no TLS, and the pods do; write health_check = "tcp", or the port of a check without TLS'
+    return (Fault(("health_check",), text),)

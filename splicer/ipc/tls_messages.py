@@ -10,26 +10,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from splicer.ipc.message import Answer, Message, Request, message
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateFiles:
-    """Where a certificate is: in a folder with tls.crt and tls.key, or in two files.
-
-    Args:
-        folder: the folder; "": there are two files.
-        chain: the certificate and those between it and its authority, in PEM.
-        key: its private key, in PEM.
-    """
-
-    folder: str = ""
-    chain: str = ""
-    key: str = ""
-
-    @property
-    def name(self) -> str:
-        """Its path, for messages."""
-        return self.folder or self.chain
+from splicer.tls_facts import CertificateFiles
 
 
 @dataclass(frozen=True, slots=True)

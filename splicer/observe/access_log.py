@@ -99,16 +99,16 @@ class AccessLog(Observer):
             self.log.warning("connection_refused", client=client, reason=error.reason, status=error.status)
 
     # Scanners try many things, one after another.
-    def tls_failed(self, client: str, profile: str, failure: TlsFailure) -> None:
-        """See `Observer`."""
-        if failure.reason == TLS_EMPTY:  # as load balancers check a port
+    def tls_failed(self, side: str, peer: str, profile: str, failure: TlsFailure) -> None:
+        """See `Observer`. A port check of a load balancer has no line, and a pod's failure is in the attempt's."""
+        if side != "client" or failure.reason == TLS_EMPTY:
             return
         more = self._scarce_tls.take()
         if more is None:
             return
         self.log.warning(
             "tls_failed",
-            client=client,
+            client=peer,
             profile=profile,
             reason=failure.reason,
             detail=failure.detail[:200],
@@ -177,6 +177,10 @@ def _handshake(record: Record) -> str:
             f'"resolve_ms": {_ms(parts.resolve)}, "connect_ms": {_ms(parts.connect)}, '
             f'"handshake_ms": {_ms(parts.handshake)}'
         )
+        if record.pod_tls is not None:
+            told += (
+                f', "pod_tls_version": {json_text(record.pod_tls.version)}, "pod_tls_ms": {_ms(record.pod_tls.seconds)}'
+            )
     if record.authorize is not None:
         told += _authorize(record.authorize)
     if record.hook_fields:

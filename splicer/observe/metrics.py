@@ -229,9 +229,9 @@ class Metrics(Families, Observer):
         self._tls[side, profile, "ok"].inc(1)
         self._shaking[side,].observe(seconds)
 
-    def tls_failed(self, client: str, profile: str, failure: TlsFailure) -> None:
+    def tls_failed(self, side: str, peer: str, profile: str, failure: TlsFailure) -> None:
         """See `Observer`."""
-        self._tls["client", profile, failure.reason].inc(1)
+        self._tls[side, profile, failure.reason].inc(1)
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """See `Observer`."""

@@ -95,9 +95,9 @@ class Observers(Observer):
         """See `Observer`."""
         self._tell(self._established, side, profile, seconds)
 
-    def tls_failed(self, client: str, profile: str, failure: TlsFailure) -> None:
+    def tls_failed(self, side: str, peer: str, profile: str, failure: TlsFailure) -> None:
         """See `Observer`."""
-        self._tell(self._tls_failed, client, profile, failure)
+        self._tell(self._tls_failed, side, peer, profile, failure)
 
     def crashed(self, client: str, record: Record | None, error: Exception) -> None:
         """See `Observer`."""

@@ -118,7 +118,8 @@ class Attempts:
         assert leg is not None  # noqa: S101 - the answer came on it
         report_answer(self._exchange.context.outcomes, step.upstream, leg.endpoint, answer.status)
         self._report(outcome)
-        self._exchange.record.endpoint = leg.endpoint
+        record = self._exchange.record
+        record.endpoint, record.pod_tls = leg.endpoint, None if leg.stream.tls is None else leg.stream.tls.facts
         return leg, answer
 
     def _fail(self, step: Step, outcome: AttemptOutcome, failure: SplicerError) -> None:

@@ -17,6 +17,7 @@ from splicer.net.dial import InTime
 from splicer.net.stream import ByteStream
 from splicer.net.waits import Timers
 from splicer.observer import Observer
+from splicer.pod_tls import PodProof
 from splicer.policy.rate_limiter import RateLimiter
 from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import TunnelEnd, TunnelSpec
@@ -28,6 +29,7 @@ from splicer.session.logged_headers import LoggedHeader
 from splicer.session.places import TunnelPlaces
 from splicer.session.tracing import Tracing
 from splicer.session.turns import Turns
+from splicer.tls_errors import TlsLost
 from splicer.upstream.balance import Balancer
 from splicer.upstream.closing import ClosingConnections
 from splicer.upstream.endpoints import Endpoints
@@ -158,6 +160,12 @@ def _drop_outcome(_: AttemptOutcome) -> None:
     """The default of `report`: drop the outcome."""
 
 
+async def _no_tls(stream: ByteStream, _: PodProof, endpoint: Endpoint) -> ByteStream:
+    """The default of `secure`: there is no tls process."""
+    stream.close()
+    raise TlsLost(f"{endpoint}: there is no tls process")
+
+
 def _always() -> bool:
     """The default of `may_use_pod`: there is no limit."""
     return True
@@ -188,6 +196,7 @@ class SessionContext:
     turns: Turns = field(factory=Turns)
     timers: Timers = field(factory=Timers)
     may_use_pod: Callable[[], bool] = _always  # whether there is room for a connection that came in over the limit
+    secure: Callable[[ByteStream, PodProof, Endpoint], Awaitable[ByteStream]] = _no_tls  # see `upstream.dialling`
     report: Callable[[AttemptOutcome], None] = _drop_outcome  # called with each attempt's outcome when it is over
     outcomes: Outcomes = NO_OUTCOMES  # is told how requests went at the endpoints that are judged
     yield_to_relay: Callable[[], None] = _do_nothing  # called between two parts of a long step, to let frames pass

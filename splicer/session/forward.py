@@ -108,7 +108,7 @@ async def _relay_answer(exchange: Exchange, leg: PodLeg, answer: ResponseHead, t
         await _relay_body(exchange, leg, head, time)
         if leg.parser.finished and exchange.body.delivered and plain:
             if leg.parser.reusable and not (exchange.own_connection or leg.private):
-                exchange.context.pool.give(leg.endpoint, leg.stream)
+                exchange.context.pool.give(leg.endpoint, leg.stream, leg.proof)
             else:
                 exchange.context.closing.add(leg.stream)
             return exchange.writer.persistent and not close

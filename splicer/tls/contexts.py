@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from splicer.ipc.tls_messages import CertificateFacts, CertificateFiles, PodProfile, ServerProfile
+from splicer.ipc.tls_messages import CertificateFacts, PodProfile, ServerProfile
 from splicer.tls.der import Certificate, first_certificate
 from splicer.tls.files import FileFault, OpenPair, opened, text_of
 from splicer.tls.names import canonical, wildcard_of
+from splicer.tls_facts import CertificateFiles
 
 # Mozilla's guideline 5.8 (2026-05-03), "intermediate", for TLS 1.2; those of TLS 1.3 are OpenSSL's.
 INTERMEDIATE = (

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from splicer.ipc.tls_messages import CertificateFiles
+from splicer.tls_facts import CertificateFiles
 
 _MAX_BYTES = 4 << 20  # of a file
 _DATA, CHAIN, KEY = "..data", "tls.crt", "tls.key"

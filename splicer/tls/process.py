@@ -6,6 +6,7 @@ import socket
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -28,10 +29,11 @@ from splicer.ipc.tls_messages import (
     TlsSettings,
     TlsTask,
 )
-from splicer.ipc.tls_table import OwnRow, ProcessWord
+from splicer.ipc.tls_table import OwnRow, ProcessWord, Word
 from splicer.tls.client_handshake import ClientHandshake
 from splicer.tls.ends import LinkEnds
 from splicer.tls.handshake import Handshake
+from splicer.tls.kernel import line_of
 from splicer.tls.link import Link
 from splicer.tls.liveness import Sweep
 from splicer.tls.loop import IN, Loop
@@ -218,9 +220,8 @@ class TlsProcess:
             to_pod=isinstance(handshake, PodHandshake),
         )
         self._links.add(link)
-        placed = TlsFacts(
-            facts.version, facts.cipher, facts.sni, facts.resumed, facts.seconds, self._row, entry, serial, facts.peer
-        )
+        self._own.words[link.base + Word.LINE] = line_of(handshake.raw) or 0
+        placed = replace(facts, row=self._row, entry=entry, serial=serial)
         link.begin(pack(placed))
 
     def _handshake_over(self, handshake: Handshake) -> None:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 from splicer.ipc.tls_messages import (
     CertificateFacts,
-    CertificateFiles,
     PodProfile,
     ProfileFacts,
     ServerProfile,
@@ -17,6 +16,7 @@ from splicer.ipc.tls_messages import (
 )
 from splicer.tls.contexts import SYSTEM, PodContext, ServerContexts, system_has_authorities
 from splicer.tls.files import CHAIN, FileFault, Signature, is_sub_path, signature
+from splicer.tls_facts import CertificateFiles
 
 _SOON_SECONDS = 7 * 86_400.0  # seconds before its end in which a certificate is complained of
 

@@ -14,8 +14,10 @@ from splicer.model import Endpoint, Upstream
 from splicer.net.dial import InTime, Wait, without_deadline
 from splicer.net.stream import ByteStream
 from splicer.net.waits import Scope, Waits
+from splicer.pod_tls import PodProof
 from splicer.policy.deadlines import AttemptBudget
 from splicer.record import AttemptOutcome
+from splicer.tls_errors import TlsTimeout
 from splicer.upstream.balance import Balancer, Hold
 from splicer.upstream.endpoints import full
 from splicer.upstream.outcomes import Outcomes
@@ -66,6 +68,11 @@ class Dialer(Protocol):
         """Lets frames pass before a dial, which is a long step."""
         ...
 
+    @property
+    def secure(self) -> Callable[[ByteStream, PodProof, Endpoint], Awaitable[ByteStream]]:
+        """Speaks TLS on a connection; raises a `ConnectFailed` if the pod does not prove who it is."""
+        ...
+
     async def free_descriptors(self) -> bool:
         """Free descriptors for a connection when the process has none left; False: there were none to free."""
         ...
@@ -80,7 +87,19 @@ class Dialling:
         header: makes the PROXY header of an upstream's version, for upstreams that get one.
     """
 
-    __slots__ = ("_dialer", "_failed", "_first", "_header", "_hold", "_tunnel", "budget", "gone", "scope", "waits")
+    __slots__ = (
+        "_dialer",
+        "_failed",
+        "_first",
+        "_header",
+        "_hold",
+        "_proof",
+        "_tunnel",
+        "budget",
+        "gone",
+        "scope",
+        "waits",
+    )
 
     def __init__(self, dialer: Dialer, budget: AttemptBudget, header: Callable[[str], bytes]) -> None:
         self._dialer = dialer
@@ -89,6 +108,7 @@ class Dialling:
         self._failed: set[tuple[str, int]] = set()  # endpoints that were dialled and not excused
         self._header = header
         self._first = b""  # what the present upstream gets first on each connection
+        self._proof: PodProof | None = None  # what the present upstream's pods must prove
         self._hold: Hold | None = None
         self.scope: Scope | None = None
         self.waits: Waits | None = None
@@ -130,8 +150,8 @@ class Dialling:
         take = partial(dialer.balancer.take, chosen=len(endpoints) > 1, tunnel=self._tunnel, limit=limit)
         # Usually the first endpoint has an idle connection, and then there is nothing to wait for.
         begun = reusable and self._begin(endpoints[0], outcome, take)
-        if begun and (idle := dialer.pool.take(endpoints[0])) is not None:
-            return PodLeg(idle, endpoints[0], parser, reused=True)
+        if begun and (idle := dialer.pool.take(endpoints[0], self._proof)) is not None:
+            return PodLeg(idle, endpoints[0], parser, reused=True, proof=self._proof)
         started = trio.current_time()
         ends = self.budget.until(self.budget.deadlines.connect, started)
         try:
@@ -218,9 +238,9 @@ class Dialling:
     # Most connections to a pod on the same node are there at once, and then no deadline is opened.
     async def _open(self, endpoint: Endpoint, parser: ResponseParser, in_time: InTime, *, reusable: bool) -> PodLeg:
         dialer = self._dialer
-        idle = dialer.pool.take(endpoint) if reusable else None
+        idle = dialer.pool.take(endpoint, self._proof) if reusable else None
         if idle is not None:
-            return PodLeg(idle, endpoint, parser, reused=True)
+            return PodLeg(idle, endpoint, parser, reused=True, proof=self._proof)
         dialer.yield_to_relay()
         try:
             stream = await dialer.dial(endpoint, in_time)
@@ -230,7 +250,16 @@ class Dialling:
             stream = await dialer.dial(endpoint, in_time)
         if self._first:
             _introduce(stream, endpoint, self._first)
-        return PodLeg(stream, endpoint, parser, reused=False, private=bool(self._first))
+        if self._proof is not None:
+            stream = await self._secured(stream, self._proof, endpoint, in_time)
+        return PodLeg(stream, endpoint, parser, reused=False, private=bool(self._first), proof=self._proof)
+
+    # A race is under a deadline as a whole.
+    async def _secured(self, stream: ByteStream, proof: PodProof, endpoint: Endpoint, in_time: InTime) -> ByteStream:
+        if in_time is without_deadline:
+            return await self._dialer.secure(stream, proof, endpoint)
+        with Stage(self, self.budget.deadlines.connect, TlsTimeout, lambda: endpoint):
+            return await self._dialer.secure(stream, proof, endpoint)
 
 
 # A new connection's buffer takes far more than a header.

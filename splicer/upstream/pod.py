@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import trio
 
-from splicer.errors import PodReset
+from splicer.errors import PodClosed, PodReset
 from splicer.http1.response import ResponseParser
 from splicer.model import Endpoint, ResponseHead
 from splicer.net.stream import HEAD_READ_BYTES, READ_BYTES, ByteStream
+from splicer.pod_tls import PodProof
+from splicer.tls_errors import TlsRefused
 
 
 class PodLeg:
@@ -19,18 +21,27 @@ class PodLeg:
         parser: of the answer; one request is sent on the leg.
         reused: it is from the pool, and the pod may have closed it.
         private: it began with its client's PROXY header, and is for no other request.
+        proof: what it has proved by TLS; None: it has no TLS.
     """
 
-    __slots__ = ("endpoint", "heard", "parser", "private", "reused", "stream")
+    __slots__ = ("endpoint", "heard", "parser", "private", "proof", "reused", "stream")
 
     def __init__(
-        self, stream: ByteStream, endpoint: Endpoint, parser: ResponseParser, *, reused: bool, private: bool = False
+        self,
+        stream: ByteStream,
+        endpoint: Endpoint,
+        parser: ResponseParser,
+        *,
+        reused: bool,
+        private: bool = False,
+        proof: PodProof | None = None,
     ) -> None:
         self.stream = stream
         self.endpoint = endpoint
         self.parser = parser
         self.reused = reused
         self.private = private
+        self.proof = proof
         self.heard = False  # any byte came from the pod
 
     async def send_all(self, data: bytes) -> None:
@@ -38,10 +49,12 @@ class PodLeg:
 
         Raises:
             PodReset: the connection is broken.
+            TlsRefused: see `read_head`.
         """
         try:
             await self.stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._check_refused(error)
             raise PodReset(f"{self.endpoint}: reset while the request was sent") from error
 
     async def read_head(self) -> ResponseHead:
@@ -51,7 +64,19 @@ class PodLeg:
             PodReset: the connection was reset before the head was complete.
             PodClosed: the connection was closed before the head was complete.
             BadAnswer: the head is not acceptable HTTP/1.1.
+            TlsRefused: the pod does not accept our certificate; with TLS 1.3 it says so only after the handshake.
         """
+        try:
+            return await self._read_head()
+        except (PodReset, PodClosed) as error:
+            self._check_refused(error)
+            raise
+
+    def _check_refused(self, error: Exception) -> None:
+        if self.stream.tls is not None and self.stream.tls.end == TlsRefused.reason:
+            raise TlsRefused(f"{self.endpoint}: it does not accept our certificate") from error
+
+    async def _read_head(self) -> ResponseHead:
         if not self.heard:  # the pod has only just got the request
             await self.read_more(HEAD_READ_BYTES, later=True)
         while (head := self.parser.next_head()) is None:

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from splicer.model import Endpoint
 from splicer.net.stream import ByteStream
+from splicer.pod_tls import PodProof
 
 _SWEEP_INTERVAL = 5.0  # seconds
 
@@ -28,14 +29,19 @@ class IdlePool:
 
     per_endpoint: int = 16
     seconds: float = 30.0
-    _idle: dict[tuple[str, int], deque[tuple[float, ByteStream]]] = field(factory=dict, init=False)
+    _idle: dict[tuple[str, int, PodProof | None], deque[tuple[float, ByteStream]]] = field(factory=dict, init=False)
 
     def __len__(self) -> int:
         return sum(map(len, self._idle.values()))
 
-    def take(self, endpoint: Endpoint) -> ByteStream | None:
-        """The most recently used connection that can be used again, or None."""
-        idle = self._idle.get((endpoint.address, endpoint.port))
+    def take(self, endpoint: Endpoint, proof: PodProof | None = None) -> ByteStream | None:
+        """The most recently used connection that can be used again, or None.
+
+        Args:
+            endpoint: the pod's endpoint.
+            proof: what it must have proved by TLS; None: it has no TLS.
+        """
+        idle = self._idle.get((endpoint.address, endpoint.port, proof))
         while idle:
             since, stream = idle.pop()
             if trio.current_time() - since < self.seconds and stream.is_quiet():
@@ -43,9 +49,15 @@ class IdlePool:
             stream.close()
         return None
 
-    def give(self, endpoint: Endpoint, stream: ByteStream) -> None:
-        """Keep a connection whose last exchange is complete; if there are too many, the oldest one is closed."""
-        idle = self._idle.setdefault((endpoint.address, endpoint.port), deque())
+    def give(self, endpoint: Endpoint, stream: ByteStream, proof: PodProof | None = None) -> None:
+        """Keep a connection whose last exchange is complete; if there are too many, the oldest one is closed.
+
+        Args:
+            endpoint: the pod's endpoint.
+            stream: the connection.
+            proof: what it has proved by TLS; None: it has no TLS.
+        """
+        idle = self._idle.setdefault((endpoint.address, endpoint.port, proof), deque())
         idle.append((trio.current_time(), stream))
         if len(idle) > self.per_endpoint:
             idle.popleft()[1].close()

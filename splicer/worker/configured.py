@@ -31,6 +31,7 @@ from splicer.worker.hook_calls import HookCalls
 from splicer.worker.leaving import Leaving
 from splicer.worker.parts import Parts
 from splicer.worker.reloads import Reloads
+from splicer.worker.tls_pods import TlsPods
 from splicer.worker.vital import VitalTasks
 
 
@@ -87,6 +88,7 @@ class Configured:
             places=parts.places,
             turns=parts.turns,
             timers=parts.timers,
+            secure=TlsPods(parts.tls, self._observer).secure,
             may_use_pod=parts.admission.may_use_pod,
             outcomes=parts.outcomes,
             yield_to_relay=parts.hub.turn_if_due,

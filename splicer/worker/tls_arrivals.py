@@ -50,7 +50,7 @@ class TlsArrivals:
             lacking = not self._links.serve
             outcome = TlsFailure("tls_no_process" if lacking else "tls_deadline", "the handshake is not over in time")
         if isinstance(outcome, TlsFailure):
-            context.observer.tls_failed(peer, profile, outcome)
+            context.observer.tls_failed("client", peer, profile, outcome)
             return None
         facts = outcome.tls.facts
         context.observer.tls_established("client", profile, facts.seconds)

@@ -18,9 +18,9 @@ from splicer.config.tracing import TracingSettings, collector
 from splicer.edits import Edits, HeaderEdits, Redirect
 from splicer.health import HealthCheck, OutlierDetection
 from splicer.hook_settings import HookSettings
-from splicer.ipc.tls_messages import CertificateFiles
 from splicer.model import Deadlines, Network, Respond, Route, Split, StatusPage, Upstream
 from splicer.patterns import Condition, HashOn, PathPattern
+from splicer.pod_tls import PodTls
 from splicer.rates import Rate, RateLimit
 from splicer.routing.conditions import condition
 from splicer.routing.location import parse_location
@@ -28,6 +28,7 @@ from splicer.routing.passthrough import Passthrough
 from splicer.routing.pattern import PrefixPath, compile_pattern
 from splicer.routing.template import CaptureTemplate, parse_template
 from splicer.routing.value import parse_value
+from splicer.tls_facts import CertificateFiles
 from tests.config.authorizers import authorizers
 
 ODD = ["${A}", "$${", "$", "{", "a b", '"', "'", "\\n", "é", "#", "]"]
@@ -156,6 +157,20 @@ upstreams = st.dictionaries(
         st.integers(1, 65535) | st.sampled_from(["http", "p-1"]),
         networks_if_any,
         st.sampled_from([None, 1.0, 90.0, 3600.0]),
+    )
+    | st.builds(
+        Upstream,
+        st.just(""),
+        st.sampled_from(["{pod}.pods.test", "a.test."]).map(parse_template),
+        st.just(443),
+        tls=st.builds(
+            PodTls,
+            st.sampled_from(["system", "/${A}"]),
+            st.sampled_from([None, CertificateFiles("/a b"), CertificateFiles(chain="/a", key="/b")]),
+            st.sampled_from([("{host}",), ("spiffe://a/b", "*.{host}")]),
+            st.sampled_from(["{host}", "", "a.test"]),
+            st.sampled_from(["1.2", "1.3"]),
+        ),
     ),
     max_size=4,
 ).map(lambda table: {name: attrs.evolve(settled(upstream), name=name) for name, upstream in table.items()})

@@ -9,7 +9,8 @@ from splicer.config.load import load
 from splicer.config.schema import Config
 from splicer.configfile.tls_settings import tls_settings
 from splicer.errors import ConfigError
-from splicer.ipc.tls_messages import CertificateFiles, ServerProfile, TlsSettings
+from splicer.ipc.tls_messages import ServerProfile, TlsSettings
+from splicer.tls_facts import CertificateFiles
 
 _ROUTE = """
 [[routes]]

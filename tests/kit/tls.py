@@ -6,7 +6,7 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.kit.calls import handshake
 from tests.kit.edge import Edge, session_of
 from tests.kit.http import Message
+from tests.kit.pods import Pod, switching
 from tests.kit.site import Site
-from tests.kit.wire import TIMEOUT, Wire, request
+from tests.kit.wire import TIMEOUT, EndOfStream, Wire, request
 
 NAME = "edge.test"
 
@@ -191,3 +192,49 @@ def tls_text(text: str, certificates: Sequence[Path | str], *more: str) -> str:
 def tls_site(site: Site, certificates: Sequence[Path | str], *more: str, routes: str = "") -> str:
     """The usual routes behind TLS; see `tls_text`."""
     return tls_text(site.toml(routes), certificates, *more)
+
+
+def server_context(folder: Path, client_ca: Path | None = None) -> ssl.SSLContext:
+    """A pod's context; with `client_ca` it wants a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    if client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(client_ca)
+    return context
+
+
+async def tls_pod(
+    nursery: trio.Nursery,
+    address: str,
+    port: int,
+    context: ssl.SSLContext,
+    handle: Callable[[TlsWire], Awaitable[None]],
+) -> Pod:
+    """A pod that speaks TLS, and calls `handle` with each connection."""
+    pod = Pod()
+
+    async def one(stream: trio.SocketStream) -> None:
+        secured = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+        try:
+            await secured.do_handshake()
+            await handle(TlsWire(secured))
+            await secured.aclose()
+        except (trio.BrokenResourceError, trio.ClosedResourceError, EndOfStream):
+            await trio.aclose_forcefully(secured)
+
+    listeners = await trio.open_tcp_listeners(port, host=address)
+
+    async def count(stream: trio.SocketStream) -> None:
+        pod.connections += 1
+        await one(stream)
+
+    await nursery.start(trio.serve_listeners, count, listeners)
+    return pod
+
+
+async def tls_echo(wire: TlsWire) -> None:
+    """A pod's handler: it accepts a WebSocket handshake, and then sends back all bytes."""
+    await wire.send(switching(await wire.head()))
+    while data := await wire.some():
+        await wire.send(data)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from splicer.ipc.tls_messages import CertificateFiles
+from splicer.tls_facts import CertificateFiles
 from tests.kit.tls import NAME, Certificates
 
 

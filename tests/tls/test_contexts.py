@@ -11,10 +11,11 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from splicer.ipc.tls_messages import CertificateFiles, PodProfile, ServerProfile
+from splicer.ipc.tls_messages import PodProfile, ServerProfile
 from splicer.tls.contexts import INTERMEDIATE, PodContext, ServerContexts
 from splicer.tls.der import first_certificate
 from splicer.tls.files import FileFault, opened, signature
+from splicer.tls_facts import CertificateFiles
 from tests.kit.tls import Certificates
 from tests.tls.bios import Side, folder, shake_hands
 

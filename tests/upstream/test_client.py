@@ -28,11 +28,13 @@ from splicer.http1.response import ResponseParser
 from splicer.model import Deadlines, Endpoint, Upstream
 from splicer.net.dial import InTime
 from splicer.net.stream import ByteStream
+from splicer.pod_tls import PodProof, PodTls
 from splicer.policy.deadlines import AttemptBudget
 from splicer.policy.plan import Left
 from splicer.policy.tiers import Purpose
 from splicer.record import AttemptOutcome
 from splicer.routing.template import parse_template
+from splicer.tls_errors import TlsUntrusted
 from splicer.upstream.balance import Balancer
 from splicer.upstream.client import Connector
 from splicer.upstream.endpoints import Endpoints
@@ -86,7 +88,15 @@ class Site:
     dialled: list[Endpoint] = field(factory=list)
     yields: int = 0
     outcomes: Outcomes = NO_OUTCOMES
+    refused: ConnectFailed | None = None  # how TLS fails
+    secured: list[PodProof] = field(factory=list)  # what was asked for by TLS
     spare: list[ByteStream] = field(factory=list)  # what can be had once descriptors were freed
+
+    async def secure(self, stream: ByteStream, proof: PodProof, _: Endpoint) -> ByteStream:
+        self.secured.append(proof)
+        if self.refused is not None:
+            raise self.refused
+        return stream
 
     def at_hand(self, upstream: Upstream, host: str, purpose: Purpose = Purpose.REQUEST) -> Candidates | None:
         return None if self.cache is None else Candidates(self.cache, fresh=False)
@@ -493,3 +503,39 @@ async def test_a_connection_that_does_not_take_its_header_has_failed(site: Site,
             evolve(APP, proxy_protocol="v2"), "app.test", AttemptOutcome("app"), PARSER, reusable=True
         )
     assert cast("Stream", there).closed
+
+
+# ---- TLS ----
+
+_TLS = PodTls("/ca", names=("{host}", "spiffe://a/b"))
+
+
+async def connect_by_tls(site: Site, tls: PodTls | None = _TLS, *, reusable: bool = True) -> PodLeg:
+    upstream = evolve(APP, tls=tls)
+    return await site.connector().connect(upstream, "app.test", AttemptOutcome("app"), PARSER, reusable=reusable)
+
+
+async def test_what_a_pod_must_prove_is_asked_for(site: Site) -> None:
+    site.reached[ONE] = stream()
+    leg = await connect_by_tls(site)
+    assert site.secured == [leg.proof] == [_TLS.proof("app", "app.test")]
+    assert (site.secured[0].sni, site.secured[0].names) == ("app.test", ("app.test", "spiffe://a/b"))
+    assert _TLS.proof("app", "10.0.0.1").sni is None
+
+
+async def test_an_idle_connection_serves_only_what_it_has_proved(site: Site) -> None:
+    site.pool.give(ONE, plain := stream())
+    site.pool.give(ONE, secured := stream(), _TLS.proof("app", "app.test"))
+    site.reached[ONE] = stream()
+    assert (await connect_by_tls(site, PodTls("/other"))).stream is site.reached[ONE]
+    assert (await connect_by_tls(site)).stream is secured
+    assert (await connect_by_tls(site, None)).stream is plain
+
+
+async def test_one_that_proves_nothing_leaves_the_next_address(site: Site) -> None:
+    site.found, site.refused = (ONE, TWO), TlsUntrusted("a stranger")
+    site.reached |= {ONE: stream(), TWO: stream()}
+    with pytest.raises(TlsUntrusted):
+        await connect_by_tls(site)
+    assert site.dialled[:2] == [ONE, TWO]
+    assert site.balancer.live(ONE) == site.balancer.live(TWO) == 0
