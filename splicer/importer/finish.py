@@ -17,6 +17,7 @@ from splicer.importer import tls
 from splicer.importer.directive import Directive, ImportFault
 from splicer.importer.draft import Draft, Path, RouteDraft, Table, upstreams_of
 from splicer.importer.ledger import Ledger, Verdict
+from splicer.importer.sound import settle_sections
 from splicer.importer.toml import value_text, written
 from splicer.model import Upstream
 
@@ -35,6 +36,7 @@ def finish(draft: Draft, ledger: Ledger) -> str:
     Raises:
         ImportFault: there is nothing that could be a routing.toml.
     """
+    settle_sections(draft, ledger)
     tls.settle(draft, ledger)
     upstreams = _sound_upstreams(draft, ledger)
     for route in draft.routes:

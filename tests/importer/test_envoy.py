@@ -298,3 +298,30 @@ def test_what_protects_a_route_or_a_connection_closes_it(tmp_path: Path) -> None
     [chain] = bootstrap["static_resources"]["listeners"][0]["filter_chains"]
     chain["transport_socket"] = {"name": "tls", "typed_config": {"@type": tls, "require_client_certificate": True}}
     assert run("envoy", yaml.safe_dump(bootstrap), tmp_path).routes[0]["respond"]
+
+
+def test_addresses_that_are_no_tcp_ports(tmp_path: Path) -> None:
+    bootstrap = yaml.safe_load(config({"match": {"prefix": "/"}, "route": TO_APP}))
+    bootstrap["admin"] = {"address": {"pipe": {"path": "/run/admin"}}}
+    result = run("envoy", yaml.safe_dump(bootstrap), tmp_path)
+    assert "admin" not in result.file["server"]
+    assert result.verdict("pipe.path") is Verdict.LOST
+    bootstrap["static_resources"]["listeners"][0]["address"] = {"pipe": {"path": "/run/main"}}
+    with pytest.raises(ImportFault, match="TCP ports alone"):
+        run("envoy", yaml.safe_dump(bootstrap), tmp_path)
+
+
+def test_a_listener_on_the_admin_address_has_it(tmp_path: Path) -> None:
+    bootstrap = yaml.safe_load(config({"match": {"prefix": "/"}, "route": TO_APP}))
+    bootstrap["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = 9901
+    result = run("envoy", yaml.safe_dump(bootstrap), tmp_path)
+    assert result.file["server"] == {"listen": "0.0.0.0:9901", "admin": "off"}
+    assert any("9901" in notice for notice in result.imported.notices)
+
+
+def test_what_a_section_may_not_say_is_lost(tmp_path: Path) -> None:
+    bootstrap = yaml.safe_load(config({"match": {"prefix": "/"}, "route": TO_APP}))
+    bootstrap["admin"] = {"address": {"socket_address": {"address": "admin.example", "port_value": 9000}}}
+    result = run("envoy", yaml.safe_dump(bootstrap), tmp_path)
+    assert result.verdict("socket_address.address: admin.example") is Verdict.LOST
+    assert "admin" not in result.file["server"]

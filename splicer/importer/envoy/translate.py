@@ -101,6 +101,8 @@ def _listeners(context: Context, listeners: Sequence[Node]) -> None:
         found = True
         socket = listener.get("address", "socket_address")
         host, port = socket.get("address").text, socket.get("port_value").number()
+        if port is None:
+            raise listener.fault("has no address with a port: splicer listens on TCP ports alone")
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         proxied = [
             each for each in listener.get("listener_filters").each() if "proxy_protocol" in each.get("name").text
@@ -155,6 +157,9 @@ def _admin(context: Context, admin: Node) -> None:
     if not admin.is_there:
         return
     host, port = socket.get("address").text, socket.get("port_value").number()
+    if port is None:
+        context.lost(admin, "splicer's admin address is a TCP one: see server.admin")
+        return
     context.draft.sections["server"].put(
         "admin", f"[{host}]:{port}" if ":" in host else f"{host}:{port}", *leaf(socket)
     )
