@@ -194,7 +194,7 @@ def _supervisor_command(word: str, signum: signal.Signals, text: str) -> None:
 
 _supervisor_command("reload", signal.SIGHUP, "Read the configuration again; one with a fault changes nothing.")
 _supervisor_command("upgrade", signal.SIGUSR2, "Go on with the code and the file now on disk; calls go on too.")
-_supervisor_command("recycle", signal.SIGUSR1, "Renew the workers, one after another; each hands its calls over.")
+_supervisor_command("recycle", signal.SIGUSR1, "Renew the workers, one by one; each hands its calls over.")
 _supervisor_command("handover", signal.SIGQUIT, "End `splicer run`; a vault of another container has its calls.")
 
 

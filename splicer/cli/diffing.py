@@ -25,7 +25,7 @@ def diff(
     env: Env = None,
     as_json: Annotated[bool, typer.Option("--json", help="Each request as an object, for scripts.")] = False,
 ) -> None:
-    """Show the requests with which two configurations do different things.
+    """Show which requests two configurations serve differently.
 
     A file is a routing.toml, or nginx.conf (*.conf), Envoy's or Istio's (*.yaml), which is imported first. Requests
     are made of both files' patterns, hosts and conditions.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from splicer.importer.run import Imported, Options
 
 importing = typer.Typer(
-    help="Make a routing.toml from the configuration of nginx, Envoy or Istio, and say what became of each directive.",
+    help="Make a routing.toml of a file of nginx, Envoy or Istio.\n\nIt says what became of each directive.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
