@@ -23,6 +23,7 @@ from splicer.model import Upstream
 
 _KEPT_WHEN_CLOSED = frozenset({*PATTERNS, "hosts", "scheme", "headers", "query", "clients", "clients_deny", "log"})
 _CLOSED = MappingProxyType({"status": 503, "body": "this route was not imported whole\n"})
+_ESSENTIAL = ("address", "tls")  # of an upstream: no request goes to a pod without what proves that it is the right one
 _ROUNDS = 8  # a fault may show only when another is gone
 
 
@@ -62,7 +63,7 @@ def _sound_upstreams(draft: Draft, ledger: Ledger) -> dict[str, Upstream | None]
     for name, table in list(draft.upstreams.items()):
         for _ in range(_ROUNDS):
             upstream, faults = read_upstream(name, table.as_toml(), {key: tuple(ips) for key, ips in hosts.items()})
-            fatal = [fault for fault in faults if fault.path in {(), ("address",)}]
+            fatal = [fault for fault in faults if not fault.path or fault.path[0] in _ESSENTIAL]
             if upstream is not None or fatal:
                 break
             _drop(table, faults, ledger)

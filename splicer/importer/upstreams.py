@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from splicer.importer.directive import Directive
-from splicer.importer.draft import Draft, Named, free_name
+from splicer.importer.draft import Draft, Named, Table, free_name
 from splicer.model import authority
 
 
-def upstream_at(draft: Draft, wish: str, host: str, port: int, *sources: Directive) -> Named:
+def upstream_at(draft: Draft, wish: str, host: str, port: int, *sources: Directive, more: Table | None = None) -> Named:
     """The upstream with an address: the one that the draft has, or a new one.
 
     Args:
@@ -16,13 +16,18 @@ def upstream_at(draft: Draft, wish: str, host: str, port: int, *sources: Directi
         host: name or IP address, or a template with captures.
         port: the TCP port.
         sources: where the address comes from.
+        more: its other keys; None: there are none.
     """
-    address = authority(host, port)
-    for upstream in draft.upstreams.values():
-        if upstream.get("address") == address and len(upstream.values) == 1:
-            upstream.sources[("address",)] += [each for each in sources if each not in upstream.sources[("address",)]]
-            return upstream
-    return new_upstream(draft, wish, address, *sources)
+    address, others = authority(host, port), Table() if more is None else more
+    wanted = {("address",): address, **others.values}
+    upstream = next((each for each in draft.upstreams.values() if each.values == wanted), None)
+    if upstream is None:
+        upstream = new_upstream(draft, wish, address)
+        upstream.origin = sources[0].place if sources else ""
+    for path, value in wanted.items():
+        told = sources if path == ("address",) else others.sources[path]
+        upstream.put(path, value, *upstream.sources.get(path, ()), *told)
+    return upstream
 
 
 def new_upstream(draft: Draft, wish: str, address: str, *sources: Directive) -> Named:

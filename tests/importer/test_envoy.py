@@ -210,11 +210,40 @@ def test_clusters(tmp_path: Path) -> None:
     assert result.verdict("socket_address.address: c.x") is Verdict.NO_NEED
 
 
-def test_a_cluster_with_tls_closes_its_routes(tmp_path: Path) -> None:
-    socket = {
-        "name": "tls",
-        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"},
+TLS_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+
+
+def test_tls_to_pods(tmp_path: Path) -> None:
+    names = [{"san_type": "URI", "matcher": {"exact": "spiffe://x/ns/a/sa/b"}}]
+    pair = {"certificate_chain": {"filename": "/c/a.pem"}, "private_key": {"filename": "/c/a.key"}}
+    validation = {"trusted_ca": {"filename": "/c/ca.pem"}, "match_typed_subject_alt_names": names}
+    common = {"tls_certificates": [pair], "validation_context": validation, "alpn_protocols": ["h2"]}
+    context = {"@type": TLS_TYPE, "sni": "agents.x", "common_tls_context": common}
+    route = {"match": {"prefix": "/"}, "route": TO_APP}
+    clusters = [cluster("app", ("a.x", 443), transport_socket={"name": "tls", "typed_config": context})]
+    result = run("envoy", config(route, clusters=clusters), tmp_path)
+    assert result.file["upstreams"]["app"]["tls"] == {
+        "ca": "/c/ca.pem",
+        "certificate": {"chain": "/c/a.pem", "key": "/c/a.key"},
+        "names": ["spiffe://x/ns/a/sa/b"],
+        "sni": "agents.x",
     }
+    bare = {"name": "tls", "typed_config": {"@type": TLS_TYPE}}
+    result = run("envoy", config(route, clusters=[cluster("app", ("a.x", 443), transport_socket=bare)]), tmp_path)
+    assert result.file["upstreams"]["app"]["tls"] == {"ca": "system"}
+    assert result.entry(f"typed_config.@type: {TLS_TYPE}").verdict is Verdict.DIFFERS
+
+
+@pytest.mark.parametrize(
+    "common",
+    [
+        {"validation_context": {"trusted_ca": {"inline_string": "x"}}},
+        {"validation_context": {"trusted_ca": {"filename": "relative"}}},
+        {"tls_certificates": [{"certificate_chain": {"inline_string": "x"}}]},
+    ],
+)
+def test_pods_whose_certificates_cannot_be_verified_get_nothing(tmp_path: Path, common: dict[str, Any]) -> None:
+    socket = {"name": "tls", "typed_config": {"@type": TLS_TYPE, "common_tls_context": common}}
     clusters = [cluster("app", ("a.x", 443), transport_socket=socket)]
     result = run("envoy", config({"match": {"prefix": "/"}, "route": TO_APP}, clusters=clusters), tmp_path)
     assert result.routes[0]["respond"]["status"] == 503

@@ -302,3 +302,33 @@ def test_who_had_to_show_a_certificate_has_to(tmp_path: Path, tls: dict[str, str
     if not closed:
         assert result.file["tls"]["edge"]["client_certificate"] == "require"
         assert result.file["tls"]["edge"]["client_ca"] == "/certs/c/ca.crt"
+
+
+@pytest.mark.parametrize(
+    ("tls", "expected"),
+    [
+        ({"mode": "SIMPLE", "sni": "a.x"}, {"ca": "system", "sni": "a.x"}),
+        (
+            {"mode": "MUTUAL", "credentialName": "c", "subjectAltNames": ["a.x"]},
+            {"ca": "/certs/c/ca.crt", "certificate": "/certs/c", "names": ["a.x"]},
+        ),
+        (
+            {"mode": "MUTUAL", "caCertificates": "/c/ca", "clientCertificate": "/c/a.pem", "privateKey": "/c/a.key"},
+            {"ca": "/c/ca", "certificate": {"chain": "/c/a.pem", "key": "/c/a.key"}},
+        ),
+        (
+            {"mode": "ISTIO_MUTUAL", "subjectAltNames": ["spiffe://x/sa/b"]},
+            {
+                "ca": "/etc/istio-output-certs/root-cert.pem",
+                "certificate": {
+                    "chain": "/etc/istio-output-certs/cert-chain.pem",
+                    "key": "/etc/istio-output-certs/key.pem",
+                },
+                "names": ["spiffe://x/sa/b"],
+            },
+        ),
+    ],
+)
+def test_tls_to_pods(tmp_path: Path, tls: dict[str, Any], expected: dict[str, Any]) -> None:
+    rule = resource("DestinationRule", "r", {"host": "app", "trafficPolicy": {"tls": tls}})
+    assert imported(tmp_path, service({"route": TO_APP}), rule).file["upstreams"]["app"]["tls"] == expected

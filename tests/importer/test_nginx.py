@@ -465,3 +465,33 @@ def test_a_profile_without_certificates_is_no_listener_of_tls(tmp_path: Path) ->
 def test_ssl_without_a_listener_needs_nothing(tmp_path: Path) -> None:
     result = run("nginx", server(f"location / {{ {POD} }}", before="ssl_protocols TLSv1.2;"), tmp_path)
     assert result.verdict("ssl_protocols") is Verdict.NO_NEED
+
+
+def test_tls_to_pods(tmp_path: Path) -> None:
+    verified = (
+        "proxy_ssl_verify on; proxy_ssl_trusted_certificate ca.pem; proxy_ssl_name agents.example; "
+        "proxy_ssl_certificate /c/a.pem; proxy_ssl_certificate_key /c/a.key; proxy_ssl_server_name on;"
+    )
+    lines = [
+        f"location /a {{ {verified} proxy_pass https://a.x; }}",
+        "location /b { proxy_pass https://b.x:8443/; }",
+        "location /c { proxy_pass https://group; }",
+        "location /d { proxy_ssl_trusted_certificate $ca; proxy_pass https://b.x:8443; }",
+    ]
+    before = "upstream group { server 10.0.0.1:443; server 10.0.0.2:443; }"
+    result = run("nginx", server(*lines, before=before), tmp_path)
+    upstreams = result.file["upstreams"]
+    assert upstreams[result.route("a")["upstream"]] == {
+        "address": "a.x:443",
+        "tls": {
+            "ca": "/etc/nginx/ca.pem",
+            "certificate": {"chain": "/c/a.pem", "key": "/c/a.key"},
+            "names": ["agents.example"],
+            "sni": "agents.example",
+        },
+    }
+    assert upstreams[result.route("b")["upstream"]] == {"address": "b.x:8443", "tls": {"ca": "system"}}
+    assert upstreams["group"]["tls"] == {"ca": "system", "names": ["group"], "sni": "group"}
+    assert result.verdict("proxy_pass https://b.x:8443/") is Verdict.DIFFERS
+    assert result.verdict("proxy_ssl_server_name") is Verdict.DEFAULT
+    assert result.verdict("proxy_ssl_certificate /c") is Verdict.CARRIED

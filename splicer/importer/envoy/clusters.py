@@ -10,6 +10,7 @@ from splicer.config.addresses import is_ip
 from splicer.config.scalars import suggest
 from splicer.importer.draft import Named, RouteDraft
 from splicer.importer.ejection import health_check, outlier_detection
+from splicer.importer.envoy import tls
 from splicer.importer.envoy.context import Context, leaf
 from splicer.importer.ledger import Verdict
 from splicer.importer.times import duration, seconds_of
@@ -28,14 +29,13 @@ _KINDS = {
 _EACH = "the limit is of each endpoint, not of the cluster; calls and plain requests are counted apart"
 _LOST = {
     "circuit_breakers": "write max_tunnels and max_requests on the upstream",
-    "transport_socket": "splicer speaks plain HTTP to pods: have the pod, or a sidecar, take that",
     "typed_extension_protocol_options": "pods are spoken to in HTTP/1.1",
     "http2_protocol_options": "pods are spoken to in HTTP/1.1; gRPC needs another proxy",
     "load_assignment_policy": "there is no counterpart",
     "lb_subset_config": "give each subset a Service, and an upstream of its own",
     "upstream_connection_options": "splicer sets its sockets itself",
 }
-_GUARDS = ("transport_socket",)
+_NOT_CARRIED = "a certificate is a file: write tls of the upstream, with ca and names"
 
 
 @frozen
@@ -93,9 +93,10 @@ def _shares(context: Context, cluster: Node) -> Iterator[tuple[str, int]]:
     if kind.text.upper() not in _KINDS or cluster.get("cluster_type").is_there:
         context.lost(cluster, "its endpoints come from elsewhere (xDS, or the request): write an upstream with a name")
         return
-    if any(cluster.get(guard).is_there for guard in _GUARDS):
-        for guard in _GUARDS:
-            context.lost(cluster.get(guard), _LOST[guard])
+    secured = Named()
+    socket = cluster.get("transport_socket")
+    if socket.is_there and not tls.upstream(context, secured, socket):
+        context.lost(socket, _NOT_CARRIED)
         return
     places = list(_places(context, cluster))
     one_port = len({place.port for place in places}) == 1 and all(place.weight == 1 for place in places)
@@ -103,13 +104,14 @@ def _shares(context: Context, cluster: Node) -> Iterator[tuple[str, int]]:
         host = f"{cluster.get('name').text.replace('_', '-').lower()}.cluster"
         sources = [source for place in places for source in leaf(place.node)]
         context.draft.sections["resolver"].put(("hosts", host), [place.host for place in places], *sources)
-        yield _upstream(context, cluster, _Place(places[0].node, host, places[0].port, 1), ""), 1
+        one = _Place(places[0].node, host, places[0].port, 1)
+        yield _upstream(context, cluster, one, "", secured), 1
         return
     for number, place in enumerate(places, 1):
-        yield _upstream(context, cluster, place, f"-{number}" if len(places) > 1 else ""), place.weight
+        yield _upstream(context, cluster, place, f"-{number}" if len(places) > 1 else "", secured), place.weight
 
 
-def _upstream(context: Context, cluster: Node, place: _Place, suffix: str) -> str:
+def _upstream(context: Context, cluster: Node, place: _Place, suffix: str, secured: Named) -> str:
     origin = f"{place.node.file}:{cluster.get('name').line}{suffix}"
     for known in context.draft.upstreams.values():
         if known.origin == origin:
@@ -118,6 +120,8 @@ def _upstream(context: Context, cluster: Node, place: _Place, suffix: str) -> st
         context.draft, f"{cluster.get('name').text}{suffix}", authority(place.host, place.port), *leaf(place.node)
     )
     upstream.origin = origin
+    for path, value in secured.values.items():
+        upstream.put(path, value, *secured.sources[path])
     _settings(context, cluster, upstream.name)
     return upstream.name
 

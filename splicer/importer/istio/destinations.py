@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from splicer.importer.draft import Draft, RouteDraft, upstreams_of
+from splicer.importer.draft import Draft, Named, RouteDraft, upstreams_of
 from splicer.importer.ejection import outlier_detection
 from splicer.importer.istio.context import Context, leaf
 from splicer.importer.istio.resources import Resource
@@ -40,7 +40,12 @@ _POOL_NO_NEED = {
     "maxConnectionDuration": "connections to pods are kept for a while",
     "maxConcurrentStreams": "pods are spoken to in HTTP/1.1",
 }
-_TLS = "splicer speaks plain HTTP to pods: have the pod, or a sidecar, take that"
+_MESH_TLS = (
+    "it is TLS of the mesh: write tls of the upstream with ca, certificate and the pods' SPIFFE id in names, such as "
+    "spiffe://cluster.local/ns/NAMESPACE/sa/ACCOUNT"
+)
+_SIDECAR = "/etc/istio-output-certs/"
+_OUTPUT_CERTS = "have a sidecar write its certificates to /etc/istio-output-certs (OUTPUT_CERTS), which the edge reads"
 
 
 def lead_to(
@@ -127,7 +132,7 @@ def _policy(context: Context, policy: Node, upstreams: Sequence[str]) -> None:
     _balance(context, policy.get("loadBalancer"), upstreams)
     for key, why in _POLICY_LOST.items():
         context.lost(policy.get(key), why)
-    _tls(context, policy.get("tls"), routes)
+    _tls(context, policy.get("tls"), routes, tables)
     version = policy.get("proxyProtocol", "version")
     if policy.get("proxyProtocol").is_there:
         for name in upstreams:
@@ -149,15 +154,46 @@ def _balance(context: Context, balancer: Node, upstreams: Sequence[str]) -> None
         context.lost(balancer.get(key), 'write slow_start beside discovery = "kubernetes" on the upstream')
 
 
-def _tls(context: Context, tls: Node, routes: Sequence[RouteDraft]) -> None:
+def _tls(context: Context, tls: Node, routes: Sequence[RouteDraft], upstreams: Sequence[Named]) -> None:
+    mode = tls.get("mode").text.upper()
+    names = tls.get("subjectAltNames").each()
     if not tls.is_there:
         return
-    if tls.get("mode").text == "DISABLE":
+    if mode == "DISABLE":
         context.give(tls, Verdict.DEFAULT, "pods are spoken to in plain HTTP")
         return
-    context.lost(tls, _TLS)
-    for route in routes:
-        route.closed.append("its pods want TLS")
+    if mode not in ("SIMPLE", "MUTUAL", "ISTIO_MUTUAL") or (mode == "ISTIO_MUTUAL" and not names):
+        context.lost(tls, _MESH_TLS)
+        for route in routes:
+            route.closed.append("its pods want TLS of the mesh")
+        return
+    for upstream in upstreams:
+        _secure(upstream, tls, mode)
+        context.ledger.hold(upstream.all_sources())
+    if mode == "ISTIO_MUTUAL":
+        context.differs(tls.get("mode"), _OUTPUT_CERTS)
+    elif (secret := tls.get("credentialName")).text:
+        context.differs(secret, f"mount Secret {secret.text} at /certs/{secret.text}, with ca.crt")
+    mark_rest(context.ledger, tls.get("mode"), Verdict.CARRIED, "in tls of the upstream")
+    mark_rest(context.ledger, tls, Verdict.LOST, "there is no counterpart; see tls of an upstream")
+
+
+def _secure(upstream: Named, tls: Node, mode: str) -> None:
+    folder, authorities = f"/certs/{tls.get('credentialName').text}", tls.get("caCertificates")
+    secret = leaf(tls.get("credentialName"))
+    ca = authorities.text or (f"{folder}/ca.crt" if secret else "system")
+    pair = {"chain": tls.get("clientCertificate").text, "key": tls.get("privateKey").text}
+    sources = [*leaf(tls.get("clientCertificate")), *leaf(tls.get("privateKey"))]
+    if mode == "ISTIO_MUTUAL":
+        ca, pair = f"{_SIDECAR}root-cert.pem", {"chain": f"{_SIDECAR}cert-chain.pem", "key": f"{_SIDECAR}key.pem"}
+    upstream.put(("tls", "ca"), ca, *leaf(authorities), *secret)
+    if mode != "SIMPLE":
+        upstream.put(("tls", "certificate"), folder if secret else pair, *secret, *sources)
+    names = [name.text for name in tls.get("subjectAltNames").each()]
+    if names:
+        upstream.put(("tls", "names"), names, *leaf(tls.get("subjectAltNames")))
+    if tls.get("sni").text:
+        upstream.put(("tls", "sni"), tls.get("sni").text, *leaf(tls.get("sni")))
 
 
 def service_entries(context: Context, entries: Sequence[Resource], draft: Draft) -> None:

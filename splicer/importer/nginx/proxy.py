@@ -8,11 +8,12 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from splicer.importer.draft import RouteDraft
+from splicer.importer.draft import Named, RouteDraft, upstreams_of
 from splicer.importer.ledger import Verdict
 from splicer.importer.nginx.context import Context
 from splicer.importer.nginx.groups import host_and_port, lead_to_group, qualified
 from splicer.importer.nginx.place import Place
+from splicer.importer.nginx.proxy_tls import secure
 from splicer.importer.nginx.source import Statement
 from splicer.importer.nginx.values import Part, Variable, as_template, begins_with_slash
 from splicer.importer.paths import replace_prefix
@@ -94,21 +95,23 @@ def lead(context: Context, place: Place, target: Target, route: RouteDraft) -> N
         )
         route.closed.append(f"{names} chooses the host of {statement.text}")
         return
-    if target.secure:
-        context.ledger.lost(statement, "splicer speaks plain HTTP to pods: have the pod, or a sidecar, take that")
-        route.closed.append("the pod wants TLS")
-        return
     if (group := context.groups.get(host)) is not None:
         lead_to_group(context, route, group, statement)
+        if target.secure:
+            tables = [context.draft.upstreams[name] for name in upstreams_of(route)]
+            secure(context, place, tables, statement, group.first)
         return
     try:
-        name, port = host_and_port(host)
+        name, port = host_and_port(host, 443 if target.secure else 80)
     except ValueError as error:
         context.ledger.lost(statement, str(error))
         route.closed.append(str(error))
         return
     wish = next((part.name for part in target.host if isinstance(part, Variable)), name.partition(".")[0])
-    upstream = upstream_at(context.draft, wish, qualified(context, name, statement), port, *sources)
+    scratch = Named()
+    if target.secure:
+        secure(context, place, [scratch], statement, None)
+    upstream = upstream_at(context.draft, wish, qualified(context, name, statement), port, *sources, more=scratch)
     route.put("upstream", upstream.name, *sources)
 
 

@@ -174,7 +174,6 @@ LOST: Mapping[str, str] = {
 
 # By the beginning of a name, for what has no entry of its own.
 FAMILIES: Mapping[str, str] = {
-    "proxy_ssl_": "splicer speaks plain HTTP to pods: have the pod, or a sidecar, take that",
     "proxy_cache_": _CACHE,
     "gzip_": "splicer compresses nothing",
     "brotli_": "splicer compresses nothing",

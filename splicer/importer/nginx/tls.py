@@ -12,7 +12,7 @@ from splicer.importer.nginx.source import Statement
 from splicer.importer.tls import PROFILE, add_certificate, profile_of
 
 _PREFIX = "/etc/nginx/"  # of paths that are not absolute
-_OLD = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1")
+OLD_VERSIONS = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1")
 _NO_NEED: Mapping[str, str] = {
     "ssl": "listen says it",
     "ssl_session_cache": "each tls process remembers sessions itself",
@@ -72,19 +72,20 @@ def _certificates(context: Context, profile: Named, server: Scope) -> None:
             for each in (chain, key):
                 context.ledger.lost(each, "a certificate is a file: list all of them, and the server name decides")
             continue
-        add_certificate(profile, {"chain": _path(chain.first), "key": _path(key.first)}, chain, key)
+        add_certificate(profile, {"chain": path_of(chain.first), "key": path_of(key.first)}, chain, key)
 
 
-def _path(path: str) -> str:
+def path_of(path: str) -> str:
+    """An absolute path, as nginx finds the file."""
     return path if path.startswith("/") else _PREFIX + path
 
 
 def _versions(context: Context, profile: Named, servers: Sequence[Scope]) -> None:
     found = list({id(each): each for server in servers if (each := server.last("ssl_protocols"))}.values())
     for each in found:
-        if any(old in each.args for old in _OLD):
+        if any(old in each.args for old in OLD_VERSIONS):
             context.ledger.differs(each, "TLS 1.2 and 1.3 are spoken, nothing older")
-    if found and all("TLSv1.2" not in each.args and not set(_OLD) & set(each.args) for each in found):
+    if found and all("TLSv1.2" not in each.args and not set(OLD_VERSIONS) & set(each.args) for each in found):
         profile.put("min_version", "1.3", *found)
     else:
         for each in found:
@@ -103,9 +104,9 @@ def _clients(context: Context, profile: Named, servers: Sequence[Scope]) -> None
     if verify is None or authorities is None:
         return
     profile.put("client_certificate", verify, *[rule for rule in rules if rule is not None])
-    profile.put("client_ca", _path(authorities.first), *server_all(servers, "ssl_client_certificate"))
+    profile.put("client_ca", path_of(authorities.first), *server_all(servers, "ssl_client_certificate"))
     if (revoked := servers[0].last("ssl_crl")) is not None:
-        profile.put("client_crl", _path(revoked.first), *server_all(servers, "ssl_crl"))
+        profile.put("client_crl", path_of(revoked.first), *server_all(servers, "ssl_crl"))
     context.verifies = True
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from splicer.config.values import format_duration
 from splicer.importer.draft import Draft, RouteDraft, free_name
 from splicer.importer.ledger import Ledger, Verdict
+from splicer.importer.nginx import proxy_tls
 from splicer.importer.nginx.answers import answer
 from splicer.importer.nginx.conditions import conditional_routes
 from splicer.importer.nginx.context import Context
@@ -79,6 +80,7 @@ def translate(
         _to_https(context, top, sender, chosen)
     sections(context, top, [Scope(server.block or (), top) for server in chosen])
     ledger.hold(draft.all_sources())
+    proxy_tls.rest(context, every)
     _unused(ledger, every)
     _rest(ledger, every)
     if draft.upstreams and any(route.get("deadlines", "connect") is None for route in draft.routes):
