@@ -17,6 +17,7 @@ import yaml
 from splicer.endpoint_errors import PodUnusable
 from splicer.errors import PodError
 from splicer.limit_errors import EndpointFull
+from splicer.tls_errors import TlsRefused
 from tests.deploy.manifests import DEPLOY
 
 _TEXT = (DEPLOY / "README.md").read_text(encoding="utf-8")
@@ -145,7 +146,7 @@ _LATE = {"response_deadline", "response_idle_deadline"}  # the answer has begun:
 def test_the_table_of_failures_is_whole() -> None:
     rows = re.findall(r"^ +\| (`.*?) \|", _TEXT, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    assert EndpointFull.reason in named
+    assert {EndpointFull.reason, TlsRefused.reason} <= named
     assert named == set(_reasons(PodError)) - _LATE - {PodUnusable.reason}  # that has a reason for each of its kinds
 
 
