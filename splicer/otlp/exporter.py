@@ -88,20 +88,13 @@ class Exporter:
     def stop(self) -> None:
         """Send the rest without waiting for more, and try nothing twice."""
         self._stopping.set()
+        self._queue.hurry()
 
     async def _fill(self) -> None:
         """Wait for a batch; when the edge stops, for nothing."""
-        async with trio.open_nursery() as nursery:
-
-            async def watch() -> None:
-                await self._stopping.wait()
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(watch)
-            await self._queue.wait(1)
-            with trio.move_on_after(_BATCH_DELAY):
-                await self._queue.wait(_BATCH)
-            nursery.cancel_scope.cancel()
+        await self._queue.wait(1)
+        with trio.move_on_after(_BATCH_DELAY):
+            await self._queue.wait(_BATCH)
 
     async def _export(self, batch: list[tuple[int, bytes]]) -> None:
         settings = self._settings()
@@ -133,13 +126,14 @@ class Exporter:
             out.append(gzip.flush())
         return b"".join(out), count
 
-    # What a worker of another version has sent may be of no use here.
+    # What a worker of another version has sent may be of no use here; and a bug must not end the process, which would
+    # begin again with the next packet of that kind.
     def _spans(self, packet: bytes) -> list[bytes]:
         try:
             facts = read_packet(packet)
             if facts is not None:
                 return encoded_spans(facts)
-        except (ValueError, TypeError, KeyError) as error:
+        except Exception as error:  # noqa: BLE001 - see above
             self._tell_once("spans_unread", error=repr(error)[:200])
         self.counts[REFUSED] += spans_in(packet)
         return []
@@ -179,7 +173,7 @@ class Exporter:
                 self._tell_once("spans_unreachable", spans=count, endpoint=str(settings.endpoint), reason=why)
                 return
             own = delay * uniform(*_JITTER)  # noqa: S311 - it spreads load, it keeps no secret
-            await self._pause(own if wait is None else min(wait, _LONGEST_RETRY_AFTER))
+            await self._pause(max(own, min(wait or 0.0, _LONGEST_RETRY_AFTER)))
             delay = min(delay * 2, _LONGEST_DELAY)
 
     async def _pause(self, seconds: float) -> None:

@@ -23,6 +23,7 @@ class SpanQueue:
         self.spans = 0
         self._enough = math.inf  # the number of spans that `wait` waits for
         self._news = trio.Event()
+        self._hurried = False
 
     def put(self, slot: int, packet: bytes) -> bool:
         """Add a packet; False: there is no room, and it was dropped."""
@@ -46,9 +47,14 @@ class SpanQueue:
             self.spans -= spans_in(packet)
         return taken
 
+    def hurry(self) -> None:
+        """Let nobody wait any more."""
+        self._hurried = True
+        self._news.set()
+
     async def wait(self, enough: int) -> None:
-        """Wait until there are so many spans."""
-        while self.spans < enough:
+        """Wait until there are so many spans, or until `hurry`."""
+        while self.spans < enough and not self._hurried:
             self._enough, self._news = enough, trio.Event()
             try:
                 await self._news.wait()

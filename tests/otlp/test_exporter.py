@@ -192,6 +192,26 @@ async def test_retry_after_is_obeyed(receiver: Receiver) -> None:
         assert trio.current_time() - started >= 1
 
 
+async def test_a_collector_that_wants_to_be_asked_at_once_is_not(receiver: Receiver) -> None:
+    receiver.script = scripted(*[lambda handler: answer(handler, 503, Retry_After="0")] * 5)
+    async with exporting(receiver.url) as rig:
+        started = trio.current_time()
+        rig.request()
+        await rig.until(sent=2)
+        assert trio.current_time() - started >= 0.75 * 0.01 * (1 + 2 + 4 + 8 + 16)
+
+
+async def test_a_bug_costs_one_packet(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with exporting(receiver.url) as rig:
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "encoded_spans", lambda facts: 1 / 0)
+            rig.request()
+            await rig.until(refused=2)
+        rig.request()
+        await rig.until(sent=2)
+    assert rig.log.lines[0][0] == "spans_unread"
+
+
 @pytest.mark.parametrize("status", [400, 404, 413, 500, 301])
 async def test_a_refusal_is_counted_and_told_once_a_minute(receiver: Receiver, status: int) -> None:
     refuse = scripted(*[lambda handler: answer(handler, status, b"no \x01 such thing")] * 2)

@@ -52,3 +52,14 @@ async def test_a_wait_ends_when_there_are_enough(nursery: trio.Nursery) -> None:
     await wait_all_tasks_blocked()
     assert over == [3]
     await queue.wait(1)
+
+
+async def test_nobody_waits_after_a_word(nursery: trio.Nursery) -> None:
+    queue = SpanQueue()
+    nursery.start_soon(queue.wait, 3)
+    await wait_all_tasks_blocked()
+    queue.hurry()
+    with trio.fail_after(30):
+        await queue.wait(1)
+    await wait_all_tasks_blocked()
+    assert not nursery.child_tasks
