@@ -37,7 +37,7 @@ class Discovered:
         for upstream in self._upstreams.values():
             known = None if upstream.service is None else snapshot.service(upstream.service.key)
             if known is not None and known.found.rows is not None:
-                if known.found.synced:
+                if snapshot.is_current(known.found):
                     self._synced.add(upstream.name)
                 self._known[upstream.name] = {(row.address, row.port): row for row in known.found.rows}
 

@@ -21,8 +21,9 @@ def discovery_metrics(snapshot: EndpointSnapshot, restarts: int) -> Iterator[Met
     synced = GaugeMetricFamily("splicer_discovery_synced", "Whether rows are current.", labels=("service",))
     unsynced = GaugeMetricFamily("splicer_discovery_unsynced_seconds", "For how long not.", labels=("service",))
     for service, found in services.items():
-        synced.add_metric((service,), found.synced)
-        unsynced.add_metric((service,), 0 if found.synced else max(0.0, now - found.since))
+        current = snapshot.is_current(found)
+        synced.add_metric((service,), current)
+        unsynced.add_metric((service,), 0 if current else max(0.0, now - snapshot.stale_since(found)))
     if not services:
         for family in (synced, unsynced):
             family.add_metric(("",), 0)

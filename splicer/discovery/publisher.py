@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from splicer.upstream.snapshot import EndpointSnapshot, Found, encode
 K = TypeVar("K")
 V = TypeVar("V")
 
+_RENEWAL_INTERVAL = 1.0  # seconds between two signs of life for readers (`upstream.snapshot.LEASE`)
 _INTERVAL = 0.1  # seconds between two publications; the first change after a pause is published at once
 
 
@@ -83,10 +85,13 @@ class Publisher:
     async def run(self) -> None:
         """Publish changes until cancelled."""
         while True:
-            await self._changed.wait()
-            self._changed = trio.Event()
-            self.publish()
-            await trio.sleep(_INTERVAL)
+            self._memory.renew(time.monotonic())
+            with trio.move_on_after(_RENEWAL_INTERVAL):
+                await self._changed.wait()
+            if self._changed.is_set():
+                self._changed = trio.Event()
+                self.publish()
+                await trio.sleep(_INTERVAL)
 
     def publish(self) -> None:
         """Publish now. If it is too much, what was published before stays, and the log says so once."""

@@ -84,6 +84,7 @@ class Services:
         for key in self._publisher.found.keys() - keys:
             self._publisher.find(key, None)
             self._uids.pop(key, None)
+            self._skipped.pop(key, None)
         for key in keys - self._publisher.found.keys():
             self._publisher.find(key, Found(synced=False, since=self._clock(), rows=None))
         self._ipv6 = config.resolver.ipv6
@@ -115,6 +116,7 @@ class Services:
         if before is not None:
             before.scope.cancel()
         watch = self._watches[namespace] = _Watch(ports, place)
+        self._set_synced(namespace, synced=False)  # until the API server has said what there is
         self._nursery.start_soon(_follow, watch.scope, Reflector(namespace, ports.keys(), Api(place), self))
 
     # ---- what reflectors tell ----

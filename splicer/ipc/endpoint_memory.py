@@ -6,7 +6,8 @@ last, publishes it. So a writer that is killed at any instant leaves the text be
     word 0        the sequence; 0: nothing was ever published
     words 1, 2    length and CRC-32 of half 0
     words 3, 4    length and CRC-32 of half 1
-    words 5 to 7  unused
+    word 5        when the writer was last seen alive: milliseconds on the monotonic clock
+    words 6, 7    unused
     64            half 0
     64 + 1 MiB    half 1
 """
@@ -23,6 +24,7 @@ from splicer.vault.memory import sealed_memory
 HALF = 1 << 20  # bytes: the longest text
 _HEADER = 64
 _BYTES = _HEADER + 2 * HALF  # pages that nobody touches cost nothing
+_ALIVE = 5  # the word
 _TRIES = 4
 
 
@@ -59,6 +61,11 @@ class EndpointMemory:
         """The number of texts that were published."""
         return self._words[0]
 
+    @property
+    def alive_at(self) -> float:
+        """When the writer was last seen alive, on the monotonic clock, seconds."""
+        return self._words[_ALIVE] / 1000
+
     # A processor may reorder another one's stores (ARM does): the text is right only if its CRC is. While it was
     # copied, the writer may have gone on to the same half.
     def read(self) -> tuple[int, bytes] | None:
@@ -89,6 +96,14 @@ class EndpointMemory:
         except BlockingIOError:
             return False
         return True
+
+    def renew(self, now: float) -> None:
+        """Say that the writer is alive; only for the writer, regularly.
+
+        Args:
+            now: on the monotonic clock, seconds.
+        """
+        self._words[_ALIVE] = int(now * 1000)
 
     def publish(self, text: bytes) -> None:
         """Replace the text; only for the writer.

@@ -156,20 +156,22 @@ class EdgeState:
         self.warn(summary)
         self.listeners["listen"].rules = summary.rules
         self.workers.slots = summary.workers
-        self._want_side_processes()
+        self._want_admin()
+        self.discovery_process.want(wanted=summary.discovery)
 
     def replace_summary(self, summary: ConfigSummary) -> None:
-        """Use another configuration in the same processes, but for those that it needs or does not need."""
+        """Use another configuration in the same processes; the discovery process is there only if that needs it."""
         self.summary = summary
-        self._want_side_processes()
+        self.discovery_process.want(wanted=summary.discovery)
         self.discovery_process.tell_config()
 
     def follow_traces(self, before: ConfigSummary | None) -> None:
-        """After a reload: have workers tell of spans if they didn't.
+        """After a reload: have workers tell of spans if they didn't, and have the admin process only if it is needed.
 
         Args:
             before: what was in force.
         """
+        self._want_admin()
         if self._traces() and not (before is not None and before.traces):
             for worker in self.workers.all.values():
                 if worker.slot and worker.state is not State.GONE:
@@ -180,11 +182,10 @@ class EdgeState:
         for process in self.side_processes:
             process.dismiss()
 
-    # Spans are sent by the admin process even if nobody may ask it anything.
-    def _want_side_processes(self) -> None:
+    # Spans are sent by it even if nobody may ask it anything.
+    def _want_admin(self) -> None:
         listens = any(listeners.sockets for listeners in self.listeners.of("admin").values())
         self.admin_process.want(wanted=listens or self._traces())
-        self.discovery_process.want(wanted=self.summary is not None and self.summary.discovery)
 
     def _traces(self) -> bool:
         return self.summary is not None and self.summary.traces

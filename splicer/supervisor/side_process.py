@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +20,7 @@ from splicer.supervisor.processes import Process, State
 from splicer.vault.protocol import channel
 
 _MAX_START_INTERVAL = 30.0  # seconds, at most, between two attempts to start it
+_STABLE_SECONDS = 10.0  # seconds; a process that has served so long is sound
 
 
 class SideProcess(ProcessOwner):
@@ -58,6 +60,7 @@ class SideProcess(ProcessOwner):
         self._died = died
         self._process: Process | None = None
         self._backoff = Backoff()
+        self._served_at = 0.0  # when it began to, on the monotonic clock
         self.wanted = False
         self.restarts = 0  # how many have died
 
@@ -135,15 +138,19 @@ class SideProcess(ProcessOwner):
                 process.send(order, fds)
             case Serving(), State.PLACED:
                 process.state = State.SERVING
-                self._backoff.reset()
+                self._served_at = time.monotonic()
                 self._served()
                 self._began()
             case _, State.SERVING:
                 self._heard(report)
 
+    # One that was killed is replaced at once. One that ends by itself has a bug, which the next one may have too.
     def on_exit(self, process: Process, why: str, *, failed: bool) -> None:
         """See `ProcessOwner`."""
-        if process.state in (State.STARTING, State.PLACED):
+        served = process.state in (State.SERVING, State.GONE)
+        if served and time.monotonic() >= self._served_at + _STABLE_SECONDS:
+            self._backoff.reset()
+        if not served or (failed and why.startswith("exit")):
             self._backoff.failed()
         if self._process is process:
             self._process = None

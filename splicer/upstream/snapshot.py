@@ -11,7 +11,8 @@ changes all the time costs a worker what its own requests need. A name that a re
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -21,6 +22,7 @@ from splicer.policy.endpoint_flags import KnownEndpoint, Verdict
 from splicer.policy.tiers import Key, Verdicts
 
 VERSION = 1
+LEASE = 15.0  # seconds without a sign of life after which nobody keeps the snapshot current; a stuck process has 10
 _SERVICE = b"service "
 _VERDICTS = b"verdicts"
 
@@ -89,10 +91,12 @@ class EndpointSnapshot:
 
     Args:
         memory: where it is.
+        clock: returns seconds, on the monotonic clock.
     """
 
-    def __init__(self, memory: EndpointMemory) -> None:
+    def __init__(self, memory: EndpointMemory, clock: Callable[[], float] = time.monotonic) -> None:
         self._memory = memory
+        self._clock = clock
         self.generation = 0
         self._lines: dict[bytes, bytes] = {}
         self._services: dict[str, KnownService] = {}  # that were asked for in this generation, or before
@@ -112,6 +116,14 @@ class EndpointSnapshot:
             return self._fresh[key]
         except KeyError:
             return self._parse(key)
+
+    def is_current(self, found: Found) -> bool:
+        """Whether what was found of a Service is what the API server has: who looks is alive and in step."""
+        return found.synced and self._clock() < self._memory.alive_at + LEASE
+
+    def stale_since(self, found: Found) -> float:
+        """Since when it is not current, if it is not, on the monotonic clock, seconds."""
+        return self._memory.alive_at if found.synced else found.since
 
     @property
     def current(self) -> int:

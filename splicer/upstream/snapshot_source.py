@@ -85,7 +85,7 @@ class SnapshotSource:
         known, found = self._snapshot.service(service.key), None
         if known is not None:
             found = self._found(upstream, service, known, host, purpose)
-            if found is not None and (known.found.synced or not refresh):
+            if found is not None and (not refresh or self._snapshot.is_current(known.found)):
                 return found
         try:
             return await self._names.find(upstream, host, purpose, refresh=refresh)
@@ -128,7 +128,7 @@ class SnapshotSource:
                 found = self._found(upstream, service, known, host, purpose)
                 if found is not None:
                     return found
-                if known.found.synced:
+                if self._snapshot.is_current(known.found):
                     raise NoEndpoint(f"{service}: no such Service or port, and its name alone says no port")
             await trio.sleep(_POLL_INTERVAL)
 
@@ -144,7 +144,7 @@ class SnapshotSource:
         kept = known.kept.get(upstream.is_judged)
         if kept is None or kept.verdicts is not verdicts or (kept.lapses < math.inf and kept.lapses <= self._clock()):
             kept = known.kept[upstream.is_judged] = self._of_service(known, verdicts)
-        if kept.candidates is None and known.found.synced:
+        if kept.candidates is None and self._snapshot.is_current(known.found):
             raise NoEndpoint(f"{service} has no endpoint that is ready")
         candidates: Candidates | None = kept.candidates
         return candidates
@@ -162,7 +162,7 @@ class SnapshotSource:
         if found is None:
             rows = of_pod(known.of_pod(pod), purpose)
             if not rows:
-                if not known.found.synced:
+                if not self._snapshot.is_current(known.found):
                     return None
                 raise _refusal(service, pod, known.of_pod(pod))
             if len(known.kept) >= _MOST_KEPT:

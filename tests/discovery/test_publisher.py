@@ -51,6 +51,16 @@ async def test_the_first_change_is_published_at_once_and_further_ones_after_a_mo
     assert it.reader.verdicts == {("10.0.0.1", 80): Verdict(16, until=49)}
 
 
+async def test_it_gives_a_sign_of_life_all_the_time(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    it = Snapshot()
+    nursery.start_soon(publisher(it).run)
+    for _ in range(3):
+        it.writer.renew(0.0)
+        await trio.sleep(1.1)
+        assert it.memory.alive_at > 0
+    assert it.writer.sequence == 0, "nothing has changed"
+
+
 async def test_what_is_the_same_is_not_published(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     it = Snapshot()
     publishing = publisher(it)

@@ -200,6 +200,7 @@ async def test_a_new_process_goes_on_from_the_snapshot(
     publisher = Publisher(rig.snapshot.writer, log)
     later = Services(nursery, publisher, rig.metrics, log, ENVIRON, trio.current_time)
     later.use(config(AGENT))
+    assert not publisher.found[KEY].synced, "who was alive then may be dead for long"
     await trio.sleep(20)
     assert publisher.found[KEY].rows == rig.publisher.found[KEY].rows
     assert not publisher.found[KEY].synced

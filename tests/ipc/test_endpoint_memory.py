@@ -63,6 +63,14 @@ def test_a_text_that_changes_while_it_is_read_is_not_taken(fd: int) -> None:
     assert reader.read() == (2, b"two")
 
 
+def test_readers_see_when_the_writer_was_alive(fd: int) -> None:
+    writer, reader = EndpointMemory(fd, writable=True), EndpointMemory(fd)
+    assert reader.alive_at == 0
+    writer.renew(81244.1239)
+    writer.publish(b"text")
+    assert (reader.alive_at, reader.read()) == (81244.123, (1, b"text"))
+
+
 def test_there_is_one_writer_until_it_ends(fd: int) -> None:
     told, tell = os.pipe()
     pid = os.fork()

@@ -126,6 +126,31 @@ def test_one_that_dies_before_it_serves_delays_the_next(harness: SupervisorHarne
     assert len(harness.all) == (2 if served else 1)
 
 
+def test_one_that_ends_by_itself_again_and_again_is_started_less_often(
+    harness: SupervisorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    harness.open(workers=0, admin=None, discovery=True)
+
+    def dies(status: int, after: float = 0.0) -> float:
+        """How long it takes until there is another one."""
+        count, died = len(harness.all), now[0] + after
+        harness.discovery()
+        now[0] += after
+        harness.all[-1].die(status)
+        while len(harness.all) == count:
+            now[0] += 0.05
+            harness.turn()
+        return round(now[0] - died, 1)
+
+    bug = 256  # exit 1
+    assert [dies(bug) for _ in range(4)] == [0.1, 0.2, 0.4, 0.8]
+    assert [dies(KILLED) for _ in range(3)] == [0.0] * 3
+    assert dies(bug) == 1.6
+    assert dies(bug, after=10.0) == 0.1, "it was sound for a while"
+
+
 def test_it_stops_with_the_edge(harness: SupervisorHarness) -> None:
     harness.open(workers=0, discovery=True)
     admin, discovery = harness.admin(), harness.discovery()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 
 from splicer.ipc.endpoint_memory import EndpointMemory, make_endpoint_memory
@@ -19,10 +20,12 @@ class Snapshot:
     def __init__(self) -> None:
         fd = make_endpoint_memory()
         self.writer = EndpointMemory(fd, writable=True)
-        self.reader = EndpointSnapshot(EndpointMemory(fd))
+        self.memory = EndpointMemory(fd)
+        self.reader = EndpointSnapshot(self.memory)
         os.close(fd)  # the memory stays mapped
 
     def publish(self, found: Mapping[str, Found], verdicts: Mapping[Key, Verdict] | None = None) -> None:
+        self.writer.renew(time.monotonic())
         self.writer.publish(encode(found, verdicts or {}))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from splicer.policy.endpoint_flags import KnownEndpoint, Verdict
 from splicer.policy.tiers import Key
-from splicer.upstream.snapshot import Found, encode
+from splicer.upstream.snapshot import LEASE, EndpointSnapshot, Found, encode
 from tests.upstream.snapshots import Snapshot, found, row
 
 KEY, OTHER = "voice/agent:8000", "voice/router:http"
@@ -133,3 +133,19 @@ def test_what_has_another_form_is_no_service(raw: bytes) -> None:
     _publish(it, b"version\t1\nservice voice/agent:8000\t" + raw + b"\nverdicts\t" + raw)
     assert it.reader.service(KEY) is None
     assert it.reader.verdicts == {}
+
+
+def test_without_a_sign_of_life_nothing_is_current() -> None:
+    it = Snapshot()
+    now = [1000.0]
+    reader = EndpointSnapshot(it.memory, lambda: now[0])
+    in_step, lost = found(), found(synced=False)
+    it.writer.renew(1000.0)
+    assert reader.is_current(in_step)
+    assert not reader.is_current(lost)
+    assert reader.stale_since(lost) == lost.since
+    now[0] += LEASE
+    assert not reader.is_current(in_step)
+    assert reader.stale_since(in_step) == 1000.0
+    it.writer.renew(now[0])
+    assert reader.is_current(in_step)

@@ -204,6 +204,15 @@ async def test_while_the_api_server_is_away_what_was_known_is_used(stage: Stage)
     assert stage.names.asked == []
 
 
+async def test_what_a_dead_process_has_left_is_used_but_not_believed_for_ever(stage: Stage) -> None:
+    stage.snapshot.publish({KEY: AGENTS})
+    stage.snapshot.writer.renew(0.0)
+    assert await stage.addresses(POD, pod("agent-0"), CALL) == ["10.0.0.1", "fd00::1"]
+    assert stage.names.asked == []
+    assert await stage.addresses(POD, pod("agent-9"), CALL) == ["10.9.9.9"], "it may have come since"
+    assert (await stage.source.find(ANY, HOST, refresh=True)).endpoints == (BY_NAME,)
+
+
 async def test_after_a_failed_connect_names_are_asked_too_while_it_is_away(stage: Stage) -> None:
     stage.snapshot.publish({KEY: evolve(AGENTS, synced=False)})
     choice = await stage.source.find(ANY, HOST, refresh=True)
