@@ -109,6 +109,7 @@ class Draft:
         upstreams: by name.
         routes: in order.
         errors: of `[[errors]]`.
+        passthrough: of `[[passthrough]]`.
     """
 
     title: str
@@ -117,15 +118,24 @@ class Draft:
     upstreams: dict[str, Named] = Factory(dict)
     routes: list[RouteDraft] = Factory(list)
     errors: list[Named] = Factory(list)
+    passthrough: list[Named] = Factory(list)
 
     def unused_upstreams(self) -> Iterator[Named]:
         """Upstreams to which no route leads."""
         used = {name for route in self.routes for name in upstreams_of(route)}
+        used |= {table.get("upstream") for table in self.passthrough}
         yield from (upstream for name, upstream in self.upstreams.items() if name not in used)
 
     def tables(self) -> Iterator[Table]:
         """All tables."""
-        yield from (*self.sections.values(), *self.tls.values(), *self.upstreams.values(), *self.routes, *self.errors)
+        yield from (
+            *self.sections.values(),
+            *self.tls.values(),
+            *self.upstreams.values(),
+            *self.routes,
+            *self.errors,
+            *self.passthrough,
+        )
 
     def all_sources(self) -> Iterator[Directive]:
         """The directives of all tables."""

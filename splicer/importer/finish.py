@@ -17,6 +17,7 @@ from splicer.importer import tls
 from splicer.importer.directive import Directive, ImportFault
 from splicer.importer.draft import Draft, Path, RouteDraft, Table, upstreams_of
 from splicer.importer.ledger import Ledger, Verdict
+from splicer.importer.passing import settle_passthrough
 from splicer.importer.sound import settle_sections
 from splicer.importer.toml import value_text, written
 from splicer.model import Upstream
@@ -40,6 +41,7 @@ def finish(draft: Draft, ledger: Ledger) -> str:
     settle_sections(draft, ledger)
     tls.settle(draft, ledger)
     upstreams = _sound_upstreams(draft, ledger)
+    settle_passthrough(draft, ledger, upstreams)
     for route in draft.routes:
         _close_without_upstream(route, upstreams, ledger)
     draft.routes = [route for route in draft.routes if _settle(route, draft, upstreams, ledger)]
@@ -150,6 +152,7 @@ def _tables(draft: Draft) -> Iterator[tuple[str, Table]]:
     yield from ((f"upstreams.{toml_key(name)}.", table) for name, table in draft.upstreams.items())
     yield from ((f"routes {show(route.name)}.", route) for route in draft.routes)
     yield from ((f"errors {number}.", page) for number, page in enumerate(draft.errors, 1))
+    yield from ((f"passthrough {number}.", table) for number, table in enumerate(draft.passthrough, 1))
 
 
 def _dotted(path: Path) -> str:

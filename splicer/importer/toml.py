@@ -26,6 +26,7 @@ def written(draft: Draft) -> str:
     blocks += [_block(f"[upstreams.{toml_key(name)}]", table) for name, table in draft.upstreams.items()]
     blocks += [_route(route) for route in draft.routes]
     blocks += [_block("[[errors]]", table) for table in draft.errors]
+    blocks += [_block("[[passthrough]]", table) for table in draft.passthrough]
     return "\n\n".join(blocks) + "\n"
 
 

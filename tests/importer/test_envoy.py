@@ -354,3 +354,20 @@ def test_what_a_section_may_not_say_is_lost(tmp_path: Path) -> None:
     result = run("envoy", yaml.safe_dump(bootstrap), tmp_path)
     assert result.verdict("socket_address.address: admin.example") is Verdict.LOST
     assert "admin" not in result.file["server"]
+
+
+def test_tls_that_is_passed_on(tmp_path: Path) -> None:
+    tcp = {"@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "cluster": "grpc"}
+    chain = {"filter_chain_match": {"server_names": ["g.x"]}, "filters": [{"name": "tcp", "typed_config": tcp}]}
+    listener = {"address": {"socket_address": {"address": "0.0.0.0", "port_value": 8443}}, "filter_chains": [chain]}
+    clusters = [cluster("app", ("a.x", 80)), cluster("grpc", ("grpc.x", 443))]
+    bootstrap = yaml.safe_load(config({"match": {"prefix": "/"}, "route": TO_APP}, clusters=clusters))
+    bootstrap["static_resources"]["listeners"].append(listener)
+    result = run("envoy", yaml.safe_dump(bootstrap), tmp_path)
+    assert result.file["passthrough"] == [{"names": ["g.x"], "upstream": "grpc"}]
+    assert result.file["server"]["listen"] == ["0.0.0.0:8080", {"address": "0.0.0.0:8443", "passthrough": True}]
+    assert result.counts()[Verdict.LOST] == 0
+    chain["filter_chain_match"] = {"server_names": ["*.com"]}
+    result = run("envoy", yaml.safe_dump(bootstrap), tmp_path)
+    assert result.file["server"]["listen"] == "0.0.0.0:8080"
+    assert result.verdict("filter_chain_match.server_names") is Verdict.LOST

@@ -332,3 +332,20 @@ def test_who_had_to_show_a_certificate_has_to(tmp_path: Path, tls: dict[str, str
 def test_tls_to_pods(tmp_path: Path, tls: dict[str, Any], expected: dict[str, Any]) -> None:
     rule = resource("DestinationRule", "r", {"host": "app", "trafficPolicy": {"tls": tls}})
     assert imported(tmp_path, service({"route": TO_APP}), rule).file["upstreams"]["app"]["tls"] == expected
+
+
+def test_tls_that_is_passed_on(tmp_path: Path) -> None:
+    port = {"number": 8443, "name": "tls", "protocol": "TLS"}
+    plain = {"port": {"number": 8080, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+    servers = [plain, {"port": port, "hosts": ["g.x"], "tls": {"mode": "PASSTHROUGH"}}]
+    rule = {
+        "match": [{"port": 8443, "sniHosts": ["g.x"]}],
+        "route": [{"destination": {"host": "grpc", "port": {"number": 443}}}],
+    }
+    gateway = resource("Gateway", "g", {"servers": servers})
+    result = imported(tmp_path, gateway, service({"route": TO_APP}, tls=[rule]))
+    assert result.file["passthrough"] == [{"names": ["g.x"], "upstream": "grpc"}]
+    assert result.file["server"]["listen"] == ["0.0.0.0:8080", {"address": "0.0.0.0:8443", "passthrough": True}]
+    assert result.counts()[Verdict.LOST] == 0
+    result = imported(tmp_path, gateway, service({"route": TO_APP}))
+    assert result.file["server"]["listen"] == "0.0.0.0:8080"

@@ -10,6 +10,7 @@ from splicer.importer.draft import Draft
 from splicer.importer.envoy.clusters import CONNECT, resolver
 from splicer.importer.envoy.context import Context, check_types, leaf, mark_machinery, snake
 from splicer.importer.envoy.filters import http_filters, network_filters
+from splicer.importer.envoy.passing import add_listener, passes_through
 from splicer.importer.envoy.routes import TIMEOUT, virtual_hosts
 from splicer.importer.ledger import Ledger, Verdict
 from splicer.importer.times import duration, seconds_of
@@ -91,6 +92,8 @@ def _unused(context: Context) -> None:
 def _listeners(context: Context, listeners: Sequence[Node]) -> None:
     found = False
     for listener in listeners:
+        if passes_through(context, listener):
+            continue
         managers = list(network_filters(context, listener))
         if not managers:
             context.lost(listener, "splicer is an HTTP proxy; other protocols are for another program")
@@ -109,7 +112,7 @@ def _listeners(context: Context, listeners: Sequence[Node]) -> None:
         ]
         secure = PROFILE if context.secure else None
         told = entry(address, proxy_protocol="required" if proxied else None, tls=secure)
-        context.draft.sections["server"].put("listen", told, *leaf(socket))
+        add_listener(context, told, socket)
         for manager in managers[1:]:
             context.lost(manager, "one filter chain is imported: splicer chooses by host, not by the TLS handshake")
         _manager(context, managers[0])

@@ -16,7 +16,6 @@ from splicer.importer.tls import PROFILE, TO_HTTPS, add_certificate, entry, only
 from splicer.importer.yaml_source import Node, mark_rest
 
 _NOT_HTTP = "splicer is an HTTP proxy; other protocols are for another program"
-_PASSTHROUGH = "write [[passthrough]] with the names and an upstream, and passthrough = true at the listener"
 _MOUNT = "mount Secret {secret} at {folder}"
 _FOLDER = "/certs/{}"
 _CLIENTS = {"SIMPLE": "", "TERMINATE": "", "": "", "MUTUAL": "require", "OPTIONAL_MUTUAL": "request"}
@@ -29,6 +28,7 @@ class _Listeners:
 
     found: dict[str, tuple[str | None, list[Directive]]] = Factory(dict)
     redirects: list[tuple[Node, list[str]]] = Factory(list)
+    passing: dict[str, list[Directive]] = Factory(dict)
 
 
 def gateways(context: Context, resources: Sequence[Resource]) -> None:
@@ -49,9 +49,14 @@ def gateways(context: Context, resources: Sequence[Resource]) -> None:
         context.give(spec.get("infrastructure"), Verdict.NO_NEED, "it is for the controller that makes gateways")
     for redirect, hosts in listeners.redirects:
         _to_https(context, redirect, hosts)
-    told: list[Any] = [entry(address, tls=name) for address, (name, _) in listeners.found.items()]
+    told: list[Any] = [
+        entry(address, tls=name, passthrough=address in listeners.passing)
+        for address, (name, _) in listeners.found.items()
+    ]
+    told += [entry(address, passthrough=True) for address in listeners.passing if address not in listeners.found]
     if told:
         sources = [source for _, those in listeners.found.values() for source in those]
+        sources += [source for those in listeners.passing.values() for source in those]
         context.draft.sections["server"].put("listen", told[0] if len(told) == 1 else told, *sources)
 
 
@@ -67,7 +72,9 @@ def _server(context: Context, server: Node, listeners: _Listeners) -> None:
     word, bind = protocol.text.upper(), server.get("bind")
     address = f"{bind.text or '0.0.0.0'}:{port.number()}"  # noqa: S104 - as a gateway does
     sources = [*leaf(port), *leaf(bind), *leaf(protocol)]
-    if word in ("HTTPS", "TLS"):
+    if word in ("HTTPS", "TLS") and server.get("tls", "mode").text.upper() == "PASSTHROUGH":
+        listeners.passing.setdefault(address, []).extend([*sources, *leaf(server.get("tls"))])
+    elif word in ("HTTPS", "TLS"):
         name = _profile(context, server.get("tls"), port)
         if name is not None:
             listeners.found.setdefault(address, (name, []))[1].extend(sources)
@@ -92,7 +99,7 @@ def _profile(context: Context, tls: Node, port: Node) -> str | None:
     """The profile of a TLS listener; None: it can't be carried."""
     mode = tls.get("mode").text.upper()
     if mode not in _CLIENTS:
-        context.lost(tls, _PASSTHROUGH if "PASSTHROUGH" in mode else "it is TLS within the mesh")
+        context.lost(tls, "it is TLS within the mesh")
         if "MUTUAL" in mode:
             _close(context)
         return None

@@ -12,6 +12,7 @@ from splicer.importer.istio.matches import pattern
 from splicer.importer.istio.resources import Resource
 from splicer.importer.ledger import Verdict
 from splicer.importer.matching import numbered_groups
+from splicer.importer.passing import pass_through
 from splicer.importer.paths import escaped, replace_prefix, rest_of
 from splicer.importer.retrying import retries
 from splicer.importer.times import duration, seconds_of
@@ -49,8 +50,8 @@ def virtual_services(context: Context, services: Sequence[Resource]) -> None:
         names = [context.whole_name(host.text, service.namespace) for host in hosts]
         if not _is_at_edge(context, spec):
             continue
-        for key in ("tls", "tcp"):
-            context.lost(spec.get(key), "splicer is an HTTP proxy; other protocols are for another program")
+        _pass_through(context, service)
+        context.lost(spec.get("tcp"), "splicer is an HTTP proxy; other protocols are for another program")
         context.give(spec.get("exportTo"), Verdict.NO_NEED, "whoever reads the file sees it")
         made = [route for rule in spec.get("http").each() for route in _rule(context, service, rule)]
         for route in made:
@@ -59,6 +60,27 @@ def virtual_services(context: Context, services: Sequence[Resource]) -> None:
         if "*" in names:
             context.give(spec.get("hosts"), Verdict.DEFAULT, "a route without hosts is for all")
         context.draft.routes += made
+
+
+def _pass_through(context: Context, service: Resource) -> None:
+    """The rules for TLS that is passed on by the name that a client asks for."""
+    for rule in service.spec.get("tls").each():
+        names = [name for match in rule.get("match").each() for name in match.get("sniHosts").each()]
+        destinations = rule.get("route").each()
+        if not names or len(destinations) != 1:
+            context.lost(rule, "write [[passthrough]] with the names and one upstream")
+            continue
+        target, scratch = destinations[0].get("destination"), RouteDraft()
+        lead_to(context, scratch, target.get("host"), target.get("port", "number"), service.namespace)
+        sources = [source for name in names for source in leaf(name)]
+        where = f"{rule.file}:{rule.line}"
+        pass_through(context.draft, [name.text for name in names], scratch, where, *sources)
+        subset(context, target)
+        context.ledger.hold(context.draft.all_sources())
+        for match in rule.get("match").each():
+            mark_rest(context.ledger, match.get("port"), Verdict.DEFAULT, "names are looked at on each such listener")
+        mark_rest(context.ledger, destinations[0].get("weight"), Verdict.NO_NEED, "it is the only one")
+        mark_rest(context.ledger, rule.get("match"), Verdict.LOST, "only the name is looked at")
 
 
 def _rank(spec: Node) -> tuple[int, int]:
