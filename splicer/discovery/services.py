@@ -20,6 +20,7 @@ from splicer.discovery.rows import told_by
 from splicer.model import Service
 from splicer.observe.discovery_metrics import DiscoveryMetrics
 from splicer.observe.log import Logger
+from splicer.policy.endpoint_flags import KnownEndpoint
 from splicer.policy.slices import EndpointSlice, rows_of
 from splicer.policy.tiers import Key
 from splicer.upstream.snapshot import Found
@@ -37,6 +38,7 @@ class _Watch:
     place: Place
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     slices: dict[str, tuple[EndpointSlice, ...]] = field(factory=dict)
+    synced: bool = False
 
 
 class Services:
@@ -88,7 +90,8 @@ class Services:
         for key in keys - self._publisher.found.keys():
             self._publisher.find(key, Found(synced=False, since=self._clock(), rows=None))
         self._ipv6 = config.resolver.ipv6
-        wanted, place = _by_namespace(services), self._place(config.kubernetes)
+        self._so = {(what, key) for what, key in self._so if key in keys}
+        wanted, place = _by_namespace(services), self._place(config.kubernetes) if services else None
         for namespace in [name for name in self._watches if name not in wanted or place is None]:
             self._watches.pop(namespace).scope.cancel()
         if place is not None:
@@ -172,10 +175,16 @@ class Services:
         return [Service(namespace, name, port).key for name, ports in wanted.items() for port in ports]
 
     def _set_synced(self, namespace: str, *, synced: bool) -> None:
-        for key in self._keys(namespace):
-            found = self._publisher.found[key]
-            if found.synced is not synced:
-                self._publisher.find(key, Found(synced, self._clock(), found.rows))
+        watch = self._watches.get(namespace)
+        if watch is not None:
+            watch.synced = synced
+            for key in self._keys(namespace):
+                self._find(key, self._publisher.found[key].rows, synced=synced)
+
+    def _find(self, key: str, rows: tuple[KnownEndpoint, ...] | None, *, synced: bool) -> None:
+        before = self._publisher.found.get(key)
+        since = before.since if before is not None and before.synced is synced else self._clock()
+        self._publisher.find(key, Found(synced, since, rows))
 
     def _publish(self, namespace: str, name: str) -> None:
         watch = self._watches[namespace]
@@ -187,13 +196,14 @@ class Services:
                 self._log.warning("discovery_no_service", service=key)
             if self._becomes("no port", key, is_so=bool(slices) and not rows.port_listed):
                 self._log.warning("discovery_port", service=key)
-            before = self._publisher.found.get(key) or Found(synced=False, since=self._clock(), rows=None)
+            found = self._publisher.found.get(key)
+            before = None if found is None else found.rows
             endpoints = None
             if slices and rows.port_listed:
-                told = told_by(rows.rows, before.rows, self._uids.get(key, {}), self._clock())
+                told = told_by(rows.rows, before, self._uids.get(key, {}), self._clock())
                 endpoints, self._uids[key] = told.endpoints, told.uids
-            self._changes.note(key, before.rows or (), endpoints or ())
-            self._publisher.find(key, Found(before.synced, before.since, endpoints))
+            self._changes.note(key, before or (), endpoints or ())
+            self._find(key, endpoints, synced=watch.synced)
 
     def _count_skipped(self, key: str, skipped: Mapping[str, int]) -> None:
         before, self._skipped[key] = self._skipped.get(key, {}), skipped

@@ -137,6 +137,7 @@ async def test_a_reload_leaves_alone_what_stays(rig: Rig, autojump_clock: MockCl
     await trio.sleep(0.1)
     rig.use(AGENT, AGENT_BY_PORT, more="[resolver]\nipv6 = false\n")
     assert rig.flags(NAMED) == {"pod-0": FIT, "pod-1": FIT}, "nobody is asked for another port"
+    assert rig.publisher.found[NAMED].synced
     await trio.sleep(0.1)
     assert [what for _, what in rig.cluster.asked()] == ["list", "watch"]
     rig.use("smart-router.voice.svc:80")
@@ -229,6 +230,16 @@ async def test_endpoints_that_make_no_sense_are_counted_once(rig: Rig, autojump_
     rig.cluster.sync(Pod("pod-0", "10.0.0.0", ready=False))
     await trio.sleep(0.1)
     assert rig.counted("skipped", "port") == 2
+
+
+async def test_a_file_without_discovery_asks_nobody(
+    tmp_path: Path, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    async with cluster(tmp_path) as made:
+        rig = Rig(made, nursery, {})
+        rig.use()
+        await trio.sleep(1)
+        assert rig.lines.all == []
 
 
 async def test_outside_of_a_cluster_the_log_says_what_to_write(
