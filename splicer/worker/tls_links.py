@@ -19,13 +19,14 @@ from splicer.tls.preface import HEAD_BYTES, NoPrefaceError, size_of, unpack
 from splicer.tls_facts import TlsFacts, TlsFailure
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Channel:
     """A channel to one tls process."""
 
     row: int
     generation: int
     sock: socket.socket
+    pending: int = 0  # it has them, or gets them just now: its row may not count them yet
 
 
 class TlsLinks:
@@ -82,9 +83,13 @@ class TlsLinks:
         try:
             with its:
                 ours.setblocking(False)
-                await self._send(task, raw, its)
+                channel = await self._send(task, raw, its)
             _close(raw)
-            answer = await _read(ours)
+            channel.pending += 1
+            try:
+                answer = await _read(ours)
+            finally:
+                channel.pending -= 1
             if isinstance(answer, TlsFacts):
                 return PlainStream(ours, self.entry(answer))
         except (NoPrefaceError, ValueError, OSError) as error:
@@ -97,7 +102,7 @@ class TlsLinks:
         _close(ours)
         return answer
 
-    async def _send(self, task: TlsTask, raw: socket.socket, its: socket.socket) -> None:
+    async def _send(self, task: TlsTask, raw: socket.socket, its: socket.socket) -> _Channel:
         while True:
             if (channel := self._best()) is None:
                 await self._attached.park()
@@ -110,12 +115,14 @@ class TlsLinks:
             except OSError:
                 self._drop(channel)
             else:
-                return
+                return channel
 
     def _best(self) -> _Channel | None:
         newest = max((channel.generation for channel in self._channels), default=0)
         channels = [channel for channel in self._channels if channel.generation == newest]
-        return min(channels, key=lambda one: self._table.row(one.row)[ProcessWord.CONNECTIONS], default=None)
+        return min(
+            channels, key=lambda one: self._table.row(one.row)[ProcessWord.CONNECTIONS] + one.pending, default=None
+        )
 
     def _drop(self, channel: _Channel) -> None:
         if channel in self._channels:
