@@ -12,6 +12,7 @@ from splicer.policy.slices import EndpointSlice, NotASlice, read_slice
 
 _REASONS = {401: "unauthorized", 403: "forbidden", 410: "gone", 429: "throttled"}
 _LONGEST_MESSAGE = 300  # characters
+_LONGEST_VERSION = 1024  # characters; it goes into the next request
 
 
 def json_object(data: bytes) -> Mapping[str, Any]:
@@ -47,7 +48,7 @@ def version_of(thing: Mapping[str, Any]) -> str:
     Raises:
         ApiFailure: it has none.
     """
-    version = text(mapping(thing.get("metadata")).get("resourceVersion"))
+    version = text(mapping(thing.get("metadata")).get("resourceVersion"), _LONGEST_VERSION)
     if version is None:
         raise ApiFailure("garbage", "an object without a resourceVersion")
     return version

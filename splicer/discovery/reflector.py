@@ -21,7 +21,7 @@ from splicer.discovery.rules import Effect, Rules, Verdict
 from splicer.discovery.slice_table import SliceTable
 from splicer.discovery.store import EVENT_TYPES, LIST_REASONS, Store
 from splicer.policy.json_fields import items, mapping, text
-from splicer.policy.slices import SERVICE_LABEL, EndpointSlice
+from splicer.policy.slices import SERVICE_LABEL
 
 _REQUEST_TIMEOUT = 30.0  # seconds for a whole list, and for the head of a watch
 _WATCH_SECONDS = (300.0, 600.0)  # a watch is asked to end after so long, so that not all clients come again at once
@@ -106,14 +106,16 @@ class Reflector:
 
     async def _list(self, reason: str) -> None:
         self._store.listed(self._namespace, reason)
-        found: list[EndpointSlice] = []
+        found = SliceTable()
         with trio.move_on_after(_REQUEST_TIMEOUT) as scope:
             target, left = self._target, LARGEST_BODY
             for _ in range(_PAGES):
                 body = await self._page(target, left)
                 left -= len(body)
                 listed = json_object(body)
-                found += map(slice_of, items(listed.get("items")))
+                for thing in items(listed.get("items")):
+                    found.put(slice_of(thing))
+                    await trio.lowlevel.checkpoint()  # the heartbeat goes on, however many there are
                 metadata = mapping(listed.get("metadata"))
                 more = text(metadata.get("continue"))
                 if more is None:
@@ -124,7 +126,7 @@ class Reflector:
         if scope.cancelled_caught:
             raise ApiFailure("timeout", f"no whole list within {_REQUEST_TIMEOUT:.0f} s")
         self._version = version_of(listed)
-        self._table.replace(found)
+        self._table = found
         self._store.replaced(self._namespace, {service: self._table.of(service) for service in self._services})
         self._good()
 

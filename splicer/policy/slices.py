@@ -23,7 +23,7 @@ SKIPPED = ("address", "family", "name", "port")  # why an endpoint of a slice gi
 
 _VERSIONS = {"IPv4": 4, "IPv6": 6}  # FQDN is deprecated and has no semantics
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_LONGEST_NAME = 253  # characters of a pod's name
+_LONGEST_NAME = 253  # characters of a pod's name; nothing that is kept is longer
 _LAST_PORT = 65535
 
 
@@ -119,7 +119,8 @@ def read_slice(thing: object) -> EndpointSlice:
         NotASlice: it has no uid or no Service.
     """
     metadata = mapping(mapping(thing).get("metadata"))
-    uid, service = text(metadata.get("uid")), text(mapping(metadata.get("labels")).get(SERVICE_LABEL))
+    uid = text(metadata.get("uid"), _LONGEST_NAME)
+    service = text(mapping(metadata.get("labels")).get(SERVICE_LABEL), _LONGEST_NAME)
     if uid is None or service is None:
         raise NotASlice("an object without a uid or without the label of its Service")
     slice_ = mapping(thing)
@@ -184,8 +185,8 @@ def _endpoint(sent: Mapping[str, Any], version: int) -> SliceEndpoint | str:
         ready=ready,
         serving=boolean(conditions.get("serving"), missing=ready),
         terminating=boolean(conditions.get("terminating"), missing=False),
-        zone=text(sent.get("zone")),
-        uid=text(target.get("uid")) if is_pod else None,
+        zone=text(sent.get("zone"), _LONGEST_NAME),
+        uid=text(target.get("uid"), _LONGEST_NAME) if is_pod else None,
     )
 
 
@@ -197,7 +198,8 @@ def _port(thing: object) -> SlicePort:
     sent = mapping(thing)
     number = sent.get("port")
     whole = isinstance(number, int) and not isinstance(number, bool)
-    return SlicePort(text(sent.get("name")) or "", text(sent.get("protocol")) or "TCP", number if whole else None)
+    name, protocol = text(sent.get("name"), _LONGEST_NAME), text(sent.get("protocol"), _LONGEST_NAME)
+    return SlicePort(name or "", protocol or "TCP", number if whole else None)
 
 
 def _number(slice_: EndpointSlice, port: int | str) -> int | None:

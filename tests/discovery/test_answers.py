@@ -18,7 +18,16 @@ def test_what_is_no_object(data: bytes) -> None:
     assert len(str(failure.value)) < 300
 
 
-@pytest.mark.parametrize("thing", [{}, {"metadata": None}, {"metadata": {"resourceVersion": 7}}])
+@pytest.mark.parametrize(
+    "thing",
+    [
+        {},
+        {"metadata": None},
+        {"metadata": {"resourceVersion": 7}},
+        {"metadata": {"resourceVersion": "\ud800"}},
+        {"metadata": {"resourceVersion": "7" * 2000}},
+    ],
+)
 def test_an_object_without_a_version(thing: Thing) -> None:
     with pytest.raises(ApiFailure, match="resourceVersion"):
         version_of(thing)

@@ -18,4 +18,7 @@ def test_values() -> None:
     assert mapping({"a": 1}) == {"a": 1}
     assert items([1]) == [1]
     assert text("") is None
+    assert text("\u00e9\U0001f642") == "\u00e9\U0001f642"
+    assert text("a\ud800") is None, "it can't be encoded"
+    assert (text("abc", 3), text("abcd", 3)) == ("abc", None)
     assert boolean(False, missing=True) is False
