@@ -40,14 +40,15 @@ def main() -> None:
     lines = LineWriter(output.fd)
     log = make_logger(lines, output.style, colors=os.isatty(output.fd))
     board = Board(place.board, place.routes, place.loads, place.endpoints, place.tls)
-    metrics = arguments.metrics
+    counts = None if arguments.metrics is None else Path(arguments.metrics)
     admin = Admin(
         supervisor=SupervisorChannel(received(place.control), AdminOrder, place.version),
         board=board,
         row=place.row,
         path=Path(arguments.path),
         environ=os.environ,
-        scrape=partial(Scrape, board, directory=None if metrics is None else Path(metrics)),
+        scrape=partial(Scrape, board, directory=counts),
+        counts=counts,
         log=log,
     )
     try:

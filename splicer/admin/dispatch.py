@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from attrs import frozen
@@ -34,11 +34,17 @@ class Request:
         query: all values of each parameter, decoded.
         body: the JSON object in the body; None without a body.
         part: the last segment of the path, decoded.
+        client: the client's numeric address.
+        accept: what the client accepts (RFC 9110 §12.5.1), as it says so.
+        known: the entity tags that the client has (RFC 9110 §13.1.2).
     """
 
     query: Mapping[str, list[str]]
     body: dict[str, Any] | None = None
     part: str = ""
+    client: str = ""
+    accept: str = ""
+    known: str = ""
 
     def one(self, name: str) -> str | None:
         """The value of a parameter that may be given once; None if it is absent.
@@ -52,7 +58,20 @@ class Request:
         return values[0] if values else None
 
 
-Handler = Callable[[Request], Awaitable[Respond]]
+class Stream(Protocol):
+    """An answer without an end: it is sent in pieces for as long as the client reads."""
+
+    content_type: str
+
+    async def piece(self) -> bytes:
+        """The next bytes."""
+        ...
+
+    def close(self) -> None:
+        """The client has left."""
+
+
+Handler = Callable[[Request], Awaitable[Respond | Stream]]
 
 
 @frozen

@@ -11,6 +11,7 @@ from splicer.routing.hosts import host_name
 
 _OWN_NAMES = frozenset({"localhost", host_name(socket.gethostname())})
 _HARMLESS = frozenset({"GET", "HEAD"})
+_OWN_HEADER = b"x-splicer"  # no form can send it, and no script of another site without a preflight, which is refused
 _OWN_SITES = frozenset({b"same-origin", b"none"})  # Sec-Fetch-Site (W3C Fetch Metadata §2.4)
 
 
@@ -47,3 +48,5 @@ def check_origin(head: RequestHead) -> None:
         raise Forbidden("the Origin is another one than this address")
     if any(site not in _OWN_SITES for site in head.values(b"sec-fetch-site")):
         raise Forbidden("the request comes from another site's page")
+    if head.values(b"origin") and head.values(_OWN_HEADER) != [b"1"]:
+        raise Forbidden("a page that changes something sends X-Splicer: 1")

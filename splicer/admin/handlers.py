@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from splicer import __version__
@@ -11,6 +10,9 @@ from splicer.admin.current_config import CurrentConfig
 from splicer.admin.discovered import Discovered
 from splicer.admin.dispatch import Handler, Page, Request, Table, in_json
 from splicer.admin.drain_api import DrainApi, iso
+from splicer.admin.events import QUERY, Events
+from splicer.admin.page import asset, page
+from splicer.admin.status import worker_rows
 from splicer.admin.supervisor_status import SupervisorStatus
 from splicer.admin.tls_state import TlsState
 from splicer.admin.tunnels import Tunnels
@@ -21,13 +23,12 @@ from splicer.config.dump import as_tables
 from splicer.config.tracing import without_secrets
 from splicer.errors import BadRequest
 from splicer.explain import explain
-from splicer.ipc.board import ROWS, Board, Column
+from splicer.ipc.board import Board, Column
 from splicer.ipc.endpoint_memory import EndpointMemory
 from splicer.ipc.queries import AskEndpoints
 from splicer.model import Respond
 from splicer.upstream.snapshot import EndpointSnapshot
 
-_PLACES = (Column.READING, Column.WRITING, Column.WAITING)  # every open connection stands in one of these
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
 _DRAIN = frozenset({"pod", "route"})
 
@@ -45,6 +46,8 @@ class Handlers:
         drains: the drain API.
         scrape: makes the text for Prometheus.
         tls: knows of certificates and tls processes.
+        events: the stream of the dashboard.
+        operated: called with what an operator does: the action, its object, and from which address.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class Handlers:
         drains: DrainApi,
         scrape: Scraping,
         tls: TlsState,
+        events: Events,
+        operated: Callable[[str, str, str], None],
     ) -> None:
         self._board = board
         self._facts = facts
@@ -64,6 +69,8 @@ class Handlers:
         self._drains = drains
         self._scrape = scrape
         self._tls = tls
+        self._events = events
+        self._operated = operated
         self._tunnels = Tunnels(workers, facts)
         self._snapshot = EndpointSnapshot(EndpointMemory(board.endpoints))
 
@@ -75,12 +82,15 @@ class Handlers:
             **self.for_scraper,
             "/status": _get(self._status),
             "/tunnels": _get(tunnels.show, "route", "pod"),
-            "/tunnels/{id}": {"DELETE": Page(tunnels.close)},
+            "/tunnels/{id}": {"DELETE": Page(self._told("close", tunnels.close))},
             "/drain": {
                 "GET": Page(drains.show),
-                "POST": Page(drains.begin, body=_DRAIN),
-                "DELETE": Page(drains.lift, body=_DRAIN),
+                "POST": Page(self._told("drain", drains.begin), body=_DRAIN),
+                "DELETE": Page(self._told("undrain", drains.lift), body=_DRAIN),
             },
+            "/": _get(self._page),
+            "/ui/{id}": _get(asset),
+            "/events": _get(self._events.open, *QUERY),
             "/config": _get(self._config),
             "/upstreams": _get(self._upstreams),
             "/certificates": _get(self._certificates),
@@ -91,6 +101,19 @@ class Handlers:
     def for_scraper(self) -> Table:
         """The handlers that anybody may use."""
         return {"/healthz": {"GET": Page(_healthz, at_once=True)}, "/metrics": _get(self._metrics)}
+
+    # What was refused has changed nothing, and is not told.
+    def _told(self, action: str, handle: Callable[[Request], Awaitable[Respond]]) -> Handler:
+        async def told(asked: Request) -> Respond:
+            answer = await handle(asked)
+            self._operated(action, _object(asked), asked.client)
+            return answer
+
+        return told
+
+    async def _page(self, asked: Request) -> Respond:
+        config = self._current.now
+        return page(asked, shown=config is None or config.server.dashboard)
 
     async def _metrics(self, _: Request) -> Respond:
         return Respond(200, await self._scrape(), _EXPOSITION)
@@ -125,7 +148,7 @@ class Handlers:
             "draining": self._facts.draining,
             "drains": await self._drains.progress(),
             "remaining": board.remaining,
-            "workers": sorted(_workers(board, self._workers), key=lambda worker: worker["slot"]),
+            "workers": worker_rows(board, self._workers),
             "totals": {
                 "accepted": board.total(Column.ACCEPTED),
                 "handled": board.total(Column.HANDLED),
@@ -148,31 +171,16 @@ class Handlers:
         return in_json(status)
 
 
+def _object(asked: Request) -> str:
+    """What an operator's request is about: a tunnel's id, "pod NAME", "route NAME" or "all"."""
+    if asked.body:
+        return " ".join(f"{scope} {name}" for scope, name in sorted(asked.body.items()))[:200]
+    return asked.part if asked.body is None and asked.part not in ("", "drain") else "all"
+
+
 async def _healthz(_: Request) -> Respond:
     return Respond(200, b"ok\n")
 
 
 def _get(handle: Handler, *query: str) -> Mapping[str, Page]:
     return {"GET": Page(handle, frozenset(query))}
-
-
-# The spare and this process have a row too, but no slot. While a slot has two processes, their rows don't have the
-# pids, nor the mover if it isn't the same.
-def _workers(board: Board, workers: Workers) -> Iterator[dict[str, Any]]:
-    pids, movers = workers.pids, workers.movers
-    rows = [row for row in map(board.row, range(1, ROWS)) if row[Column.SLOT]]
-    of_slot = Counter(row[Column.SLOT] for row in rows)
-    for row in rows:
-        slot = row[Column.SLOT]
-        known = pids.get(slot, [])
-        pid: dict[str, Any] = {"pid": known[0]} if of_slot[slot] == len(known) == 1 else {}
-        moved_by = [mover for its, mover in movers if its == slot]
-        mover: dict[str, Any] = {"mover": moved_by[0]} if len(moved_by) == 1 else {}
-        yield {
-            "slot": slot,
-            **pid,
-            "tunnels": row[Column.TUNNELS],
-            "exchanges": row[Column.EXCHANGES],
-            "connections": sum(row[place] for place in _PLACES),
-            **mover,
-        }

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import socket
+import traceback
 from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
 
 import trio
 
+from splicer.admin.counted import Counted
 from splicer.admin.current_config import CurrentConfig
 from splicer.admin.drain_api import DrainApi
+from splicer.admin.events import Events
 from splicer.admin.handlers import Handlers, Scraping
+from splicer.admin.picture import Picture
 from splicer.admin.shared import Shared
 from splicer.admin.supervisor_status import SupervisorStatus
 from splicer.admin.tls_state import TlsState
@@ -44,6 +48,9 @@ _LAST_SPANS_TIMEOUT = 3.0  # seconds to export the rest at the end
 _WORKER_CHECK_INTERVAL = 1.0  # seconds between two checks whether there is a channel to each worker
 
 
+Streams = Callable[[], int]
+
+
 class Admin:
     """Serves when the supervisor says so.
 
@@ -54,6 +61,7 @@ class Admin:
         path: the configuration's file, for messages only: the text comes from the supervisor.
         environ: the environment for its ``${NAME}``.
         scrape: makes the object that makes the text for Prometheus.
+        counts: the directory of the metrics' files; None: there are no files.
         log: the logger.
     """
 
@@ -64,9 +72,11 @@ class Admin:
         row: int,
         path: Path,
         environ: Mapping[str, str],
-        scrape: Callable[[Workers, SupervisorStatus, CurrentConfig, DrainApi, Exporter, TlsState], Scraping],
+        scrape: Callable[[Workers, SupervisorStatus, CurrentConfig, DrainApi, Exporter, TlsState, Streams], Scraping],
+        counts: Path | None,
         log: Logger,
     ) -> None:
+        self._counts = counts
         self._supervisor = supervisor
         self._board = board
         self._beat = Heartbeat(board.row(row))
@@ -135,15 +145,28 @@ class Admin:
     def _serve(self, fds: dict[str, list[int]]) -> None:
         listeners = {name: [socket.socket(fileno=fd) for fd in several] for name, several in fds.items()}
         drains = DrainApi(self._supervisor, self._facts, self._workers, self._current, self._board)
-        exporter = self._traces.exporter
-        scrape = Shared(self._scrape(self._workers, self._facts, self._current, drains, exporter, self._tls))
-        pages = Handlers(self._board, self._facts, self._workers, self._current, drains, scrape, self._tls)
+        counted = Counted(self._counts, self._current)
+        picture = Picture(self._board, self._facts, self._workers, self._current, drains, self._tls, counted)
+        events = Events(picture, self._workers, self._bug)
+        live = self._workers, self._facts, self._current, drains, self._traces.exporter, self._tls
+        scrape = Shared(self._scrape(*live, lambda: events.streams))
+        pages = Handlers(
+            self._board, self._facts, self._workers, self._current, drains, scrape, self._tls, events, self._operated
+        )
+        self._nursery.start_soon(events.run)
         for_operators = Web(pages.for_operators, self._log)
         for_scraper = Web(pages.for_scraper, self._log, any_host=True)
         self._nursery.start_soon(for_operators.serve, listeners.pop("admin", []))
         self._nursery.start_soon(for_scraper.serve, listeners.pop("metrics", []))
         for sock in chain.from_iterable(listeners.values()):
             sock.close()
+
+    def _operated(self, action: str, what: str, client: str) -> None:
+        self._log.info("operator", action=action, what=what, client=client)
+
+    def _bug(self, error: Exception) -> None:
+        text = "".join(traceback.format_exception(error))[-2000:]
+        self._log.error("crash", process="admin", error=repr(error), traceback=text)
 
     # A channel to a worker may get lost, for example because descriptors ran out; then the supervisor is asked again.
     async def _look_for_workers(self) -> None:

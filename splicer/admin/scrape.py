@@ -9,18 +9,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 import trio
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from splicer import __version__
+from splicer.admin.counted import Counted
 from splicer.admin.current_config import CurrentConfig
 from splicer.admin.discovered import STATES, Discovered
 from splicer.admin.discovery_metrics import discovery_metrics
@@ -34,8 +33,6 @@ from splicer.admin.workers import Workers
 from splicer.ipc.board import ROWS, Board, Column
 from splicer.ipc.endpoint_memory import EndpointMemory
 from splicer.ipc.queries import AskCounts, AskEndpoints, CountRow, EndpointRow, Question
-from splicer.observe.discovery_metrics import DiscoveryMetrics
-from splicer.observe.metrics import Metrics
 from splicer.otlp.exporter import Exporter
 from splicer.upstream.snapshot import EndpointSnapshot
 
@@ -56,6 +53,7 @@ class Scrape:
         drains: give the numbers of remaining tunnels.
         exporter: counts what it has done with spans.
         tls: has the gauges of TLS.
+        streams: returns the number of open streams.
         directory: the directory of the metrics' files; None: there are no files.
     """
 
@@ -68,6 +66,7 @@ class Scrape:
         drains: DrainApi,
         exporter: Exporter,
         tls: TlsState,
+        streams: Callable[[], int],
         directory: Path | None,
     ) -> None:
         self._board = board
@@ -77,19 +76,16 @@ class Scrape:
         self._drains = drains
         self._exporter = exporter
         self._tls = tls
+        self._streams = streams
         self._totals: Counter[Column] = Counter()
         self._removed = RemovedRoutes(directory)
-        self._nothing = Metrics(), DiscoveryMetrics()  # count nothing; they give all series with their initial values
-        self._directory = directory
+        self._counted = Counted(directory, current)
         self._snapshot = EndpointSnapshot(EndpointMemory(board.endpoints))
         self._started = time.time() - uptime()
 
     async def __call__(self) -> bytes:
         """The text of one scrape."""
         config = self._current.now
-        if config is not None:
-            self._nothing[0].know(config.routes)
-            self._nothing[1].know(config.upstreams.values())
         adopted = self._board.total(Column.ADOPTED)
         counted = self._counted()
         counts: list[CountRow] = []
@@ -116,6 +112,7 @@ class Scrape:
                     *self._endpoints(counted, endpoints),
                     *self._processes(),
                     *self._supervisor(),
+                    _gauge("admin_streams", "Dashboards that look.", self._streams()),
                     _gauge("span_queue", "Spans that wait for their export.", self._exporter.waiting),
                     *discovery_metrics(self._snapshot, self._facts.now.discovery_restarts),
                     *self._tls.metrics(),
@@ -124,20 +121,6 @@ class Scrape:
             )
         )
         return generate_latest(registry)
-
-    def _counted(self) -> dict[str, Metric]:
-        counted = {}
-        if self._directory is not None:
-            # A file that is being created is still empty.
-            files = [str(file) for file in self._directory.glob("*.db") if file.stat().st_size]
-            merged = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # the library doesn't say
-            counted = {metric.name: metric for metric in merged}
-        for metric in chain.from_iterable(families.collect() for families in self._nothing):
-            known = counted.setdefault(metric.name, metric)
-            if known is not metric:
-                there = {_key(sample) for sample in known.samples}
-                known.samples += [sample for sample in metric.samples if _key(sample) not in there]
-        return counted
 
     def _leave_out(self, counted: dict[str, Metric], configured: set[str], counts: list[CountRow]) -> None:
         routes = {sample.labels.get("route", "") for metric in counted.values() for sample in metric.samples} - {""}
@@ -279,10 +262,6 @@ class _Given(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._metrics
-
-
-def _key(sample: Sample) -> tuple[str, frozenset[tuple[str, str]]]:
-    return sample.name, frozenset(sample.labels.items())
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -11,12 +11,12 @@ from functools import partial
 import trio
 from attrs import define
 
-from splicer.admin.dispatch import Page, Refused, Request, Table, allowed, find, in_json
+from splicer.admin.dispatch import Page, Refused, Request, Stream, Table, allowed, find, in_json
 from splicer.admin.guard import check_host, check_origin
 from splicer.admin.request import parse_body, read_body, read_query
 from splicer.errors import ClientGone, MethodNotAllowed, SplicerError, TooManyConnections
 from splicer.http1.request import parse_request, request_line
-from splicer.http1.writer import simple_response
+from splicer.http1.writer import simple_response, stream_head
 from splicer.model import RequestHead, Respond
 from splicer.net.listen import accept_forever
 from splicer.net.stream import TcpStream
@@ -118,6 +118,9 @@ class Web:
             self._wait_anew(client)
             raw = heard
             answer = await self._answer(client, raw, exchange)
+            if not isinstance(answer, Respond):
+                await self._stream(client, answer, exchange)
+                return False
         except ClientGone:
             raise
         except MethodNotAllowed:
@@ -142,7 +145,24 @@ class Web:
             await client.linger()
         return more
 
-    async def _answer(self, client: ClientLeg, raw: bytes, exchange: _Exchange) -> Respond:
+    # A client that takes nothing for `send_answer`'s time is gone. A stream has a place among the requests that are
+    # being handled: their number is bounded, and a stream's end is nothing that its client owes.
+    async def _stream(self, client: ClientLeg, stream: Stream, exchange: _Exchange) -> None:
+        scope = self._awaited.pop(client, None)
+        self._handled += 1
+        try:
+            fields = ((b"Cache-Control", b"no-store"), (b"X-Content-Type-Options", b"nosniff"))
+            head_only = exchange.head is not None and exchange.head.method == "HEAD"
+            await send_answer(client, stream_head(stream.content_type, fields))
+            while not head_only:
+                await send_answer(client, await stream.piece())
+        finally:
+            stream.close()
+            self._handled -= 1
+            if scope is not None:
+                self._awaited[client] = scope
+
+    async def _answer(self, client: ClientLeg, raw: bytes, exchange: _Exchange) -> Respond | Stream:
         head, server = parse_request(raw, limit=_HEAD_BYTES)
         exchange.head, exchange.unread = head, head.has_body
         if not self._any_host:
@@ -155,7 +175,9 @@ class Web:
         body = parse_body(data, page)
         with self._handling(client, page), trio.move_on_after(_HANDLER_SECONDS):
             try:
-                return await page.handle(Request(query, body, part))
+                return await page.handle(
+                    Request(query, body, part, client.peer, _joined(head, b"accept"), _joined(head, b"if-none-match"))
+                )
             except Refused as error:
                 return in_json({"error": str(error)}, error.status)
         return in_json({"error": f"no answer within {_HANDLER_SECONDS:g} s"}, 504)
@@ -165,6 +187,10 @@ class Web:
         if now - self._exhausted_logged >= _LOG_INTERVAL:
             self._exhausted_logged = now
             self._log.error("accept_backs_off", error=error.strerror)
+
+
+def _joined(head: RequestHead, name: bytes) -> str:
+    return b", ".join(head.values(name)).decode("latin-1")
 
 
 @define

@@ -69,6 +69,11 @@ class ServerSettings:
         default="auto",
         fixed=True,
     )
+    dashboard: bool = key(
+        kinds.BOOLEAN,
+        "Whether the admin address shows a picture of the traffic to browsers, at `/`.",
+        default=True,
+    )
 
 
 @frozen

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from splicer.config.load import load
 from splicer.config.schema import Config
@@ -83,10 +83,20 @@ class Prepared:
 
 
 def prepare(text: str, path: Path, environ: Mapping[str, str]) -> Prepared:
-    """Do the slow part of putting a configuration in force: parse it, compile its routes and load its hooks.
+    """Do the slow part of putting a configuration in force: parse it and compile its routes.
+
+    Raises:
+        ConfigError: the text has faults.
+    """
+    config = load(text, name=str(path), environ=environ)
+    return Prepared(config, RouteTable(config.routes))
+
+
+def prepare_to_serve(text: str, path: Path, environ: Mapping[str, str]) -> Prepared:
+    """As `prepare`, and load the hooks: foreign code runs.
 
     Raises:
         ConfigError: the text has faults, or a hook can't be loaded.
     """
-    config = load(text, name=str(path), environ=environ)
-    return Prepared(config, RouteTable(config.routes), load_hooks(str(path), config.hooks.values()))
+    prepared = prepare(text, path, environ)
+    return evolve(prepared, hooks=load_hooks(str(path), prepared.config.hooks.values()))

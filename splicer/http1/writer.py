@@ -152,6 +152,16 @@ def simple_response(
     return head if head_only or status in BODILESS else head + body
 
 
+def stream_head(content_type: str, extra: Headers = ()) -> bytes:
+    """The head of an answer of the proxy's own whose body ends with the connection (RFC 9112 §6.3, point 8).
+
+    Args:
+        content_type: of the body.
+        extra: further fields.
+    """
+    return _head(200, _PHRASES[200], [(b"Content-Type", content_type.encode("latin-1")), *extra, _CLOSE])
+
+
 def relayed_response(
     status: int,
     phrase: bytes,

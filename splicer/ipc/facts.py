@@ -14,6 +14,8 @@ from splicer.ipc.tls_messages import TlsProcessFacts, TlsSettings
 
 Address = tuple[str, int]
 
+_MOST_FAULTS, _LONGEST_FAULT = 5, 500  # lines, and characters of one
+
 # The listeners of an edge: the key of [server] with their addresses, and the process that accepts there. Another
 # listener is one more line here; the process that accepts gets the sockets under this name.
 LISTENERS = {"listen": "worker", "admin": "admin", "metrics": "admin"}
@@ -54,16 +56,21 @@ class Reloads:
         failed: the number of failed reloads.
         last_ok: whether the last one succeeded.
         last_at: the time of the last one, in seconds since the epoch; None: unknown.
+        faults: why the last one failed, a few lines; none if it has not.
     """
 
     ok: int = 0
     failed: int = 0
     last_ok: bool = True
     last_at: float | None = None
+    faults: tuple[str, ...] = ()
 
-    def after(self, *, ok: bool) -> Reloads:
+    # The facts must fit into one message, and an operator wants the first lines.
+    def after(self, *faults: str, ok: bool) -> Reloads:
         """The outcomes with one more reload, which ends now."""
-        return replace(self, ok=self.ok + ok, failed=self.failed + (not ok), last_ok=ok, last_at=time.time())
+        told = tuple(fault[:_LONGEST_FAULT] for fault in faults[:_MOST_FAULTS])
+        count = {"ok": self.ok + ok, "failed": self.failed + (not ok)}
+        return replace(self, **count, last_ok=ok, last_at=time.time(), faults=told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ class Reload:
         for fault in faults:
             edge.log("reload_fault", level="error", fault=fault)
         edge.log("reload_failed", level="error", file=str(edge.path), kept=kept)
-        edge.reloads = edge.reloads.after(ok=False)
+        edge.reloads = edge.reloads.after(*faults, ok=False)
         edge.admin_process.tell()
         edge.outcomes.fail(Topic.READING, *faults, f"{edge.path}: not reloaded; the old routes stay in force")
 

@@ -16,7 +16,7 @@ from setproctitle import getproctitle, setproctitle
 
 from splicer.config.listener import from_text
 from splicer.configfile.read import Prepared as PreparedConfig
-from splicer.configfile.read import prepare
+from splicer.configfile.read import prepare_to_serve
 from splicer.errors import Side
 from splicer.ipc import wire
 from splicer.ipc.board import Board, Column
@@ -220,7 +220,7 @@ class Worker:
         self._supervisor.reply(Prepared(order.request))
 
     async def _read(self, fd: int) -> PreparedConfig:
-        return await trio.to_thread.run_sync(prepare, wire.read_text(fd), self._path, self._environ)
+        return await trio.to_thread.run_sync(prepare_to_serve, wire.read_text(fd), self._path, self._environ)
 
     # Sockets that this version has no use for belong to listeners that a newer supervisor knows.
     async def _serve(self, order: Serve, fds: list[int]) -> None:

@@ -47,7 +47,9 @@ class Page:
 
 def scraper(admin: Rig, directory: Path | None) -> Scrape:
     tls = TlsState(admin.board, admin.facts)
-    return Scrape(admin.board, admin.workers, admin.facts, admin.current, admin.drains, admin.exporter, tls, directory)
+    return Scrape(
+        admin.board, admin.workers, admin.facts, admin.current, admin.drains, admin.exporter, tls, lambda: 0, directory
+    )
 
 
 async def scraped(admin: Rig, directory: Path | None) -> Page:

@@ -14,15 +14,19 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
 from attrs import define, field
 
+from splicer.admin.counted import Counted
 from splicer.admin.current_config import CurrentConfig
 from splicer.admin.drain_api import DrainApi
+from splicer.admin.events import Events
 from splicer.admin.handlers import Handlers
+from splicer.admin.picture import Picture
 from splicer.admin.supervisor_status import SupervisorStatus
 from splicer.admin.tls_state import TlsState
 from splicer.admin.web import Web
@@ -185,6 +189,7 @@ class Rig:
     lines: LineWriter
     logger: Logger
     log: int
+    events: Events
     drains_told: list[OperatorDrains] = field(factory=list)
     _pid: int = 1000
 
@@ -254,18 +259,32 @@ async def rig(config: str | None = CONFIG, *, wanted: int = 0) -> AsyncIterator[
             workers = Workers(nursery, log)
             current = CurrentConfig(nursery, Path("routing.toml"), {}, log)
             drains = DrainApi(SupervisorChannel(its, AdminOrder, wire.VERSION), facts, workers, current, board)
-            pages = Handlers(board, facts, workers, current, drains, _scrape, TlsState(board, facts))
+            tls = TlsState(board, facts)
+            picture = Picture(board, facts, workers, current, drains, tls, Counted(None, current))
+            events = Events(picture, workers, _raise)
+            pages = Handlers(board, facts, workers, current, drains, _scrape, tls, events, partial(_operated, log))
+            nursery.start_soon(events.run)
             nursery.start_soon(Web(pages.for_operators, log).serve, [listener])
             if config is not None:
                 current.learn(config)
                 await current.config()
             exporter = Exporter(lambda: None, {}, log)
             address = listener.getsockname()
-            yield Rig(nursery, facts, workers, current, drains, board, ours, address, exporter, lines, log, read)
+            yield Rig(
+                nursery, facts, workers, current, drains, board, ours, address, exporter, lines, log, read, events
+            )
             nursery.cancel_scope.cancel()
     lines.close()
     for fd in (read, write, *board.fds):
         os.close(fd)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _operated(log: Logger, action: str, what: str, client: str) -> None:
+    log.info("operator", action=action, what=what, client=client)
 
 
 async def _scrape() -> bytes:

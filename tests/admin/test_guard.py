@@ -36,7 +36,13 @@ def test_a_command_line_client_sends_neither_field() -> None:
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:9901", "https://127.0.0.1:9901", "HTTP://127.0.0.1:9901"])
 def test_a_page_of_this_address_may_change_something(origin: str) -> None:
-    check_origin(_head(Origin=origin, Sec_Fetch_Site="same-origin"))
+    check_origin(_head(Origin=origin, Sec_Fetch_Site="same-origin", X_Splicer="1"))
+
+
+@pytest.mark.parametrize("more", [{}, {"X_Splicer": "0"}, {"X_Splicer": ""}])
+def test_it_says_so_by_a_field_that_no_form_can_send(more: dict[str, str]) -> None:
+    with pytest.raises(Forbidden, match="X-Splicer: 1"):
+        check_origin(_head(Origin="http://127.0.0.1:9901", Sec_Fetch_Site="same-origin", **more))
 
 
 @pytest.mark.parametrize("origin", ["http://evil.test", "null", "http://127.0.0.1", "http://127.0.0.1:9901.evil.test"])

@@ -165,15 +165,17 @@ def test_the_workers_that_it_is_introduced_to(serving: Admin) -> None:
         assert json.loads(serving.ask("GET", "/status")[1])["workers"][0]["pid"] == 4711
 
 
-def test_the_supervisor_is_told_what_to_drain(serving: Admin) -> None:
-    with serving.connect() as client:
-        client.sendall(b"POST /drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        heard = serving.hear()
-        assert isinstance(heard, WantDrains)
-        serving.tell(Facts(EdgeFacts(drains=heard.drains)))
-        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
-    status = json.loads(serving.ask("GET", "/status")[1])
-    assert (status["draining"], [drain["scope"] for drain in status["drains"]]) == (True, ["all"])
+def test_the_supervisor_is_told_what_to_drain() -> None:
+    with running(logs='"event": "operator"') as serving:
+        serving.serve()
+        with serving.connect() as client:
+            client.sendall(b"POST /drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            heard = serving.hear()
+            assert isinstance(heard, WantDrains)
+            serving.tell(Facts(EdgeFacts(drains=heard.drains)))
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        status = json.loads(serving.ask("GET", "/status")[1])
+        assert (status["draining"], [drain["scope"] for drain in status["drains"]]) == (True, ["all"])
 
 
 def test_the_scrapers_address_has_two_pages_for_whoever_asks(serving: Admin) -> None:

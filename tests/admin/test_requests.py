@@ -35,7 +35,7 @@ def test_healthz(shared: Admin) -> None:
 
 
 def test_other_paths_are_not_found(shared: Admin) -> None:
-    for target in ("/", "/metric", "/status/", "/healthz/x", "/STATUS", "/tunnels/", "/tunnels/a/b"):
+    for target in ("/metric", "/status/", "/healthz/x", "/STATUS", "/tunnels/", "/tunnels/a/b"):
         answer, body = shared.ask("GET", target)
         assert answer.status == 404, target
         assert json.loads(body)["error"].startswith(f"there is no {target} here, but /healthz, /metrics, /status, ")
@@ -185,9 +185,10 @@ def test_a_name_that_others_can_give_is_refused(shared: Admin, host: str, path: 
     ("headers", "status"),
     [
         ({}, 400),
-        ({"Origin": "http://127.0.0.1:9901"}, 400),
-        ({"Origin": "HTTP://127.0.0.1:9901", "Sec-Fetch-Site": "same-origin"}, 400),
-        ({"Origin": "https://127.0.0.1:9901"}, 400),
+        ({"Origin": "http://127.0.0.1:9901", "X-Splicer": "1"}, 400),
+        ({"Origin": "http://127.0.0.1:9901"}, 403),
+        ({"Origin": "HTTP://127.0.0.1:9901", "Sec-Fetch-Site": "same-origin", "X-Splicer": "1"}, 400),
+        ({"Origin": "https://127.0.0.1:9901", "X-Splicer": "1"}, 400),
         ({"Sec-Fetch-Site": "none"}, 400),
         ({"Origin": "http://127.0.0.1"}, 403),
         ({"Origin": "http://127.0.0.1:80"}, 403),

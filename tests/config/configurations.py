@@ -64,6 +64,7 @@ def servers(draw: st.DrawFn) -> ServerSettings:
         draw(st.sampled_from([None, metrics])),
         draw(networks),
         draw(st.integers(1, 64)) if draw(st.booleans()) else "auto",
+        draw(st.booleans()),
     )
 
 

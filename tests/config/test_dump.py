@@ -94,6 +94,7 @@ def test_every_default_is_filled_in_and_nothing_else() -> None:
             "metrics": "off",
             "trusted_proxies": [],
             "tls_workers": "auto",
+            "dashboard": True,
         },
         "deadlines": {"head": "10s", **inherited, "drain": "1h", "tls": "10s"},
         "limits": {

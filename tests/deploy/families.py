@@ -60,6 +60,7 @@ FAMILIES: Mapping[str, Family] = {
         "resolver_cache_hits_total": _family("counter"),
         "resolver_stale_answers_total": _family("counter"),
         "config_generation": _family("gauge"),
+        "admin_streams": _family("gauge"),
         "config_last_reload_success": _family("gauge"),
         "config_last_reload_timestamp_seconds": _family("gauge"),
         "config_reloads_total": _family("counter", result="ok failed"),

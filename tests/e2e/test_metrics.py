@@ -70,6 +70,7 @@ _COUNTERS = (
     "tls_truncated",
 )
 _GAUGES = (
+    "admin_streams",
     "build_info",
     "config_generation",
     "config_last_reload_success",

@@ -185,13 +185,13 @@ _SLOW_PREPARATION = """
 import time
 from pathlib import Path
 import splicer.worker.worker
-def prepare(*arguments, prepare=splicer.worker.worker.prepare):
+def prepare(*arguments, prepare=splicer.worker.worker.prepare_to_serve):
     if Path("{slow}").exists():
         Path("{begun}", str(os.getpid())).touch()
         while Path("{slow}").exists():
             time.sleep(0.01)
     return prepare(*arguments)
-splicer.worker.worker.prepare = prepare
+splicer.worker.worker.prepare_to_serve = prepare
 """
 
 

@@ -1,0 +1,118 @@
+// The picture: four columns, listener → route → upstream → pod, with a line for each way that requests take.
+const NS = "http://www.w3.org/2000/svg";
+const COLUMNS = [0.0, 0.26, 0.56, 0.8], WIDTH = 1200, BOX = 210, HIGH = 38, GAP = 10;
+const MOST_PODS = 40;
+
+const svg = (name, fields = {}, text = null) => {
+  const element = document.createElementNS(NS, name);
+  for (const [key, value] of Object.entries(fields)) element.setAttribute(key, value);
+  if (text !== null) element.textContent = text;   // text alone: it may be a client's
+  return element;
+};
+const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+const isWell = (pod) => ["up", "unknown"].includes(pod.state) && !pod.drained;
+
+// Many pods that are well are one box.
+const podsOf = (upstream) => {
+  const busy = upstream.pods.length > MOST_PODS;
+  const shown = busy ? upstream.pods.filter((pod) => !isWell(pod)).slice(0, MOST_PODS) : upstream.pods;
+  const nodes = shown.map((pod) => ({
+    kind: "pod", id: `pod ${upstream.name} ${pod.name} ${pod.endpoint}`, title: pod.name, of: pod, upstream,
+    note: [pod.state, `${pod.live} calls`, pod.failure].filter(Boolean).join(" · "),
+    live: pod.live, bad: !["up", "unknown"].includes(pod.state), drained: pod.drained,
+  }));
+  if (busy) {
+    const well = upstream.pods.filter(isWell);
+    nodes.push({
+      kind: "many", id: `many ${upstream.name}`, title: `${well.length + upstream.more} pods are well`, upstream,
+      note: `${well.reduce((sum, pod) => sum + pod.live, 0)} calls`, live: well.reduce((sum, pod) => sum + pod.live, 0),
+    });
+  }
+  return nodes;
+};
+
+const columnsOf = (state) => {
+  const listeners = state.listeners.map((listener) => ({
+    kind: "listener", id: `listener ${listener.address}`, title: listener.address, of: listener,
+    note: [listener.tls && `TLS: ${listener.tls}`, listener.proxy_protocol && "PROXY", listener.passthrough && "pass-through"]
+      .filter(Boolean).join(" · ") || "plain",
+  }));
+  const routes = state.routes.map((route) => ({
+    kind: "route", id: `route ${route.name}`, title: route.name, of: route, live: route.live,
+    note: [`${route.rate}/s`, `${route.live} calls`, route.errors ? `${route.errors} errors/s` : null,
+           route.p99_ms === null ? null : `p99 ${route.p99_ms} ms`].filter(Boolean).join(" · "),
+    bad: route.errors > 0, drained: route.drained,
+  }));
+  const upstreams = state.upstreams.map((upstream) => ({
+    kind: "upstream", id: `upstream ${upstream.name}`, title: upstream.name, of: upstream,
+    note: upstream.failures ? `${upstream.failures} failures/s` : cut(upstream.address, 32), bad: upstream.failures > 0,
+  }));
+  const pods = state.upstreams.flatMap(podsOf);
+  return [listeners, routes, upstreams, pods];
+};
+
+const edgesOf = (state, [listeners, , , pods]) => {
+  const edges = [];
+  for (const route of state.routes) {
+    for (const listener of listeners) {
+      edges.push({ from: listener.id, to: `route ${route.name}`, live: route.live, bad: route.errors > 0 });
+    }
+    for (const { name } of route.upstreams) {
+      edges.push({ from: `route ${route.name}`, to: `upstream ${name}`, live: route.live, bad: route.errors > 0 });
+    }
+    if (route.fallback !== null) {
+      edges.push({ from: `route ${route.name}`, to: `upstream ${route.fallback}`, fallback: true,
+                   live: route.fallbacks, bad: route.fallbacks > 0 });
+    }
+  }
+  for (const pod of pods) {
+    edges.push({ from: `upstream ${pod.upstream.name}`, to: pod.id, live: pod.live, bad: pod.bad });
+  }
+  return edges;
+};
+
+const place = (columns) => {
+  const places = new Map(), height = Math.max(...columns.map((column) => column.length), 1) * (HIGH + GAP) + GAP;
+  columns.forEach((column, index) => {
+    const step = height / Math.max(1, column.length);
+    column.forEach((node, row) => places.set(node.id, { x: COLUMNS[index] * WIDTH + 8, y: step * (row + 0.5) - HIGH / 2 }));
+  });
+  return { places, height };
+};
+
+export const draw = (into, state, chosen, choose) => {
+  const columns = columnsOf(state), { places, height } = place(columns);
+  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "list" });
+  const defs = svg("defs"), hatch = svg("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse",
+    patternTransform: "rotate(45)" });
+  hatch.append(svg("rect", { width: 2, height: 6, fill: "var(--warn)", opacity: 0.5 }));
+  defs.append(hatch);
+  picture.append(defs);
+  for (const edge of edgesOf(state, columns)) {
+    const from = places.get(edge.from), to = places.get(edge.to);
+    if (!from || !to) continue;
+    const x = from.x + BOX, y = from.y + HIGH / 2, end = to.y + HIGH / 2, middle = (x + to.x) / 2;
+    const kinds = ["edge", edge.bad ? "bad" : edge.live ? "live" : "", edge.fallback ? "fallback" : ""];
+    picture.append(svg("path", {
+      class: kinds.filter(Boolean).join(" "), d: `M${x} ${y}C${middle} ${y} ${middle} ${end} ${to.x} ${end}`,
+      "stroke-width": Math.min(10, 1 + Math.log2(1 + (edge.live || 0))),
+    }));
+  }
+  for (const node of columns.flat()) {
+    const { x, y } = places.get(node.id), kinds = ["node", node.bad && "bad", node.drained && "drained"];
+    if (chosen === node.id) kinds.push("chosen");
+    const group = svg("g", { class: kinds.filter(Boolean).join(" "), transform: `translate(${x} ${y})`, tabindex: 0,
+      role: "listitem", "data-id": node.id, "aria-label": `${node.kind} ${node.title}: ${node.note}` });
+    group.append(svg("rect", { width: BOX, height: HIGH, rx: 4 }), svg("text", { x: 8, y: 16 }, cut(node.title, 30)),
+                 svg("text", { x: 8, y: 31, class: "soft" }, cut(node.note, 38)), svg("title", {}, node.title));
+    group.addEventListener("click", () => choose(node));
+    group.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(node); }
+    });
+    picture.append(group);
+  }
+  const focused = into.contains(document.activeElement) ? document.activeElement.getAttribute("data-id") : null;
+  into.replaceChildren(picture);
+  if (focused !== null) [...into.querySelectorAll("[data-id]")].find((one) => one.dataset.id === focused)?.focus();
+  return new Map(columns.flat().map((node) => [node.id, node]));
+};
