@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from attrs import define
+from attrs import define, field
 
 from splicer.importer.nginx.source import Statement
 
@@ -20,10 +20,19 @@ class Scope:
 
     statements: Sequence[Statement]
     outer: Scope | None = None
+    _places: dict[str, list[int]] = field(init=False)
+
+    @_places.default
+    def _by_name(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for place, statement in enumerate(self.statements):
+            found.setdefault(statement.name, []).append(place)
+        return found
 
     def own(self, *names: str) -> list[Statement]:
         """The block's own directives of these names, in order."""
-        return [statement for statement in self.statements if statement.name in names]
+        places = sorted(place for name in names for place in self._places.get(name, ()))
+        return [self.statements[place] for place in places]
 
     def all(self, *names: str) -> list[Statement]:
         """The directives that hold here: nginx inherits a list only where the block has none of its own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from splicer.config.values import format_duration
 from splicer.importer.draft import Draft, RouteDraft, free_name
@@ -185,7 +185,8 @@ def _server(
         mark_unreached(context, [each.statement for each in locations], "the server's return answers before it")
         return routes
     served = [each for each in locations if not each.text.startswith("@")]
-    served = [each for each in served if not _is_error_page(scope, each)]
+    pages = {page.args[-1] for page in walk(scope.statements) if page.name == "error_page" and page.args}
+    served = [each for each in served if not _is_error_page(pages, each)]
     for each in overtaken(served):
         context.ledger.differs(each.statement, _OVERTAKEN)
     for each in in_order(served):
@@ -196,10 +197,9 @@ def _server(
     return [*routes, missing] if missing is not None else routes
 
 
-def _is_error_page(scope: Scope, location: Location) -> bool:
+def _is_error_page(pages: Collection[str], location: Location) -> bool:
     """Whether a location is there for `error_page` alone, and is carried with it."""
-    pages = [page for page in walk(scope.statements) if page.name == "error_page" and page.args[-1] == location.text]
-    return bool(pages) and location.modifier == "=" and not location.scope.own("proxy_pass")
+    return location.text in pages and location.modifier == "=" and not location.scope.own("proxy_pass")
 
 
 def _flat(context: Context, scope: Scope, statements: Sequence[Statement]) -> Iterator[Location]:
