@@ -75,12 +75,15 @@ class Link(LinkEnds):
         while True:
             data = b""
             try:
-                data = self._tls.read(_PLAIN_BYTES)
-                while incoming.pending and len(data) < _PLAIN_BYTES:
-                    data += self._tls.read(_PLAIN_BYTES)
+                data = more = self._tls.read(_PLAIN_BYTES)
+                while more and incoming.pending and len(data) < _PLAIN_BYTES:
+                    more = self._tls.read(_PLAIN_BYTES)
+                    data += more
+                if not more:  # the peer has said close_notify
+                    end = End.EOF
             except ssl.SSLWantReadError:
                 pass
-            except ssl.SSLZeroReturnError:
+            except ssl.SSLZeroReturnError:  # as above, when we have said it too
                 end = End.EOF
             except ssl.SSLError as error:
                 end = self._end_of_tls(error)
