@@ -9,6 +9,7 @@ import ssl
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
+from random import Random
 
 import pytest
 
@@ -126,7 +127,7 @@ def read(trial: Trial, client: Side) -> bytes:
     try:
         while more := client.tls.read(1 << 16):
             data += more
-    except ssl.SSLWantReadError:
+    except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
         pass
     return data
 
@@ -269,3 +270,63 @@ def test_a_crash_is_told_and_the_others_go_on(trial: Trial) -> None:
         trial.loop.run()
     assert [type(error) for error in trial.crashes] == [ZeroDivisionError]
     assert heard == [select.EPOLLOUT]
+
+
+class Orders:
+    """Things happen in any order to a link."""
+
+    def __init__(self, trial: Trial, client: Side, random: Random) -> None:
+        self.trial, self.client, self.random = trial, client, random
+        self.to_worker = self.to_client = self.at_worker = self.at_client = b""
+        self.rest = b""  # of what the client sends
+        self.client_over = self.worker_over = False
+
+    def step(self) -> None:
+        """One thing."""
+        trial, random = self.trial, self.random
+        match random.choice(["say", "say", "answer", "answer", "hear", "hear", "hear", "end", "leave"]):
+            case "say" if not self.client_over:
+                data = random.randbytes(random.choice([1, 160, 5000, 20_000]))
+                self.client.tls.write(data)
+                self.rest += self.client.outgoing.read()
+                self.to_worker += data
+            case "answer" if not self.worker_over and _has_room(trial.worker):
+                data = random.randbytes(random.choice([1, 160, 5000]))
+                self.to_client += data[: trial.worker.send(data)]
+            case "hear":
+                self.hear()
+            case "end" if not self.rest and random.random() < 0.2:
+                self.client_over = True
+                trial.peer.shutdown(socket.SHUT_WR)
+            case "leave" if random.random() < 0.2:
+                self.worker_over = True
+                trial.worker.shutdown(socket.SHUT_WR)
+        if self.rest and _has_room(trial.peer):
+            self.rest = self.rest[trial.peer.send(self.rest) :]
+        if random.random() < 0.7:
+            trial.settle()
+
+    def hear(self) -> None:
+        """Both sides read."""
+        self.at_worker += received(self.trial.worker)
+        self.at_client += read(self.trial, self.client)
+
+
+def _has_room(sock: socket.socket) -> bool:
+    return bool(select.select([], [sock], [], 0)[1])
+
+
+@pytest.mark.usefixtures("link")
+@pytest.mark.parametrize("seed", range(8))
+def test_in_any_order_what_comes_is_what_was_sent(trial: Trial, client: Side, seed: int) -> None:
+    orders = Orders(trial, client, Random(seed))
+    for _ in range(60):
+        orders.step()
+    for _ in range(200):
+        orders.hear()
+        if orders.rest and _has_room(trial.peer):
+            orders.rest = orders.rest[trial.peer.send(orders.rest) :]
+        trial.settle()
+    assert orders.at_worker == orders.to_worker
+    assert orders.at_client == orders.to_client
+    assert (trial.end == End.EOF) == orders.client_over
