@@ -25,13 +25,15 @@ ROWS = 256  # of the board
 _BYTES = ENTRIES * WORDS * 8  # pages that nobody touches cost nothing
 _RTT_BITS = 32
 _LOW = (1 << _RTT_BITS) - 1
+WRITING = 1 << 63
+_WRITE_LOOKS, _WRITE_INTERVAL = 20, 0.0005  # how often and with which pause a write is looked at
 
 
 class Word(IntEnum):
     """The words of an entry."""
 
     SERIAL = 0  # of its present use; 0: it is free
-    RECEIVED = 1  # bytes that were written to the plain end
+    RECEIVED = 1  # bytes that were written to the plain end; with `WRITING` while more are
     SENT = 2  # bytes that were read from the plain end
     LAST = 3  # when a byte last moved, in ns on the monotonic clock
     LINE = 4  # the round-trip time in µs, and in the lower half the number of retransmissions
@@ -150,8 +152,18 @@ class TlsEntry:
 
     @property
     def received(self) -> int | None:
-        """Bytes of the peer that the plain end was given; None: unknown."""
-        return self._words[Word.RECEIVED] if self.is_ours else None
+        """Bytes of the peer that the plain end was given; None: unknown.
+
+        A write that is under way is awaited for a moment: its bytes may be with the reader already. Of a tls process
+        that died in a write this is a guess.
+        """
+        if not self.is_ours:
+            return None
+        for _ in range(_WRITE_LOOKS):
+            if not self._words[Word.RECEIVED] & WRITING:
+                break
+            time.sleep(_WRITE_INTERVAL)
+        return self._words[Word.RECEIVED] & ~WRITING
 
     @property
     def silent(self) -> float | None:

@@ -100,6 +100,20 @@ def _is_shut(sock: socket.socket) -> bool:
     return False
 
 
+def read_of(stream: ByteStream) -> int | None:
+    """Bytes that were read from a leg; None: unknown.
+
+    They are those that came without those that wait, and bytes may come between two questions: so it asks until
+    nothing has come.
+    """
+    received = look(stream).received
+    while received is not None:
+        waiting, before = unread(stream.sock), received
+        if (received := look(stream).received) == before:
+            return before - waiting
+    return None
+
+
 def unread(fd: socket.socket | int) -> int:
     """Bytes that can be read from a socket or a pipe (FIONREAD)."""
     answer = array.array("i", [0])

@@ -20,7 +20,7 @@ from splicer.net.options import USER_TIMEOUT_MS
 from splicer.net.stream import ByteStream
 from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import ResumeState, TunnelLimits
-from splicer.session.leg_state import Leg, look, unread
+from splicer.session.leg_state import Leg, look, read_of, unread
 from splicer.tls_facts import ClientCertificate, TlsFacts
 from splicer.trace import RequestTrace
 
@@ -74,11 +74,9 @@ class Passport:
         before = self.came or (0, 0)
         return ResumeState(
             pipes=(pipes.get(0), pipes.get(1)),
-            to_pod=_taken(other, self.pod) if pod.tls is None else _passed(one, client, before[0], pipes.get(0)),
+            to_pod=_taken(other, self.pod) if pod.tls is None else _passed(client, before[0], pipes.get(0)),
             to_client=(
-                _taken(one, self.client) - self.head
-                if client.tls is None
-                else _passed(other, pod, before[1], pipes.get(1))
+                _taken(one, self.client) - self.head if client.tls is None else _passed(pod, before[1], pipes.get(1))
             ),
             silent=silent,
             age=max(0.0, time.monotonic() - self.opened),
@@ -94,14 +92,10 @@ def _taken(leg: Leg, before: int) -> int:
 
 # Of a unix socket the kernel does not say what it has taken: it is what was read from the other leg, without what is
 # still in the pipe.
-def _passed(source: Leg, stream: ByteStream, before: int, pipe: int | None) -> int:
-    if source.received is None:
+def _passed(source: ByteStream, before: int, pipe: int | None) -> int:
+    if (count := read_of(source)) is None:
         return 0
-    return _came(source, stream) - before - (0 if pipe is None else unread(pipe))
-
-
-def _came(leg: Leg, stream: ByteStream) -> int:
-    return (leg.received or 0) - unread(stream.sock)
+    return count - before - (0 if pipe is None else unread(pipe))
 
 
 def _least(*seconds: float | None) -> float:
@@ -160,7 +154,7 @@ def write(
     if (trace := record.trace) is not None:
         fields["trace"] = trace.trace_id, trace.span_id, trace.sampled
     if client.tls is not None or pod.tls is not None:
-        fields["came"] = _came(one, client) - early[0], _came(other, pod) - early[1]
+        fields["came"] = (read_of(client) or 0) - early[0], (read_of(pod) or 0) - early[1]
         fields["tls"] = tuple(map(_written, (record.tls, record.pod_tls)))
     if record.headers:
         fields["headers"] = record.headers

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ssl
 
-from splicer.ipc.tls_table import End, ProcessWord, Word
+from splicer.ipc.tls_table import WRITING, End, ProcessWord, Word
 from splicer.tls.ends import LinkEnds
 from splicer.tls.loop import ERR, HUP, IN, OUT
 
@@ -105,15 +105,18 @@ class Link(LinkEnds):
         return End.REFUSED if refused else End.TLS_ERROR
 
     def _deliver(self, data: bytes) -> None:
+        words, base = self._words, self._base
+        count = words[base + _RECEIVED]
+        words[base + _RECEIVED] = count | WRITING
         try:
             sent = self._plain.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
+            words[base + _RECEIVED] = count
             self._worker_leaves()
             return
-        words, base = self._words, self._base
-        words[base + _RECEIVED] += sent
+        words[base + _RECEIVED] = count + sent
         words[base + _LAST] = self._loop.now
         if sent < len(data):
             self._to_plain = data[sent:]

@@ -12,6 +12,7 @@ from splicer.ipc.board import ROWS
 from splicer.ipc.tls_table import (
     ENTRIES,
     WORDS,
+    WRITING,
     End,
     OwnRow,
     ProcessWord,
@@ -102,3 +103,12 @@ def test_entries_are_used_again_as_late_as_possible(table: TlsTable) -> None:
 def test_what_can_not_be_is_refused(table: TlsTable, row: int, entry: int) -> None:
     with pytest.raises(ValueError, match="no "):
         table.entry(facts(row, entry, 1))
+
+
+def test_a_write_under_way_is_awaited_but_not_for_ever(table: TlsTable) -> None:
+    own = OwnRow(table.row(0))
+    claimed = own.claim()
+    assert claimed is not None
+    entry, base = table.entry(facts(0, *claimed)), claimed[0] * WORDS
+    own.words[base + Word.RECEIVED] = 160 | WRITING
+    assert entry.received == 160
