@@ -29,6 +29,7 @@ from splicer.cli.options import (
     refuse,
     seconds_of,
 )
+from splicer.cli.top import top
 from splicer.cli.tunnels import tunnels
 from splicer.supervisor.launch import SIGNALS
 
@@ -46,7 +47,9 @@ app = typer.Typer(
 app.add_typer(tunnels, name="tunnels")
 app.add_typer(importing, name="import")
 app.command()(diff)
+app.command()(top)
 
+_CALLS, _MOST_CALLS = 3, 500  # that the demo keeps alive
 _TIMEOUT = "2m"  # new workers start one after another, on a machine that may be busy
 
 
@@ -284,11 +287,17 @@ def demo(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The edge's port on 127.0.0.1; 0 takes any free one.")
     ] = 8080,
+    calls: Annotated[
+        int | None,
+        typer.Option(min=0, max=_MOST_CALLS, help="After the tour: how many calls to keep alive; by default 3."),
+    ] = None,
 ) -> None:
     """Run a small voice system on 127.0.0.x, with a call through it."""
     from splicer.demo import DemoFailed, run_demo
 
+    if once:
+        refuse({"--calls": calls}, "there is nothing after the tour with --once")
     try:
-        run_demo(once=once, port=port)
+        run_demo(once=once, port=port, calls=_CALLS if calls is None else calls)
     except DemoFailed as error:
         fail(error.detail)

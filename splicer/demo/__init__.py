@@ -21,6 +21,7 @@ from splicer.demo.pod import Pod
 from splicer.demo.router import run_router
 from splicer.demo.story import Story
 from splicer.demo.tour import take_tour
+from splicer.demo.traffic import keep_calls
 from splicer.demo.web import listening
 
 __all__ = ["DemoFailed", "run_demo"]
@@ -28,12 +29,13 @@ __all__ = ["DemoFailed", "run_demo"]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run_demo(*, once: bool, port: int) -> None:
+def run_demo(*, once: bool, port: int, calls: int = 0) -> None:
     """Run the demo until Ctrl-C.
 
     Args:
         once: end after the tour.
         port: the edge's TCP port; 0 takes any free one.
+        calls: how many calls are kept alive after the tour.
 
     Raises:
         DemoFailed: an address is not available, or a step of the tour failed.
@@ -41,24 +43,24 @@ def run_demo(*, once: bool, port: int) -> None:
     # Trio delivers the signals only while it runs; just before and after, Ctrl-C raises KeyboardInterrupt.
     with suppress(KeyboardInterrupt), TemporaryDirectory(prefix="splicer-demo-") as directory:
         try:
-            trio.run(_demo, Path(directory), once, port)
+            trio.run(_demo, Path(directory), once, port, calls)
         except BaseExceptionGroup as group:
             raise first_failure(group) from None
 
 
-async def _demo(directory: Path, once: bool, port: int) -> None:
+async def _demo(directory: Path, once: bool, port: int, calls: int) -> None:
     story = Story()
     with trio.open_signal_receiver(*_SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
             with trio.CancelScope() as life:
                 nursery.start_soon(_end_at_signal, signals, life)
-                await _live(story, directory, once, port)
+                await _live(story, directory, once, port, calls)
             nursery.cancel_scope.cancel()
     story.title("The demo has ended.")
 
 
 # Invariant: however this ends, the pods are stopped and the edge's process is reaped.
-async def _live(story: Story, directory: Path, once: bool, port: int) -> None:
+async def _live(story: Story, directory: Path, once: bool, port: int, calls: int) -> None:
     pods = {name: Pod(name, host) for name, host in PODS.items()}
     listening("the edge", EDGE_HOST, port, "take another with --port; 0 takes any free one").close()
     async with trio.open_nursery() as nursery:
@@ -69,7 +71,8 @@ async def _live(story: Story, directory: Path, once: bool, port: int) -> None:
             introduce(story, edge)
             stopped = await take_tour(story, edge, pods)
             if not once:
-                show_by_hand(story, edge, stopped)
+                nursery.start_soon(keep_calls, edge.address, calls)
+                show_by_hand(story, edge, stopped, calls)
                 await _follow(story, edge)
         nursery.cancel_scope.cancel()
 

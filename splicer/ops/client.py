@@ -53,15 +53,25 @@ class Client:
         Thread(target=self._exchange, args=(outcome, method, target, body, seconds), daemon=True).start()
         try:
             status, raw = outcome.result(seconds)
-        except TimeoutError:
-            raise AdminFailed(f"{self}: no answer within {seconds:g} s") from None
-        except ConnectionRefusedError:
-            raise AdminFailed(f"{self}: connection refused; does splicer run there?") from None
-        except OSError as error:
-            raise AdminFailed(f"{self}: {error.strerror or error}") from error
-        except HTTPException as error:
-            raise AdminFailed(f"{self}: the answer is broken HTTP ({type(error).__name__})") from error
-        return self._understood(status, raw)
+        except (OSError, HTTPException) as error:
+            raise self.failure(error, seconds) from error
+        return self.understood(status, raw)
+
+    def failure(self, error: OSError | HTTPException, seconds: float) -> AdminFailed:
+        """What an operator is told.
+
+        Args:
+            error: by what a request failed.
+            seconds: the time that it had.
+        """
+        match error:
+            case TimeoutError():
+                return AdminFailed(f"{self}: no answer within {seconds:g} s")
+            case ConnectionRefusedError():
+                return AdminFailed(f"{self}: connection refused; does splicer run there?")
+            case OSError():
+                return AdminFailed(f"{self}: {error.strerror or error}")
+        return AdminFailed(f"{self}: the answer is broken HTTP ({type(error).__name__})")
 
     def _exchange(
         self, outcome: Future[tuple[int, bytes]], method: str, target: str, body: JsonObject | None, seconds: float
@@ -70,7 +80,8 @@ class Client:
         try:
             connection.connect()
             data = None if body is None else json.dumps(body).encode()
-            connection.request(method, target, data, self._headers(connection, data))
+            typed = {} if data is None else {"Content-Type": "application/json"}
+            connection.request(method, target, data, own_headers(connection) | typed)
             response = connection.getresponse()
             outcome.set_result((response.status, response.read()))
         except Exception as error:  # noqa: BLE001 - the waiting thread reports it
@@ -78,13 +89,13 @@ class Client:
         finally:
             connection.close()
 
-    # Against DNS rebinding, the admin address refuses Host names that may not be its own. So Host is the IP address to
-    # which this is connected.
-    def _headers(self, connection: HTTPConnection, data: bytes | None) -> dict[str, str]:
-        headers = {"Host": authority(connection.sock.getpeername()[0], self.port), "Connection": "close"}
-        return headers if data is None else headers | {"Content-Type": "application/json"}
+    def understood(self, status: int, raw: bytes) -> JsonObject:
+        """The object of an answer.
 
-    def _understood(self, status: int, raw: bytes) -> JsonObject:
+        Raises:
+            Refused: the answer is an error.
+            AdminFailed: it is not a splicer's.
+        """
         try:
             answer = json.loads(raw)
         except (ValueError, RecursionError):
@@ -94,3 +105,14 @@ class Client:
         if status != 200:
             raise Refused(f"{self}: {printable(str(answer.get('error', f'status {status}')))}")
         return answer
+
+
+# Against DNS rebinding, the admin address refuses Host names that may not be its own. So Host is the IP address to
+# which this is connected.
+def own_headers(connection: HTTPConnection) -> dict[str, str]:
+    """The fields that a request over this connection needs.
+
+    Args:
+        connection: is connected.
+    """
+    return {"Host": authority(connection.sock.getpeername()[0], connection.port), "Connection": "close"}

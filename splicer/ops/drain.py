@@ -40,12 +40,18 @@ class Scope:
         Raises:
             AdminFailed: the scope is not drained.
         """
+        row = self.find(answer)
+        if row is None:
+            raise AdminFailed(f"{self}: is not drained")
+        count = row.get("remaining")
+        return count if isinstance(count, int) else None
+
+    def find(self, answer: JsonObject) -> JsonObject | None:
+        """Its entry among the drains in an answer; None: it is not drained."""
         kind, name = self._key
-        for row in rows(answer, "drains"):
-            if (row.get("scope"), row.get("name") or "") == (kind, _as_listed(name) if kind == "pod" else name):
-                count = row.get("remaining")
-                return count if isinstance(count, int) else None
-        raise AdminFailed(f"{self}: is not drained")
+        listed = kind, _as_listed(name) if kind == "pod" else name
+        drains = rows(answer, "drains")
+        return next((row for row in drains if (row.get("scope"), row.get("name") or "") == listed), None)
 
     @property
     def _key(self) -> tuple[str, str]:

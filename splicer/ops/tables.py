@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
 from typing import Any
@@ -12,15 +11,11 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splicer.config.scalars import printable
-from splicer.config.values import format_duration
 from splicer.model import authority
 from splicer.ops.answer import JsonObject, part, rows
+from splicer.ops.cells import milliseconds, names, size, span, words
 
-_NOTHING = "-"
 _WIDEST = 1_000_000  # characters; wider than any table
-_MAX_NUMBER = 1e18  # larger than any number that is counted or measured here
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def tunnels(answer: JsonObject, *, colors: bool) -> str:
@@ -50,13 +45,13 @@ def status(answer: JsonObject, *, colors: bool) -> str:
 def _facts(answer: JsonObject) -> Table:
     config = part(answer, "config")
     facts = {
-        "version": _text(answer.get("version")),
-        "generation": _text(answer.get("generation")),
-        "uptime": _seconds(answer.get("uptime_s")),
-        "draining": _text(answer.get("draining")),
-        "tunnels": _text(answer.get("remaining")),
+        "version": words(answer.get("version")),
+        "generation": words(answer.get("generation")),
+        "uptime": span(answer.get("uptime_s")),
+        "draining": words(answer.get("draining")),
+        "tunnels": words(answer.get("remaining")),
         "last reload": _reload(part(config, "last_reload"), part(config, "reloads")),
-        "worker restarts": _text(answer.get("restarts")),
+        "worker restarts": words(answer.get("restarts")),
     }
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for fact in facts.items():
@@ -68,48 +63,14 @@ def _reload(last: JsonObject, counts: JsonObject) -> str:
     if last.get("at") is None:
         return "none yet"
     outcome = "ok" if last.get("ok") else "failed"
-    return f"{outcome}, {_text(last['at'])} ({_text(counts.get('ok'))} ok, {_text(counts.get('failed'))} failed)"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return _NOTHING if value is None else printable(str(value)) or _NOTHING
+    return f"{outcome}, {words(last['at'])} ({words(counts.get('ok'))} ok, {words(counts.get('failed'))} failed)"
 
 
 # Since when, and why, is known of the states that follow from attempts; how long an ejection lasts, of that one.
 def _endpoint(row: JsonObject) -> JsonObject:
     tried = row.get("state") in ("up", "down")
-    shown = {"endpoint": authority(_text(row.get("address")), _text(row.get("port")))}
+    shown = {"endpoint": authority(words(row.get("address")), words(row.get("port")))}
     return row | shown | {"since_s": row.get("since_s") if tried else None}
-
-
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and 0 <= value < _MAX_NUMBER else None
-
-
-def _seconds(value: Any) -> str:
-    seconds = _number(value)
-    return _NOTHING if seconds is None else format_duration(math.floor(seconds))
-
-
-def _milliseconds(value: Any) -> str:
-    milliseconds = _number(value)
-    return _NOTHING if milliseconds is None else f"{milliseconds:.1f}ms"
-
-
-def _bytes(value: Any) -> str:
-    count = _number(value)
-    if count is None:
-        return _NOTHING
-    exponent = 0
-    while count >= 1000 and exponent < len(_UNITS) - 1:
-        count, exponent = count / 1000, exponent + 1
-    return f"{count:.1f}{_UNITS[exponent]}" if exponent else f"{count:.0f}B"
-
-
-def _names(value: Any) -> str:
-    return _text(",".join(map(str, value)) if isinstance(value, list) else None)
 
 
 @frozen
@@ -118,7 +79,7 @@ class _Column:
 
     heading: str
     key: str
-    show: Callable[[Any], str] = _text
+    show: Callable[[Any], str] = words
     right: bool = True
 
 
@@ -127,14 +88,14 @@ _TUNNEL = (
     _Column("route", "route", right=False),
     _Column("pod", "pod", right=False),
     _Column("client", "client", right=False),
-    _Column("age", "age_s", _seconds),
-    _Column("idle", "idle_s", _seconds),
-    _Column("to-pod", "bytes_to_pod", _bytes),
-    _Column("to-client", "bytes_to_client", _bytes),
+    _Column("age", "age_s", span),
+    _Column("idle", "idle_s", span),
+    _Column("to-pod", "bytes_to_pod", size),
+    _Column("to-client", "bytes_to_client", size),
     _Column("worker", "worker"),
     _Column("adopted", "adopted"),
-    _Column("rtt-client", "client_rtt_ms", _milliseconds),
-    _Column("rtt-pod", "pod_rtt_ms", _milliseconds),
+    _Column("rtt-client", "client_rtt_ms", milliseconds),
+    _Column("rtt-pod", "pod_rtt_ms", milliseconds),
     _Column("resent-client", "client_retransmits"),
     _Column("resent-pod", "pod_retransmits"),
 )
@@ -145,9 +106,9 @@ _ENDPOINT = (
     _Column("source", "source", right=False),
     _Column("zone", "zone", right=False),
     _Column("state", "state", right=False),
-    _Column("since", "since_s", _seconds),
+    _Column("since", "since_s", span),
     _Column("why", "failure", right=False),
-    _Column("returns", "ejected_for_s", _seconds),
+    _Column("returns", "ejected_for_s", span),
     _Column("calls", "tunnels"),
     _Column("limit", "limit"),
     _Column("requests", "requests"),
@@ -170,7 +131,7 @@ _CERTIFICATE = (
     _Column("certificate", "path", right=False),
     _Column("profile", "profile", right=False),
     _Column("key", "key", right=False),
-    _Column("names", "names", _names, right=False),
+    _Column("names", "names", names, right=False),
     _Column("until", "not_after", right=False),
     _Column("days", "days_left"),
     _Column("current", "current"),

@@ -25,9 +25,11 @@ from splicer.config.load import load
 from splicer.config.schema import Config
 from splicer.demo import DemoFailed, run_demo
 from splicer.demo.edge import Edge
-from splicer.demo.places import EDGE_HOST, POD_PORT, PODS, ROUTER_HOST, ROUTER_PORT
+from splicer.demo.places import ADMIN, EDGE_HOST, POD_PORT, PODS, ROUTER_HOST, ROUTER_PORT
 from splicer.demo.story import shortened
 from splicer.model import Deadlines, Route
+from splicer.ops.client import Client
+from splicer.ops.where import admin_address
 from tests.kit.edge import session_of
 
 _TIMEOUT = 120.0  # seconds: for a machine that is busy with other things
@@ -122,7 +124,7 @@ def test_the_tour_tells_its_story_and_leaves_nothing_behind() -> None:
 
 
 def test_it_runs_on_can_be_tried_by_hand_and_ends_with_ctrl_c() -> None:
-    with running("--port", "0") as demo:
+    with running("--port", "0", "--calls", "0") as demo:
         demo.read_until("Ctrl-C ends the demo")
         story = "".join(demo.said)
         edge, file = edge_of(story)
@@ -148,6 +150,33 @@ def test_it_runs_on_can_be_tried_by_hand_and_ends_with_ctrl_c() -> None:
         demo.ctrl_c()
         assert demo.end() == (0, "")
     assert demo.said[-1].endswith("The demo has ended.\n")
+    assert_nothing_left(edge, file)
+
+
+@pytest.mark.slow
+def test_calls_are_kept_alive_and_begun_anew() -> None:
+    with running("--port", "0", "--calls", "2") as demo:
+        demo.read_until("Ctrl-C ends the demo")
+        story = "".join(demo.said)
+        edge, file = edge_of(story)
+        assert "Look at it (2 calls are kept alive)" in story
+        assert re.search(rf"^ +http://{re.escape(ADMIN)}/ ", story, re.MULTILINE)
+        top = re.search(r"^ +(\S+ -m splicer top -c \S+) ", story, re.MULTILINE)
+        assert top
+        for _ in range(2):
+            demo.read_until(r"edge log: tunnel_open .*/caller-[12] ")
+        client = Client(*admin_address(ADMIN))
+        paths = {row["path"]: row["id"] for row in client.ask("GET", "/tunnels")["tunnels"]}
+        assert {path.rpartition("/")[2] for path in paths} == {"caller-1", "caller-2"}
+        status, said, errors = _ended(_start(top[1]))
+        assert (status, errors) == (0, "")
+        assert said.count("/caller-") == 2
+        one = next(path for path in paths if path.endswith("caller-1"))
+        client.ask("DELETE", f"/tunnels/{paths[one]}")
+        again = demo.read_until(r"edge log: tunnel_open .*/ws/pod/(voice-agent-\d)/caller-1 ")
+        assert again[1] not in one, "it goes to the next pod"
+        demo.ctrl_c()
+        assert demo.end() == (0, "")
     assert_nothing_left(edge, file)
 
 
