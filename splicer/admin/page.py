@@ -59,5 +59,5 @@ def _answer(name: str, content_type: str, asked: Request, caching: tuple[bytes, 
 
 @cache
 def _file(name: str) -> tuple[bytes, str]:
-    data = (resources.files("splicer.admin") / "ui" / name).read_bytes()
+    data = (resources.files(str(__package__)) / "ui" / name).read_bytes()
     return data, f'"{hashlib.sha256(data).hexdigest()[:16]}"'

@@ -20,10 +20,10 @@ _PARENT_SPAN_ID, _FLAGS = b"x-b3-parentspanid", b"x-b3-flags"
 _LONGEST_STATE = 512  # bytes; a longer tracestate is dropped as a whole
 _MOST_MEMBERS = 32
 _LONGEST_PARENT = 512  # bytes; a later version may be longer than 55, but nothing needs so much
-_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*+)?")
 _ONE_FIELD = re.compile(r"([0-9a-f]{32}|[0-9a-f]{16})-([0-9a-f]{16})(?:-([01d])(?:-[0-9a-f]{16})?)?")
 _ID_OF_TRACE, _ID_OF_SPAN = re.compile(r"[0-9a-f]{32}|[0-9a-f]{16}"), re.compile(r"[0-9a-f]{16}")
-_STATE_TEXT = re.compile(r"[ -~\t]*")
+_STATE_TEXT = re.compile(r"[ -~\t]*+")
 _DECISIONS = {"0": False, "1": True, "d": True}
 _OLDER_DECISIONS = {"0": False, "1": True, "false": False, "true": True}  # in several fields
 

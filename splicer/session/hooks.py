@@ -25,7 +25,7 @@ from splicer.routing.template import check_label
 from splicer.session.exchange import Exchange
 from splicer.session.hook_time import BLOCKING_SECONDS, Timed
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]++")
 _NO_VALUE = re.compile(r"[^\t -~\x80-\xff]")
 _LOG_KEY = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _MOST_LOG_FIELDS, _LONGEST_LOG_TEXT = 8, 200

@@ -39,6 +39,10 @@ _PAGES = {
     "/config": {"GET", "HEAD"},
     "/upstreams": {"GET", "HEAD"},
     "/explain": {"GET", "HEAD"},
+    "/certificates": {"GET", "HEAD"},
+    "/": {"GET", "HEAD"},
+    "/ui/app.js": {"GET", "HEAD"},
+    "/events": {"GET", "HEAD"},
 }
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW")
 _ROUTES = """
@@ -68,7 +72,6 @@ async def test_no_path_and_no_method_but_its_own(edge: Edge) -> None:
                 assert {word.decode() for word in reply.values("Allow")[0].split(b", ")} == methods
                 assert method == "HEAD" or json.loads(reply.body)["error"]
     for path in (
-        "/",
         "/health",
         "/ready",
         "/ws/agent-1/x",

@@ -141,7 +141,7 @@ PARTS = """
 Arrival              via: str, port?: int, secure?: bool, facts?: tuple[tuple[str, str], ...], \
 local?: tuple[str, int] | None
 OperatorDrains       all?: float | None, pods?: Mapping[str, float], routes?: Mapping[str, float]
-Reloads              ok?: int, failed?: int, last_ok?: bool, last_at?: float | None
+Reloads              ok?: int, failed?: int, last_ok?: bool, last_at?: float | None, faults?: tuple[str, ...]
 EdgeFacts            generation?: int, workers?: int, draining?: bool, drains?: OperatorDrains, reloads?: Reloads, \
 restarts?: int, discovery_restarts?: int, tls_restarts?: int, tls_processes?: tuple[TlsProcessFacts, ...], \
 tls_profiles?: tuple[str, ...]

@@ -32,7 +32,7 @@ async def test_the_longest_step_counts_and_not_the_waits() -> None:
     assert 0.02 <= timed.longest < 0.5
 
 
-async def test_code_that_only_waits_takes_nothing() -> None:
+async def test_code_that_only_waits_takes_nothing(autojump_clock: trio.testing.MockClock) -> None:
     async def hook() -> None:
         await trio.sleep(100)
 

@@ -6,6 +6,7 @@ import pytest
 
 from splicer import errors, limit_errors
 from splicer.authorization import AuthorizeDenied
+from splicer.hook_settings import HookAnswered
 from splicer.model import Respond, StatusPage
 from splicer.session.context import ConnectionState, StubStatus
 from splicer.session.respond import answer_of, refusal, stub_status
@@ -20,7 +21,8 @@ def everything() -> list[type[errors.SplicerError]]:
     return found
 
 
-OTHERS = (errors.ClientGone, AuthorizeDenied)  # the first is not told, the second is another server's answer
+# The first is not told, the second is another server's answer, the third a hook's.
+OTHERS = (errors.ClientGone, AuthorizeDenied, HookAnswered)
 ARGUMENTS: dict[type[errors.SplicerError], object] = {
     errors.MethodNotAllowed: ("GET", "PUT"),
     errors.UpgradeRequired: ("websocket", "tcp"),

@@ -101,7 +101,8 @@ def test_one_that_fails_is_told_at_once_and_the_old_text_stays(reloading: Reload
     reloading.read('" bad')
     facts = reloading.admin.hear(Facts)[0].facts
     assert facts.generation == 0
-    _same(facts.reloads, Reloads(ok=0, failed=1, last_ok=False))
+    assert "Unclosed inline table" in facts.reloads.faults[0]
+    _same(replace(facts.reloads, faults=()), Reloads(ok=0, failed=1, last_ok=False))
     assert reloading.admin.pending() == reloading.worker.pending() == []
     assert reloading.harness.edge.summary is not None
     assert "healthy" in reloading.harness.edge.summary.text
