@@ -362,7 +362,7 @@ profiles = st.dictionaries(
 
 
 def passthroughs(known: dict[str, Upstream], inherited: Deadlines) -> st.SearchStrategy[tuple[Passthrough, ...]]:
-    plain = [upstream for upstream in known.values() if not upstream.host.captures]
+    plain = [upstream for upstream in known.values() if not upstream.host.captures and upstream.tls is None]
     if not plain:
         return st.just(())
     own = st.fixed_dictionaries({}, optional={"idle": seconds, "connect": seconds}).map(
