@@ -6,7 +6,7 @@ from splicer.cli.options import DEFAULT, Admin, ConfigFile, asking
 
 
 def top(config: ConfigFile = DEFAULT, admin: Admin = None) -> None:
-    """Watch calls, pods and workers of a running edge; close calls and drain pods by keys.
+    """Watch calls, pods and workers; close calls, drain pods.
 
     Without a terminal it prints the calls once.
     """

@@ -218,6 +218,19 @@ async def test_what_is_too_old(made: Cluster, autojump_clock: MockClock) -> None
         assert store.pods() == seen(3)
 
 
+async def test_what_an_open_watch_has_not_yet_read_is_not_lost_by_a_compaction(
+    made: Cluster, autojump_clock: MockClock
+) -> None:
+    """A real server keeps it for the watches that are open (a seed of test_model found that ours did not)."""
+    async with reflecting(made) as store:
+        await trio.sleep(3)
+        made.sync(*pods(3))
+        made.server.storage.compact()  # the task of the watch has not run in between
+        await trio.sleep(1)
+        assert store.lists == ["start"]
+        assert store.pods() == seen(3)
+
+
 async def test_what_is_too_old_again_and_again_is_asked_for_more_and_more_seldom(
     made: Cluster, autojump_clock: MockClock
 ) -> None:

@@ -48,7 +48,10 @@ def demo() -> Iterator[Demo]:
     with _DEMO.open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = subprocess.Popen(
-            [sys.executable, "-m", "splicer", "demo"], stdout=subprocess.PIPE, text=True, start_new_session=True
+            [sys.executable, "-m", "splicer", "demo", "--calls", "0"],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         assert process.stdout is not None
         for line in process.stdout:
@@ -56,10 +59,13 @@ def demo() -> Iterator[Demo]:
                 break
         else:
             pytest.fail("the demo has not begun")
-        threading.Thread(target=process.stdout.read, daemon=True).start()
+        reader = threading.Thread(target=process.stdout.read, daemon=True)
+        reader.start()
         yield Demo(process, int(found[1]), Path(found[2]))
         os.killpg(process.pid, signal.SIGINT)
         process.wait(60)
+        reader.join(10)
+        process.stdout.close()
 
 
 @pytest.fixture(scope="module")

@@ -71,10 +71,12 @@ class Storage:
         self.version += self._random.randint(1, 3)
 
     def compact(self) -> None:
-        """Forget what happened: every version of before is too old now."""
+        """Every version of before is too old to begin a watch from.
+
+        What happened is kept for the watches that are open: a real server has put it into their buffers already.
+        """
         self.touch()
         self.oldest = self.version
-        self._history.clear()
 
     def wake(self) -> None:
         """Let all watches look."""

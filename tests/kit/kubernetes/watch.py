@@ -92,6 +92,7 @@ class Watch:
             if not self.initial and self.position < self.storage.oldest:
                 self._over = True
                 thing = statuses.expired_watch(self.position, self.storage.oldest)
+                self.position = self.storage.version
                 return line({"type": "ERROR", "object": thing})
             if self.initial and (data := self._begin()):
                 return data
