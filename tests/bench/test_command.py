@@ -115,12 +115,15 @@ def test_the_report_is_written_and_its_files_are_named(
 def test_an_interrupted_run_writes_what_it_has(
     number: int, fake: type[FakeRun], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = signal.getsignal(number)
-    fake.signal = number
-    assert command.main(["--out", str(tmp_path)]) == 130
-    assert fake.ended
-    assert capsys.readouterr().out
-    assert signal.getsignal(number) is before
+    inherited = signal.signal(number, signal.default_int_handler)  # under nohup, SIGHUP would be ignored
+    try:
+        fake.signal = number
+        assert command.main(["--out", str(tmp_path)]) == 130
+        assert fake.ended
+        assert capsys.readouterr().out
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, inherited)
 
 
 def test_a_splicer_that_could_not_be_measured_is_a_failure(
