@@ -33,7 +33,8 @@ class Terminal:
             "ENV": "",
             "TERM": "xterm-256color",
         }
-        environ.pop("TMUX", None)
+        for name in ("TMUX", "COLUMNS", "LINES"):  # pytest-xdist exports the latter two
+            environ.pop(name, None)
         command = ["tmux", "-f", "/dev/null", *words]
         return subprocess.run(command, env=environ, check=True, capture_output=True, text=True, timeout=TIMEOUT).stdout
 
