@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -39,3 +40,10 @@ def _turn(*, alone: bool) -> Iterator[None]:
             yield
         finally:
             fcntl.flock(running, fcntl.LOCK_UN)  # a process that the test has forked may have the file open still
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hangups() -> None:
+    """Below nohup, SIGHUP is ignored, and so it would be by all processes that tests start."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
