@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +28,22 @@ def listed(config: Config, rows: Iterable[EndpointRow], discovered: Discovered |
         if endpoints is not None:
             key = row.pod, row.address, row.port
             endpoints[key] = _merged(endpoints[key], row) if key in endpoints else row
+    _share_loads(list(merged.values()))
     return [_upstream(upstream, merged[name], discovered) for name, upstream in config.upstreams.items()]
+
+
+# What an endpoint has to do is counted by its address and port, and so are its limits. A worker says all that it has
+# there, but has no row for an upstream through which it has tried nothing.
+def _share_loads(upstreams: Collection[dict[tuple[str, str, int], EndpointRow]]) -> None:
+    most: dict[tuple[str, int], tuple[int, int]] = {}
+    for endpoints in upstreams:
+        for row in endpoints.values():
+            tunnels, requests = most.get((row.address, row.port), (0, 0))
+            most[row.address, row.port] = max(tunnels, row.tunnels), max(requests, row.requests)
+    for endpoints in upstreams:
+        for key, row in endpoints.items():
+            tunnels, requests = most[row.address, row.port]
+            endpoints[key] = replace(row, tunnels=tunnels, requests=requests)
 
 
 def newer(one: EndpointRow, other: EndpointRow) -> EndpointRow:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 
 from splicer.errors import AddressNotAllowed, NoEndpoint
 from splicer.limit_errors import EndpointFull
 from splicer.model import Endpoint, Upstream
 from splicer.policy.allowed import allowed
-from splicer.policy.tiers import Key, Purpose
+from splicer.policy.tiers import Key, Purpose, heeded
 from splicer.upstream.balance import Balancer, SlowStart
 from splicer.upstream.source import Candidates, EndpointSource
 
@@ -124,6 +124,10 @@ class Endpoints:
         endpoints = [endpoint for endpoint in found.endpoints if self._may_be_dialled(upstream, endpoint.address)]
         if not endpoints:
             raise AddressNotAllowed(f"{host} is {_addresses(found)}: not allowed for upstream {upstream.name}")
+        behind = found.behind
+        if behind and len(endpoints) < len(found.endpoints):  # the source counted some that can be of no use
+            keys = ((endpoint.address, endpoint.port) for endpoint in endpoints)
+            behind = heeded(behind.intersection(keys), len(endpoints))
         if exclude:
             endpoints = [endpoint for endpoint in endpoints if (endpoint.address, endpoint.port) not in exclude]
             if not endpoints:
@@ -133,13 +137,15 @@ class Endpoints:
             endpoints = self._with_room(upstream, endpoints, limit, tunnel=tunnel)
         if len(found.endpoints) == 1:  # most pods whose name is in the URL have one
             return found
-        return Candidates(tuple(self._in_order(upstream, endpoints, found)), found.fresh)
+        return Candidates(tuple(self._in_order(upstream, endpoints, behind, found.since)), found.fresh)
 
     # Those behind have turns of their own: else they would take those of the others.
-    def _in_order(self, upstream: Upstream, endpoints: list[Endpoint], found: Candidates) -> list[Endpoint]:
-        behind, slow = found.behind, None
-        if upstream.slow_start is not None and found.since:
-            slow = SlowStart(upstream.slow_start, found.since)
+    def _in_order(
+        self, upstream: Upstream, endpoints: list[Endpoint], behind: frozenset[Key], since: Mapping[Key, float]
+    ) -> list[Endpoint]:
+        slow = None
+        if upstream.slow_start is not None and since:
+            slow = SlowStart(upstream.slow_start, since)
         order = partial(self._balancer.order, slow=slow)
         if not behind:
             return order(upstream.name, upstream.balance, endpoints)

@@ -127,3 +127,31 @@ def test_the_gauges() -> None:
 
 def test_without_discovery_there_is_a_series_of_each_family() -> None:
     assert all(family.samples for family in discovery_metrics(Snapshot().reader, restarts=0))
+
+
+def test_what_an_endpoint_has_to_do_is_shown_for_each_upstream_that_leads_there() -> None:
+    """A limit is the endpoint's, so a call may be refused for the calls that came through another upstream."""
+    both = load(
+        """
+[upstreams.any]
+address = "agent.voice.svc:8000"
+discovery = "kubernetes"
+[upstreams.pod]
+address = "{pod}.agent.voice.svc:8000"
+discovery = "kubernetes"
+max_tunnels = 2
+[[routes]]
+name = "pod"
+regex = '^/(?<pod>[^/]+)$'
+upstream = "pod"
+""",
+        environ={},
+    )
+    it = Snapshot()
+    it.publish({KEY: AGENTS}, None)
+    rows = [tried("10.0.0.1", tunnels=2), tried("10.0.0.1", tunnels=1), tried("10.0.0.1", upstream="pod", tunnels=1)]
+    upstreams = listed(both, rows, Discovered(it.reader, both, lambda: 100.0))
+    tunnels = {
+        (upstream["name"], each["pod"]): each["tunnels"] for upstream in upstreams for each in upstream["endpoints"]
+    }
+    assert (tunnels["any", "agent-0"], tunnels["pod", "agent-0"], tunnels["pod", "agent-1"]) == (3, 3, 0)

@@ -12,6 +12,7 @@ from splicer.ipc.queries import EndpointRow
 from tests.admin.rig import CONFIG, endpoint, rig
 
 _STATES = st.sampled_from(["up", "down", "unknown"])
+_ADDRESSES = {"a": "127.0.0.1", "b": "127.0.0.2"}
 
 
 def _endpoints(*rows: EndpointRow) -> list[dict[str, Any]]:
@@ -53,7 +54,7 @@ async def test_all_upstreams_and_what_all_workers_know() -> None:
                 "allow": ["127.0.0.0/8"],
                 "max_tunnels": None,
                 "max_requests": None,
-                "endpoints": [known | untried | {"tunnels": 0, "requests": 0}],
+                "endpoints": [known | untried | {"tunnels": 2, "requests": 3}],  # of the endpoint, not of the upstream
             },
         ]
 
@@ -94,7 +95,7 @@ def test_no_tunnel_is_lost_and_none_counted_twice(
     workers: list[dict[str, tuple[str, int]]], data: st.DataObject
 ) -> None:
     rows = [
-        endpoint(pod, "127.0.0.1", state, None if state == "unknown" else float(tunnels), tunnels=tunnels)
+        endpoint(pod, _ADDRESSES[pod], state, None if state == "unknown" else float(tunnels), tunnels=tunnels)
         for worker in workers
         for pod, (state, tunnels) in worker.items()
     ]

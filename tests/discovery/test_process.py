@@ -39,19 +39,22 @@ def _beat_goes_on(discovery: Discovery) -> None:
         time.sleep(0.01)
 
 
-def test_its_title_and_its_heart(discovery: Discovery) -> None:
+def test_it_lives_obeys_and_ends_when_it_is_told_to(discovery: Discovery) -> None:
     command = Path(f"/proc/{discovery.pid}/cmdline").read_bytes()
     assert command.strip(b"\0") == b"splicer: discovery"
-    _beat_goes_on(discovery)
-
-
-def test_stop_ends_it_and_signals_do_not(discovery: Discovery) -> None:
     discovery.serve()
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(discovery.pid, signum)
     _beat_goes_on(discovery)
-    discovery.tell(Stop())
-    assert discovery.wait() == 0
+    discovery.board.row(3)[Column.SLOT] = 2
+    assert discovery.hear() == Absent((2,))
+    with discovery.introduce(2, 12345):
+        discovery.board.row(4)[Column.SLOT] = 1
+        while (said := discovery.hear()) == Absent((2,)):
+            pass
+        assert said == Absent((1,))
+        discovery.tell(Stop())
+        assert discovery.wait() == 0
 
 
 def test_the_end_of_the_supervisor_ends_it(discovery: Discovery) -> None:
@@ -60,29 +63,25 @@ def test_the_end_of_the_supervisor_ends_it(discovery: Discovery) -> None:
     assert discovery.wait() == 0
 
 
-def test_a_text_that_it_can_not_read_is_told_and_it_lives() -> None:
+def test_a_text_that_it_can_not_read_is_told_and_what_nobody_wants_leaves_the_snapshot() -> None:
     with logged() as lines, running() as discovery:
+        memory = EndpointMemory(discovery.board.endpoints, writable=True)
+        memory.publish(encode({KEY: AGENT, "voice/other:80": AGENT}, {}))
+        snapshot = EndpointSnapshot(EndpointMemory(discovery.board.endpoints))
         discovery.serve()
         discovery.configure("nonsense")
         discovery.configure(CONFIG)
+        end = time.monotonic() + TIMEOUT
+        while snapshot.services.keys() != {KEY}:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert snapshot.services[KEY].rows == AGENT.rows, "what is wanted stays"
         discovery.tell(Stop())
         discovery.wait()
     assert [line["process"] for line in lines if line["event"] == "config_unread"] == ["discovery"]
 
 
-def test_what_nobody_wants_leaves_the_snapshot(discovery: Discovery) -> None:
-    memory = EndpointMemory(discovery.board.endpoints, writable=True)
-    memory.publish(encode({KEY: AGENT, "voice/other:80": AGENT}, {}))
-    snapshot = EndpointSnapshot(EndpointMemory(discovery.board.endpoints))
-    discovery.serve()
-    discovery.configure(CONFIG)
-    end = time.monotonic() + TIMEOUT
-    while snapshot.services.keys() != {KEY}:
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    assert snapshot.services[KEY].rows == AGENT.rows, "what is wanted stays"
-
-
+@pytest.mark.slow
 def test_the_next_one_waits_for_the_end_of_the_one_before(discovery: Discovery) -> None:
     discovery.serve()
     with running(discovery.board) as another:
@@ -91,14 +90,3 @@ def test_the_next_one_waits_for_the_end_of_the_one_before(discovery: Discovery) 
             another.hear(0.3)
         os.kill(discovery.pid, signal.SIGKILL)
         assert another.hear() == Serving(1)
-
-
-def test_a_worker_without_a_channel_is_asked_for(discovery: Discovery) -> None:
-    discovery.serve()
-    discovery.board.row(3)[Column.SLOT] = 2
-    assert discovery.hear() == Absent((2,))
-    with discovery.introduce(2, 12345):
-        discovery.board.row(4)[Column.SLOT] = 1
-        while (said := discovery.hear()) == Absent((2,)):
-            pass
-        assert said == Absent((1,))

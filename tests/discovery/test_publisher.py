@@ -89,20 +89,21 @@ async def test_it_goes_on_from_what_an_earlier_process_has_published() -> None:
 
 
 async def test_too_many_endpoints_change_nothing_and_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("splicer.ipc.endpoint_memory.HALF", 8192)
     it, log = Snapshot(), _Log()
     publishing = publisher(it, log)
     publishing.find(KEY, AGENT)
     publishing.publish()
-    publishing.find(OTHER, found(*(row(f"agent-{n}", f"10.0.{n >> 8}.{n & 255}") for n in range(25_000))))
+    publishing.find(OTHER, found(*(row(f"agent-{n}", f"10.0.{n >> 8}.{n & 255}") for n in range(250))))
     for _ in range(2):
         publishing.publish()
     assert it.reader.services == {KEY: AGENT}
     [(event, fields)] = log.events
-    assert (event, fields["endpoints"], fields["limit"]) == ("endpoint_snapshot_full", 25_001, 1 << 20)
+    assert (event, fields["endpoints"], fields["limit"]) == ("endpoint_snapshot_full", 251, 1 << 20)
     publishing.find(OTHER, found())
     publishing.publish()
     assert it.reader.services == {KEY: AGENT, OTHER: found()}
-    publishing.find(OTHER, found(*(row("x" * 100, f"10.0.{n >> 8}.{n & 255}") for n in range(25_000))))
+    publishing.find(OTHER, found(*(row("x" * 100, f"10.0.{n >> 8}.{n & 255}") for n in range(250))))
     publishing.publish()
     assert len(log.events) == 2, "it is another time"
 

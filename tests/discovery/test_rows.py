@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splicer.discovery.rows import told_by
@@ -73,7 +73,8 @@ rows = st.lists(
 )
 
 
-@given(st.lists(rows, min_size=1, max_size=5))
+@settings(max_examples=40)
+@given(st.lists(rows, min_size=1, max_size=4))
 def test_nobody_is_ready_since_the_future_and_ages_only_grow(several: list[list[Row]]) -> None:
     before: tuple[KnownEndpoint, ...] | None = None
     uids: dict[Key, str | None] = {}

@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.slow]
 EXAMPLES = Path(__file__).parents[2] / "docs/examples/migrate"
 SOURCES = Path(__file__).parent / "sources"
 DOMAIN = "voice-agent.voice-system.svc.cluster.local"
+SILENCE = "12s"  # how long a proxy waits for a silent pod: long, for a busy machine is silent for a while too
 _AT_ONCE = 8
 _LEDGER = Ledger()
 _RAN: set[str] = set()
@@ -101,8 +102,8 @@ def nginx_text(here: World, name: str) -> str:
         (":8000", f":{here.site.port}"),
         ("${KUBE_DNS_IP}", "34.118.224.10"),
         ("34.118.224.10", f"127.0.0.1:{here.dns.port}"),
-        ("3600s", "2s"),
-        ("30s", "2s"),
+        ("3600s", SILENCE),
+        ("30s", SILENCE),
     ):
         text = text.replace(before, after)
     return text
@@ -114,7 +115,9 @@ def features_conf(here: World) -> str:
 
 
 def envoy_text(here: World) -> str:
-    bootstrap = yaml.safe_load((EXAMPLES / "guide-envoy.yaml").read_text().replace("3600s", "2s").replace("30s", "2s"))
+    bootstrap = yaml.safe_load(
+        (EXAMPLES / "guide-envoy.yaml").read_text().replace("3600s", SILENCE).replace("30s", SILENCE)
+    )
     address = {"socket_address": {"address": "127.0.0.1", "port_value": here.dns.port}}
     kind = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
     bootstrap["typed_dns_resolver_config"] = {"name": "cares", "typed_config": {"@type": kind, "resolvers": [address]}}
@@ -162,6 +165,7 @@ def imported(kind: str, text: str, here: World, directory: Path) -> str:
     tables = tomllib.loads(run_import(kind, [str(path)], Options()).text)
     tables["server"] = {"listen": "127.0.0.1:0", "admin": "off"}
     tables.setdefault("resolver", {})["nameservers"] = [f"127.0.0.1:{here.dns.port}"]
+    tables.setdefault("deadlines", {})["resolve"] = "30s"  # the name server is in the test's own process
     for upstream in tables["upstreams"].values():
         upstream["allow"] = ["127.0.0.0/8"]
     return "\n".join(f"{name} = {value_text(table).replace('$${', '${')}" for name, table in tables.items())

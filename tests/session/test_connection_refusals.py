@@ -74,7 +74,7 @@ MALFORMED = [
     (b"GET / HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n", 400),
     (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 400),
-    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     (b"\x16\x03\x01\x02\x00\x01\x00\x01", 400),
     (b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405),
     (b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405),

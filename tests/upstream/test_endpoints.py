@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import ip_network
 
 import pytest
@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from splicer.errors import AddressNotAllowed, NameNotFound, NoEndpoint
 from splicer.model import Endpoint, Network, Upstream
 from splicer.net.resolve import Answer, Resolver
+from splicer.policy.tiers import Purpose
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.source import Candidates, NameSource
@@ -205,3 +206,36 @@ async def test_whether_any_is_left(
     endpoints = choose_from(names)
     assert await endpoints.any_left(within, SERVICE, frozenset({("10.0.0.1", 8000)})) is left
     assert [refresh for _, refresh in names.resolved] == asked
+
+
+@define
+class _Judged:
+    """A source whose endpoints have verdicts."""
+
+    found: Candidates
+
+    def at_hand(self, upstream: Upstream, host: str, purpose: Purpose = Purpose.REQUEST) -> Candidates:
+        return self.found
+
+    async def find(
+        self, upstream: Upstream, host: str, purpose: Purpose = Purpose.REQUEST, *, refresh: bool = False
+    ) -> Candidates:
+        return self.found
+
+    def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
+        return self.found.endpoints
+
+    def of_pods(self, pods: Collection[str]) -> tuple[Endpoint, ...]:
+        return ()
+
+
+@pytest.mark.parametrize(("unfit", "first"), [(1, {"10.0.0.2", "10.0.0.3"}), (2, {"10.0.0.1", "10.0.0.2", "10.0.0.3"})])
+async def test_those_that_may_not_be_dialled_are_not_counted_as_fit(unfit: int, first: set[str]) -> None:
+    """Of a pod with an address of each family, `allow` may have one: half of the endpoints would never be unfit."""
+    ours, theirs = ("10.0.0.1", "10.0.0.2", "10.0.0.3"), ("fd00::1", "fd00::2", "fd00::3")
+    behind = frozenset((address, 8000) for address in ours[:unfit])
+    found = Candidates(tuple(Endpoint("p", address, 8000) for address in ours + theirs), fresh=True, behind=behind)
+    endpoints = Endpoints(_Judged(found), Balancer())
+    of_ours = upstream(SERVICE, allow=(ip_network("10.0.0.0/8"),))
+    seen = {(await endpoints.choose(of_ours, SERVICE)).endpoints[0].address for _ in range(12)}
+    assert seen == first

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splicer.policy.endpoint_flags import KnownEndpoint, Verdict
@@ -21,6 +21,7 @@ services = st.builds(Found, st.booleans(), times, st.none() | st.lists(endpoints
 verdicts = st.builds(Verdict, st.integers(0, 127), times, times)
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(
