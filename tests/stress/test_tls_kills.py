@@ -9,8 +9,7 @@ from __future__ import annotations
 import signal
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from random import Random
 
 import pytest
@@ -18,12 +17,13 @@ import trio
 from attrs import Factory, define
 
 from tests.kit.calls import handshake
-from tests.kit.edge import Edge, Line, running
+from tests.kit.edge import Edge, Line
 from tests.kit.pods import tunnel_pod
 from tests.kit.site import Place, Site
-from tests.kit.tls import NAME, Certificates, server_context, tls_echo, tls_pids, tls_pod, tls_text
+from tests.kit.tls import NAME, Certificates, server_context, tls_echo, tls_pids, tls_pod
 from tests.kit.wire import TIMEOUT, until
 from tests.kit.workers import kill_and_see, worker_pids
+from tests.stress.tls_edge import edge_with, plain_address
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 _PATTERN = Random(1).randbytes(1 << 16)
@@ -103,25 +103,6 @@ class Calls:
                 self.echoed[path] += len(data)
 
 
-@contextmanager
-def edge_with(certificates: Certificates, site: Site) -> Iterator[Edge]:
-    routes = f"""
-[upstreams.tls]
-address = "{{pod}}.pods.test:{site.port}"
-allow = ["127.0.0.0/8"]
-tls = {{ ca = "{certificates.ca}" }}
-[[routes]]
-name = "tls"
-regex = '^/tls/(?<pod>[^/]+)(?<rest>/.*)$'
-upgrade = ["websocket"]
-upstream = "tls"
-"""
-    text = tls_text(site.toml(routes), [certificates.folder("edge", NAME)])
-    text = text.replace("listen = {", "listen = [{").replace('tls = "edge" }', 'tls = "edge" }, "127.0.0.2:0"]', 1)
-    with running(text.replace('admin = "off"', 'admin = "off"\nworkers = 2\ntls_workers = 3'), site) as edge:
-        yield edge
-
-
 async def trial(
     certificates: Certificates, fault: Callable[[Edge], Awaitable[None]], calls: int, *, lost: bool = False
 ) -> tuple[Calls, list[Line]]:
@@ -135,8 +116,7 @@ async def trial(
             await tunnel_pod(nursery, places["client"].address, site.port)
             for kind in ("pod", "both"):
                 await tls_pod(nursery, places[kind].address, site.port, context, tls_echo)
-            host, _, port = edge.find("ready")[0]["listen"][1].rpartition(":")
-            trying = Calls(edge, (host, int(port)), certificates.client(), places)
+            trying = Calls(edge, plain_address(edge), certificates.client(), places)
             async with trio.open_nursery() as talking:
                 for number in range(calls):
                     talking.start_soon(trying.run, number)
