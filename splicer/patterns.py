@@ -48,6 +48,15 @@ class Template(Protocol):
         """The text with the captures put in, unchanged."""
         ...
 
+    @property
+    def clear(self) -> frozenset[str]:
+        """The captures that have a label of the host to themselves."""
+        ...
+
+    def captured(self, host: str) -> Mapping[str, str]:
+        """What `render` has put into a host name for the `clear` captures; none if the name doesn't fit."""
+        ...
+
 
 @frozen
 class Condition:

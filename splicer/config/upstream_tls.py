@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from attrs import frozen
 
 from splicer.config import kinds
 from splicer.config.certificates import CERTIFICATE, PATH, absolute
 from splicer.config.keys import key, written
 from splicer.config.kinds import Kind, any_of
-from splicer.config.reader import Reader
+from splicer.config.reader import Fault, Reader
 from splicer.config.scalars import BadValue, show, text
 from splicer.config.tls import MIN_VERSION, peer_name
+from splicer.patterns import Template
 from splicer.pod_tls import HOST, PodTls
 from splicer.tls_facts import CertificateFiles
 
 SYSTEM = "system"
+_PLACEHOLDER = re.compile(r"\{[^\W\d]\w*\}")
 
 
 def _authorities(value: object) -> str:
@@ -22,17 +27,23 @@ def _authorities(value: object) -> str:
     return word if word == SYSTEM else absolute(word)
 
 
-def _with_host(value: object) -> str:
+def _filled(word: str) -> str:
+    """A text with something in the place of `{host}` and of captures."""
+    filled = _PLACEHOLDER.sub("x", word)
+    if "{" in filled or "}" in filled:
+        raise BadValue(f'{show(word)}: a brace begins or ends a placeholder, such as "{HOST}", and nothing else')
+    return filled
+
+
+def _sni(value: object) -> str:
     word = text(value)
-    rest = word.replace(HOST, "x")
-    if "{" in rest or "}" in rest:
-        raise BadValue(f'{show(word)}: only "{HOST}" stands for something: the name of the pod, as `address` makes it')
+    _filled(word)
     return word
 
 
 def _name(value: object) -> str:
-    word = _with_host(value)
-    peer_name(word.replace(HOST, "x"))
+    word = text(value)
+    peer_name(_filled(word))
     return word
 
 
@@ -53,12 +64,13 @@ class PodTlsSpec:
     names: tuple[str, ...] = key(
         _NAMES,
         "Of these, a pod's certificate must have one: a DNS name, an IP address, or a URI such as "
-        "`spiffe://cluster.local/ns/voice-system/sa/voice-agent`. `{host}` is the name in `address` with its captures.",
+        "`spiffe://cluster.local/ns/voice-system/sa/voice-agent`. `{host}` is the name in `address` with its captures, "
+        "`{pod}` one of them.",
         default=(HOST,),
     )
     sni: str = key(
-        kinds.text(_with_host, "name"),
-        "The server name to ask for; none if it is an address or empty.",
+        kinds.text(_sni, "name"),
+        "The server name to ask for; none if it is an address or empty. It may have the same placeholders.",
         default=HOST,
     )
     min_version: str = key(MIN_VERSION, "The oldest version of TLS.", default="1.2")
@@ -83,3 +95,19 @@ POD_TLS: Kind[PodTls] = Kind(
     "table",
     brief=lambda tls: f"ca {tls.ca}, names {' or '.join(tls.names)}",
 )
+
+
+def placeholder_faults(tls: PodTls, host: Template) -> Iterator[Fault]:
+    """Faults for captures that `address` doesn't have: a pod must prove the name by which it was chosen, no other.
+
+    Args:
+        tls: an upstream's `tls`.
+        host: its host template.
+    """
+    for name in sorted(tls.captures - host.captures):
+        known = ", ".join(f"{{{capture}}}" for capture in ("host", *sorted(host.captures)))
+        key = "names" if any(f"{{{name}}}" in text for text in tls.names) else "sni"
+        yield Fault(("tls", key), f"{{{name}}} is nothing that `address` has; it may have {known}")
+    for name in sorted((tls.captures & host.captures) - host.clear):
+        text = f"{{{name}}} can't be told from another capture in the same label of `address`; write {HOST}"
+        yield Fault(("tls",), text)

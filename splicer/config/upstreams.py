@@ -16,7 +16,7 @@ from splicer.config.outlier_detection import OUTLIER_DETECTION
 from splicer.config.reader import Fault, Reader
 from splicer.config.scalars import BadValue, show, text
 from splicer.config.slow_start import WINDOW, slow_start_faults
-from splicer.config.upstream_tls import POD_TLS
+from splicer.config.upstream_tls import POD_TLS, placeholder_faults
 from splicer.health import HealthCheck, OutlierDetection
 from splicer.model import Network, Upstream, authority
 from splicer.patterns import Template
@@ -173,6 +173,7 @@ def read_upstream(
         allow, faults = settle_allow(host.text, allow, hosts)
     fixed = not host.captures and bool(fixed_addresses(host.text, hosts))
     faults += service_faults(host, port, spec.discovery, fixed=fixed)
+    faults += () if spec.tls is None else tuple(placeholder_faults(spec.tls, host))
     if faults:
         return None, faults
     service = service_of(host, port) if spec.discovery == "kubernetes" else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 
 from attrs import frozen
 
@@ -11,6 +12,7 @@ from splicer.errors import BadCapture
 from splicer.patterns import Template
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_CAPTURES = re.compile(r"\{([^{}]*)\}")
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -40,6 +42,31 @@ class CaptureTemplate:
         if len(self.parts) == 1 and not self.captures:  # as most upstreams' hosts
             return str(self.parts[0])
         return "".join(part if isinstance(part, str) else captures[part.name] for part in self.parts)
+
+    @cached_property
+    def clear(self) -> frozenset[str]:
+        """The captures that `captured` can tell: no other is in the same label."""
+        labels = [_CAPTURES.findall(label) for label in self.text.split(".")]
+        return frozenset(names[0] for names in labels if len(names) == 1)
+
+    def captured(self, host: str) -> Mapping[str, str]:
+        """The `clear` captures that `render` has put into a host name; none if it doesn't fit."""
+        found = self._inverse.fullmatch(host)
+        return {} if found is None else {name: found[name] for name in self.clear}
+
+    @cached_property
+    def _inverse(self) -> re.Pattern[str]:
+        seen: set[str] = set()
+        pattern = ""
+        for part in self.parts:
+            if isinstance(part, str):
+                pattern += re.escape(part)
+            elif part.name in seen:
+                pattern += f"(?P={part.name})"
+            else:
+                seen.add(part.name)
+                pattern += f"(?P<{part.name}>[a-z0-9-]+)"
+        return re.compile(pattern)
 
 
 def parse_template(text: str) -> CaptureTemplate:

@@ -126,7 +126,7 @@ class Connector(Dialling):
             ClientGone: the request was given up.
         """
         self._first = b"" if upstream.proxy_protocol is None else self._header(upstream.proxy_protocol)
-        self._proof = None if upstream.tls is None else upstream.tls.proof(upstream.name, host)
+        self._proof = None if upstream.tls is None else upstream.tls.proof(upstream.name, upstream.host, host)
         reusable = reusable and not self._first
         choose = partial(self._choose, upstream, host, outcome, purpose, avoid)
         self._tunnel = purpose is not Purpose.REQUEST

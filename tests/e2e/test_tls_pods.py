@@ -32,6 +32,7 @@ from tests.kit.workers import kill_and_see
 
 pytestmark = pytest.mark.slow
 _SPIFFE = "spiffe://cluster.local/ns/voice/sa/agent"
+_OWN = "spiffe://cluster.local/ns/voice/pod/"  # and the pod's name
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +43,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 def text(site: Site, certificates: Certificates) -> str:
-    """The routes `tls` by name, `mtls` with our certificate, `spiffe` by a workload; and with a plain fallback."""
+    """The routes `tls` by name, `mtls` with our certificate, `spiffe` by a workload, `own` by a pod; plain fallbacks."""
     ours = certificates.folder("ours", "edge-client")
     upstreams = {
         "tls": "",
         "mtls": f', certificate = "{ours}"',
         "spiffe": f', names = ["{_SPIFFE}"], sni = "agent.test"',
+        "own": f', names = ["{_OWN}{{pod}}"], sni = "{{pod}}.mesh.test"',
     }
     routes = "".join(
         f"""
@@ -146,6 +148,22 @@ async def test_by_spiffe(edge: Edge, certificates: Certificates, nursery: trio.N
     async with tunnel(edge, f"/spiffe/{place.name}/x") as wire:
         await echoes(wire)
     assert await failure(edge, wrong, "spiffe") == (502, "tls_name_mismatch")
+
+
+async def test_a_name_may_have_the_name_of_the_pod(
+    edge: Edge, certificates: Certificates, nursery: trio.Nursery
+) -> None:
+    """A pod's certificate is its own: with another pod's, of the same authority, it is refused."""
+    place, other = edge.site.take(), edge.site.take()
+    asked: list[str | None] = []
+    context = server_context(certificates.by_uri(f"own-{place.name}", f"{_OWN}{place.name}"))
+    context.sni_callback = lambda _, name, __: asked.append(name)
+    await tls_pod(nursery, place.address, place.port, context, tls_echo)
+    await tls_pod(nursery, other.address, other.port, context, tls_echo)
+    async with tunnel(edge, f"/own/{place.name}/x") as wire:
+        await echoes(wire)
+    assert asked == [f"{place.name}.mesh.test"]
+    assert await failure(edge, other, "own") == (502, "tls_name_mismatch")
 
 
 @pytest.mark.parametrize("latest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

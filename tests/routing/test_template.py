@@ -121,3 +121,21 @@ def test_only_the_captures_that_the_host_uses_are_judged() -> None:
 @pytest.mark.parametrize("host", ["smart_router.local", "::1", "10.0.0.1", "Example.com."])
 def test_a_fixed_host_is_taken_as_it_is(host: str) -> None:
     assert render_host(parse_template(host), {"pod": "-"}) == host
+
+
+_LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?", fullmatch=True)
+
+
+@given(values=st.fixed_dictionaries({"a": _LABELS, "b": _LABELS, "c": _LABELS}))
+@pytest.mark.parametrize(
+    "text", ["{a}.x.test", "pod-{a}-x.{b}.test", "{a}{b}.{c}.test", "{a}.{a}.{b}-{c}.test.", "x.test"]
+)
+def test_captured_is_what_was_rendered(text: str, values: dict[str, str]) -> None:
+    template = parse_template(text)
+    found = template.captured(render_host(template, values))
+    assert found == {name: values[name] for name in template.clear}
+
+
+@pytest.mark.parametrize("host", ["x.other.test", "a.b.x.test", ".x.test", "a.x.test.evil", "A.x.test"])
+def test_captured_of_another_host(host: str) -> None:
+    assert parse_template("{a}.x.test").captured(host) == {}

@@ -518,14 +518,14 @@ async def connect_by_tls(site: Site, tls: PodTls | None = _TLS, *, reusable: boo
 async def test_what_a_pod_must_prove_is_asked_for(site: Site) -> None:
     site.reached[ONE] = stream()
     leg = await connect_by_tls(site)
-    assert site.secured == [leg.proof] == [_TLS.proof("app", "app.test")]
+    assert site.secured == [leg.proof] == [_TLS.proof("app", parse_template("app.test"), "app.test")]
     assert (site.secured[0].sni, site.secured[0].names) == ("app.test", ("app.test", "spiffe://a/b"))
-    assert _TLS.proof("app", "10.0.0.1").sni is None
+    assert _TLS.proof("app", parse_template("10.0.0.1"), "10.0.0.1").sni is None
 
 
 async def test_an_idle_connection_serves_only_what_it_has_proved(site: Site) -> None:
     site.pool.give(ONE, plain := stream())
-    site.pool.give(ONE, secured := stream(), _TLS.proof("app", "app.test"))
+    site.pool.give(ONE, secured := stream(), _TLS.proof("app", parse_template("app.test"), "app.test"))
     site.reached[ONE] = stream()
     assert (await connect_by_tls(site, PodTls("/other"))).stream is site.reached[ONE]
     assert (await connect_by_tls(site)).stream is secured

@@ -6,12 +6,13 @@ from ipaddress import ip_network
 import pytest
 import trio
 import trio.testing
-from attrs import define, field, frozen
+from attrs import define, field
 
 from splicer.errors import AddressNotAllowed, NameNotFound, NoEndpoint
 from splicer.model import Endpoint, Network, Upstream
 from splicer.net.resolve import Answer, Resolver
 from splicer.policy.tiers import Purpose
+from splicer.routing.template import parse_template
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.source import Candidates, NameSource
@@ -21,22 +22,8 @@ POD = "voice-agent-0.voice-agent.example"
 SERVICE = "voice-agent.example"
 
 
-@frozen
-class Host:
-    """A host template."""
-
-    text: str
-
-    @property
-    def captures(self) -> frozenset[str]:
-        return frozenset({"pod"} if "{pod}" in self.text else ())
-
-    def render(self, captures: Mapping[str, str]) -> str:
-        return self.text.format(**captures)
-
-
 def upstream(host: str, allow: tuple[Network, ...] | None = None, balance: str = "round-robin") -> Upstream:
-    return Upstream("an-upstream", Host(host), 8000, allow, balance)
+    return Upstream("an-upstream", parse_template(host), 8000, allow, balance)
 
 
 ONE_POD = upstream("{pod}.voice-agent.example")
