@@ -53,7 +53,7 @@ HEALTH_KEYS = {
     "path": Key(
         Kind(_path, _escaped, kinds.TEXT.schema, "path"), "The target of a GET; the answer must be 2xx.", required=True
     ),
-    "port": Key(kinds.integer(1, 65535), "The port that is checked.", absent="that of the endpoint"),
+    "port": Key(kinds.integer(1, 65535), "The port that is checked, without TLS.", absent="that of the endpoint"),
     "interval": Key(
         Kind(_interval, format_duration, kinds.DURATION.schema, "duration, 1s or more"),
         "The time between two checks of an endpoint.",

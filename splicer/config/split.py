@@ -68,6 +68,7 @@ UPSTREAM: Kind[str | Weights] = Kind(
             "type": "object",
             "minProperties": 1,
             "additionalProperties": kinds.integer(0, _MAX_WEIGHT).schema,
+            "not": {"additionalProperties": {"const": 0}},  # one of them must get something
         },
     ),
     "string, or a table of upstreams with weights",

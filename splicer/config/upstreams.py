@@ -179,13 +179,5 @@ def read_upstream(
     service = service_of(host, port) if spec.discovery == "kubernetes" else None
     number = port if isinstance(port, int) else 0
     upstream = Upstream(name, host, number, service=service, **shared(evolve(spec, allow=allow), Upstream))
-    faults = (*slow_start_faults(upstream), *_checked_without_tls(upstream))
+    faults = slow_start_faults(upstream)
     return None if faults else upstream, faults
-
-
-def _checked_without_tls(upstream: Upstream) -> tuple[Fault, ...]:
-    check = upstream.health_check
-    if upstream.tls is None or check is None or check.path is None or check.port is not None:
-        return ()
-    text = 'speaks no TLS, and the pods do; write health_check = "tcp", or the port of a check without TLS'
-    return (Fault(("health_check",), text),)

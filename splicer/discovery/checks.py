@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 from splicer.discovery.probe import PASSED, UNKNOWN
 from splicer.health import HealthCheck
 from splicer.model import Endpoint, Network
+from splicer.pod_tls import PodProof
 from splicer.policy.allowed import allowed
 from splicer.policy.health import Health, first_check, lapse_seconds, next_check, phase
 
@@ -23,7 +24,7 @@ _LATE_SECONDS = 1.0
 _EARLY = 0.5  # of an interval: a check that is later than that leaves one out
 
 Key = tuple[str, int]  # address and port
-_Place = tuple[str, int, HealthCheck, bytes]
+_Place = tuple[str, int, HealthCheck, bytes, PodProof | None]
 
 
 @frozen
@@ -37,6 +38,7 @@ class Target:
         check: how it is checked.
         allow: see `model.Upstream`.
         first: what the connection must begin with: a PROXY header.
+        proof: what the endpoint must prove by TLS; None: it speaks none.
     """
 
     upstream: str
@@ -45,6 +47,7 @@ class Target:
     check: HealthCheck
     allow: tuple[Network, ...] | None = None
     first: bytes = b""
+    proof: PodProof | None = None
 
 
 class Told(Protocol):
@@ -125,7 +128,7 @@ class Checks:
         self._checked = {}
         for target in targets:
             endpoint, check = target.endpoint, target.check
-            place = endpoint.address, endpoint.port, check, target.first
+            place = endpoint.address, endpoint.port, check, target.first, target.proof
             if place in self._checked or not allowed(endpoint.address, target.allow):
                 continue
             known = before.pop(place, None)

@@ -10,11 +10,15 @@ import trio
 
 from splicer.discovery.checks import Checks, Key, Target
 from splicer.discovery.members import Members
-from splicer.discovery.probe import probe
+from splicer.discovery.probe import DEADLINE, NO_PROCESS, probe
 from splicer.discovery.publisher import Publisher
+from splicer.net.stream import ByteStream
 from splicer.observe.log import Logger
+from splicer.observer import Observer
 from splicer.policy.endpoint_flags import UNHEALTHY
 from splicer.upstream.closing import ClosingConnections
+from splicer.upstream.tls_links import TlsLinks
+from splicer.upstream.tls_pods import TlsPods
 
 _REFRESH_SECONDS = 10.0  # by which a verdict lapses later before that is published: each check is no reason
 
@@ -35,6 +39,7 @@ class HealthChecks:
     Args:
         publisher: has the verdicts; those of an earlier process hold until they lapse.
         members: knows the endpoints.
+        tls: the tls processes, for pods that are spoken to by TLS.
         log: the logger.
         counts: counts checks.
         edge: the name of this edge's host.
@@ -46,6 +51,7 @@ class HealthChecks:
         self,
         publisher: Publisher,
         members: Members,
+        tls: TlsLinks,
         log: Logger,
         counts: Counts,
         edge: str,
@@ -54,6 +60,8 @@ class HealthChecks:
     ) -> None:
         self._publisher = publisher
         self._members = members
+        self._tls = tls
+        self._pods = TlsPods(tls, Observer())
         self._log = log
         self._counts = counts
         self._clock = clock
@@ -94,7 +102,15 @@ class HealthChecks:
             self._log.warning("endpoint_unhealthy", **where, failure=outcome, after=failures)
 
     async def _probe(self, target: Target) -> str:
-        return await probe(target.endpoint, target.host, target.check, self._closing, target.first)
+        proof, endpoint = target.proof, target.endpoint
+        if proof is None:
+            return await probe(endpoint, target.host, target.check, self._closing, target.first)
+
+        async def secure(stream: ByteStream) -> ByteStream:
+            return await self._pods.secure(stream, proof, endpoint)
+
+        outcome = await probe(endpoint, target.host, target.check, self._closing, target.first, secure)
+        return outcome if self._tls.serve or outcome != DEADLINE else NO_PROCESS
 
     def _publish(self) -> None:
         unhealthy = self._checks.unhealthy()

@@ -16,6 +16,7 @@ from splicer.discovery.reports import ReportChannels
 from splicer.ipc.endpoint_reports import NamesUsed, OutcomesSeen
 from splicer.observe.discovery_metrics import DiscoveryMetrics
 from splicer.observe.log import Logger
+from splicer.upstream.tls_links import TlsLinks
 
 
 class Judgement:
@@ -25,6 +26,7 @@ class Judgement:
         nursery: where they run.
         publisher: publishes their verdicts.
         channels: have the workers' reports.
+        tls: the tls processes.
         log: the logger.
         metrics: counts what they do.
     """
@@ -34,13 +36,14 @@ class Judgement:
         nursery: trio.Nursery,
         publisher: Publisher,
         channels: ReportChannels,
+        tls: TlsLinks,
         log: Logger,
         metrics: DiscoveryMetrics,
     ) -> None:
         chance = random.random
         self._members = Members(nursery, lambda: publisher.found)
         self._judging = Judging(publisher, self._members.known, log, metrics, chance)
-        self._health = HealthChecks(publisher, self._members, log, metrics, socket.gethostname(), chance)
+        self._health = HealthChecks(publisher, self._members, tls, log, metrics, socket.gethostname(), chance)
         publisher.on_find(self._judging.renewed)
         publisher.on_find(lambda _: self._members.look_again())
         channels.on(OutcomesSeen, lambda _, rows: self._judging.hear(rows))

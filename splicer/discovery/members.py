@@ -80,8 +80,10 @@ class Members:
         for upstream in self._upstreams.values():
             if (check := upstream.health_check) is not None:
                 first = b"" if upstream.proxy_protocol is None else local_header(upstream.proxy_protocol)
+                tls = upstream.tls if check.path is not None and check.port is None else None
                 for endpoint, host, _ in self._endpoints(upstream):
-                    yield Target(upstream.name, endpoint, host, check, upstream.allow, first)
+                    proof = None if tls is None else tls.proof(upstream.name, upstream.host, host)
+                    yield Target(upstream.name, endpoint, host, check, upstream.allow, first, proof)
 
     async def run(self, changed: Callable[[], None]) -> None:
         """Look names up and forget those that are out of use; until cancelled.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import trio
 
 from splicer import __version__
@@ -10,11 +12,15 @@ from splicer.health import HealthCheck
 from splicer.http1.response import ResponseParser
 from splicer.model import Endpoint, RequestHead, authority
 from splicer.net.dial import dial
+from splicer.net.stream import ByteStream
+from splicer.tls_errors import TlsLost
 from splicer.upstream.closing import ClosingConnections
 from splicer.upstream.pod import PodLeg
 
 PASSED = "ok"
-UNKNOWN = frozenset({"no_descriptor"})
+DEADLINE = "deadline"
+NO_PROCESS = "tls_no_process"
+UNKNOWN = frozenset({"no_descriptor", TlsLost.reason, NO_PROCESS})
 """Outcomes that say nothing of the endpoint."""
 
 _HEAD_BYTES = 16 * 1024  # of an answer
@@ -22,7 +28,12 @@ _BUFFER = 64 * 1024
 
 
 async def probe(
-    endpoint: Endpoint, host: str, check: HealthCheck, closing: ClosingConnections, first: bytes = b""
+    endpoint: Endpoint,
+    host: str,
+    check: HealthCheck,
+    closing: ClosingConnections,
+    first: bytes = b"",
+    secure: Callable[[ByteStream], Awaitable[ByteStream]] | None = None,
 ) -> str:
     """Check an endpoint once.
 
@@ -34,6 +45,7 @@ async def probe(
         check: the check.
         closing: closes connections to pods that were asked to do it first.
         first: what the connection begins with.
+        secure: speaks TLS on a connection, behind `first`; it uses the connection up.
 
     Returns:
         `PASSED`, "status" for an answer that is not 2xx, "deadline", or the `reason` of an error.
@@ -41,12 +53,15 @@ async def probe(
     port = endpoint.port if check.port is None else check.port
     try:
         with trio.fail_after(check.timeout):
-            stream = await dial(Endpoint(endpoint.pod, endpoint.address, port), _BUFFER)
+            stream: ByteStream = await dial(Endpoint(endpoint.pod, endpoint.address, port), _BUFFER)
             try:
                 if check.path is None:
                     await PodLeg(stream, endpoint, _parser("/"), reused=False).send_all(first)
                     stream.close()
                     return PASSED
+                if secure is not None:
+                    await stream.send_all(first)
+                    stream, first = await secure(stream), b""
                 leg = PodLeg(stream, endpoint, _parser(check.path), reused=False)
                 status = await _status(leg, first, authority(host, port), check.path)
             except BaseException:
@@ -55,7 +70,7 @@ async def probe(
             closing.add(stream)
             return PASSED if 200 <= status <= 299 else "status"
     except trio.TooSlowError:
-        return "deadline"
+        return DEADLINE
     except SplicerError as error:
         return error.reason
 

@@ -29,9 +29,11 @@ from splicer.ipc.messages import (
     Stop,
 )
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
+from splicer.ipc.tls_orders import AttachTls
 from splicer.ipc.wire import Received, read_text
 from splicer.observe.discovery_metrics import DiscoveryMetrics
 from splicer.observe.log import Logger
+from splicer.upstream.tls_links import TlsLinks
 
 _CLAIM_INTERVAL = 0.05  # seconds between two attempts to become the snapshot's writer
 _WORKER_CHECK_INTERVAL = 1.0  # seconds between two checks whether there is a channel to each worker
@@ -67,6 +69,7 @@ class Discovery:
         self._environ = environ
         self._log = log
         self._metrics = metrics
+        self._tls = TlsLinks(board.tls)
 
     async def run(self) -> bool:
         """Follow the supervisor's commands until "stop" or until it is gone; False if one could not be followed."""
@@ -78,6 +81,7 @@ class Discovery:
             self._supervisor.reply(Ready())
             obeyed = await self._work()
             nursery.cancel_scope.cancel()
+        self._tls.close()
         return obeyed
 
     # Without a free descriptor this process ends: what it has found is in the snapshot, and the next one goes on.
@@ -99,6 +103,8 @@ class Discovery:
                 self._supervisor.reply(Serving(request))
             case Config():
                 await self._use(read_text(*heard.fds))
+            case AttachTls(row, generation):
+                self._tls.attach(row, generation, received(*heard.fds))
             case IntroduceWorker(slot, pid):
                 self._channels.add(slot, pid, received(*heard.fds))
 
@@ -109,7 +115,7 @@ class Discovery:
             await trio.sleep(_CLAIM_INTERVAL)
         publisher = Publisher(memory, self._log)
         self._services = Services(self._nursery, publisher, self._metrics, self._log, self._environ)
-        self._judgement = Judgement(self._nursery, publisher, self._channels, self._log, self._metrics)
+        self._judgement = Judgement(self._nursery, publisher, self._channels, self._tls, self._log, self._metrics)
         self._nursery.start_soon(publisher.run)
 
     # In a thread: parsing a large file must not delay the heartbeat.

@@ -1,14 +1,14 @@
-"""What the supervisor tells workers and the admin process of tls processes."""
+"""What the supervisor tells other processes of tls processes."""
 
 from __future__ import annotations
 
 from splicer.ipc.message import message
-from splicer.ipc.messages import AdminOrder, WorkerOrder
+from splicer.ipc.messages import AdminOrder, DiscoveryOrder, WorkerOrder
 from splicer.ipc.tls_messages import ProfileFacts
 
 
 @message("attach_tls", since=1)
-class AttachTls(WorkerOrder):
+class AttachTls(WorkerOrder, DiscoveryOrder):
     """Give TLS connections to a tls process; comes with a channel to it (`ipc.tls_messages.TlsTask`).
 
     Args:

@@ -117,7 +117,7 @@ class EdgeState:
         self.tls = TlsProcesses(
             self.process_table,
             log,
-            lambda: list(self.workers.serving.values()),
+            self._use_tls,
             self.admin_process.tell_profile,
             self.admin_process.tell,
         )
@@ -234,10 +234,17 @@ class EdgeState:
 
         self.tls.introduce(worker)
 
+    # The discovery process checks pods as workers call them.
+    def _use_tls(self) -> list[Process]:
+        discovery = self.discovery_process.serving
+        return [*self.workers.serving.values(), *([] if discovery is None else [discovery])]
+
     def _introduce_all(self, process: SideProcess) -> None:
         if process is self.admin_process:
             for facts in self.tls.profiles.values():
                 self.admin_process.tell_profile(facts)
+        elif process is self.discovery_process and process.serving is not None:
+            self.tls.introduce(process.serving)
         for worker in self.workers.all.values():
             if worker.slot and worker.state is not State.GONE:
                 process.introduce(worker)

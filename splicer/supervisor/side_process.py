@@ -78,6 +78,11 @@ class SideProcess(ProcessOwner):
                 self._backoff.failed()
 
     @property
+    def serving(self) -> Process | None:
+        """The process, if it serves."""
+        return self._process if self.serves else None
+
+    @property
     def serves(self) -> bool:
         """Whether it is serving."""
         return self._process is not None and self._process.state is State.SERVING

@@ -48,7 +48,7 @@ class TlsProcesses(ProcessOwner):
     Args:
         process_table: starts the processes.
         log: the log.
-        workers: returns the workers that serve.
+        workers: returns the processes that use TLS: workers that serve, and the discovery process.
         told: called with the facts of each profile when they change.
         changed: called when a process has come or gone, or other settings are used.
     """
@@ -150,7 +150,7 @@ class TlsProcesses(ProcessOwner):
             self._decide(["no tls process can be started; the log says why"])
 
     def introduce(self, worker: Process) -> None:
-        """Give a worker a channel to each of those that serve."""
+        """Give a worker, or the discovery process, a channel to each of those that serve."""
         for process in self.all.values():
             if process.state is State.SERVING:
                 self._introduce(process, worker)

@@ -9,7 +9,7 @@ from splicer.http1.response import ResponseParser
 from splicer.model import Endpoint, ResponseHead
 from splicer.net.stream import HEAD_READ_BYTES, READ_BYTES, ByteStream
 from splicer.pod_tls import PodProof
-from splicer.tls_errors import TlsRefused
+from splicer.tls_errors import TlsLost, TlsRefused
 
 
 class PodLeg:
@@ -50,11 +50,12 @@ class PodLeg:
         Raises:
             PodReset: the connection is broken.
             TlsRefused: see `read_head`.
+            TlsLost: see `read_head`.
         """
         try:
             await self.stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            self._check_refused(error)
+            self._check_tls(error)
             raise PodReset(f"{self.endpoint}: reset while the request was sent") from error
 
     async def read_head(self) -> ResponseHead:
@@ -65,16 +66,23 @@ class PodLeg:
             PodClosed: the connection was closed before the head was complete.
             BadAnswer: the head is not acceptable HTTP/1.1.
             TlsRefused: the pod does not accept our certificate; with TLS 1.3 it says so only after the handshake.
+            TlsLost: the tls process has died: that says nothing of the pod.
         """
         try:
             return await self._read_head()
         except (PodReset, PodClosed) as error:
-            self._check_refused(error)
+            self._check_tls(error)
             raise
 
-    def _check_refused(self, error: Exception) -> None:
-        if self.stream.tls is not None and self.stream.tls.end == TlsRefused.reason:
-            raise TlsRefused(f"{self.endpoint}: it does not accept our certificate") from error
+    # The end of an idle connection stays what it is, whoever has ended it: then another one is used.
+    def _check_tls(self, error: Exception) -> None:
+        if self.stream.tls is None or (self.reused and not self.heard):
+            return
+        match self.stream.tls.end:
+            case TlsRefused.reason:
+                raise TlsRefused(f"{self.endpoint}: it does not accept our certificate") from error
+            case TlsLost.reason:
+                raise TlsLost(f"{self.endpoint}: the tls process has ended") from error
 
     async def _read_head(self) -> ResponseHead:
         if not self.heard:  # the pod has only just got the request

@@ -26,11 +26,11 @@ from splicer.session.context import ConnectionState, SessionContext
 from splicer.session.passthrough import PassthroughConnection
 from splicer.session.respond import send_refusal
 from splicer.tls_facts import TlsFacts
+from splicer.upstream.tls_links import TlsLinks
 from splicer.worker.client_connections import ClientConnections, ClientKey
 from splicer.worker.introduction import Introduction, Introductions
 from splicer.worker.newest import Start
 from splicer.worker.tls_arrivals import TlsArrivals
-from splicer.worker.tls_links import TlsLinks
 from splicer.worker.worker_log import WorkerLog
 
 _MAX_REFUSALS = 256  # connections over the limit that get a 503 at once; further ones are closed

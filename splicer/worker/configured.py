@@ -22,6 +22,7 @@ from splicer.observe.observers import Observers
 from splicer.observer import Observer
 from splicer.session.context import Drains, SessionContext
 from splicer.session.watch import watch_clients
+from splicer.upstream.tls_pods import TlsPods
 from splicer.worker.acceptor import Acceptor
 from splicer.worker.adoption import Adoption
 from splicer.worker.collector import collect_if_grown
@@ -31,7 +32,6 @@ from splicer.worker.hook_calls import HookCalls
 from splicer.worker.leaving import Leaving
 from splicer.worker.parts import Parts
 from splicer.worker.reloads import Reloads
-from splicer.worker.tls_pods import TlsPods
 from splicer.worker.vital import VitalTasks
 
 

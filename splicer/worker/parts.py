@@ -23,6 +23,7 @@ from splicer.upstream.closing import ClosingConnections
 from splicer.upstream.pool import IdlePool
 from splicer.upstream.snapshot import EndpointSnapshot
 from splicer.upstream.status import EndpointStates
+from splicer.upstream.tls_links import TlsLinks
 from splicer.worker.admission import Admission
 from splicer.worker.adopted import Adopted
 from splicer.worker.board_publisher import BoardPublisher
@@ -32,7 +33,6 @@ from splicer.worker.outcome_reports import OutcomeReports
 from splicer.worker.reports import Reports
 from splicer.worker.ruleset_factory import RulesetFactory
 from splicer.worker.serving_workers import ServingWorkers
-from splicer.worker.tls_links import TlsLinks
 from splicer.worker.vault_link import VaultLink
 from splicer.worker.worker_log import WorkerLog
 

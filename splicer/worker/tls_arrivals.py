@@ -11,7 +11,7 @@ from splicer.ipc.tls_messages import ServeClient
 from splicer.net.plain_stream import PlainStream
 from splicer.session.context import ConnectionState, SessionContext
 from splicer.tls_facts import TlsFailure
-from splicer.worker.tls_links import TlsLinks
+from splicer.upstream.tls_links import TlsLinks
 
 
 class TlsArrivals:

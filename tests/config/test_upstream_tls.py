@@ -73,10 +73,6 @@ def test_every_key() -> None:
         ('tls = { ca = "/a", sni = "{{pod}}" }', 'upstreams.pod.tls.sni: "{{pod}}": a brace begins or ends'),
         ('tls = { ca = "/a", verify = false }', "upstreams.pod.tls.verify: unknown key"),
         ('tls = { ca = "system", crl = "/a" }', "upstreams.pod.tls: crl: needs the authorities in a file"),
-        (
-            'tls = { ca = "/a" }\nhealth_check = { path = "/health" }',
-            "upstreams.pod.health_check: speaks no TLS, and the pods do",
-        ),
     ],
 )
 def test_faults(tls: str, fault: str) -> None:

@@ -16,10 +16,12 @@ from splicer.discovery.members import Members
 from splicer.discovery.publisher import Publisher
 from splicer.health import HealthCheck
 from splicer.ipc.endpoint_memory import EndpointMemory, make_endpoint_memory
+from splicer.ipc.tls_table import make_tls_memory
 from splicer.model import Endpoint
 from splicer.policy.allowed import own_network
 from splicer.policy.endpoint_flags import EJECTED, UNHEALTHY
 from splicer.policy.outlier import Key
+from splicer.upstream.tls_links import TlsLinks
 from tests.discovery.logged import Logged
 from tests.kit.pods import http_pod, ok
 from tests.kit.site import Site
@@ -49,7 +51,8 @@ class Ground:
     def __attrs_post_init__(self) -> None:
         self.publisher = Publisher(self.memory, self.log.logger)
         members = cast("Members", self)
-        self.health = HealthChecks(self.publisher, members, self.log.logger, self, "edge-1", lambda: 0.5)
+        tls = TlsLinks(make_tls_memory())
+        self.health = HealthChecks(self.publisher, members, tls, self.log.logger, self, "edge-1", lambda: 0.5)
         self.nursery.start_soon(self.health.run)
         self.health.look()
 

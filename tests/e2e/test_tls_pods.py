@@ -43,7 +43,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 def text(site: Site, certificates: Certificates) -> str:
-    """The routes `tls` by name, `mtls` with our certificate, `spiffe` by a workload, `own` by a pod; plain fallbacks."""
+    """The routes `tls` by name, `mtls` with our certificate, `spiffe` by a workload, `own` by a pod; and fallbacks."""
     ours = certificates.folder("ours", "edge-client")
     upstreams = {
         "tls": "",

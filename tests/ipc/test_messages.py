@@ -96,6 +96,7 @@ AdminReport   unknown           1  request: int
 AdminReport   ready             1
 AdminReport   want_drains       1  drains: OperatorDrains
 AdminReport   absent            1  slots: tuple[int, ...]
+DiscoveryOrder attach_tls       1 row: int, generation: int
 DiscoveryOrder stop             1
 DiscoveryOrder config           1
 DiscoveryOrder worker           1  slot: int, pid: int, speaks?: int, mover?: str

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 import pytest
 import trio
 import trio.testing
-from attrs import define, field
+from attrs import define, field, frozen
 
 from splicer.errors import AddressNotAllowed, NameNotFound, NoEndpoint
 from splicer.model import Endpoint, Network, Upstream

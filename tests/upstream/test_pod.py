@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
+
+from splicer.errors import PodClosed, SplicerError
 from splicer.http1.body import EndOfBody
 from splicer.http1.request import parse_request
 from splicer.http1.response import ResponseParser
 from splicer.model import Endpoint
+from splicer.tls_errors import TlsLost, TlsRefused
 from splicer.upstream.pod import PodLeg
 from tests.session.wire import Peer, connection
 
@@ -19,11 +25,11 @@ _ASK = (
 )
 
 
-def _leg() -> tuple[PodLeg, Peer]:
+def _leg(*, reused: bool = False) -> tuple[PodLeg, Peer]:
     ours, theirs = connection(1 << 16)
     head, _ = parse_request(_ASK, limit=1000)
     parser = ResponseParser(head, 1000, protocol="websocket")
-    return PodLeg(ours, Endpoint("any", "192.0.2.7", 8000), parser, reused=False), Peer(theirs)
+    return PodLeg(ours, Endpoint("any", "192.0.2.7", 8000), parser, reused=reused), Peer(theirs)
 
 
 async def test_no_more_follows_a_101_than_the_smallest_pipe_holds() -> None:
@@ -48,3 +54,21 @@ async def test_a_body_is_read_in_larger_pieces() -> None:
             reads += 1
             await leg.read_more()
     assert reads <= 3
+
+
+@pytest.mark.parametrize(
+    ("end", "reused", "error"),
+    [
+        ("eof", False, PodClosed),
+        ("tls_refused", False, TlsRefused),
+        ("tls_lost", False, TlsLost),
+        ("tls_lost", True, PodClosed),  # an idle one: another connection may do
+    ],
+)
+async def test_why_a_connection_by_tls_has_ended(end: str, reused: bool, error: type[SplicerError]) -> None:
+    leg, peer = _leg(reused=reused)
+    leg.stream.tls = SimpleNamespace(end=end)  # type: ignore[misc]
+    peer.end.close()
+    with pytest.raises(error) as found:
+        await leg.read_head()
+    assert type(found.value) is error

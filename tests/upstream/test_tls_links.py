@@ -16,7 +16,7 @@ from splicer.ipc.tls_messages import ServeClient, TlsTask
 from splicer.ipc.tls_table import ProcessWord, TlsTable, make_tls_memory
 from splicer.tls.preface import pack
 from splicer.tls_facts import TlsFailure
-from splicer.worker.tls_links import TlsLinks
+from splicer.upstream.tls_links import TlsLinks
 
 
 class Process:

@@ -9,7 +9,7 @@ from splicer.observer import Observer
 from splicer.pod_tls import PodProof
 from splicer.tls_errors import OF_PODS, TlsLost
 from splicer.tls_facts import TlsFailure
-from splicer.worker.tls_links import TlsLinks
+from splicer.upstream.tls_links import TlsLinks
 
 
 class TlsPods:
