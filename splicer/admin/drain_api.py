@@ -175,7 +175,7 @@ class DrainApi:
         async with trio.open_nursery() as nursery:
             for pod in pods:
                 nursery.start_soon(find, pod)
-        places = Counter((row.pod, address_of(row)) for row in answers.rows)
+        places = Counter((row.pod, address_of(row.endpoint)) for row in answers.rows)
         return {
             pod: sum(count for place, count in places.items() if pod in place or place[1] in addresses[pod])
             for pod in pods

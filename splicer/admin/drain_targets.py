@@ -62,7 +62,7 @@ class DrainTargets:
         if any(name in (row.pod, row.address) for row in endpoints.rows):
             return
         tunnels = await self._workers.ask(AskTunnels)
-        if any(name in (row.pod, address_of(row)) for row in tunnels.rows):
+        if any(name in (row.pod, address_of(row.endpoint)) for row in tunnels.rows):
             return
         if await self._current.addresses(name):
             return

@@ -6,8 +6,8 @@ Everything is computed once for all who look, and only while somebody does.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import trio
@@ -18,7 +18,7 @@ from splicer.admin.tunnels import address_of
 from splicer.admin.workers import Answers, Workers
 from splicer.errors import BadRequest
 from splicer.ipc.codec import to_object
-from splicer.ipc.queries import AskTunnels, TunnelRow
+from splicer.ipc.queries import SORTS, AskPlaces, AskTunnels, PlaceRow, TunnelRow
 
 QUERY = ("tunnels", "sort", "route", "pod")
 _STATE_INTERVAL = 1.0  # seconds
@@ -31,11 +31,11 @@ _BEGINNING = b"retry: 2000\n\n"  # milliseconds until a browser tries again
 class Pictures(Protocol):
     """Makes the state; see `picture.Picture`."""
 
-    async def state(self, live: Counter[tuple[str, str]]) -> dict[str, Any]:
+    async def state(self, places: Answers[PlaceRow]) -> dict[str, Any]:
         """The state now.
 
         Args:
-            live: the number of calls by upstream and endpoint.
+            places: where the calls are.
         """
         ...
 
@@ -58,18 +58,18 @@ def _wish(asked: Request) -> _Wish:
     if not number.isascii() or not number.isdecimal() or not 1 <= int(number[:9]) <= _MOST_TUNNELS:
         raise BadRequest(f"tunnels must be a number from 1 to {_MOST_TUNNELS}, not {number[:100]!r}")
     sort = asked.one("sort") or "age"
-    if sort not in _ORDERS:
-        raise BadRequest(f"sort must be one of {', '.join(_ORDERS)}, not {sort[:100]!r}")
+    if sort not in SORTS:
+        raise BadRequest(f"sort must be one of {', '.join(SORTS)}, not {sort[:100]!r}")
     return _Wish(int(number), sort, asked.one("route"), asked.one("pod"))
 
 
 _Shown = dict[str, Any]
-_ORDERS: dict[str, Callable[[_Shown], float]] = {
-    "age": lambda row: -row["age_s"],
-    "idle": lambda row: -row["idle_s"],
-    "rate": lambda row: -row["rate"],
-    "rtt": lambda row: -max(row["client_rtt_ms"] or 0.0, row["pod_rtt_ms"] or 0.0),
-    "retransmits": lambda row: -max(row["client_retransmits"] or 0, row["pod_retransmits"] or 0),
+_MEASURES: dict[str, Callable[[_Shown], float]] = {
+    "age": lambda row: row["age_s"],
+    "idle": lambda row: row["idle_s"],
+    "rate": lambda row: row["rate"],
+    "rtt": lambda row: max(row["client_rtt_ms"] or 0.0, row["pod_rtt_ms"] or 0.0),
+    "retransmits": lambda row: max(row["client_retransmits"] or 0, row["pod_retransmits"] or 0),
 }
 
 
@@ -116,8 +116,6 @@ class Events:
         self._failed = failed
         self._lookers: list[_Looker] = []
         self._somebody = trio.Event()
-        self._live: Counter[tuple[str, str]] = Counter()  # calls by upstream and endpoint
-        self._moved: dict[str, tuple[float, int]] = {}  # by tunnel: when it was seen, and its bytes by then
 
     @property
     def streams(self) -> int:
@@ -146,14 +144,11 @@ class Events:
         while True:
             if not self._lookers:
                 self._picture.forget()
-                self._moved.clear()
                 self._somebody = trio.Event()
                 await self._somebody.wait()
                 number = 0
             began = trio.current_time()
-            if number % _STATES_BETWEEN_TUNNELS == 0:
-                await self._guarded(self._tell_tunnels)
-            await self._guarded(self._tell_state)
+            await self._guarded(partial(self._tick, with_calls=number % _STATES_BETWEEN_TUNNELS == 0))
             number += 1
             await trio.sleep_until(began + _STATE_INTERVAL)
 
@@ -164,43 +159,50 @@ class Events:
         except Exception as error:  # noqa: BLE001 - see above
             self._failed(error)
 
-    async def _tell_state(self) -> None:
-        data = _event("state", await self._picture.state(self._live))
-        for looker in self._lookers:
-            looker.tell("state", data)
+    # Workers choose the calls, so that those that nobody sees cost nothing here.
+    async def _tick(self, *, with_calls: bool) -> None:
+        places: list[Answers[PlaceRow]] = []
+        wishes = {looker.wish: list[TunnelRow]() for looker in self._lookers} if with_calls else {}
 
-    async def _tell_tunnels(self) -> None:
-        answers = await self._workers.ask(AskTunnels)
-        rows = self._with_rates(answers)
-        self._live = Counter((row.upstream or "", row.endpoint or "") for row in answers.rows)
-        told: dict[_Wish, bytes] = {}
-        for looker in list(self._lookers):
-            if looker.wish not in told:
-                told[looker.wish] = _event("tunnels", _chosen(rows, looker.wish))
-                await trio.lowlevel.checkpoint()
-            looker.tell("tunnels", told[looker.wish])
+        async def ask_places() -> None:
+            places.append(await self._workers.ask(AskPlaces))
 
-    def _with_rates(self, answers: Answers[TunnelRow]) -> list[_Shown]:
-        now, before, self._moved = trio.current_time(), self._moved, {}
-        rows = []
-        for row in answers.rows:
-            moved = row.bytes_to_pod + row.bytes_to_client
-            self._moved[row.id] = now, moved
-            at, then = before.get(row.id, (now, moved))
-            rate = (moved - then) / (now - at) if now > at else 0.0
-            rows.append({**to_object(row), "address": address_of(row), "rate": round(max(0.0, rate))})
-        return rows
+        async def ask_calls(wish: _Wish) -> None:
+            wanted = partial(AskTunnels, most=wish.most, sort=wish.sort, route=wish.route, pod=wish.pod)
+            wishes[wish] = (await self._workers.ask(wanted)).rows
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask_places)
+            for wish in wishes:
+                nursery.start_soon(ask_calls, wish)
+        [where] = places
+        for wish, rows in wishes.items():
+            self._tell("tunnels", _chosen(rows, where.rows, wish), [one for one in self._lookers if one.wish == wish])
+            await trio.lowlevel.checkpoint()
+        self._tell("state", await self._picture.state(where), self._lookers)
+
+    def _tell(self, kind: str, value: Any, lookers: Iterable[_Looker]) -> None:
+        data = _event(kind, value)
+        for looker in lookers:
+            looker.tell(kind, data)
 
 
-def _chosen(rows: list[_Shown], wish: _Wish) -> dict[str, Any]:
-    found = [
-        row
+# A worker of an older version sends all its calls.
+def _chosen(rows: Iterable[TunnelRow], places: Iterable[PlaceRow], wish: _Wish) -> dict[str, Any]:
+    shown = [
+        {**to_object(row), "address": address_of(row.endpoint), "rate": round(row.rate or 0.0)}
         for row in rows
-        if (wish.route is None or row["route"] == wish.route)
-        and (wish.pod is None or wish.pod in (row["pod"], row["address"]))
+        if _is_wanted(wish, row.route, row.pod, row.endpoint)
     ]
-    found.sort(key=_ORDERS[wish.sort])
-    return {"total": len(rows), "found": len(found), "tunnels": found[: wish.most]}
+    shown.sort(key=_MEASURES[wish.sort], reverse=True)
+    found = sum(one.tunnels for one in places if _is_wanted(wish, one.route, one.pod, one.endpoint))
+    total = sum(one.tunnels for one in places)
+    del shown[wish.most :]
+    return {"total": max(total, len(shown)), "found": max(found, len(shown)), "tunnels": shown}
+
+
+def _is_wanted(wish: _Wish, route: str | None, pod: str, endpoint: str | None) -> bool:
+    return (wish.route is None or route == wish.route) and (wish.pod is None or wish.pod in (pod, address_of(endpoint)))
 
 
 def _event(kind: str, value: Any) -> bytes:

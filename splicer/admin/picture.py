@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import trio
-from prometheus_client.metrics_core import Metric
 
 from splicer import __version__
 from splicer.admin.current_config import CurrentConfig
@@ -17,14 +16,15 @@ from splicer.admin.drain_api import DrainApi, iso
 from splicer.admin.rates import Window, look
 from splicer.admin.status import worker_rows
 from splicer.admin.supervisor_status import SupervisorStatus
+from splicer.admin.tallies import Tallies
 from splicer.admin.tls_state import TlsState
 from splicer.admin.upstreams import listed
 from splicer.admin.uptime import uptime
-from splicer.admin.workers import Workers
+from splicer.admin.workers import Answers, Workers
 from splicer.config.schema import Config
 from splicer.ipc.board import Board
 from splicer.ipc.endpoint_memory import EndpointMemory
-from splicer.ipc.queries import AskCounts, AskEndpoints, CountRow, EndpointRow
+from splicer.ipc.queries import AskEndpoints, EndpointRow, PlaceRow
 from splicer.model import Route, authority
 from splicer.upstream.snapshot import EndpointSnapshot
 
@@ -41,7 +41,7 @@ class Picture:
         current: the configuration in force.
         drains: gives the drains.
         tls: knows of certificates and tls processes.
-        counted: reads what all processes have counted.
+        tallies: reads what all processes have counted.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Picture:
         current: CurrentConfig,
         drains: DrainApi,
         tls: TlsState,
-        counted: Callable[[], Mapping[str, Metric]],
+        tallies: Tallies,
     ) -> None:
         self._board = board
         self._facts = facts
@@ -60,43 +60,33 @@ class Picture:
         self._current = current
         self._drains = drains
         self._tls = tls
-        self._counted = counted
+        self._tallies = tallies
         self._snapshot = EndpointSnapshot(EndpointMemory(board.endpoints))
         self._window = Window()
 
     def forget(self) -> None:
         """Forget the last looks: nobody has asked for a while."""
         self._window.clear()
+        self._tallies.forget()
 
-    async def state(self, live: Counter[tuple[str, str]]) -> dict[str, Any]:
+    async def state(self, places: Answers[PlaceRow]) -> dict[str, Any]:
         """The state now; rates are those of the last ten seconds in which it was asked for.
 
         Args:
-            live: the number of calls by upstream and endpoint.
+            places: where the calls are.
         """
         config = self._current.now
-        counts: list[CountRow] = []
-        endpoints: list[EndpointRow] = []
-        missing: set[int] = set()
-
-        async def ask_counts() -> None:
-            answers = await self._workers.ask(AskCounts)
-            counts.extend(answers.rows)
-            missing.update(answers.missing)
-
-        async def ask_endpoints() -> None:
-            endpoints.extend((await self._workers.ask(AskEndpoints)).rows)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask_counts)
-            nursery.start_soon(ask_endpoints)
+        endpoints = (await self._workers.ask(AskEndpoints)).rows
         drains = await self._drains.progress()
-        self._window.add(look(trio.current_time(), self._counted()))
-        by_route = _by_route(counts)
+        self._window.add(look(trio.current_time(), self._tallies()))
+        ways, live = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        for place in places.rows:
+            ways[place.route, place.upstream] += place.tunnels
+            live[place.upstream, place.endpoint] += place.tunnels
         return {
             **self._edge(drains),
-            "missing_workers": sorted(missing),
-            "routes": [] if config is None else [self._route(route, by_route, drains) for route in config.routes],
+            "missing_workers": places.missing,
+            "routes": [] if config is None else [self._route(route, ways, drains) for route in config.routes],
             "upstreams": [] if config is None else list(self._upstreams(config, endpoints, live, drains)),
             "listeners": [] if config is None else _listeners(config),
         }
@@ -118,21 +108,22 @@ class Picture:
             "certificates": self._tls.certificates(),
         }
 
-    def _route(self, route: Route, live: Counter[str], drains: list[dict[str, Any]]) -> dict[str, Any]:
+    def _route(self, route: Route, ways: Counter[tuple[str, str]], drains: list[dict[str, Any]]) -> dict[str, Any]:
         name, window = route.name, self._window
         p50, p99 = (window.quantile(name, share) for share in (0.5, 0.99))
         return {
             "name": name,
             "pattern": route.pattern.text,
             "answers": route.upstream is None,
-            "upstreams": _shares(route),
+            "upstreams": _shares(route, ways),
             "fallback": None if route.fallback is None else route.fallback.name,
+            "fallback_live": 0 if route.fallback is None else ways[name, route.fallback.name],
             "rate": window.per_second("requests", name),
             "errors": window.per_second("errors", name),
             "fallbacks": window.per_second("fallbacks", name),
             "p50_ms": None if p50 is None else round(p50 * 1000, 3),
             "p99_ms": None if p99 is None else round(p99 * 1000, 3),
-            "live": live[name],
+            "live": sum(count for (its, _), count in ways.items() if its == name),
             "drained": _is_drained("route", name, drains),
         }
 
@@ -177,18 +168,12 @@ class Picture:
         }
 
 
-def _by_route(counts: list[CountRow]) -> Counter[str]:
-    live: Counter[str] = Counter()
-    for row in counts:
-        for route, _, count in row.tunnels:
-            live[route] += count
-    return live
-
-
-def _shares(route: Route) -> list[dict[str, Any]]:
-    if route.split is None:
-        return [] if route.upstream is None else [{"name": route.upstream.name, "weight": 1}]
-    return [{"name": upstream.name, "weight": weight} for upstream, weight in route.split.shares]
+def _shares(route: Route, ways: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
+    if route.split is not None:
+        shares = [(upstream.name, weight) for upstream, weight in route.split.shares]
+    else:
+        shares = [] if route.upstream is None else [(route.upstream.name, 1)]
+    return [{"name": name, "weight": weight, "live": ways[route.name, name]} for name, weight in shares]
 
 
 def _listeners(config: Config) -> list[dict[str, Any]]:

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import trio
 
-from splicer.admin.counted import Counted
 from splicer.admin.current_config import CurrentConfig
 from splicer.admin.drain_api import DrainApi
 from splicer.admin.events import Events
 from splicer.admin.handlers import Handlers, Scraping
 from splicer.admin.picture import Picture
+from splicer.admin.rates import LOOKED_AT
 from splicer.admin.shared import Shared
 from splicer.admin.supervisor_status import SupervisorStatus
+from splicer.admin.tallies import Tallies
 from splicer.admin.tls_state import TlsState
 from splicer.admin.traces import Traces
 from splicer.admin.web import Web
@@ -145,8 +146,8 @@ class Admin:
     def _serve(self, fds: dict[str, list[int]]) -> None:
         listeners = {name: [socket.socket(fileno=fd) for fd in several] for name, several in fds.items()}
         drains = DrainApi(self._supervisor, self._facts, self._workers, self._current, self._board)
-        counted = Counted(self._counts, self._current)
-        picture = Picture(self._board, self._facts, self._workers, self._current, drains, self._tls, counted)
+        tallies = Tallies(self._counts, LOOKED_AT)
+        picture = Picture(self._board, self._facts, self._workers, self._current, drains, self._tls, tallies)
         events = Events(picture, self._workers, self._bug)
         live = self._workers, self._facts, self._current, drains, self._traces.exporter, self._tls
         scrape = Shared(self._scrape(*live, lambda: events.streams))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from attrs import field, frozen
-from prometheus_client.metrics_core import Metric
+
+from splicer.admin.tallies import Tally
 
 _WINDOW_SECONDS = 10.0
 _EVERY = math.inf  # the upper bound of the last bucket
@@ -36,29 +37,41 @@ class Look:
     failures: Counter[str] = field(factory=Counter)
 
 
-def look(at: float, counted: Mapping[str, Metric]) -> Look:
-    """Sum up what a `Look` needs of all families."""
-    now = Look(at)
-    for sample in _samples(counted, "splicer_requests", "_total"):
-        route = sample.labels["route"]
-        now.requests[route] += int(sample.value)
-        if sample.labels["status"] == "5xx":
-            now.errors[route] += int(sample.value)
-    for sample in _samples(counted, "splicer_fallbacks", "_total"):
-        now.fallbacks[sample.labels["route"]] += int(sample.value)
-    for sample in _samples(counted, "splicer_request_duration_seconds", "_bucket"):
-        now.buckets[sample.labels["route"], float(sample.labels["le"])] += int(sample.value)
-    for sample in _samples(counted, "splicer_tunnels", "_total"):
-        now.calls[sample.labels["route"], sample.labels["pod"]] += int(sample.value)
-    for sample in _samples(counted, "splicer_attempts", "_total"):
-        if sample.labels["outcome"] != "ok":
-            now.failures[sample.labels["upstream"]] += int(sample.value)
+# The samples that a `Look` sums up.
+LOOKED_AT = frozenset(
+    {
+        "splicer_requests_total",
+        "splicer_fallbacks_total",
+        "splicer_request_duration_seconds_bucket",
+        "splicer_tunnels_total",
+        "splicer_attempts_total",
+    }
+)
+
+
+def look(at: float, tallies: Iterable[Tally]) -> Look:
+    """Sum up what a `Look` needs of all samples."""
+    now, parts = Look(at), Counter[tuple[str, float]]()
+    for tally in tallies:
+        labels, value = tally.labels, int(tally.value)
+        match tally.name:
+            case "splicer_requests_total":
+                now.requests[labels["route"]] += value
+                if labels["status"] == "5xx":
+                    now.errors[labels["route"]] += value
+            case "splicer_fallbacks_total":
+                now.fallbacks[labels["route"]] += value
+            case "splicer_request_duration_seconds_bucket":
+                parts[labels["route"], float(labels["le"])] += value
+            case "splicer_tunnels_total":
+                now.calls[labels["route"], labels["pod"]] += value
+            case "splicer_attempts_total" if labels["outcome"] != "ok":
+                now.failures[labels["upstream"]] += value
+    below = Counter[str]()
+    for route, bound in sorted(parts):
+        below[route] += parts[route, bound]
+        now.buckets[route, bound] = below[route]
     return now
-
-
-def _samples(counted: Mapping[str, Metric], name: str, suffix: str) -> Iterable:  # type: ignore[type-arg]
-    metric = counted.get(name)
-    return () if metric is None else (sample for sample in metric.samples if sample.name == name + suffix)
 
 
 class Window:

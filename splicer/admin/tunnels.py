@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -37,10 +38,10 @@ class Tunnels:
         rows = [
             row
             for row in answers.rows
-            if (route is None or row.route == route) and (pod is None or pod in (row.pod, address_of(row)))
+            if (route is None or row.route == route) and (pod is None or pod in (row.pod, address_of(row.endpoint)))
         ]
         rows.sort(key=lambda row: -row.age_s)
-        return in_json({"tunnels": list(map(to_object, rows)), "missing_workers": answers.missing})
+        return in_json({"tunnels": list(map(_listed, rows)), "missing_workers": answers.missing})
 
     # While one worker takes over from another, a live call may be in the vault only, and no worker has it.
     async def close(self, asked: Request) -> Respond:
@@ -66,9 +67,14 @@ class Tunnels:
         raise Refused(404, f"no tunnel {asked.part[:100]!r}")
 
 
-def address_of(row: TunnelRow) -> str:
-    """The address of a tunnel's pod."""
-    return (row.endpoint or "").rpartition(":")[0].strip("[]")
+# A rate is a difference of two looks, and this is one.
+def _listed(row: TunnelRow) -> dict[str, Any]:
+    return {key: value for key, value in to_object(row).items() if key != "rate"}
+
+
+def address_of(endpoint: str | None) -> str:
+    """The address of a tunnel's endpoint; "" if it is unknown."""
+    return (endpoint or "").rpartition(":")[0].strip("[]")
 
 
 def no_answer_from(missing: Iterable[int]) -> str:

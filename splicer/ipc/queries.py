@@ -12,6 +12,8 @@ from splicer.ipc.message import Answer, Message, Request, message
 
 R = TypeVar("R")
 
+SORTS = ("age", "idle", "rate", "rtt", "retransmits")  # orders of tunnels, the largest first
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -69,6 +71,8 @@ class TunnelRow(Row):
         pod_retransmits: segments sent again to the pod.
         via: the numeric address of the load balancer whose PROXY header named the client, and to which the client's
             round-trip time and retransmissions are; None: there was none.
+        host: the host that the client asked for.
+        rate: bytes a second, both ways; None: nobody has looked before.
     """
 
     id: str
@@ -90,6 +94,27 @@ class TunnelRow(Row):
     pod_rtt_ms: float | None
     pod_retransmits: int | None
     via: str | None = None
+    host: str | None = None
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceRow(Row):
+    """How many live tunnels of a worker have the same way.
+
+    Args:
+        route: the route's name; "": unknown.
+        pod: the pod's name; "": unknown.
+        upstream: the upstream's name; "": unknown.
+        endpoint: address and port; "": unknown.
+        tunnels: their number.
+    """
+
+    route: str
+    pod: str
+    upstream: str
+    endpoint: str
+    tunnels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +187,13 @@ class CountRows(Rows[CountRow]):
     rows: tuple[CountRow, ...]
 
 
+@message("place_rows", since=1)
+class PlaceRows(Rows[PlaceRow]):
+    """The answer to `AskPlaces`."""
+
+    rows: tuple[PlaceRow, ...]
+
+
 @message("endpoint_rows", since=1)
 class EndpointRows(Rows[EndpointRow]):
     """The answer to `AskEndpoints`."""
@@ -188,9 +220,28 @@ class UnknownQuestion(Rows[Row]):
 
 @message("tunnels", since=1)
 class AskTunnels(Question[TunnelRow]):
-    """All live tunnels."""
+    """Live tunnels: all, or the first ones of those that are wanted.
+
+    Args:
+        most: at most so many; 0: all, whatever else is wanted.
+        sort: which are the first: one of `SORTS`.
+        route: only those of this route; None: of any.
+        pod: only those of the pod with this name or address; None: of any.
+    """
 
     ANSWER = TunnelRows
+
+    most: int = 0
+    sort: str = "age"
+    route: str | None = None
+    pod: str | None = None
+
+
+@message("places", since=1)
+class AskPlaces(Question[PlaceRow]):
+    """The number of tunnels by route, pod, upstream and endpoint."""
+
+    ANSWER = PlaceRows
 
 
 @message("counts", since=1)

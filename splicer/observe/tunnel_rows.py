@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import trio
 
-from splicer.ipc.queries import CountRow, TunnelRow
+from splicer.ipc.queries import AskTunnels, CountRow, PlaceRow, TunnelRow
 from splicer.observe.line_quality import line_qualities
+from splicer.observe.tunnel_choice import TunnelRates, first_tunnels
 from splicer.quality import Quality
 from splicer.record import Record
 from splicer.relay.api import LiveTunnels, TunnelView
@@ -16,20 +17,42 @@ from splicer.relay.api import LiveTunnels, TunnelView
 _ROWS = 16  # tunnels in a batch
 _SLICE = 256  # tunnels counted before other tasks run
 _GROUPS = 16  # (route, pod) pairs in a row, which must fit into a packet (ipc.wire)
+_PLACES = 64  # ways in a batch
 _MAX_CHARACTERS = 256  # of one text
 
 
-def tunnels(relay: LiveTunnels[Record], slot: int) -> Iterator[list[TunnelRow]]:
-    """A row for each tunnel, in batches.
+def tunnels(relay: LiveTunnels[Record], slot: int, wanted: AskTunnels, rates: TunnelRates) -> Iterator[list[TunnelRow]]:
+    """A row for each tunnel that is wanted, in batches; [] lets other tasks run.
 
     Args:
         relay: the worker's relay.
         slot: the worker's slot.
+        wanted: which tunnels.
+        rates: the rates of this relay's tunnels.
     """
-    live = relay.views()
+    live = (yield from first_tunnels(relay, wanted, rates)) if wanted.most else relay.views()
     for start in range(0, len(live), _ROWS):
         now = trio.current_time()
-        yield [_row(one, slot, now) for one in live[start : start + _ROWS] if one.alive]
+        yield [_row(one, slot, now, rates) for one in live[start : start + _ROWS] if one.alive]
+
+
+def places(relay: LiveTunnels[Record]) -> Iterator[list[PlaceRow]]:
+    """The number of tunnels by their way, in batches; [] lets other tasks run."""
+    live = relay.views()
+    groups: dict[tuple[str, str, str, str], int] = defaultdict(int)
+    for start in range(0, len(live), _SLICE):
+        for one in live[start : start + _SLICE]:
+            if one.alive:
+                owner = one.owner
+                endpoint = "" if owner.endpoint is None else str(owner.endpoint)
+                groups[owner.route or "", _pod(owner), owner.upstream or "", endpoint] += 1
+        yield []
+    rows = [
+        PlaceRow(_shown(route), _shown(pod), _shown(upstream), endpoint, count)
+        for (route, pod, upstream, endpoint), count in groups.items()
+    ]
+    for start in range(0, len(rows), _PLACES):
+        yield rows[start : start + _PLACES]
 
 
 def counts(relay: LiveTunnels[Record], slot: int) -> Iterator[list[CountRow]]:
@@ -59,7 +82,7 @@ def _line(quality: Quality | None) -> tuple[float | None, int | None]:
     return (None, None) if quality is None else (round(quality.rtt * 1000, 3), quality.retransmits)
 
 
-def _row(one: TunnelView[Record], slot: int, now: float) -> TunnelRow:
+def _row(one: TunnelView[Record], slot: int, now: float, rates: TunnelRates) -> TunnelRow:
     record = one.owner
     client, pod = line_qualities(one)
     client_rtt, client_retransmits = _line(client)
@@ -84,6 +107,8 @@ def _row(one: TunnelView[Record], slot: int, now: float) -> TunnelRow:
         pod_rtt_ms=pod_rtt,
         pod_retransmits=pod_retransmits,
         via=None if record.arrival is None else record.arrival.via,
+        host=record.host and _shown(record.host),
+        rate=rates.of(one),
     )
 
 

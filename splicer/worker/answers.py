@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from splicer.errors import Side
-from splicer.ipc.queries import AskCounts, AskEndpoints, AskTunnels, ClosedRow, CloseTunnel
+from splicer.ipc.queries import AskCounts, AskEndpoints, AskPlaces, AskTunnels, ClosedRow, CloseTunnel
 from splicer.ipc.query import Answers, RowBatches
 from splicer.observe import tunnel_rows
+from splicer.observe.tunnel_choice import TunnelRates
 from splicer.record import Record
 from splicer.relay.api import Relay
 
@@ -20,6 +21,7 @@ def answers(relay: Relay[Record], slot: int, endpoints: Callable[[], RowBatches]
         slot: the worker's slot.
         endpoints: makes rows of the upstreams' endpoints.
     """
+    rates = TunnelRates(relay)
 
     def close(question: CloseTunnel) -> RowBatches:
         found = tunnel_rows.find(relay, question.id)
@@ -28,7 +30,8 @@ def answers(relay: Relay[Record], slot: int, endpoints: Callable[[], RowBatches]
             yield [ClosedRow(question.id)]
 
     return {
-        AskTunnels: lambda _: tunnel_rows.tunnels(relay, slot),
+        AskTunnels: lambda question: tunnel_rows.tunnels(relay, slot, question, rates),
+        AskPlaces: lambda _: tunnel_rows.places(relay),
         AskCounts: lambda _: tunnel_rows.counts(relay, slot),
         AskEndpoints: lambda _: endpoints(),
         CloseTunnel: close,

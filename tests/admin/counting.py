@@ -136,6 +136,8 @@ def _take_in(metrics: Metrics, *, do: str, **more: Any) -> None:
             metrics.tunnel_opened(_record(**more))
         case "closed":
             metrics.tunnel_over(_record(**more))
+        case "answered":
+            metrics.exchange_ended(_answered(**more))
         case "late":
             metrics.late(more["seconds"])
 
@@ -146,6 +148,12 @@ def _record(pod: str = "pod-1", to_pod: int = 0, to_client: int = 0) -> Record:
     record.attempts = [AttemptOutcome("pod", str(record.endpoint), pod=pod)]
     record.ended, record.to_pod, record.to_client = 1.0, to_pod, to_client
     record.closer, record.close_reason = "client", "eof"
+    return record
+
+
+def _answered(status: int, lasts: float) -> Record:
+    record = Record(id="b", client="127.0.0.1", started=0.0, route="call", method="GET", status=status, ended=lasts)
+    record.attempts = [AttemptOutcome("pod", failure=None if status < 500 else "connect_refused")]
     return record
 
 

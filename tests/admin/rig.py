@@ -11,6 +11,7 @@ import json
 import os
 import select
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,13 +22,14 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from splicer.admin.counted import Counted
 from splicer.admin.current_config import CurrentConfig
 from splicer.admin.drain_api import DrainApi
 from splicer.admin.events import Events
 from splicer.admin.handlers import Handlers
 from splicer.admin.picture import Picture
+from splicer.admin.rates import LOOKED_AT
 from splicer.admin.supervisor_status import SupervisorStatus
+from splicer.admin.tallies import Tallies
 from splicer.admin.tls_state import TlsState
 from splicer.admin.web import Web
 from splicer.admin.workers import Workers
@@ -38,11 +40,13 @@ from splicer.ipc.messages import AdminOrder, AdminReport, WantDrains
 from splicer.ipc.queries import (
     AskCounts,
     AskEndpoints,
+    AskPlaces,
     AskTunnels,
     ClosedRow,
     CloseTunnel,
     CountRow,
     EndpointRow,
+    PlaceRow,
     Question,
     TunnelRow,
 )
@@ -119,7 +123,13 @@ def counts(*tunnels: tuple[str, str, int], to_pod: int = 0, to_client: int = 0) 
     return [CountRow((), to_pod, to_client, 1), *(CountRow((group,), 0, 0, 1) for group in tunnels)]
 
 
-_NAMES = {AskTunnels: "tunnels", AskCounts: "counts", AskEndpoints: "endpoints"}
+def places(tunnels: list[TunnelRow]) -> list[PlaceRow]:
+    """A worker's rows for the ways of its tunnels."""
+    ways = Counter((row.route or "", row.pod, row.upstream or "", row.endpoint or "") for row in tunnels)
+    return [PlaceRow(*way, number) for way, number in ways.items()]
+
+
+_NAMES = {AskPlaces: "places", AskTunnels: "tunnels", AskCounts: "counts", AskEndpoints: "endpoints"}
 
 
 @define(eq=False)
@@ -154,6 +164,8 @@ class FakeWorker:
             rows: list[Any] = self._close(question)
         else:
             rows = self.rows.get(_NAMES[type(question)], [])
+            if isinstance(question, AskPlaces) and not rows:
+                rows = places(self.rows.get("tunnels", []))
         for row in rows:
             self.send(question, [row], more=True)
         self.send(question, [], more=False)
@@ -260,7 +272,7 @@ async def rig(config: str | None = CONFIG, *, wanted: int = 0) -> AsyncIterator[
             current = CurrentConfig(nursery, Path("routing.toml"), {}, log)
             drains = DrainApi(SupervisorChannel(its, AdminOrder, wire.VERSION), facts, workers, current, board)
             tls = TlsState(board, facts)
-            picture = Picture(board, facts, workers, current, drains, tls, Counted(None, current))
+            picture = Picture(board, facts, workers, current, drains, tls, Tallies(None, LOOKED_AT))
             events = Events(picture, workers, _raise)
             pages = Handlers(board, facts, workers, current, drains, _scrape, tls, events, partial(_operated, log))
             nursery.start_soon(events.run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +13,8 @@ import trio
 
 from splicer.admin.dispatch import Request
 from splicer.admin.events import _chosen, _wish
-from splicer.admin.tunnels import address_of
-from splicer.ipc.codec import to_object
-from splicer.ipc.queries import AskTunnels
-from tests.admin.rig import FakeWorker, Rig, counts, endpoint, rig, tunnel
+from splicer.ipc.queries import AskTunnels, PlaceRow
+from tests.admin.rig import CONFIG, FakeWorker, Rig, endpoint, places, rig, tunnel
 from tests.kit.wire import Wire, dial, request, until
 
 
@@ -48,9 +47,7 @@ def asked(worker: FakeWorker) -> int:
 async def test_the_state_and_the_calls_come_again_and_again() -> None:
     async with rig() as admin:
         known = [endpoint("pod-1", "127.0.0.11"), endpoint("pod-2", "127.0.0.12", "down")]
-        worker = admin.worker(
-            1, tunnels=[tunnel("a", bytes_to_pod=1000)], counts=counts(("call", "pod-1", 1)), endpoints=known
-        )
+        worker = admin.worker(1, tunnels=[tunnel("a", bytes_to_pod=1000)], endpoints=known)
         async with looking(admin) as wire:
             calls = await event(wire, "tunnels")
             assert (calls["total"], calls["found"], calls["tunnels"][0]["id"], calls["tunnels"][0]["rate"]) == (
@@ -61,10 +58,11 @@ async def test_the_state_and_the_calls_come_again_and_again() -> None:
             )
             state = await event(wire, "state")
             [route] = [route for route in state["routes"] if route["name"] == "call"]
-            assert (route["live"], route["upstreams"], route["fallback"]) == (
+            assert (route["live"], route["upstreams"], route["fallback"], route["fallback_live"]) == (
                 1,
-                [{"name": "pod", "weight": 1}],
+                [{"name": "pod", "weight": 1, "live": 1}],
                 "any-pod",
+                0,
             )
             [pods] = [upstream["pods"] for upstream in state["upstreams"] if upstream["name"] == "pod"]
             assert [(pod["name"], pod["state"], pod["live"]) for pod in pods] == [
@@ -73,9 +71,9 @@ async def test_the_state_and_the_calls_come_again_and_again() -> None:
             ]
             assert state["listeners"] == [
                 {"address": "0.0.0.0:8080", "tls": None, "proxy_protocol": False, "passthrough": False}]  # fmt: skip
-            worker.rows["tunnels"] = [tunnel("a", bytes_to_pod=9000, bytes_to_client=2000), tunnel("b")]
+            worker.rows["tunnels"] = [tunnel("a", rate=41.6), tunnel("b")]
             calls = await event(wire, "tunnels")
-            assert (calls["total"], calls["tunnels"][0]["rate"] > 0) == (2, True)
+            assert (calls["total"], [call["rate"] for call in calls["tunnels"]]) == (2, [42, 0])
 
 
 ROWS = [
@@ -102,10 +100,48 @@ ROWS = [
     ],
 )
 def test_what_a_looker_wants_to_see(query: dict[str, list[str]], expected: list[str]) -> None:
-    rows = [{**to_object(row), "address": address_of(row), "rate": rate} for rate, row in enumerate(ROWS)]
-    found = _chosen(rows, _wish(Request(query)))
+    rows = [replace(row, rate=float(rate)) for rate, row in enumerate(ROWS)]
+    found = _chosen(rows, places(rows), _wish(Request(query)))
     assert [call["id"] for call in found["tunnels"]] == expected
     assert (found["total"], found["found"]) == (4, len(expected) if "tunnels" not in query else 4)
+
+
+async def test_workers_are_asked_for_what_is_wanted_alone() -> None:
+    async with rig() as admin:
+        worker = admin.worker(
+            1, tunnels=[tunnel("a")], places=[PlaceRow("call", "pod-1", "pod", "127.0.0.11:8000", 700)]
+        )
+        async with looking(admin, "?tunnels=50&sort=rtt&route=call&pod=pod-1") as wire:
+            calls = await event(wire, "tunnels")
+        assert (calls["total"], calls["found"], len(calls["tunnels"])) == (700, 700, 1)
+        [asked] = [question for question in worker.heard if isinstance(question, AskTunnels)]
+        assert (asked.most, asked.sort, asked.route, asked.pod) == (50, "rtt", "call", "pod-1")
+
+
+async def test_each_version_of_a_split_has_its_calls() -> None:
+    config = CONFIG.replace('upstream = "pod"\n', "upstream = { pod = 90, any-pod = 10 }\n").replace(
+        'fallback = "any-pod"', ""
+    )
+    at = [PlaceRow("call", f"pod-{n}", name, f"127.0.0.1{n}:8000", n) for name in ("pod", "any-pod") for n in (1, 2)]
+    async with rig(config) as admin:
+        admin.worker(1, places=at)
+        async with looking(admin) as wire:
+            state = await event(wire, "state")
+    [route] = [route for route in state["routes"] if route["name"] == "call"]
+    assert route["upstreams"] == [
+        {"name": "pod", "weight": 90, "live": 3},
+        {"name": "any-pod", "weight": 10, "live": 3},
+    ]
+    assert (route["live"], route["fallback"]) == (6, None)
+
+
+async def test_of_several_workers_the_first_ones_are_shown() -> None:
+    async with rig(wanted=2) as admin:
+        admin.worker(1, tunnels=[tunnel("a", age_s=9.0), tunnel("b", age_s=3.0)])
+        admin.worker(2, tunnels=[tunnel("c", age_s=5.0), tunnel("d", age_s=1.0)])
+        async with looking(admin, "?tunnels=2") as wire:
+            calls = await event(wire, "tunnels")
+        assert ([call["id"] for call in calls["tunnels"]], calls["found"]) == (["a", "c"], 4)
 
 
 @pytest.mark.slow

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
 
-from splicer.admin.rates import Look, Window, look
+from splicer.admin.rates import LOOKED_AT, Look, Window, look
+from splicer.admin.tallies import Tally
 
 
 def window(*looks: Look) -> Window:
@@ -19,19 +19,36 @@ def window(*looks: Look) -> Window:
     return made
 
 
+def tallies(name: str, labels: tuple[str, ...], values: dict[tuple[str, ...], float]) -> list[Tally]:
+    return [Tally(name, dict(zip(labels, its, strict=True)), value) for its, value in values.items()]
+
+
 def test_what_a_look_sums_up() -> None:
-    requests = CounterMetricFamily("splicer_requests", "", labels=("route", "method", "status"))
-    for labels, value in {("a", "GET", "2xx"): 5, ("a", "POST", "5xx"): 2, ("b", "GET", "5xx"): 1}.items():
-        requests.add_metric(labels, value)
-    durations = HistogramMetricFamily("splicer_request_duration_seconds", "", labels=("route",))
-    durations.add_metric(("a",), [("0.1", 3.0), ("+Inf", 7.0)], 1.0)
-    attempts = CounterMetricFamily("splicer_attempts", "", labels=("route", "upstream", "outcome"))
-    attempts.add_metric(("a", "up", "ok"), 5)
-    attempts.add_metric(("a", "up", "connect_refused"), 2)
-    found = look(3.0, {metric.name: metric for metric in (requests, durations, attempts)})
-    assert (found.requests, found.errors) == (Counter(a=7, b=1), Counter(a=2, b=1))
-    assert found.buckets == Counter({("a", 0.1): 3, ("a", float("inf")): 7})
-    assert found.failures == Counter(up=2)
+    told = [
+        *tallies(
+            "splicer_requests_total",
+            ("route", "method", "status"),
+            {("a", "GET", "2xx"): 5, ("a", "POST", "5xx"): 2, ("b", "GET", "5xx"): 1},
+        ),
+        *tallies(
+            "splicer_request_duration_seconds_bucket",
+            ("route", "le"),
+            {("a", "+Inf"): 4, ("a", "0.1"): 3, ("b", "0.1"): 9, ("a", "0.2"): 0},
+        ),
+        *tallies(
+            "splicer_attempts_total",
+            ("route", "upstream", "outcome"),
+            {("a", "up", "ok"): 5, ("a", "up", "connect_refused"): 2},
+        ),
+        *tallies("splicer_fallbacks_total", ("route", "reason"), {("a", "deadline"): 1, ("a", "reset"): 2}),
+        *tallies("splicer_tunnels_total", ("route", "pod"), {("a", "pod-1"): 4}),
+    ]
+    assert {tally.name for tally in told} == LOOKED_AT
+    found = look(3.0, told * 2)  # two processes
+    assert (found.requests, found.errors) == (Counter(a=14, b=2), Counter(a=4, b=2))
+    assert found.buckets == {("a", 0.1): 6, ("a", 0.2): 6, ("a", float("inf")): 14, ("b", 0.1): 18}
+    assert (found.failures, found.fallbacks) == (Counter(up=4), Counter(a=6))
+    assert found.calls == Counter({("a", "pod-1"): 8})
 
 
 def test_a_rate_is_over_the_last_ten_seconds() -> None:

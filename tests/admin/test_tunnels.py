@@ -25,7 +25,9 @@ async def test_all_workers_tunnels_the_oldest_first() -> None:
         admin.worker(1, tunnels=[tunnel("b", age_s=2.0), tunnel("d", age_s=0.5)])
         admin.worker(2, tunnels=[tunnel("a", age_s=3600.0), tunnel("c", age_s=1.0)])
         assert await _listed(admin) == ["a", "b", "c", "d"]
-        assert (await admin.ask("GET", "/tunnels"))[1]["tunnels"][0] == to_object(tunnel("a", age_s=3600.0))
+        expected = to_object(tunnel("a", age_s=3600.0))
+        del expected["rate"]  # it takes two looks
+        assert (await admin.ask("GET", "/tunnels"))[1]["tunnels"][0] == expected
 
 
 async def test_each_listing_is_asked_for_anew() -> None:
@@ -54,8 +56,8 @@ async def test_those_of_a_route_or_a_pod() -> None:
 
 
 def test_the_address_of_an_endpoint() -> None:
-    assert address_of(tunnel("a", endpoint="10.0.0.1:8000")) == "10.0.0.1"
-    assert address_of(tunnel("a", endpoint="[fd00::1]:8000")) == "fd00::1"
+    assert address_of("10.0.0.1:8000") == "10.0.0.1"
+    assert address_of("[fd00::1]:8000") == "fd00::1"
 
 
 async def test_who_does_not_answer_is_named(mock_clock: MockClock) -> None:

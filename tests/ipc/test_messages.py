@@ -108,11 +108,13 @@ DiscoveryReport absent          1  slots: tuple[int, ...]
 Legacy        connection        1  peer: str, arrival?: Arrival | None, awaited?: str, tls?: TlsFacts | None
 EndpointReport outcomes         1  rows: tuple[OutcomeRow, ...]
 EndpointReport names_used       1  rows: tuple[UsedRow, ...]
-Question      tunnels           1  request: int
+Question      tunnels           1  request: int, most?: int, sort?: str, route?: str | None, pod?: str | None
+Question      places            1  request: int
 Question      counts            1  request: int
 Question      endpoints         1  request: int
 Question      close             1  request: int, id: str
 Rows          tunnel_rows       1  request: int, more: bool, rows: tuple[TunnelRow, ...]
+Rows          place_rows        1  request: int, more: bool, rows: tuple[PlaceRow, ...]
 Rows          count_rows        1  request: int, more: bool, rows: tuple[CountRow, ...]
 Rows          endpoint_rows     1  request: int, more: bool, rows: tuple[EndpointRow, ...]
 Rows          closed_rows       1  request: int, more: bool, rows: tuple[ClosedRow, ...]
@@ -149,7 +151,8 @@ tls_profiles?: tuple[str, ...]
 TunnelRow            id: str, route: str | None, pod: str, upstream: str | None, endpoint: str | None, client: str, \
 path: str, protocol: str | None, age_s: float, idle_s: float, bytes_to_pod: int, bytes_to_client: int, worker: int, \
 adopted: int, client_rtt_ms: float | None, client_retransmits: int | None, pod_rtt_ms: float | None, \
-pod_retransmits: int | None, via?: str | None
+pod_retransmits: int | None, via?: str | None, host?: str | None, rate?: float | None
+PlaceRow             route: str, pod: str, upstream: str, endpoint: str, tunnels: int
 CountRow             tunnels: tuple[tuple[str, str, int], ...], to_pod: int, to_client: int, slot: int
 EndpointRow          upstream: str, pod: str, address: str, port: int, source: str, tunnels: int, state: str, \
 failure: str | None, since_s: float | None, requests?: int

@@ -15,11 +15,12 @@ from splicer.config.load import load
 from splicer.config.schema import Config
 from splicer.errors import ConfigError
 from splicer.ipc import wire
-from splicer.ipc.queries import AskCounts, AskEndpoints, AskTunnels, CloseTunnel
+from splicer.ipc.queries import AskCounts, AskEndpoints, AskPlaces, AskTunnels, CloseTunnel
 from splicer.ipc.query import Answers, answer_queries
 from splicer.model import Endpoint
 from splicer.net.resolve import Resolver
 from splicer.observe import endpoint_rows, tunnel_rows
+from splicer.observe.tunnel_choice import TunnelRates
 from splicer.record import AttemptOutcome
 from splicer.upstream.source import NameSource
 from splicer.upstream.status import EndpointStates
@@ -78,7 +79,8 @@ async def _all_answers(config: Config, nursery: trio.Nursery, client: str, proto
     loads = cast("Any", SimpleNamespace(calls=lambda _: 1 << 60, live=lambda _: 1 << 61))
     source = NameSource(Resolver(config.resolver, nursery=nursery, lifetime=1.0))
     return {
-        AskTunnels: lambda _: tunnel_rows.tunnels(relay, 250),
+        AskTunnels: lambda question: tunnel_rows.tunnels(relay, 250, question, TunnelRates(relay)),
+        AskPlaces: lambda _: tunnel_rows.places(relay),
         AskCounts: lambda _: tunnel_rows.counts(relay, 250),
         AskEndpoints: lambda _: endpoint_rows.endpoints(states, config, source, loads, StillRelay()),
     }
@@ -88,7 +90,12 @@ async def _law(
     config: Config, nursery: trio.Nursery, client: str = "2001:db8::ffff", protocol: str = "websocket"
 ) -> None:
     async with asking(await _all_answers(config, nursery, client, protocol)) as (asker, _):
-        for what, count in ((AskTunnels, len(_HOSTS)), (AskEndpoints, len(_HOSTS)), (AskCounts, 20)):
+        for what, count in (
+            (AskTunnels, len(_HOSTS)),
+            (AskPlaces, len(_HOSTS)),
+            (AskEndpoints, len(_HOSTS)),
+            (AskCounts, 20),
+        ):
             asker.ask(what)
             _, rows = await asker.answer()
             assert len(rows) == count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ import trio
 from trio.testing import MockClock
 
 from splicer.ipc.codec import to_object
-from splicer.ipc.queries import CountRow
+from splicer.ipc.queries import AskTunnels, CountRow, PlaceRow, TunnelRow
 from splicer.model import Endpoint
 from splicer.observe import tunnel_rows
+from splicer.observe.tunnel_choice import TunnelRates
 from splicer.record import Record
 from splicer.relay.api import LiveTunnels
 from tests.observe.still import StillRelay, record, still
@@ -20,8 +22,12 @@ from tests.relay.harness import Edge, unix_pair
 _SLOT = 2
 
 
+def batches_of(relay: LiveTunnels[Record], **wanted: Any) -> Iterator[list[TunnelRow]]:
+    return tunnel_rows.tunnels(relay, _SLOT, AskTunnels(1, **wanted), TunnelRates(relay))
+
+
 def shown(relay: LiveTunnels[Record]) -> list[dict[str, Any]]:
-    return [to_object(row) for rows in tunnel_rows.tunnels(relay, _SLOT) for row in rows]
+    return [to_object(row) for rows in batches_of(relay) for row in rows]
 
 
 # ---- the rows ----
@@ -52,6 +58,8 @@ async def test_a_row_says_all_that_there_is_to_know(mock_clock: MockClock) -> No
             "pod_rtt_ms": None,
             "pod_retransmits": None,
             "via": None,
+            "host": "edge.test",
+            "rate": None,
         }
     ]
 
@@ -106,14 +114,14 @@ async def test_an_ipv6_endpoint_is_shown_as_urls_have_it() -> None:
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (16, [16]), (40, [16, 16, 8])])
 async def test_rows_come_in_batches_oldest_first(count: int, sizes: list[int]) -> None:
     relay = StillRelay(*(still(record(number)) for number in range(count)))
-    batches = list(tunnel_rows.tunnels(relay, _SLOT))
+    batches = list(batches_of(relay))
     assert [len(rows) for rows in batches] == sizes
     assert [int(row.id, 16) for rows in batches for row in rows] == list(range(count))
 
 
 async def test_what_ends_between_two_batches_is_not_shown_and_times_are_of_the_batch(mock_clock: MockClock) -> None:
     relay = StillRelay(*(still(record(number)) for number in range(32)))
-    batches = tunnel_rows.tunnels(relay, _SLOT)
+    batches = batches_of(relay)
     assert next(batches)[-1].age_s == 0
     relay.shown[20].alive = False
     del relay.shown[:20]
@@ -123,7 +131,29 @@ async def test_what_ends_between_two_batches_is_not_shown_and_times_are_of_the_b
     assert {row.age_s for row in rest} == {7}
 
 
+async def test_the_first_ones_alone_if_no_more_are_wanted() -> None:
+    relay = StillRelay(*(still(record(number)) for number in range(40)))
+    rows = [row for rows in batches_of(relay, most=20) for row in rows]
+    assert [int(row.id, 16) for row in rows] == list(range(20))
+
+
 # ---- the counts ----
+
+
+async def test_where_tunnels_are() -> None:
+    other = Endpoint("pod-2", "fd00::2", 8000)
+    relay = StillRelay(*(still(record(number)) for number in range(300)))
+    relay.shown += [still(record(endpoint=other, route="web")), still(record(endpoint=None, route=None, upstream=None))]
+    relay.shown[0].alive = False
+    batches = list(tunnel_rows.places(relay))
+    assert batches[:2] == [[], []], "256 at a time"
+    assert batches[2:] == [
+        [
+            PlaceRow("call", "pod-1", "pod", "10.0.0.1:8000", 299),
+            PlaceRow("web", "pod-2", "pod", "[fd00::2]:8000", 1),
+            PlaceRow("", "", "", "", 1),
+        ]
+    ]
 
 
 def _added(relay: LiveTunnels[Record]) -> tuple[dict[tuple[str, str], int], int, int, list[list[CountRow]]]:

@@ -1,12 +1,13 @@
 // The dashboard: it draws what /events says, and asks the admin address to close calls and to drain.
-import { draw } from "./draw.js";
-import { cell, fill, span } from "./table.js";
+import { pictureIn } from "./draw.js";
+import { cell, fill, repaint, span } from "./table.js";
 
 const SLOW_MS = 300, LOSSY = 0.01, SEGMENT = 1400;
+const DRAW_MS = 100, LIST_SECONDS = 2;   // between two drawings; between two lists of calls
 const by = (id) => document.getElementById(id);
 const show = (id, text) => { by(id).textContent = text; by(id).hidden = text === ""; };
 
-let state = null, nodes = new Map(), chosen = null, stream = null, lostAt = null, waiting = false;
+let state = null, calls = null, drawn = { state, calls }, nodes = new Map(), chosen = null, stream = null, lostAt = null;
 
 const tell = (text) => {
   show("told", text);
@@ -61,11 +62,15 @@ const line = (rtt, again, bytes) => {
   return cell(`${rtt.toFixed(1)} ms${again ? ` · ${again}` : ""}`, rtt >= SLOW_MS || lossy ? "number bad" : "number");
 };
 
-const showCalls = (told) => {
-  by("calls-count").textContent = told.found === told.total ? `(${told.total})` : `(${told.found} of ${told.total})`;
-  fill(by("calls").tBodies[0], told.tunnels.map((call) => ({ key: call.id, cells: [
-    cell(call.pod), cell(call.route ?? ""), cell(call.client), cell(call.path, "path"),
-    cell(span(call.age_s), "number"), cell(span(call.idle_s), "number"), cell(call.rate.toLocaleString("en"), "number"),
+// A call that was silent as long as from one list to the next is taken to be silent still.
+const showCalls = (told, at) => {
+  const since = () => (lostAt === null ? (performance.now() - at) / 1000 : 0);
+  const silent = (call) => call.idle_s + (call.idle_s < LIST_SECONDS ? 0 : since());
+  const few = told.tunnels.length < told.found ? `, the first ${told.tunnels.length} are shown` : "";
+  by("calls-count").textContent = `(${told.found === told.total ? "" : `${told.found} of `}${told.total}${few})`;
+  fill(by("calls").tBodies[0], told.tunnels.map((call) => ({ key: call.id, cells: () => [
+    cell(call.pod, "name"), cell(call.route ?? "", "name"), cell(call.client), cell(call.host ?? "", "name"), cell(call.path, "path"),
+    cell(span(call.age_s + since()), "number"), cell(span(silent(call)), "number"), cell(call.rate.toLocaleString("en"), "number"),
     line(call.client_rtt_ms, call.client_retransmits, call.bytes_to_client),
     line(call.pod_rtt_ms, call.pod_retransmits, call.bytes_to_pod),
     cell(call.adopted ? `${call.worker} (${call.adopted} adopted)` : call.worker, "number"),
@@ -109,7 +114,7 @@ const showChosen = () => {
 
 const showState = () => {
   if (state === null) return;
-  nodes = draw(by("picture"), state, chosen, choose);
+  nodes = drawPicture(state, chosen);
   showChosen();
   const live = state.routes.reduce((sum, route) => sum + route.live, 0);
   by("facts").textContent = `${state.version} · ${live} calls · ${state.connections} connections · up ${span(state.uptime_s)}`
@@ -118,12 +123,12 @@ const showState = () => {
   by("drain-all").textContent = all ? "Undo the drain of the edge" : "Drain the edge";
   show("reload", state.reload.ok ? "" : ["The last reload failed; the old rules are in force.", ...state.reload.faults].join("\n"));
   show("missing", state.missing_workers.length ? `No answer from worker ${state.missing_workers.join(", ")}: what follows lacks its calls.` : "");
-  fill(by("workers").tBodies[0], state.workers.map((worker, index) => ({ key: `${worker.slot} ${index}`, cells: [
+  fill(by("workers").tBodies[0], state.workers.map((worker, index) => ({ key: `${worker.slot} ${index}`, cells: () => [
     cell(worker.slot), cell(worker.tunnels, "number"), cell(worker.exchanges, "number"), cell(worker.connections, "number"),
     cell(worker.mover ?? ""), cell(worker.pid ?? ""),
   ] })));
   by("tls").hidden = state.certificates.length === 0;
-  fill(by("certificates").tBodies[0], state.certificates.map((one) => ({ key: `${one.side} ${one.profile} ${one.path}`, cells: [
+  fill(by("certificates").tBodies[0], state.certificates.map((one) => ({ key: `${one.side} ${one.profile} ${one.path}`, cells: () => [
     cell(`${one.side} ${one.profile}`), cell(one.names.join(", "), "path"), cell(one.key),
     cell(`${one.not_after.slice(0, 10)} (${one.days_left} days)`, one.days_left < 7 ? "bad" : ""),
     cell(one.fault ?? (one.current ? "in use" : "old"), one.fault ? "bad" : ""),
@@ -137,12 +142,23 @@ const showState = () => {
   }
 };
 
-// However often something comes, it is drawn at most once for a frame of the screen, and not in a hidden tab.
-const soon = () => {
-  if (waiting) return;
-  waiting = true;
-  requestAnimationFrame(() => { waiting = false; showState(); });
+const drawPicture = pictureIn(by("picture"), (node) => choose(node));
+
+// However often something comes, it is drawn ten times a second at most, and not in a hidden tab. Each drawing is in the
+// browser's timeline (User Timing), and taken out again: an open page must not grow.
+const drawNew = () => {
+  const start = performance.now();
+  let changed = 0;
+  if (drawn.state !== state) { showState(); changed += 1; }
+  if (drawn.calls !== calls) { showCalls(calls.told, calls.at); changed += 1; }
+  drawn = { state, calls };
+  if (lostAt === null) changed += repaint(by("calls").tBodies[0]);
+  if (changed) {
+    performance.measure("splicer draws", { start });
+    performance.clearMeasures("splicer draws");
+  }
 };
+setInterval(() => { if (!document.hidden) requestAnimationFrame(drawNew); }, DRAW_MS);
 
 const lost = () => {
   lostAt ??= new Date();
@@ -161,8 +177,8 @@ const listen = () => {
   if (pod.value.trim()) query.set("pod", pod.value.trim());
   stream?.close();
   stream = new EventSource(`/events?${query}`);
-  stream.addEventListener("state", (event) => { state = JSON.parse(event.data); found(); soon(); });
-  stream.addEventListener("tunnels", (event) => showCalls(JSON.parse(event.data)));
+  stream.addEventListener("state", (event) => { state = JSON.parse(event.data); found(); });
+  stream.addEventListener("tunnels", (event) => { calls = { told: JSON.parse(event.data), at: performance.now() }; });
   stream.addEventListener("error", () => {
     lost();
     if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 2000);   // refused: it would not try again

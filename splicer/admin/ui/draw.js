@@ -16,8 +16,11 @@ const isWell = (pod) => ["up", "unknown"].includes(pod.state) && !pod.drained;
 const podsOf = (upstream) => {
   const busy = upstream.pods.length > MOST_PODS;
   const shown = busy ? upstream.pods.filter((pod) => !isWell(pod)).slice(0, MOST_PODS) : upstream.pods;
+  const names = shown.map((pod) => pod.name);
+  const isShared = (name) => names.indexOf(name) !== names.lastIndexOf(name);   // a service's name has many endpoints
   const nodes = shown.map((pod) => ({
-    kind: "pod", id: `pod ${upstream.name} ${pod.name} ${pod.endpoint}`, title: pod.name, of: pod, upstream,
+    kind: "pod", id: `pod ${upstream.name} ${pod.name} ${pod.endpoint}`, of: pod, upstream,
+    title: isShared(pod.name) ? pod.endpoint : pod.name,
     note: [pod.state, `${pod.live} calls`, pod.failure].filter(Boolean).join(" · "),
     live: pod.live, bad: !["up", "unknown"].includes(pod.state), drained: pod.drained,
   }));
@@ -57,12 +60,14 @@ const edgesOf = (state, [listeners, , , pods]) => {
     for (const listener of listeners) {
       edges.push({ from: listener.id, to: `route ${route.name}`, live: route.live, bad: route.errors > 0 });
     }
-    for (const { name } of route.upstreams) {
-      edges.push({ from: `route ${route.name}`, to: `upstream ${name}`, live: route.live, bad: route.errors > 0 });
+    const weights = route.upstreams.reduce((sum, one) => sum + one.weight, 0), isSplit = route.upstreams.length > 1;
+    for (const { name, weight, live } of route.upstreams) {
+      const share = isSplit ? `${(100 * weight / weights).toFixed(weight % weights ? 1 : 0)} %` : "";
+      edges.push({ from: `route ${route.name}`, to: `upstream ${name}`, live, bad: route.errors > 0, share });
     }
     if (route.fallback !== null) {
       edges.push({ from: `route ${route.name}`, to: `upstream ${route.fallback}`, fallback: true,
-                   live: route.fallbacks, bad: route.fallbacks > 0 });
+                   live: route.fallback_live, bad: route.fallbacks > 0 });
     }
   }
   for (const pod of pods) {
@@ -80,39 +85,88 @@ const place = (columns) => {
   return { places, height };
 };
 
-export const draw = (into, state, chosen, choose) => {
-  const columns = columnsOf(state), { places, height } = place(columns);
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "list" });
-  const defs = svg("defs"), hatch = svg("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse",
-    patternTransform: "rotate(45)" });
+// What stays is not made anew: an element is touched if something of it has changed, and keeps the focus.
+const set = (element, name, value) => {
+  if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
+};
+const say = (element, text) => { if (element.textContent !== text) element.textContent = text; };   // text alone: see above
+
+const frame = () => {
+  const picture = svg("svg", { role: "list" }), defs = svg("defs"), hatch = svg("pattern", { id: "hatch", width: 6,
+    height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" });
   hatch.append(svg("rect", { width: 2, height: 6, fill: "var(--warn)", opacity: 0.5 }));
   defs.append(hatch);
   picture.append(defs);
-  for (const edge of edgesOf(state, columns)) {
-    const from = places.get(edge.from), to = places.get(edge.to);
-    if (!from || !to) continue;
-    const x = from.x + BOX, y = from.y + HIGH / 2, end = to.y + HIGH / 2, middle = (x + to.x) / 2;
-    const kinds = ["edge", edge.bad ? "bad" : edge.live ? "live" : "", edge.fallback ? "fallback" : ""];
-    picture.append(svg("path", {
-      class: kinds.filter(Boolean).join(" "), d: `M${x} ${y}C${middle} ${y} ${middle} ${end} ${to.x} ${end}`,
-      "stroke-width": Math.min(10, 1 + Math.log2(1 + (edge.live || 0))),
-    }));
-  }
-  for (const node of columns.flat()) {
-    const { x, y } = places.get(node.id), kinds = ["node", node.bad && "bad", node.drained && "drained"];
-    if (chosen === node.id) kinds.push("chosen");
-    const group = svg("g", { class: kinds.filter(Boolean).join(" "), transform: `translate(${x} ${y})`, tabindex: 0,
-      role: "listitem", "data-id": node.id, "aria-label": `${node.kind} ${node.title}: ${node.note}` });
-    group.append(svg("rect", { width: BOX, height: HIGH, rx: 4 }), svg("text", { x: 8, y: 16 }, cut(node.title, 30)),
-                 svg("text", { x: 8, y: 31, class: "soft" }, cut(node.note, 38)), svg("title", {}, node.title));
-    group.addEventListener("click", () => choose(node));
-    group.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(node); }
-    });
-    picture.append(group);
-  }
-  const focused = into.contains(document.activeElement) ? document.activeElement.getAttribute("data-id") : null;
+  return { picture, defs };
+};
+
+const drawEdge = (path, edge, from, to) => {
+  const x = from.x + BOX, y = from.y + HIGH / 2, end = to.y + HIGH / 2, middle = (x + to.x) / 2;
+  const kinds = ["edge", edge.bad ? "bad" : edge.live ? "live" : "", edge.fallback ? "fallback" : ""];
+  set(path, "class", kinds.filter(Boolean).join(" "));
+  set(path, "d", `M${x} ${y}C${middle} ${y} ${middle} ${end} ${to.x} ${end}`);
+  set(path, "stroke-width", Math.min(10, 1 + Math.log2(1 + (edge.live || 0))));
+};
+
+const drawShare = (text, edge, to) => {
+  set(text, "x", to.x - 6);
+  set(text, "y", to.y + HIGH / 2 - 5);
+  say(text, edge.share);
+};
+
+const drawNode = (group, node, { x, y }, chosen) => {
+  const kinds = ["node", node.bad && "bad", node.drained && "drained", chosen === node.id && "chosen"];
+  const [, title, note, whole] = group.children;
+  set(group, "class", kinds.filter(Boolean).join(" "));
+  set(group, "transform", `translate(${x} ${y})`);
+  set(group, "aria-label", `${node.kind} ${node.title}: ${node.note}`);
+  say(title, cut(node.title, 30));
+  say(note, cut(node.note, 38));
+  say(whole, node.title);
+};
+
+const nodeElement = (id, press) => {
+  const group = svg("g", { tabindex: 0, role: "listitem", "data-id": id });
+  group.append(svg("rect", { width: BOX, height: HIGH, rx: 4 }), svg("text", { x: 8, y: 16 }),
+               svg("text", { x: 8, y: 31, class: "soft" }), svg("title"));
+  group.addEventListener("click", press);
+  group.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); press(); }
+  });
+  return group;
+};
+
+// The picture in an element: `draw` makes it the one of a state, and returns its nodes by id.
+export const pictureIn = (into, choose) => {
+  const { picture, defs } = frame();
+  let elements = new Map(), nodes = new Map();
   into.replaceChildren(picture);
-  if (focused !== null) [...into.querySelectorAll("[data-id]")].find((one) => one.dataset.id === focused)?.focus();
-  return new Map(columns.flat().map((node) => [node.id, node]));
+  return (state, chosen) => {
+    const columns = columnsOf(state), { places, height } = place(columns), kept = new Map();
+    const keep = (key, make) => {
+      const element = elements.get(key) ?? make();
+      kept.set(key, element);
+      return element;
+    };
+    set(picture, "viewBox", `0 0 ${WIDTH} ${height}`);
+    for (const edge of edgesOf(state, columns)) {
+      const from = places.get(edge.from), to = places.get(edge.to);
+      if (from && to) {
+        const key = `${edge.from}\n${edge.to}\n${edge.fallback ?? false}`;
+        drawEdge(keep(key, () => svg("path")), edge, from, to);
+        if (edge.share) drawShare(keep(`${key}\nshare`, () => svg("text", { class: "soft", "text-anchor": "end" })), edge, to);
+      }
+    }
+    nodes = new Map(columns.flat().map((node) => [node.id, node]));
+    for (const [id, node] of nodes) {
+      drawNode(keep(id, () => nodeElement(id, () => choose(nodes.get(id)))), node, places.get(id), chosen);
+    }
+    if ([...kept.keys()].join("\n") !== [...elements.keys()].join("\n")) {
+      const focused = into.contains(document.activeElement) ? document.activeElement : null;
+      picture.replaceChildren(defs, ...kept.values());
+      focused?.focus();
+    }
+    elements = kept;
+    return nodes;
+  };
 };

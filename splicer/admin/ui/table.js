@@ -1,19 +1,40 @@
 // Tables whose rows stay the same elements while their numbers change: what has the focus keeps it.
 export const cell = (text, kind = "") => ({ text: String(text), kind });
 
+const tellOf = new WeakMap();   // by row: what makes its cells
+const inView = new Set();
+const view = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (isIntersecting) inView.add(target); else inView.delete(target);
+  }
+});
+
+// Writes what has changed; returns how much that was.
+const paint = (row) => {
+  let changed = 0;
+  tellOf.get(row)().forEach(({ text, kind }, index) => {
+    const place = row.children[index];
+    if (place.textContent !== text) { place.textContent = text; changed += 1; }   // text alone: it may be a client's
+    if (place.className !== kind) { place.className = kind; changed += 1; }
+    if (["name", "path"].includes(kind) && place.title !== text) place.title = text;   // it may be cut
+  });
+  return changed;
+};
+
+// Rows go on between two lists where somebody sees them.
+export const repaint = (body) => [...inView].reduce((sum, row) => sum + (body.contains(row) ? paint(row) : 0), 0);
+
 export const fill = (body, rows, button = null) => {
   const before = new Map([...body.children].map((row) => [row.dataset.key, row]));
   const kept = [];
   for (const { key, cells } of rows) {
-    const row = before.get(key) ?? made(key, cells.length, button);
-    cells.forEach(({ text, kind }, index) => {
-      const place = row.children[index];
-      if (place.textContent !== text) place.textContent = text;   // text alone: it may be a client's
-      if (place.className !== kind) place.className = kind;
-      if (kind.includes("path")) place.title = text;
-    });
+    const row = before.get(key) ?? made(key, cells().length, button);
+    before.delete(key);
+    tellOf.set(row, cells);
+    paint(row);
     kept.push(row);
   }
+  for (const row of before.values()) { view.unobserve(row); inView.delete(row); }
   if (kept.length !== body.children.length || kept.some((row, index) => body.children[index] !== row)) {
     const focused = document.activeElement;
     body.replaceChildren(...kept);
@@ -33,11 +54,13 @@ const made = (key, cells, button) => {
     last.append(press);
     row.append(last);
   }
+  view.observe(row);
   return row;
 };
 
 export const span = (seconds) => {
   const whole = Math.floor(seconds);
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
