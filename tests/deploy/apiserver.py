@@ -25,6 +25,7 @@ _PLURALS = {
     | {"serviceaccounts": "ServiceAccount", "services": "Service"},
     "apps/v1": {"daemonsets": "DaemonSet", "deployments": "Deployment"},
     "autoscaling/v2": {"horizontalpodautoscalers": "HorizontalPodAutoscaler"},
+    "cert-manager.io/v1": {"certificates": "Certificate"},
     "cloud.google.com/v1": {"backendconfigs": "BackendConfig"},
     "keda.sh/v1alpha1": {"scaledobjects": "ScaledObject"},
     "monitoring.coreos.com/v1": {"podmonitors": "PodMonitor"},

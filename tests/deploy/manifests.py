@@ -32,6 +32,7 @@ RENDERINGS = {
     "local": ("overlays/local",),
     "base+keda": ("base", "components/keda"),
     "gke+keda": ("overlays/gke", "components/keda"),
+    "gke+tls": ("overlays/gke", "components/tls"),
 }
 DEPLOYED = [name for name in RENDERINGS if name != "local"]  # those that carry callers
 ALL = list(RENDERINGS)
@@ -80,9 +81,10 @@ def _renderer() -> list[str]:
 
 
 def one(manifests: Manifests, kind: str) -> Manifest:
-    """The only object of a kind."""
-    (found,) = each(manifests, kind)
-    return found
+    """The only object of a kind, or of several the one that is called as all others are."""
+    found = each(manifests, kind)
+    (single,) = [manifest for manifest in found if manifest["metadata"]["name"] == "splicer"] or found
+    return single
 
 
 def each(manifests: Manifests, kind: str) -> list[Manifest]:

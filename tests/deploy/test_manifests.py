@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import json
 from pathlib import Path
 
@@ -18,11 +19,14 @@ from tests.deploy.manifests import (
     Manifest,
     config,
     each,
+    edge,
     environment,
     faults,
     one,
     pod,
+    port_named,
     rendered,
+    vault,
 )
 
 _KINDS = {
@@ -48,13 +52,17 @@ _CONTENTS = {
     "local": _KINDS - _GOOGLES - _FOR_CLUSTERS | {"Namespace"},
     "base+keda": _KINDS - _GOOGLES - {"HorizontalPodAutoscaler"} | {"ScaledObject"},
     "gke+keda": _KINDS - {"HorizontalPodAutoscaler"} | {"ScaledObject"},
+    "gke+tls": _KINDS | {"Certificate"},
 }
+_SECOND = {"gke+tls": ["Service"]}
+_FILES = {"gke+tls": "components/tls/routing.toml"}  # the others have the base's
 _CLUSTER_WIDE = {"PriorityClass", "Namespace"}
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_it_renders_each_kind_once(name: str) -> None:
-    assert sorted(manifest["kind"] for manifest in rendered(name)) == sorted(_CONTENTS[name])
+    kinds = sorted([*_CONTENTS[name], *_SECOND.get(name, [])])
+    assert sorted(manifest["kind"] for manifest in rendered(name)) == kinds
 
 
 @pytest.mark.parametrize(
@@ -65,9 +73,9 @@ def test_kubernetes_takes_it(name: str, version: str) -> None:
     assert [fault for manifest in rendered(name) for fault in faults(manifest, version)] == []
 
 
-@pytest.mark.parametrize("kind", sorted(_KINDS | {"ScaledObject"}))
+@pytest.mark.parametrize("kind", sorted(_KINDS | {"ScaledObject", "Certificate"}))
 def test_a_misspelt_key_does_not_pass(kind: str) -> None:
-    manifest = one(rendered("gke+keda" if kind == "ScaledObject" else "gke"), kind)
+    manifest = one(rendered({"ScaledObject": "gke+keda", "Certificate": "gke+tls"}.get(kind, "gke")), kind)
     assert [key for key, wrong in _misspelt(manifest) if not faults(wrong, VERSIONS[0])] == []
 
 
@@ -98,20 +106,53 @@ def test_all_is_of_one_namespace_and_one_label(name: str) -> None:
         if manifest["kind"] not in _CLUSTER_WIDE:
             assert metadata["namespace"] == "voice-system"
         if manifest["kind"] != "Namespace":
-            assert (metadata["name"], metadata["labels"]["app.kubernetes.io/name"]) == ("splicer", "splicer")
+            assert metadata["name"] in ("splicer", "splicer-tls")
+            assert metadata["labels"]["app.kubernetes.io/name"] == "splicer"
 
 
-def test_there_is_one_routing_toml() -> None:
+def test_there_is_one_routing_toml_and_the_same_with_tls() -> None:
     link = ROOT / "routing.toml"
     assert link.is_symlink()
     assert link.readlink() == Path("deploy/base/routing.toml")
-    assert [path.relative_to(DEPLOY) for path in DEPLOY.rglob("routing.toml")] == [Path("base/routing.toml")]
+    files = sorted(str(path.relative_to(DEPLOY)) for path in DEPLOY.rglob("routing.toml"))
+    assert files == ["base/routing.toml", *_FILES.values()]
+    base, tls = ((DEPLOY / path).read_text(encoding="utf-8").splitlines() for path in files)
+    changed = [line for line in difflib.ndiff(base, tls) if line[0] in "+-" and line[2:] and "#" not in line]
+    assert changed == [
+        '- listen = "0.0.0.0:8080"',
+        '+ listen = ["0.0.0.0:8080", { address = "0.0.0.0:8443", tls = "edge" }]',
+        "+ [tls.edge]",
+        '+ certificates = ["/certs/edge"]',
+    ]
+
+
+def test_the_vault_alone_has_the_certificate_that_the_listener_serves() -> None:
+    manifests = rendered("gke+tls")
+    spec, certificate = pod(manifests), one(manifests, "Certificate")["spec"]
+    (volume,) = (volume for volume in spec["volumes"] if "secret" in volume)
+    assert volume["secret"]["secretName"] == certificate["secretName"]
+    assert volume["secret"]["defaultMode"] & 0o440 == 0o440
+    assert not volume["secret"]["defaultMode"] & 0o007
+    (mount,) = (mount for mount in vault(manifests)["volumeMounts"] if mount["name"] == volume["name"])
+    assert mount["readOnly"]
+    assert "subPath" not in mount
+    assert volume["name"] not in {mount["name"] for mount in edge(manifests)["volumeMounts"]}
+    assert vault(manifests)["args"] == [*vault(rendered("gke"))["args"], "--tls"]
+    read = config(manifests)
+    (listener,) = (listener for listener in read.server.listen if listener.tls)
+    assert listener.address.port == port_named(edge(manifests), "https")
+    assert [files.folder for files in read.tls[str(listener.tls)].certificates] == [mount["mountPath"]]
+    assert set(certificate["dnsNames"]) == {host for route in read.routes for host in route.hosts}
+    (entry,) = (service for service in each(manifests, "Service") if service["spec"]["type"] == "LoadBalancer")
+    assert [port["targetPort"] for port in entry["spec"]["ports"]] == ["https"]
+    assert entry["spec"]["selector"] == one(manifests, "Service")["spec"]["selector"]
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_configmap_has_it_whole_and_it_is_right(name: str, tmp_path: Path) -> None:
     data = one(rendered(name), "ConfigMap")["data"]
-    assert data == {"routing.toml": (ROOT / "routing.toml").read_text(encoding="utf-8")}
+    text = (DEPLOY / _FILES.get(name, "base/routing.toml")).read_text(encoding="utf-8")
+    assert data == {"routing.toml": text}
     path = tmp_path / "routing.toml"
     path.write_text(data["routing.toml"], encoding="utf-8")
     read_config(path, environment(rendered(name)))

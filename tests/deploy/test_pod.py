@@ -125,8 +125,9 @@ def test_both_are_the_same_image(name: str) -> None:
 
 def test_its_ports_are_those_of_routing_toml(name: str) -> None:
     container, server = edge(rendered(name)), config(rendered(name)).server
-    assert [port["name"] for port in container["ports"]] == ["http", "metrics"]
-    (listen,) = server.listen
+    names = sorted(port["name"] for port in container["ports"])
+    assert names == (["http", "https", "metrics"] if name == "gke+tls" else ["http", "metrics"])
+    (listen,) = (listen for listen in server.listen if listen.tls is None)
     assert server.metrics is not None
     assert (listen.address.host, listen.address.port) == ("0.0.0.0", port_named(container, "http"))
     assert (server.metrics.host, server.metrics.port) == ("0.0.0.0", port_named(container, "metrics"))

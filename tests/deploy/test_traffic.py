@@ -29,7 +29,7 @@ from tests.deploy.manifests import (
 # https://cloud.google.com/load-balancing/docs/health-checks#firewall_rules: also where requests come from
 _GOOGLES = {ip_network("35.191.0.0/16"), ip_network("130.211.0.0/22")}
 _REUSE_SECONDS = 600  # seconds for which Google's load balancers take an idle connection to us again; not to be changed
-_GKE = ["gke", "gke+keda"]
+_GKE = ["gke", "gke+keda", "gke+tls"]
 _LABEL = {"app.kubernetes.io/name": "splicer"}
 
 everywhere = pytest.mark.parametrize("name", ALL)
@@ -140,13 +140,15 @@ def test_only_who_has_business_gets_in(name: str) -> None:
     container = edge(rendered(name))
     http, metrics = port_named(container, "http"), port_named(container, "metrics")
     rules = list(_rules(name, "ingress"))
+    tls = [port_named(container, "https")] if name == "gke+tls" else []
     pods = [(peer, port, protocol) for peer, port, protocol in rules if "ipBlock" not in peer]
-    assert pods == [
+    assert [peer for peer in pods if peer[1] not in tls] == [
         ({"namespaceSelector": {}}, http, "TCP"),
         ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}, metrics, "TCP"),
     ]
     outside = {(ip_network(peer["ipBlock"]["cidr"]), port) for peer, port, _ in rules if "ipBlock" in peer}
-    assert outside == ({(block, http) for block in _GOOGLES} if name in _GKE else set())
+    googles = {(block, http) for block in _GOOGLES} if name in _GKE else set()
+    assert outside == googles | {(ip_network("0.0.0.0/0"), port) for port in tls}
 
 
 # ---- the load balancer ----

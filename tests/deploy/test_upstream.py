@@ -15,7 +15,7 @@ import pytest
 from tests.deploy.manifests import ALL, Manifest, one, rendered
 
 _HERE = Path(__file__).parent / "upstream"
-_CUSTOM = ("BackendConfig", "PodMonitor", "ScaledObject")
+_CUSTOM = {"BackendConfig": "gke", "Certificate": "gke+tls", "PodMonitor": "gke", "ScaledObject": "gke+keda"}
 
 pytestmark = pytest.mark.skipif(
     shutil.which("node") is None or not (_HERE / "node_modules").exists(),
@@ -36,20 +36,22 @@ def test_the_operators_take_it(name: str) -> None:
 
 
 def test_these_are_judged() -> None:
-    assert {one(rendered("gke+keda"), kind)["kind"] for kind in _CUSTOM} == set(_CUSTOM)
+    assert all(one(rendered(name), kind) for kind, name in _CUSTOM.items())
 
 
 @pytest.mark.parametrize(
     ("kind", "spoil", "word"),
     [
         ("BackendConfig", lambda spec: spec.update(timeoutSec="1d"), "timeoutSec"),
+        ("Certificate", lambda spec: spec.pop("issuerRef"), "issuerRef"),
+        ("Certificate", lambda spec: spec["privateKey"].update(rotationPolicy="Sometimes"), "rotationPolicy"),
         ("PodMonitor", lambda spec: spec["podMetricsEndpoints"][0].update(honorLabels="yes"), "honorLabels"),
         ("PodMonitor", lambda spec: spec.pop("selector"), "selector"),
         ("ScaledObject", lambda spec: spec["scaleTargetRef"].pop("name"), "name"),
     ],
 )
 def test_what_is_wrong_does_not_pass(kind: str, spoil: Callable[[Any], object], word: str) -> None:
-    wrong = copy.deepcopy(one(rendered("gke+keda"), kind))
+    wrong = copy.deepcopy(one(rendered(_CUSTOM[kind]), kind))
     spoil(wrong["spec"])
     (fault,) = _faults([wrong])
     assert word in fault

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 
 const packages = {
+  "cert-manager.io": "cert-manager",
   "cloud.google.com": "gke",
   "keda.sh": "keda",
   "monitoring.coreos.com": "prometheus-operator",
