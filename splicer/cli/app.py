@@ -165,12 +165,18 @@ def vault(
     keep: Annotated[
         str, typer.Option(metavar="DURATION", help="How long calls are kept while no worker is there.")
     ] = "10m",
+    tls: Annotated[
+        bool,
+        typer.Option(
+            "--tls", help="Run the tls processes too: the keys are read here, and calls over TLS outlive the edge."
+        ),
+    ] = False,
 ) -> None:
     """Hold the calls in a process that outlives all of `splicer run`."""
     from splicer.ipc.arguments import VaultArguments
     from splicer.supervisor.launch import VAULT, become
 
-    become(VAULT, VaultArguments(str(socket), seconds_of(keep, "--keep")))
+    become(VAULT, VaultArguments(str(socket), seconds_of(keep, "--keep"), tls))
 
 
 def _supervisor_command(word: str, signum: signal.Signals, text: str) -> None:

@@ -166,7 +166,9 @@ class VaultArguments:
     Args:
         socket: the path of its socket.
         keep: seconds for which calls without a worker are kept.
+        tls: whether it runs the tls processes.
     """
 
     socket: str
     keep: float
+    tls: bool = False

@@ -81,6 +81,11 @@ class Board:
         """All descriptors, in the order of the arguments."""
         return self.fd, self.routes.fd, self.loads.fd, self.endpoints, self.tls
 
+    def replace_tls(self, fd: int) -> None:
+        """Use another TLS table, which is owned from now on; only as long as no process has the present one."""
+        os.close(self.tls)
+        self.tls = fd
+
     def close(self) -> None:
         """Close the descriptors; what is mapped stays."""
         for fd in self.fds:

@@ -10,9 +10,13 @@ entry explains comes from a tls process that has died.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import mmap
+import os
 import time
 from collections import deque
+from collections.abc import Container
 from enum import IntEnum
 
 from splicer.quality import Quality
@@ -84,6 +88,43 @@ def make_tls_memory() -> int:
         OSError: see `sealed_memory`.
     """
     return sealed_memory("splicer-tls", ROWS * _BYTES)
+
+
+def is_tls_memory(fd: int) -> bool:
+    """Whether a descriptor from another process is a table: to map a file that may be truncated would be fatal."""
+    try:
+        sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK
+    except OSError:  # no shared memory
+        return False
+    return bool(sealed) and os.fstat(fd).st_size == ROWS * _BYTES
+
+
+# A table may outlive those who started the processes in it, so nobody but the kernel knows which rows are in use.
+# The lock is the process's own (fcntl(2), advisory record locking), and is gone when it is dead.
+def lock_row(fd: int, number: int) -> None:
+    """Take a row for this process, until its end.
+
+    Raises:
+        BlockingIOError: another process has it.
+    """
+    fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
+
+
+def free_row(fd: int, taken: Container[int]) -> int:
+    """A row that no process has locked, and that is not among `taken`.
+
+    Raises:
+        OSError: there is none.
+    """
+    for number in range(1, ROWS):
+        if number not in taken:
+            try:
+                lock_row(fd, number)
+            except BlockingIOError:
+                continue
+            fcntl.lockf(fd, fcntl.LOCK_UN, 1, number)
+            return number
+    raise OSError(errno.EAGAIN, "all rows of the TLS table are in use")
 
 
 class TlsTable:

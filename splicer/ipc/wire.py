@@ -131,7 +131,7 @@ def _close(fds: list[int]) -> None:
 
 # socket.recv_fds() ignores its flags, so the received descriptors would be inherited by children.
 def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
-    data, rights, _, _ = sock.recvmsg(_MAX_BYTES, _SPACE, socket.MSG_CMSG_CLOEXEC)
+    data, rights, _, _ = sock.recvmsg(_MAX_BYTES, _SPACE, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
     fds = array.array("i")
     for _, _, content in rights:
         fds.frombytes(content[: len(content) - len(content) % fds.itemsize])

@@ -22,11 +22,12 @@ from splicer.supervisor.launch import SIGNALS
 from splicer.supervisor.listeners import EdgeListeners
 from splicer.supervisor.locate import title_of
 from splicer.supervisor.metrics_dir import MetricsDirectory
+from splicer.supervisor.remote_vault import RemoteVault
 from splicer.supervisor.sd_notify import SdNotify
 from splicer.supervisor.socket_path import fault_of
 from splicer.supervisor.state import SupervisorState, read
 from splicer.supervisor.supervisor import Supervisor
-from splicer.supervisor.vaults import OwnVault, RemoteVault
+from splicer.supervisor.vaults import OwnVault
 from splicer.vault.handover import restore
 from splicer.vault.limits import raise_descriptor_limit
 
@@ -58,8 +59,10 @@ def main() -> int:
                 notify=notify,
                 made=arguments.made,
             )
+            if isinstance(vault, RemoteVault):
+                vault.await_answer()
             if arguments.state is None:
-                edge = edge_with(Board(), EdgeListeners(), _counts(log))
+                edge = edge_with(Board(), EdgeListeners(), _counts(log), tls_in_vault=bool(vault.has_tls))
                 if not _listen(edge, _path(arguments.control)):
                     return 1
                 return Supervisor(edge).run(template=arguments.template)
@@ -70,7 +73,8 @@ def main() -> int:
             listeners.restore(state.listeners)
             counts = _counts(log) if state.counts is None else MetricsDirectory(state.counts.path, state.counts.fd)
             board = Board(state.board, state.routes, state.loads, state.endpoints, state.tls)
-            edge = edge_with(board, listeners, counts)
+            tls_in_vault = state.tls_in_vault if vault.has_tls is None else vault.has_tls
+            edge = edge_with(board, listeners, counts, tls_in_vault=tls_in_vault)
             if state.control is not None:
                 edge.control.restore(state.control, reread=arguments.reread)
             _listen(edge, None)

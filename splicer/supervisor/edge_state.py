@@ -26,6 +26,7 @@ from splicer.supervisor.metrics_dir import MetricsDirectory
 from splicer.supervisor.outcomes import Outcomes
 from splicer.supervisor.process_table import ProcessTable
 from splicer.supervisor.processes import Process, State
+from splicer.supervisor.remote_tls import RemoteTls
 from splicer.supervisor.sd_notify import SdNotify
 from splicer.supervisor.side_process import SideProcess
 from splicer.supervisor.template_process import TemplateProcess
@@ -50,6 +51,7 @@ class EdgeState:
         last_good: the file that keeps the last accepted configuration; None: it is not kept.
         notify: the service manager; None: there is none.
         made: whether the file was made for this edge (`splicer run --to`).
+        tls_in_vault: whether the vault runs the tls processes.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class EdgeState:
         last_good: Path | None = None,
         notify: SdNotify | None = None,
         made: bool = False,
+        tls_in_vault: bool = False,
     ) -> None:
         self.path = path
         self.made = made
@@ -114,12 +117,12 @@ class EdgeState:
             self._introduce,
             self.admin_process.tell,
         )
-        self.tls = TlsProcesses(
-            self.process_table,
-            log,
-            self._use_tls,
-            self.admin_process.tell_profile,
-            self.admin_process.tell,
+        told, changed = self.admin_process.tell_profile, self.admin_process.tell
+        self.tls_in_vault = tls_in_vault
+        self.tls: TlsProcesses | RemoteTls = (
+            RemoteTls(vault, self.process_table, selector, log, self._use_tls, told, changed)
+            if tls_in_vault
+            else TlsProcesses(self.process_table, log, self._use_tls, told, changed)
         )
         self.summary: ConfigSummary | None = None  # of the configuration in force
         self.generation = 0
@@ -133,6 +136,8 @@ class EdgeState:
         self.stopping = False
         self.code: int | None = None  # the exit code, once all is over
         self.steps: list[Callable[[], bool]] = []  # each is called in every turn of the loop until it returns True
+        if isinstance(self.tls, RemoteTls):
+            self.tls.begin()
 
     def bind(self, summary: ConfigSummary) -> list[str]:
         """Listen at the addresses of the configuration only; return the faults."""
@@ -154,6 +159,9 @@ class EdgeState:
         self.last_good.keep(summary.text)
         self.log.use(summary.format)
         self.warn(summary)
+        if summary.tls.processes and self.vault.path is not None and not self.tls_in_vault:
+            lost = "calls over TLS end with this container, although there is a vault"
+            self.log("tls_not_in_vault", level="warning", warning=lost, remedy="start the vault with --tls")
         self.listeners["listen"].rules = summary.rules
         self.workers.slots = summary.workers
         self._want_admin()

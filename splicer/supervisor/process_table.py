@@ -11,9 +11,10 @@ from functools import partial
 
 from splicer.ipc import wire
 from splicer.ipc.arguments import Place
-from splicer.ipc.board import ROWS, Board, Column
+from splicer.ipc.board import Board, Column
 from splicer.ipc.message import Answer, Message
 from splicer.ipc.messages import Unknown
+from splicer.ipc.tls_table import free_row
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor.processes import Process, State, reason
 from splicer.vault.protocol import channel
@@ -87,9 +88,9 @@ class ProcessTable:
             fds: descriptors that it gets; they are closed here.
         """
         taken = {process.row for process in self.all.values()}
-        row = min(set(range(1, ROWS)) - taken)
         ends = None
         try:
+            row = free_row(self.board.tls, taken)
             ends = ours, its = channel()
             # The started program may be newer than this one, and must use this one's version of the wire.
             board, routes, loads, endpoints, tls = shared = self.board.fds

@@ -76,7 +76,10 @@ class Reload:
 
     def _begin_with(self, found: ConfigSummary, faults: Sequence[str]) -> None:
         if faults:
-            self._fail(f"{self._edge.path}: {fault}" for fault in faults)
+            vault = self._edge.vault
+            unknown = vault.path is not None and vault.has_tls is None
+            more = [f"the vault at {vault.path} is away; if it has --tls, start it first"] if unknown else []
+            self._fail(f"{self._edge.path}: {fault}" for fault in (*faults, *more))
         elif not self._edge.stopping:
             self._edge.put_in_force(found)
 

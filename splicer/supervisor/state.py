@@ -92,6 +92,7 @@ class SupervisorState:
         endpoints: the descriptor of the endpoint snapshot's memory; None: it has none.
         tls: the descriptor of the TLS table; None: it has none.
         tls_generation: the number of upgrades so far.
+        tls_in_vault: whether the vault runs the tls processes.
     """
 
     fds: tuple[int, ...]
@@ -114,6 +115,7 @@ class SupervisorState:
     endpoints: int | None = None
     tls: int | None = None
     tls_generation: int = 0
+    tls_in_vault: bool = False
 
 
 def read(text: str) -> SupervisorState:

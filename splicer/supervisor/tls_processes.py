@@ -38,6 +38,7 @@ from splicer.vault.protocol import channel
 _MAX_START_INTERVAL = 30.0  # seconds, at most, between two attempts to start one
 _MAX_START_INTERVAL_WITH_WORKERS = 2.0  # seconds; the same while workers serve
 _MOST_FAILURES = 5  # processes in a row that may fail before settings that are tried are given up
+_MOST_PROCESSES = 128  # of all generations together, beyond which there is no new one
 
 Tried = Callable[[Sequence[str]], None]
 
@@ -74,6 +75,7 @@ class TlsProcesses(ProcessOwner):
         self._request = 0  # the newest, with `settings`
         self._settled: set[int] = set()  # the pids of those that use `settings`
         self._ended = False
+        self._renewal = False  # a new generation is to begin
         self.generation = 0
         self.restarts = 0  # processes that died while they served
         self.all: dict[int, Process] = {}
@@ -88,7 +90,7 @@ class TlsProcesses(ProcessOwner):
     @property
     def facts(self) -> tuple[TlsProcessFacts, ...]:
         """The processes, for operators."""
-        states = {State.SERVING: "serving", State.LEAVING: "leaving", State.GONE: "leaving"}
+        states = {State.SERVING: "serving", State.LEAVING: "serving", State.GONE: "leaving"}
         return tuple(
             TlsProcessFacts(one.pid, one.row, one.slot, states.get(one.state, "starting")) for one in self.all.values()
         )
@@ -121,6 +123,10 @@ class TlsProcesses(ProcessOwner):
         self.settings = self._before = settings
         self.generation = generation
 
+    def renew(self) -> None:
+        """Begin a new generation, with the code that is on disk, as soon as the present one is complete."""
+        self._renewal = True
+
     def adopt(self, process: Process) -> None:
         """Take over a process that an earlier supervisor has started; it stays until its connections are over."""
         self._process_table.adopt(self, process)
@@ -133,6 +139,8 @@ class TlsProcesses(ProcessOwner):
         """Start missing processes, and retire surplus ones and those of an older generation."""
         if self._ended:
             return
+        if self._renewal and self.complete and self._tried is None:
+            self._begin_generation()
         live = [one for one in self.all.values() if one.state in (State.STARTING, State.PLACED, State.SERVING)]
         missing = self.settings.processes - len(live)
         for process in live[self.settings.processes :] if self._tried is None else ():
@@ -154,6 +162,17 @@ class TlsProcesses(ProcessOwner):
         for process in self.all.values():
             if process.state is State.SERVING:
                 self._introduce(process, worker)
+
+    def attend(self, row: int, fd: int) -> None:
+        """Have the process of a row serve a worker, to which `fd` is a channel; it is not closed here.
+
+        Raises:
+            BlockingIOError: the process takes nothing at present.
+        """
+        for process in self.all.values():
+            if process.row == row and process.state in (State.SERVING, State.LEAVING):
+                with suppress(ConnectionError):  # it is dead already
+                    wire.send(process.sock, AttendTls(), (fd,), process.version)
 
     def end(self) -> None:
         """Have all of them end with their last connection."""
@@ -201,6 +220,19 @@ class TlsProcesses(ProcessOwner):
 
     def _arguments(self, place: Place) -> TlsArguments:
         return TlsArguments(place)
+
+    def _begin_generation(self) -> None:
+        self._renewal = False
+        if len(self.all) + self.settings.processes > _MOST_PROCESSES:
+            fault = (
+                f"there are {len(self.all)} tls processes of earlier upgrades with connections; the old code goes on"
+            )
+            self._log("tls_not_started", level="error", fault=fault)
+            return
+        self.generation += 1
+        for process in self.all.values():
+            if process.state is State.SERVING:
+                process.state = State.LEAVING
 
     def _retire(self, process: Process) -> None:
         if process.state is not State.GONE:

@@ -168,6 +168,7 @@ class Upgrade:
             endpoints=edge.board.endpoints,
             tls=edge.board.tls,
             tls_generation=edge.tls.generation,
+            tls_in_vault=edge.tls_in_vault,
         )
 
     def resume(self, state: SupervisorState) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from setproctitle import setproctitle
@@ -14,6 +15,7 @@ from splicer.ipc.codec import from_json
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor.sd_notify import SdNotify
 from splicer.supervisor.socket_path import fault_of
+from splicer.supervisor.vault_tls import VaultTls
 from splicer.vault.limits import raise_descriptor_limit
 from splicer.vault.server import serve
 
@@ -30,7 +32,8 @@ def main() -> int:
         if fault := fault_of(path):
             log.die_usage([fault])
             return 1
-        serve(path, log, arguments.keep, notify.send, notify.beat)
+        tls = partial(VaultTls, log) if arguments.tls else None
+        serve(path, log, arguments.keep, notify.send, notify.beat, tls)
     except OSError as error:
         log.die_usage([f"{path}: {error.strerror or error}{_remedy(error.errno)}"])
         return 1

@@ -14,7 +14,7 @@ from setproctitle import setproctitle
 from splicer.ipc.arguments import TlsArguments
 from splicer.ipc.board import Board
 from splicer.ipc.codec import from_json
-from splicer.ipc.tls_table import TlsTable
+from splicer.ipc.tls_table import TlsTable, lock_row
 from splicer.tls.process import TlsProcess
 from splicer.vault.limits import raise_descriptor_limit
 
@@ -37,6 +37,7 @@ def main() -> None:
     control = socket.socket(fileno=place.control)
     control.setblocking(False)
     board = Board(place.board, place.routes, place.loads, place.endpoints, place.tls)
+    lock_row(board.tls, place.row)
     words = TlsTable(board.tls).row(place.row)
     TlsProcess(control, place.version, place.row, board.row(place.row), words).run()
 

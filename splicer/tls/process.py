@@ -48,6 +48,7 @@ _BEAT_SECONDS = 0.5
 _LAST_TASK_SECONDS = 2.0  # seconds in which workers learn that this process is to end
 _LOG_INTERVAL = 10 * 10**9  # ns between two reports of crashes
 _TASKS = 4  # tasks of one worker in a row
+_MOST_CHANNELS = 1024
 
 
 class TlsProcess:
@@ -77,6 +78,7 @@ class TlsProcess:
         self._sweep = Sweep(self._loop, self._links, words)
         self._channels: set[socket.socket] = set()
         self._leaving = False
+        self._deaf = False  # no worker is served any more
         self._complained = 0
 
     def run(self) -> None:
@@ -121,12 +123,18 @@ class TlsProcess:
                 self._say(TlsConfigured(request, tuple(faults)))
             case AttendTls():
                 for fd in fds:  # the message has no descriptor if this process had none free
-                    sock = socket.socket(fileno=fd)
-                    sock.setblocking(False)
-                    self._channels.add(sock)
-                    self._loop.watch(sock.fileno(), IN, partial(self._take_tasks, sock))
+                    self._attend(socket.socket(fileno=fd))
             case RetireTls():
                 self._leave()
+
+    # What comes too late is closed, and the worker turns to another process.
+    def _attend(self, channel: socket.socket) -> None:
+        if self._deaf or len(self._channels) >= _MOST_CHANNELS:
+            channel.close()
+            return
+        channel.setblocking(False)
+        self._channels.add(channel)
+        self._loop.watch(channel.fileno(), IN, partial(self._take_tasks, channel))
 
     # A worker that has not heard yet of newer ones still sends connections, and gets them served.
     def _leave(self) -> None:
@@ -135,6 +143,7 @@ class TlsProcess:
         self._end_if_over()
 
     def _close_channels(self) -> None:
+        self._deaf = True
         for channel in list(self._channels):
             self._drop(channel)
         self._end_if_over()

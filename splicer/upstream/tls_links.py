@@ -42,7 +42,9 @@ class TlsLinks:
         self._attached = trio.lowlevel.ParkingLot()
 
     def attach(self, row: int, generation: int, sock: socket.socket) -> None:
-        """Use a tls process; the socket is owned from now on."""
+        """Use a tls process; the socket is owned from now on. An older channel to the same row is closed."""
+        for older in [channel for channel in self._channels if channel.row == row]:
+            self._drop(older)
         self._channels.append(_Channel(row, generation, sock))
         self._attached.unpark_all()
 
@@ -110,7 +112,7 @@ class TlsLinks:
             try:
                 wire.send(channel.sock, task, (raw.fileno(), its.fileno()))
             except BlockingIOError:
-                with suppress(OSError):
+                with suppress(OSError, trio.ClosedResourceError):
                     await trio.lowlevel.wait_writable(channel.sock)
             except OSError:
                 self._drop(channel)

@@ -118,6 +118,16 @@ def is_pipe(fd: int) -> bool:
     return stat.S_ISFIFO(os.fstat(fd).st_mode)
 
 
+def is_channel(fd: int) -> bool:
+    """Whether a descriptor is a unix socket that keeps packets apart."""
+    try:
+        sock = socket.socket(fileno=os.dup(fd))
+    except OSError:
+        return False
+    with sock:
+        return (sock.family, sock.type) == (socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
 def is_stream(fd: int, *, listens: bool = False) -> bool:
     """Whether a descriptor is a stream socket: a connection (which the peer may have reset meanwhile) or a listener.
 

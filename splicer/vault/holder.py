@@ -22,7 +22,7 @@ from contextlib import suppress
 from functools import partial
 
 from splicer.vault import protocol
-from splicer.vault.held import Channel, Held, is_pipe, is_stream
+from splicer.vault.held import Channel, Held, is_channel, is_pipe, is_stream
 from splicer.vault.journal import PLACES, JournalReader
 from splicer.vault.pipes import Pipes
 from splicer.vault.placement import Placement
@@ -38,6 +38,7 @@ _LOG_INTERVAL = 10.0  # seconds between two `vault_full` lines
 KEEP_SECONDS = 600.0  # seconds for which a call without a worker is kept
 
 Log = Callable[..., None]
+Tls = Callable[[socket.socket, int], None]
 
 
 class Holder:
@@ -47,12 +48,16 @@ class Holder:
         selector: watches the channels; a key's data is a callback that takes the events.
         log: called as `log(event, **fields)`.
         keep: seconds for which a tunnel without a worker is kept.
+        tls: takes a supervisor's channel and its TLS table; None: this vault has no tls processes.
     """
 
-    def __init__(self, selector: selectors.BaseSelector, log: Log, keep: float = KEEP_SECONDS) -> None:
+    def __init__(
+        self, selector: selectors.BaseSelector, log: Log, keep: float = KEEP_SECONDS, tls: Tls | None = None
+    ) -> None:
         self._selector = selector
         self._log = log
         self._keep = keep
+        self._tls = tls
         self.tunnels: dict[int, Held] = {}
         self.placement = Placement(self._flush_all)
         self.pipes = Pipes(self.tunnels)
@@ -152,14 +157,19 @@ class Holder:
             self._open_journal(channel, fds[0])
         elif kind == Kind.SERVE and number and message.quantity:
             self.placement.serve(channel, number, message.quantity)
-        elif kind in (Kind.ASK, Kind.LISTENERS) and self._is_supervised(channel):
+        elif kind in (Kind.ASK, Kind.LISTENERS, Kind.TLS) and self._is_supervised(channel):
             message.close()
             self._post(channel, protocol.pack(Kind.REFUSED, flags=1, version=channel.version))
         elif kind == Kind.COUNT:
             slots = protocol.pack_keys(self.placement.orphaned_slots)
+            flags = 0 if self._tls is None else protocol.HAS_TLS
+            count = len(self.tunnels)
             self._post(
-                channel, protocol.pack(Kind.COUNT, 0, slots, quantity=len(self.tunnels), version=channel.version)
+                channel, protocol.pack(Kind.COUNT, 0, slots, flags=flags, quantity=count, version=channel.version)
             )
+        elif kind == Kind.TLS and self._tls is not None:
+            channel.supervises = True
+            self._tls(socket.socket(fileno=fds[0]), fds[1])
         elif kind == Kind.LISTENERS:
             for fd in self.listeners[1]:
                 os.close(fd)
@@ -282,6 +292,8 @@ def _are_fit(message: Message) -> bool:
             return all(map(is_pipe, fds))
         case Kind.LISTENERS:
             return all(is_stream(fd, listens=True) for fd in fds)
+        case Kind.TLS:
+            return is_channel(fds[0])
     return True
 
 
@@ -290,4 +302,6 @@ def _descriptors(message: Message) -> int:
         return 2 + (message.flags & _PARKED).bit_count()
     if message.kind == Kind.LISTENERS:
         return len(message.fds)
+    if message.kind == Kind.TLS:
+        return 2
     return 1 if message.kind in (Kind.HELLO, Kind.PIPE) else 0

@@ -28,6 +28,8 @@ _SPACE = socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)
 
 _CRASHES_SHIFT, _MOST_CRASHES = 2, 3
 
+HAS_TLS = 1  # the vault runs tls processes
+
 TO_POD, TO_CLIENT = 0, 1  # the lowest bit of a journal's word; the rest is the tunnel's key
 
 
@@ -42,11 +44,12 @@ class Kind(IntEnum):
     RELEASE = 5  # worker → vault: number is the key of a tunnel that is over, the payload has the keys of others
     SERVE = 6  # worker → vault: number is the slot that it serves from now on, quantity the number of slots
     REFUSED = 7  # vault → any: the version is not supported; with flags: another supervisor is connected
-    COUNT = 8  # supervisor → vault, and back: quantity is the number of tunnels held
+    COUNT = 8  # supervisor → vault, and back: quantity is the number of tunnels held; the answer's flags: `HAS_TLS`
     LISTENERS = 9  # supervisor → vault: keep these [listeners] and no others; also the answer to ASK
     ASK = 10  # supervisor → vault: asks for the listeners that are kept
     RETURN = 11  # both ways: number is the key of a tunnel whose descriptors could not be accepted
     LEAVE = 12  # worker → vault: it leaves its tunnels on purpose; its end is no crash
+    TLS = 13  # supervisor → vault that `HAS_TLS`: [a channel for its orders, the TLS table that its workers use]
 
 
 def keys(payload: bytes) -> tuple[int, ...]:

@@ -6,17 +6,29 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from traceback import format_exception
-from typing import Any
+from typing import Any, Protocol
 
 from splicer.vault.holder import KEEP_SECONDS, TICK, Holder
 from splicer.vault.local_socket import listen_at, peer_of
 
 Log = Callable[..., None]
+
+
+class Tls(Protocol):
+    """The tls processes of a `splicer vault --tls`, which this package knows nothing else of."""
+
+    def attach(self, sock: socket.socket, table: int) -> None:
+        """Follow a supervisor's orders; both are owned from now on."""
+        ...
+
+    def tidy(self) -> None:
+        """Do regular work; it must not wait."""
+        ...
 
 
 def serve(
@@ -25,6 +37,7 @@ def serve(
     keep: float = KEEP_SECONDS,
     notify: Callable[[str], object] = lambda _: None,
     beat: Callable[[], None] = lambda: None,
+    tls: Callable[[selectors.BaseSelector], Tls] | None = None,
 ) -> None:
     """Hold tunnels until SIGTERM or SIGINT; tunnels without a worker end then.
 
@@ -34,17 +47,20 @@ def serve(
         keep: seconds for which a tunnel without a worker is kept.
         notify: called with ``READY=1`` and ``STOPPING=1`` (sd_notify(3)).
         beat: called in each turn of the loop, at least once per `TICK`.
+        tls: makes what has the tls processes; None: this vault has none.
 
     Raises:
         OSError: the socket can't be created; EADDRINUSE: another vault listens there.
     """
     stop = _stop_signals()
     with selectors.DefaultSelector() as selector, listen_at(path, socket.SOCK_SEQPACKET) as listener:
-        holder = Holder(selector, log, keep)
+        processes = None if tls is None else tls(selector)
+        holder = Holder(selector, log, keep, None if processes is None else processes.attach)
         selector.register(stop, selectors.EVENT_READ)
-        log("vault_ready", socket=str(path))
+        log("vault_ready", socket=str(path), tls=processes is not None)
         notify("READY=1")
-        _loop(selector, holder, partial(_accept, listener, holder, log), listener, log, beat)
+        tidy = (holder.tidy,) if processes is None else (holder.tidy, processes.tidy)
+        _loop(selector, holder, partial(_accept, listener, holder, log), listener, log, beat, tidy)
         notify("STOPPING=1")
         path.unlink(missing_ok=True)
     # Another signal would be written to the closed wakeup socket, and would end the process with another exit code.
@@ -63,6 +79,7 @@ def _loop(
     listener: socket.socket,
     log: Log,
     beat: Callable[[], None],
+    tidy: Sequence[Callable[[], float | None]],
 ) -> None:
     due, listening = 0.0, False
     while True:
@@ -81,7 +98,7 @@ def _loop(
             if not listening:
                 selector.register(listener, selectors.EVENT_READ, accept)
                 listening = True
-            due = time.monotonic() + (_guarded(log, holder.tidy) or TICK)
+            due = time.monotonic() + min(_guarded(log, call) or TICK for call in tidy)
             beat()
 
 

@@ -34,6 +34,7 @@ from splicer.ipc.messages import (
 )
 from splicer.ipc.queries import Question, Rows
 from splicer.ipc.tls_messages import TlsOrder, TlsReport, TlsTask
+from splicer.ipc.vault_tls import VaultTlsOrder, VaultTlsReport
 from splicer.vault.protocol import channel
 from tests.ipc.values import sample, values
 
@@ -55,6 +56,8 @@ BORDERS: tuple[type[Message], ...] = (
     TlsOrder,
     TlsReport,
     TlsTask,
+    VaultTlsOrder,
+    VaultTlsReport,
 )
 
 # All messages: the border, the name on the wire, the version that it came in, and the fields; "?": it has a default.
@@ -137,6 +140,12 @@ TlsReport     tls_profile       1  profile: ProfileFacts
 TlsReport     tls_crash         1  traceback: str
 TlsTask       tls_serve         1  profile: str
 TlsTask       tls_reach         1  upstream: str, sni: str | None, names: tuple[str, ...]
+VaultTlsOrder vault_tls_use     1  request: int, renew?: bool
+VaultTlsOrder vault_tls_attend  1  row: int
+VaultTlsReport vault_tls_used    1  request: int, faults?: tuple[str, ...]
+VaultTlsReport vault_tls_table   1
+VaultTlsReport vault_tls_state   1  processes?: tuple[TlsProcessFacts, ...], restarts?: int
+VaultTlsReport vault_tls_profile 1  profile: ProfileFacts
 """
 
 # Their parts, and what processes are started with; the same holds.
@@ -170,7 +179,7 @@ SupervisorArguments  path: str, vault?: str | None, watch?: bool, last_good?: st
 state?: int | None, reread?: bool, read?: tuple[int, ...] | None, made?: bool, template?: StartedTemplate | None
 StartedTemplate      pid: int, control: int
 TemplateArguments    control: int, version?: int
-VaultArguments       socket: str, keep: float
+VaultArguments       socket: str, keep: float, tls?: bool
 CertificateFacts     path: str, names: tuple[str, ...], not_before: float, not_after: float, key: str, \
 fingerprint: str
 CertificateFiles     folder?: str, chain?: str, key?: str
@@ -245,6 +254,7 @@ def test_every_request_has_an_answer_that_comes_back(cls: type[Request]) -> None
         Question: Rows,
         TemplateOrder: TemplateReport,
         TlsOrder: TlsReport,
+        VaultTlsOrder: VaultTlsReport,
     }
     [border] = [border for border in back if issubclass(cls, border)]
     assert issubclass(cls.ANSWER, Answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import signal
 import socket
@@ -12,15 +13,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from splicer.vault import protocol
 from splicer.vault.protocol import Kind, Message
+from tests.kit.edge import session_of
 from tests.kit.wire import TIMEOUT, until
 
 _POLL_INTERVAL = 0.005  # seconds
+_BAD = ("tunnel_abandoned", "vault_message_lost", "vault_error", "tls_died", "tls_crash", "tls_not_started")
 _LISTENS = "0A"  # TCP_LISTEN, as /proc/net/tcp has it
 
 
@@ -30,27 +33,46 @@ class Vault:
     Args:
         path: of the socket.
         keep: its option.
+        tls: whether it runs the tls processes.
         lines: its log, of all its lives.
     """
 
-    def __init__(self, path: Path, keep: str) -> None:
+    def __init__(self, path: Path, keep: str, *, tls: bool = False) -> None:
         self.path = path
+        self._tls = ["--tls"] if tls else []
         self.lines: list[dict[str, Any]] = []
         self._keep = keep
         self._readers: list[threading.Thread] = []
+        self.lives: list[int] = []  # the pids that it has had
         self.start()
 
     @property
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def tls_pids(self) -> list[int]:
+        """Its tls processes, and those of a former life that still have connections."""
+        return sorted(pid for life in self.lives for pid, title in session_of(life) if title == "splicer: tls")
+
     def start(self) -> None:
         """Start the process, and wait until it listens."""
         ready = len(self.find("vault_ready"))
-        command = [sys.executable, "-m", "splicer", "vault", "--socket", str(self.path), "--keep", self._keep]
+        command = [
+            sys.executable,
+            "-m",
+            "splicer",
+            "vault",
+            "--socket",
+            str(self.path),
+            "--keep",
+            self._keep,
+            *self._tls,
+        ]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
         )
+        self.lives.append(self.process.pid)
         reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         reader.start()
         self._readers.append(reader)
@@ -72,6 +94,12 @@ class Vault:
             for line in list(self.lines)
             if line["event"] == event and all(line.get(key) == value for key, value in fields.items())
         ]
+
+    def take(self, event: str, **fields: object) -> list[dict[str, Any]]:
+        """Take such lines, which are expected, out of its log."""
+        taken = self.find(event, **fields)
+        self.lines[:] = [line for line in self.lines if not any(line is one for one in taken)]
+        return taken
 
     async def line(self, event: str, **fields: object) -> dict[str, Any]:
         """The first such line; waits for it."""
@@ -105,9 +133,12 @@ class Vault:
                 assert self.process.wait(TIMEOUT) == 0
         finally:
             self.kill()
+            for pid in self.tls_pids:  # one that has no connection any more ends by itself, but not at once
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             for reader in self._readers:
                 reader.join(TIMEOUT)
-        bad = [line for line in self.lines if line["event"] in ("tunnel_abandoned", "vault_message_lost")]
+        bad = [line for line in self.lines if line["event"] in _BAD]
         assert not bad, bad
 
     def _ask(self, answer: Kind, question: Kind | None = None) -> Message:
@@ -130,14 +161,15 @@ class Vault:
 
 
 @contextmanager
-def vault_at(path: Path, keep: str = "10m") -> Iterator[Vault]:
+def vault_at(path: Path, keep: str = "10m", *, tls: bool = False) -> Iterator[Vault]:
     """Run a vault.
 
     Args:
         path: of its socket.
         keep: how long calls are kept while no worker is there.
+        tls: whether it runs the tls processes.
     """
-    vault = Vault(path, keep)
+    vault = Vault(path, keep, tls=tls)
     try:
         yield vault
     finally:

@@ -36,8 +36,8 @@ def _fails(code: int) -> Any:
 def test_it_serves_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     served: list[tuple[Any, ...]] = []
     assert _run(monkeypatch, tmp_path / "vault", lambda *arguments: served.append(arguments)) == 0
-    [(path, _, keep, _, _)] = served
-    assert (path, keep) == (tmp_path / "vault", 600.0)
+    [(path, _, keep, _, _, tls)] = served
+    assert (path, keep, tls) == (tmp_path / "vault", 600.0, None)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from splicer.supervisor import vaults
+from splicer.supervisor import remote_vault
 from splicer.supervisor.listeners import Listeners
-from splicer.supervisor.vaults import OwnVault, RemoteVault
+from splicer.supervisor.remote_vault import RemoteVault
+from splicer.supervisor.vaults import OwnVault
 from splicer.vault.protocol import Kind, channel, pack
 from splicer.vault.protocol import send as protocol_send
 from tests.supervisor.harness import Said
@@ -67,7 +68,7 @@ class Distant:
 
 @pytest.fixture
 def distant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Distant]:
-    monkeypatch.setattr(vaults, "_COUNT_INTERVAL", -1.0)
+    monkeypatch.setattr(remote_vault, "_COUNT_INTERVAL", -1.0)
     with Rig() as rig:
         made = Distant(tmp_path / "vault", rig)
         yield made
@@ -83,7 +84,7 @@ def test_it_is_found_empty_when_it_has_said_so_again_and_again(distant: Distant)
 
 def test_one_that_does_not_answer_is_not_waited_for_for_ever(distant: Distant, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any(distant.rounds(50, heard=False))
-    monkeypatch.setattr(vaults, "_HUNG_TIMEOUT", -1.0)
+    monkeypatch.setattr(remote_vault, "_HUNG_TIMEOUT", -1.0)
     assert distant.rounds(1, heard=False) == [True]
 
 
@@ -109,17 +110,17 @@ def test_nothing_can_be_left_to_one_that_does_not_answer(distant: Distant, monke
     assert distant.vault.why_not_durable is None
     distant.rounds(2, heard=False)
     assert distant.vault.why_not_durable is None
-    monkeypatch.setattr(vaults, "_ANSWER_TIMEOUT", -1.0)
+    monkeypatch.setattr(remote_vault, "_ANSWER_TIMEOUT", -1.0)
     assert distant.vault.why_not_durable is not None
     assert "does not answer" in distant.vault.why_not_durable
-    monkeypatch.setattr(vaults, "_ANSWER_TIMEOUT", 2.0)
+    monkeypatch.setattr(remote_vault, "_ANSWER_TIMEOUT", 2.0)
     distant.rounds(2)
     assert distant.vault.why_not_durable is None
 
 
 # One that says something again and again, but never what it was asked, must not hold up the start.
 def test_its_listeners_are_waited_for_only_so_long(distant: Distant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vaults, "_ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr(remote_vault, "_ANSWER_TIMEOUT", 0.2)
     far = distant.rig.holder.channels[-1].sock
     talks = threading.Event()
 
@@ -162,7 +163,7 @@ def test_one_that_stays_away_holds_nothing(distant: Distant, monkeypatch: pytest
     distant.rounds(1)
     assert distant.said.of("vault_lost")
     assert not distant.vault.confirm_empty()  # it may come back, and be told of a call by a worker that dies then
-    monkeypatch.setattr(vaults, "_RETURN_TIMEOUT", -1.0)
+    monkeypatch.setattr(remote_vault, "_RETURN_TIMEOUT", -1.0)
     assert distant.vault.confirm_empty()
 
 
