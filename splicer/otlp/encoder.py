@@ -7,44 +7,54 @@ frozen; the library for it would take a hundred times the memory, and twice the 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import NamedTuple
 
 Value = str | bool | int | float
 Pairs = Iterable[tuple[str, Value]]
 
 INTERNAL, SERVER, CLIENT = 1, 2, 3  # Span.SpanKind
 _FIXED64, _DOUBLE, _FIXED32 = struct.Struct("<Q"), struct.Struct("<d"), struct.Struct("<I")
-_LENGTHS = tuple(bytes((length,)) for length in range(128))
 _INT64 = (1 << 64) - 1
-_ROOM = 113  # bytes for a name and a value with which the length of an attribute has one byte, whatever its type
-_ERROR = b"\x7a\x02\x18\x02"  # Span.status = Status(code=STATUS_CODE_ERROR)
+_NANOSECONDS = 1_000_000_000
+_ATTRIBUTE = b"\x4a"  # Span.attributes
+_MOST_PREPARED = 256  # bytes of a text
+FAILED = b"\x7a\x02\x18\x02"  # Span.status = Status(code=STATUS_CODE_ERROR)
 _SAMPLED, _KNOWN, _REMOTE = 0x01, 0x100, 0x200  # Span.flags: it is known whether the parent is remote, and it is
 _FLAGS = b"\x85\x01" + _FIXED32.pack(_SAMPLED | _KNOWN)
 _FLAGS_REMOTE = b"\x85\x01" + _FIXED32.pack(_SAMPLED | _KNOWN | _REMOTE)
 _LINK = b"\x35" + _FIXED32.pack(_SAMPLED | _KNOWN)
 _LINK_REMOTE = b"\x35" + _FIXED32.pack(_KNOWN | _REMOTE)
+_START, _END = 0x39, 0x41  # tags
 _TIMES = struct.Struct("<BQBQ")  # each with its tag in front
+_IDS, _IDS_OF_CHILD = 28, 38  # bytes of a span's ids with their tags
 
 
-class Link(NamedTuple):
-    """A span that a span is connected with.
+def varint(number: int) -> bytes:
+    """A number of up to 64 bits; a negative one in two's complement."""
+    if 0 <= number < 1 << 21:
+        if number < 1 << 7:
+            return bytes((number,))
+        if number < 1 << 14:
+            return bytes((number & 127 | 128, number >> 7))
+        return bytes((number & 127 | 128, number >> 7 & 127 | 128, number >> 14))
+    number &= _INT64
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
 
-    Args:
-        trace_id: 16 bytes.
-        span_id: 8 bytes.
-        state: its tracestate.
-        remote: whether another program has made it.
-    """
 
-    trace_id: bytes
-    span_id: bytes
-    state: str = ""
-    remote: bool = False
+_LENGTHS = tuple(varint(length) for length in range(1024))
 
 
-def attributes(pairs: Pairs, tag: bytes = b"\x4a") -> bytes:
+def _length(length: int) -> bytes:
+    return _LENGTHS[length] if length < 1024 else varint(length)
+
+
+def attributes(pairs: Pairs, tag: bytes = _ATTRIBUTE) -> bytes:
     """Attributes, as fields of a span.
 
     Args:
@@ -54,85 +64,109 @@ def attributes(pairs: Pairs, tag: bytes = b"\x4a") -> bytes:
     return b"".join([attribute(name, value, tag) for name, value in pairs])
 
 
-# Short ones are put together at once, in a third of the time.
-def attribute(name: str, value: Value, tag: bytes = b"\x4a") -> bytes:
+def attribute(name: str, value: Value, tag: bytes = _ATTRIBUTE) -> bytes:
     """One attribute; see `attributes`."""
-    key = _key(name)
-    room = _ROOM - len(key)
-    if isinstance(value, str):
-        text = _utf8(value)
-        length = len(text)
-        if length < room:
-            whole = _LENGTHS[len(key) + length + 4]
-            return b"%b%b%b\x12%b\x0a%b%b" % (tag, whole, key, _LENGTHS[length + 2], _LENGTHS[length], text)
-    elif isinstance(value, float):
-        if room > 0:
-            return b"%b%b%b\x12\x09\x21%b" % (tag, _LENGTHS[len(key) + 11], key, _DOUBLE.pack(value))
-    elif not isinstance(value, bool) and room > 0:
-        number = varint(value)
-        length = len(number) + 1
-        return b"%b%b%b\x12%b\x18%b" % (tag, _LENGTHS[len(key) + length + 2], key, _LENGTHS[length], number)
-    return _field(tag, key + _field(b"\x12", _any(value)))
+    return _field(tag, _field(b"\x0a", _utf8(name)) + _field(b"\x12", _any(value)))
 
 
-@lru_cache(maxsize=256)
-def _key(name: str) -> bytes:
-    return _field(b"\x0a", _utf8(name))
+# What is in front of the value is made once for each length that it may have: a sixth of the time of `attribute`.
+def text_attribute(name: str, begin: str = "") -> Callable[[str], bytes]:
+    """A function that makes the attribute of this name with any text.
+
+    Args:
+        name: the attribute's.
+        begin: what each value begins with, without being told.
+    """
+    before = tuple(attribute(name, begin + " " * length)[: -length or None] for length in range(_MOST_PREPARED))
+
+    def made(text: str) -> bytes:
+        data = _utf8(text)
+        return before[len(data)] + data if len(data) < _MOST_PREPARED else attribute(name, begin + text)
+
+    return made
 
 
+def number_attribute(name: str) -> Callable[[int], bytes]:
+    """A function that makes the attribute of this name with any integer of 64 bits."""
+    before = (b"", *(attribute(name, 1 << min(63, 7 * length - 1))[:-length] for length in range(1, 11)))
+
+    def made(number: int) -> bytes:
+        data = varint(number)
+        return before[len(data)] + data
+
+    return made
+
+
+def float_attribute(name: str) -> Callable[[float], bytes]:
+    """A function that makes the attribute of this name with any floating-point number."""
+    before = attribute(name, 0.0)[: -_DOUBLE.size]
+    return lambda number: before + _DOUBLE.pack(number)
+
+
+# A span of no negative length: both times are of one clock, but a later version of the packets may tell others.
 def encode_span(
-    trace_id: bytes,
-    span_id: bytes,
-    parent: bytes,
-    state: str,
-    name: str,
-    kind: int,
-    start: int,
-    end: int,
-    told: bytes,
-    events: Sequence[tuple[int, str]] = (),
-    links: Sequence[Link] = (),
-    *,
-    error: bool = False,
-    remote: bool = False,
+    trace_id: str, span_id: str, parent: str, epoch: int, started: float, ended: float, more: bytes
 ) -> bytes:
     """A span, as a field of ScopeSpans.
 
     Args:
-        trace_id: 16 bytes.
-        span_id: 8 bytes.
-        parent: 8 bytes; empty: it is the first of its trace.
-        state: the tracestate.
-        name: its name.
+        trace_id: 32 hexadecimal digits.
+        span_id: 16 hexadecimal digits.
+        parent: the same; "": it is the first of its trace.
+        epoch: the zero of the clock of both times, in nanoseconds since 1970.
+        started: seconds.
+        ended: seconds.
+        more: its other fields, in any order: `named`, `attributes`, `trace_state`, `event`, `linked`, `FAILED`.
+
+    Raises:
+        ValueError: an id is none.
+    """
+    ids = bytes.fromhex(f"0a10{trace_id}1208{span_id}2208{parent}" if parent else f"0a10{trace_id}1208{span_id}")
+    if len(ids) != (_IDS_OF_CHILD if parent else _IDS):  # the collector could read nothing of the batch
+        raise ValueError(f"no ids of a span: {trace_id!r}, {span_id!r}, {parent!r}")
+    start = nanoseconds(epoch, started)
+    end = nanoseconds(epoch, ended) if ended > started else start
+    length = _length(len(ids) + len(more) + _TIMES.size)
+    return b"\x12%b%b%b%b" % (length, ids, _TIMES.pack(_START, start, _END, end), more)
+
+
+def nanoseconds(epoch: int, seconds: float) -> int:
+    """A time of a clock in nanoseconds since 1970.
+
+    Args:
+        epoch: the clock's zero, in nanoseconds since 1970.
+        seconds: the time.
+    """
+    when = epoch + int(seconds * _NANOSECONDS)
+    return when if 0 <= when <= _INT64 else 0
+
+
+@lru_cache(maxsize=1024)
+def named(name: str, kind: int, *, remote: bool = False) -> bytes:
+    """The name of a span, what it is, and its flags.
+
+    Args:
+        name: from the configuration, or fixed.
         kind: INTERNAL, SERVER or CLIENT.
-        start: nanoseconds since 1970.
-        end: the same.
-        told: its attributes, encoded by `attributes`.
-        events: time and name of each.
-        links: its links.
-        error: whether its status is an error.
         remote: whether its parent is another program's.
     """
-    above = b"\x22\x08" + parent if parent else b""
-    times = _TIMES.pack(0x39, start, 0x41, end)
-    flags = _FLAGS_REMOTE if remote else _FLAGS
-    span = b"\x0a\x10%b\x12\x08%b%b%b%b%b%b" % (trace_id, span_id, above, _named(name, kind), times, told, flags)
-    if state:
-        span += _field(b"\x1a", _utf8(state))
-    for when, what in events:
-        before, after = _around_time(what)
-        span += before + _FIXED64.pack(when) + after
-    for link in links:
-        span += _field(b"\x6a", _link(link))
-    if error:
-        span += _ERROR
-    return _field(b"\x12", span)
+    return b"\x2a%b\x30%b%b" % (_length_and(name), _LENGTHS[kind], _FLAGS_REMOTE if remote else _FLAGS)
 
 
-# The names of spans and events come from the configuration and the code.
-@lru_cache(maxsize=1024)
-def _named(name: str, kind: int) -> bytes:
-    return b"\x2a%b\x30%b" % (_length_and(name), _LENGTHS[kind])
+def trace_state(state: str) -> bytes:
+    """The tracestate of a span; "": it has none."""
+    return _field(b"\x1a", _utf8(state)) if state else b""
+
+
+def event(name: str, when: int) -> bytes:
+    """An event of a span.
+
+    Args:
+        name: a fixed one.
+        when: nanoseconds since 1970.
+    """
+    before, after = _around_time(name)
+    return b"%b%b%b" % (before, _FIXED64.pack(when), after)
 
 
 @lru_cache(maxsize=64)
@@ -142,10 +176,28 @@ def _around_time(name: str) -> tuple[bytes, bytes]:
     return b"\x5a%b\x09" % varint(1 + _FIXED64.size + len(after)), after
 
 
-@lru_cache(maxsize=1024)
 def _length_and(name: str) -> bytes:
     text = _utf8(name)
-    return varint(len(text)) + text
+    return _length(len(text)) + text
+
+
+def linked(trace_id: str, span_id: str, state: str = "", *, remote: bool = False) -> bytes:
+    """A link of a span to another one.
+
+    Args:
+        trace_id: the other's, 32 hexadecimal digits.
+        span_id: the other's, 16 hexadecimal digits.
+        state: its tracestate.
+        remote: whether another program has made it.
+
+    Raises:
+        ValueError: an id is none.
+    """
+    ids = bytes.fromhex(f"0a10{trace_id}1208{span_id}")
+    if len(ids) != _IDS:
+        raise ValueError(f"no ids of a link: {trace_id!r}, {span_id!r}")
+    more = trace_state(state) + (_LINK_REMOTE if remote else _LINK)  # whether a stranger samples isn't known
+    return b"\x6a%b%b%b" % (_length(_IDS + len(more)), ids, more)
 
 
 def resource_spans(resource: bytes, scope: bytes, schema: str, spans: Iterable[bytes]) -> bytes:
@@ -171,26 +223,8 @@ def encode_scope(name: str, version: str) -> bytes:
     return _field(b"\x0a", _field(b"\x0a", _utf8(name)) + _field(b"\x12", _utf8(version)))
 
 
-def varint(number: int) -> bytes:
-    """A number of up to 64 bits; a negative one in two's complement."""
-    if 0 <= number < 1 << 7:
-        return _LENGTHS[number]
-    if 0 < number < 1 << 14:
-        return bytes((number & 127 | 128, number >> 7))
-    if 0 < number < 1 << 21:
-        return bytes((number & 127 | 128, number >> 7 & 127 | 128, number >> 14))
-    number &= _INT64
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
 def _field(tag: bytes, content: bytes) -> bytes:
-    length = len(content)
-    return b"%b%b%b" % (tag, _LENGTHS[length] if length < 128 else varint(length), content)
+    return b"%b%b%b" % (tag, _length(len(content)), content)
 
 
 def _utf8(text: str) -> bytes:
@@ -207,9 +241,3 @@ def _any(value: Value) -> bytes:
             return b"\x18" + varint(value)
         case float():
             return b"\x21" + _DOUBLE.pack(value)
-
-
-def _link(link: Link) -> bytes:
-    state = _field(b"\x1a", _utf8(link.state)) if link.state else b""
-    flags = _LINK_REMOTE if link.remote else _LINK  # whether a stranger samples isn't known
-    return b"\x0a\x10%b\x12\x08%b%b%b" % (link.trace_id, link.span_id, state, flags)

@@ -90,7 +90,7 @@ class Request(NamedTuple):
     tls: str | None = None
 
 
-_ATTEMPTS = Request._fields.index("attempts")
+_ATTEMPTS = 1 + Request._fields.index("attempts")  # in a packet
 _MOST_OF_REQUEST, _MOST_OF_ATTEMPT = len(Request._fields), len(Attempt._fields)
 
 
@@ -226,17 +226,16 @@ def read_packet(packet: bytes) -> Request | Call | None:
         ValueError: the packet is malformed.
     """
     try:
-        kind, *fields = marshal.loads(memoryview(packet)[1:])  # noqa: S302 - from a worker of this edge
-        if kind == _CALL:
-            return Call._make(fields if len(fields) == _MOST_OF_CALL else fields[:_MOST_OF_CALL])
-        if kind != _REQUEST:
+        fields = marshal.loads(packet[1:])  # noqa: S302 - from a worker of this edge
+        if fields[0] == _CALL:
+            return Call._make(fields[1 : 1 + _MOST_OF_CALL])
+        if fields[0] != _REQUEST:
             return None
         attempts, asked = fields[_ATTEMPTS : _ATTEMPTS + 2]
-        fields[_ATTEMPTS] = [Attempt._make(attempt[:_MOST_OF_ATTEMPT]) for attempt in attempts]
-        if asked is not None:
-            fields[_ATTEMPTS + 1] = Asked._make(asked[: len(Asked._fields)])
-        return Request._make(fields) if len(fields) == _MOST_OF_REQUEST else Request(*fields[:_MOST_OF_REQUEST])
-    except (EOFError, TypeError, ValueError) as error:
+        attempts[:] = [Attempt._make(attempt[:_MOST_OF_ATTEMPT]) for attempt in attempts]
+        request = Request(*fields[1 : 1 + _MOST_OF_REQUEST])
+        return request if asked is None else request._replace(asked=Asked._make(asked[: len(Asked._fields)]))
+    except (EOFError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"no packet of spans: {error!r}") from error
 
 

@@ -8,7 +8,23 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from splicer.otlp.encoder import CLIENT, INTERNAL, SERVER, Link, Value, attribute, attributes, encode_span
+from splicer.otlp.encoder import (
+    CLIENT,
+    FAILED,
+    INTERNAL,
+    SERVER,
+    Value,
+    attributes,
+    encode_span,
+    event,
+    float_attribute,
+    linked,
+    named,
+    nanoseconds,
+    number_attribute,
+    text_attribute,
+    trace_state,
+)
 from splicer.otlp.facts import Asked, Attempt, Call, Request
 
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
@@ -19,21 +35,30 @@ _METHODS = frozenset(
 _SERVER_ERROR, _CLIENT_ERROR, _CLIENT_GONE = 500, 400, 499
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _KEPT = 1024  # combinations
-_NANOSECONDS = 1_000_000_000
+
+_path, _query, _url = text_attribute("url.path"), text_attribute("url.query"), text_attribute("url.full", "http://")
+_port, _request_id = number_attribute("client.port"), text_attribute("splicer.request_id")
+_to_pod, _to_client = number_attribute("splicer.bytes_to_pod"), number_attribute("splicer.bytes_to_client")
+_client_rtt, _pod_rtt = float_attribute("splicer.client_rtt_ms"), float_attribute("splicer.pod_rtt_ms")
+_client_retransmits = number_attribute("splicer.client_retransmits")
+_pod_retransmits = number_attribute("splicer.pod_retransmits")
 
 
 def encoded_spans(facts: Request | Call) -> list[bytes]:
-    """The spans, the first one's children behind it, each as a field of ScopeSpans."""
+    """The spans, the first one's children behind it, each as a field of ScopeSpans.
+
+    Raises:
+        ValueError: an id is none.
+    """
     if isinstance(facts, Call):
         return [_call(facts)]
-    trace_id, span_id = bytes.fromhex(facts.trace_id), bytes.fromhex(facts.span_id)
-    spans = [_request(facts, trace_id, span_id)]
+    spans = [_request(facts)]
     if facts.asked is not None:
-        spans.append(_question(facts, facts.asked, trace_id, span_id))
+        spans.append(_question(facts, facts.asked))
     sent = 0  # requests that were sent before to serve this one
     for attempt in facts.attempts:
         sent += attempt.repeats
-        spans.append(_attempt(facts, attempt, trace_id, span_id, sent))
+        spans.append(_attempt(facts, attempt, sent))
         sent += 1
     return spans
 
@@ -41,50 +66,35 @@ def encoded_spans(facts: Request | Call) -> list[bytes]:
 # ---- the request ----
 
 
-def _request(facts: Request, trace_id: bytes, span_id: bytes) -> bytes:
-    status, pattern, attempts = facts.status, facts.pattern, facts.attempts
-    told = _server_attributes(
+def _request(facts: Request) -> bytes:
+    attempts = facts.attempts
+    told = _of_server(
         facts.method,
         facts.scheme,
         facts.version,
         facts.host,
-        pattern,
+        facts.pattern,
         facts.agent,
         facts.route,
-        status,
-        _failure_of_request(status, facts.reason),
+        facts.status,
+        facts.reason,
         attempts[-1].fallback if attempts else None,
         facts.protocol,
         facts.tls,
+        facts.parent != "",
     )
-    told += _addresses(facts.client, facts.peer) + attribute("url.path", facts.path)
+    told += _addresses(facts.client, facts.peer) + _path(facts.path)
     if facts.port:
-        told += attribute("client.port", facts.port)
+        told += _port(facts.port)
     if facts.query is not None:
-        told += attribute("url.query", facts.query)
+        told += _query(facts.query)
     if facts.request_id is not None and facts.request_id != facts.span_id:
-        told += attribute("splicer.request_id", facts.request_id)
-    links: tuple[Link, ...] = ()
+        told += _request_id(facts.request_id)
+    if facts.state:
+        told += trace_state(facts.state)
     if facts.link is not None:
-        trace, span, state = facts.link
-        links = (Link(bytes.fromhex(trace), bytes.fromhex(span), state, remote=True),)
-    method = facts.method if facts.method in _METHODS else "HTTP"
-    start, end = _times(facts.epoch, facts.started, facts.ended)
-    return encode_span(
-        trace_id,
-        span_id,
-        bytes.fromhex(facts.parent),
-        facts.state,
-        f"{method} {pattern}" if pattern else method,
-        SERVER,
-        start,
-        end,
-        told,
-        (),
-        links,
-        error=status is not None and status >= _SERVER_ERROR,
-        remote=facts.parent != "",
-    )
+        told += linked(*facts.link, remote=True)
+    return encode_span(facts.trace_id, facts.span_id, facts.parent, facts.epoch, facts.started, facts.ended, told)
 
 
 @lru_cache(maxsize=_KEPT)
@@ -105,7 +115,7 @@ def _failure_of_request(status: int | None, reason: str | None) -> str | None:
 
 
 @lru_cache(maxsize=_KEPT)
-def _server_attributes(
+def _of_server(
     method: str,
     scheme: str,
     version: str,
@@ -114,10 +124,11 @@ def _server_attributes(
     agent: str,
     route: str | None,
     status: int | None,
-    failure: str | None,
+    reason: str | None,
     fallback: bool | None,
     protocol: str | None,
     tls: str | None,
+    remote: bool,
 ) -> bytes:
     pairs = [*_method(method), ("url.scheme", scheme), ("network.protocol.version", version)]
     if host:
@@ -126,7 +137,7 @@ def _server_attributes(
         ("http.route", pattern or None),
         ("user_agent.original", agent or None),
         ("http.response.status_code", None if status == _CLIENT_GONE else status),
-        ("error.type", failure),
+        ("error.type", _failure_of_request(status, reason)),
         ("splicer.route", route),
         ("tls.protocol.version", None if tls is None else tls.removeprefix("TLSv")),
         ("splicer.fallback", fallback),
@@ -134,51 +145,49 @@ def _server_attributes(
     ):
         if value is not None:
             pairs.append((name, value))
-    return attributes(pairs)
+    name = f"{_verb(method)} {pattern}" if pattern else _verb(method)
+    failed = status is not None and status >= _SERVER_ERROR
+    return named(name, SERVER, remote=remote) + attributes(pairs) + (FAILED if failed else b"")
 
 
 # ---- its attempts, and the question to its authorizer ----
 
 
-def _attempt(facts: Request, attempt: Attempt, trace_id: bytes, parent: bytes, sent: int) -> bytes:
-    epoch, started, resolved = facts.epoch, attempt.started, attempt.resolved
-    connected, answered = attempt.connected, attempt.answered
-    # Both times are also those of failures, of which an event must not tell.
-    events: list[tuple[int, str]] = []
-    if resolved and attempt.endpoint is not None:
-        events.append((_nanoseconds(epoch, resolved), "resolved"))
-    if connected and answered:
-        events.append((_nanoseconds(epoch, connected), "connected"))
-    failure = attempt.failure or _status_failure(attempt.status)
-    told = _client_attributes(
+def _attempt(facts: Request, attempt: Attempt, sent: int) -> bytes:
+    epoch, target, endpoint = facts.epoch, attempt.target, attempt.endpoint
+    resolved, connected, answered = attempt.resolved, attempt.connected, attempt.answered
+    told = _of_client(
         facts.method,
-        attempt.target.partition("/")[0],
-        attempt.endpoint,
+        target.partition("/")[0],
+        endpoint,
         attempt.status,
-        failure,
+        attempt.failure or _status_failure(attempt.status),
         sent,
         attempt.upstream,
         attempt.pod,
     )
-    if attempt.target:
-        told += attribute("url.full", f"http://{attempt.target}")
-    start, end = _times(epoch, started, max(started, resolved, connected, answered))
-    method = facts.method if facts.method in _METHODS else "HTTP"
-    span_id = bytes.fromhex(attempt.span_id)
-    failed = failure is not None
-    return encode_span(trace_id, span_id, parent, facts.state, method, CLIENT, start, end, told, events, error=failed)
+    # Both times are also those of failures, of which an event must not tell.
+    if resolved and endpoint is not None:
+        told += event("resolved", nanoseconds(epoch, resolved))
+    if connected and answered:
+        told += event("connected", nanoseconds(epoch, connected))
+    if target:
+        told += _url(target)
+    if facts.state:
+        told += trace_state(facts.state)
+    ended = max(resolved, connected, answered)
+    return encode_span(facts.trace_id, attempt.span_id, facts.span_id, epoch, attempt.started, ended, told)
 
 
-def _question(facts: Request, asked: Asked, trace_id: bytes, parent: bytes) -> bytes:
+def _question(facts: Request, asked: Asked) -> bytes:
     failure = _status_failure(asked.status) or (asked.failure if asked.status is None else None)
-    named = asked.target.partition("/")[0]
-    told = _client_attributes("GET", named, asked.endpoint, asked.status, failure, 0, asked.upstream, None)
+    host = asked.target.partition("/")[0]
+    told = _of_client("GET", host, asked.endpoint, asked.status, failure, 0, asked.upstream, None)
     if asked.target:
-        told += attribute("url.full", f"http://{asked.target}")
-    start, end = _times(facts.epoch, asked.started, asked.started + asked.seconds)
-    span_id = bytes.fromhex(asked.span_id)
-    failed = failure is not None
-    return encode_span(trace_id, span_id, parent, facts.state, "GET", CLIENT, start, end, told, error=failed)
+        told += _url(asked.target)
+    told += trace_state(facts.state)
+    ended = asked.started + asked.seconds
+    return encode_span(facts.trace_id, asked.span_id, facts.span_id, facts.epoch, asked.started, ended, told)
 
 
 def _status_failure(status: int | None) -> str | None:
@@ -186,9 +195,9 @@ def _status_failure(status: int | None) -> str | None:
 
 
 @lru_cache(maxsize=_KEPT)
-def _client_attributes(
+def _of_client(
     method: str,
-    named: str,
+    host: str,
     endpoint: str | None,
     status: int | None,
     failure: str | None,
@@ -197,8 +206,8 @@ def _client_attributes(
     pod: str | None,
 ) -> bytes:
     pairs = [*_method(method)]
-    if named:
-        pairs += _server(named, _DEFAULT_PORTS["http"])
+    if host:
+        pairs += _server(host, _DEFAULT_PORTS["http"])
     if endpoint is not None:
         address, _, port = endpoint.rpartition(":")
         pairs += [("network.peer.address", address.strip("[]")), ("network.peer.port", int(port))]
@@ -211,44 +220,35 @@ def _client_attributes(
     pairs.append(("splicer.upstream", upstream))
     if pod:
         pairs.append(("splicer.pod", pod))
-    return attributes(pairs)
+    return named(_verb(method), CLIENT) + attributes(pairs) + (b"" if failure is None else FAILED)
 
 
 # ---- the call ----
 
 
 def _call(facts: Call) -> bytes:
-    trace_id, handshake = bytes.fromhex(facts.trace_id), bytes.fromhex(facts.parent)
-    told = _call_attributes(facts.route, facts.pod, facts.closer, facts.reason, facts.protocol, facts.adopted)
-    told += _addresses(facts.client, "")
-    told += attribute("splicer.bytes_to_pod", facts.to_pod) + attribute("splicer.bytes_to_client", facts.to_client)
+    told = _of_call(facts.route, facts.pod, facts.closer, facts.reason, facts.protocol, facts.adopted)
+    told += _addresses(facts.client, "") + _to_pod(facts.to_pod) + _to_client(facts.to_client)
     if facts.request_id is not None and facts.request_id != facts.parent:
-        told += attribute("splicer.request_id", facts.request_id)
+        told += _request_id(facts.request_id)
     if facts.client_line is not None:
         rtt, retransmits = facts.client_line
-        told += attribute("splicer.client_rtt_ms", round(rtt * 1000, 3)) + _retransmits("client", retransmits)
+        told += _client_rtt(round(rtt * 1000, 3)) + _client_retransmits(retransmits)
     if facts.pod_line is not None:
         rtt, retransmits = facts.pod_line
-        told += attribute("splicer.pod_rtt_ms", round(rtt * 1000, 3)) + _retransmits("pod", retransmits)
-    start, end = _times(facts.epoch, facts.opened, facts.ended)
-    own_trace = bytes.fromhex(facts.own_trace)
-    name, span_id = f"tunnel {facts.route}", bytes.fromhex(facts.span_id)
-    if not own_trace:
-        return encode_span(trace_id, span_id, handshake, "", name, INTERNAL, start, end, told)
-    link = Link(trace_id, handshake)
-    return encode_span(own_trace, span_id, b"", "", name, INTERNAL, start, end, told, (), (link,))
+        told += _pod_rtt(round(rtt * 1000, 3)) + _pod_retransmits(retransmits)
+    epoch, opened, ended = facts.epoch, facts.opened, facts.ended
+    if not facts.own_trace:
+        return encode_span(facts.trace_id, facts.span_id, facts.parent, epoch, opened, ended, told)
+    told += linked(facts.trace_id, facts.parent)
+    return encode_span(facts.own_trace, facts.span_id, "", epoch, opened, ended, told)
 
 
 @lru_cache(maxsize=_KEPT)
-def _retransmits(side: str, number: int) -> bytes:
-    return attribute(f"splicer.{side}_retransmits", number)
-
-
-@lru_cache(maxsize=_KEPT)
-def _call_attributes(
+def _of_call(
     route: str | None, pod: str | None, closer: str | None, reason: str | None, protocol: str | None, adopted: int
 ) -> bytes:
-    named: tuple[tuple[str, Value | None], ...] = (
+    pairs: tuple[tuple[str, Value | None], ...] = (
         ("splicer.route", route),
         ("splicer.pod", pod),
         ("splicer.closed_by", closer),
@@ -256,10 +256,15 @@ def _call_attributes(
         ("splicer.protocol", protocol),
         ("splicer.adopted", adopted),
     )
-    return attributes([(name, value) for name, value in named if value is not None])
+    told = attributes([(name, value) for name, value in pairs if value is not None])
+    return named(f"tunnel {route}", INTERNAL) + told
 
 
 # ---- their parts ----
+
+
+def _verb(method: str) -> str:
+    return method if method in _METHODS else "HTTP"
 
 
 def _method(method: str) -> list[tuple[str, Value]]:
@@ -273,16 +278,3 @@ def _server(authority: str, usual: int) -> list[tuple[str, Value]]:
     if not colon or not port.isdecimal():
         host, port = authority, str(usual)
     return [("server.address", host.strip("[]")), ("server.port", int(port))]
-
-
-# A span of no negative length: both times are of one clock, but a later version may tell others.
-def _times(epoch: int, started: float, ended: float) -> tuple[int, int]:
-    start, end = epoch + int(started * _NANOSECONDS), epoch + int(ended * _NANOSECONDS)
-    if start < 0:
-        start = 0
-    return start, end if end > start else start
-
-
-def _nanoseconds(epoch: int, seconds: float) -> int:
-    when = epoch + int(seconds * _NANOSECONDS)
-    return when if when > 0 else 0

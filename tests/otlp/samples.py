@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from splicer.authorization import AuthorizeOutcome
 from splicer.model import Endpoint
-from splicer.otlp.encoder import Link, attributes, encode_span
+from splicer.otlp.encoder import FAILED, attributes, encode_span, event, linked, named, trace_state
 from splicer.quality import Quality
 from splicer.record import AttemptOutcome, Record
 from splicer.trace import RequestTrace, SpanContext
@@ -17,44 +17,58 @@ from splicer.trace import RequestTrace, SpanContext
 TRACE, SPAN, ATTEMPT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
 EPOCH = 1_796_000_000_000_000_000  # nanoseconds
 
-nanoseconds = st.integers(0, 2**64 - 1)
+nanoseconds = st.integers(0, 2**63)
 text = st.text(max_size=200)
 pairs = st.lists(
     st.tuples(text, text | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)), max_size=6
 )
-links = st.builds(Link, st.binary(min_size=16, max_size=16), st.binary(min_size=8, max_size=8), text, st.booleans())
+trace_ids, span_ids = (st.binary(min_size=size, max_size=size).map(bytes.hex) for size in (16, 8))
+links = st.tuples(trace_ids, span_ids, text, st.booleans())
 
 
 @define
 class Drawn:
-    """The arguments of `encode_span`, and the attributes in them before their encoding."""
+    """A span before its encoding."""
 
-    fields: tuple[Any, ...]
+    trace_id: str
+    span_id: str
+    parent: str
+    state: str
+    name: str
+    kind: int
+    epoch: int
+    started: float
+    ended: float
+    told: list[tuple[str, Any]]
+    events: list[tuple[int, str]]
+    links: list[tuple[str, str, str, bool]]
     error: bool
     remote: bool
-    told: list[tuple[str, Any]]
 
     def encoded(self) -> bytes:
-        return encode_span(*self.fields, error=self.error, remote=self.remote)
+        more = named(self.name, self.kind, remote=self.remote) + attributes(self.told) + trace_state(self.state)
+        more += b"".join(event(name, when) for when, name in self.events) + (FAILED if self.error else b"")
+        more += b"".join(linked(trace, span, state, remote=remote) for trace, span, state, remote in self.links)
+        return encode_span(self.trace_id, self.span_id, self.parent, self.epoch, self.started, self.ended, more)
 
 
-@st.composite
-def spans(draw: st.DrawFn) -> Drawn:
-    told = draw(pairs)
-    fields = (
-        draw(st.binary(min_size=16, max_size=16)),
-        draw(st.binary(min_size=8, max_size=8)),
-        draw(st.just(b"") | st.binary(min_size=8, max_size=8)),
-        draw(text),
-        draw(text),
-        draw(st.sampled_from([1, 2, 3])),
-        draw(nanoseconds),
-        draw(nanoseconds),
-        attributes(told),
-        draw(st.lists(st.tuples(nanoseconds, text), max_size=3)),
-        draw(st.lists(links, max_size=3)),
-    )
-    return Drawn(fields, draw(st.booleans()), draw(st.booleans()), told)
+spans = st.builds(
+    Drawn,
+    trace_id=trace_ids,
+    span_id=span_ids,
+    parent=st.just("") | span_ids,
+    state=text,
+    name=text,
+    kind=st.sampled_from([1, 2, 3]),
+    epoch=nanoseconds,
+    started=st.floats(0, 1e6),
+    ended=st.floats(0, 1e6),
+    told=pairs,
+    events=st.lists(st.tuples(nanoseconds, text), max_size=3),
+    links=st.lists(links, max_size=3),
+    error=st.booleans(),
+    remote=st.booleans(),
+)
 
 
 def attempt(**more: Any) -> AttemptOutcome:
