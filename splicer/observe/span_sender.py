@@ -1,10 +1,11 @@
-"""Tells the admin process of sampled requests and calls, which makes spans of them.
+"""Sends the spans of sampled requests and calls to the admin process.
 
 Invariant: nothing here waits. A channel that is full, or that nobody reads, costs spans, which are counted.
 """
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,12 +14,13 @@ from typing import Literal
 import trio
 
 from splicer.observer import Observer
-from splicer.otlp.facts import call_packet, request_packet, spans_in
+from splicer.otlp.packets import call_packet, request_packet, spans_in
 from splicer.record import Record
 
 _SEND_FLAGS = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)  # a sum of Python's flags takes as long as a system call
 _NANOSECONDS = 1_000_000_000
 _MOST_KEPT = 256  # packets, while there is no admin process
+_EPOCH_SECONDS = 1.0  # for which the difference between both clocks is believed: they drift by less than 1 ms
 
 
 class SpanSender(Observer):
@@ -37,6 +39,8 @@ class SpanSender(Observer):
         self._ids = ids
         self._sock: socket.socket | None = None
         self._kept: list[bytes] = []  # packets for the next channel
+        self._epoch = 0  # the zero of the monotonic clock, in nanoseconds since 1970 …
+        self._looked_at = -math.inf  # … and when that was found, on that clock
         self.query = False  # whether query strings are told
         self.tunnel: Literal["link", "child", "off"] = "link"  # see `TracingSettings`
 
@@ -69,12 +73,20 @@ class SpanSender(Observer):
         if trace is not None and trace.sampled and self.tunnel != "off":
             own_trace = next(self._ids) + next(self._ids) if self.tunnel == "link" else ""
             ended = record.ended or trio.current_time()
-            self._send(call_packet(record, trace, ended, _epoch(), own_trace=own_trace, span_id=next(self._ids)))
+            self._send(
+                call_packet(record, trace, ended, self._epoch_at(ended), own_trace=own_trace, span_id=next(self._ids))
+            )
 
     def _tell_request(self, record: Record, ended: float) -> None:
         trace = record.trace
         if trace is not None and trace.sampled:
-            self._send(request_packet(record, trace, ended, _epoch(), query=self.query))
+            self._send(request_packet(record, trace, ended, self._epoch_at(ended), query=self.query))
+
+    def _epoch_at(self, now: float) -> int:
+        if not 0 <= now - self._looked_at < _EPOCH_SECONDS:
+            self._looked_at = trio.current_time()
+            self._epoch = time.time_ns() - int(self._looked_at * _NANOSECONDS)
+        return self._epoch
 
     def _send(self, packet: bytes) -> None:
         if self._sock is not None:
@@ -90,8 +102,3 @@ class SpanSender(Observer):
             self._kept.append(packet)
         else:
             self._dropped(spans_in(packet))
-
-
-def _epoch() -> int:
-    """The zero of the monotonic clock, in nanoseconds since 1970."""
-    return time.time_ns() - int(trio.current_time() * _NANOSECONDS)

@@ -18,6 +18,7 @@ _FIXED64, _DOUBLE, _FIXED32 = struct.Struct("<Q"), struct.Struct("<d"), struct.S
 _INT64 = (1 << 64) - 1
 _NANOSECONDS = 1_000_000_000
 _ATTRIBUTE = b"\x4a"  # Span.attributes
+SPAN = b"\x12"  # ScopeSpans.spans: with this each span begins
 _MOST_PREPARED = 256  # bytes of a text
 FAILED = b"\x7a\x02\x18\x02"  # Span.status = Status(code=STATUS_CODE_ERROR)
 _SAMPLED, _KNOWN, _REMOTE = 0x01, 0x100, 0x200  # Span.flags: it is known whether the parent is remote, and it is
@@ -103,7 +104,6 @@ def float_attribute(name: str) -> Callable[[float], bytes]:
     return lambda number: before + _DOUBLE.pack(number)
 
 
-# A span of no negative length: both times are of one clock, but a later version of the packets may tell others.
 def encode_span(
     trace_id: str, span_id: str, parent: str, epoch: int, started: float, ended: float, more: bytes
 ) -> bytes:
@@ -115,8 +115,8 @@ def encode_span(
         parent: the same; "": it is the first of its trace.
         epoch: the zero of the clock of both times, in nanoseconds since 1970.
         started: seconds.
-        ended: seconds.
-        more: its other fields, in any order: `named`, `attributes`, `trace_state`, `event`, `linked`, `FAILED`.
+        ended: seconds; one that is earlier counts as none.
+        more: its other fields, in any order: `named`, `attributes`, `trace_state`, `event_at`, `linked`, `FAILED`.
 
     Raises:
         ValueError: an id is none.
@@ -124,8 +124,9 @@ def encode_span(
     ids = bytes.fromhex(f"0a10{trace_id}1208{span_id}2208{parent}" if parent else f"0a10{trace_id}1208{span_id}")
     if len(ids) != (_IDS_OF_CHILD if parent else _IDS):  # the collector could read nothing of the batch
         raise ValueError(f"no ids of a span: {trace_id!r}, {span_id!r}, {parent!r}")
-    start = nanoseconds(epoch, started)
-    end = nanoseconds(epoch, ended) if ended > started else start
+    start = end = epoch + int(started * _NANOSECONDS)
+    if ended > started:
+        end = epoch + int(ended * _NANOSECONDS)
     length = _length(len(ids) + len(more) + _TIMES.size)
     return b"\x12%b%b%b%b" % (length, ids, _TIMES.pack(_START, start, _END, end), more)
 
@@ -137,8 +138,7 @@ def nanoseconds(epoch: int, seconds: float) -> int:
         epoch: the clock's zero, in nanoseconds since 1970.
         seconds: the time.
     """
-    when = epoch + int(seconds * _NANOSECONDS)
-    return when if 0 <= when <= _INT64 else 0
+    return epoch + int(seconds * _NANOSECONDS)
 
 
 @lru_cache(maxsize=1024)
@@ -158,22 +158,11 @@ def trace_state(state: str) -> bytes:
     return _field(b"\x1a", _utf8(state)) if state else b""
 
 
-def event(name: str, when: int) -> bytes:
-    """An event of a span.
-
-    Args:
-        name: a fixed one.
-        when: nanoseconds since 1970.
-    """
-    before, after = _around_time(name)
-    return b"%b%b%b" % (before, _FIXED64.pack(when), after)
-
-
-@lru_cache(maxsize=64)
-def _around_time(name: str) -> tuple[bytes, bytes]:
-    """An event of this name, without its time: what is before that, and behind it."""
+def event_at(name: str) -> Callable[[int], bytes]:
+    """A function that makes the event of this name at a time, in nanoseconds since 1970."""
     after = b"\x12" + _length_and(name)
-    return b"\x5a%b\x09" % varint(1 + _FIXED64.size + len(after)), after
+    before = b"\x5a%b\x09" % varint(1 + _FIXED64.size + len(after))
+    return lambda when: before + _FIXED64.pack(when) + after
 
 
 def _length_and(name: str) -> bytes:
@@ -196,7 +185,10 @@ def linked(trace_id: str, span_id: str, state: str = "", *, remote: bool = False
     ids = bytes.fromhex(f"0a10{trace_id}1208{span_id}")
     if len(ids) != _IDS:
         raise ValueError(f"no ids of a link: {trace_id!r}, {span_id!r}")
-    more = trace_state(state) + (_LINK_REMOTE if remote else _LINK)  # whether a stranger samples isn't known
+    flags = _LINK_REMOTE if remote else _LINK  # whether a stranger samples isn't known
+    if not state:
+        return b"\x6a\x21%b%b" % (ids, flags)
+    more = trace_state(state) + flags
     return b"\x6a%b%b%b" % (_length(_IDS + len(more)), ids, more)
 
 

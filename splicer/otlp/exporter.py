@@ -20,15 +20,14 @@ from splicer.config.tracing import TracingSettings
 from splicer.otlp.answer import partial_success
 from splicer.otlp.collector import Answer, CollectorClient, CollectorFailed
 from splicer.otlp.encoder import encode_resource, encode_scope, resource_spans
-from splicer.otlp.facts import read_packet, spans_in
+from splicer.otlp.packets import spans_in, spans_of
 from splicer.otlp.queue import SpanQueue
-from splicer.otlp.semantics import SCHEMA, encoded_spans
+from splicer.otlp.semantics import SCHEMA
 
 SENT, QUEUE_FULL, REFUSED, UNREACHABLE = RESULTS = ("sent", "queue_full", "refused", "unreachable")
 
 _BATCH = 512  # spans
 _BATCH_DELAY = 5.0  # seconds, at most, from the first span of a batch to its request
-_AT_ONCE = 64  # packets that are encoded in one step: scrapes and operators wait for it
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 30.0  # seconds before a request is tried again, unless the collector says when
 _LONGEST_RETRY_AFTER = 300.0  # seconds for which a collector's Retry-After is believed
 _GIVE_UP_TIMEOUT = 60.0  # seconds after which no further attempt at a batch is begun
@@ -105,16 +104,18 @@ class Exporter:
         if count:
             await self._deliver(body, count)
 
-    # Each step encodes a few packets, and the compression goes with it: neither takes this process for itself.
+    # The compression of each worker's spans is a step: scrapes and operators wait for it.
     async def _encoded(self, batch: list[tuple[int, bytes]], settings: TracingSettings) -> tuple[bytes, int]:
         by_slot: dict[int, list[bytes]] = {}
         count = 0
-        for place in range(0, len(batch), _AT_ONCE):
-            for slot, packet in batch[place : place + _AT_ONCE]:
-                encoded = self._spans(packet)
-                by_slot.setdefault(slot, []).extend(encoded)
-                count += len(encoded)
-            await trio.lowlevel.checkpoint()
+        for slot, packet in batch:
+            try:
+                by_slot.setdefault(slot, []).append(spans_of(packet))
+            except ValueError as error:  # a worker of another version has sent it
+                self.counts[REFUSED] += spans_in(packet)
+                self._tell_once("spans_unread", error=str(error))
+            else:
+                count += spans_in(packet)
         scope = encode_scope("splicer", __version__)
         out = list[bytes]()
         gzip = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WINDOW) if settings.compression == "gzip" else None
@@ -125,18 +126,6 @@ class Exporter:
         if gzip is not None:
             out.append(gzip.flush())
         return b"".join(out), count
-
-    # What a worker of another version has sent may be of no use here; and a bug must not end the process, which would
-    # begin again with the next packet of that kind.
-    def _spans(self, packet: bytes) -> list[bytes]:
-        try:
-            facts = read_packet(packet)
-            if facts is not None:
-                return encoded_spans(facts)
-        except Exception as error:  # noqa: BLE001 - see above
-            self._tell_once("spans_unread", error=repr(error)[:200])
-        self.counts[REFUSED] += spans_in(packet)
-        return []
 
     def _resource_of(self, slot: int, settings: TracingSettings) -> bytes:
         own = {

@@ -7,7 +7,7 @@ from collections import deque
 
 import trio
 
-from splicer.otlp.facts import spans_in
+from splicer.otlp.packets import spans_in
 
 MOST_SPANS = 8192
 

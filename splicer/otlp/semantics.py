@@ -1,13 +1,15 @@
-"""The spans of a request or a call, by OpenTelemetry's semantic conventions for HTTP.
+"""The spans of a request or a call, by OpenTelemetry's semantic conventions for HTTP, as fields of ScopeSpans.
 
-https://opentelemetry.io/docs/specs/semconv/http/http-spans/. Attributes that few values take are encoded once for each
-combination: a process sees the same methods, routes, pods and agents over and over.
+https://opentelemetry.io/docs/specs/semconv/http/http-spans/. The worker makes them: what it would have to tell another
+process is almost as long, and reading that took three times as long as all this. Attributes of which there are few
+combinations are encoded once for each. What clients choose is not in these: they could replace all the others.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+from splicer.authorization import AuthorizeOutcome
 from splicer.otlp.encoder import (
     CLIENT,
     FAILED,
@@ -16,7 +18,7 @@ from splicer.otlp.encoder import (
     Value,
     attributes,
     encode_span,
-    event,
+    event_at,
     float_attribute,
     linked,
     named,
@@ -25,7 +27,8 @@ from splicer.otlp.encoder import (
     text_attribute,
     trace_state,
 )
-from splicer.otlp.facts import Asked, Attempt, Call, Request
+from splicer.record import AttemptOutcome, Record
+from splicer.trace import RequestTrace
 
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
 
@@ -34,31 +37,37 @@ _METHODS = frozenset(
 )
 _SERVER_ERROR, _CLIENT_ERROR, _CLIENT_GONE = 500, 400, 499
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_KEPT = 1024  # combinations
+_KEPT = 256  # combinations
+_LONGEST = 1024  # characters of a text from outside
 
-_path, _query, _url = text_attribute("url.path"), text_attribute("url.query"), text_attribute("url.full", "http://")
+_path, _query = text_attribute("url.path"), text_attribute("url.query")
+_url, _agent = text_attribute("url.full", "http://"), text_attribute("user_agent.original")
 _port, _request_id = number_attribute("client.port"), text_attribute("splicer.request_id")
 _to_pod, _to_client = number_attribute("splicer.bytes_to_pod"), number_attribute("splicer.bytes_to_client")
 _client_rtt, _pod_rtt = float_attribute("splicer.client_rtt_ms"), float_attribute("splicer.pod_rtt_ms")
 _client_retransmits = number_attribute("splicer.client_retransmits")
+_resolved, _connected = event_at("resolved"), event_at("connected")
 _pod_retransmits = number_attribute("splicer.pod_retransmits")
 
 
-def encoded_spans(facts: Request | Call) -> list[bytes]:
-    """The spans, the first one's children behind it, each as a field of ScopeSpans.
+def spans_of_request(record: Record, trace: RequestTrace, ended: float, epoch: int, *, query: bool) -> list[bytes]:
+    """The spans of a request: its own, that of the question to its authorizer, and those of its attempts.
 
-    Raises:
-        ValueError: an id is none.
+    Args:
+        record: the request's.
+        trace: its trace.
+        ended: when its span ends, on the monotonic clock, seconds.
+        epoch: the clock's zero, in nanoseconds since 1970.
+        query: whether query strings are told.
     """
-    if isinstance(facts, Call):
-        return [_call(facts)]
-    spans = [_request(facts)]
-    if facts.asked is not None:
-        spans.append(_question(facts, facts.asked))
+    spans = [_request(record, trace, ended, epoch, query=query)]
+    method = record.method or ""
+    if record.authorize is not None:
+        spans.append(_question(record.authorize, trace, epoch))
     sent = 0  # requests that were sent before to serve this one
-    for attempt in facts.attempts:
+    for attempt in record.attempts:
         sent += attempt.repeats
-        spans.append(_attempt(facts, attempt, sent))
+        spans.append(_attempt(attempt, trace, epoch, method, sent))
         sent += 1
     return spans
 
@@ -66,41 +75,51 @@ def encoded_spans(facts: Request | Call) -> list[bytes]:
 # ---- the request ----
 
 
-def _request(facts: Request) -> bytes:
-    attempts = facts.attempts
+def _request(record: Record, trace: RequestTrace, ended: float, epoch: int, *, query: bool) -> bytes:
+    attempts, arrival, agent, peer = record.attempts, record.arrival, trace.agent, trace.peer
+    tls = None
+    if arrival is not None:
+        peer, tls = arrival.via or peer, arrival.fact("tls_version")
     told = _of_server(
-        facts.method,
-        facts.scheme,
-        facts.version,
-        facts.host,
-        facts.pattern,
-        facts.agent,
-        facts.route,
-        facts.status,
-        facts.reason,
+        record.method or "",
+        trace.scheme,
+        trace.version,
+        trace.pattern,
+        record.route,
+        record.status,
+        record.close_reason,
         attempts[-1].fallback if attempts else None,
-        facts.protocol,
-        facts.tls,
-        facts.parent != "",
+        record.protocol,
+        tls,
+        trace.parent != "",
     )
-    told += _addresses(facts.client, facts.peer) + _path(facts.path)
-    if facts.port:
-        told += _port(facts.port)
-    if facts.query is not None:
-        told += _query(facts.query)
-    if facts.request_id is not None and facts.request_id != facts.span_id:
-        told += _request_id(facts.request_id)
-    if facts.state:
-        told += trace_state(facts.state)
-    if facts.link is not None:
-        told += linked(*facts.link, remote=True)
-    return encode_span(facts.trace_id, facts.span_id, facts.parent, facts.epoch, facts.started, facts.ended, told)
+    told += _addresses(record.client, peer) + _path(_cut(record.path))
+    if record.host:
+        told += _host(_cut(record.host), _DEFAULT_PORTS[trace.scheme])
+    if agent:
+        told += _agent(agent)
+    if arrival is not None and arrival.port:
+        told += _port(arrival.port)
+    if query and record.query is not None:
+        told += _query(_cut(record.query))
+    if record.request_id is not None and record.request_id != trace.span_id:
+        told += _request_id(record.request_id)
+    if trace.state:
+        told += trace_state(trace.state)
+    if (link := trace.link) is not None:
+        told += linked(link.trace_id, link.span_id, link.state, remote=True)
+    return encode_span(trace.trace_id, trace.span_id, trace.parent, epoch, record.started, ended, told)
 
 
 @lru_cache(maxsize=_KEPT)
 def _addresses(client: str, peer: str) -> bytes:
     pairs = (("client.address", client), ("network.peer.address", peer))
     return attributes([(name, address) for name, address in pairs if address])
+
+
+@lru_cache(maxsize=_KEPT)
+def _host(authority: str, usual: int) -> bytes:
+    return attributes(_server(authority, usual))
 
 
 # A 4xx is the client's error, and so none of this span. The status of a client that has left was never sent.
@@ -119,9 +138,7 @@ def _of_server(
     method: str,
     scheme: str,
     version: str,
-    host: str,
     pattern: str,
-    agent: str,
     route: str | None,
     status: int | None,
     reason: str | None,
@@ -131,11 +148,8 @@ def _of_server(
     remote: bool,
 ) -> bytes:
     pairs = [*_method(method), ("url.scheme", scheme), ("network.protocol.version", version)]
-    if host:
-        pairs += _server(host, _DEFAULT_PORTS[scheme])
     for name, value in (
         ("http.route", pattern or None),
-        ("user_agent.original", agent or None),
         ("http.response.status_code", None if status == _CLIENT_GONE else status),
         ("error.type", _failure_of_request(status, reason)),
         ("splicer.route", route),
@@ -153,11 +167,11 @@ def _of_server(
 # ---- its attempts, and the question to its authorizer ----
 
 
-def _attempt(facts: Request, attempt: Attempt, sent: int) -> bytes:
-    epoch, target, endpoint = facts.epoch, attempt.target, attempt.endpoint
+def _attempt(attempt: AttemptOutcome, trace: RequestTrace, epoch: int, method: str, sent: int) -> bytes:
+    target, endpoint = _cut(attempt.target), attempt.endpoint
     resolved, connected, answered = attempt.resolved, attempt.connected, attempt.answered
     told = _of_client(
-        facts.method,
+        method,
         target.partition("/")[0],
         endpoint,
         attempt.status,
@@ -168,26 +182,26 @@ def _attempt(facts: Request, attempt: Attempt, sent: int) -> bytes:
     )
     # Both times are also those of failures, of which an event must not tell.
     if resolved and endpoint is not None:
-        told += event("resolved", nanoseconds(epoch, resolved))
+        told += _resolved(nanoseconds(epoch, resolved))
     if connected and answered:
-        told += event("connected", nanoseconds(epoch, connected))
+        told += _connected(nanoseconds(epoch, connected))
     if target:
         told += _url(target)
-    if facts.state:
-        told += trace_state(facts.state)
+    if trace.state:
+        told += trace_state(trace.state)
     ended = max(resolved, connected, answered)
-    return encode_span(facts.trace_id, attempt.span_id, facts.span_id, epoch, attempt.started, ended, told)
+    return encode_span(trace.trace_id, attempt.span, trace.span_id, epoch, attempt.started, ended, told)
 
 
-def _question(facts: Request, asked: Asked) -> bytes:
+def _question(asked: AuthorizeOutcome, trace: RequestTrace, epoch: int) -> bytes:
     failure = _status_failure(asked.status) or (asked.failure if asked.status is None else None)
     host = asked.target.partition("/")[0]
     told = _of_client("GET", host, asked.endpoint, asked.status, failure, 0, asked.upstream, None)
     if asked.target:
         told += _url(asked.target)
-    told += trace_state(facts.state)
+    told += trace_state(trace.state)
     ended = asked.started + asked.seconds
-    return encode_span(facts.trace_id, asked.span_id, facts.span_id, facts.epoch, asked.started, ended, told)
+    return encode_span(trace.trace_id, asked.span, trace.span_id, epoch, asked.started, ended, told)
 
 
 def _status_failure(status: int | None) -> str | None:
@@ -226,22 +240,30 @@ def _of_client(
 # ---- the call ----
 
 
-def _call(facts: Call) -> bytes:
-    told = _of_call(facts.route, facts.pod, facts.closer, facts.reason, facts.protocol, facts.adopted)
-    told += _addresses(facts.client, "") + _to_pod(facts.to_pod) + _to_client(facts.to_client)
-    if facts.request_id is not None and facts.request_id != facts.parent:
-        told += _request_id(facts.request_id)
-    if facts.client_line is not None:
-        rtt, retransmits = facts.client_line
-        told += _client_rtt(round(rtt * 1000, 3)) + _client_retransmits(retransmits)
-    if facts.pod_line is not None:
-        rtt, retransmits = facts.pod_line
-        told += _pod_rtt(round(rtt * 1000, 3)) + _pod_retransmits(retransmits)
-    epoch, opened, ended = facts.epoch, facts.opened, facts.ended
-    if not facts.own_trace:
-        return encode_span(facts.trace_id, facts.span_id, facts.parent, epoch, opened, ended, told)
-    told += linked(facts.trace_id, facts.parent)
-    return encode_span(facts.own_trace, facts.span_id, "", epoch, opened, ended, told)
+def span_of_call(record: Record, trace: RequestTrace, ended: float, epoch: int, own_trace: str, span_id: str) -> bytes:
+    """The span of a call that is over.
+
+    Args:
+        record: the call's.
+        trace: its trace.
+        ended: as of `spans_of_request`.
+        epoch: as of `spans_of_request`.
+        own_trace: the trace of the call's span; "": that of the handshake.
+        span_id: the call's span.
+    """
+    pod = None if record.endpoint is None else record.endpoint.pod
+    told = _of_call(record.route, pod, record.closer, record.close_reason, record.protocol, record.adopted)
+    told += _addresses(record.client, "") + _to_pod(record.to_pod) + _to_client(record.to_client)
+    if record.request_id is not None and record.request_id != trace.span_id:
+        told += _request_id(record.request_id)
+    if (line := record.client_line) is not None:
+        told += _client_rtt(round(line.rtt * 1000, 3)) + _client_retransmits(line.retransmits)
+    if (line := record.pod_line) is not None:
+        told += _pod_rtt(round(line.rtt * 1000, 3)) + _pod_retransmits(line.retransmits)
+    if not own_trace:
+        return encode_span(trace.trace_id, span_id, trace.span_id, epoch, trace.opened, ended, told)
+    told += linked(trace.trace_id, trace.span_id)
+    return encode_span(own_trace, span_id, "", epoch, trace.opened, ended, told)
 
 
 @lru_cache(maxsize=_KEPT)
@@ -278,3 +300,7 @@ def _server(authority: str, usual: int) -> list[tuple[str, Value]]:
     if not colon or not port.isdecimal():
         host, port = authority, str(usual)
     return [("server.address", host.strip("[]")), ("server.port", int(port))]
+
+
+def _cut(text: str | None) -> str:
+    return "" if text is None else text[:_LONGEST]

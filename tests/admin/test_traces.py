@@ -9,7 +9,7 @@ import trio.testing
 
 from splicer.admin.current_config import CurrentConfig
 from splicer.admin.traces import Traces
-from splicer.otlp.facts import call_packet
+from splicer.otlp.packets import call_packet
 from splicer.vault.protocol import channel
 from tests.admin.rig import Rig, rig
 from tests.otlp.samples import EPOCH, call, trace

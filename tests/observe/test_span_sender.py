@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import trio
 from attrs import evolve
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from splicer.observe.span_sender import SpanSender
-from splicer.otlp.facts import Call, Request, read_packet
+from splicer.otlp.packets import spans_in, spans_of
 from splicer.vault.protocol import channel
+from tests.kit.otlp import values_of
 from tests.otlp.samples import SPAN, TRACE, attempt, call, record, trace
 
 
@@ -36,13 +38,17 @@ class Rig:
 
         trio.run(main)
 
-    def heard(self) -> list[Request | Call | None]:
-        found = []
+    def heard(self) -> list[list[Span]]:
+        """The spans of each packet."""
+        found = list[list[Span]]()
         while True:
             try:
-                found.append(read_packet(self.there.recv(65536)))
+                packet = self.there.recv(65536)
             except BlockingIOError:
                 return found
+            spans = list(ScopeSpans.FromString(spans_of(packet)).spans)
+            assert len(spans) == spans_in(packet)
+            found.append(spans)
 
 
 @pytest.fixture
@@ -54,33 +60,30 @@ def rig() -> Iterator[Rig]:
 
 
 def test_an_exchange(rig: Rig) -> None:
-    before = time.time_ns()
     rig.tell("exchange_ended", record())
-    [facts] = rig.heard()
-    assert isinstance(facts, Request)
-    assert (facts.trace_id, facts.span_id, facts.ended, facts.query) == (TRACE, SPAN, 10.02, None)
-    assert facts.epoch <= before + 60_000_000_000
+    [[server, client]] = rig.heard()
+    assert (server.trace_id.hex(), server.span_id.hex(), client.parent_span_id.hex()) == (TRACE, SPAN, SPAN)
+    assert server.end_time_unix_nano - server.start_time_unix_nano == pytest.approx(30_000_000, abs=1000)
+    assert "url.query" not in values_of(server.attributes)
 
 
 def test_a_tunnel_is_told_with_its_101_and_at_its_end(rig: Rig) -> None:
     rig.tell("tunnel_opened", call())
-    [opened] = rig.heard()
-    assert isinstance(opened, Request)
-    assert opened.ended == 10.01
+    [[server, _]] = rig.heard()
+    assert server.end_time_unix_nano - server.start_time_unix_nano == pytest.approx(20_000_000, abs=1000)
     rig.tell("tunnel_over", call())
     assert rig.heard() == []
     rig.tell("tunnel_closed", call())
-    [closed] = rig.heard()
-    assert isinstance(closed, Call)
-    assert (closed.parent, closed.own_trace, closed.span_id) == (SPAN, f"{1:016x}{2:016x}", f"{3:016x}")
+    [[closed]] = rig.heard()
+    assert (closed.trace_id.hex(), closed.span_id.hex()) == (f"{1:016x}{2:016x}", f"{3:016x}")
+    assert [link.span_id.hex() for link in closed.links] == [SPAN]
 
 
 def test_a_call_as_a_child_or_not_at_all(rig: Rig) -> None:
     rig.sender.tunnel = "child"
     rig.tell("tunnel_closed", call())
-    [closed] = rig.heard()
-    assert isinstance(closed, Call)
-    assert closed.own_trace == ""
+    [[closed]] = rig.heard()
+    assert (closed.trace_id.hex(), closed.parent_span_id.hex()) == (TRACE, SPAN)
     rig.sender.tunnel = "off"
     rig.tell("tunnel_closed", call())
     assert rig.heard() == []
@@ -96,9 +99,8 @@ def test_what_is_not_sampled_is_not_told(rig: Rig, what: str, untold: Any) -> No
 def test_a_query_is_told_if_it_is_logged(rig: Rig) -> None:
     rig.sender.query = True
     rig.tell("exchange_ended", record())
-    [facts] = rig.heard()
-    assert isinstance(facts, Request)
-    assert facts.query == "token=secret"
+    [[server, _]] = rig.heard()
+    assert values_of(server.attributes)["url.query"] == "token=secret"
 
 
 def test_a_full_channel_drops_and_counts(rig: Rig) -> None:
@@ -118,7 +120,7 @@ def test_a_dead_admin_process_is_noticed_and_the_next_one_is_told(rig: Rig) -> N
     rig.there, its = channel()
     rig.sender.connect(its)
     rig.tell("exchange_ended", record())
-    assert [type(facts) for facts in rig.heard()] == [Request, Call, Request]
+    assert [len(spans) for spans in rig.heard()] == [2, 1, 2]
     assert rig.dropped == 0
 
 
@@ -151,3 +153,36 @@ def test_a_packet_that_is_too_long_is_dropped(rig: Rig) -> None:
     rig.sender.connect(its)
     rig.tell("exchange_ended", record(attempts=[attempt(target="x" * 2000)] * 100))
     assert (rig.heard(), rig.dropped) == ([], 101)
+
+
+def now(rig: Rig) -> Any:
+    """The time of a span that ends now, and the wall clock's, in nanoseconds."""
+
+    async def main() -> int:
+        rig.sender.exchange_ended(record(ended=trio.current_time()))
+        return time.time_ns()
+
+    wall = trio.run(main)
+    [[server, _]] = rig.heard()
+    return server.end_time_unix_nano, wall
+
+
+def test_the_time_is_that_of_the_wall_clock(rig: Rig) -> None:
+    told, wall = now(rig)
+    assert told == pytest.approx(wall, abs=60_000_000_000)
+
+
+# Each trio.run has a clock with a zero of its own: a second is over, or it is another one.
+def test_a_wall_clock_that_was_set_is_noticed_within_a_second(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = now(rig)
+    wall = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: wall() + 3_600_000_000_000)
+
+    async def later() -> None:
+        told = [record(ended=trio.current_time() + seconds) for seconds in (0.0, 0.5, 1.5)]
+        for one in told:
+            rig.sender.exchange_ended(one)
+
+    trio.run(later)
+    *_, [last, _] = rig.heard()
+    assert last.end_time_unix_nano - first == pytest.approx(3_600_000_000_000, abs=60_000_000_000)

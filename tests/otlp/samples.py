@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from splicer.authorization import AuthorizeOutcome
 from splicer.model import Endpoint
-from splicer.otlp.encoder import FAILED, attributes, encode_span, event, linked, named, trace_state
+from splicer.otlp.encoder import FAILED, attributes, encode_span, event_at, linked, named, trace_state
 from splicer.quality import Quality
 from splicer.record import AttemptOutcome, Record
 from splicer.trace import RequestTrace, SpanContext
@@ -47,7 +47,7 @@ class Drawn:
 
     def encoded(self) -> bytes:
         more = named(self.name, self.kind, remote=self.remote) + attributes(self.told) + trace_state(self.state)
-        more += b"".join(event(name, when) for when, name in self.events) + (FAILED if self.error else b"")
+        more += b"".join(event_at(name)(when) for when, name in self.events) + (FAILED if self.error else b"")
         more += b"".join(linked(trace, span, state, remote=remote) for trace, span, state, remote in self.links)
         return encode_span(self.trace_id, self.span_id, self.parent, self.epoch, self.started, self.ended, more)
 

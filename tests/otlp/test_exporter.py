@@ -26,7 +26,7 @@ from splicer.config.tracing import TracingSettings
 from splicer.config.tracing import collector as address
 from splicer.otlp import exporter as module
 from splicer.otlp.exporter import QUEUE_FULL, REFUSED, SENT, UNREACHABLE, Exporter
-from splicer.otlp.facts import call_packet, request_packet
+from splicer.otlp.packets import call_packet, request_packet
 from splicer.otlp.queue import MOST_SPANS
 from tests.kit.otlp import Receiver, answer, collector, refuse_for_now
 from tests.otlp.samples import EPOCH, attempt, call, record, trace
@@ -199,17 +199,6 @@ async def test_a_collector_that_wants_to_be_asked_at_once_is_not(receiver: Recei
         rig.request()
         await rig.until(sent=2)
         assert trio.current_time() - started >= 0.75 * 0.01 * (1 + 2 + 4 + 8 + 16)
-
-
-async def test_a_bug_costs_one_packet(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with exporting(receiver.url) as rig:
-        with monkeypatch.context() as patched:
-            patched.setattr(module, "encoded_spans", lambda facts: 1 / 0)
-            rig.request()
-            await rig.until(refused=2)
-        rig.request()
-        await rig.until(sent=2)
-    assert rig.log.lines[0][0] == "spans_unread"
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 500, 301])

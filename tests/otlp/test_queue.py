@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from splicer.otlp.facts import spans_in
+from splicer.otlp.packets import spans_in
 from splicer.otlp.queue import MOST_SPANS, SpanQueue
 
 

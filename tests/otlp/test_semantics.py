@@ -15,11 +15,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 from opentelemetry.semconv.schemas import Schemas
 
 from splicer.arrival import Arrival
-from splicer.otlp.facts import call_packet, read_packet, request_packet
-from splicer.otlp.semantics import SCHEMA, encoded_spans
+from splicer.errors import Side
+from splicer.otlp.semantics import SCHEMA, span_of_call, spans_of_request
+from splicer.quality import Quality
 from splicer.record import Record
 from tests.kit.otlp import CLIENT, INTERNAL, SERVER, values_of
-from tests.otlp.samples import ASKED, ATTEMPT, EPOCH, SPAN, STRANGER, TRACE, attempt, call, record, trace
+from tests.otlp.samples import ASKED, ATTEMPT, EPOCH, SPAN, STRANGER, TRACE, attempt, call, record, text, trace
 
 S = 1_000_000_000  # nanoseconds
 _MODULES = [importlib.import_module(f"{stable.__name__}.{one.name}") for one in pkgutil.iter_modules(stable.__path__)]
@@ -29,15 +30,13 @@ KNOWN = {
 }
 
 
-def decoded(packet: bytes) -> list[Span]:
-    facts = read_packet(packet)
-    assert facts is not None
-    return list(ScopeSpans.FromString(b"".join(encoded_spans(facts))).spans)
+def decoded(spans: list[bytes]) -> list[Span]:
+    return list(ScopeSpans.FromString(b"".join(spans)).spans)
 
 
 def of(record: Record, ended: float | None = None, *, query: bool = False) -> list[Span]:
     assert record.trace is not None
-    return decoded(request_packet(record, record.trace, ended or record.ended or 0.0, EPOCH, query=query))
+    return decoded(spans_of_request(record, record.trace, ended or record.ended or 0.0, EPOCH, query=query))
 
 
 def told(span: Span) -> dict[str, Any]:
@@ -46,9 +45,7 @@ def told(span: Span) -> dict[str, Any]:
 
 def of_call(record: Record, own_trace: str = "e" * 32) -> Span:
     assert record.trace is not None
-    [span] = decoded(
-        call_packet(record, record.trace, record.ended or 0.0, EPOCH, own_trace=own_trace, span_id=ATTEMPT)
-    )
+    [span] = decoded([span_of_call(record, record.trace, record.ended or 0.0, EPOCH, own_trace, ATTEMPT)])
     return span
 
 
@@ -236,6 +233,53 @@ def test_a_call_has_a_trace_of_its_own_with_a_link() -> None:
 def test_a_call_as_a_child() -> None:
     span = of_call(call(), own_trace="")
     assert (span.trace_id.hex(), span.parent_span_id.hex(), len(span.links)) == (TRACE, SPAN, 0)
+
+
+def test_a_request_of_which_little_is_known() -> None:
+    [server] = of(record(method=None, path=None, host=None, route=None, request_id=None, attempts=[]))
+    assert server.name == "HTTP /ws/*"
+    assert told(server) == {
+        "http.request.method": "_OTHER",
+        "http.request.method_original": "",
+        "url.scheme": "http",
+        "url.path": "",
+        "http.route": "/ws/*",
+        "http.response.status_code": 200,
+        "client.address": "192.0.2.7",
+        "network.peer.address": "10.9.9.9",
+        "network.protocol.version": "1.1",
+        "user_agent.original": "a caller",
+    }
+
+
+def test_texts_from_outside_are_cut() -> None:
+    long = record(path="/" * 30_000, query="q" * 30_000, host="h" * 30_000, attempts=[attempt(target="t" * 30_000)])
+    server, client = of(long, query=True)
+    assert {len(told(server)[name]) for name in ("url.path", "url.query", "server.address")} == {1024}
+    assert len(told(client)["url.full"]) == len("http://") + 1024
+    assert server.ByteSize() + client.ByteSize() < 6000
+
+
+def test_a_side_that_closed_is_a_text() -> None:
+    assert told(of_call(call(closer=Side.POD)))["splicer.closed_by"] == "pod"
+
+
+def test_both_lines_of_a_call() -> None:
+    found = told(of_call(call(pod_line=Quality(0.00012345, 300))))
+    assert (found["splicer.pod_rtt_ms"], found["splicer.pod_retransmits"]) == (0.123, 300)
+
+
+@given(text, text, text, text, text, st.integers(0, 2**60), st.integers(0, 2**60))
+def test_all_texts_and_numbers_arrive(
+    path: str, host: str, agent: str, target: str, route: str, up: int, down: int
+) -> None:
+    one = attempt(target=target)
+    server, client = of(record(path=path, host=host, route=route, attempts=[one], trace=trace(agent=agent)))
+    assert (told(server)["url.path"], told(server).get("user_agent.original", "")) == (path, agent)
+    assert told(server)["splicer.route"] == route
+    assert told(client).get("url.full", "http://") == f"http://{target}"
+    found = told(of_call(call(to_pod=up, to_client=down)))
+    assert (found["splicer.bytes_to_pod"], found["splicer.bytes_to_client"]) == (up, down)
 
 
 def test_all_names_are_known() -> None:
