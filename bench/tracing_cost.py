@@ -1,10 +1,10 @@
-"""Measure what tracing costs: this checkout without it, and with every request sampled, in turns.
+"""Measure what tracing costs: this checkout without it, and with every request sampled, side by side.
 
-    python -m bench.tracing_cost [--pairs 20] [--seconds 2] [--sample 1] [SCENARIO …]
+    python -m bench.tracing_cost [--pairs 20] [--seconds 2] [--sample 1] [handshakes] [http]
 
-As `bench.pairs`: both at the same time on one processor, each with one worker, rounds A B, B A …; "before" is without
-tracing, "after" with it. The CPU time is that of all processes, so the encoding and the export in the admin process
-are in it. The collector is a thread of the bench, on the load's processors: it reads each request, and answers 200.
+Both run at the same time on one processor, each with one worker and under the same load (`bench.together`). The CPU
+time is that of all processes, so the export in the admin process is in it. The collector is a thread of the bench, on
+the load's processors: it reads each request, and answers 200.
 
 The law: with tracing, a new call takes at most 5 % more. If the whole 95 % interval is above that, the exit code is 1.
 """
@@ -15,26 +15,29 @@ import argparse
 import os
 import sys
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from statistics import median
 from typing import Any
 
-from bench import scenarios
 from bench.arguments import Parser, seconds
 from bench.interrupt import INTERRUPTED, interruptible
-from bench.interval import LEAST_PAIRS
-from bench.pairs import AFTER, BEFORE, NoPairs, Row, rows
-from bench.peers.base import Job
+from bench.interval import LEAST_PAIRS, ratio_of
+from bench.pairs import AFTER, BEFORE, Row
+from bench.peers.base import Job, PeerFailed
 from bench.peers.splicer import ROOT, Checkout, Splicer
 from bench.peers.template import home_of
-from bench.progress import progress
-from bench.run import Options, Run
+from bench.progress import Progress, progress
+from bench.site import Site, opened
+from bench.together import Cost, measured
 from bench.traffic.driver import TrafficFailed
 
 _MOST = 1.05  # the ratio that a new call's CPU may have
-_CALL = "CPU of a new call"
-_USUAL = ("handshakes", "http")
+_CALL, _REQUEST, _OUTSIDE = "CPU of a new call", "CPU of an HTTP request", "of that outside the worker"
+_NAMES: Mapping[str, str] = {"handshakes": _CALL, "http": _REQUEST}
+_PAIR_SECONDS = 0.8  # that a pair takes in addition to its load
+_EXPORT_SECONDS = 6.0  # until the last spans are sent
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -104,19 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 1: the law is broken, or nothing could be measured; 2: wrong usage; 130: interrupted.
     """
     options = _options(arguments)
-    peers = [Checkout(BEFORE, ROOT), Traced(AFTER, options.sample)]
-    wanted = [scenario for name, scenario in scenarios.ALL.items() if name in (options.scenarios or _USUAL)]
     try:
-        with interruptible():
-            run = Run(Options(wanted, peers, options.pairs, options.seconds, quick=True), bar := progress())
-            try:
-                run.execute()
-            finally:
-                bar.end()
-        found = rows(run.report())
+        with interruptible(), opened(quick=True) as site:
+            found = _measured(site, options, bar := progress())
+            bar.end()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (NoPairs, TrafficFailed, OSError) as failed:
+    except (PeerFailed, TrafficFailed, OSError, ValueError) as failed:
         sys.stderr.write(f"{failed}\n")
         return 1
     sys.stdout.write(f"{options.pairs} pairs of rounds of {options.seconds:g} s; sampled: {options.sample:.0%}\n")
@@ -126,17 +123,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if broken(found) else 0
 
 
+def _measured(site: Site, options: argparse.Namespace, bar: Progress) -> list[Row]:
+    modes, found = options.scenarios or list(_NAMES), list[Row]()
+    turn = options.seconds + _PAIR_SECONDS
+    bar.begin(len(modes) * (options.pairs * turn + _EXPORT_SECONDS))
+
+    def told(number: int) -> None:
+        bar.now(f"{mode} {number + 1}/{options.pairs}")
+        bar.done(turn)
+
+    for mode in modes:
+        peers = Checkout(BEFORE, ROOT), Traced(AFTER, options.sample)
+        costs = measured(site, peers, mode, options.pairs, options.seconds, _EXPORT_SECONDS, told)
+        found += [_row(_NAMES[mode], costs, lambda cost: cost.whole), _row(_OUTSIDE, costs, lambda cost: cost.outside)]
+    return found
+
+
+def _row(name: str, costs: Sequence[tuple[Cost, Cost]], of: Callable[[Cost], float]) -> Row:
+    numbers = [(of(before), of(after)) for before, after in costs]
+    before, after = (median(side) for side in zip(*numbers, strict=True))
+    return Row(name, before, after, ratio_of(numbers))
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m bench.tracing_cost", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    known = ", ".join(scenarios.ALL)
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {known}; else {', '.join(_USUAL)}")
+    known = ", ".join(_NAMES)
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {known}; else both")
     parser.add_argument("--pairs", type=int, default=20, help="of rounds of each scenario (20)")
     parser.add_argument("--seconds", type=seconds, default=2.0, help="of a round (2)")
     parser.add_argument("--sample", type=float, default=1.0, help="the share of the requests that are sampled (1)")
     options = parser.parse_args(arguments)
-    if unknown := [name for name in options.scenarios if name not in scenarios.ALL]:
+    if unknown := [name for name in options.scenarios if name not in _NAMES]:
         parser.error(f"no scenario {unknown[0]!r}; there are {known}")
     if options.pairs < LEAST_PAIRS or not 0 <= options.sample <= 1:
         parser.error(f"at least {LEAST_PAIRS} pairs, and a share from 0 to 1")

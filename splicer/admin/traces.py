@@ -77,18 +77,30 @@ class Traces:
 
     async def _read_some(self, slot: int, sock: socket.socket) -> bool:
         """Read a few packets; False: there will be no more."""
-        for number in range(_AT_ONCE):
-            try:
-                packet = sock.recv(_LONGEST)
-            except BlockingIOError:
-                with trio.move_on_after(_NAP_SECONDS if number < _MANY else _SHORT_NAP_SECONDS):
-                    await self._hurried.wait()
-                await trio.lowlevel.wait_readable(sock)
-                return True
+        packets, more = _packets(sock)
+        self.exporter.take(slot, packets)
+        if more is None:
+            with trio.move_on_after(_NAP_SECONDS if len(packets) < _MANY else _SHORT_NAP_SECONDS):
+                await self._hurried.wait()
+            await trio.lowlevel.wait_readable(sock)
+            return True
+        return more
+
+
+def _packets(sock: socket.socket) -> tuple[list[bytes], bool | None]:
+    """The packets that are there, but not too many; then whether there may be more, or None: later."""
+    packets: list[bytes] = []
+    try:
+        for _ in range(_AT_ONCE):
+            packet = sock.recv(_LONGEST)
             if not packet:
-                return False
-            self.exporter.take(slot, packet)
-        return True
+                return packets, False
+            packets.append(packet)
+    except BlockingIOError:
+        return packets, None
+    except OSError:
+        return packets, False  # the worker is gone
+    return packets, True
 
 
 def _resource(environ: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import uniform
 from typing import Protocol
 
@@ -19,8 +19,8 @@ from splicer import __version__
 from splicer.config.tracing import TracingSettings
 from splicer.otlp.answer import partial_success
 from splicer.otlp.collector import Answer, CollectorClient, CollectorFailed
-from splicer.otlp.encoder import encode_resource, encode_scope, resource_spans
-from splicer.otlp.packets import spans_in, spans_of
+from splicer.otlp.encoder import SPAN, encode_resource, encode_scope, resource_spans
+from splicer.otlp.packets import spans_in
 from splicer.otlp.queue import SpanQueue
 from splicer.otlp.semantics import SCHEMA
 
@@ -69,10 +69,10 @@ class Exporter:
         """The number of spans in the queue."""
         return self._queue.spans
 
-    def take(self, slot: int, packet: bytes) -> None:
-        """Queue the spans of a packet of a worker."""
-        if not self._queue.put(slot, packet):
-            self.counts[QUEUE_FULL] += spans_in(packet)
+    def take(self, slot: int, packets: Sequence[bytes]) -> None:
+        """Queue the spans of packets of a worker."""
+        if dropped := self._queue.put(slot, packets):
+            self.counts[QUEUE_FULL] += dropped
 
     async def run(self) -> None:
         """Send until `stop` was called and the queue is empty."""
@@ -107,15 +107,18 @@ class Exporter:
     # The compression of each worker's spans is a step: scrapes and operators wait for it.
     async def _encoded(self, batch: list[tuple[int, bytes]], settings: TracingSettings) -> tuple[bytes, int]:
         by_slot: dict[int, list[bytes]] = {}
-        count = 0
+        count = unread = 0
         for slot, packet in batch:
-            try:
-                by_slot.setdefault(slot, []).append(spans_of(packet))
-            except ValueError as error:  # a worker of another version has sent it
-                self.counts[REFUSED] += spans_in(packet)
-                self._tell_once("spans_unread", error=str(error))
-            else:
-                count += spans_in(packet)
+            if packet[1:2] != SPAN:  # a worker of another version has sent it
+                unread += spans_in(packet)
+                continue
+            count += packet[0]
+            if slot not in by_slot:
+                by_slot[slot] = []
+            by_slot[slot].append(packet[1:])
+        if unread:
+            self.counts[REFUSED] += unread
+            self._tell_once("spans_unread", spans=unread)
         scope = encode_scope("splicer", __version__)
         out = list[bytes]()
         gzip = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WINDOW) if settings.compression == "gzip" else None

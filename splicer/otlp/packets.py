@@ -1,12 +1,11 @@
 """What a worker sends to the admin process of a sampled request or call: one packet for each.
 
 A packet is the number of its spans (one byte) and the spans, each a field of ScopeSpans: the admin process puts them
-into its next request to the collector as they are.
+into its next request to the collector as they are. What is no such field was made by another version.
 """
 
 from __future__ import annotations
 
-from splicer.otlp.encoder import SPAN
 from splicer.otlp.semantics import span_of_call, spans_of_request
 from splicer.record import Record
 from splicer.trace import RequestTrace
@@ -30,14 +29,3 @@ def call_packet(
 def spans_in(packet: bytes) -> int:
     """The number of spans that a packet tells of; 0: it is empty."""
     return packet[0] if packet else 0
-
-
-def spans_of(packet: bytes) -> bytes:
-    """The spans of a packet.
-
-    Raises:
-        ValueError: it has none: a worker of another version has sent it.
-    """
-    if packet[1:2] != SPAN:
-        raise ValueError(f"no packet of spans: it begins with {packet[:8]!r}")
-    return packet[1:]

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from splicer.admin.current_config import CurrentConfig
-from splicer.admin.traces import Traces
+from splicer.admin.traces import Traces, _packets
 from splicer.otlp.packets import call_packet
 from splicer.vault.protocol import channel
 from tests.admin.rig import Rig, rig
@@ -77,3 +77,27 @@ def test_the_resource_names_the_pod() -> None:
             assert other.exporter._resource.keys() == {"host.name"}
 
     trio.run(main)
+
+
+def test_what_was_read_before_an_error_counts() -> None:
+    class Broken:
+        left = 3
+
+        def recv(self, size: int) -> bytes:
+            self.left -= 1
+            if self.left < 0:
+                raise ConnectionResetError
+            return PACKET
+
+    assert _packets(Broken()) == ([PACKET] * 3, False)  # type: ignore[arg-type]
+
+
+def test_a_channel_is_read_to_its_end() -> None:
+    ours, its = channel()
+    for _ in range(3):
+        ours.send(PACKET)
+    assert _packets(its) == ([PACKET] * 3, None)
+    ours.send(PACKET)
+    ours.close()
+    assert _packets(its) == ([PACKET], False)
+    its.close()

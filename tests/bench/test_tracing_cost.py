@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import urllib.request
+from contextlib import nullcontext
+from typing import Any
 
 import pytest
 
@@ -8,8 +10,8 @@ from bench import tracing_cost
 from bench.interval import Interval
 from bench.pairs import AFTER, BEFORE, Row
 from bench.peers.splicer import Checkout
+from bench.together import Cost
 from bench.tracing_cost import Traced, broken, main
-from tests.bench.test_pairs import FakeRun, report
 
 
 def row(low: float, name: str = "CPU of a new call") -> Row:
@@ -22,23 +24,43 @@ def test_only_what_is_sure_breaks_the_law(found: list[Row], expected: bool) -> N
     assert not broken([row(2.0, "CPU of an HTTP request")])
 
 
-def test_it_runs_this_checkout_twice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    class Run(FakeRun):
-        found = report([1000.0] * 20, [800.0] * 20, "handshakes.per_cpu")
+def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *costs: tuple[Cost, Cost]) -> str:
+    """What a run says whose pairs have these costs."""
+    asked: list[Any] = []
 
-    monkeypatch.setattr(tracing_cost, "Run", Run)
-    assert main(["--sample", "0.5", "handshakes"]) == 1
-    said = capsys.readouterr().out
-    assert "sampled: 50%" in said
-    assert "1.250" in said
-    assert "BROKEN" in said
-    before, after = Run.options.peers
+    def measured(site: Any, peers: Any, mode: str, pairs: int, seconds: float, *_: Any) -> list[tuple[Cost, Cost]]:
+        asked.append((peers, mode, pairs, seconds))
+        return list(costs)
+
+    monkeypatch.setattr(tracing_cost, "measured", measured)
+    monkeypatch.setattr(tracing_cost, "opened", lambda quick: nullcontext())
+    code = main(["--sample", "0.5", "--pairs", "20", "--seconds", "3", "handshakes"])
+    [((before, after), *rest)] = asked
+    assert rest == ["handshakes", 20, 3.0]
     assert (before.name, after.name) == (BEFORE, AFTER)
     assert isinstance(before, Checkout)
     assert isinstance(after, Traced)
+    said = capsys.readouterr()
+    return f"{said.err}{said.out}{code}"
 
 
-@pytest.mark.parametrize("arguments", [["nothing"], ["--pairs", "2"], ["--sample", "2"]])
+def test_it_runs_this_checkout_twice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    said = told(monkeypatch, capsys, *[(Cost(1000.0, 100.0), Cost(1250.0, 300.0))] * 20)
+    assert "sampled: 50%" in said
+    assert "1.250" in said
+    assert "3.000" in said
+    assert "BROKEN" in said
+    assert said.endswith("1")
+    assert told(monkeypatch, capsys, *[(Cost(1000.0, 100.0), Cost(1040.0, 100.0))] * 20).endswith("0")
+
+
+def test_too_few_pairs_are_no_result(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    said = told(monkeypatch, capsys, (Cost(1000.0, 100.0), Cost(1250.0, 300.0)))
+    assert "1 pairs" in said
+    assert said.endswith("1")
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], ["frames"], ["--pairs", "2"], ["--sample", "2"]])
 def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
@@ -53,3 +75,12 @@ def test_the_collector_takes_batches() -> None:
         for _ in range(2):
             with urllib.request.urlopen(url, data=b"a batch", timeout=10) as answer:
                 assert (answer.status, answer.read()) == (200, b"")
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_a_short_run(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--pairs", "6", "--seconds", "0.4"])  # its exit code is this machine's
+    said = capsys.readouterr()
+    assert "CPU of a new call" in said.out, said.err
+    assert "CPU of an HTTP request" in said.out

@@ -14,7 +14,7 @@ from attrs import evolve
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from splicer.observe.span_sender import SpanSender
-from splicer.otlp.packets import spans_in, spans_of
+from splicer.otlp.packets import spans_in
 from splicer.vault.protocol import channel
 from tests.kit.otlp import values_of
 from tests.otlp.samples import SPAN, TRACE, attempt, call, record, trace
@@ -46,7 +46,7 @@ class Rig:
                 packet = self.there.recv(65536)
             except BlockingIOError:
                 return found
-            spans = list(ScopeSpans.FromString(spans_of(packet)).spans)
+            spans = list(ScopeSpans.FromString(packet[1:]).spans)
             assert len(spans) == spans_in(packet)
             found.append(spans)
 

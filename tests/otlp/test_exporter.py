@@ -61,7 +61,7 @@ class Rig:
         self.number += 1
         told = trace(trace_id=f"{self.number:032x}", span_id=f"{self.number:016x}")
         tried = attempt(span=f"{self.number | 1 << 60:016x}")
-        self.exporter.take(slot, request_packet(record(attempts=[tried]), told, 10.5, EPOCH, query=False))
+        self.exporter.take(slot, [request_packet(record(attempts=[tried]), told, 10.5, EPOCH, query=False)])
 
     async def until(self, **counts: int) -> None:
         with trio.fail_after(_TIMEOUT):
@@ -90,7 +90,7 @@ async def test_spans_arrive_with_the_resource_of_their_worker(receiver: Receiver
     async with exporting(receiver.url, **more) as rig:
         rig.request(1)
         rig.request(2)
-        rig.exporter.take(2, call_packet(call(), trace(), 20.0, EPOCH, own_trace="e" * 32, span_id="a" * 16))
+        rig.exporter.take(2, [call_packet(call(), trace(), 20.0, EPOCH, own_trace="e" * 32, span_id="a" * 16)])
         await rig.until(sent=5)
         assert rig.exporter.waiting == 0
     by_slot = {span.resource["service.instance.id"]: span.resource for span in receiver.received}
@@ -273,10 +273,11 @@ async def test_an_answer_without_an_end_is_cut(receiver: Receiver) -> None:
 
 async def test_what_no_version_understands_is_counted(receiver: Receiver) -> None:
     async with exporting(receiver.url) as rig:
-        rig.exporter.take(1, b"\x03rubbish")
+        rig.exporter.take(1, [b"\x03rubbish", b"", b"\x02"])
         rig.request()
-        await rig.until(sent=2, refused=3)
-    assert rig.log.lines[0][0] == "spans_unread"
+        await rig.until(sent=2, refused=5)
+    assert rig.log.lines == [("spans_unread", {"spans": 5})]
+    assert len(receiver.received) == 2
 
 
 async def test_a_reload_that_ends_tracing_drops_what_waits(receiver: Receiver) -> None:
