@@ -39,7 +39,7 @@ def main() -> None:
     output = output_of_events(arguments.format)
     lines = LineWriter(output.fd)
     log = make_logger(lines, output.style, colors=os.isatty(output.fd))
-    board = Board(place.board, place.routes, place.loads, place.endpoints, place.tls)
+    board = Board(place.board, place.routes, place.loads, place.endpoints, place.tls, place.connects)
     counts = None if arguments.metrics is None else Path(arguments.metrics)
     admin = Admin(
         supervisor=SupervisorChannel(received(place.control), AdminOrder, place.version),

@@ -38,7 +38,7 @@ def main() -> None:
     lines = LineWriter(output.fd)
     discovery = Discovery(
         supervisor=SupervisorChannel(received(place.control), DiscoveryOrder, place.version),
-        board=Board(place.board, place.routes, place.loads, place.endpoints, place.tls),
+        board=Board(place.board, place.routes, place.loads, place.endpoints, place.tls, place.connects),
         row=place.row,
         path=Path(arguments.path),
         environ=os.environ,

@@ -22,6 +22,7 @@ class Place:
         loads: descriptor of the board's counts by endpoint; None: the supervisor has none.
         endpoints: descriptor of the endpoint snapshot's memory; None: the supervisor has none.
         tls: descriptor of the TLS table; None: the supervisor has none.
+        connects: descriptor of the board's outcomes of connects; None: the supervisor has none.
     """
 
     control: int
@@ -32,6 +33,7 @@ class Place:
     loads: int | None = None
     endpoints: int | None = None
     tls: int | None = None
+    connects: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import mmap
 import os
 from enum import IntEnum
 
+from splicer.ipc.connect_board import ConnectBoard
 from splicer.ipc.endpoint_memory import make_endpoint_memory
 from splicer.ipc.load_board import LoadBoard
 from splicer.ipc.route_board import RouteBoard
@@ -57,6 +58,7 @@ class Board:
         loads: the same of its counts by endpoint (`loads`).
         endpoints: the same of the endpoint snapshot's memory (`ipc.endpoint_memory`), which is only kept here.
         tls: the same of the TLS table (`ipc.tls_table`), which is only kept here.
+        connects: the same of the outcomes of connects (`connects`).
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Board:
         loads: int | None = None,
         endpoints: int | None = None,
         tls: int | None = None,
+        connects: int | None = None,
     ) -> None:
         if fd is None:
             fd = sealed_memory("splicer-board", _BYTES)
@@ -75,11 +78,12 @@ class Board:
         self.loads = LoadBoard(ROWS, loads)
         self.endpoints = make_endpoint_memory() if endpoints is None else endpoints
         self.tls = make_tls_memory() if tls is None else tls
+        self.connects = ConnectBoard(ROWS, connects)
 
     @property
-    def fds(self) -> tuple[int, int, int, int, int]:
+    def fds(self) -> tuple[int, int, int, int, int, int]:
         """All descriptors, in the order of the arguments."""
-        return self.fd, self.routes.fd, self.loads.fd, self.endpoints, self.tls
+        return self.fd, self.routes.fd, self.loads.fd, self.endpoints, self.tls, self.connects.fd
 
     def replace_tls(self, fd: int) -> None:
         """Use another TLS table, which is owned from now on; only as long as no process has the present one."""

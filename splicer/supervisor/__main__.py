@@ -72,7 +72,7 @@ def main() -> int:
             listeners = EdgeListeners()
             listeners.restore(state.listeners)
             counts = _counts(log) if state.counts is None else MetricsDirectory(state.counts.path, state.counts.fd)
-            board = Board(state.board, state.routes, state.loads, state.endpoints, state.tls)
+            board = Board(state.board, state.routes, state.loads, state.endpoints, state.tls, state.connects)
             tls_in_vault = state.tls_in_vault if vault.has_tls is None else vault.has_tls
             edge = edge_with(board, listeners, counts, tls_in_vault=tls_in_vault)
             if state.control is not None:

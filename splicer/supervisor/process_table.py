@@ -93,8 +93,8 @@ class ProcessTable:
             row = free_row(self.board.tls, taken)
             ends = ours, its = channel()
             # The started program may be newer than this one, and must use this one's version of the wire.
-            board, routes, loads, endpoints, tls = shared = self.board.fds
-            place = Place(its.fileno(), board, row, wire.VERSION, routes, loads, endpoints, tls)
+            board, routes, loads, endpoints, tls, connects = shared = self.board.fds
+            place = Place(its.fileno(), board, row, wire.VERSION, routes, loads, endpoints, tls, connects)
             pid = self._spawn(module, arguments(place), [its.fileno(), *shared, *fds])
         except OSError as error:
             if ends is not None:

@@ -93,6 +93,7 @@ class SupervisorState:
         tls: the descriptor of the TLS table; None: it has none.
         tls_generation: the number of upgrades so far.
         tls_in_vault: whether the vault runs the tls processes.
+        connects: the descriptor of the board's outcomes of connects; None: it has none.
     """
 
     fds: tuple[int, ...]
@@ -116,6 +117,7 @@ class SupervisorState:
     tls: int | None = None
     tls_generation: int = 0
     tls_in_vault: bool = False
+    connects: int | None = None
 
 
 def read(text: str) -> SupervisorState:

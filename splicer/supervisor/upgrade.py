@@ -169,6 +169,7 @@ class Upgrade:
             tls=edge.board.tls,
             tls_generation=edge.tls.generation,
             tls_in_vault=edge.tls_in_vault,
+            connects=edge.board.connects.fd,
         )
 
     def resume(self, state: SupervisorState) -> None:

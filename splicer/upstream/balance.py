@@ -16,9 +16,10 @@ from attrs import frozen
 from splicer.model import Endpoint
 from splicer.policy.slow_start import slowed
 from splicer.upstream.loads import Alone, Loads, Shared
-from splicer.upstream.recent import Key, RecentCalls, RecentFailures
+from splicer.upstream.reachability import FEW, Reachability
+from splicer.upstream.reachability import Shared as SharedConnects
+from splicer.upstream.recent import Key, RecentCalls
 
-_FEW = 4  # endpoints, all of which are dialled within a second (upstream.race)
 _GOLDEN_RATIO = 0.618
 
 
@@ -48,6 +49,7 @@ class Balancer:
         shared: where the workers tell each other.
         full: called if there is no room in `shared`.
         monotonic: returns seconds on the monotonic clock, which all processes have in common.
+        connects: where the workers tell each other how connects went.
     """
 
     def __init__(
@@ -57,13 +59,14 @@ class Balancer:
         shared: Shared | None = None,
         full: Callable[[], None] = _nothing,
         monotonic: Callable[[], float] = time.monotonic,
+        connects: SharedConnects | None = None,
     ) -> None:
         self._monotonic = monotonic
         self._random = random or Random()  # noqa: S311  # it spreads load, it keeps no secret
         self._turns: Counter[str] = Counter()
         self._recent = RecentCalls(clock)
         self.loads = Loads(Alone() if shared is None else shared, clock, full)
-        self.failures = RecentFailures(clock)
+        self.reachability = Reachability(clock, connects)
 
     def live(self, endpoint: Endpoint) -> int:
         """The number of tunnels and attempts of this worker at the endpoint's address now."""
@@ -107,7 +110,7 @@ class Balancer:
     def order(
         self, upstream_name: str, policy: str, endpoints: Sequence[Endpoint], *, slow: SlowStart | None = None
     ) -> list[Endpoint]:
-        """All endpoints in the order in which to try them; those of `failures` come last.
+        """All endpoints in the order in which to try them; the doubtful ones (`reachability`) come last.
 
         Args:
             upstream_name: the upstream; turns are counted for each upstream, also if several share endpoints.
@@ -131,7 +134,7 @@ class Balancer:
                 order = self._random.sample(endpoints, len(endpoints))
             case _:
                 raise ValueError(f"no balance policy {policy!r}")
-        return self.failures.last(order) if self.failures else order
+        return self.reachability.order(order)
 
     def _slowed(self, slow: SlowStart, endpoints: Sequence[Endpoint], loads: Sequence[int]) -> Sequence[float]:
         now, since = self._monotonic(), slow.since
@@ -194,6 +197,6 @@ def _address(endpoint: Endpoint) -> Key:
 # Steps of the golden ratio come to every part of a circle soon; without a common divisor they come to every place.
 @lru_cache(maxsize=256)
 def _step(count: int) -> int:
-    if count <= _FEW:
+    if count <= FEW:
         return 1
     return next(step for step in range(round(count * _GOLDEN_RATIO), 0, -1) if gcd(step, count) == 1)

@@ -152,7 +152,7 @@ class Dialling:
         begun = reusable and self._begin(endpoints[0], outcome, take)
         if begun and (idle := dialer.pool.take(endpoints[0], self._proof)) is not None:
             return PodLeg(idle, endpoints[0], parser, reused=True, proof=self._proof)
-        started = trio.current_time()
+        started, reachability = trio.current_time(), dialer.balancer.reachability
         ends = self.budget.until(self.budget.deadlines.connect, started)
         try:
             for place, endpoint in enumerate(endpoints):
@@ -166,15 +166,18 @@ class Dialling:
                     leg = await self._open(endpoint, parser, in_time, reusable=reusable)
                 except CONNECT_FAILURES as failure:
                     self._drop()
-                    dialer.balancer.failures.add(endpoint)
+                    if isinstance(failure, ConnectTimeout):
+                        reachability.silent(endpoint)
+                    else:
+                        reachability.failed(endpoint)
                     tell(endpoint, failure.reason)
                     if endpoint is endpoints[-1] or isinstance(failure, ConnectTimeout):
                         raise
                 except RaceOver as over:
                     return over.race.result()
                 else:
-                    if dialer.balancer.failures:
-                        dialer.balancer.failures.forget(leg.endpoint)
+                    if len(endpoints) > 1 or reachability:
+                        reachability.connected(leg.endpoint)
                     return leg
         finally:
             outcome.connected = now = trio.current_time()
@@ -214,7 +217,6 @@ class Dialling:
             self.excuse(endpoint)
         if race.winner is not None:
             self._hold = race.winner.hold
-            self._dialer.balancer.failures.forget(race.winner.endpoint)
         if race.winner is None or race.winner.endpoint is not first:
             raise RaceOver(race)
 

@@ -13,6 +13,7 @@ from splicer.model import Endpoint
 from splicer.net.dial import Wait
 from splicer.upstream.balance import Balancer, Hold
 from splicer.upstream.pod import PodLeg
+from splicer.upstream.reachability import key_of
 
 STAGGER = 0.25  # seconds between the starts of two connects: the delay that RFC 8305 §5 recommends
 MOST = 3  # connects under way
@@ -37,6 +38,7 @@ class _Runner:
     endpoint: Endpoint
     hold: Hold
     since: float
+    doubtful: bool = False
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     over: trio.Event = field(factory=trio.Event)
 
@@ -45,11 +47,12 @@ class Race:
     """Connects under way; `run` begins it when the first one has waited for `delay`.
 
     An address that drops every packet would keep others waiting: the fourth connect ends the first one, and so on. One
-    that was ended after `delay` or more is remembered as one of the balancer's failures, and as a failure nowhere else.
+    that says nothing for `delay` is doubtful for all calls (`upstream.reachability`), and has failed nowhere else. The
+    next is what is best known by then; one that another call or a probe has just connected to is dialled at once.
 
     Args:
         dial: opens a connection, and waits for it as long as it takes.
-        balancer: remembers failures.
+        balancer: knows which endpoints can be reached.
         delay: seconds between two starts.
         show: called with the endpoint that the attempt is at: the newest one under way, or else the last one to fail.
         take: counts a connect while it lasts; None: the endpoint is full, and is left out.
@@ -72,7 +75,9 @@ class Race:
         self._take = take
         self._tell = tell
         self._runners: list[_Runner] = []  # under way, the oldest first
-        self._failures = trio.Semaphore(0)
+        self._left: dict[int, Endpoint] = {}  # to be dialled, by key
+        self._heard = False  # that one of them is well
+        self._go_on = trio.Semaphore(0)  # each failure starts one connect, and so does good news
         self._failure: SplicerError | None = None
         self._leg: PodLeg | None = None  # the winner's; the first connect has none yet
         self.winner: _Runner | None = None
@@ -87,25 +92,52 @@ class Race:
             wait: awaits its connection.
             others: the endpoints to dial, in this order.
         """
+        self._left = {key_of(endpoint): endpoint for endpoint in others}
+        reachability = self._balancer.reachability
         try:
-            async with trio.open_nursery() as nursery:
-                self._start(nursery, _Runner(first, hold, trio.current_time() - self._delay), wait)
-                for endpoint in others:
-                    if len(self._runners) >= MOST:
-                        self._runners[0].scope.cancel()
-                        await self._runners[0].over.wait()
-                    if nursery.cancel_scope.cancel_called:  # just now, and this task was to run already
-                        break
-                    if not self._start_dial(nursery, endpoint):
-                        continue
-                    with trio.move_on_after(self._delay):
-                        await self._failures.acquire()
+            with reachability.listening(self._hear):
+                async with trio.open_nursery() as nursery:
+                    self._start(nursery, _Runner(first, hold, trio.current_time() - self._delay), wait)
+                    self._doubt(*self._runners)
+                    reachability.survey((first, *self._left.values()))
+                    await self._dial_others(nursery)
         except BaseExceptionGroup as group:  # several tasks were cancelled, and the caller expects one Cancelled
             if group.split(trio.Cancelled)[1] is not None:
                 self._discard()
                 raise
         if self.winner is None:
             await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def _dial_others(self, nursery: trio.Nursery) -> None:
+        while self._left:
+            if len(self._runners) >= MOST:
+                self._runners[0].scope.cancel()
+                await self._runners[0].over.wait()
+            if nursery.cancel_scope.cancel_called:  # just now, and this task was to run already
+                break
+            if not self._start_dial(nursery, self._next()):
+                continue
+            with trio.move_on_after(self._delay):
+                await self._go_on.acquire()
+            self._doubt(*self._runners)
+
+    def _next(self) -> Endpoint:
+        best = self._balancer.reachability.best(tuple(self._left.values()), self._balancer.live)
+        del self._left[key_of(best)]
+        self._heard = False
+        return best
+
+    def _hear(self, key: int) -> None:
+        if key in self._left and not self._heard and self.winner is None:
+            self._heard = True
+            self._go_on.release()
+
+    def _doubt(self, *runners: _Runner) -> None:
+        now = trio.current_time()
+        for runner in runners:
+            if not runner.doubtful and now - runner.since >= self._delay:
+                runner.doubtful = True
+                self._balancer.reachability.silent(runner.endpoint)
 
     def result(self) -> PodLeg:
         """The winner's connection, unless it is the first one's.
@@ -157,6 +189,7 @@ class Race:
     def _connected(self, runner: _Runner, leg: PodLeg | None, race: trio.CancelScope) -> None:
         if self.winner is None:
             self.winner, self._leg = runner, leg
+            self._balancer.reachability.connected(runner.endpoint)
             self._show(runner.endpoint)
             race.cancel()
         elif leg is not None:
@@ -168,13 +201,14 @@ class Race:
         if runner is self.winner:
             return
         runner.hold.drop()
-        if failed or trio.current_time() - runner.since >= self._delay:
-            self._balancer.failures.add(runner.endpoint)
         if failed:
-            self._failures.release()
+            self._balancer.reachability.failed(runner.endpoint)
+            self._go_on.release()
             if self.winner is None:
                 self._show(self._runners[-1].endpoint if self._runners else runner.endpoint)
-        elif self.winner is not None:
+            return
+        self._doubt(runner)
+        if self.winner is not None:
             self.outrun.append(runner.endpoint)
 
     def _discard(self) -> None:

@@ -59,7 +59,7 @@ def _worker(arguments: WorkerArguments, lines: LineWriter, metrics: Metrics) -> 
     place, vault = arguments.place, arguments.vault
     return Worker(
         supervisor=SupervisorChannel(received(place.control), WorkerOrder, place.version),
-        board=Board(place.board, place.routes, place.loads, place.endpoints, place.tls),
+        board=Board(place.board, place.routes, place.loads, place.endpoints, place.tls, place.connects),
         row=place.row,
         vault=None if vault.fd is None else received(vault.fd),
         vault_version=vault.version,

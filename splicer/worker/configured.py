@@ -22,6 +22,7 @@ from splicer.observe.observers import Observers
 from splicer.observer import Observer
 from splicer.session.context import Drains, SessionContext
 from splicer.session.watch import watch_clients
+from splicer.upstream.probes import Probes
 from splicer.upstream.tls_pods import TlsPods
 from splicer.worker.acceptor import Acceptor
 from splicer.worker.adoption import Adoption
@@ -117,6 +118,7 @@ class Configured:
         start = self._tasks.start_soon
         start(watch_clients, self.context.waiting)
         start(self._orders.run)
+        start(Probes(self._parts.balancer.reachability, self.context.dial).run)
         start(collect_if_grown, lambda: self.context.counts.active, self._parts.log.garbage_found)
 
     def endpoint_rows(self) -> RowBatches:

@@ -71,7 +71,9 @@ class Parts:
         self.admission = Admission(board, row, self.log.room_made)
         self.progress = Progress(self.hub)
         self.endpoints = EndpointStates()
-        self.balancer = Balancer(shared=board.loads.row(row), full=self.log.endpoints_uncounted)
+        self.balancer = Balancer(
+            shared=board.loads.row(row), full=self.log.endpoints_uncounted, connects=board.connects.row(row)
+        )
         self.snapshot = EndpointSnapshot(EndpointMemory(board.endpoints))
         self.reports = Reports()
         self.outcomes = OutcomeReports(self.reports, lambda: self.snapshot.verdicts)

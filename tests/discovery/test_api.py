@@ -289,4 +289,4 @@ async def test_behind_kubectl_proxy_no_token_is_sent(tmp_path: Path) -> None:
 
 
 def test_the_limits_are_far_above_what_there_is() -> None:
-    assert (module.LONGEST_LINE, module.LARGEST_BODY) == (4 * 2**20, 64 * 2**20)
+    assert (module.LONGEST_LINE, module.LARGEST_BODY) == (4 * 2**20, 16 * 2**20)

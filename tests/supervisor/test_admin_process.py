@@ -69,7 +69,8 @@ def test_it_is_started_with_what_it_needs_to_begin(harness: SupervisorHarness) -
     assert arguments == AdminArguments(arguments.place, "routing.toml", "console", None)
     board = harness.edge.board
     place = arguments.place
-    assert (place.board, place.routes, place.loads, place.endpoints, place.tls) == board.fds
+    found = place.board, place.routes, place.loads, place.endpoints, place.tls, place.connects
+    assert found == board.fds
     assert arguments.place.version == wire.VERSION
 
 

@@ -132,6 +132,12 @@ def test_a_program_without_counts_by_route_has_left_a_state() -> None:
     assert read(json.dumps(raw)).routes is None
 
 
+def test_a_program_without_outcomes_of_connects_has_left_a_state() -> None:
+    raw = _raw()
+    del raw["connects"]
+    assert read(json.dumps(raw)).connects is None
+
+
 def test_a_program_without_discovery_has_left_a_state() -> None:
     raw = _raw()
     del raw["endpoints"]

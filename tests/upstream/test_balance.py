@@ -74,7 +74,7 @@ def test_what_failed_lately_comes_last_whatever_its_load(
 ) -> None:
     balancer = Balancer(clock=lambda: 0.0)
     for pod in failed:
-        balancer.failures.add(pod)
+        balancer.reachability.failed(pod)
     with ExitStack() as tunnels:
         for pod in load:
             tunnels.enter_context(balancer.hold(pod))

@@ -41,6 +41,8 @@ from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.outcomes import NO_OUTCOMES, Outcomes
 from splicer.upstream.pod import PodLeg
 from splicer.upstream.pool import IdlePool
+from splicer.upstream.probes import Probes
+from splicer.upstream.race import STAGGER
 from splicer.upstream.source import Candidates
 from tests.kit.garbage import counting_garbage
 
@@ -255,29 +257,77 @@ async def test_what_connects_at_once_needs_neither_a_task_nor_a_wait(site: Site)
 # Three quarters are dead, as if they were on one node: some drop every packet, the others refuse.
 @pytest.mark.parametrize("policy", ["least-tunnels", "round-robin", "random"])
 async def test_the_first_calls_wait_for_dead_addresses_and_the_later_ones_do_not(
-    site: Site, autojump_clock: MockClock, policy: str
+    site: Site, autojump_clock: MockClock, nursery: trio.Nursery, policy: str
 ) -> None:
     site.balancer = Balancer(Random(1))
     site.found = every = tuple(Endpoint("app.test", f"10.0.1.{last}", 8000) for last in range(100, 132))
     for number, endpoint in enumerate(every):
         site.reached[endpoint] = [None, ConnectRefused("no"), stream()][number // 12]
     upstream, waits = evolve(APP, balance=policy), []
-    while len(site.balancer.failures) < 24:
+    nursery.start_soon(Probes(site.balancer.reachability, site.dial).run)
+    for _ in range(64):
         outcome = AttemptOutcome("app")
         await site.connector().connect(upstream, "app.test", outcome, PARSER)
         waits.append(outcome.connect)
-    assert max(waits) < 1 or policy == "random"
+        await trio.sleep(0.05)
+    assert max(waits) < 1
     site.dialled.clear()
     started = trio.current_time()
     for _ in range(64):
         await site.connector().connect(upstream, "app.test", AttemptOutcome("app"), PARSER)
     assert (trio.current_time(), set(site.dialled)) == (started, set(every[24:]))
     await trio.sleep(10)
+    site.reached[every[0]] = stream()
     for _ in range(64):
         outcome = AttemptOutcome("app")
         await site.connector().connect(upstream, "app.test", outcome, PARSER)
-        assert outcome.connect <= 0.25, "they are tried again one by one"
-    assert set(site.dialled) > set(every[24:])
+        assert outcome.connect == 0, "no call waits for what is tried again"
+        await trio.sleep(0.1)
+    assert set(site.dialled) == set(every)
+    assert site.dialled.count(every[0]) > 1, "it is one of the others again"
+    assert site.dialled.count(every[1]) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_many_calls_at_once_wait_for_silent_addresses_no_more_than_two_turns(
+    site: Site, autojump_clock: MockClock, nursery: trio.Nursery, seed: int
+) -> None:
+    nursery.start_soon(Probes(site.balancer.reachability, site.dial).run)
+    every = [Endpoint("app.test", f"10.0.1.{last}", 8000) for last in range(100, 132)]
+    site.found, alive = tuple(every), Random(seed).sample(every, 8)
+    site.reached = {endpoint: stream() if endpoint in alive else None for endpoint in every}
+    waits: list[float] = []
+
+    async def call() -> None:
+        outcome = AttemptOutcome("app")
+        await site.connector().connect(evolve(APP, balance="least-tunnels"), "app.test", outcome, PARSER)
+        waits.append(outcome.connect)
+
+    for at_once in (28, 16):
+        async with trio.open_nursery() as callers:
+            for _ in range(at_once):
+                callers.start_soon(call)
+    assert max(waits) <= 2 * STAGGER
+    assert max(waits[28:]) <= STAGGER
+    await trio.sleep(3)
+    waits.clear()
+    for _ in range(32):
+        await call()
+    assert max(waits) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_a_first_call_waits_until_it_or_a_probe_finds_one_that_is_well(
+    site: Site, autojump_clock: MockClock, nursery: trio.Nursery, seed: int
+) -> None:
+    nursery.start_soon(Probes(site.balancer.reachability, site.dial).run)
+    every = [Endpoint("app.test", f"10.0.1.{last}", 8000) for last in range(100, 132)]
+    site.found, alive = tuple(every), Random(seed).sample(every, 8)
+    site.reached = {endpoint: stream() if endpoint in alive else None for endpoint in every}
+    outcome = AttemptOutcome("app")
+    await site.connector().connect(APP, "app.test", outcome, PARSER)
+    met = [endpoint in alive for endpoint in dict.fromkeys(site.dialled)]
+    assert outcome.connect == STAGGER * (0 if met[0] else 1 + (met.index(True) - 1) // 4)
 
 
 async def test_an_endpoint_that_is_reached_again_is_as_the_others(site: Site) -> None:
@@ -285,7 +335,7 @@ async def test_an_endpoint_that_is_reached_again_is_as_the_others(site: Site) ->
     site.reached |= {ONE: ConnectRefused("no"), TWO: ConnectRefused("no")}
     with pytest.raises(ConnectRefused):
         await connect(site.connector())
-    assert len(site.balancer.failures) == 2
+    assert len(site.balancer.reachability) == 2
     site.reached[ONE] = stream()
     assert (await connect(site.connector())).endpoint == ONE
     site.dialled.clear()
@@ -309,7 +359,7 @@ async def test_a_pod_of_one_address_has_the_whole_time(site: Site, autojump_cloc
     with pytest.raises(ConnectTimeout):
         await connect(site.connector(connect=3))
     assert (trio.current_time(), site.dialled) == (3, [ONE])
-    assert len(site.balancer.failures) == 1
+    assert len(site.balancer.reachability) == 1
 
 
 async def test_when_all_hang_or_fail_the_error_is_that_of_the_endpoint_named(

@@ -150,7 +150,7 @@ async def test_who_is_waited_for_to_the_end(autojump_clock: MockClock) -> None:
     ground = Ground([HANGS, HANGS, HANGS])
     race = await ground.run(seconds=5)
     assert (trio.current_time(), race.winner, ground.open, ground.shown[-1]) == (5, None, set(), pod(2))
-    assert len(ground.balancer.failures) == 3
+    assert len(ground.balancer.reachability) == 3
 
 
 async def test_the_last_failure_is_that_of_the_endpoint_shown(autojump_clock: MockClock) -> None:
@@ -167,13 +167,61 @@ async def test_who_said_nothing_for_the_delay_is_tried_last_and_who_had_less_tim
     ground = Ground([HANGS, HANGS, connected(0.1)])
     race = await ground.run()
     every = [pod(number) for number in range(3)]
-    assert ground.balancer.failures.last(every) == [pod(2), pod(0), pod(1)]
+    assert ground.balancer.reachability.order(every) == [pod(2), pod(0), pod(1)]
     ground = Ground([HANGS, connected(0.2)])
     await ground.run()
-    assert ground.balancer.failures.last(every[:2]) == [pod(1), pod(0)]
+    assert ground.balancer.reachability.order(every[:2]) == [pod(1), pod(0)]
     ground = Ground([connected(0.1), HANGS])
     race = await ground.run()
-    assert (race.outrun, len(ground.balancer.failures)) == ([pod(1)], 0)
+    assert (race.outrun, len(ground.balancer.reachability)) == ([pod(1)], 0)
+
+
+async def test_who_says_nothing_for_the_delay_is_doubtful_for_other_calls_at_once(autojump_clock: MockClock) -> None:
+    ground = Ground([HANGS, HANGS, HANGS])
+    every = [pod(number) for number in range(3)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ground.run)
+        await trio.sleep(0.01)
+        assert ground.balancer.reachability.order(every) == [pod(1), pod(2), pod(0)]
+        await trio.sleep(STAGGER)
+        assert ground.balancer.reachability.order(every) == [pod(2), pod(0), pod(1)]
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_next_one_is_what_is_best_known_by_then(autojump_clock: MockClock) -> None:
+    ground = Ground([HANGS, HANGS, HANGS, HANGS, connected(0.1)])
+    ground.balancer.reachability.silent(pod(2))
+    ground.balancer.reachability.connected(pod(4))
+    assert (await ground.run()).result().endpoint == pod(4)
+    assert ground.shown == [pod(4), pod(4)]
+    ground = Ground([HANGS, HANGS, HANGS, HANGS])
+    ground.balancer.reachability.silent(pod(2))
+    await ground.run(seconds=5)
+    assert ground.shown == [pod(1), pod(3), pod(2)]
+
+
+async def test_one_that_turns_out_to_be_well_is_dialled_at_once(autojump_clock: MockClock) -> None:
+    ground = Ground([HANGS, HANGS, HANGS, connected()])
+
+    async def another_call() -> None:
+        await trio.sleep(0.1)
+        for number in (9, 3, 3):
+            ground.balancer.reachability.connected(pod(number))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(another_call)
+        race = await ground.run()
+    assert race.result().endpoint == pod(3)
+    assert ground.begun == [0, 0.1]
+
+
+async def test_a_call_that_has_met_a_silent_one_has_the_others_probed(autojump_clock: MockClock) -> None:
+    ground = Ground([HANGS] * 5)
+    await ground.run(seconds=0.1)
+    assert ground.balancer.reachability.next_probe() == pod(4)
+    ground = Ground([HANGS] * 4)
+    await ground.run(seconds=0.1)
+    assert ground.balancer.reachability.next_probe() is None, "the call itself comes to each of them soon"
 
 
 async def test_without_a_descriptor_nobody_goes_on(autojump_clock: MockClock) -> None:
@@ -182,7 +230,7 @@ async def test_without_a_descriptor_nobody_goes_on(autojump_clock: MockClock) ->
     assert (race.winner, ground.open, len(ground.begun)) == (None, set(), 1)
     with pytest.raises(NoDescriptor):
         race.result()
-    assert ground.balancer.failures.last([pod(1), pod(2)]) == [pod(1), pod(2)]
+    assert ground.balancer.reachability.order([pod(1), pod(2)]) == [pod(1), pod(2)]
 
 
 async def test_one_cancellation_is_one_exception(autojump_clock: MockClock) -> None:
