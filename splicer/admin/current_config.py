@@ -9,6 +9,7 @@ import trio
 
 from splicer.admin.dispatch import Refused
 from splicer.config.schema import Config, ResolverSettings
+from splicer.configfile.inherited import inherited
 from splicer.configfile.read import prepare
 from splicer.errors import ConfigError, SplicerError
 from splicer.model import Upstream
@@ -89,20 +90,23 @@ class CurrentConfig:
                     nursery.start_soon(look_up, upstream)
         return frozenset(found)
 
-    # In a thread: parsing a large file must not delay other answers.
     async def _read(self) -> None:
         while self._wanted is not None:
             text, self._wanted = self._wanted, None
             try:
-                prepared = await trio.to_thread.run_sync(
-                    prepare, text, self._path, self._environ, abandon_on_cancel=True
-                )
+                self._config = await self._parse(text)
             except ConfigError as error:
                 self._log.error("config_unread", process="admin", file=str(self._path), error=error.detail)
             else:
-                self._config = prepared.config
                 self._there.set()
         self._reading = False
+
+    # In a thread: parsing a large file must not delay other answers.
+    async def _parse(self, text: str) -> Config:
+        if (parsed := inherited(text, self._environ)) is not None:
+            return parsed.config
+        prepared = await trio.to_thread.run_sync(prepare, text, self._path, self._environ, abandon_on_cancel=True)
+        return prepared.config
 
     def _source_for(self, config: Config) -> EndpointSource:
         if self._source is None or self._source[0] != config.resolver:

@@ -18,8 +18,10 @@ from splicer.config.discovery import needs_discovery
 from splicer.config.lint import warnings
 from splicer.config.listener import Listener, to_text
 from splicer.config.load import load
+from splicer.config.schema import Config
 from splicer.configfile.cpus import usable_cpus
 from splicer.configfile.hooks import load_hooks
+from splicer.configfile.inherited import inherited
 from splicer.configfile.read import read_file
 from splicer.configfile.signature import Signature, signature_of
 from splicer.configfile.tls_settings import tls_settings
@@ -38,7 +40,7 @@ def inspect(path: Path, old: str | None) -> ConfigSummary | Faults:
     signature = _signature(path)
     try:
         text, signature = read_file(path)
-        config = load(text, name=str(path), environ=os.environ)
+        config = _parsed(text, path)
         with redirect_stdout(sys.stderr):  # what foreign code prints must not get into the answer
             load_hooks(str(path), config.hooks.values())
         workers = usable_cpus() if config.server.workers == "auto" else config.server.workers
@@ -62,6 +64,11 @@ def inspect(path: Path, old: str | None) -> ConfigSummary | Faults:
         traces=config.tracing is not None and config.tracing.endpoint is not None,
         discovery=needs_discovery(config.upstreams.values()),
     )
+
+
+def _parsed(text: str, path: Path) -> Config:
+    parsed = inherited(text, os.environ)
+    return load(text, name=str(path), environ=os.environ) if parsed is None else parsed.config
 
 
 def _signature(path: Path) -> Signature | None:

@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 from splicer.config.load import load
 from splicer.config.schema import Config
 from splicer.configfile.hooks import NO_HOOKS, HookGeneration, load_hooks
+from splicer.configfile.inherited import inherited
 from splicer.configfile.signature import Signature, signature_of
 from splicer.errors import ConfigError
 from splicer.routing.table import RouteTable
@@ -83,11 +84,13 @@ class Prepared:
 
 
 def prepare(text: str, path: Path, environ: Mapping[str, str]) -> Prepared:
-    """Do the slow part of putting a configuration in force: parse it and compile its routes.
+    """Do the slow part of putting a configuration in force: parse it and compile its routes, if the template has not.
 
     Raises:
         ConfigError: the text has faults.
     """
+    if (parsed := inherited(text, environ)) is not None:
+        return Prepared(parsed.config, parsed.table)
     config = load(text, name=str(path), environ=environ)
     return Prepared(config, RouteTable(config.routes))
 

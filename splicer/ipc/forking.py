@@ -39,6 +39,24 @@ class Forked(TemplateReport, Answer):
     error: int = 0
 
 
+@message("parsed", since=1)
+class Parsed(TemplateReport, Answer):
+    """The template has read a configuration, whether or not it is a good one, and can fork again."""
+
+
+@message("parse", since=1)
+class Parse(TemplateOrder, Request):
+    """Parse a configuration for the processes that are forked later; a descriptor has the text.
+
+    Args:
+        path: the file to read, if there is no descriptor; a fault in it is reported by those that read it.
+    """
+
+    ANSWER = Parsed
+
+    path: str
+
+
 @message("fork", since=1)
 class Fork(TemplateOrder, Request):
     """Fork a process; the descriptors are those that it gets.

@@ -7,7 +7,7 @@ On the wire it is one flat JSON object with its kind, its fields, and the fields
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from splicer.ipc.codec import MalformedError, from_object
@@ -25,8 +25,23 @@ class Message:
     SINCE: ClassVar[int]  # the first version of the wire that has it
     KINDS: ClassVar[dict[str, type[Message]]]  # of a border: its messages, by kind
 
+    # Once for all messages: those that a dataclass makes would take half a megabyte of the supervisor and the template.
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and _values(self) == _values(other)
 
-@dataclass(frozen=True, slots=True)
+    def __hash__(self) -> int:
+        return hash((type(self), *_values(self)))
+
+    def __repr__(self) -> str:
+        named = zip((field.name for field in fields(self)), _values(self), strict=True)  # type: ignore[arg-type]
+        return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in named)})"
+
+
+def _values(declared: Any) -> tuple[Any, ...]:
+    return tuple(getattr(declared, field.name) for field in fields(declared))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Answer(Message):
     """A message that answers a request.
 
@@ -37,7 +52,7 @@ class Answer(Message):
     request: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Request(Message):
     """A message whose sender waits for an answer.
 
@@ -60,7 +75,7 @@ def message(kind: str, *, since: int) -> Callable[[type[M]], type[M]]:
     """
 
     def declare(cls: type[M]) -> type[M]:
-        declared = dataclass(frozen=True, slots=True)(cls)
+        declared = dataclass(frozen=True, slots=True, eq=False, repr=False)(cls)
         declared.KIND, declared.SINCE = kind, since
         for border in declared.__mro__:
             if "KINDS" in vars(border):

@@ -7,8 +7,8 @@ name: while a reload is under way two workers may have different files, so its p
 from __future__ import annotations
 
 import mmap
+from _blake2 import blake2b  # hashlib would load OpenSSL, 0.8 MB, and the supervisor has no other use for it
 from collections.abc import Mapping
-from hashlib import blake2b
 
 from splicer.vault.memory import sealed_memory
 

@@ -157,6 +157,7 @@ class EdgeState:
         """Use a configuration from now on."""
         self.summary = summary
         self.last_good.keep(summary.text)
+        self.template.parse(self.path, summary.text)
         self.log.use(summary.format)
         self.warn(summary)
         if summary.tls.processes and self.vault.path is not None and not self.tls_in_vault:

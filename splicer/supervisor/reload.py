@@ -103,6 +103,7 @@ class Reload:
             self._refuse([f"{edge.path}: {fault}" for fault in faults], kept="the old routes")
             return
         edge.last_good.keep(found.text)
+        edge.template.parse(edge.path, found.text)
         edge.generation += 1
         before = edge.summary
         edge.replace_summary(_with_processes_of(before, found))

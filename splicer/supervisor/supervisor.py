@@ -78,7 +78,7 @@ class Supervisor:
         wake = _wake_up_on_signals()
         edge.selector.register(wake, selectors.EVENT_READ, lambda _: self._hear_signals(wake))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        edge.template.begin(template)
+        edge.template.begin(template, edge.path)
         if state is None:
             edge.steps.append(self._read_first)
         else:

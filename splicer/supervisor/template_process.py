@@ -11,11 +11,13 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from splicer.ipc import wire
 from splicer.ipc.arguments import StartedTemplate
 from splicer.ipc.codec import to_json
-from splicer.ipc.forking import Fork, Forked, Loaded, TemplateReport
+from splicer.ipc.forking import Fork, Forked, Loaded, Parse, Parsed, TemplateReport
+from splicer.ipc.wire import text_file
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor import launch
 from splicer.supervisor.launch import Unanswered
@@ -45,19 +47,24 @@ class TemplateProcess:
         self._wanted = False
         self._patience = 0.0  # until when the first processes wait, on the monotonic clock
         self._backoff = Backoff()
-        self._forks = 0
+        self._requests = 0
+        self._parsing = 0  # the number of the request that it works at; 0: none
+        self._config: tuple[str, str | None] | None = None  # the file, and the text in force, once it is known
 
     @property
     def awaited(self) -> bool:
         """Whether the first template is about to be ready, so that starting another process should wait for it."""
-        return self._sock is not None and not self._loaded and time.monotonic() < self._patience
+        return self._sock is not None and not self._is_free and time.monotonic() < self._patience
 
-    def begin(self, started: StartedTemplate | None = None) -> None:
+    def begin(self, started: StartedTemplate | None = None, path: Path | None = None) -> None:
         """Have a template from now on; call `reconcile` regularly.
 
         Args:
             started: one that loads already.
+            path: the configuration's file, which it parses first of all.
         """
+        if path is not None:
+            self._config = str(path), None
         if started is not None:
             self._take(started)
         try:
@@ -74,6 +81,17 @@ class TemplateProcess:
         """Start a template if it is missing."""
         if self._wanted and self._pid is None and self._backoff.is_over(_MAX_START_INTERVAL):
             self._start()
+
+    def parse(self, path: Path, text: str) -> None:
+        """Have those that are forked from now on inherit a configuration; meanwhile processes are executed.
+
+        Args:
+            path: the configuration's file.
+            text: its text, which has been accepted.
+        """
+        self._config = str(path), text
+        if self._sock is not None:
+            self._order_parsing(self._sock)
 
     def end(self) -> None:
         """Have no template any more."""
@@ -102,8 +120,7 @@ class TemplateProcess:
         sock = self._sock
         if sock is None or not self._can(module):
             return launch.execute(module, words, fds, group=group)
-        self._forks += 1
-        order = Fork(self._forks, module, tuple(words), tuple(fds), group)
+        order = Fork(self._next(), module, tuple(words), tuple(fds), group)
         try:
             wire.send(sock, order, tuple(fds.values()))
         except OSError:  # it has ended, and nothing was forked
@@ -126,7 +143,29 @@ class TemplateProcess:
         self._log("template_died", level="warning", pid=pid, reason=reason(status))
 
     def _can(self, module: str) -> bool:
-        return self._loaded and module in launch.FORKED
+        return self._is_free and module in launch.FORKED
+
+    @property
+    def _is_free(self) -> bool:
+        return self._loaded and not self._parsing
+
+    def _next(self) -> int:
+        self._requests += 1
+        return self._requests
+
+    def _order_parsing(self, sock: socket.socket) -> None:
+        if self._config is None:
+            return
+        path, text = self._config
+        fds = () if text is None else (text_file(text),)
+        self._parsing = self._next()
+        try:
+            wire.send(sock, Parse(self._parsing, path), fds)
+        except OSError:
+            self._lose()
+        finally:
+            for fd in fds:
+                os.close(fd)
 
     def _start(self) -> None:
         try:
@@ -140,8 +179,9 @@ class TemplateProcess:
         sock = self._sock = socket.socket(fileno=started.control)
         sock.setblocking(False)
         self._selector.register(sock, selectors.EVENT_READ, lambda _: self._hear(sock))
+        self._order_parsing(sock)
 
-    # Outside a fork it says only that it has loaded; its end is noticed here, and handled when it is reaped.
+    # Outside a fork it says that it has loaded or parsed; its end is noticed here, and handled when it is reaped.
     def _hear(self, sock: socket.socket) -> None:
         if sock is not self._sock:
             return
@@ -156,6 +196,8 @@ class TemplateProcess:
         elif isinstance(heard.message, Loaded):
             self._loaded = True
             self._backoff.reset()
+        elif isinstance(heard.message, Parsed) and heard.message.request == self._parsing:
+            self._parsing = 0
 
     # The answer is awaited here: so a process is known before its end can be noticed.
     def _answer(self, sock: socket.socket) -> Forked:
@@ -176,7 +218,10 @@ class TemplateProcess:
         _kill(self._pid)
 
     def _drop(self) -> None:
+        if self._parsing:  # perhaps it died of it: the next one isn't told to parse that
+            self._config = None
         self._loaded = False
+        self._parsing = 0
         sock, self._sock = self._sock, None
         if sock is not None:
             self._selector.unregister(sock)

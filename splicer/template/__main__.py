@@ -6,7 +6,6 @@ threads and without Trio: a fork copies the thread that calls it, and no other.
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import sys
@@ -22,8 +21,10 @@ from splicer.ipc.arguments import TemplateArguments
 from splicer.ipc.codec import from_json
 from splicer.ipc.forking import Loaded
 from splicer.template.child import become
+from splicer.template.parsing import parse
 from splicer.template.randomness import sources
 from splicer.template.serve import serve
+from splicer.template.shared_memory import settle
 from splicer.template.warm_up import warm_up
 from splicer.vault.limits import raise_descriptor_limit
 from splicer.worker import __main__ as worker
@@ -46,11 +47,10 @@ def main() -> None:
     sock.setblocking(True)
     warm_up()
     seeded = sources()
-    gc.collect()
-    gc.freeze()  # or else a collection in a forked process would write to, and so copy, the pages of all objects
+    settle()
     with suppress(OSError):  # a supervisor that could not begin is gone by now; its end is read next
         wire.send(sock, Loaded(), version=arguments.version)
-    birth = serve(sock, arguments.version, _PROGRAMS.keys())
+    birth = serve(sock, arguments.version, _PROGRAMS.keys(), parse)
     if birth is not None:
         become(birth, seeded)
         _PROGRAMS[birth.order.program]()

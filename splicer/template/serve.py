@@ -11,12 +11,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Container
+from collections.abc import Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass
 
 from splicer.ipc import wire
-from splicer.ipc.forking import Fork, Forked, TemplateOrder
+from splicer.ipc.forking import Fork, Forked, Parse, Parsed, TemplateOrder, TemplateReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,17 @@ class Birth:
     fds: list[int]
 
 
-def serve(sock: socket.socket, version: int, programs: Container[str]) -> Birth | None:
+def serve(
+    sock: socket.socket, version: int, programs: Container[str], parse: Callable[[str, int | None], None]
+) -> Birth | None:
     """Fork until the supervisor is gone, and return None then; in a forked process, return what it is to become.
 
     Args:
         sock: the channel to the supervisor, which may block.
         version: the supervisor's version of the wire.
         programs: those that may be forked.
+        parse: reads a configuration, given the file's path, and the descriptor of a text, which it closes, or None; it
+            never raises.
     """
     while True:
         try:
@@ -48,6 +52,9 @@ def serve(sock: socket.socket, version: int, programs: Container[str]) -> Birth 
         if heard is None:
             return None
         order = heard.message
+        if isinstance(order, Parse):
+            parse(order.path, next(iter(heard.fds), None))
+            _tell(sock, Parsed(order.request), version)
         if not isinstance(order, Fork):
             continue
         try:
@@ -64,8 +71,12 @@ def serve(sock: socket.socket, version: int, programs: Container[str]) -> Birth 
             answer = Forked(order.request, 0, error.errno or errno.EAGAIN)
         for fd in heard.fds:
             os.close(fd)
-        with suppress(OSError):  # its end is read next
-            wire.send(sock, answer, version=version)
+        _tell(sock, answer, version)
+
+
+def _tell(sock: socket.socket, report: TemplateReport, version: int) -> None:
+    with suppress(OSError):  # the channel's end is read next
+        wire.send(sock, report, version=version)
 
 
 # Returns 0 in the new process. The process between the two never returns.

@@ -15,6 +15,7 @@ import trio
 from setproctitle import getproctitle, setproctitle
 
 from splicer.config.listener import from_text
+from splicer.configfile.inherited import inherited
 from splicer.configfile.read import Prepared as PreparedConfig
 from splicer.configfile.read import prepare_to_serve
 from splicer.errors import Side
@@ -220,7 +221,11 @@ class Worker:
         self._supervisor.reply(Prepared(order.request))
 
     async def _read(self, fd: int) -> PreparedConfig:
-        return await trio.to_thread.run_sync(prepare_to_serve, wire.read_text(fd), self._path, self._environ)
+        text = wire.read_text(fd)
+        parsed = inherited(text, self._environ)
+        if parsed is not None and not parsed.config.hooks:
+            return PreparedConfig(parsed.config, parsed.table)
+        return await trio.to_thread.run_sync(prepare_to_serve, text, self._path, self._environ)
 
     # Sockets that this version has no use for belong to listeners that a newer supervisor knows.
     async def _serve(self, order: Serve, fds: list[int]) -> None:

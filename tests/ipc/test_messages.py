@@ -129,7 +129,9 @@ more?: Mapping[str, object]
 Reading       faults            1  faults: tuple[str, ...], read?: tuple[int, ...] | None
 TemplateOrder fork              1  request: int, program: str, words: tuple[str, ...], numbers: tuple[int, ...], \
 group?: bool
+TemplateOrder parse             1  request: int, path: str
 TemplateReport loaded           1
+TemplateReport parsed           1  request: int
 TemplateReport forked           1  request: int, pid: int, error?: int
 TlsOrder      tls_configure     1  request: int
 TlsOrder      tls_attend        1

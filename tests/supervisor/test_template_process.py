@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from splicer.ipc import wire
-from splicer.ipc.arguments import AdminArguments, Place
+from splicer.ipc.arguments import AdminArguments, Place, StartedTemplate
 from splicer.ipc.board import Board
 from splicer.ipc.messages import AdminReport, Ready
 from splicer.supervisor import launch, template_process
@@ -215,6 +215,44 @@ def test_where_orphans_can_not_be_had_there_is_none(executed: list[str], monkeyp
     assert executed == []
     [line] = said.of("template_off")
     assert line["reason"] == "PR_SET_CHILD_SUBREAPER: Operation not permitted"
+
+
+def test_while_it_parses_processes_are_executed(template: Stand, executed: list[str]) -> None:
+    os.kill(template.pid, signal.SIGSTOP)
+    template.part.parse(Path("routing.toml"), GOOD)
+    template.start([], 0)
+    assert executed == [TELLS]
+    os.kill(template.pid, signal.SIGCONT)
+    template.parse(Path("routing.toml"), GOOD)
+    template.fork()
+    assert executed == [TELLS]
+
+
+def test_the_next_one_parses_what_is_in_force_unless_the_last_one_died_of_it(
+    template: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channels = []
+
+    def start() -> StartedTemplate:
+        ours, its = channel()
+        channels.append(its)
+        return StartedTemplate(1 << 22, ours.detach())
+
+    def told() -> bool:
+        with channels.pop() as its:
+            return bool(select.select([its], [], [], 0)[0])
+
+    monkeypatch.setattr(launch, "start_template", start)
+    template.parse(Path("routing.toml"), GOOD)
+    os.kill(template.pid, signal.SIGKILL)
+    template.reap()
+    template.part.reconcile()
+    assert told()
+    template.part.died(1 << 22, 0)
+    template.part._backoff.reset()
+    template.part.reconcile()
+    assert not told()
+    template.part.died(1 << 22, 0)
 
 
 _SAME = ("PPid", "SigBlk", "SigIgn", "SigCgt", "Umask", "Uid", "NoNewPrivs", "Threads", "Name")

@@ -39,6 +39,7 @@ from dns.rdatatype import RdataType
 from splicer.net.dns_wire import make_query
 from splicer.session.identity import identities
 import splicer.template.__main__ as template
+from splicer.configfile.inherited import _Kept
 
 kept = random.Random()  # as a library may have one
 
@@ -61,6 +62,7 @@ def tell():
         "words": sys.argv[1:],
         "cwd": os.getcwd(),
         "environ": dict(os.environ),
+        "parsed": _Kept.parsed and [route.name for route in _Kept.parsed.config.routes],
     }
     os.write(arguments["answer"], json.dumps(found).encode())
     sys.exit(arguments["code"])
@@ -87,6 +89,14 @@ class Stand:
         """Wait until it can fork."""
         late = time.monotonic() + _TIMEOUT
         while not self.part._loaded:
+            assert time.monotonic() < late
+            self.turn()
+
+    def parse(self, path: Path, text: str) -> None:
+        """Have it parse a configuration, and wait until it has."""
+        self.part.parse(path, text)
+        late = time.monotonic() + _TIMEOUT
+        while self.part._parsing:
             assert time.monotonic() < late
             self.turn()
 

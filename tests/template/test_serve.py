@@ -17,6 +17,10 @@ from tests.kit.descriptors import none_left_open
 from tests.template.stand import Stand
 
 
+def _never(_path: str, _fd: int | None) -> None:
+    raise AssertionError
+
+
 def test_a_forked_process_is_the_child_of_the_supervisor_and_no_other_is_left(template: Stand) -> None:
     with none_left_open():
         pid, told = template.fork()
@@ -78,7 +82,7 @@ def test_a_fork_that_fails_is_told_with_its_reason(monkeypatch: pytest.MonkeyPat
     with ours, its, none_left_open():
         wire.send(ours, Fork(1, "this", (), (0,)), (0,))
         ours.shutdown(1)
-        assert serve(its, wire.VERSION, {"this"}) is None
+        assert serve(its, wire.VERSION, {"this"}, _never) is None
         heard = wire.receive(ours, TemplateReport)
         assert heard is not None
         assert heard.message == Forked(1, 0, 11)
@@ -91,7 +95,7 @@ def test_a_program_that_may_not_be_forked_is_refused() -> None:
     with ours, its, none_left_open():
         wire.send(ours, Fork(1, "splicer.supervisor.vault_main", (), (0,)), (0,))
         ours.shutdown(1)
-        assert serve(its, wire.VERSION, {"splicer.worker"}) is None
+        assert serve(its, wire.VERSION, {"splicer.worker"}, _never) is None
         heard = wire.receive(ours, TemplateReport)
         assert heard is not None
         assert heard.message == Forked(1, 0, 2)
@@ -103,7 +107,7 @@ def test_what_it_does_not_know_is_ignored_and_what_is_no_message_ends_it() -> No
     with ours, its:
         ours.send(b'{"version": 1, "kind": "of_a_newer_version"}')
         ours.send(b"nonsense")
-        assert serve(its, wire.VERSION, ()) is None
+        assert serve(its, wire.VERSION, (), _never) is None
 
 
 def test_it_goes_with_its_supervisor(template: Stand) -> None:
