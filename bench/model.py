@@ -37,6 +37,10 @@ MORE_IS_BETTER = {
     "storm.closed_p99_us": False,
     "idle.1000_kb": False,  # 1,024 bytes for each tunnel
     "idle.5000_kb": False,
+    "tls.5000_kb": False,
+    "tls.cpu_us": False,  # CPU microseconds of the proxy for a frame over TLS, one way
+    "tls.rate": True,  # new calls, each with a full TLS handshake
+    "tls.per_cpu": True,
     "start.ms": False,  # from its exec to its first answer
     "start.pss_mb": False,  # 10^6 bytes, with one worker and no call
     "http.rate": True,

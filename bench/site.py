@@ -21,7 +21,7 @@ _ROUTE = "/ws/pod/{pod}/call"
 _DIRECT = "/call"
 _HTTP = "/api/v1/voice/allocate"
 # With several processors, clients have half of them, with a process for each; pods have the others.
-_GREEDY = ("saturate", "bulk", "handshakes", "http")
+_GREEDY = ("saturate", "bulk", "handshakes", "http", "tls-handshakes")
 _OWN_PODS = ("voice", "burst")  # in these modes, one process has both callers and pods
 _BUSY = 0.93  # share of its processors; a load that used more was late itself
 _WARM, _QUICK_WARM = 0.4, 0.2  # seconds of each load that warms up a peer …

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Collection
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from attrs import frozen
 
@@ -27,6 +28,7 @@ class Job:
         routes: the number of further routes before the pods' route; each has a prefix (``/other-1/`` and so on) and
             leads to the first pod.
         workers: the number of worker processes or threads.
+        certificate: a directory with the files of `bench.certificate`: clients come by TLS 1.3; None: they don't.
     """
 
     pods: tuple[tuple[str, str], ...]
@@ -35,6 +37,7 @@ class Job:
     domain: str = "pods.bench"
     routes: int = 0
     workers: int = 1
+    certificate: Path | None = None
 
 
 class Proxy(abc.ABC):

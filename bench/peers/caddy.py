@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.request
 from collections.abc import Mapping, Sequence
 
+from bench.certificate import CHAIN, KEY
 from bench.peers.process import Tree
 from bench.peers.program import Program
 from bench.peers.template import at, free_address, routes
@@ -14,6 +15,10 @@ _ROUTE = """
 	handle PREFIX* {
 		reverse_proxy @@router
 	}
+"""
+_TLS = """	tls {} {} {{
+		protocols tls1.3
+	}}
 """
 _TIMEOUT = 20.0  # seconds for a reload
 
@@ -27,7 +32,11 @@ class Caddy(Tree):
         """A Caddyfile."""
         self._admin = at(free_address())
         others = routes(self.job, _ROUTE.replace("@@router", at((self.job.pods[0][1], self.job.port))))
-        return ["run", "--config", self.write(_FILE, _FILE, admin=self._admin, routes=others)]
+        files = self.job.certificate
+        scheme = "http" if files is None else "https"
+        tls = "" if files is None else _TLS.format(files / CHAIN, files / KEY)
+        config = self.write(_FILE, _FILE, admin=self._admin, routes=others, scheme=scheme, tls=tls)
+        return ["run", "--config", config]
 
     def environ(self) -> Mapping[str, str]:
         """Have it keep its state in its home."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 
+from bench.certificate import BOTH
 from bench.peers.process import Tree
 from bench.peers.program import Program
 from bench.peers.template import routes
@@ -21,7 +22,9 @@ class Haproxy(Tree):
         """Write the configuration, with a map for the further routes."""
         (self.home / "routes.map").write_text(routes(self.job, "PREFIX router\n"), encoding="utf-8")
         known = "".join(_KNOWN.format(pod=name, job=self.job) for name, _ in self.job.pods)
-        return ["-W", "-f", self.write("haproxy.cfg", "haproxy.cfg", known=known)]
+        files = self.job.certificate
+        tls = "" if files is None else f" ssl crt {files / BOTH} ssl-min-ver TLSv1.3 alpn http/1.1"
+        return ["-W", "-f", self.write("haproxy.cfg", "haproxy.cfg", known=known, tls=tls)]
 
     def workers(self) -> list[int]:
         """All processes except the master; after a reload also the old workers, until their calls end."""

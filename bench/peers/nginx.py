@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Sequence
 
+from bench.certificate import CHAIN, KEY
 from bench.peers.process import Tree, session_of
 from bench.peers.program import Program
 from bench.peers.template import routes
@@ -25,8 +26,16 @@ class Nginx(Tree):
     def configure(self) -> Sequence[str]:
         """The user of its workers: started by root, they would become "nobody", who can't read the directory."""
         user = "user root;" if os.geteuid() == 0 else ""
-        config = self.write("nginx.conf", f"{self.name}.conf", user=user, routes=routes(self.job, _ROUTE))
+        config = self.write(
+            "nginx.conf", f"{self.name}.conf", user=user, tls=self._tls(), routes=routes(self.job, _ROUTE)
+        )
         return ["-e", "stderr", "-p", str(self.home), "-c", config]
+
+    def _tls(self) -> str:
+        if (files := self.job.certificate) is None:
+            return ""
+        lines = f"ssl_certificate {files / CHAIN};", f"ssl_certificate_key {files / KEY};", "ssl_protocols TLSv1.3"
+        return " ssl;\n        " + "\n        ".join(lines)
 
     def workers(self) -> list[int]:
         """The workers that accept; an old worker that only finishes its calls after a reload has another title."""

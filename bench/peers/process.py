@@ -7,6 +7,8 @@ import http.client
 import os
 import resource
 import signal
+import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+from bench.certificate import NAME
 from bench.machine import pinned
 from bench.peers.base import Address, Job, PeerFailed, Proxy
 from bench.peers.program import Software
@@ -108,7 +111,7 @@ class Tree(Proxy):
 
     def _wait(self) -> None:
         late = time.monotonic() + _TIMEOUT
-        while not serves(self.address):
+        while not serves(self.address, tls=self.job.certificate is not None):
             if (code := self.leader.poll()) is not None:
                 raise self._failed(f"did not start ({code})")
             if time.monotonic() > late:
@@ -134,9 +137,9 @@ class Tree(Proxy):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def serves(address: Address) -> bool:
+def serves(address: Address, *, tls: bool = False) -> bool:
     """Whether GET /health gets a 200 from this address."""
-    line = http.client.HTTPConnection(*address, timeout=1.0)
+    line = _https(address) if tls else http.client.HTTPConnection(*address, timeout=1.0)
     try:
         line.request("GET", "/health")
         return line.getresponse().status == http.HTTPStatus.OK
@@ -144,6 +147,14 @@ def serves(address: Address) -> bool:
         return False
     finally:
         line.close()
+
+
+def _https(address: Address) -> http.client.HTTPConnection:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    line = http.client.HTTPSConnection(NAME, timeout=1.0, context=context)
+    line._create_connection = lambda _, *more: socket.create_connection(address, *more)  # type: ignore[attr-defined]
+    return line
 
 
 def session_of(leader: int) -> list[tuple[int, str]]:

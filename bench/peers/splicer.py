@@ -23,6 +23,11 @@ name = "other-NUMBER"
 prefix = "PREFIX"
 upstream = "router"
 """
+_TLS = """
+[tls.edge]
+certificates = ["{}"]
+min_version = "1.3"
+"""
 _TELL = "import splicer; print(splicer.__file__); print(splicer.__version__)"
 
 
@@ -62,9 +67,13 @@ class Splicer(Tree):
 
     def configure(self) -> Sequence[str]:
         """Write its configuration: one file."""
-        config = self.write(_FILE, _FILE, admin=at(self.admin), routes=routes(self.job, _ROUTE))
+        files, listener = self.job.certificate, f'"{at(self.address)}"'
+        more = "" if files is None else _TLS.format(files)
+        if files is not None:
+            listener = f'{{ address = {listener}, tls = "edge" }}'
+        config = self.write(_FILE, _FILE, admin=at(self.admin), listener=listener, routes=routes(self.job, _ROUTE))
         with Path(config).open("a", encoding="utf-8") as file:
-            file.write(self._extra)
+            file.write(more + self._extra)
         return ["-m", "splicer", "run", "-c", config]
 
     def environ(self) -> Mapping[str, str]:

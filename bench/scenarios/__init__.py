@@ -14,6 +14,7 @@ from bench.scenarios.saturate import Saturate
 from bench.scenarios.scale import Scale
 from bench.scenarios.start import Start
 from bench.scenarios.storm import Storm
+from bench.scenarios.tls import Tls
 
 ALL: dict[str, Scenario] = {
     scenario.name: scenario
@@ -26,6 +27,7 @@ ALL: dict[str, Scenario] = {
         Handshakes(),
         Storm(),
         Idle(),
+        Tls(),
         Start(),
         Http(),
         Reload(),

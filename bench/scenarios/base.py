@@ -5,9 +5,10 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from bench.machine import cpu_seconds, settled_cpu_seconds
 from bench.peers.base import Corrupt, Peer, PeerFailed, Proxy
@@ -65,11 +66,13 @@ class Turn:
         return self.shared
 
     @contextmanager
-    def fresh(self, pods: int = FEW, routes: int = 0, workers: int = 1) -> Iterator[Proxy]:
-        """A fresh, warmed-up instance of the peer."""
-        job = self.site.job(pods, routes, workers)
+    def fresh(
+        self, pods: int = FEW, routes: int = 0, workers: int = 1, certificate: Path | None = None
+    ) -> Iterator[Proxy]:
+        """A fresh, warmed-up instance of the peer; with a certificate, clients come by TLS."""
+        job = evolve(self.site.job(pods, routes, workers), certificate=certificate)
         with self.peer.running(job, self.site.processors.proxy(workers)) as proxy:
-            self.site.warm_up(proxy.address, ["handshakes"], pods, workers)
+            self.site.warm_up(proxy.address, ["tls-handshakes" if certificate else "handshakes"], pods, workers)
             settled_cpu_seconds(proxy.pids(), patience=5.0)
             yield proxy
 

@@ -23,6 +23,8 @@ _MODES = {
     "handshakes": "new calls, each of which hangs up at its 101",
     "idle": "tunnels that carry one frame",
     "http": "plain requests over kept connections",
+    "tls-frames": "frames over TLS at a fixed interval, each of which comes back",
+    "tls-handshakes": "new calls over TLS, each with a full handshake",
 }
 _TUNNELS = (
     ("voice", 200, 320),
@@ -31,6 +33,7 @@ _TUNNELS = (
     ("saturate", 100, 160),
     ("bulk", 4, 65536),
     ("idle", 1000, 160),
+    ("tls-frames", 100, 320),
 )
 
 
@@ -63,13 +66,13 @@ def _arguments() -> argparse.Namespace:
     for mode, tunnels, size in _TUNNELS:
         clients[mode].add_argument("--tunnels", type=_some, default=tunnels)
         clients[mode].add_argument("--bytes", dest="size", type=_size, default=size, help="of a whole frame")
-    for mode in ("voice", "burst", "even"):
+    for mode in ("voice", "burst", "even", "tls-frames"):
         clients[mode].add_argument("--rate", type=float, default=50.0, help="of each tunnel, a second")
     for mode in ("voice", "burst"):
         clients[mode].add_argument("--listen", type=_addresses, required=True, help="HOST:PORT,… of the pods")
     clients["handshakes"].add_argument("--rate", type=float, default=0.0, help="of all calls; else in a closed loop")
-    clients["handshakes"].add_argument("--clients", type=_some, default=32)
-    clients["http"].add_argument("--clients", type=_some, default=32)
+    for mode in ("handshakes", "tls-handshakes", "http"):
+        clients[mode].add_argument("--clients", type=_some, default=32)
     return parser.parse_args()
 
 
@@ -101,7 +104,7 @@ def _client(options: argparse.Namespace) -> None:
         clients=getattr(options, "clients", 0),
         listen=getattr(options, "listen", ()),
     )
-    prepare = importlib.import_module(f"bench.traffic.{options.mode}").prepare
+    prepare = importlib.import_module(f"bench.traffic.{options.mode.replace('-', '_')}").prepare
     processes = min(options.processes, load.tunnels or load.clients)
     client(prepare, load.shares(processes), sys.stdin, sys.stdout)
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Sequence
 from itertools import cycle, islice
 
+from bench.traffic.secured import check, wrapped
 from bench.traffic.wire import HEAD_END, accept_key, fault_of_101, upgrade_head
 
 _AT_ONCE = 32  # handshakes at a time: well below any backlog
@@ -34,13 +35,14 @@ def fresh_key() -> bytes:
     return base64.b64encode(os.urandom(16))
 
 
-def open_tunnels(address: Address, targets: Sequence[str], count: int) -> list[socket.socket]:
+def open_tunnels(address: Address, targets: Sequence[str], count: int, *, tls: bool = False) -> list[socket.socket]:
     """Open tunnels by verified handshakes, `_AT_ONCE` at a time; the sockets are non-blocking.
 
     Args:
         address: of the proxy, or of a pod.
         targets: paths, used in turn.
         count: the number of tunnels.
+        tls: whether they are over TLS; then each is an `ssl.SSLSocket`.
 
     Raises:
         DialFailed: one of them could not be had.
@@ -50,7 +52,7 @@ def open_tunnels(address: Address, targets: Sequence[str], count: int) -> list[s
     while len(tunnels) < count:
         some = list(islice(turn, min(_AT_ONCE, count - len(tunnels))))
         try:
-            dialled = [(*_dial(address, target), target) for target in some]
+            dialled = [(*_dial(address, target, tls=tls), target) for target in some]
             tunnels += [_verified(sock, accept, target) for sock, accept, target in dialled]
         except OSError as error:
             host, port = address
@@ -58,10 +60,14 @@ def open_tunnels(address: Address, targets: Sequence[str], count: int) -> list[s
     return tunnels
 
 
-def _dial(address: Address, target: str) -> tuple[socket.socket, bytes]:
+def _dial(address: Address, target: str, *, tls: bool) -> tuple[socket.socket, bytes]:
     key = fresh_key()
     sock = socket.create_connection(address, timeout=_TIMEOUT)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if tls:
+        sock = secured = wrapped(sock)
+        secured.do_handshake()
+        check(secured)
     sock.sendall(upgrade_head(target, key))
     return sock, accept_key(key)
 

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.traffic.dial import Address
+from bench.traffic.secured import ENVIRON
 
 _ROOT = Path(__file__).parents[2]
 _READY_TIMEOUT = 60.0  # seconds until all tunnels are open
@@ -50,6 +51,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
+            env={**os.environ, **ENVIRON},
             bufsize=0,
             cwd=_ROOT,
             start_new_session=True,
@@ -128,7 +130,7 @@ class Client(Child):
     """A client process: ``with Client("even", address, ["/call"], {1}, seconds=5, tunnels=200) as client: …``.
 
     Args:
-        mode: "voice", "burst", "even", "saturate", "bulk", "handshakes", "idle" or "http".
+        mode: "voice", "burst", "even", "saturate", "bulk", "handshakes", "idle", "http" and so on.
         address: of the proxy, or of a pod.
         targets: paths, used in turn.
         cpus: processors that it may use.

@@ -17,7 +17,6 @@ from bench.traffic.wire import HEAD_END, accept_key, fault_of_101, upgrade_head
 
 _GRACE_SECONDS = 1.0  # seconds to wait for the last responses
 _POLL_INTERVAL = 0.1  # seconds between checks of the time when nothing arrives
-_LONGEST_HEAD = 32768
 _HEADS = 512  # least number of heads and keys; made before the run, used in turn
 
 
@@ -32,7 +31,9 @@ def prepare(load: Load) -> Callable[[], Outcome]:
     return Handshakes(load).run
 
 
-class _Call:
+class Call:
+    """A call under way."""
+
     __slots__ = ("accept", "came", "dialled", "sock", "unsent")
 
     def __init__(self, sock: socket.socket, dialled: float, unsent: bytes, accept: bytes) -> None:
@@ -46,6 +47,8 @@ class _Call:
 class Handshakes:
     """Short calls, in a closed loop of some clients, or at a fixed rate."""
 
+    LONGEST_HEAD = 32768
+
     def __init__(self, load: Load) -> None:
         self._load = load
         self._outcome = Outcome()
@@ -54,7 +57,7 @@ class Handshakes:
         keyed = [(target, fresh_key()) for target in load.targets * rounds]
         self._heads = [(upgrade_head(target, key), accept_key(key)) for target, key in keyed]
         self._dialled = 0
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, Call] = {}
 
     def run(self) -> Outcome:
         """Call again and again until the time is over."""
@@ -95,39 +98,60 @@ class Handshakes:
             for fd, _ in poll(0):  # also when there is no time left to sleep
                 step(fd)
 
-    def _dial(self) -> bool:
-        """Begin a call; False if it failed at once."""
-        head, accept = self._heads[self._dialled % len(self._heads)]
-        self._dialled += 1
-        begun = time.perf_counter()
+    def connect(self, head: bytes) -> tuple[socket.socket, bytes]:
+        """A connection of a new call, and what is still to be sent on it.
+
+        Raises:
+            OSError: it failed at once.
+        """
         sock = socket.socket()
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with contextlib.suppress(BlockingIOError):
                 sock.connect(self._load.address)
-            call = _Call(sock, begun, head, accept)
             with contextlib.suppress(BlockingIOError):  # on loopback the connection is mostly established by now
                 sock.send(head)
-                call.unsent = b""
+                head = b""
+        except OSError:
+            sock.close()
+            raise
+        self._poll.register(sock, select.EPOLLOUT if head else select.EPOLLIN)
+        return sock, head
+
+    def advance(self, call: Call) -> bytes | None:
+        """Handle an event of a call: what has come, or None.
+
+        Raises:
+            OSError: the call has failed.
+        """
+        if call.unsent:
+            call.sock.send(call.unsent)
+            call.unsent = b""
+            self._poll.modify(call.sock, select.EPOLLIN)
+            return None
+        return call.sock.recv(self.LONGEST_HEAD)
+
+    def _dial(self) -> bool:
+        """Begin a call; False if it failed at once."""
+        head, accept = self._heads[self._dialled % len(self._heads)]
+        self._dialled += 1
+        begun = time.perf_counter()
+        try:
+            sock, unsent = self.connect(head)
         except OSError as error:
             self._outcome.fail(error)
-            sock.close()
             return False
-        self._calls[sock.fileno()] = call
-        self._poll.register(sock, select.EPOLLOUT if call.unsent else select.EPOLLIN)
+        self._calls[sock.fileno()] = Call(sock, begun, unsent, accept)
         return True
 
     def _step(self, fd: int) -> bool:
         """Handle an event; True if the call is over."""
         call = self._calls[fd]
         try:
-            if call.unsent:
-                call.sock.send(call.unsent)
-                call.unsent = b""
-                self._poll.modify(fd, select.EPOLLIN)
+            data = self.advance(call)
+            if data is None:
                 return False
-            data = call.sock.recv(_LONGEST_HEAD)
             if not data:
                 raise ConnectionError("a call was closed before its 101")
         except OSError as error:
@@ -141,7 +165,7 @@ class Handshakes:
         call.sock.close()
         return True
 
-    def _judge(self, call: _Call) -> None:
+    def _judge(self, call: Call) -> None:
         fault = fault_of_101(call.came, call.accept)
         if not fault and call.came.endswith(HEAD_END):
             self._outcome.latencies.append(time.perf_counter() - call.dialled)

@@ -85,6 +85,7 @@ def test_without_names_everything_is_measured(fake: type[FakeRun], tmp_path: Pat
         "handshakes",
         "storm",
         "idle",
+        "tls",
         "start",
         "http",
         "reload",

@@ -18,7 +18,7 @@ from attrs import Factory, define
 from tests.kit.calls import handshake
 from tests.kit.edge import Edge, session_of
 from tests.kit.fleet import echoes
-from tests.kit.pods import switching, tunnel_pod
+from tests.kit.pods import patient_echo, switching, tunnel_pod
 from tests.kit.site import Place, Site
 from tests.kit.tls import Certificates, server_context, tls_pod, tls_tunnel
 from tests.kit.wire import Wire, dial
@@ -130,7 +130,7 @@ async def test_nothing_grows(tmp_path: Path) -> None:
             for kind in _KINDS:
                 nursery.start_soon(calls[kind].client, edge, certificates, kind, places[kind])
             quick = site.take()
-            await tunnel_pod(nursery, quick.address, site.port)
+            await tunnel_pod(nursery, quick.address, site.port, patient_echo)
             async with tls_tunnel(edge, certificates.client(), f"/ws1/{quick.name}/x") as other:
                 for _ in range(_LOOKS):
                     await trio.sleep(_SECONDS / _LOOKS)

@@ -8,15 +8,18 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from attrs import frozen
 
+from bench import certificate
 from bench.names import serving
 from bench.peers import ALL
 from bench.peers.base import Job, Peer, Proxy
 from bench.peers.process import session_of
 from bench.peers.template import free_address
+from bench.traffic.secured import wrapped
 from tests.bench.peers.tinypod import ACCEPT, UPGRADE, TinyPod, head_of, tiny_pod
 
 pytestmark = pytest.mark.slow
@@ -84,6 +87,25 @@ def peer(request: pytest.FixtureRequest) -> Peer:
 def running(peer: Peer) -> Iterator[Running]:
     with started(peer) as running:
         yield running
+
+
+def test_a_call_over_tls(peer: Peer, tmp_path: Path) -> None:
+    if reason := peer.missing() or certificate.unavailable():
+        pytest.skip(reason)
+    pods, port, cpus = (("agent-1", POD),), free_address()[1], {max(os.sched_getaffinity(0))}
+    files = certificate.write(tmp_path)
+    with (
+        serving(pods, "pods.bench") as nameserver,
+        tiny_pod(POD, port) as pod,
+        peer.running(Job(pods, port, nameserver, certificate=files), cpus) as proxy,
+        socket.create_connection(proxy.address, timeout=TIMEOUT) as raw,
+        wrapped(raw) as call,
+    ):
+        call.do_handshake()
+        call.sendall(UPGRADE % b"/ws/pod/agent-1/call")
+        assert head_of(call).startswith(b"HTTP/1.1 101 ")
+        assert echoes(call, os.urandom(300_000))
+        assert (call.version(), pod.seen[-1]) == ("TLSv1.3", "/call")
 
 
 def test_health_is_its_own(running: Running) -> None:

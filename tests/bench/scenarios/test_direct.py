@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -14,6 +14,7 @@ from bench.run import Options, Run
 from bench.scenarios import ALL
 from bench.scenarios.base import Scenario, Turn, checked
 from bench.site import Site, opened
+from tests.bench.scenarios.terminator import terminating
 
 pytestmark = pytest.mark.slow
 
@@ -55,8 +56,12 @@ class NoProxy(Peer):
     @contextmanager
     def running(self, job: Job, cpus: Collection[int]) -> Iterator[Pod]:
         self.jobs.append(job)
-        with subprocess.Popen(["sleep", "60"]) as worker:
-            proxy = Pod((job.pods[0][1], job.port), worker.pid)
+        pod = job.pods[0][1], job.port
+        with (
+            subprocess.Popen(["sleep", "60"]) as worker,
+            nullcontext(pod) if job.certificate is None else terminating(job.certificate, pod) as address,
+        ):
+            proxy = Pod(address, worker.pid)
             self.proxies.append(proxy)
             try:
                 yield proxy
@@ -91,7 +96,7 @@ def measured(scenario: Scenario, site: Site, peer: Peer) -> dict[str, float]:
     return {figure.key: figure.median for figure in report.figures if figure.peer == peer.name}
 
 
-FULL = ("frames.30_", "frames.800_", "idle.5000_", "storm.closed_", "storm.speech_")
+FULL = ("frames.30_", "frames.800_", "idle.5000_", "tls.5000_", "storm.closed_", "storm.speech_")
 QUICK = {key for key in MORE_IS_BETTER if not key.startswith(FULL)}
 
 
