@@ -20,9 +20,7 @@ from splicer.discovery.place import Place
 from splicer.net.options import set_tcp_options
 
 LONGEST_LINE = 4 * 1024 * 1024  # bytes of one event; a slice of 1000 endpoints has 300 KB
-LARGEST_BODY = (
-    16 * 1024 * 1024
-)  # bytes of one list; one of 10,000 endpoints has 3.4 MiB, and takes 13 to read
+LARGEST_BODY = 16 * 1024 * 1024  # bytes of one list; one of 10,000 endpoints has 3.4 MiB, and takes 13 to read
 _READ_BYTES = 64 * 1024
 
 Connect = Callable[[Place], Awaitable[trio.abc.Stream]]
