@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from splicer.client_hello import MOST, MOST_RECORDS, Hello, read_hello
 from splicer.hello_errors import HelloError, MalformedHello, NotTls
 from tests.kit.hellos import in_records, made_hello, real_hello, server_name
+from tests.kit.laws import examples
 
 _NAME = made_hello((10, b"\0\x02\0\x1d"), server_name(b"GRPC.example"), (16, b"\0\x03\x02h2"))
 _SIZES = st.lists(st.integers(1, 40), max_size=20)
@@ -33,14 +34,14 @@ def test_a_hello_without_a_name(message: bytes) -> None:
     assert read_hello(in_records(message)) == Hello(None)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(sizes=_SIZES)
 def test_it_may_be_in_any_records(sizes: list[int]) -> None:
     assert read_hello(in_records(_NAME, *sizes)) == Hello("grpc.example")
 
 
 # A caller that waits for exactly what it is told to wait for gets there.
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(sizes=_SIZES)
 def test_what_is_needed_is_more_than_there_is_and_no_more_than_the_whole(sizes: list[int]) -> None:
     data, have, rounds = in_records(_NAME, *sizes), 0, 0
@@ -51,7 +52,7 @@ def test_what_is_needed_is_more_than_there_is_and_no_more_than_the_whole(sizes: 
     assert rounds <= 2 * MOST_RECORDS
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(sizes=_SIZES, data=st.data())
 def test_any_part_of_it_waits_for_more_or_is_enough(sizes: list[int], data: st.DataObject) -> None:
     whole = in_records(_NAME, *sizes)
@@ -60,7 +61,7 @@ def test_any_part_of_it_waits_for_more_or_is_enough(sizes: list[int], data: st.D
     assert found == Hello("grpc.example") or (isinstance(found, int) and found > len(part))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(sizes=_SIZES, data=st.data())
 def test_a_changed_byte_is_a_hello_or_an_error(sizes: list[int], data: st.DataObject) -> None:
     whole = bytearray(in_records(_NAME, *sizes))
@@ -72,7 +73,7 @@ def test_a_changed_byte_is_a_hello_or_an_error(sizes: list[int], data: st.DataOb
     assert isinstance(found, Hello) or len(whole) < found <= MOST
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.binary(max_size=80), start=st.sampled_from([b"", b"\x16\x03\x01\0\x30\x01\0\0\x2c\x03\x03"]))
 def test_any_bytes_are_a_hello_or_an_error_or_too_few(data: bytes, start: bytes) -> None:
     try:

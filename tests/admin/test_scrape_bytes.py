@@ -18,6 +18,7 @@ from splicer.ipc.queries import AskCounts, Question
 from tests.admin.counting import Counter, Start
 from tests.admin.page import Both, Page, scraper
 from tests.admin.rig import FakeWorker, Rig, counts, endpoint, rig
+from tests.kit.laws import examples
 
 _AUTOJUMP_THRESHOLD = 0.05  # real seconds in which nothing happens, after which the clock jumps
 
@@ -209,7 +210,7 @@ _step = st.one_of(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(_step, max_size=16), st.data())
 def test_bytes_never_fall_never_exceed_the_truth_and_are_exact_in_the_end(
     start: Start, steps: list[tuple[str, Any]], data: st.DataObject

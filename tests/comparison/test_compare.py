@@ -12,6 +12,7 @@ from splicer.config.load import load
 from splicer.config.schema import Config
 from splicer.explain import explain
 from tests.config.configurations import configs
+from tests.kit.laws import examples
 
 BASE = """
 [upstreams.pod]
@@ -105,7 +106,7 @@ def test_a_change_of_a_setting_alone_is_told() -> None:
     assert as_lines(comparison) == ["settings", "  limits.body_bytes 10MiB → 5"]
 
 
-@settings(max_examples=5)
+@settings(max_examples=examples(5))
 @given(configs())
 def test_a_request_that_a_route_serves_is_explained_the_same_way(config: Config) -> None:
     answers = Answers(config)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splicer.comparison.samples import samples
+from tests.kit.laws import examples
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(EXPRESSIONS)
 def test_there_is_one_and_nearly_all_match(regex: str) -> None:
     found = samples(regex)

@@ -16,6 +16,7 @@ from splicer.config.json_schema import json_schema
 from splicer.config.load import load
 from splicer.config.schema import Config
 from tests.config.configurations import configs
+from tests.kit.laws import examples
 
 ROOT = Path(__file__).parents[2]
 VALIDATOR = jsonschema.Draft7Validator(json_schema())
@@ -43,7 +44,7 @@ def check(config: Config) -> None:
     VALIDATOR.validate(tables)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(configs())
 def test_any_configuration_survives(config: Config) -> None:
     check(config)

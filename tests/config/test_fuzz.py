@@ -20,6 +20,7 @@ from splicer.config.load import load
 from splicer.config.schema import Config
 from splicer.errors import ConfigError
 from tests.config.documents import DOCUMENTS, KEYS, VALUES, dump, quoted
+from tests.kit.laws import examples
 
 REAL = (Path(__file__).parents[2] / "routing.toml").read_text(encoding="utf-8")
 VALIDATOR = jsonschema.Draft7Validator(json_schema())
@@ -53,13 +54,13 @@ def test_any_text(text: str) -> None:
     check(text, {})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(DOCUMENTS, st.dictionaries(st.sampled_from(["A", "B"]), st.text(max_size=4)))
 def test_any_document(document: dict[str, Any], environ: dict[str, str]) -> None:
     check("\n".join(f"{quoted(key)} = {dump(value)}" for key, value in document.items()), environ)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.data())
 def test_the_real_file_with_a_word_gone_wrong(data: st.DataObject) -> None:
     lines = REAL.splitlines()

@@ -30,6 +30,7 @@ from splicer.config.sections import SECTIONS
 from splicer.config.tracing import TRACING
 from splicer.config.upstreams import UPSTREAM
 from tests.config.documents import VALUES
+from tests.kit.laws import examples
 
 READERS: Mapping[str, Reader[Any]] = {
     **SECTIONS,
@@ -75,14 +76,14 @@ def is_valid(kind: Kind[Any], value: Any) -> bool:
 
 
 @EVERY_KEY
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(value=VALUES)
 def test_the_schema_takes_what_the_parser_takes(key: Key, value: Any) -> None:
     assert is_valid(key.kind, value) or not takes(key.kind, value, {"A": "1", "B": "10s"})
 
 
 @EVERY_KEY
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(value=NOT_STRINGS)
 def test_of_what_is_no_string_both_take_the_same(key: Key, value: Any) -> None:
     assert is_valid(key.kind, value) == takes(key.kind, value)

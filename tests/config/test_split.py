@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 
 from splicer.config.routes import spec_of
@@ -45,6 +46,13 @@ def test_header_names_have_no_case() -> None:
 def test_a_split_in_the_file_s_notation() -> None:
     for value in ("a", {"a": 1, "b": 0}):
         assert UPSTREAM.format(UPSTREAM.parse(value)) == value
+
+
+def test_the_schema_knows_that_weights_must_not_add_up_to_0() -> None:
+    schema = jsonschema.Draft7Validator(UPSTREAM.schema)
+    assert not schema.is_valid({"a": 0, "b": 0})
+    assert schema.is_valid({"a": 0, "b": 1})
+    assert schema.is_valid({"a": "${WEIGHT:-0}"})
 
 
 WAYS = '"client", "header:NAME", "query:NAME", "cookie:NAME", "capture:NAME"'

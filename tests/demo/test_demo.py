@@ -123,6 +123,7 @@ def test_the_tour_tells_its_story_and_leaves_nothing_behind() -> None:
     assert_nothing_left(*edge_of(story))
 
 
+@pytest.mark.slow
 def test_it_runs_on_can_be_tried_by_hand_and_ends_with_ctrl_c() -> None:
     with running("--port", "0", "--calls", "0") as demo:
         demo.read_until("Ctrl-C ends the demo")

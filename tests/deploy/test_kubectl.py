@@ -90,6 +90,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
     return [record.split("\0")[:-1] for record in dict.fromkeys(records)]
 
 
+@pytest.mark.slow
 def test_kubectl_knows_every_command_and_option(commands: list[list[str]]) -> None:
     assert len(commands) > 20
     with api_server():  # or there is no kubectl

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splicer.discovery.backoff import Backoff
+from tests.kit.laws import examples
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.integers())
 def test_pauses_grow_up_to_a_bound(seed: int) -> None:
     backoff = Backoff(random.Random(seed))

@@ -9,6 +9,7 @@ from splicer.discovery.rows import told_by
 from splicer.policy.endpoint_flags import READY, SERVING, TERMINATING, KnownEndpoint
 from splicer.policy.slices import Row
 from splicer.policy.tiers import Key
+from tests.kit.laws import examples
 
 NOW = 1000.0
 ONE = ("10.0.0.1", 8000)
@@ -73,7 +74,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(rows, min_size=1, max_size=4))
 def test_nobody_is_ready_since_the_future_and_ages_only_grow(several: list[list[Row]]) -> None:
     before: tuple[KnownEndpoint, ...] | None = None

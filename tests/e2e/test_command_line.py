@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 import trio
 from attrs import frozen
+from typer.testing import CliRunner
 
 import splicer as package_of_splicer
+from splicer.cli.app import app
 from tests.kit.edge import running
 from tests.kit.pods import http_pod
 from tests.kit.site import Site
@@ -68,6 +70,13 @@ async def splicer_of(place: Path | None, *arguments: str | Path, **environ: str)
     return result
 
 
+def here(*arguments: str | Path, **environ: str) -> Result:
+    """The same in this process: an interpreter's start costs more than most commands."""
+    done = CliRunner().invoke(app, [*map(str, arguments)], env=environ)
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    return Result(done.exit_code, done.stdout, done.stderr)
+
+
 async def each(*commands: list[str]) -> list[Result]:
     """The results of several commands, which run at once."""
     results: dict[int, Result] = {}
@@ -89,7 +98,7 @@ async def test_check_of_the_repositorys_own_file() -> None:
 async def test_check_tells_every_fault_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "routing.toml"
     path.write_text(FAULTY)
-    result = await splicer("check", "-c", path)
+    result = here("check", "-c", path)
     assert result.code == 1
     lines = result.err.splitlines()
     assert all(str(path) in line for line in lines)
@@ -109,19 +118,19 @@ async def test_check_tells_every_fault_with_its_place(tmp_path: Path) -> None:
     assert (run.code, run.out, run.err) == (1, "", result.err)
 
 
-async def test_check_warns_of_a_route_that_can_never_match(tmp_path: Path) -> None:
+def test_check_warns_of_a_route_that_can_never_match(tmp_path: Path) -> None:
     path = tmp_path / "routing.toml"
     names = [("all", "/"), ("shadowed", "/api/")]
     path.write_text(
         "".join(f'[[routes]]\nname = "{n}"\nprefix = "{p}"\nrespond = {{ status = 200 }}\n' for n, p in names)
     )
-    result = await splicer("check", "-c", path)
+    result = here("check", "-c", path)
     assert result.code == 0
     assert "shadowed" in result.err
     assert "never match" in result.err
 
 
-async def test_check_warns_of_what_its_writer_hardly_meant(tmp_path: Path) -> None:
+def test_check_warns_of_what_its_writer_hardly_meant(tmp_path: Path) -> None:
     path = tmp_path / "routing.toml"
     path.write_text(
         """\ufeff[upstreams.router]
@@ -139,7 +148,7 @@ upstream = "router"
 """,
         encoding="utf-8",
     )
-    result = await splicer("check", "-c", path)
+    result = here("check", "-c", path)
     assert result.code == 0
     warned = [line.removeprefix(f"{path}: warning: ") for line in result.err.splitlines()]
     for line, words in zip(
@@ -156,15 +165,15 @@ upstream = "router"
         assert all(word in line for word in words)
 
 
-async def test_check_names_a_missing_variable(tmp_path: Path) -> None:
+def test_check_names_a_missing_variable(tmp_path: Path) -> None:
     path = tmp_path / "routing.toml"
     path.write_text(ROUTING.read_text().replace("${DNS_SERVER:-34.118.224.10}", "${DNS_SERVER_OF_THE_CLUSTER}"))
-    result = await splicer("check", "-c", path)
+    result = here("check", "-c", path)
     assert result.code == 1
     assert len(result.err.splitlines()) == 1
     assert "DNS_SERVER_OF_THE_CLUSTER" in result.err
     assert "resolver.nameservers" in result.err
-    assert (await splicer("check", "-c", path, DNS_SERVER_OF_THE_CLUSTER="10.0.0.10")).code == 0
+    assert here("check", "-c", path, DNS_SERVER_OF_THE_CLUSTER="10.0.0.10").code == 0
 
 
 async def test_a_file_that_is_none_gets_one_line(tmp_path: Path) -> None:
@@ -173,10 +182,8 @@ async def test_a_file_that_is_none_gets_one_line(tmp_path: Path) -> None:
     for name, content in contents.items():
         if content is not None:
             (tmp_path / name).write_bytes(content)
-    names = [*contents, "gone"]
-    commands = ["check"] * len(contents) + ["run"]
-    calls = [[command, "-c", str(tmp_path / name)] for command, name in zip(commands, names, strict=True)]
-    for name, result in zip(names, await each(*calls), strict=True):
+    results = {name: here("check", "-c", tmp_path / name) for name in contents}
+    for name, result in [*results.items(), ("gone", await splicer("run", "-c", tmp_path / "gone"))]:
         assert (result.code, result.out) == (1, "")
         assert len(result.err.splitlines()) == 1
         assert str(tmp_path / name) in result.err
@@ -211,33 +218,33 @@ EXPLAINED: list[tuple[list[str], int, list[str]]] = [
 ]
 
 
-async def test_schema_prints_what_the_documents_have() -> None:
-    result = await splicer("schema")
+def test_schema_prints_what_the_documents_have() -> None:
+    result = here("schema")
     current = (ROUTING.parent / "docs/routing.schema.json").read_text(encoding="utf-8")
     assert (result.code, result.out, result.err) == (0, current, "")
 
 
-async def test_explain() -> None:
-    results = await each(*(["explain", "-c", str(ROUTING), *arguments] for arguments, *_ in EXPLAINED))
-    for (arguments, code, words), result in zip(EXPLAINED, results, strict=True):
+def test_explain() -> None:
+    for arguments, code, words in EXPLAINED:
+        result = here("explain", "-c", ROUTING, *arguments)
         assert (result.code, result.err) == (code, ""), arguments
         assert all(word in result.out for word in words), result.out
 
 
-async def test_explain_says_when_no_route_matches(tmp_path: Path) -> None:
+def test_explain_says_when_no_route_matches(tmp_path: Path) -> None:
     path = tmp_path / "routing.toml"
     path.write_text(Site(pods=1).toml())
-    result = await splicer("explain", "-c", path, "GET", "/nowhere")
+    result = here("explain", "-c", path, "GET", "/nowhere")
     assert (result.code, result.err) == (1, "")
     assert "404" in result.out
     assert all(f" {name}: " in result.out for name in ("health", "ready", "status", "ws", "http"))
 
 
 async def test_wrong_usage_is_exit_code_2() -> None:
-    wrong = [["fly"], ["run", "--fast"], ["check", "-c"], ["explain", "GET"]]
-    for arguments, result in zip(wrong, await each(*wrong), strict=True):
-        assert result.code == 2, arguments
-        assert result.err, arguments
+    results = [here(*arguments) for arguments in (["fly"], ["check", "-c"], ["explain", "GET"])]
+    for result in (*results, await splicer("run", "--fast")):
+        assert result.code == 2, result
+        assert result.err, result
 
 
 async def test_a_bad_choice_of_the_mover_is_exit_code_2_and_one_line(tmp_path: Path) -> None:
@@ -253,7 +260,7 @@ async def test_a_bad_choice_of_the_mover_is_exit_code_2_and_one_line(tmp_path: P
 
 async def test_so_is_a_mover_that_is_not_there(tmp_path: Path) -> None:
     package = Path(inspect.getfile(package_of_splicer)).parent
-    shutil.copytree(package, tmp_path / "splicer", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    shutil.copytree(package, tmp_path / "splicer", ignore=shutil.ignore_patterns("*.so", "*.pyc.*"))
     for command in (["run", "--to", "127.0.0.1:1"], ["check", "-c", str(ROUTING)]):
         result = await splicer_of(tmp_path, *command, SPLICER_NATIVE="1")
         assert (result.code, result.out) == (2, "")

@@ -15,6 +15,7 @@ from splicer.http1.request import parse_request
 from splicer.http1.upgrade import serialize_101, verify_upgrade
 from splicer.http1.writer import ResponseWriter, simple_response
 from splicer.model import Headers, RequestHead, ResponseHead
+from tests.kit.laws import examples
 
 KEPT = {
     *(b"connection", b"keep-alive", b"te", b"upgrade", b"content-length", b"transfer-encoding", b"trailer", b"expect"),
@@ -91,7 +92,7 @@ def head(more: bytes = b"", method: bytes = b"POST") -> RequestHead:
     return parse_request(raw, limit=65536)[0]
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(rendered(), FRAMED, st.booleans())
 def test_no_edit_changes_what_a_pod_takes_from_the_edge(
     changes: FieldEdits | None, framing: bytes, upgrade: bool
@@ -105,7 +106,7 @@ def test_no_edit_changes_what_a_pod_takes_from_the_edge(
     assert kept(tuple(lines(wire))) == kept(tuple(lines(plain)))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(rendered(), st.sampled_from([200, 204, 304, 426, 502]), st.booleans(), st.booleans())
 def test_no_edit_changes_how_an_answer_is_framed(
     changes: FieldEdits | None, status: int, sized: bool, close: bool
@@ -121,7 +122,7 @@ def test_no_edit_changes_how_an_answer_is_framed(
     assert kept(tuple(lines(written(changes)))) == kept(tuple(lines(written(None))))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(rendered(), st.sampled_from([200, 204, 426, 503]), st.booleans(), st.booleans())
 def test_no_edit_changes_how_an_own_answer_is_framed(
     changes: FieldEdits | None, status: int, head_only: bool, close: bool
@@ -136,7 +137,7 @@ def test_no_edit_changes_how_an_own_answer_is_framed(
     assert wire.partition(b"\r\n\r\n")[2] == plain.partition(b"\r\n\r\n")[2]
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(rendered())
 def test_a_101_still_opens_its_tunnel(changes: FieldEdits | None) -> None:
     answer = ResponseHead(

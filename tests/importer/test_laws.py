@@ -19,6 +19,7 @@ from splicer.importer.nginx.source import parse_files, walk
 from splicer.importer.run import Options, run_import
 from splicer.importer.toml import value_text, written
 from splicer.importer.yaml_source import documents
+from tests.kit.laws import examples
 
 WORD = st.from_regex(r"[a-z0-9./$_-]{1,12}", fullmatch=True)
 NAMES = st.sampled_from(
@@ -35,7 +36,9 @@ LOCATIONS = st.tuples(PLACES, st.lists(LINES, max_size=5)).map(
     lambda each: f"location {each[0]} {{ {' '.join(each[1])} }}"
 )
 SERVERS = st.lists(LOCATIONS | LINES, max_size=5).map(lambda inner: "server {\nlisten 80;\n" + "\n".join(inner) + "\n}")
-SETTINGS = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+SETTINGS = settings(
+    max_examples=examples(15), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 
 
 def told_and_parsed(kind: str, text: str) -> tuple[Counter[Any], Counter[Any], str] | None:

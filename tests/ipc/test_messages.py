@@ -37,6 +37,7 @@ from splicer.ipc.tls_messages import TlsOrder, TlsReport, TlsTask
 from splicer.ipc.vault_tls import VaultTlsOrder, VaultTlsReport
 from splicer.vault.protocol import channel
 from tests.ipc.values import sample, values
+from tests.kit.laws import examples
 
 assert tls_orders.AttachTls.KIND  # the module adds messages to two borders
 BORDERS: tuple[type[Message], ...] = (
@@ -266,7 +267,7 @@ def test_every_request_has_an_answer_that_comes_back(cls: type[Request]) -> None
 # ---- what is sent is what comes ----
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.data())
 @pytest.mark.parametrize(("border", "cls"), _all())
 def test_what_is_sent_is_what_comes(border: type[Message], cls: type[Message], data: st.DataObject) -> None:
@@ -280,7 +281,7 @@ def test_what_is_sent_is_what_comes(border: type[Message], cls: type[Message], d
     assert type(heard.message) is type(sent)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.data())
 @pytest.mark.parametrize("cls", _parts())
 def test_what_a_process_is_started_with_is_what_it_gets(cls: type, data: st.DataObject) -> None:

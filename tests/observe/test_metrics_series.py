@@ -19,6 +19,7 @@ from splicer.observe import metrics as module
 from splicer.observe.metrics import Metrics
 from splicer.proxyproto.errors import ERRORS as HEADER_ERRORS
 from splicer.record import AttemptOutcome, Record
+from tests.kit.laws import examples
 from tests.observe.counted import counted, counting, families
 from tests.observe.recorded import TUNNEL, routes
 
@@ -187,7 +188,7 @@ _LABELS = {
 }
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(max_size=40), min_size=1, max_size=6), seed=st.integers(0, 1 << 30))
 @example(texts=["GET", "voice-agent-", "/ws/pod/", '"}\n', "\x00", "other", "call"], seed=1)
 def test_no_label_is_a_clients_choice_in_ten_thousand_strange_requests(

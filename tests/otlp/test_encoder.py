@@ -21,6 +21,7 @@ from splicer.otlp.encoder import (
     resource_spans,
     text_attribute,
 )
+from tests.kit.laws import examples
 from tests.otlp.samples import Drawn, pairs, spans, text
 
 
@@ -62,7 +63,7 @@ def test_every_field_arrives(drawn: list[Drawn], resource: Any, name: str) -> No
         assert found.flags == (0x301 if span.remote else 0x101)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.lists(spans, max_size=3))
 def test_nothing_is_written_that_the_messages_do_not_have(drawn: list[Drawn]) -> None:
     whole = resource_spans(encode_resource([]), encode_scope("a", "b"), "c", [one.encoded() for one in drawn])

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from splicer.health import OutlierDetection
 from splicer.policy.outlier import Judgement, Key, OutlierJudge, Standing, Verdict
+from tests.kit.laws import examples
 
 ENDPOINTS: list[Key] = [(f"10.0.0.{last}", 8000) for last in range(1, 6)]
 ONE, TWO, THREE, FOUR, FIVE = ENDPOINTS
@@ -272,4 +273,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestAnySchedule = Machine.TestCase
-TestAnySchedule.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestAnySchedule.settings = settings(max_examples=examples(40), stateful_step_count=40, deadline=None)

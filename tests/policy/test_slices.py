@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splicer.policy.slices import SKIPPED, EndpointSlice, NotASlice, Row, Rows, read_slice, rows_of
+from tests.kit.laws import examples
 
 Thing = dict[str, Any]
 
@@ -244,7 +245,7 @@ def _slices(pods: list[Any], most: int) -> list[EndpointSlice]:
     return made
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(_pods, st.integers(1, 7), st.randoms(use_true_random=False))
 def test_how_pods_are_put_into_slices_makes_no_difference(pods: list[Any], most: int, rng: random.Random) -> None:
     expected = rows_of(_slices(pods, 100), 8000)
@@ -257,7 +258,7 @@ def test_how_pods_are_put_into_slices_makes_no_difference(pods: list[Any], most:
     assert rows_of(slices, 8000) == expected
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(_pods, _pods)
 def test_a_pod_that_moves_is_never_missed_or_doubled(before: list[Any], after: list[Any]) -> None:
     both = [*_slices(before, 100), *_slices(after, 3)]
@@ -285,7 +286,7 @@ _json = st.recursive(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(_json, _json, _json, st.sampled_from(["IPv4", "IPv6", "FQDN", None, 4]), st.sampled_from([8000, "http"]))
 def test_nonsense_gives_no_row_and_no_error(
     endpoints: object, ports: object, more: object, family: object, port: int | str

@@ -9,6 +9,7 @@ from splicer.proxyproto.errors import HeaderMalformed
 from splicer.proxyproto.facts import VENDORS, arrival
 from splicer.proxyproto.header import Header, Tlvs
 from splicer.proxyproto.v2 import write_tlvs
+from tests.kit.laws import examples
 
 _VIA = "10.0.0.9"
 
@@ -91,7 +92,7 @@ def test_a_vendors_own_field(vendor: str | None, kind: int, value: bytes, told: 
     assert _facts((kind, value), vendor=vendor).fact("proxy_vendor") == told
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     tlvs=st.lists(
         st.tuples(st.sampled_from([0x01, 0x02, 0x05, 0x20, 0xE0, 0xEA, 0xEE]), st.binary(max_size=30)), max_size=5

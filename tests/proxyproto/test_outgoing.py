@@ -9,6 +9,7 @@ from splicer.proxyproto.decode import decode
 from splicer.proxyproto.facts import arrival
 from splicer.proxyproto.header import Header, Place
 from splicer.proxyproto.outgoing import client_header, local_header
+from tests.kit.laws import examples
 from tests.proxyproto.strategies import pairs
 
 _CLIENT, _HERE = ("192.0.2.7", 4711), ("10.0.0.1", 443)
@@ -21,7 +22,7 @@ def _read(data: bytes) -> Header:
     return found[0]
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(pair=pairs(), version=st.sampled_from(["v1", "v2"]))
 def test_the_client_and_where_it_connected_to(pair: tuple[Place, Place], version: str) -> None:
     header = _read(client_header(version, *pair, "abc"))

@@ -8,10 +8,11 @@ from splicer.proxyproto.decode import decode
 from splicer.proxyproto.errors import HeaderMalformed, HeaderTooLong, ProxyProtocolError
 from splicer.proxyproto.header import Header, Place
 from splicer.proxyproto.v1 import LONGEST, encode
+from tests.kit.laws import examples
 from tests.proxyproto.strategies import pairs
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(pair=pairs(), rest=st.binary(max_size=30))
 def test_what_is_written_is_read(pair: tuple[Place, Place], rest: bytes) -> None:
     data = encode(*pair)
@@ -19,14 +20,14 @@ def test_what_is_written_is_read(pair: tuple[Place, Place], rest: bytes) -> None
     assert decode(data + rest) == (Header(*pair), len(data))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(pair=pairs(), data=st.data())
 def test_any_part_of_a_header_waits_for_more(pair: tuple[Place, Place], data: st.DataObject) -> None:
     whole = encode(*pair)
     assert decode(whole[: data.draw(st.integers(0, len(whole) - 1))]) is None
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(pair=pairs(), data=st.data())
 def test_a_changed_byte_is_another_header_or_an_error(pair: tuple[Place, Place], data: st.DataObject) -> None:
     whole = bytearray(encode(*pair))

@@ -16,6 +16,7 @@ from splicer.proxyproto.errors import (
 )
 from splicer.proxyproto.header import V2_BEGINNING, Header, Place, Tlvs
 from splicer.proxyproto.v2 import CRC32C, LONGEST, encode
+from tests.kit.laws import examples
 from tests.proxyproto.strategies import pairs, tlvs, with_checksum
 
 _FOUR = encode(("192.0.2.7", 56324), ("10.0.0.1", 443))
@@ -25,14 +26,14 @@ def _header(command: int = 0x21, family: int = 0x11, rest: bytes = _FOUR[16:], l
     return V2_BEGINNING + struct.pack("!BBH", command, family, len(rest) if length is None else length) + rest
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(pair=pairs(), tlvs=tlvs, rest=st.binary(max_size=30))
 def test_what_is_written_is_read(pair: tuple[Place, Place], tlvs: Tlvs, rest: bytes) -> None:
     data = encode(*pair, tlvs)
     assert decode(data + rest) == (Header(*pair, tlvs), len(data))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(pair=pairs(), tlvs=tlvs, rest=st.binary(max_size=30))
 def test_a_checksum_of_the_whole_header_is_accepted(pair: tuple[Place, Place], tlvs: Tlvs, rest: bytes) -> None:
     data = with_checksum(*pair, tlvs)
@@ -41,7 +42,7 @@ def test_a_checksum_of_the_whole_header_is_accepted(pair: tuple[Place, Place], t
     assert (found[0].source, found[1]) == (pair[0], len(data))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(pair=pairs(), tlvs=tlvs, data=st.data())
 def test_with_a_checksum_no_changed_bit_passes(pair: tuple[Place, Place], tlvs: Tlvs, data: st.DataObject) -> None:
     whole = bytearray(with_checksum(*pair, tlvs))
@@ -56,14 +57,14 @@ def test_with_a_checksum_no_changed_bit_passes(pair: tuple[Place, Place], tlvs: 
     assert all(kind != CRC32C for kind, _ in found[0].tlvs)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(pair=pairs(), tlvs=tlvs, data=st.data())
 def test_any_part_of_a_header_waits_for_more(pair: tuple[Place, Place], tlvs: Tlvs, data: st.DataObject) -> None:
     whole = encode(*pair, tlvs)
     assert decode(whole[: data.draw(st.integers(0, len(whole) - 1))]) is None
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(start=st.sampled_from([b"", V2_BEGINNING, V2_BEGINNING + b"\x21\x11\x00\x20"]), rest=st.binary(max_size=80))
 def test_any_bytes_are_a_header_or_an_error_or_too_few(start: bytes, rest: bytes) -> None:
     try:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from splicer.errors import Side
 from splicer.relay.api import TunnelEnd, TunnelLimits
 from splicer.relay.tunnel import Tunnel
+from tests.kit.laws import examples
 from tests.relay.harness import PLENTY, Peer, small_tcp_pair, unix_pair
 from tests.relay.movers import MOVERS, MakeMover
 from tests.relay.rig import KEY, Played, Rig
@@ -292,7 +293,7 @@ class _Model:
 
 
 @given(st.lists(_STEPS, max_size=40))
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize("name", MOVERS)
 def test_whatever_comes_in_whatever_order_all_of_it_arrives_once(name: str, steps: list[tuple[str, int, int]]) -> None:
     rig = Rig(MOVERS[name])

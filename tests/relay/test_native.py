@@ -16,6 +16,7 @@ from splicer.relay.mover import Mover
 from splicer.relay.native import NativeMover
 from splicer.relay.state import NATIVE
 from tests.kit.descriptors import none_left_open
+from tests.kit.laws import examples
 from tests.relay.harness import Peer, unix_pair
 from tests.relay.movers import MakeMover
 from tests.relay.rig import Played, Rig
@@ -179,27 +180,27 @@ def _end_alike(actions: list[tuple[Any, ...]], pipes: int) -> None:
 
 
 @given(st.lists(_actions([1, 160, 3000]), max_size=40), st.integers(0, 6))
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_order_of_events_is_handled_as_python_would(actions: list[tuple[Any, ...]], pipes: int) -> None:
     _are_the_same(actions, pipes)
 
 
 @pytest.mark.slow
 @given(st.lists(_actions([1, 160, 3000]), max_size=60), st.integers(0, 6))
-@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(4000), deadline=None, suppress_health_check=list(HealthCheck))
 def test_very_many_orders_of_events_are(actions: list[tuple[Any, ...]], pipes: int) -> None:
     _are_the_same(actions, pipes)
 
 
 @given(st.lists(_actions([160, 70_000, 400_000]), max_size=40), st.integers(0, 6))
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
 def test_with_full_sockets_the_same_comes_out(actions: list[tuple[Any, ...]], pipes: int) -> None:
     _end_alike(actions, pipes)
 
 
 @pytest.mark.slow
 @given(st.lists(_actions([160, 70_000, 400_000]), max_size=60), st.integers(0, 6))
-@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(2000), deadline=None, suppress_health_check=list(HealthCheck))
 def test_with_full_sockets_very_much_comes_out_the_same(actions: list[tuple[Any, ...]], pipes: int) -> None:
     _end_alike(actions, pipes)
 

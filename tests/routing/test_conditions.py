@@ -18,6 +18,7 @@ from splicer.routing.conditions import (
 )
 from splicer.routing.shadow import shadowed
 from splicer.routing.table import RouteTable
+from tests.kit.laws import examples
 from tests.routing.conditional import EVERY_REQUEST, REQUESTS, TESTS, Request, conditional_tables, meets, naive
 from tests.routing.make import make_route
 
@@ -59,7 +60,7 @@ def test_what_is_met_is_not_told_as_unmet(routes: tuple[Route, ...], request: Re
         assert (first_unmet(route, asked(request)) is None) is expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(conditional_tables())
 def test_no_route_that_matches_something_is_said_to_be_shadowed(routes: tuple[Route, ...]) -> None:
     dead = [route for route, _ in shadowed(routes)]

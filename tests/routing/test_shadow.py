@@ -5,10 +5,11 @@ from hypothesis import given, settings
 
 from splicer.model import Route
 from splicer.routing.shadow import shadowed
+from tests.kit.laws import examples
 from tests.routing.make import EVERY_REQUEST, Kind, make_route, naive_match, route_tables
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(route_tables())
 def test_never_a_false_alarm(routes: tuple[Route, ...]) -> None:
     matched = [naive_match(routes, *request) for request in EVERY_REQUEST]

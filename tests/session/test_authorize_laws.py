@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from splicer.routing.template import check_label
 from tests.kit.http import Message, read_request
+from tests.kit.laws import examples
 from tests.session.authorizers import AUTH, call, rule
 from tests.session.edge import APP, SPARE, Script, open_edge
 from tests.session.message import GET, POST, UPGRADE, read_answer
@@ -67,7 +68,7 @@ def saying(raw: bytes, pieces: int, *, close: bool) -> Script:
     return script
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     raw=ANSWERS,
     pieces=st.integers(1, 5),

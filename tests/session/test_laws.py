@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from splicer.model import Respond
 from tests.kit.http import Message, read_request
+from tests.kit.laws import examples
 from tests.session.edge import APP, SPARE, Edge, Script, answering, fallback_route, open_edge, route
 from tests.session.message import GET, OK, POST, SWITCHING, UPGRADE, read_answer
 from tests.session.wire import Peer, StreamEnded
@@ -139,7 +140,7 @@ def answering_each(raws: list[bytes], sizes: list[int], close: bool) -> Script:
     return script
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(raws=st.lists(pod_bytes, min_size=1, max_size=5), sizes=pieces, close=st.booleans(), method=st.booleans())
 def test_nobody_gets_what_is_anothers(raws: list[bytes], sizes: list[int], close: bool, method: bool) -> None:
     async def test(edge: Edge) -> None:
@@ -164,7 +165,7 @@ def test_nobody_gets_what_is_anothers(raws: list[bytes], sizes: list[int], close
     in_virtual_time(test)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(raw=pod_bytes, sizes=pieces, close=st.booleans(), request_bytes=st.sampled_from([GET, POST, UPGRADE]))
 def test_any_bytes_of_a_pod_are_an_answer_or_a_cut(
     raw: bytes, sizes: list[int], close: bool, request_bytes: bytes

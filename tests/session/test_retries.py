@@ -14,6 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from splicer.errors import ConnectRefused, NameNotFound, SplicerError
 from splicer.session.context import Drains
 from tests.kit.http import Message, read_head, read_request
+from tests.kit.laws import examples
 from tests.session.edge import SPARE, SPARE_UPSTREAM, Edge, Script, answering, open_edge, playing, route, upstream
 from tests.session.message import GET, OK, PUT, SWITCHING, UPGRADE, answer, chunks, read_answer
 from tests.session.pods import noting, resetting, silent
@@ -258,7 +259,7 @@ def request_of(method: str, body: bytes, chunked: bool) -> bytes:
     return head + (b"Content-Length: %d\r\n\r\n" % len(body) + body if body else b"\r\n")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     method=st.sampled_from(["GET", "PUT", "DELETE", "POST", "PATCH"]),
     body=BODIES,

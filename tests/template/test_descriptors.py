@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splicer.template.descriptors import take
+from tests.kit.laws import examples
 from tests.template.stand import Stand
 
 _FIRST = 40  # the number of the first descriptor
@@ -41,7 +42,7 @@ def _in_a_child(count: int, numbers: list[int]) -> int:
 _NUMBERS = st.lists(st.sampled_from([0, 1, 3, 4, 5, *range(_FIRST - 2, _FIRST + 8)]), max_size=6, unique=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(_NUMBERS)
 def test_each_gets_its_number_and_no_other_stays(numbers: list[int]) -> None:
     """Whatever the numbers: those of others, each other's, or those of standard input and output."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from splicer.policy.endpoint_flags import KnownEndpoint, Verdict
 from splicer.policy.tiers import Key
 from splicer.upstream.snapshot import LEASE, EndpointSnapshot, Found, encode
+from tests.kit.laws import examples
 from tests.upstream.snapshots import Snapshot, found, row
 
 KEY, OTHER = "voice/agent:8000", "voice/router:http"
@@ -21,7 +22,7 @@ services = st.builds(Found, st.booleans(), times, st.none() | st.lists(endpoints
 verdicts = st.builds(Verdict, st.integers(0, 127), times, times)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.lists(
         st.tuples(

@@ -17,6 +17,7 @@ from splicer.vault.held import Channel
 from splicer.vault.holder import Holder
 from tests.kit import extension
 from tests.kit.descriptors import none_left_open
+from tests.kit.laws import examples
 from tests.vault import stepped
 from tests.vault.call import CLIENT, POD, Broken
 from tests.vault.forge import Forge
@@ -186,7 +187,7 @@ _SCHEDULES = given(st.lists(_STEPS, max_size=40), st.lists(st.integers(0, 120), 
 
 
 @_SCHEDULES
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), suppress_health_check=list(HealthCheck))
 def test_any_schedule_costs_nothing(
     forge: Forge, steps: list[tuple[object, ...]], fuses: list[int], narrow: bool
 ) -> None:
@@ -195,7 +196,7 @@ def test_any_schedule_costs_nothing(
 
 @pytest.mark.slow
 @_SCHEDULES
-@settings(max_examples=1500, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(1500), suppress_health_check=list(HealthCheck))
 def test_very_many_schedules_cost_nothing(
     forge: Forge, steps: list[tuple[object, ...]], fuses: list[int], narrow: bool
 ) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bench.traffic.dial import Address, open_tunnels
 from bench.traffic.wire import BODY, get_head, upgrade_head
+from tests.kit.laws import examples
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 SWITCHED = (
@@ -44,7 +45,7 @@ def test_a_head_in_pieces_and_bytes_right_behind_it(pod: Address) -> None:
         assert exactly(sock, len(SWITCHED) + 5) == SWITCHED + b"early"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=9000), min_size=1, max_size=10))
 def test_whatever_is_sent_comes_back(pod: Address, pieces: list[bytes]) -> None:
     whole = b"".join(pieces)

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from splicer.ops.top.draw import screen_of, sheet_of
 from splicer.ops.top.screen import Screen
+from tests.kit.laws import examples
 
 STYLES = re.compile(r"\x1b\[[0-9;]*m")
 STATE: dict[str, Any] = {
@@ -59,7 +60,7 @@ def lines_of(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("view", ["calls", "pods", "workers"])
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(width=st.integers(20, 250), height=st.integers(8, 60), count=st.integers(0, 70), place=st.integers(0, 70))
 def test_it_fills_the_screen_and_no_more(view: str, width: int, height: int, count: int, place: int) -> None:
     screen = a_screen(*map(call, range(count)))
@@ -72,7 +73,7 @@ def test_it_fills_the_screen_and_no_more(view: str, width: int, height: int, cou
     assert len(marked) == bool(screen.rows)
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(st.text(max_size=30), st.sampled_from(["id", "pod", "route", "client", "path", "worker", "adopted"]))
 def test_no_command_reaches_the_terminal(text: str, key: str) -> None:
     text = f"\x1b]0;owned\x07{text}\x9b31m"
