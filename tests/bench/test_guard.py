@@ -122,10 +122,12 @@ def test_a_peers_figure_that_is_no_number_is_said_to_be_so() -> None:
     assert (found.outcome, found.why) == (Outcome.SKIPPED, "nginx: its median is no number")
 
 
-def test_the_file_here_can_be_used_and_says_why_for_each() -> None:
-    found = expectations(EXPECTED)
+@pytest.mark.parametrize("name", ["expected.toml", "expected-python.toml"])
+def test_the_files_here_can_be_used_and_say_why_for_each(name: str) -> None:
+    path = EXPECTED.with_name(name)
+    found = expectations(path)
     assert len({(expect.figure, expect.peer) for expect in found}) == len(found)
-    lines = EXPECTED.read_text("utf-8").splitlines()
+    lines = path.read_text("utf-8").splitlines()
     assert [" # " in line for line in lines if line.startswith("tolerance")] == [True] * len(found)
 
 
