@@ -8,6 +8,8 @@ Chromium on the load's processors, and the page's drawing is measured in each of
 
 - drawn: how often in a second the page has drawn something new (its `performance.measure` entries, User Timing), and
   how long that took;
+- the CPU time of its main thread, and what that is for one drawing: unlike the figures above, other programs don't
+  change these much;
 - animation frames in a second, and tasks that kept the page from drawing for over 50 ms (Long Tasks API).
 
 The CPU time is that of each process by its clock. The laws: a viewer takes less than 5 % of a core, of the admin
@@ -46,6 +48,8 @@ _BYTES = 320  # of a frame
 _SETTLE_SECONDS = 1.5  # until a stream's first, whole answer is over
 _ROLES = {"admin": r"splicer: admin", "workers": r"splicer: worker \d+"}
 _PAGE = {
+    "cpu": "CPU of its main thread, % of a core",
+    "cpu_ms": "the same in ms for a drawing",
     "drawn": "drawings a second",
     "draw_ms": "ms for one (median)",
     "longest_ms": "ms for the longest drawing or task",

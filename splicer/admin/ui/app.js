@@ -69,11 +69,11 @@ const showCalls = (told, at) => {
   const few = told.tunnels.length < told.found ? `, the first ${told.tunnels.length} are shown` : "";
   by("calls-count").textContent = `(${told.found === told.total ? "" : `${told.found} of `}${told.total}${few})`;
   fill(by("calls").tBodies[0], told.tunnels.map((call) => ({ key: call.id, cells: () => [
-    cell(call.pod, "name"), cell(call.route ?? "", "name"), cell(call.client), cell(call.host ?? "", "name"), cell(call.path, "path"),
+    cell(call.pod, "name"), cell(call.route ?? "", "name"), cell(call.client, "name"), cell(call.host ?? "", "name"), cell(call.path, "path"),
     cell(span(call.age_s + since()), "number"), cell(span(silent(call)), "number"), cell(call.rate.toLocaleString("en"), "number"),
     line(call.client_rtt_ms, call.client_retransmits, call.bytes_to_client),
     line(call.pod_rtt_ms, call.pod_retransmits, call.bytes_to_pod),
-    cell(call.adopted ? `${call.worker} (${call.adopted} adopted)` : call.worker, "number"),
+    cell(call.adopted ? `${call.worker} +${call.adopted}` : call.worker, "number"),
   ] })), { text: "Close", press: close });
 };
 

@@ -5,9 +5,9 @@ const tellOf = new WeakMap();   // by row: what makes its cells
 const inView = new Set();
 const view = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
-    if (isIntersecting) inView.add(target); else inView.delete(target);
+    if (isIntersecting) { inView.add(target); paint(target); } else inView.delete(target);
   }
-});
+}, { rootMargin: "500px" });
 
 // Writes what has changed; returns how much that was.
 const paint = (row) => {
@@ -21,17 +21,17 @@ const paint = (row) => {
   return changed;
 };
 
-// Rows go on between two lists where somebody sees them.
+// Rows go on between two lists, and with the next one, where somebody sees them; the others when they come into view.
 export const repaint = (body) => [...inView].reduce((sum, row) => sum + (body.contains(row) ? paint(row) : 0), 0);
 
 export const fill = (body, rows, button = null) => {
   const before = new Map([...body.children].map((row) => [row.dataset.key, row]));
   const kept = [];
   for (const { key, cells } of rows) {
-    const row = before.get(key) ?? made(key, cells().length, button);
+    const known = before.get(key), row = known ?? made(key, cells().length, button);
     before.delete(key);
     tellOf.set(row, cells);
-    paint(row);
+    if (!known || inView.has(row)) paint(row);
     kept.push(row);
   }
   for (const row of before.values()) { view.unobserve(row); inView.delete(row); }

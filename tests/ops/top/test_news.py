@@ -37,7 +37,12 @@ def test_a_signals_byte_is_no_news() -> None:
 
 def test_more_news_than_a_pipe_has_room_for() -> None:
     mailbox, many = Mailbox(), 70_000
-    threads = [Thread(target=lambda: [mailbox.put(State({})) for _ in range(many // 2)]) for _ in range(2)]
+
+    def tell() -> None:
+        for _ in range(many // 2):
+            mailbox.put(State({}))
+
+    threads = [Thread(target=tell) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

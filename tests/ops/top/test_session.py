@@ -19,6 +19,7 @@ from splicer.ops.top.feed import Feed
 from splicer.ops.top.news import Calls, Done, Lost, Mailbox, State
 from splicer.ops.top.screen import Screen
 from splicer.ops.top.session import _Session
+from splicer.ops.top.terminal import single_keys
 
 _STATE: dict[str, Any] = {"version": "1.2.3", "connections": 1, "drains": [], "reload": {"ok": True}}
 _CALLS: dict[str, Any] = {"total": 1, "tunnels": [{"id": "a", "pod": "agent-1", "age_s": 2}]}
@@ -69,7 +70,7 @@ class Stand:
 @pytest.fixture
 def stand() -> Iterator[Stand]:
     keyboard, terminal = pty.openpty()
-    with session.single_keys(terminal):
+    with single_keys(terminal):
         yield Stand(keyboard, terminal)
     os.close(keyboard)
     os.close(terminal)
