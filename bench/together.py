@@ -19,7 +19,7 @@ from bench.peers.base import Peer, Proxy
 from bench.scenarios.base import Result, Turn, checked
 from bench.site import Site
 
-CLIENTS = 32  # of each peer
+CLIENTS = 16  # of each peer
 _REFUSED = 0.01  # share of handshakes or requests; if more of them fail, the peer has failed
 
 
