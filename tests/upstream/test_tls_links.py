@@ -135,3 +135,18 @@ async def test_one_that_dies_in_a_handshake_is_the_failure(make: Callable[..., S
         site.processes[0].take()
         site.processes[0].close()
     assert site.ends == [TlsFailure("tls_lost", "the tls process has ended")]
+
+
+async def test_another_channel_to_one_takes_the_place_of_the_first(make: Callable[..., Site]) -> None:
+    """A supervisor that has lost its vault for a moment introduces all again; what was sent before is still taken."""
+    site = make(1)
+    async with trio.open_nursery() as nursery:
+        await site.connect(1, nursery)
+        ours, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        site.links.attach(0, 1, ours)
+        site.processes.append(Process(channel))
+        await site.connect(1, nursery)
+        assert site.taken() == [1, 1]
+        assert wire.receive(site.processes[0].channel, TlsTask) is None
+        nursery.cancel_scope.cancel()
