@@ -73,7 +73,8 @@ def main() -> int:
             listeners.restore(state.listeners)
             counts = _counts(log) if state.counts is None else MetricsDirectory(state.counts.path, state.counts.fd)
             board = Board(state.board, state.routes, state.loads, state.endpoints, state.tls, state.connects)
-            tls_in_vault = state.tls_in_vault if vault.has_tls is None else vault.has_tls
+            # An edge that has tls processes of its own keeps them: their calls are in its own TLS table.
+            tls_in_vault = state.tls_in_vault and vault.has_tls is not False
             edge = edge_with(board, listeners, counts, tls_in_vault=tls_in_vault)
             if state.control is not None:
                 edge.control.restore(state.control, reread=arguments.reread)

@@ -162,7 +162,8 @@ class EdgeState:
         self.warn(summary)
         if summary.tls.processes and self.vault.path is not None and not self.tls_in_vault:
             lost = "calls over TLS end with this container, although there is a vault"
-            self.log("tls_not_in_vault", level="warning", warning=lost, remedy="start the vault with --tls")
+            remedy = "start the vault with --tls, and then this edge again"
+            self.log("tls_not_in_vault", level="warning", warning=lost, remedy=remedy)
         self.listeners["listen"].rules = summary.rules
         self.workers.slots = summary.workers
         self._want_admin()

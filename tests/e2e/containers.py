@@ -52,16 +52,25 @@ class Container:
         arguments: of `splicer`.
         nofile: RLIMIT_NOFILE, "soft:hard"; "": ours.
         shm: the size of /dev/shm.
+        hidden: a directory that it has empty: what is mounted into another container alone.
     """
 
-    def __init__(self, pod: PodOfContainers, ready: str, arguments: Sequence[str], nofile: str, shm: str) -> None:
+    def __init__(
+        self,
+        pod: PodOfContainers,
+        ready: str,
+        arguments: Sequence[str],
+        nofile: str,
+        shm: str,
+        hidden: Path | None = None,
+    ) -> None:
         self.lines: list[Line] = []  # of all lives
         self.noise: list[str] = []
         self._mark = 0
         self._pod = pod
         self._ready = ready
         self._arguments = arguments
-        self._script = _script(pod, nofile, shm)
+        self._script = _script(pod, nofile, shm, hidden)
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` does
         self._readers: list[threading.Thread] = []
         self.start()
@@ -194,7 +203,9 @@ class PodOfContainers:
             yield vault
 
     @contextmanager
-    def run_edge(self, text: str, *options: str, nofile: str = "", shm: str = "64m") -> Iterator[Container]:
+    def run_edge(
+        self, text: str, *options: str, nofile: str = "", shm: str = "64m", hidden: Path | None = None
+    ) -> Iterator[Container]:
         """The edge beside it.
 
         Args:
@@ -202,14 +213,17 @@ class PodOfContainers:
             options: of `splicer run`, besides its file and the vault.
             nofile: see `Container`.
             shm: see `Container`.
+            hidden: see `Container`.
         """
         (self.etc / "routing.toml").write_text(text)
-        with self._run("ready", ("run", "--vault", str(self.socket), *options), nofile, shm) as edge:
+        with self._run("ready", ("run", "--vault", str(self.socket), *options), nofile, shm, hidden) as edge:
             yield edge
 
     @contextmanager
-    def _run(self, ready: str, arguments: Sequence[str], nofile: str, shm: str) -> Iterator[Container]:
-        container = Container(self, ready, arguments, nofile, shm)
+    def _run(
+        self, ready: str, arguments: Sequence[str], nofile: str, shm: str, hidden: Path | None = None
+    ) -> Iterator[Container]:
+        container = Container(self, ready, arguments, nofile, shm, hidden)
         try:
             yield container
         finally:
@@ -267,7 +281,7 @@ def _environ() -> dict[str, str]:
 # The root is made read-only last, and its submounts stay as they are: the emptyDir is one. Where others can't enter,
 # say a home that has the interpreter, a directory that they can enter is put in its place, and what is needed bound
 # there.
-def _script(pod: PodOfContainers, nofile: str, shm: str) -> str:
+def _script(pod: PodOfContainers, nofile: str, shm: str, hidden: Path | None = None) -> str:
     lines = ["mount --make-rprivate /"]
     for place, (closed, needed) in enumerate(_closed().items()):
         staged = [(path, f"{pod.stage}/{place}.{number}") for number, path in enumerate(needed)]
@@ -280,6 +294,7 @@ def _script(pod: PodOfContainers, nofile: str, shm: str) -> str:
         "mount -t proc proc /proc",
         f"mount -t tmpfs -o mode=1777,size={shm} tmpfs /dev/shm",
         f"mount --bind {pod.run} {pod.run}",
+        *([] if hidden is None else [f"mount -t tmpfs -o mode=755,size=1m tmpfs {shlex.quote(str(hidden))}"]),
         "mount -o remount,bind,ro /",
     ]
     limit = f"prlimit --nofile={nofile} " if nofile else ""

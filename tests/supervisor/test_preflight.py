@@ -6,17 +6,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from splicer.ipc import wire
 from splicer.ipc.messages import Imported
+from splicer.ipc.tls_messages import ServerProfile, TlsSettings
 from splicer.supervisor import preflight
 from splicer.supervisor.config_probe import understood
 from splicer.supervisor.launch import PREFLIGHT
 from splicer.supervisor.preflight import Failed
+from splicer.tls_facts import CertificateFiles
 from splicer.vault.protocol import channel
 from tests.kit.descriptors import none_left_open
+from tests.supervisor.harness import summary_of
 
 _TEXT = '[server]\nlisten = "127.0.0.1:0"\n[[routes]]\nname = "all"\nprefix = "/"\nrespond = "status"\n'
 
@@ -80,3 +84,21 @@ def test_new_code_whose_workers_could_not_have_their_mover_is_refused(tmp_path: 
     [fault] = understood(done.stdout, Path("routing.toml")).faults  # type: ignore[union-attr]  # it is no summary
     assert "the new code can't take over: UnfitChoice" in fault
     assert "SPLICER_NATIVE='yes': must be 0" in fault
+
+
+@pytest.mark.parametrize("in_vault", [False, True])
+def test_certificates_are_read_where_the_tls_processes_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, in_vault: bool
+) -> None:
+    """Those of a vault of its own container may be nowhere else."""
+    settings = TlsSettings(1, {"edge": ServerProfile((CertificateFiles(folder=str(tmp_path / "certs")),))})
+    found = summary_of(tls=settings)
+    monkeypatch.setattr(preflight, "_MODULES", ())
+    monkeypatch.setattr(preflight, "read", lambda _: SimpleNamespace(tls_in_vault=in_vault))
+    monkeypatch.setattr(preflight, "_inspect", lambda _: found)
+    monkeypatch.setattr(preflight, "_begin_worker", lambda *_: None)
+    outcome = preflight.preflight(tmp_path / "routing.toml", "a state")
+    if in_vault:
+        assert outcome is found
+    else:
+        assert "certs" in outcome.faults[0]  # type: ignore[union-attr]  # it is no summary
