@@ -89,23 +89,24 @@ def answered(border: type[M], data: bytes) -> M:
     return message
 
 
-def receive(sock: socket.socket, border: type[M]) -> Received[M] | None:
-    """Receive one message without waiting, with all its descriptors or none; None at the end.
+def receive(sock: socket.socket, border: type[M], flags: int = 0) -> Received[M] | None:
+    """Receive one message, with all its descriptors or none; None at the end. It waits only if the channel blocks.
 
     A process without room for all descriptors gets only some (recvmsg(2), MSG_CTRUNC); these are closed.
 
     Args:
         sock: the channel.
         border: the border of the messages that come here.
+        flags: of recvmsg(2); with MSG_DONTWAIT the other side can't make it wait, whatever it does to the channel.
 
     Raises:
         BlockingIOError: there is no message.
         ValueError: the packet is malformed, or not of this version or the one before.
     """
     try:
-        data, fds = _receive(sock)
+        data, fds = _receive(sock, flags)
     except ConnectionResetError:  # may come before messages that can still be read
-        data, fds = _receive(sock)
+        data, fds = _receive(sock, flags)
     if not data:
         return None
     try:
@@ -130,8 +131,8 @@ def _close(fds: list[int]) -> None:
 
 
 # socket.recv_fds() ignores its flags, so the received descriptors would be inherited by children.
-def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
-    data, rights, _, _ = sock.recvmsg(_MAX_BYTES, _SPACE, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
+def _receive(sock: socket.socket, flags: int) -> tuple[bytes, list[int]]:
+    data, rights, _, _ = sock.recvmsg(_MAX_BYTES, _SPACE, socket.MSG_CMSG_CLOEXEC | flags)
     fds = array.array("i")
     for _, _, content in rights:
         fds.frombytes(content[: len(content) - len(content) % fds.itemsize])

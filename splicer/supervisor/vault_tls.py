@@ -103,7 +103,7 @@ class VaultTls:
         if sock is not self._sock:  # closed earlier in this batch of events
             return
         try:
-            heard = wire.receive(sock, VaultTlsOrder)
+            heard = wire.receive(sock, VaultTlsOrder, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except (ValueError, OSError) as error:
