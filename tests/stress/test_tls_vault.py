@@ -1,4 +1,4 @@
-"""Calls over TLS outlive all of `splicer run` while `splicer vault --tls` has their tls processes; with mTLS to pods."""
+"""Calls over TLS outlive all of `splicer run` while `splicer vault --tls` has their tls processes, with mTLS too."""
 
 from __future__ import annotations
 
