@@ -17,7 +17,7 @@ from bench.report.write import LATEST, RESULTS, write
 from tests.bench.report.sample import sample
 
 SCENARIOS = {"frames", "even", "burst", "saturate", "bulk", "handshakes", "storm", "idle", "start", "http"}
-SCENARIOS |= {"reload", "kill", "scale"}
+SCENARIOS |= {"reload", "kill", "scale", "tls"}
 
 
 @pytest.fixture
