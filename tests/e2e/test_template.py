@@ -82,6 +82,7 @@ def is_forked(pid: int) -> bool:
     return int(text.partition("Shared_Dirty:")[2].split()[0]) > 4096
 
 
+@pytest.mark.alone  # a template that loads for more than 10 s is not waited for
 async def test_all_processes_together_take_little_memory() -> None:
     with running(_IDLE.format(admin=f"127.0.0.1:{free_port()}"), Site(pods=1)) as edge:
         pids = await all_there(edge)
