@@ -134,7 +134,9 @@ async def test_it_is_ended_though_another_does_not_answer(mock_clock: MockClock)
 
 
 @pytest.mark.parametrize("size", [0, 1, 3000])
-async def test_any_number_is_listed_whole(size: int) -> None:
+async def test_any_number_is_listed_whole(mock_clock: MockClock, size: int) -> None:
+    """The clock stands still: no worker is late on a busy machine."""
+
     def answer(worker: FakeWorker, question: Question[Any]) -> None:
         async def say_all() -> None:
             for start in range(0, size, 100):

@@ -181,6 +181,7 @@ def test_calls_are_kept_alive_and_begun_anew() -> None:
     assert_nothing_left(edge, file)
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_the_tour_ends_it_in_order() -> None:
     with running("--port", "0") as demo:
         demo.read_until("2. The call")

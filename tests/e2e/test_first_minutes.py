@@ -22,7 +22,7 @@ upstream = "app"
 """
 
 
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("mark", ["", pytest.param("\ufeff", marks=pytest.mark.slow)])
 async def test_a_pod_on_this_machine_is_reached_without_more_words(nursery: trio.Nursery, mark: str) -> None:
     port = free_port()
     await http_pod(nursery, "127.0.0.1", port)
