@@ -150,9 +150,8 @@ async def test_a_failed_attempt_is_told_with_its_reason(edge: Edge, nursery: tri
     assert (second["endpoint"], second["failure"]) == (place.twin_endpoint, None)
 
 
-async def test_no_client_can_break_a_line(nursery: trio.Nursery) -> None:
-    site = Site(pods=1)
-    place = site.take()
+async def test_no_client_can_break_a_line(plain_edge: Edge, nursery: trio.Nursery) -> None:
+    place = plain_edge.site.take()
     await tunnel_pod(nursery, place.address, place.port)
     long = '"' * 3000
     heads = [
@@ -161,13 +160,13 @@ async def test_no_client_can_break_a_line(nursery: trio.Nursery) -> None:
         handshake(f"/ws/{place.name}/{long}"),
         handshake("/nowhere", "X-Request-ID: " + '"' * 128, "X-Forwarded-For: " + "1, " * 5000),
     ]
-    with running(site.toml(), site) as edge:
-        for head in heads:
-            async with dial(edge.address, source="127.0.0.9") as wire:
-                await wire.send(head)
-                await wire.head()
-        await ask(edge.address, "GET", "/last")
-        await exchange(edge, "/last")
+    for head in heads:
+        async with dial(plain_edge.address, source="127.0.0.9") as wire:
+            await wire.send(head)
+            await wire.head()
+    await ask(plain_edge.address, "GET", "/last")
+    await exchange(plain_edge, "/last")
+    plain_edge.check()
 
 
 async def test_malformed_heads_leave_a_line_with_the_fault(edge: Edge) -> None:

@@ -275,23 +275,20 @@ async def test_help_and_version() -> None:
         assert result.out
 
 
-async def test_run_writes_json_lines_and_nothing_else() -> None:
-    site = Site(pods=1)
-    with running(site.toml(), site) as edge:
-        await ask(edge.address, "GET", "/nowhere")
-        edge.signal(signal.SIGINT)
-        assert await edge.exit_code() == 0
-        assert [line["event"] for line in edge.lines] == ["worker_serving", "ready", "exchange", "stopped"]
-        assert all({"event", "level", "time"} <= line.keys() for line in edge.lines)
-
-
-async def test_run_listens_on_several_addresses() -> None:
+async def test_run_listens_on_several_addresses_and_writes_json_lines_and_nothing_else() -> None:
     site = Site(pods=1)
     text = site.toml().replace('"127.0.0.1:0"', '["127.0.0.1:0", "127.0.0.2:0"]')
     with running(text, site) as edge:
-        for address in edge.find("ready")[0]["listen"]:
+        addresses = edge.find("ready")[0]["listen"]
+        assert len(addresses) == 2
+        for address in addresses:
             host, _, port = address.rpartition(":")
-            assert (await ask((host, int(port)), "GET", "/health")).status == 200
+            assert (await ask((host, int(port)), "GET", "/nowhere")).status == 404
+        edge.signal(signal.SIGINT)
+        assert await edge.exit_code() == 0
+        events = [line["event"] for line in edge.lines]
+        assert events == ["worker_serving", "ready", "exchange", "exchange", "stopped"]
+        assert all({"event", "level", "time"} <= line.keys() for line in edge.lines)
 
 
 async def test_the_log_may_be_for_a_person(tmp_path: Path, nursery: trio.Nursery) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.test_command_line import Result, each, splicer
+from tests.e2e.test_command_line import Result, each, here, splicer
 from tests.kit.edge import Edge, running
 from tests.kit.site import Site
 from tests.kit.wire import ask, until
@@ -28,8 +28,23 @@ def site() -> Site:
     return Site(pods=1)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    site = Site(pods=1)
+    control = tmp_path_factory.mktemp("shared") / "control"
+    with running(site.toml(), site, options=("--control", str(control))) as edge:
+        yield edge
+
+
 @pytest.fixture
-def edge(site: Site, tmp_path: Path) -> Iterator[Edge]:
+async def edge(shared: Edge) -> AsyncIterator[Edge]:
+    """The same for all tests, with the file that it began with."""
+    yield shared
+    await shared.reload(shared.site.toml())
+
+
+@pytest.fixture
+def own_edge(site: Site, tmp_path: Path) -> Iterator[Edge]:
     with running(site.toml(), site, options=("--control", str(tmp_path / "control"))) as edge:
         yield edge
 
@@ -45,9 +60,9 @@ async def stopped(edge: Edge) -> AsyncIterator[None]:
         os.kill(worker, signal.SIGCONT)
 
 
-async def test_a_reload_that_succeeds(edge: Edge, site: Site) -> None:
+async def test_a_reload_that_succeeds(edge: Edge) -> None:
     assert (await ask(edge.address, "GET", "/new")).status == 404
-    edge.write(site.toml(routes=_NEW).replace("[server]", "[server]\nworkers = 2"))
+    edge.write(edge.site.toml(routes=_NEW).replace("[server]", "[server]\nworkers = 2"))
     result = await splicer("reload", "-c", edge.path)
     assert (result.code, result.err) == (0, "")
     first, second, *_ = result.out.splitlines()
@@ -58,37 +73,39 @@ async def test_a_reload_that_succeeds(edge: Edge, site: Site) -> None:
     assert (await ask(edge.address, "GET", "/new")).status == 200
 
 
-async def test_a_reload_that_fails(edge: Edge, site: Site) -> None:
-    edge.write(site.toml(routes=_NEW).replace("200 }", "2000 }").replace("[server]", "[server]\nworkrs = 2"))
-    result = await splicer("reload", "-c", edge.path)
+async def test_a_reload_that_fails(edge: Edge) -> None:
+    edge.write(edge.site.toml(routes=_NEW).replace("200 }", "2000 }").replace("[server]", "[server]\nworkrs = 2"))
+    result = here("reload", "-c", edge.path)
     assert (result.code, result.out) == (1, "")
     *faults, last = result.err.splitlines()
-    assert [line["fault"] for line in edge.find("reload_fault")] == [
+    assert [line["fault"] for line in await edge.wait_lines(2, "reload_fault")] == [
         fault.removeprefix("splicer: ") for fault in faults
     ]
     assert len(faults) == 2
     assert last == f"splicer: {edge.path}: not reloaded; the old routes stay in force"
 
 
-async def test_reloads_at_the_same_time_all_hear_how_it_went(edge: Edge, site: Site, tmp_path: Path) -> None:
-    edge.write(site.toml(routes=_NEW))
-    commands = [["reload", "-c", str(edge.path)], ["reload", "--control", str(tmp_path / "control")]] * 2
+async def test_reloads_at_the_same_time_all_hear_how_it_went(edge: Edge) -> None:
+    edge.write(edge.site.toml(routes=_NEW))
+    [control] = [line.split()[-1] for line in _unix_sockets() if line.endswith("/control") and _is_its(line, edge)]
+    commands = [["reload", "-c", str(edge.path)], ["reload", "--control", control]] * 2
     assert [result.code for result in await each(*commands)] == [0] * 4
     assert (await ask(edge.address, "GET", "/new")).status == 200
 
 
 async def test_one_that_takes_too_long_is_still_under_way(edge: Edge) -> None:
     async with stopped(edge):
-        result = await splicer("reload", "-c", edge.path, "--timeout", "500ms")
+        result = here("reload", "-c", edge.path, "--timeout", "500ms")
         assert (result.code, result.out) == (1, "")
         [line] = result.err.splitlines()
         assert f"process {edge.pid} is still at it" in line
-        assert (await splicer("reload", "-c", edge.path, "--no-wait")).code == 0
+        assert here("reload", "-c", edge.path, "--no-wait").code == 0
     await edge.line("reload")
-    assert (await splicer("reload", "-c", edge.path)).code == 0
+    assert here("reload", "-c", edge.path).code == 0
 
 
-async def test_a_supervisor_that_is_killed_meanwhile(edge: Edge, nursery: trio.Nursery) -> None:
+async def test_a_supervisor_that_is_killed_meanwhile(own_edge: Edge, nursery: trio.Nursery) -> None:
+    edge = own_edge
     results: list[Result] = []
 
     async def reload() -> None:
