@@ -201,7 +201,7 @@ async def test_reloads_show(edge: Edge) -> None:
     now = await see_until(edge, "/status", lambda said: said["generation"] > before["generation"])
     assert now["config"]["reloads"] == {**before["config"]["reloads"], "ok": before["config"]["reloads"]["ok"] + 1}
     assert now["config"]["last_reload"]["ok"] is True
-    assert "new" in [route["name"] for route in (await see(edge, "/config"))["routes"]]
+    await see_until(edge, "/config", lambda said: "new" in [route["name"] for route in said["routes"]])
     grown = Growth(counted, await scrape(edge))
     assert grown("config_generation") == grown("config_reloads_total", result="ok") == 1
     assert grown("config_reloads_total", result="failed") == 0
