@@ -1,4 +1,4 @@
-"""What a worker sends to the admin process of a sampled request or call: one packet for each.
+"""What a worker sends to the admin process: the spans of some requests and calls.
 
 A packet is the number of its spans (one byte) and the spans, each a field of ScopeSpans: the admin process puts them
 into its next request to the collector as they are. What is no such field was made by another version.
@@ -6,24 +6,28 @@ into its next request to the collector as they are. What is no such field was ma
 
 from __future__ import annotations
 
-from splicer.otlp.semantics import span_of_call, spans_of_request
-from splicer.record import Record
-from splicer.trace import RequestTrace
+from collections.abc import Iterable, Iterator, Sequence
 
 _MOST_SPANS = 255
+_MOST_BYTES = 32 * 1024  # of a packet with more than one span: the reader takes 64 KiB, and no span is half as long
 
 
-def request_packet(record: Record, trace: RequestTrace, ended: float, epoch: int, *, query: bool) -> bytes:
-    """The packet of a request; see `spans_of_request`."""
-    spans = spans_of_request(record, trace, ended, epoch, query=query)
-    return b"%c%b" % (min(len(spans), _MOST_SPANS), b"".join(spans))
+def batches_of(spans: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Spans in their order, as many together as fit into a packet."""
+    batch, size = list[bytes](), 0
+    for span in spans:
+        if batch and (len(batch) == _MOST_SPANS or size + len(span) > _MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(span)
+        size += len(span)
+    if batch:
+        yield batch
 
 
-def call_packet(
-    record: Record, trace: RequestTrace, ended: float, epoch: int, *, own_trace: str, span_id: str
-) -> bytes:
-    """The packet of a call that is over; see `span_of_call`."""
-    return b"\x01" + span_of_call(record, trace, ended, epoch, own_trace, span_id)
+def packet_of(spans: Sequence[bytes]) -> bytes:
+    """The packet of such a batch."""
+    return b"%c%b" % (len(spans), b"".join(spans))
 
 
 def spans_in(packet: bytes) -> int:

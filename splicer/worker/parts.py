@@ -89,14 +89,15 @@ class Parts:
 
     def start(self, start: Start) -> None:
         """Start the tasks of all parts."""
-        running = (self.hub, self.turns, self.timers, self.pool, self.closing, self.link)
+        running = (self.hub, self.turns, self.timers, self.pool, self.closing, self.link, self.spans)
         for part in (*running, self.progress, self.publisher, self.admission, self.reports):
             start(part.run)
 
     def close(self) -> None:
-        """Close idle connections, and send the vault the messages that are left."""
+        """Close idle connections, and send the vault the messages, and the admin process the spans, that are left."""
         self.pool.close()
         self.closing.close()
         self.reports.close()
         self.tls.close()
+        self.spans.flush()
         self.link.finish()

@@ -273,6 +273,7 @@ class Worker:
         self._exit()
 
     def _exit(self) -> NoReturn:
+        self._parts.spans.flush()
         self._lines.close()
         os._exit(0)
 

@@ -9,12 +9,13 @@ import trio.testing
 
 from splicer.admin.current_config import CurrentConfig
 from splicer.admin.traces import Traces, _packets
-from splicer.otlp.packets import call_packet
+from splicer.otlp.packets import packet_of
+from splicer.otlp.semantics import span_of_call
 from splicer.vault.protocol import channel
 from tests.admin.rig import Rig, rig
 from tests.otlp.samples import EPOCH, call, trace
 
-PACKET = call_packet(call(), trace(), 20.0, EPOCH, own_trace="", span_id="a" * 16)
+PACKET = packet_of([span_of_call(call(), trace(), 20.0, EPOCH, "", "a" * 16)])
 
 
 async def until(traces: Traces, waiting: int) -> None:

@@ -110,6 +110,7 @@ async def test_spans_of_a_worker_that_is_killed_arrive_and_its_call_has_one_span
     await tunnel_pod(nursery, place.address, place.port)
     path = f"/ws/{place.name}/x"
     async with tunnel(edge, path) as client:
+        await trio.sleep(0.2)  # the worker tells within 50 ms
         for _ in range(3):
             await kill_worker_of(edge, client)
             await echoes(client, b"still there")

@@ -26,8 +26,9 @@ from splicer.config.tracing import TracingSettings
 from splicer.config.tracing import collector as address
 from splicer.otlp import exporter as module
 from splicer.otlp.exporter import QUEUE_FULL, REFUSED, SENT, UNREACHABLE, Exporter
-from splicer.otlp.packets import call_packet, request_packet
+from splicer.otlp.packets import packet_of
 from splicer.otlp.queue import MOST_SPANS
+from splicer.otlp.semantics import span_of_call, spans_of_request
 from tests.kit.otlp import Receiver, answer, collector, refuse_for_now
 from tests.otlp.samples import EPOCH, attempt, call, record, trace
 
@@ -61,7 +62,9 @@ class Rig:
         self.number += 1
         told = trace(trace_id=f"{self.number:032x}", span_id=f"{self.number:016x}")
         tried = attempt(span=f"{self.number | 1 << 60:016x}")
-        self.exporter.take(slot, [request_packet(record(attempts=[tried]), told, 10.5, EPOCH, query=False)])
+        self.exporter.take(
+            slot, [packet_of(spans_of_request(record(attempts=[tried]), told, 10.5, EPOCH, query=False))]
+        )
 
     async def until(self, **counts: int) -> None:
         with trio.fail_after(_TIMEOUT):
@@ -90,7 +93,7 @@ async def test_spans_arrive_with_the_resource_of_their_worker(receiver: Receiver
     async with exporting(receiver.url, **more) as rig:
         rig.request(1)
         rig.request(2)
-        rig.exporter.take(2, [call_packet(call(), trace(), 20.0, EPOCH, own_trace="e" * 32, span_id="a" * 16)])
+        rig.exporter.take(2, [packet_of([span_of_call(call(), trace(), 20.0, EPOCH, "e" * 32, "a" * 16)])])
         await rig.until(sent=5)
         assert rig.exporter.waiting == 0
     by_slot = {span.resource["service.instance.id"]: span.resource for span in receiver.received}
