@@ -94,10 +94,9 @@ class Parts:
             start(part.run)
 
     def close(self) -> None:
-        """Close idle connections, and send the vault the messages, and the admin process the spans, that are left."""
+        """Close idle connections, and send the vault the messages that are left."""
         self.pool.close()
         self.closing.close()
         self.reports.close()
         self.tls.close()
-        self.spans.flush()
         self.link.finish()

@@ -114,6 +114,7 @@ class Worker:
             # Trio raises signals again that the receiver has not read, and a Ctrl-C goes to all processes of a
             # terminal.
             signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+        self._parts.spans.flush()  # those of calls that have ended with the hub
 
     async def _serve_supervisor(self, signals: AsyncIterator[int], tasks: VitalTasks) -> None:
         self._tasks = tasks
