@@ -1,4 +1,4 @@
-"""A headless Chromium for tests of the dashboard, driven by Playwright."""
+"""A headless Chromium, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -26,9 +26,14 @@ needed = pytest.mark.skipif(PATH is None, reason="there is no Chromium: apt-get 
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
+def browser(*more: str) -> Iterator[Browser]:
+    """Run one.
+
+    Args:
+        more: further options of its command line.
+    """
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=PATH, args=_FLAGS)
+        opened = playwright.chromium.launch(executable_path=PATH, args=[*_FLAGS, *more])
         try:
             yield opened
         finally:

@@ -121,8 +121,6 @@ def test_a_call_appears_its_numbers_move_and_close_ends_it(page: Page, call: sub
     age = row.locator("td").nth(5).inner_text()
     expect(row.locator("td").nth(5)).not_to_have_text(age)
     expect(page.locator("svg .node").filter(has_text="voice-agent-1").first).to_contain_text("1 calls")
-    if directory := os.environ.get("SPLICER_SCREENSHOTS"):  # where docs/screenshots/dashboard.png comes from
-        page.screenshot(path=str(Path(directory) / "dashboard.png"), full_page=True)
     row.get_by_role("button", name="Close").click()
     expect(page.locator("#ask")).to_contain_text("The caller is cut off")
     page.get_by_role("button", name="No", exact=True).click()

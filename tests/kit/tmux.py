@@ -58,6 +58,10 @@ class Terminal:
         await self.type("-l", command)
         await self.type("Enter")
 
+    async def picture(self) -> str:
+        """All that it shows, with its colours (ECMA-48)."""
+        return await trio.to_thread.run_sync(self._tmux, "capture-pane", "-p", "-e", "-t", "it")
+
     async def screen(self) -> list[str]:
         """The lines that it shows, without the empty ones at the end."""
         text = await trio.to_thread.run_sync(self._tmux, "capture-pane", "-p", "-t", "it")

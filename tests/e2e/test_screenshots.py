@@ -1,0 +1,90 @@
+"""The pictures in docs/screenshots: the dashboard in Chromium and `splicer top` in tmux, beside the same demo.
+
+SPLICER_SCREENSHOTS=docs/screenshots pytest tests/e2e/test_screenshots.py
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+from playwright.sync_api import Browser, expect
+
+from splicer.ops.client import Client
+from splicer.ops.where import admin_address
+from tests.e2e.browsers import browser, needed
+from tests.e2e.pictures import keep, terminal_picture
+from tests.kit.tmux import needs_tmux, terminal
+
+pytestmark = [pytest.mark.slow, needed, needs_tmux]
+
+_LOCK = Path(__file__).parents[1] / "demo" / "conftest.py"  # whoever has it may use the demo's addresses
+_ADMIN = "127.0.0.20:9901"
+_CALLS = 5
+_WIDTH, _HEIGHT = 132, 13  # characters
+_TIMEOUT = 60_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[None]:
+    """A demo with calls, and a pod that is drained."""
+    command = [sys.executable, "-m", "splicer", "demo", "--calls", str(_CALLS)]
+    with _LOCK.open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+            try:
+                assert process.stdout is not None
+                assert any("Ctrl-C ends the demo" in line for line in process.stdout)
+                reader = threading.Thread(target=process.stdout.read, daemon=True)
+                reader.start()
+                Client(*admin_address(_ADMIN)).ask("POST", "/drain", {"pod": "voice-agent-1"})
+                yield
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.wait(60)
+            reader.join(10)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+def test_the_page(demo: None, chromium: Browser) -> None:
+    page = chromium.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    page.goto(f"http://{_ADMIN}/")
+    expect(page.locator("#calls tbody tr")).to_have_count(_CALLS, timeout=_TIMEOUT)
+    expect(page.locator("#calls tbody td").nth(7)).not_to_have_text("0", timeout=_TIMEOUT)
+    expect(page.locator("svg .node.drained").first).to_be_visible()
+    shown = page.screenshot(full_page=True)
+    keep("dashboard.png", shown)
+    page.close()
+
+
+def _as_shown() -> str:
+    async def look() -> str:
+        with terminal(_WIDTH, _HEIGHT) as screen:
+            await screen.run(f"{sys.executable} -m splicer top --admin {_ADMIN}")
+            await screen.shows(lambda lines: sum("kB/s" in line for line in lines) == _CALLS)
+            await screen.type("Down")
+            await screen.shows(lambda lines: any(re.match("> voice-agent-1", line) for line in lines))
+            return await screen.picture()
+
+    return trio.run(look)
+
+
+def test_top(demo: None, chromium: Browser) -> None:
+    screen = _as_shown()
+    assert "\x1b[7m" in screen, "the selected row is reversed"
+    assert "drained: pod voice-agent-1" in screen
+    shown = terminal_picture(chromium, screen, _WIDTH)
+    keep("top.png", shown)
