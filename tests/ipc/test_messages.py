@@ -173,7 +173,7 @@ UsedRow              upstream: str, host: str, address: str, port: int
 ClosedRow            closed: str
 Row
 Place                control: int, board: int, row: int, version?: int, routes?: int | None, loads?: int | None, \
-endpoints?: int | None, tls?: int | None
+endpoints?: int | None, tls?: int | None, connects?: int | None
 VaultConnection      fd?: int | None, version?: int, path?: str | None
 WorkerArguments      place: Place, path: str, vault?: VaultConnection, metrics?: str | None
 AdminArguments       place: Place, path: str, format: str, metrics?: str | None
