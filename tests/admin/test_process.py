@@ -161,7 +161,8 @@ def test_the_workers_that_it_is_introduced_to(serving: Admin) -> None:
         assert isinstance(heard.message, AskTunnels)
         wire.send(channel, TunnelRows(heard.message.request, more=False, rows=(tunnel("a"),)))
         _, _, body = b"".join(iter(lambda: client.recv(65536), b"")).partition(b"\r\n\r\n")
-        assert json.loads(body) == {"tunnels": [to_object(tunnel("a"))], "missing_workers": []}
+        assert json.loads(body)["missing_workers"] == []
+        assert [row["id"] for row in json.loads(body)["tunnels"]] == ["a"]
         assert json.loads(serving.ask("GET", "/status")[1])["workers"][0]["pid"] == 4711
 
 
