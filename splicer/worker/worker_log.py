@@ -27,6 +27,7 @@ class WorkerLog:
         self._tunnels = tunnels
         self._logger: Logger | None = None
         self._observers: Observers | None = None
+        self._vault_was_away = False
         self._quiet_until = 0.0  # on the monotonic clock
 
     def begin(self, logger: Logger, observers: Observers) -> None:
@@ -48,10 +49,11 @@ class WorkerLog:
         self.error(event, **fields, tunnels=self._tunnels())
 
     def vault_event(self, event: str) -> None:
-        """Log that the vault is there, or why it is not."""
+        """Log that the vault is there again, or why it is not; that it is there at a worker's start is no news."""
         if event != "vault_connected":
+            self._vault_was_away = True
             self.error_with_tunnels(event)
-        elif self._logger is not None and self._observers is not None:
+        elif self._vault_was_away and self._logger is not None and self._observers is not None:
             self._observers.say(self._logger.info, event, tunnels=self._tunnels())
 
     def room_made(self, connections: int) -> None:

@@ -83,7 +83,7 @@ def page(demo: Demo, chromium: Browser) -> Iterator[Page]:
     errors: list[str] = []
     shown.on("pageerror", lambda error: errors.append(str(error)))
     shown.goto(f"{_ADMIN}/")
-    expect(shown.locator("svg")).to_be_visible()
+    expect(shown.locator("svg .node").first).to_be_visible()
     yield shown
     shown.close()
     assert errors == []

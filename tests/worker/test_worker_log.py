@@ -51,7 +51,6 @@ def test_what_comes_before_it_knows_how_is_dropped(capsys: pytest.CaptureFixture
     ("tell", "line"),
     [
         (lambda log: log.error("reload_failed", kept="x"), ("error", "reload_failed", {"kept": "x"})),
-        (lambda log: log.vault_event("vault_connected"), ("info", "vault_connected", {"tunnels": 7})),
         (lambda log: log.vault_event("vault_lost"), ("error", "vault_lost", {"tunnels": 7})),
         (lambda log: log.room_made(3), ("error", "idle_connections_closed", {"connections": 3, "tunnels": 7})),
         (
@@ -70,6 +69,15 @@ def test_each_line_says_what_there_is_to_know(
     tell(_log(lines))
     assert lines.lines == [line]
     assert lines.said == 1, "a line that can't be written concerns nobody"
+
+
+def test_a_vault_that_is_there_is_news_only_after_it_was_away(lines: Lines) -> None:
+    log = _log(lines)
+    log.vault_event("vault_connected")
+    assert lines.lines == []
+    log.vault_event("vault_lost")
+    log.vault_event("vault_connected")
+    assert lines.lines[1:] == [("info", "vault_connected", {"tunnels": 7})]
 
 
 def test_a_collection_that_found_nothing_is_not_told(lines: Lines) -> None:
