@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.e2e.operator import observed, scrape_until
 from tests.kit.calls import handshake
@@ -87,6 +88,20 @@ def failures(line: Line) -> Sequence[str | None]:
     return [attempt["failure"] for attempt in line["attempts"]]
 
 
+_OWN_SOCKETS = 5  # of a discovery process: its supervisor's, and two pairs that wake it
+
+
 async def there(edge: Edge) -> int:
-    """Wait for a discovery process, and return its pid."""
-    return await until(lambda: discovery_pid(edge))
+    """Wait for a discovery process that hears all workers, and return its pid; what happens before is lost."""
+    return await until(lambda: pid if (pid := discovery_pid(edge)) and _sockets(pid) >= _sockets_with_all(edge) else 0)
+
+
+def _sockets_with_all(edge: Edge) -> int:
+    return _OWN_SOCKETS + sum(title.startswith("splicer: worker") for _, title in session_of(edge.pid))
+
+
+def _sockets(pid: int) -> int:
+    try:
+        return sum(str(fd.readlink()).startswith("socket:") for fd in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # it, or a descriptor, is gone
+        return 0
