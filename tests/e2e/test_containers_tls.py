@@ -165,7 +165,7 @@ async def test_a_secret_that_turns_bad(edge: Any, vault: Container, certificates
     owned(secret)
     (secret / "..data/tls.key").unlink()
     await vault.line("certificate_not_used")
-    await told(edge, "No such file")
+    await told(edge, "  no\n")  # not current
     await served(edge, certificates.client())
     certificates.renew(secret, NAME, _OTHER)
     owned(secret)

@@ -121,6 +121,7 @@ async def test_of_five_two_are_ejected_and_the_third_is_not(nursery: trio.Nurser
             await ask(edge.address, "GET", "/group")
             await trio.sleep(0.02)
         await becomes(edge, 2, "endpoints", upstream="group", state="ejected")
+        await trio.sleep(1)  # workers read it within 0.2 s
         statuses = [(await ask(edge.address, "GET", "/group")).status for _ in range(30)]
         assert statuses.count(503) == 10, "the third one that fails keeps its turn"
         await becomes(edge, 2, "ejections_total", upstream="group")

@@ -192,6 +192,7 @@ def prepare(*arguments, prepare=splicer.worker.worker.prepare_to_serve):
             time.sleep(0.01)
     return prepare(*arguments)
 splicer.worker.worker.prepare_to_serve = prepare
+splicer.worker.worker.inherited = lambda *_: None
 """
 
 

@@ -35,6 +35,7 @@ _TUNNEL = {
     "upstream",
     "endpoint",
     "client",
+    "host",
     "path",
     "protocol",
     "age_s",
