@@ -24,7 +24,7 @@ from tests.e2e.browsers import browser, needed
 from tests.e2e.pictures import keep, terminal_picture
 from tests.kit.tmux import needs_tmux, terminal
 
-pytestmark = [pytest.mark.slow, needed, needs_tmux]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, needed, needs_tmux]
 
 _LOCK = Path(__file__).parents[1] / "demo" / "conftest.py"  # whoever has it may use the demo's addresses
 _ADMIN = "127.0.0.20:9901"
