@@ -22,7 +22,7 @@ from tests.kit.site import Site, free_port
 from tests.kit.wire import TIMEOUT, ask, until
 from tests.kit.workers import kill_and_see, worker_pids
 
-_MOST_BYTES = 88_000_000  # PSS of supervisor, template, one worker, spare and admin process, idle, with all code loaded
+_MOST_BYTES = 85_000_000  # PSS of supervisor, template, one worker, spare and admin process, idle, with all code loaded
 _MOST_WITH_DISCOVERY = 120_000_000  # ... with the discovery process, which knows 500 pods
 _POLL_INTERVAL = 0.01  # seconds
 _IDLE = """
