@@ -228,7 +228,7 @@ async def test_without_a_terminal_it_prints_once(edge: Edge, place: Place) -> No
         done = await splicer("top", "-c", edge.path)
         assert (done.code, done.err) == (0, "")
         facts, title, heading, *found = done.out.splitlines()
-        assert re.match(r"splicer \S+ · 1 calls · ", facts)
+        assert re.match(r"splicer \S+ · 1 call · ", facts)
         assert title == "calls: 1, by age"
         assert heading.split()[:3] == ["pod", "route", "client"]
         assert [line.split()[:2] for line in found] == [[place.name, "ws"]]

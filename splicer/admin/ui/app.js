@@ -1,5 +1,5 @@
 // The dashboard: it draws what /events says, and asks the admin address to close calls and to drain.
-import { pictureIn } from "./draw.js";
+import { calls as callsIn, pictureIn } from "./draw.js";
 import { cell, fill, repaint, span } from "./table.js";
 
 const SLOW_MS = 300, LOSSY = 0.01, SEGMENT = 1400;
@@ -117,7 +117,7 @@ const showState = () => {
   nodes = drawPicture(state, chosen);
   showChosen();
   const live = state.routes.reduce((sum, route) => sum + route.live, 0);
-  by("facts").textContent = `${state.version} · ${live} calls · ${state.connections} connections · up ${span(state.uptime_s)}`
+  by("facts").textContent = `${state.version} · ${callsIn(live)} · ${state.connections} connections · up ${span(state.uptime_s)}`
     + ` · generation ${state.generation}${state.draining ? " · draining" : ""}`;
   const all = state.drains.some((one) => one.scope === "all");
   by("drain-all").textContent = all ? "Undo the drain of the edge" : "Drain the edge";

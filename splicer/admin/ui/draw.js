@@ -10,6 +10,7 @@ const svg = (name, fields = {}, text = null) => {
   return element;
 };
 const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+export const calls = (count) => (count === 1 ? "1 call" : `${count} calls`);
 const isWell = (pod) => ["up", "unknown"].includes(pod.state) && !pod.drained;
 
 // Many pods that are well are one box.
@@ -21,14 +22,14 @@ const podsOf = (upstream) => {
   const nodes = shown.map((pod) => ({
     kind: "pod", id: `pod ${upstream.name} ${pod.name} ${pod.endpoint}`, of: pod, upstream,
     title: isShared(pod.name) ? pod.endpoint : pod.name,
-    note: [pod.state, `${pod.live} calls`, pod.failure].filter(Boolean).join(" · "),
+    note: [pod.state, calls(pod.live), pod.failure].filter(Boolean).join(" · "),
     live: pod.live, bad: !["up", "unknown"].includes(pod.state), drained: pod.drained,
   }));
   if (busy) {
     const well = upstream.pods.filter(isWell);
     nodes.push({
       kind: "many", id: `many ${upstream.name}`, title: `${well.length + upstream.more} pods are well`, upstream,
-      note: `${well.reduce((sum, pod) => sum + pod.live, 0)} calls`, live: well.reduce((sum, pod) => sum + pod.live, 0),
+      note: calls(well.reduce((sum, pod) => sum + pod.live, 0)), live: well.reduce((sum, pod) => sum + pod.live, 0),
     });
   }
   return nodes;
@@ -42,7 +43,7 @@ const columnsOf = (state) => {
   }));
   const routes = state.routes.map((route) => ({
     kind: "route", id: `route ${route.name}`, title: route.name, of: route, live: route.live,
-    note: [`${route.rate}/s`, `${route.live} calls`, route.errors ? `${route.errors} errors/s` : null,
+    note: [`${route.rate}/s`, calls(route.live), route.errors ? `${route.errors} errors/s` : null,
            route.p99_ms === null ? null : `p99 ${route.p99_ms} ms`].filter(Boolean).join(" · "),
     bad: route.errors > 0, drained: route.drained,
   }));

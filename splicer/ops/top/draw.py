@@ -53,7 +53,7 @@ def _line(text: str, style: str = "") -> Text:
 def _facts(state: JsonObject, calls: JsonObject) -> Text:
     facts = [
         f"splicer {words(state.get('version'))}",
-        f"{words(calls.get('total'))} calls",
+        "1 call" if calls.get("total") == 1 else f"{words(calls.get('total'))} calls",
         f"{words(state.get('connections'))} connections",
         f"up {span(state.get('uptime_s'))}",
         f"generation {words(state.get('generation'))}",

@@ -101,7 +101,7 @@ def test_what_is_wrong_stands_above() -> None:
         call(1), reload={"ok": False, "faults": ["f: bad"]}, missing_workers=[2], drains=[drain], draining=True
     )
     lines = lines_of(drawn(screen, lost="no connection since 12:00:00", width=200))
-    assert lines[0] == "splicer 1.2.3 · 1 calls · 7 connections · up 1m1s · generation 2 · 0 worker restarts · draining"
+    assert lines[0] == "splicer 1.2.3 · 1 call · 7 connections · up 1m1s · generation 2 · 0 worker restarts · draining"
     assert lines[1:5] == [
         "no connection since 12:00:00",
         "the last reload failed, the old rules are in force: f: bad",
