@@ -135,6 +135,7 @@ _CERTIFICATE = (
     _Column("until", "not_after", right=False),
     _Column("days", "days_left"),
     _Column("current", "current"),
+    _Column("why", "fault", right=False),
 )
 _DRAIN = (
     _Column("drain", "scope", right=False),

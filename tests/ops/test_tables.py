@@ -143,6 +143,16 @@ def test_status() -> None:
     ]
 
 
+def test_status_says_in_one_line_why_a_certificate_is_not_used() -> None:
+    used = {"path": "/tls/tls.crt", "profile": "edge", "names": ["edge.test"], "days_left": 80, "current": True}
+    unused = used | {"current": False, "fault": "/tls/tls.key: it does not fit\nthe certificate"}
+    tls = {"processes": [], "certificates": [used, unused]}
+    status = tables.status({**Admin().status, "drains": [], "tls": tls}, colors=False).split("\n\n")[-1]
+    heading, *lines = [re.split(" {2,}", line) for line in status.splitlines()]
+    assert heading[-2:] == ["current", "why"]
+    assert [line[-2:] for line in lines] == [["yes", "-"], ["no", r"/tls/tls.key: it does not fit\nthe certificate"]]
+
+
 def test_status_without_drains_or_reloads() -> None:
     status = Admin().status | {"drains": [], "draining": True, "config": {"last_reload": None}}
     facts, workers = tables.status(status, colors=False).split("\n\n")
