@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from splicer.admin.discovered import Discovered
-from splicer.admin.discovery_metrics import discovery_metrics
 from splicer.admin.upstreams import listed
 from splicer.config.load import load
 from splicer.ipc.queries import EndpointRow
@@ -108,25 +107,6 @@ def test_verdicts_are_the_worst_of_all_whatever_the_source() -> None:
     assert (free["state"], "ejected_for_s" in free) == ("up", False)
     later = shown(AGENTS, judged, verdicts=verdicts, at=131.0)
     assert later["10.0.8.1"]["state"] == "up", "it is over, though nobody has said so"
-
-
-def test_the_gauges() -> None:
-    it = Snapshot()
-    it.publish({KEY: AGENTS, "voice/away:1": Found(False, 2.0, ())})
-    families = {family.name: family for family in discovery_metrics(it.reader, restarts=3)}
-    synced = {sample.labels["service"]: sample.value for sample in families["splicer_discovery_synced"].samples}
-    assert synced == {KEY: 1, "voice/away:1": 0}
-    unsynced = {
-        sample.labels["service"]: sample.value for sample in families["splicer_discovery_unsynced_seconds"].samples
-    }
-    assert unsynced[KEY] == 0
-    assert unsynced["voice/away:1"] > 0
-    assert families["splicer_endpoint_snapshot_generation"].samples[0].value == 1
-    assert families["splicer_discovery_restarts"].samples[0].value == 3
-
-
-def test_without_discovery_there_is_a_series_of_each_family() -> None:
-    assert all(family.samples for family in discovery_metrics(Snapshot().reader, restarts=0))
 
 
 def test_what_an_endpoint_has_to_do_is_shown_for_each_upstream_that_leads_there() -> None:

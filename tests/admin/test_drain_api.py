@@ -143,81 +143,26 @@ async def test_what_remains_is_told_before_there_is_a_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "error"),
+    ("body", "status", "error"),
     [
-        ({"pod": "pod-1", "route": "call"}, "either a pod or a route, one at a time"),
-        ({"pods": "pod-1"}, "unknown key 'pods'; known are: pod, route"),
-        ({"pod": 1}, "pod must be a name"),
-        ({"pod": None}, "pod must be a name"),
-        ({"pod": ""}, "pod must be a name"),
-        ({"route": ["call"]}, "route must be a name"),
-        ({"pod": "pod 1"}, "pod 'pod 1' is neither a DNS name nor an address"),
-        ({"pod": "a..b"}, "pod 'a..b' is neither a DNS name nor an address"),
-        ({"pod": "-a"}, "pod '-a' is neither a DNS name nor an address"),
-        ({"pod": "a\n"}, "pod 'a\\n' is neither a DNS name nor an address"),
-        ({"pod": "x" * 64}, f"pod '{'x' * 64}' is neither a DNS name nor an address"),
-        ({"route": "health"}, "route 'health' answers by itself: it has no calls"),
+        ({"pods": "pod-1"}, 400, "unknown key 'pods'; known are: pod, route"),
+        ({"pod": "pod 1"}, 400, "pod 'pod 1' is neither a DNS name nor an address"),
+        ({"route": "health"}, 400, "route 'health' answers by itself: it has no calls"),
+        ({"route": "nothing"}, 404, "no route is called 'nothing'"),
     ],
 )
-async def test_what_is_nothing_to_drain_is_a_bad_request(body: Any, error: str) -> None:
+async def test_what_can_not_be_drained_is_refused(body: Any, status: int, error: str) -> None:
     async with _obedient() as admin:
         for method in ("POST", "DELETE"):
-            assert await admin.ask(method, "/drain", body) == (400, {"error": error})
+            assert await admin.ask(method, "/drain", body) == (status, {"error": error})
         assert admin.drains_told == []
 
 
-@pytest.mark.parametrize(
-    ("body", "error"),
-    [
-        ({"route": "nothing"}, "no route is called 'nothing'"),
-        (
-            {"pod": "pod-3"},
-            "pod 'pod-3': no worker has a tunnel to it or an endpoint of that name, nor does it resolve",
-        ),
-        (
-            {"pod": "10.0.0.1"},
-            "pod '10.0.0.1': no worker has a tunnel to it or an endpoint of that name, nor does it resolve",
-        ),
-    ],
-)
-async def test_what_nobody_knows_is_not_found(body: Any, error: str, mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
-    async with rig(
-        CONFIG.replace("[resolver.hosts]", 'resolver.nameservers = ["127.0.0.1:1"]\n[resolver.hosts]')
-    ) as admin:
-        admin.worker(1, tunnels=[tunnel("a")], endpoints=[endpoint("pod-1", "127.0.0.11")])
-        for method in ("POST", "DELETE"):
-            assert await admin.ask(method, "/drain", body) == (404, {"error": error})
-
-
-@pytest.mark.parametrize(
-    ("pod", "name"),
-    [
-        ("pod-1", "pod-1"),  # by the resolver
-        ("POD-1.", "pod-1"),
-        ("called", "called"),  # by a worker's tunnel
-        ("tried", "tried"),  # by a worker's endpoint
-        ("127.0.0.77", "127.0.0.77"),  # by a tunnel's address
-        ("127.0.0.78", "127.0.0.78"),  # by an endpoint's
-        ("::0:7", "::7"),
-        ("pods.test", "pods.test"),  # by the configuration
-    ],
-)
-async def test_a_pod_that_somebody_knows(pod: str, name: str) -> None:
+async def test_a_pod_has_one_name_however_it_is_spelled() -> None:
     async with _obedient() as admin:
-        admin.worker(1, tunnels=[tunnel("a", pod="called", address="127.0.0.77"), tunnel("b", endpoint="[::7]:8000")])
-        admin.worker(2, endpoints=[endpoint("tried", "127.0.0.78", "down")])
-        status, answer = await admin.ask("POST", "/drain", {"pod": pod})
-        assert (status, [entry["name"] for entry in answer["drains"]]) == (200, [name])
-        assert await admin.ask("DELETE", "/drain", {"pod": pod}) == (200, {"drains": []})
-
-
-async def test_a_pod_that_only_a_silent_worker_may_know(mock_clock: MockClock) -> None:
-    mock_clock.autojump_threshold = _AUTOJUMP_THRESHOLD
-    async with _obedient() as admin:
-        admin.worker(1).mute = True
-        status, body = await admin.ask("POST", "/drain", {"pod": "10.0.0.1"})
-        assert (status, body) == (503, {"error": "who answers knows no pod '10.0.0.1'; no answer from worker 1"})
+        status, answer = await admin.ask("POST", "/drain", {"pod": "POD-1."})
+        assert (status, [entry["name"] for entry in answer["drains"]]) == (200, ["pod-1"])
+        assert await admin.ask("DELETE", "/drain", {"pod": "pod-1"}) == (200, {"drains": []})
 
 
 # A reload may have taken away what is drained.

@@ -14,7 +14,7 @@ import trio
 from splicer.admin.dispatch import Request
 from splicer.admin.events import _chosen, _wish
 from splicer.ipc.queries import AskTunnels, PlaceRow
-from tests.admin.rig import CONFIG, FakeWorker, Rig, endpoint, places, rig, tunnel
+from tests.admin.rig import FakeWorker, Rig, endpoint, places, rig, tunnel
 from tests.kit.wire import Wire, dial, request, until
 
 
@@ -116,23 +116,6 @@ async def test_workers_are_asked_for_what_is_wanted_alone() -> None:
         assert (calls["total"], calls["found"], len(calls["tunnels"])) == (700, 700, 1)
         [asked] = [question for question in worker.heard if isinstance(question, AskTunnels)]
         assert (asked.most, asked.sort, asked.route, asked.pod) == (50, "rtt", "call", "pod-1")
-
-
-async def test_each_version_of_a_split_has_its_calls() -> None:
-    config = CONFIG.replace('upstream = "pod"\n', "upstream = { pod = 90, any-pod = 10 }\n").replace(
-        'fallback = "any-pod"', ""
-    )
-    at = [PlaceRow("call", f"pod-{n}", name, f"127.0.0.1{n}:8000", n) for name in ("pod", "any-pod") for n in (1, 2)]
-    async with rig(config) as admin:
-        admin.worker(1, places=at)
-        async with looking(admin) as wire:
-            state = await event(wire, "state")
-    [route] = [route for route in state["routes"] if route["name"] == "call"]
-    assert route["upstreams"] == [
-        {"name": "pod", "weight": 90, "live": 3},
-        {"name": "any-pod", "weight": 10, "live": 3},
-    ]
-    assert (route["live"], route["fallback"]) == (6, None)
 
 
 async def test_of_several_workers_the_first_ones_are_shown() -> None:

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from pathlib import Path
-
 import pytest
 import trio
 from trio.testing import MockClock
@@ -11,7 +7,6 @@ from trio.testing import MockClock
 from splicer import __version__
 from splicer.config.dump import as_tables
 from splicer.config.load import load
-from splicer.configfile.read import Prepared, prepare
 from splicer.explain import explain
 from splicer.ipc.board import Column
 from splicer.ipc.facts import Reloads
@@ -66,28 +61,6 @@ async def test_status() -> None:
         }
 
 
-async def test_no_pid_is_told_while_a_slot_has_two_processes() -> None:
-    async with rig(None) as admin:
-        admin.worker(1)
-        _show(admin, 1, 1)
-        _show(admin, 2, 1)
-        workers = (await admin.ask("GET", "/status"))[1]["workers"]
-        assert [worker.get("pid") for worker in workers] == [None, None]
-        _show(admin, 2, 0)
-        admin.worker(1)
-        assert "pid" not in (await admin.ask("GET", "/status"))[1]["workers"][0]
-
-
-async def test_a_mover_is_told_while_the_processes_of_a_slot_have_the_same() -> None:
-    async with rig(None) as admin:
-        _show(admin, 1, 1)
-        told = []
-        for mover in ("", "native", "native", "python"):
-            admin.worker(1, mover=mover)
-            told.append((await admin.ask("GET", "/status"))[1]["workers"][0].get("mover"))
-    assert told == [None, "native", "native", None]
-
-
 async def test_status_needs_no_time_of_a_reload() -> None:
     async with rig(None) as admin:
         _, body = await admin.ask("GET", "/status")
@@ -117,49 +90,6 @@ async def test_if_none_comes_that_is_said(path: str, mock_clock: MockClock) -> N
     async with rig(None) as admin:
         error = "the configuration has not been read yet; the log may say why"
         assert await admin.ask("GET", path) == (503, {"error": error})
-
-
-async def test_the_newest_configuration_wins_and_one_that_can_not_be_read_changes_nothing() -> None:
-    async with rig() as admin:
-        for port in (*range(9000, 9020), "x", 9100):
-            admin.current.learn(CONFIG.replace('"pods.test:8000', f'"pods.test:{port}'))
-        await _until_its_port_is(admin, "9100")
-        admin.current.learn(_BROKEN)
-        admin.current.learn(CONFIG)
-        await _until_its_port_is(admin, "8000")
-        admin.current.learn(_BROKEN)
-        await trio.to_thread.run_sync(admin.wait_for_a_line)
-        await _until_its_port_is(admin, "8000")
-        [line] = admin.logged()
-        assert (line["event"], line["file"]) == ("config_unread", "routing.toml")
-        assert "listen" in line["error"]
-
-
-# Two at a time could overtake each other.
-async def test_one_configuration_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    reading: list[str] = []
-    together: list[int] = []
-
-    def slowly(text: str, path: Path, environ: Mapping[str, str]) -> Prepared:
-        reading.append(text)
-        time.sleep(0.02)
-        together.append(len(reading))
-        reading.remove(text)
-        return prepare(text, path, environ)
-
-    monkeypatch.setattr("splicer.admin.current_config.prepare", slowly)
-    async with rig() as admin:
-        for port in (9001, 9002, 9003):
-            admin.current.learn(CONFIG.replace('"pods.test:8000', f'"pods.test:{port}'))
-            await trio.sleep(0.01)
-        await _until_its_port_is(admin, "9003")
-        assert set(together) == {1}
-
-
-async def _until_its_port_is(admin: Rig, port: str) -> None:
-    with trio.fail_after(20):
-        while not (await admin.current.config()).upstreams["any-pod"].text.endswith(port):  # noqa: ASYNC110 - a test
-            await trio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
