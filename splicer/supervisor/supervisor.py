@@ -19,6 +19,7 @@ from typing import Any
 from splicer.configfile.signature import Signature
 from splicer.ipc.arguments import StartedTemplate
 from splicer.ipc.board import Column
+from splicer.ipc.memory import give_back
 from splicer.supervisor.control_socket import Client
 from splicer.supervisor.edge_state import EdgeState
 from splicer.supervisor.launch import SIGNALS
@@ -203,6 +204,7 @@ class Supervisor:
         if workers.complete and edge.tls.complete and not self._was_ready:
             self._was_ready = True
             edge.log("ready", listen=edge.listeners["listen"].names, workers=workers.slots, mover=workers.movers)
+            give_back()
         if not self._was_ready and workers.backoff.failures >= _MAX_START_FAILURES and not workers.serving:
             edge.log.die_usage(["no worker can be started; the log and its own words above say why"])
             edge.finish(1)

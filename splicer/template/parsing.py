@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from splicer.configfile.inherited import keep
+from splicer.configfile.inherited import inherited, keep
 from splicer.configfile.read import read_file
 from splicer.ipc.wire import read_text
-from splicer.template.shared_memory import settle
+from splicer.template.shared_memory import loosen, settle
 
 
 def parse(path: str, fd: int | None) -> None:
@@ -18,9 +19,9 @@ def parse(path: str, fd: int | None) -> None:
         path: the file.
         fd: the descriptor of its text, which is closed; None: the file is read.
     """
-    try:
+    with suppress(Exception):  # whatever it is, the process that needs the configuration reports it
         text = read_file(Path(path))[0] if fd is None else read_text(fd)
-        keep(text, os.environ)
-    except Exception:  # noqa: BLE001 - whatever it is, the process that needs the configuration reports it
-        return
-    settle()
+        if inherited(text, os.environ) is None:
+            loosen()
+            keep(text, os.environ)
+            settle()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from splicer.supervisor import supervisor as module
 from splicer.supervisor.outcomes import Topic
 from splicer.supervisor.supervisor import Supervisor
 from tests.supervisor.harness import SupervisorHarness
@@ -100,7 +101,12 @@ def test_nor_does_one_that_can_not_even_be_logged(
 # ---- the beginning ----
 
 
-def test_ready_is_said_once_when_every_slot_is_served(harness: SupervisorHarness, supervisor: Supervisor) -> None:
+def test_ready_is_said_once_when_every_slot_is_served(
+    harness: SupervisorHarness, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the start needed is given back then."""
+    given = []
+    monkeypatch.setattr(module, "give_back", lambda: given.append(len(harness.said.of("ready"))))
     harness.open(workers=1)
     supervisor._look()
     assert harness.said.of("ready") == []
@@ -109,6 +115,7 @@ def test_ready_is_said_once_when_every_slot_is_served(harness: SupervisorHarness
         supervisor._look()
     [line] = harness.said.of("ready")
     assert (line["workers"], line["mover"]) == (1, "native")
+    assert given == [1]
 
 
 @pytest.mark.parametrize("served_before", [False, True])

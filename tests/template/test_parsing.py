@@ -56,6 +56,18 @@ def test_the_file_is_read_if_no_text_comes_along(tmp_path: Path, monkeypatch: py
         assert inherited.inherited(_ROUTE.format(name="of-the-text"), os.environ)
 
 
+def test_a_text_that_it_has_parsed_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were forked meanwhile share the memory as it is."""
+    steps: list[str] = []
+    monkeypatch.setattr(parsing, "loosen", lambda: steps.append("loosen"))
+    monkeypatch.setattr(parsing, "settle", lambda: steps.append("settle"))
+    monkeypatch.setattr(inherited._Kept, "parsed", None)
+    for name, times in (("first", 2), ("second", 1)):
+        for _ in range(times):
+            parse("routing.toml", text_file(_ROUTE.format(name=name)))
+    assert steps == ["loosen", "settle"] * 2
+
+
 def test_not_even_a_bug_ends_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError
