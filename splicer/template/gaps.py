@@ -12,6 +12,7 @@ _POOL_BYTES = 16 << 10  # memory for objects of one size (obmalloc.c)
 _HEADER_BYTES = 48  # of these
 _STEP = 16  # bytes between two sizes
 _LARGEST = 512  # bytes; larger objects have no pools
+_MOST_BYTES = 256 << 10  # that are filled for one size: another allocator (PYTHONMALLOC) has no pools to be found
 _EMPTY = sys.getsizeof(b"")
 
 
@@ -26,7 +27,7 @@ def _fill(size: int) -> list[bytes]:
     filling: list[bytes] = []
     newest: list[bytes] = []
     pool = 0
-    while len(newest) < room:
+    while len(newest) < room and len(filling) * size < _MOST_BYTES:
         block = bytes(size - _EMPTY)
         if id(block) // _POOL_BYTES != pool:
             filling += newest

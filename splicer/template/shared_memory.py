@@ -28,7 +28,8 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
-    sys._clear_type_cache()  # replacing an entry would write to two names
+    with suppress(AttributeError):  # of another version of Python
+        sys._clear_type_cache()  # replacing an entry would write to two names
     with suppress(AttributeError):  # musl has none
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
     give_back()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -36,3 +38,11 @@ def test_it_takes_no_more_memory_than_the_gaps() -> None:
     again = fill()
     assert sys.getallocatedblocks() - before < 4000, "hardly a gap was left"
     del first, again
+
+
+@pytest.mark.parametrize("allocator", ["malloc", "debug", "pymalloc"])
+def test_it_ends_with_any_allocator(allocator: str) -> None:
+    told = "from splicer.template.gaps import fill; print(sum(map(len, fill())))"
+    environ = {**os.environ, "PYTHONMALLOC": allocator}
+    ran = subprocess.run([sys.executable, "-c", told], env=environ, capture_output=True, check=True, timeout=20)
+    assert int(ran.stdout) < 10_000_000
