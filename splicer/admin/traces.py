@@ -87,15 +87,19 @@ class Traces:
         return more
 
 
+# A buffer for each packet would cost more than the packet: the kernel clears its pages each time.
+_buffer = memoryview(bytearray(_LONGEST))
+
+
 def _packets(sock: socket.socket) -> tuple[list[bytes], bool | None]:
     """The packets that are there, but not too many; then whether there may be more, or None: later."""
     packets: list[bytes] = []
     try:
         for _ in range(_AT_ONCE):
-            packet = sock.recv(_LONGEST)
-            if not packet:
+            length = sock.recv_into(_buffer)
+            if not length:
                 return packets, False
-            packets.append(packet)
+            packets.append(bytes(_buffer[:length]))
     except BlockingIOError:
         return packets, None
     except OSError:

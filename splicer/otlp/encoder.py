@@ -28,6 +28,7 @@ _LINK = b"\x35" + _FIXED32.pack(_SAMPLED | _KNOWN)
 _LINK_REMOTE = b"\x35" + _FIXED32.pack(_KNOWN | _REMOTE)
 _START, _END = 0x39, 0x41  # tags
 _TIMES = struct.Struct("<BQBQ")  # each with its tag in front
+_TIMES_BYTES = _TIMES.size
 _IDS, _IDS_OF_CHILD = 28, 38  # bytes of a span's ids with their tags
 
 
@@ -48,11 +49,12 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
-_LENGTHS = tuple(varint(length) for length in range(1024))
+_MOST_LENGTHS = 1024
+_LENGTHS = tuple(varint(length) for length in range(_MOST_LENGTHS))
 
 
 def _length(length: int) -> bytes:
-    return _LENGTHS[length] if length < 1024 else varint(length)
+    return _LENGTHS[length] if length < _MOST_LENGTHS else varint(length)
 
 
 def attributes(pairs: Pairs, tag: bytes = _ATTRIBUTE) -> bytes:
@@ -81,7 +83,7 @@ def text_attribute(name: str, begin: str = "") -> Callable[[str], bytes]:
     before = tuple(attribute(name, begin + " " * length)[: -length or None] for length in range(_MOST_PREPARED))
 
     def made(text: str) -> bytes:
-        data = _utf8(text)
+        data = text.encode("utf-8", "replace")
         return before[len(data)] + data if len(data) < _MOST_PREPARED else attribute(name, begin + text)
 
     return made
@@ -98,10 +100,11 @@ def number_attribute(name: str) -> Callable[[int], bytes]:
     return made
 
 
-def float_attribute(name: str) -> Callable[[float], bytes]:
-    """A function that makes the attribute of this name with any floating-point number."""
-    before = attribute(name, 0.0)[: -_DOUBLE.size]
-    return lambda number: before + _DOUBLE.pack(number)
+def float_attributes(first: str, second: str) -> Callable[[float, float], bytes]:
+    """A function that makes the attributes of these names with any two floating-point numbers."""
+    one, other = (attribute(name, 0.0)[: -_DOUBLE.size] for name in (first, second))
+    pack = struct.Struct(f"<{len(one)}sd{len(other)}sd").pack
+    return lambda number, another: pack(one, number, other, another)
 
 
 def encode_span(
@@ -127,8 +130,9 @@ def encode_span(
     start = end = epoch + int(started * _NANOSECONDS)
     if ended > started:
         end = epoch + int(ended * _NANOSECONDS)
-    length = _length(len(ids) + len(more) + _TIMES.size)
-    return b"\x12%b%b%b%b" % (length, ids, _TIMES.pack(_START, start, _END, end), more)
+    length = len(ids) + len(more) + _TIMES_BYTES
+    size = _LENGTHS[length] if length < _MOST_LENGTHS else varint(length)
+    return b"\x12%b%b%b%b" % (size, ids, _TIMES.pack(_START, start, _END, end), more)
 
 
 def nanoseconds(epoch: int, seconds: float) -> int:

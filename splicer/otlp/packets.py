@@ -6,14 +6,17 @@ into its next request to the collector as they are. What is no such field was ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 _MOST_SPANS = 255
 _MOST_BYTES = 32 * 1024  # of a packet with more than one span: the reader takes 64 KiB, and no span is half as long
 
 
-def batches_of(spans: Iterable[bytes]) -> Iterator[list[bytes]]:
+def batches_of(spans: list[bytes]) -> Iterator[list[bytes]]:
     """Spans in their order, as many together as fit into a packet."""
+    if 0 < len(spans) <= _MOST_SPANS and sum(map(len, spans)) <= _MOST_BYTES:
+        yield spans  # nearly always
+        return
     batch, size = list[bytes](), 0
     for span in spans:
         if batch and (len(batch) == _MOST_SPANS or size + len(span) > _MOST_BYTES):

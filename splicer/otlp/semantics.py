@@ -20,7 +20,7 @@ from splicer.otlp.encoder import (
     attributes,
     encode_span,
     event_at,
-    float_attribute,
+    float_attributes,
     linked,
     named,
     nanoseconds,
@@ -45,10 +45,8 @@ _path, _query = text_attribute("url.path"), text_attribute("url.query")
 _url, _agent = text_attribute("url.full", "http://"), text_attribute("user_agent.original")
 _port, _request_id = number_attribute("client.port"), text_attribute("splicer.request_id")
 _to_pod, _to_client = number_attribute("splicer.bytes_to_pod"), number_attribute("splicer.bytes_to_client")
-_client_rtt, _pod_rtt = float_attribute("splicer.client_rtt_ms"), float_attribute("splicer.pod_rtt_ms")
-_client_retransmits = number_attribute("splicer.client_retransmits")
+_rtts = float_attributes("splicer.client_rtt_ms", "splicer.pod_rtt_ms")
 _resolved, _connected = event_at("resolved"), event_at("connected")
-_pod_retransmits = number_attribute("splicer.pod_retransmits")
 
 
 def spans_of_request(record: Record, trace: RequestTrace, ended: float, epoch: int, *, query: bool) -> list[bytes]:
@@ -88,21 +86,21 @@ def _request(record: Record, trace: RequestTrace, ended: float, epoch: int, *, q
         trace.pattern,
         record.route,
         record.status,
-        record.close_reason,
+        None if trace.opened else record.close_reason,  # the span of a call's request ends with its 101
         attempts[-1].fallback if attempts else None,
         record.protocol,
         tls,
         trace.parent != "",
     )
-    told += _addresses(record.client, peer) + _path(_cut(record.path))
+    told += _addresses(record.client, peer) + _path((record.path or "")[:_LONGEST])
     if record.host:
-        told += _host(_cut(record.host), _DEFAULT_PORTS[trace.scheme])
+        told += _host(record.host[:_LONGEST], _DEFAULT_PORTS[trace.scheme])
     if agent:
         told += _agent(agent)
     if arrival is not None and arrival.port:
         told += _port(arrival.port)
     if query and record.query is not None:
-        told += _query(_cut(record.query))
+        told += _query(record.query[:_LONGEST])
     if record.request_id is not None and record.request_id != trace.span_id:
         told += _request_id(record.request_id)
     if trace.state:
@@ -169,7 +167,7 @@ def _of_server(
 
 
 def _attempt(attempt: AttemptOutcome, trace: RequestTrace, epoch: int, method: str, sent: int) -> bytes:
-    target, endpoint = _cut(attempt.target), attempt.endpoint
+    target, endpoint = (attempt.target or "")[:_LONGEST], attempt.endpoint
     resolved, connected, answered = attempt.resolved, attempt.connected, attempt.answered
     told = _of_client(
         method,
@@ -257,10 +255,14 @@ def span_of_call(record: Record, trace: RequestTrace, ended: float, epoch: int, 
     told += _addresses(record.client, "") + _to_pod(record.to_pod) + _to_client(record.to_client)
     if record.request_id is not None and record.request_id != trace.span_id:
         told += _request_id(record.request_id)
-    if (line := record.client_line) is not None:
-        told += _client_rtt(round(line.rtt * 1000, 3)) + _client_retransmits(line.retransmits)
-    if (line := record.pod_line) is not None:
-        told += _pod_rtt(round(line.rtt * 1000, 3)) + _pod_retransmits(line.retransmits)
+    client, pod_line = record.client_line, record.pod_line
+    if client is not None and pod_line is not None:
+        told += _rtts(round(client.rtt * 1000, 3), round(pod_line.rtt * 1000, 3))
+        told += _retransmits(client.retransmits, pod_line.retransmits)
+    elif (line := client or pod_line) is not None:
+        side = "pod" if client is None else "client"
+        pairs = (f"splicer.{side}_rtt_ms", round(line.rtt * 1000, 3)), (f"splicer.{side}_retransmits", line.retransmits)
+        told += attributes(pairs)
     if not own_trace:
         return encode_span(trace.trace_id, span_id, trace.span_id, epoch, trace.opened, ended, told)
     told += linked(trace.trace_id, trace.span_id)
@@ -283,6 +285,11 @@ def _of_call(
     return named(f"tunnel {route}", INTERNAL) + told
 
 
+@lru_cache(maxsize=_KEPT)
+def _retransmits(client: int, pod: int) -> bytes:
+    return attributes([("splicer.client_retransmits", client), ("splicer.pod_retransmits", pod)])
+
+
 # ---- their parts ----
 
 
@@ -301,7 +308,3 @@ def _server(authority: str, usual: int) -> list[tuple[str, Value]]:
     if not colon or not port.isdecimal():
         host, port = authority, str(usual)
     return [("server.address", host.strip("[]")), ("server.port", int(port))]
-
-
-def _cut(text: str | None) -> str:
-    return "" if text is None else text[:_LONGEST]

@@ -84,11 +84,12 @@ def test_what_was_read_before_an_error_counts() -> None:
     class Broken:
         left = 3
 
-        def recv(self, size: int) -> bytes:
+        def recv_into(self, buffer: memoryview) -> int:
             self.left -= 1
             if self.left < 0:
                 raise ConnectionResetError
-            return PACKET
+            buffer[: len(PACKET)] = PACKET
+            return len(PACKET)
 
     assert _packets(Broken()) == ([PACKET] * 3, False)  # type: ignore[arg-type]
 

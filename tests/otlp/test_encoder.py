@@ -15,7 +15,7 @@ from splicer.otlp.encoder import (
     encode_resource,
     encode_scope,
     encode_span,
-    float_attribute,
+    float_attributes,
     linked,
     number_attribute,
     resource_spans,
@@ -83,7 +83,8 @@ def test_what_is_prepared_makes_the_same_bytes(name: str, value: str, number: in
     assert text_attribute(name)(value) == attribute(name, value)
     assert text_attribute(name, "http://")(value) == attribute(name, f"http://{value}")
     assert number_attribute(name)(number) == attribute(name, number)
-    assert float_attribute(name)(share) == attribute(name, share)
+    both = attribute(name, share) + attribute(value, float(number))
+    assert float_attributes(name, value)(share, number) == both
 
 
 @pytest.mark.parametrize("bits", range(65))

@@ -266,7 +266,20 @@ def test_a_side_that_closed_is_a_text() -> None:
 
 def test_both_lines_of_a_call() -> None:
     found = told(of_call(call(pod_line=Quality(0.00012345, 300))))
+    assert (found["splicer.client_rtt_ms"], found["splicer.client_retransmits"]) == (20.5, 3)
     assert (found["splicer.pod_rtt_ms"], found["splicer.pod_retransmits"]) == (0.123, 300)
+
+
+def test_a_line_whose_other_end_is_unknown() -> None:
+    found = told(of_call(call(client_line=None, pod_line=Quality(0.00012345, 300))))
+    assert (found["splicer.pod_rtt_ms"], found["splicer.pod_retransmits"]) == (0.123, 300)
+    assert "splicer.client_rtt_ms" not in found
+
+
+# It may be told after the call's end: its spans are encoded later.
+def test_the_request_of_a_call_that_is_over_says_nothing_of_the_end() -> None:
+    server, _ = of(call(close_reason="crash"))
+    assert "error.type" not in told(server)
 
 
 @given(text, text, text, text, text, st.integers(0, 2**60), st.integers(0, 2**60))
