@@ -196,17 +196,21 @@ def linked(trace_id: str, span_id: str, state: str = "", *, remote: bool = False
     return b"\x6a%b%b%b" % (_length(_IDS + len(more)), ids, more)
 
 
-def resource_spans(resource: bytes, scope: bytes, schema: str, spans: Iterable[bytes]) -> bytes:
-    """Spans of one process, as a field of ExportTraceServiceRequest.
+# The spans themselves, which may be many, are not copied into a new text for each message that they are in.
+def around_spans(resource: bytes, scope: bytes, schema: str, size: int) -> tuple[bytes, bytes]:
+    """What stands before and after the spans of one process: together a field of ExportTraceServiceRequest.
 
     Args:
         resource: made by `encode_resource`.
         scope: made by `encode_scope`.
         schema: the URL of the semantic conventions' version.
-        spans: made by `encode_span`.
+        size: bytes of all its spans, which were made by `encode_span`.
     """
     url = _field(b"\x1a", _utf8(schema))
-    return _field(b"\x0a", resource + _field(b"\x12", b"".join((scope, *spans, url))) + url)
+    inner = len(scope) + size + len(url)
+    scope_spans = b"\x12%b%b" % (_length(inner), scope)
+    outer = len(resource) + len(scope_spans) + size + 2 * len(url)
+    return b"\x0a%b%b%b" % (_length(outer), resource, scope_spans), url + url
 
 
 def encode_resource(pairs: Pairs) -> bytes:

@@ -19,7 +19,7 @@ from splicer import __version__
 from splicer.config.tracing import TracingSettings
 from splicer.otlp.answer import partial_success
 from splicer.otlp.collector import Answer, CollectorClient, CollectorFailed
-from splicer.otlp.encoder import SPAN, encode_resource, encode_scope, resource_spans
+from splicer.otlp.encoder import SPAN, around_spans, encode_resource, encode_scope
 from splicer.otlp.packets import spans_in
 from splicer.otlp.queue import SpanQueue
 from splicer.otlp.semantics import SCHEMA
@@ -106,25 +106,24 @@ class Exporter:
 
     # The compression of each worker's spans is a step: scrapes and operators wait for it.
     async def _encoded(self, batch: list[tuple[int, bytes]], settings: TracingSettings) -> tuple[bytes, int]:
-        by_slot: dict[int, list[bytes]] = {}
+        by_slot: dict[int, list[memoryview]] = {}
         count = unread = 0
         for slot, packet in batch:
             if packet[1:2] != SPAN:  # a worker of another version has sent it
                 unread += spans_in(packet)
                 continue
             count += packet[0]
-            if slot not in by_slot:
-                by_slot[slot] = []
-            by_slot[slot].append(packet[1:])
+            by_slot.setdefault(slot, []).append(memoryview(packet)[1:])
         if unread:
             self.counts[REFUSED] += unread
             self._tell_once("spans_unread", spans=unread)
         scope = encode_scope("splicer", __version__)
-        out = list[bytes]()
+        out = list[bytes | memoryview]()
         gzip = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WINDOW) if settings.compression == "gzip" else None
         for slot, spans in by_slot.items():
-            piece = resource_spans(self._resource_of(slot, settings), scope, SCHEMA, spans)
-            out.append(piece if gzip is None else gzip.compress(piece))
+            before, after = around_spans(self._resource_of(slot, settings), scope, SCHEMA, sum(map(len, spans)))
+            pieces = (before, *spans, after)
+            out += pieces if gzip is None else [gzip.compress(piece) for piece in pieces]
             await trio.lowlevel.checkpoint()
         if gzip is not None:
             out.append(gzip.flush())

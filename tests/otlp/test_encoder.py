@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from splicer.otlp.encoder import (
+    around_spans,
     attribute,
     encode_resource,
     encode_scope,
@@ -18,11 +19,15 @@ from splicer.otlp.encoder import (
     float_attributes,
     linked,
     number_attribute,
-    resource_spans,
     text_attribute,
 )
 from tests.kit.laws import examples
 from tests.otlp.samples import Drawn, pairs, spans, text
+
+
+def resource_spans(resource: bytes, scope: bytes, schema: str, spans: list[bytes]) -> bytes:
+    before, after = around_spans(resource, scope, schema, sum(map(len, spans)))
+    return b"".join((before, *spans, after))
 
 
 def told(attributes: Any) -> list[tuple[str, Any]]:
