@@ -122,7 +122,7 @@ class Exporter:
         gzip = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WINDOW) if settings.compression == "gzip" else None
         for slot, spans in by_slot.items():
             before, after = around_spans(self._resource_of(slot, settings), scope, SCHEMA, sum(map(len, spans)))
-            pieces = (before, *spans, after)
+            pieces: tuple[bytes | memoryview, ...] = (before, *spans, after)
             out += pieces if gzip is None else [gzip.compress(piece) for piece in pieces]
             await trio.lowlevel.checkpoint()
         if gzip is not None:
