@@ -5,13 +5,11 @@ from __future__ import annotations
 from itertools import chain
 from pathlib import Path
 
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.samples import Sample
-
 from splicer.admin.current_config import CurrentConfig
+from splicer.admin.sums import sums
 from splicer.observe.discovery_metrics import DiscoveryMetrics
 from splicer.observe.metrics import Metrics
+from splicer.observe.samples import Family, Sample
 
 
 class Counted:
@@ -27,18 +25,13 @@ class Counted:
         self._current = current
         self._nothing = Metrics(), DiscoveryMetrics()  # count nothing; they give all series with their initial values
 
-    def __call__(self) -> dict[str, Metric]:
+    def __call__(self) -> dict[str, Family]:
         """All families, by name."""
         config = self._current.now
         if config is not None:
             self._nothing[0].know(config.routes)
             self._nothing[1].know(config.upstreams.values())
-        counted = {}
-        if self._directory is not None:
-            # A file that is being created is still empty.
-            files = [str(file) for file in self._directory.glob("*.db") if file.stat().st_size]
-            merged = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # the library doesn't say
-            counted = {metric.name: metric for metric in merged}
+        counted = {} if self._directory is None else sums(self._directory.glob("*.db"))
         for metric in chain.from_iterable(families.collect() for families in self._nothing):
             known = counted.setdefault(metric.name, metric)
             if known is not metric:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import frozen
-from prometheus_client.mmap_dict import MmapedDict
+
+from splicer.observe.count_file import read_counts
 
 
 @frozen
@@ -41,12 +42,11 @@ class Tallies:
     def __call__(self) -> Iterator[Tally]:
         """All samples, those of a series once for each process that has counted it."""
         for path in () if self._directory is None else sorted(self._directory.glob("*.db")):
-            if path.stat().st_size:  # a file that is being created is still empty
-                for key, value, *_ in MmapedDict.read_all_values_from_file(str(path)):  # type: ignore[no-untyped-call]
-                    if key not in self._keys:
-                        self._keys[key] = self._read(key)
-                    if (read := self._keys[key]) is not None:
-                        yield Tally(*read, value)
+            for key, value in read_counts(path):
+                if key not in self._keys:
+                    self._keys[key] = self._read(key)
+                if (read := self._keys[key]) is not None:
+                    yield Tally(*read, value)
 
     def forget(self) -> None:
         """Forget the series that were seen."""

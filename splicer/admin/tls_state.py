@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-
 from splicer.admin.drain_api import iso
 from splicer.admin.supervisor_status import SupervisorStatus
 from splicer.ipc.board import Board
 from splicer.ipc.tls_messages import CertificateFacts, ProfileFacts, TlsProcessFacts
 from splicer.ipc.tls_table import ProcessWord, TlsTable
+from splicer.observe.samples import Family, counter, gauge
 
 _NEVER = 253402300799.0  # 9999-12-31, "no well-defined expiration date" (RFC 5280 §4.1.2.5)
 _STATES = ("starting", "serving", "leaving")
@@ -84,51 +83,49 @@ class TlsState:
     def _connections(self, process: TlsProcessFacts) -> int:
         return self._table.row(process.row)[ProcessWord.CONNECTIONS]
 
-    def metrics(self) -> Iterator[Metric]:
+    def metrics(self) -> Iterator[Family]:
         """The gauges, made at a scrape."""
         newest, processes = self._newest, self._facts.now.tls_processes
-        family = GaugeMetricFamily("splicer_tls_processes", "The tls processes.", labels=("state",))
+        family = gauge("splicer_tls_processes", "The tls processes.", labels=("state",))
         states = Counter(process.state for process in processes)
         for state in _STATES:
-            family.add_metric((state,), states[state])
+            family.add((state,), states[state])
         yield family
-        family = GaugeMetricFamily("splicer_tls_connections", "Connections in tls processes.", labels=("generation",))
+        family = gauge("splicer_tls_connections", "Connections in tls processes.", labels=("generation",))
         for generation in _GENERATIONS:
             counts = (
                 self._connections(one) for one in processes if (one.generation == newest) == (generation == "current")
             )
-            family.add_metric((generation,), sum(counts))
+            family.add((generation,), sum(counts))
         yield family
-        yield CounterMetricFamily(
-            "splicer_tls_restarts", "Tls processes that died.", value=float(self._facts.now.tls_restarts)
-        )
+        yield counter("splicer_tls_restarts", "Tls processes that died.", value=float(self._facts.now.tls_restarts))
         truncated = sum(self._table.row(one.row)[ProcessWord.TRUNCATED] for one in processes)
         self._truncated = max(self._truncated, truncated)
-        yield CounterMetricFamily(
+        yield counter(
             "splicer_tls_truncated",
             "Connections whose end came without TLS's own end, of the tls processes that there are.",
             value=float(self._truncated),
         )
         yield from self._of_files()
 
-    def _of_files(self) -> Iterator[Metric]:
-        ends = GaugeMetricFamily(
+    def _of_files(self) -> Iterator[Family]:
+        ends = gauge(
             "splicer_certificate_not_after_timestamp_seconds",
             "When a certificate in use expires.",
             labels=("profile", "name"),
         )
-        sound = GaugeMetricFamily(
+        sound = gauge(
             "splicer_certificate_reload_success",
             "Whether the files of a profile that are there now are in use.",
             labels=("profile",),
         )
         for facts in self._used:
             for name, certificate in _named(facts.certificates):
-                ends.add_metric((facts.name, name), certificate.not_after)
-            sound.add_metric((facts.name,), float(facts.fault is None))
+                ends.add((facts.name, name), certificate.not_after)
+            sound.add((facts.name,), float(facts.fault is None))
         if not self._used:  # a family without a sample looks like one that nobody has
-            ends.add_metric(("", ""), _NEVER)
-            sound.add_metric(("",), 1.0)
+            ends.add(("", ""), _NEVER)
+            sound.add(("",), 1.0)
         yield ends
         yield sound
 

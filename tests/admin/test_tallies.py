@@ -23,7 +23,7 @@ def test_without_files_there_is_nothing(tmp_path: Path) -> None:
     assert list(Tallies(tmp_path, LOOKED_AT)()) == [], "a file that is being created"
 
 
-# The scrape's own sums are the reference: they are made by prometheus_client.
+# The scrape's own sums are the reference.
 async def test_they_add_up_to_what_a_scrape_says(tmp_path: Path, start: Start, nursery: trio.Nursery) -> None:
     for row in (1, 2):
         worker = start(tmp_path, row)

@@ -40,7 +40,7 @@ import sys
 from splicer.cli.app import app
 from splicer.supervisor import launch
 def become(module, arguments, fds):
-    heavy = sorted({"trio", "attr", "cattrs", "prometheus_client", "splicer.config.load"} & set(sys.modules))
+    heavy = sorted({"trio", "attr", "cattrs", "splicer.config.load"} & set(sys.modules))
     print(module, arguments.path, arguments.template, fds, heavy)
 launch.become = become
 app(["run", "-c", "some.toml"])

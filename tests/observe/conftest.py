@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import values
-from prometheus_client.mmap_dict import MmapedDict
 
-from splicer.observe.families import keep_in
+from splicer.observe.families import _Kept, keep_in
 from splicer.observe.metrics import Metrics
+from splicer.observe.series import FileCounts
 from tests.observe.recorded import ROW
 from tests.relay.harness import CountingHub, Edge, running
 
@@ -24,20 +23,19 @@ async def edge() -> AsyncIterator[Edge]:
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where this process counts during the test, and no longer."""
-    files: list[Any] = []
-    make: Any = MmapedDict.__init__
+    made: list[FileCounts] = []
+    make: Any = FileCounts.__init__
 
-    def note(self: Any, *arguments: Any) -> None:
+    def note(self: FileCounts, *arguments: Any) -> None:
         make(self, *arguments)
-        files.append(self)
+        made.append(self)
 
-    monkeypatch.setattr(MmapedDict, "__init__", note)
-    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "is put back")
+    monkeypatch.setattr(FileCounts, "__init__", note)
+    monkeypatch.setattr(_Kept, "counts", _Kept.counts)
     keep_in(tmp_path, ROW)
     yield tmp_path
-    for file in files:
-        file._f.close()
+    for counts in made:
+        counts.close()
 
 
 @pytest.fixture
