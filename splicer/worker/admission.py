@@ -11,7 +11,6 @@ from splicer.ipc.board import Board, Column
 from splicer.session.context import SessionContext
 
 _ABOVE = 64  # connections over the limit, for requests that need no pod
-_INTERVAL = 0.1  # seconds between two checks whether other workers need idle connections here to make room
 _CACHE_SECONDS = 0.01  # seconds for which the other workers' numbers are reused
 _NEAR_LIMIT = 64  # connections, or a sixteenth of the limit: nearer to the limit, the numbers are read each time
 _LOG_INTERVAL = 10.0  # seconds between two lines about connections that made room
@@ -21,8 +20,8 @@ class Admission:
     """Decides which client connections may come in.
 
     At the limit the longest idle connection makes room for a request that goes to a pod: at once if it is this
-    worker's, within `_INTERVAL` if it is another one's. `_ABOVE` more connections are let in, because only a request
-    that was read shows whether it needs a pod, and health checks must be answered whatever the limit.
+    worker's, within a tenth of a second if it is another one's. `_ABOVE` more connections are let in, because only a
+    request that was read shows whether it needs a pod, and health checks must be answered whatever the limit.
 
     Args:
         board: has the numbers of all workers.
@@ -37,6 +36,7 @@ class Admission:
         self.context: SessionContext | None = None  # until there is a configuration
         self._elsewhere = self._idle_elsewhere = 0  # client connections of all other workers
         self._looked = -math.inf  # when these were read
+        self._ended_before, self._quiet_until = 0, -math.inf  # of the last line about connections that made room
 
     @property
     def _rooms(self) -> SessionContext:
@@ -61,19 +61,13 @@ class Admission:
         over = self.over()
         return over <= 0 or self._rooms.idle.make_room() or over <= self._idle_elsewhere
 
-    async def run(self) -> None:
-        """Close idle connections to make room for those that other workers have let in, until cancelled."""
-        told, quiet = 0, -math.inf
-        while True:
-            await trio.sleep(_INTERVAL)
-            if self.context is None:
-                continue
-            idle, over = self.context.idle, self.over()
-            if over > 0 and len(idle):
-                share = math.ceil(over * len(idle) / (len(idle) + self._idle_elsewhere))
-                for _ in range(min(share, _ABOVE)):  # a limit that was lowered is reached in time
-                    idle.make_room()
-            now = trio.current_time()
-            if idle.ended > told and now >= quiet:
-                self._told(idle.ended - told)
-                told, quiet = idle.ended, now + _LOG_INTERVAL
+    def share_room(self) -> None:
+        """Close idle connections to make room for those that other workers have let in; called ten times a second."""
+        idle, over = self._rooms.idle, self.over()
+        if over > 0 and len(idle):
+            share = math.ceil(over * len(idle) / (len(idle) + self._idle_elsewhere))
+            for _ in range(min(share, _ABOVE)):  # a limit that was lowered is reached in time
+                idle.make_room()
+        if idle.ended > self._ended_before and (now := trio.current_time()) >= self._quiet_until:
+            self._told(idle.ended - self._ended_before)
+            self._ended_before, self._quiet_until = idle.ended, now + _LOG_INTERVAL

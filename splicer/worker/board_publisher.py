@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import trio
 
@@ -13,7 +14,8 @@ from splicer.relay.api import Relay
 from splicer.session.context import SessionContext, StubStatus
 from splicer.worker.vault_link import VaultLink
 
-_PUBLISH_INTERVAL = 0.1  # seconds between two updates of our row
+_INTERVAL = 0.1  # seconds between two updates of our row …
+_SPARE_INTERVAL = 0.5  # … and of a spare's, of which only the heartbeat changes; that is looked at once a second
 _CACHE_SECONDS = 0.01  # seconds for which the other workers' numbers are reused
 _MORE = 8  # a worker has enough with an eighth, plus one, more connections than the workers' mean
 
@@ -27,16 +29,28 @@ class BoardPublisher:
         relay: the relay, which has the tunnels.
         link: the link to the vault.
         metrics: records the lag of the event loop.
+        then: called after each regular update of a worker that serves. A task of its own would cost as much as the
+            update.
     """
 
-    def __init__(self, board: Board, number: int, relay: Relay[Record], link: VaultLink, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        board: Board,
+        number: int,
+        relay: Relay[Record],
+        link: VaultLink,
+        metrics: Metrics,
+        then: Callable[[], None],
+    ) -> None:
         self._board = board
         self._number = number
         self._relay = relay
         self._link = link
         self._metrics = metrics
+        self._then = then
         self.row = board.row(number)
         self.context: SessionContext | None = None  # until there is a configuration
+        self.serves = False  # whether this process has a slot: a spare has none
         self._peers: list[int] = []  # client connections of each other worker that accepts
         self._compared = -math.inf  # when these were read
 
@@ -44,7 +58,9 @@ class BoardPublisher:
         """Update the row until cancelled."""
         while True:
             self.publish()
-            due = trio.current_time() + _PUBLISH_INTERVAL
+            if self.serves:
+                self._then()
+            due = trio.current_time() + (_INTERVAL if self.serves else _SPARE_INTERVAL)
             await trio.sleep_until(due)
             self._metrics.late(trio.current_time() - due)
 

@@ -114,10 +114,14 @@ class Configured:
         self._orders = orders
 
     def start(self) -> None:
-        """Start the tasks that run as long as the worker does."""
+        """Start what a spare does too."""
+        self._tasks.start_soon(self._orders.run)
+
+    def start_serving(self) -> None:
+        """Start what is of use only to a worker with a slot: a spare costs next to nothing."""
+        self._parts.publisher.serves = True
         start = self._tasks.start_soon
         start(watch_clients, self.context.waiting)
-        start(self._orders.run)
         start(Probes(self._parts.balancer.reachability, self.context.dial).run)
         start(collect_if_grown, lambda: self.context.counts.active, self._parts.log.garbage_found)
 

@@ -66,9 +66,9 @@ class Parts:
         self.log = WorkerLog(lambda: self.hub.tunnels)
         self.link = VaultLink(vault, vault_path, adopt, self.log.vault_event, vault_version)
         self.hub: Relay[Record] = Hub(registry=self.link)
-        self.publisher = BoardPublisher(board, row, self.hub, self.link, metrics)
-        self.row = self.publisher.row
         self.admission = Admission(board, row, self.log.room_made)
+        self.publisher = BoardPublisher(board, row, self.hub, self.link, metrics, self.admission.share_room)
+        self.row = self.publisher.row
         self.progress = Progress(self.hub)
         self.endpoints = EndpointStates()
         self.balancer = Balancer(
@@ -90,7 +90,7 @@ class Parts:
     def start(self, start: Start) -> None:
         """Start the tasks of all parts."""
         running = (self.hub, self.turns, self.timers, self.pool, self.closing, self.link, self.spans)
-        for part in (*running, self.progress, self.publisher, self.admission, self.reports):
+        for part in (*running, self.progress, self.publisher, self.reports):
             start(part.run)
 
     def close(self) -> None:

@@ -240,6 +240,7 @@ class Worker:
         configured.acceptor.listen(listeners, configured.config.limits.socket_buffer, rules)
         for fd in chain.from_iterable(by_name.values()):
             os.close(fd)
+        configured.start_serving()
         self._row[Column.LISTENING] = 1
         setproctitle(f"splicer: worker {order.slot}")
         self._parts.publisher.publish()

@@ -19,6 +19,14 @@ from splicer.worker import admission as module
 from splicer.worker.admission import Admission
 
 LIMIT = 1000
+INTERVAL = 0.1  # seconds
+
+
+async def regularly(admission: Admission) -> None:
+    """What a worker does."""
+    while True:
+        await trio.sleep(INTERVAL)
+        admission.share_room()
 
 
 @pytest.fixture
@@ -143,8 +151,8 @@ async def test_idle_connections_make_room_for_those_of_other_workers(
 ) -> None:
     one, other = worker(board, writing=500), worker(board, 2, writing=450, waiting=100)
     for each in (one, other):
-        nursery.start_soon(each.admission.run)
-    await trio.sleep(module._INTERVAL * 1.5)
+        nursery.start_soon(regularly, each.admission)
+    await trio.sleep(INTERVAL * 1.5)
     other.publish()
     assert other.counts.waiting == 50
     await trio.sleep(1)
@@ -163,8 +171,8 @@ def test_together_they_make_as_much_room_as_is_needed_and_little_more(idle: list
         board.row(99)[Column.WRITING] = busy
         async with trio.open_nursery() as nursery:
             for each in workers:
-                nursery.start_soon(each.admission.run)
-            await trio.sleep(module._INTERVAL * 1.5)
+                nursery.start_soon(regularly, each.admission)
+            await trio.sleep(INTERVAL * 1.5)
             nursery.cancel_scope.cancel()
         return workers
 
@@ -178,8 +186,8 @@ async def test_a_limit_that_was_lowered_is_reached_in_steps(
     board: Board, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     one = worker(board, waiting=3 * LIMIT)
-    nursery.start_soon(one.admission.run)
-    await trio.sleep(module._INTERVAL * 1.5)
+    nursery.start_soon(regularly, one.admission)
+    await trio.sleep(INTERVAL * 1.5)
     assert one.counts.waiting == 3 * LIMIT - module._ABOVE
     await trio.sleep(10)
     assert one.counts.waiting == LIMIT
@@ -189,15 +197,10 @@ async def test_what_made_room_is_told_of_now_and_then(
     board: Board, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     one = worker(board, waiting=100)
-    nursery.start_soon(one.admission.run)
+    nursery.start_soon(regularly, one.admission)
     for _ in range(40):
         one.idle.make_room()
         await trio.sleep(0.25)
     assert one.told == [1]
     await trio.sleep(1)
     assert one.told == [1, 39]
-
-
-async def test_a_spare_without_a_configuration_lets_time_pass(board: Board, autojump_clock: MockClock) -> None:
-    with trio.move_on_after(1):
-        await Admission(board, 1, lambda _: None).run()

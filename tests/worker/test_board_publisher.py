@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -24,11 +24,13 @@ def board() -> Iterator[Board]:
     board.close()
 
 
-def publisher(board: Board, number: int = 1, **counts: int) -> BoardPublisher:
+def publisher(board: Board, number: int = 1, then: Callable[[], None] = lambda: None, **counts: int) -> BoardPublisher:
     """Of a worker that has no tunnel."""
     pipes = SimpleNamespace(idle=3, in_use=2)
     hub, link = SimpleNamespace(tunnels=4, pipes=pipes), SimpleNamespace(connected=True)
-    shown = BoardPublisher(board, number, cast("Any", hub), cast("Any", link), cast("Any", None))
+    metrics = SimpleNamespace(late=lambda seconds: None)
+    shown = BoardPublisher(board, number, cast("Any", hub), cast("Any", link), cast("Any", metrics), then)
+    shown.serves = True
     shown.context = cast("Any", SimpleNamespace(counts=StubStatus(**counts), waiting={1, 2}, lingering=2))
     return shown
 
@@ -95,3 +97,31 @@ async def test_what_others_have_is_looked_at_again(board: Board, autojump_clock:
     board.row(7)[Column.WRITING] = 100
     await trio.sleep(0.02)
     assert not worker.has_enough()
+
+
+async def test_a_worker_is_seen_ten_times_a_second(board: Board, autojump_clock: MockClock) -> None:
+    times = []
+    worker = publisher(board, then=lambda: times.append(board.total(Column.TUNNELS)))
+    with trio.move_on_after(1.05):
+        await worker.run()
+    assert times == [4] * 11, "what comes then sees the new numbers"
+
+
+async def test_a_spare_sleeps_longer_and_does_nothing_more(board: Board, autojump_clock: MockClock) -> None:
+    times = []
+    spare = publisher(board, then=lambda: times.append(trio.current_time()))
+    spare.serves = False
+    steps = 0
+
+    class Steps(trio.abc.Instrument):
+        def before_task_step(self, task: trio.lowlevel.Task) -> None:
+            nonlocal steps
+            steps += 1
+
+    instrument = Steps()
+    trio.lowlevel.add_instrument(instrument)
+    with trio.move_on_after(10.2):
+        await spare.run()
+    trio.lowlevel.remove_instrument(instrument)
+    assert times == []
+    assert 20 <= steps <= 24, "its heart beats at least once a second"
