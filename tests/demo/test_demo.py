@@ -12,21 +12,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
-import trio
 from attrs import evolve
 
 from splicer.config.load import load
 from splicer.config.schema import Config
 from splicer.demo import DemoFailed, run_demo
-from splicer.demo.edge import Edge
 from splicer.demo.places import ADMIN, EDGE_HOST, POD_PORT, PODS, ROUTER_HOST, ROUTER_PORT
-from splicer.demo.story import shortened
 from splicer.model import Deadlines, Route
 from splicer.ops.client import Client
 from splicer.ops.where import admin_address
@@ -204,20 +200,6 @@ def test_an_edge_that_dies_fails_the_tour_in_one_line() -> None:
     assert_nothing_left(edge, file)
 
 
-@pytest.mark.parametrize(("status", "fault"), [(0, None), (3, "the edge has ended with status 3: last words")])
-async def test_an_edge_that_ends_on_its_own_is_noticed(status: int, fault: str | None) -> None:
-    command = [sys.executable, "-c", f"print('[1]\\nlast words'); exit({status})"]
-    async with trio.open_nursery() as nursery:
-        start = partial(trio.run_process, command, stdout=subprocess.PIPE, check=False)
-        edge = Edge(await nursery.start(start), Path("routing.toml"))
-        nursery.start_soon(edge.read_log)
-        assert await edge.next_entry() == {"event": "[1]"}
-        with pytest.raises(DemoFailed, match=r"^the edge has ended: last words$"):
-            await edge.entry("ready")
-        with pytest.raises(DemoFailed, match=f"^{fault}$") if fault else nullcontext():
-            await edge.ended()
-
-
 def test_a_port_in_use_is_told_in_one_line() -> None:
     with socket.create_server((EDGE_HOST, 0)) as taken:
         port = taken.getsockname()[1]
@@ -243,14 +225,6 @@ def demo_config() -> Config:
     return load(files("splicer.demo").joinpath("routing.toml").read_text(), environ={})
 
 
-def test_the_names_of_its_file_are_the_addresses_of_its_pods() -> None:
-    hosts = dict(demo_config().resolver.hosts)
-    domain = "voice-system.svc.cluster.local"
-    assert hosts.pop(f"smart-router.{domain}") == (ROUTER_HOST,)
-    assert hosts.pop(f"voice-agent.{domain}") == tuple(PODS.values())
-    assert hosts == {f"{pod}.voice-agent.{domain}": (host,) for pod, host in PODS.items()}
-
-
 # All but what needs a domain of its own, or an application behind it.
 def test_its_routes_are_those_of_the_repository() -> None:
     text = Path(__file__).parents[2].joinpath("routing.toml").read_text()
@@ -263,19 +237,3 @@ def test_its_routes_are_those_of_the_repository() -> None:
 def _essence(route: Route) -> tuple[Route, list[str]]:
     targets = [upstream.text for upstream in (route.upstream, route.fallback) if upstream is not None]
     return evolve(route, index=0, hosts=(), deadlines=Deadlines(), upstream=None, fallback=None), targets
-
-
-def test_a_log_line_is_shortened() -> None:
-    entry = {
-        "event": "tunnel_close",
-        "time": "2026-01-01",
-        "route": "pod-websocket",
-        "path": "/ws/pod/" + "x" * 100,
-        "host": "127.0.0.1",
-        "attempts": [{"upstream": "pod", "endpoint": None, "failure": "name_not_found"}],
-        "closed_by": None,
-    }
-    line = f"tunnel_close route=pod-websocket path=/ws/pod/{'x' * 29}... attempts=[pod None name_not_found]"
-    assert shortened(entry) == line
-    reload = {"event": "reload", "time": "", "level": "info", "file": "f", "changes": ["a", "b"]}
-    assert shortened(reload) == "reload file=f changes=a; b"

@@ -11,9 +11,7 @@ import pytest
 import trio
 from trio_websocket import open_websocket_url
 
-from splicer.demo.places import PODS, ROUTER_HOST, ROUTER_PORT
 from splicer.demo.pod import Pod
-from splicer.demo.router import run_router
 from splicer.demo.web import fetch
 from tests.kit.wire import dial
 
@@ -91,27 +89,3 @@ async def test_a_stopped_pod_cuts_its_calls_and_listens_no_more() -> None:
         assert await wire.some() == b""
         with pytest.raises(OSError, match="failed"):
             await trio.open_tcp_stream(_HOST, 8000)
-
-
-async def test_the_router_gives_a_call_its_pod_and_keeps_to_it() -> None:
-    address = f"{ROUTER_HOST}:{ROUTER_PORT}"
-    async with trio.open_nursery() as nursery:
-        await nursery.start(run_router)
-        with trio.fail_after(10):
-            answers = [
-                json.loads((await fetch(address, "POST", f"/api/v1/{rest}", body)).body)
-                for rest, body in [
-                    ("exotel/allocate?CallSid=7", b""),
-                    ("plivo/allocate", b"CallUUID=7"),
-                    ("allocate", b"From=1&CallSid=7"),
-                ]
-            ]
-            pod = answers[0]["pod"]
-            assert pod in PODS
-            way = f"ws://{address}/ws/pod/{pod}/agent/voice/breeze-buddy"
-            assert answers == [
-                {"pod": pod, "url": f"{way}/{provider}/callback/order-confirmation/v2"}
-                for provider in ("exotel", "plivo", "twilio")
-            ]
-            assert (await fetch(address, "GET", "/api/v1/nope/allocate")).status == 404
-        nursery.cancel_scope.cancel()
