@@ -19,9 +19,7 @@ from contextlib import suppress
 from ipaddress import ip_network
 from itertools import groupby
 
-import dns.name
 from attrs import frozen
-from dns.rdatatype import RdataType
 
 from bench.arguments import Parser
 from splicer.admin.dispatch import Page, Request
@@ -38,6 +36,7 @@ from splicer.http1.target import parse_target
 from splicer.http1.upgrade import wanted_upgrade
 from splicer.http1.writer import ResponseWriter
 from splicer.model import RequestHead, Respond
+from splicer.net.dns_names import RdataType, to_wire
 from splicer.net.dns_wire import Query, make_query, read_response
 from splicer.net.stream import HEAD_READ_BYTES, READ_BYTES
 from splicer.routing.rewrite import target_path
@@ -175,8 +174,7 @@ def _admin_body(data: bytes) -> None:
     parse_body(data, _PAGE)
 
 
-_NAME = dns.name.from_text("pod-0.example.")
-_QUERY = make_query(_NAME, RdataType.A, None)
+_QUERY = make_query(to_wire("pod-0.example.") or b"", RdataType.A, None)
 _ASKED = Query(b"\0\1" + _QUERY.wire[2:], _QUERY.question, RdataType.A)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from splicer.config.environment import FromEnvironment, Unresolved
@@ -59,6 +58,8 @@ def show(value: object) -> str:
 
 def closest(word: str, known: Iterable[str]) -> list[str]:
     """The known word that a misspelt word resembles most, as a list; [] if none is similar."""
+    from difflib import get_close_matches  # a file without faults does not need it
+
     return get_close_matches(word, list(known), n=1)
 
 

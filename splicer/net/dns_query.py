@@ -7,16 +7,13 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
-import dns.exception
-import dns.name
-import dns.rcode
 import trio
 from attrs import frozen
-from dns.rdatatype import RdataType
 
 from splicer.errors import ResolveFailed, ResolveTimeout
 from splicer.model import authority
 from splicer.net.dns_exchange import over_tcp, over_udp
+from splicer.net.dns_names import Rcode, RdataType, rcode_text, to_text, to_wire
 from splicer.net.dns_wire import Response, make_query
 
 _Server = tuple[str, int]
@@ -30,7 +27,7 @@ _MARGIN = 0.95  # of the lifetime: all tries end before the lookup does, so that
 _PAYLOAD = 1232  # bytes of UDP that no path fragments; a headless service of many pods fits without TCP (RFC 6891)
 _SOCKETS = 1024  # queries at once: calls need the descriptors; unknown names take three quarters (net.resolve)
 _ALIASES = 8  # queries that one chain of aliases may take
-_NO_EDNS = (dns.rcode.FORMERR, dns.rcode.NOTIMP)  # answers of a server that doesn't support EDNS (RFC 6891 §7)
+_NO_EDNS = (Rcode.FORMERR, Rcode.NOTIMP)  # answers of a server that doesn't support EDNS (RFC 6891 §7)
 
 
 @frozen
@@ -56,7 +53,7 @@ class _Reply:
     addresses: tuple[str, ...]
     ttl: float
     exists: bool = True
-    alias: dns.name.Name | None = None
+    alias: bytes | None = None
 
 
 class _ServerFailed(ResolveFailed):
@@ -107,9 +104,8 @@ class NameServers:
             ResolveFailed: no server gave a usable answer, and the message has each server's fault; or the chain of
                 aliases is too long.
         """
-        try:
-            question = dns.name.from_text(name)
-        except dns.exception.DNSException:
+        question = to_wire(name)
+        if question is None:
             return Records((), 0.0, exists=False)  # a label over 63 bytes or a name over 255: no such name can exist
         if not self._servers:
             raise ResolveFailed(f"no name server: [resolver] nameservers is empty and {RESOLV_CONF} names none")
@@ -122,7 +118,7 @@ class NameServers:
             question = reply.alias
         raise ResolveFailed(f"{name} {kind.name}: no end of aliases after {_ALIASES} questions")
 
-    async def _ask(self, question: dns.name.Name, kind: RdataType) -> _Reply:
+    async def _ask(self, question: bytes, kind: RdataType) -> _Reply:
         """Ask in two rounds: after silence or SERVFAIL a server is asked again, after a refusal or garbage it is not.
 
         The second round is without EDNS: some servers, and firewalls in front of them, reject or drop EDNS queries.
@@ -142,14 +138,14 @@ class NameServers:
                     faults.append(f"{authority(*server)}: {error}")
                     if not isinstance(error, _ServerFailed):
                         left.remove(server)
-        name = question.to_text(omit_final_dot=True)
+        name = to_text(question)
         raise failure(f"{name} {kind.name}: {', '.join(dict.fromkeys(faults))}")
 
     def _in_order(self) -> list[_Server]:
         since = trio.current_time() - _DEMOTION_SECONDS
         return sorted(self._servers, key=lambda server: self._silent_at.get(server, -math.inf) > since)
 
-    async def _exchange(self, server: _Server, question: dns.name.Name, kind: RdataType, *, edns: bool) -> _Reply:
+    async def _exchange(self, server: _Server, question: bytes, kind: RdataType, *, edns: bool) -> _Reply:
         async with self._sockets:
             with trio.fail_after(self._try_timeout):
                 response = await self._send(server, question, kind, edns=edns)
@@ -157,7 +153,7 @@ class NameServers:
                     response = await self._send(server, question, kind, edns=False)
         return _read(response)
 
-    async def _send(self, server: _Server, question: dns.name.Name, kind: RdataType, *, edns: bool) -> Response:
+    async def _send(self, server: _Server, question: bytes, kind: RdataType, *, edns: bool) -> Response:
         """Ask over UDP, and over TCP if the answer is truncated (RFC 7766 §5); if TCP fails, use what UDP brought."""
         query = make_query(question, kind, _PAYLOAD if edns else None)
         part = await over_udp(server, query)
@@ -173,11 +169,11 @@ class NameServers:
 
 
 def _read(response: Response) -> _Reply:
-    if response.rcode == dns.rcode.SERVFAIL:
+    if response.rcode == Rcode.SERVFAIL:
         raise _ServerFailed("SERVFAIL")
-    exists = response.rcode == dns.rcode.NOERROR
-    if not exists and response.rcode != dns.rcode.NXDOMAIN:
-        raise ResolveFailed(dns.rcode.to_text(response.rcode))
+    exists = response.rcode == Rcode.NOERROR
+    if not exists and response.rcode != Rcode.NXDOMAIN:
+        raise ResolveFailed(rcode_text(response.rcode))
     if not exists or response.addresses:
         return _Reply(response.addresses, response.ttl, exists)
     if response.alias is not None:

@@ -11,12 +11,10 @@ import socket
 import struct
 from contextlib import nullcontext, suppress
 
-import dns.name
-import dns.rcode
 from attrs import frozen
-from dns.rdatatype import RdataType
 
 from splicer.errors import ResolveFailed
+from splicer.net.dns_names import Rcode, RdataType
 
 _HEADER = struct.Struct("!HHHHHH")  # id, flags, and the counts of questions, answers, authorities and additionals
 _RECORD = struct.Struct("!HHIH")  # after the name: type, class, TTL, length of the data
@@ -29,7 +27,7 @@ _POINTER = 0xC0
 _LONGEST_LABEL, _LONGEST_NAME = 63, 254  # bytes; a name counts its length bytes, but not the root's
 _LONGEST_TTL = 2**31 - 1  # seconds; a larger value counts as 0 (RFC 2181 §8)
 # With these codes some servers leave the question out.
-_WITHOUT_QUESTION = frozenset({dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED})
+_WITHOUT_QUESTION = frozenset({Rcode.FORMERR, Rcode.SERVFAIL, Rcode.NOTIMP, Rcode.REFUSED})
 _TOO_SHORT = (struct.error, IndexError)
 _SHORTEST_SOA = 22  # bytes
 _MOST_ALIASES = 16
@@ -52,20 +50,19 @@ class Query:
     kind: RdataType
 
 
-def make_query(name: dns.name.Name, kind: RdataType, payload: int | None) -> Query:
+def make_query(name: bytes, kind: RdataType, payload: int | None) -> Query:
     """Write a question.
 
     Args:
-        name: the name whose addresses are wanted.
+        name: the name whose addresses are wanted (`dns_names.to_wire`).
         kind: A or AAAA.
         payload: bytes that an answer over UDP may have (EDNS, RFC 6891 §6.2.3); None: without EDNS.
     """
     kind_and_class = struct.pack("!HH", kind, _IN)
-    asked = b"".join(bytes((len(label),)) + label for label in name.labels)
     more = b"" if payload is None else _OPT.pack(0, _OPT_TYPE, payload, 0, 0)
     number = int.from_bytes(os.urandom(2), "big")  # a forged answer must guess it (RFC 5452 §9.2)
     header = _HEADER.pack(number, _RECURSION_DESIRED, 1, 0, 0, 1 if more else 0)
-    return Query(header + asked + kind_and_class + more, asked.lower() + kind_and_class, kind)
+    return Query(header + name + kind_and_class + more, name.lower() + kind_and_class, kind)
 
 
 @frozen
@@ -73,21 +70,21 @@ class Response:
     """A response to a question about addresses.
 
     Args:
-        rcode: see `dns.rcode`.
+        rcode: see `dns_names.Rcode`; it may be another one.
         truncated: the TC flag: records are missing.
         addresses: numeric, in the order served, of the name asked for or of the one that its aliases lead to.
         ttl: seconds; the smallest TTL of the aliases and addresses; without addresses, of the aliases and the negative
             TTL of the zone's SOA (RFC 2308 §5).
-        alias: the name that the aliases lead to; None without aliases.
+        alias: the name that the aliases lead to, as it stands in a message; None without aliases.
         alias_ttl: seconds; the smallest TTL of the aliases alone.
         referral: the authority section has NS records only.
     """
 
-    rcode: dns.rcode.Rcode
+    rcode: int
     truncated: bool
     addresses: tuple[str, ...] = ()
     ttl: float = math.inf
-    alias: dns.name.Name | None = None
+    alias: bytes | None = None
     alias_ttl: float = math.inf
     referral: bool = False
 
@@ -111,7 +108,7 @@ def read_response(wire: bytes, query: Query) -> Response | None:
         _, flags, questions, answers, authorities, _ = _HEADER.unpack_from(wire)
         if wire[:2] != query.wire[:2] or flags & (_RESPONSE | _OPCODE) != _RESPONSE:
             return None
-        rcode, truncated = dns.rcode.Rcode(flags & _RCODE), bool(flags & _TRUNCATED)
+        rcode, truncated = flags & _RCODE, bool(flags & _TRUNCATED)
         at = _HEADER.size + len(question)
         if rcode in _WITHOUT_QUESTION and (questions == 0 or len(wire) == _HEADER.size):
             return Response(rcode, truncated)
@@ -196,7 +193,7 @@ class _Records:
             self._aliases[owner] = target, ttl
         return end
 
-    def response(self, rcode: dns.rcode.Rcode, name: bytes, *, truncated: bool) -> Response:
+    def response(self, rcode: int, name: bytes, *, truncated: bool) -> Response:
         """The response about a name, made from these records."""
         followed, alias_ttl = 0, math.inf
         while name not in self._addresses and name in self._aliases:
@@ -206,14 +203,14 @@ class _Records:
             if followed > _MOST_ALIASES:
                 raise ResolveFailed("no end of aliases")
         found = dict.fromkeys(self._addresses.get(name, ()))
-        if found and rcode == dns.rcode.NXDOMAIN:
+        if found and rcode == Rcode.NXDOMAIN:
             raise ResolveFailed("addresses of a name that does not exist")
         return Response(
             rcode,
             truncated,
             tuple(socket.inet_ntop(self._family, address) for address in found),
             min(alias_ttl, self._ttls[name] if found else self._negative),
-            dns.name.from_wire(name + b"\0", 0)[0] if followed else None,
+            name + b"\0" if followed else None,
             alias_ttl,
             referral=self._authorities == {_NS},
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 import trio
-from dns.rdatatype import RdataType
 
 from splicer.errors import ResolveFailed
+from splicer.net.dns_names import RdataType
 from splicer.net.dns_query import Records
 
 RESOLUTION_DELAY_SECONDS = 0.05  # seconds that a family's answer waits for the other's (RFC 8305 §3)

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import trio
 from attrs import Factory, define, frozen
-from dns.rdatatype import RdataType
 
 from splicer.errors import NameNotFound, ResolveFailed, ResolveTimeout
 from splicer.net.cache import Cache, Known
+from splicer.net.dns_names import RdataType
 from splicer.net.dns_query import NameServers, Records, system_nameservers
 from splicer.net.families import Ask, ask_families
 from splicer.policy.allowed import LOCALHOST, is_localhost
@@ -105,7 +105,7 @@ class _Flight:
 
 
 class Resolver:
-    """dnspython on Trio.
+    """Lookups of names.
 
     Names are absolute (no search list). Fixed names, IP literals and localhost (RFC 6761 §6.3) need no lookup.
     An answer is cached for min(TTL, `max_ttl`), "no such name" briefly; while the name servers fail, the last good

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import h11
 import trio
@@ -163,6 +162,8 @@ def _seconds(value: bytes | None) -> float | None:
     text = value.decode("latin-1").strip()
     if text.isascii() and text.isdecimal():
         return float(text[:20])
+    from email.utils import parsedate_to_datetime  # half a megabyte that hardly a collector needs
+
     try:
         when = parsedate_to_datetime(text)
         return max(0.0, (when - datetime.now(UTC)).total_seconds())

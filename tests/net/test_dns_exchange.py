@@ -11,13 +11,13 @@ import dns.rcode
 import dns.rrset
 import pytest
 import trio
-from dns.rdatatype import RdataType
 
 from splicer.net.dns_exchange import over_tcp
+from splicer.net.dns_names import RdataType
 from splicer.net.dns_wire import Query, Response, make_query
 
 POD = dns.name.from_text("pod-0.example.")
-QUERY = make_query(POD, RdataType.A, None)
+QUERY = make_query(POD.to_wire() or b"", RdataType.A, None)
 
 
 def framed(*, other: bool = False) -> bytes:

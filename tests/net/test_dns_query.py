@@ -9,10 +9,10 @@ import dns.rrset
 import pytest
 import trio
 import trio.testing
-from dns.rdatatype import RdataType
 
 from splicer.errors import ResolveFailed
 from splicer.net import dns_query
+from splicer.net.dns_names import RdataType
 from splicer.net.dns_query import NameServers, Records, system_nameservers
 from tests.kit.dns_server import DnsServer
 

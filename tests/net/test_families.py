@@ -6,9 +6,9 @@ import pytest
 import trio
 import trio.testing
 from attrs import frozen
-from dns.rdatatype import RdataType
 
 from splicer.errors import ResolveFailed
+from splicer.net.dns_names import RdataType
 from splicer.net.dns_query import Records
 from splicer.net.families import RESOLUTION_DELAY_SECONDS, ask_families
 

@@ -6,11 +6,11 @@ import pytest
 import trio
 import trio.testing
 from attrs import define, field
-from dns.rdatatype import RdataType
 from trio.testing import MockClock
 
 from splicer.errors import NameNotFound, ResolveFailed
 from splicer.net import cache
+from splicer.net.dns_names import RdataType
 from splicer.net.dns_query import Records
 from splicer.net.resolve import REFRESH_INTERVAL, SHORT_LOOKUP_TIMEOUT, SHORT_LOOKUPS, UNKNOWN_NAME_LOOKUPS, Resolver
 from tests.net.virtual import GONE, LIFETIME, MOMENT, POD, Options, Servers, fresh, old

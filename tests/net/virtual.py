@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import trio
 import trio.testing
 from attrs import define, field, frozen
-from dns.rdatatype import RdataType
 
 from splicer.errors import ResolveFailed
+from splicer.net.dns_names import RdataType
 from splicer.net.dns_query import Records
 from splicer.net.resolve import Answer
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import trio
-from dns.rdatatype import RdataType
 from trio.testing import MockClock
 
 from splicer.config.load import load
@@ -14,6 +13,7 @@ from splicer.config.schema import Config
 from splicer.errors import ConnectRefused
 from splicer.ipc.codec import to_object
 from splicer.model import Endpoint
+from splicer.net.dns_names import RdataType
 from splicer.net.dns_query import Records
 from splicer.net.resolve import Resolver
 from splicer.observe.endpoint_rows import endpoints

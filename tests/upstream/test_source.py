@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import trio
-from dns.rdatatype import RdataType
 
 from splicer.config.load import load
 from splicer.errors import NameNotFound, ResolveFailed
 from splicer.model import Endpoint, Upstream
+from splicer.net.dns_names import RdataType
 from splicer.net.dns_query import Records
 from splicer.net.resolve import Resolver
 from splicer.routing.template import parse_template

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import trio
-from dns.rdatatype import RdataType
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.config.load import load
 from splicer.errors import ResolveFailed
 from splicer.ipc.facts import OperatorDrains
+from splicer.net.dns_names import RdataType
 from splicer.net.dns_query import Records
 from splicer.net.resolve import Resolver
 from splicer.session.context import Drains
