@@ -7,7 +7,8 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,18 +20,20 @@ from tests.kit.edge import Edge, running, session_of
 from tests.kit.fleet import echoes, kill_worker, several
 from tests.kit.pods import tunnel_pod
 from tests.kit.site import Site, free_port
+from tests.kit.tls import NAME, Certificates, ask_tls, tls_text
 from tests.kit.wire import TIMEOUT, ask, until
 from tests.kit.workers import kill_and_see, worker_pids
 
-_MOST_BYTES = 85_000_000  # PSS of supervisor, template, one worker, spare and admin process, idle, with all code loaded
-_MOST_WITH_DISCOVERY = 120_000_000  # ... with the discovery process, which knows 500 pods
+_MOST_BYTES = 75_000_000  # PSS of supervisor, template, one worker, spare and admin process, idle, with all code loaded
+_MOST_WITH_DISCOVERY = 95_000_000  # ... with the discovery process, which knows 500 pods
+_MOST_WITH_TLS = 128_000_000  # ... and with one tls process
 _POLL_INTERVAL = 0.01  # seconds
 _IDLE = """
 [server]
 listen = "127.0.0.1:0"
 admin = "{admin}"
 workers = 1
-[[routes]]
+{more}[[routes]]
 name = "health"
 path = "/health"
 respond = {{ status = 200, body = "healthy" }}
@@ -84,29 +87,46 @@ def is_forked(pid: int) -> bool:
 
 @pytest.mark.alone  # a template that loads for more than 10 s is not waited for
 async def test_all_processes_together_take_little_memory() -> None:
-    with running(_IDLE.format(admin=f"127.0.0.1:{free_port()}"), Site(pods=1)) as edge:
-        pids = await all_there(edge)
-        await trio.sleep(2)  # they are idle by then
+    with running(_idle(), Site(pods=1)) as edge:
         assert (await ask(edge.address, "GET", "/health")).status == 200
-        sizes = {title: _pss(pid) for title, pid in pids.items()}
-    assert sum(sizes.values()) <= _MOST_BYTES, {title: f"{size >> 10} KiB" for title, size in sizes.items()}
+        await _take_at_most(_MOST_BYTES, edge)
 
 
 @pytest.mark.slow
 async def test_so_do_they_with_discovery() -> None:
+    with _discovering() as discovery, running(_idle() + discovery, Site(pods=1)) as edge:
+        await edge.line("discovery_synced")
+        assert (await ask(edge.address, "GET", "/health")).status == 200
+        await _take_at_most(_MOST_WITH_DISCOVERY, edge, "discovery")
+
+
+@pytest.mark.slow
+async def test_and_with_a_tls_process(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    idle = _idle(tls=[certificates.folder("edge", NAME)])
+    with _discovering() as discovery, running(idle + discovery, Site(pods=1)) as edge:
+        await edge.line("discovery_synced")
+        assert (await ask_tls(edge, certificates.client(), "/health")).status == 200
+        await _take_at_most(_MOST_WITH_TLS, edge, "discovery", "tls")
+
+
+def _idle(tls: Sequence[Path] = ()) -> str:
+    text = _IDLE.format(admin=f"127.0.0.1:{free_port()}", more="tls_workers = 1\n" if tls else "")
+    return tls_text(text, tls) if tls else text
+
+
+@contextmanager
+def _discovering() -> Iterator[str]:
     with api_server() as api:
         api.sync("voice-agent", [Pod(f"voice-agent-{i}", f"10.1.{i // 250}.{i % 250}") for i in range(500)])
-        discovery = _DISCOVERY.format(url=api.url, token=api.token_file, ca=api.ca_file)
-        idle = _IDLE.format(admin=f"127.0.0.1:{free_port()}")
-        with running(idle + discovery, Site(pods=1)) as edge:
-            pids = await all_there(edge, "discovery")
-            await edge.line("discovery_synced")
-            await trio.sleep(2)  # they are idle by then
-            assert (await ask(edge.address, "GET", "/health")).status == 200
-            sizes = {title: _pss(pid) for title, pid in pids.items()}
-        assert sum(sizes.values()) <= _MOST_WITH_DISCOVERY, {
-            title: f"{size >> 10} KiB" for title, size in sizes.items()
-        }
+        yield _DISCOVERY.format(url=api.url, token=api.token_file, ca=api.ca_file)
+
+
+async def _take_at_most(most: int, edge: Edge, *more: str) -> None:
+    pids = await all_there(edge, *more)
+    await trio.sleep(2)  # they are idle by then
+    sizes = {title: _pss(pid) for title, pid in pids.items()}
+    assert sum(sizes.values()) <= most, {title: f"{size >> 10} KiB" for title, size in sizes.items()}
 
 
 def _pss(pid: int) -> int:
