@@ -13,28 +13,20 @@ from contextlib import suppress
 
 from setproctitle import setproctitle
 
-from splicer.admin import __main__ as admin
-from splicer.configfile import inspect
-from splicer.discovery import __main__ as discovery
 from splicer.ipc import wire
 from splicer.ipc.arguments import TemplateArguments
 from splicer.ipc.codec import from_json
 from splicer.ipc.forking import Loaded
 from splicer.template.child import become
+from splicer.template.loading import load
 from splicer.template.parsing import parse
 from splicer.template.randomness import sources
 from splicer.template.serve import serve
 from splicer.template.shared_memory import settle
 from splicer.template.warm_up import warm_up
 from splicer.vault.limits import raise_descriptor_limit
-from splicer.worker import __main__ as worker
 
-_PROGRAMS = {
-    worker.__package__: worker.main,
-    admin.__package__: admin.main,
-    discovery.__package__: discovery.main,
-    inspect.__name__: inspect.main,
-}
+_PROGRAMS = ("splicer.worker", "splicer.admin", "splicer.discovery", "splicer.configfile.inspect")
 
 
 def main() -> None:
@@ -45,15 +37,16 @@ def main() -> None:
     os.set_inheritable(arguments.control, False)
     sock = socket.socket(fileno=arguments.control)
     sock.setblocking(True)
+    programs = load(_PROGRAMS)
     warm_up()
     seeded = sources()
     settle()
     with suppress(OSError):  # a supervisor that could not begin is gone by now; its end is read next
         wire.send(sock, Loaded(), version=arguments.version)
-    birth = serve(sock, arguments.version, _PROGRAMS.keys(), parse)
+    birth = serve(sock, arguments.version, programs, parse)
     if birth is not None:
         become(birth, seeded)
-        _PROGRAMS[birth.order.program]()
+        programs[birth.order.program]()
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ _TIMEOUT = 30.0  # seconds
 _CHECKOUT = Path(launch.__file__).resolve().parents[2]
 TELLS = "tells"  # the program
 _PROGRAM = """
-import gc, json, os, random, signal, sys, time, uuid
+import gc, json, os, random, signal, sys, time, types, uuid
 import trio
 from splicer.net.dns_names import RdataType
 from splicer.net.dns_wire import make_query
@@ -67,7 +67,8 @@ def tell():
     os.write(arguments["answer"], json.dumps(found).encode())
     sys.exit(arguments["code"])
 
-template._PROGRAMS["tells"] = tell
+sys.modules["tells"] = types.SimpleNamespace(main=tell)
+template._PROGRAMS += ("tells",)
 template.main()
 """
 
