@@ -26,8 +26,6 @@ from splicer.template.shared_memory import settle
 from splicer.template.warm_up import warm_up
 from splicer.vault.limits import raise_descriptor_limit
 
-_PROGRAMS = ("splicer.worker", "splicer.admin", "splicer.discovery", "splicer.configfile.inspect")
-
 
 def main() -> None:
     """Fork processes until the supervisor is gone; in each of them, run its program."""
@@ -37,7 +35,7 @@ def main() -> None:
     os.set_inheritable(arguments.control, False)
     sock = socket.socket(fileno=arguments.control)
     sock.setblocking(True)
-    programs = load(_PROGRAMS)
+    programs = load()
     warm_up()
     seeded = sources()
     settle()

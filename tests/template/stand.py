@@ -33,7 +33,7 @@ _TIMEOUT = 30.0  # seconds
 _CHECKOUT = Path(launch.__file__).resolve().parents[2]
 TELLS = "tells"  # the program
 _PROGRAM = """
-import gc, json, os, random, signal, sys, time, types, uuid
+import gc, json, os, random, signal, sys, time, uuid
 import trio
 from splicer.net.dns_names import RdataType
 from splicer.net.dns_wire import make_query
@@ -50,7 +50,7 @@ def tell():
         time.sleep(0.001)
     found = {
         "random": [random.random(), kept.random(), trio._core._run._r.random()],
-        "ids": [next(identities()), uuid.uuid4().hex, make_query(b"\0", RdataType.A, None).wire.hex()],
+        "ids": [next(identities()), uuid.uuid4().hex, make_query(bytes(1), RdataType.A, None).wire.hex()],
         "fds": sorted(fd for fd in map(int, os.listdir("/proc/self/fd")) if os.path.exists(f"/proc/self/fd/{fd}")),
         "given": {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in arguments["fds"]},
         "inheritable": [os.get_inheritable(fd) for fd in arguments["fds"]],
@@ -67,8 +67,8 @@ def tell():
     os.write(arguments["answer"], json.dumps(found).encode())
     sys.exit(arguments["code"])
 
-sys.modules["tells"] = types.SimpleNamespace(main=tell)
-template._PROGRAMS += ("tells",)
+programs = template.load()
+template.load = lambda: {**programs, "tells": tell}
 template.main()
 """
 
