@@ -21,12 +21,12 @@ import time
 import urllib.request
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from bench import scenarios
 from bench.arguments import Parser, seconds
+from bench.http_thread import Handler, served
 from bench.interrupt import INTERRUPTED, interruptible
 from bench.interval import LEAST_PAIRS
 from bench.pairs import AFTER, BEFORE, NoPairs, rows
@@ -74,10 +74,8 @@ def _api_server(job: Job, cpus: Collection[int]) -> Iterator[str]:
     listed, stopping = json.dumps(slices(job)).encode(), threading.Event()
     bookmark = json.dumps({"type": "BOOKMARK", "object": {"kind": "EndpointSlice", **_VERSION}}).encode() + b"\n"
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
+    class ApiServer(Handler):
+        def do_GET(self) -> None:  # noqa: N802 - the library gives the name
             """Answer a list, or a watch: nothing ever changes."""
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -91,24 +89,11 @@ def _api_server(job: Job, cpus: Collection[int]) -> Iterator[str]:
             while not stopping.wait(_BOOKMARK_INTERVAL):
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(bookmark), bookmark))
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-
-        def serve() -> None:
-            os.sched_setaffinity(0, cpus)  # of this thread, and of those that it starts
-            server.serve_forever()
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            stopping.set()
-            server.shutdown()
-            thread.join()
+    try:
+        with served(ApiServer, cpus) as url:
+            yield url
+    finally:
+        stopping.set()
 
 
 class _Discovering(Splicer):

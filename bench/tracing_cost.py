@@ -14,14 +14,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from statistics import median
-from typing import Any
 
 from bench.arguments import Parser, seconds
+from bench.http_thread import Handler, served
 from bench.interrupt import INTERRUPTED, interruptible
 from bench.interval import LEAST_PAIRS, ratio_of
 from bench.pairs import AFTER, BEFORE, Row
@@ -40,37 +38,20 @@ _PAIR_SECONDS = 0.8  # that a pair takes in addition to its load
 _EXPORT_SECONDS = 6.0  # until the last spans are sent
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
+class _Collector(Handler):
+    def do_POST(self) -> None:  # noqa: N802 - the library gives the name
         """Take a batch."""
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
-        """Say nothing."""
-
 
 @contextmanager
 def _collector(cpus: Collection[int]) -> Iterator[str]:
     """A collector on these processors; its URL."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
-        server.daemon_threads = True
-
-        def serve() -> None:
-            os.sched_setaffinity(0, cpus)  # of this thread, and of those that it starts
-            server.serve_forever()
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/v1/traces"
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(_Collector, cpus) as url:
+        yield f"{url}/v1/traces"
 
 
 class Traced(Checkout):
