@@ -13,39 +13,14 @@ from typing import Any
 import pytest
 import trio
 
-from tests.e2e.containers import USER, Container, PodOfContainers, pod_of_containers, refusal
+from tests.e2e.containers import USER, Container, PodOfContainers
 from tests.kit.fleet import echoes
-from tests.kit.pods import patient_echo, tunnel_pod
 from tests.kit.site import Place, Site, free_port
 from tests.kit.tls import NAME, Certificates, ask_tls, tls_site, tls_tunnel
 from tests.kit.wire import TIMEOUT, EndOfStream
 
 pytestmark = pytest.mark.slow
 _OTHER = "other.test"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _possible() -> None:
-    if (why := refusal()) is not None:
-        pytest.skip(why)
-
-
-@pytest.fixture
-def pod() -> Iterator[PodOfContainers]:
-    with pod_of_containers() as pod:
-        yield pod
-
-
-@pytest.fixture
-def site() -> Site:
-    return Site(pods=2)
-
-
-@pytest.fixture
-async def place(site: Site, nursery: trio.Nursery) -> Place:
-    place = site.take()
-    await tunnel_pod(nursery, place.address, place.port, patient_echo)
-    return place
 
 
 @pytest.fixture

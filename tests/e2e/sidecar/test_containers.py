@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.containers import Container, PodOfContainers, pod_of_containers, refusal
+from tests.e2e.containers import Container, PodOfContainers
 from tests.kit.calls import handshake
 from tests.kit.fleet import several
-from tests.kit.pods import patient_echo, tunnel_pod
+from tests.kit.pods import tunnel_pod
 from tests.kit.site import Place, Site, free_port
 from tests.kit.wire import Wire, dial, until
 from tests.kit.workers import kill_and_see, worker_pids
@@ -75,30 +75,6 @@ class Call:
 def _speech(place: int, count: int) -> bytes:
     place %= len(_SPEECH)
     return (_SPEECH[place : place + count] + _SPEECH[: max(0, place + count - len(_SPEECH))])[:count]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _possible() -> None:
-    if (why := refusal()) is not None:
-        pytest.skip(why)
-
-
-@pytest.fixture
-def site() -> Site:
-    return Site(pods=2)
-
-
-@pytest.fixture
-async def place(site: Site, nursery: trio.Nursery) -> Place:
-    place = site.take()
-    await tunnel_pod(nursery, place.address, place.port, patient_echo)
-    return place
-
-
-@pytest.fixture
-def pod() -> Iterator[PodOfContainers]:
-    with pod_of_containers() as pod:
-        yield pod
 
 
 @pytest.fixture
