@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
-import signal
 import socket
 import tempfile
 import time
@@ -14,82 +12,35 @@ from http.client import HTTPConnection, HTTPResponse
 
 import pytest
 
-from splicer.ipc import wire
-from splicer.ipc.arguments import AdminArguments, Place
+from splicer.ipc.arguments import AdminArguments
 from splicer.ipc.board import Board
 from splicer.ipc.facts import EdgeFacts
-from splicer.ipc.messages import AdminOrder, AdminReport, Config, IntroduceWorker, Ready, ServeAdmin, Serving
+from splicer.ipc.messages import AdminReport, Ready, ServeAdmin, Serving
 from splicer.net.bind import bind
 from splicer.supervisor import launch
-from splicer.vault.protocol import channel
 from tests.admin.counting import Start, counters
-
-TIMEOUT = 20.0  # seconds
-OWN = 7  # its row
+from tests.kit.driven import TIMEOUT, Driven
 
 
-class Admin:
+class Admin(Driven[AdminReport]):
     """A `python -m splicer.admin`."""
 
     def __init__(self) -> None:
-        self.board = Board()
         self.started = time.monotonic()
         self.listener = bind("127.0.0.1", 0)
         self.address: tuple[str, int] = self.listener.getsockname()
         self.for_scraper = bind("127.0.0.1", 0)
-        self.control, its = channel()
-        arguments = AdminArguments(Place(its.fileno(), self.board.fd, OWN), "routing.toml", "json")
-        self.pid = launch.spawn("splicer.admin", arguments, [its.fileno(), self.board.fd])
-        its.close()
-        self.status: int | None = None
-
-    def tell(self, order: AdminOrder, *fds: int) -> None:
-        wire.send(self.control, order, fds)
-
-    def hear(self) -> AdminReport | None:
-        """What it says next; None when it says no more."""
-        assert select.select([self.control], [], [], TIMEOUT)[0], "it says nothing"
-        heard = wire.receive(self.control, AdminReport)
-        return None if heard is None else heard.message
+        super().__init__(launch.ADMIN, AdminArguments, Board(), AdminReport)
 
     def serve(self) -> None:
         order = ServeAdmin(7, EdgeFacts(workers=2), {"admin": 1, "metrics": 1})
         self.tell(order, self.listener.fileno(), self.for_scraper.fileno())
         assert self.hear() == Serving(7)
 
-    def configure(self, text: str) -> None:
-        """Put a configuration in force."""
-        fd = wire.text_file(text)
-        self.tell(Config(), fd)
-        os.close(fd)
-
-    def introduce(self, slot: int, pid: int) -> socket.socket:
-        """Our end of a worker's channel."""
-        ours, its = channel()
-        self.tell(IntroduceWorker(slot, pid), its.fileno())
-        its.close()
-        return ours
-
-    def wait(self) -> int:
-        """Its exit code, once it has ended."""
-        end = time.monotonic() + TIMEOUT
-        while self.status is None:
-            assert time.monotonic() < end, "it does not end"
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.status = os.waitstatus_to_exitcode(status)
-            time.sleep(0.005)
-        return self.status
-
-    # The end of the channel lets the process end by itself, and write its last lines; if it does not, it is killed.
     def close(self) -> None:
-        self.control.close()
         try:
-            self.wait()
+            super().close()
         finally:
-            if self.status is None:
-                os.kill(self.pid, signal.SIGKILL)
-                self.wait()
             self.listener.close()
             self.for_scraper.close()
             self.board.close()

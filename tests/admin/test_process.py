@@ -26,8 +26,9 @@ from splicer.ipc.messages import (
 )
 from splicer.ipc.queries import AskTunnels, Question, TunnelRows
 from splicer.supervisor.launch import SIGNALS
-from tests.admin.conftest import OWN, TIMEOUT, Admin, running
+from tests.admin.conftest import Admin, running
 from tests.admin.rig import CONFIG, tunnel
+from tests.kit.driven import OWN, TIMEOUT
 
 
 def _beat_goes_on(admin: Admin) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.admin.conftest import TIMEOUT, Admin
+from tests.admin.conftest import Admin
+from tests.kit.driven import TIMEOUT
 
 ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\n\r\nok\n"

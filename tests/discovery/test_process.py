@@ -13,7 +13,8 @@ from splicer.ipc.board import Column
 from splicer.ipc.endpoint_memory import EndpointMemory
 from splicer.ipc.messages import Absent, Discover, Serving, Stop
 from splicer.upstream.snapshot import EndpointSnapshot, encode
-from tests.discovery.conftest import OWN, TIMEOUT, Discovery, logged, running
+from tests.discovery.conftest import Discovery, logged, running
+from tests.kit.driven import OWN, TIMEOUT
 from tests.upstream.snapshots import found, row
 
 KEY = "voice/agent:8000"
