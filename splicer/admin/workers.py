@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +12,7 @@ import trio
 from attrs import define, field, frozen
 
 from splicer.ipc import wire
+from splicer.ipc.hearing import hear_all
 from splicer.ipc.queries import Question, Rows, TunnelRow, UnknownQuestion
 from splicer.observe.log import Logger
 
@@ -150,33 +151,19 @@ class Workers:
     async def _listen(self, worker: _Worker) -> None:
         try:
             with worker.reading:
-                while await self._hear(worker):
-                    await trio.lowlevel.checkpoint()
-        except OSError:
-            pass  # the worker is gone
+                await hear_all(worker.sock, Rows, partial(self._hear, worker))
         except ValueError as error:
             self._log.error("worker_unheard", slot=worker.slot, pid=worker.pid, error=repr(error)[:200])
         finally:
             self._forget(worker)
             worker.sock.close()
 
-    async def _hear(self, worker: _Worker) -> bool:
-        try:
-            heard = wire.receive(worker.sock, Rows)
-        except BlockingIOError:
-            await trio.lowlevel.wait_readable(worker.sock)
-            return True
-        if heard is None:
-            return False
-        for fd in heard.fds:
-            os.close(fd)
-        answer = heard.message
-        question = None if answer is None else self._questions.get(answer.request)
-        if answer is not None and question is not None:  # else the answer is late
+    def _hear(self, worker: _Worker, answer: Rows[Any]) -> None:
+        question = self._questions.get(answer.request)
+        if question is not None:  # else the answer is late
             question.rows += answer.rows
             if not answer.more:
                 question.finish(worker, whole=not isinstance(answer, UnknownQuestion))
-        return True
 
     def _forget(self, worker: _Worker) -> None:
         worker.reading.cancel()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import trio
 from attrs import define, field
 
-from splicer.ipc import wire
 from splicer.ipc.endpoint_reports import EndpointReport
+from splicer.ipc.hearing import hear_all
 from splicer.observe.log import Logger
 
 Hear = Callable[[int, Any], None]
@@ -72,10 +72,7 @@ class ReportChannels:
     async def _listen(self, worker: _Worker) -> None:
         try:
             with worker.reading:
-                while await self._take(worker):
-                    await trio.lowlevel.checkpoint()
-        except OSError:
-            pass  # the worker is gone
+                await hear_all(worker.sock, EndpointReport, partial(self._take, worker.pid))
         except ValueError as error:
             self._log.error(
                 "worker_unheard", process="discovery", slot=worker.slot, pid=worker.pid, error=repr(error)[:200]
@@ -87,17 +84,6 @@ class ReportChannels:
                 for gone in self._gone:
                     gone(worker.pid)
 
-    async def _take(self, worker: _Worker) -> bool:
-        try:
-            heard = wire.receive(worker.sock, EndpointReport)
-        except BlockingIOError:
-            await trio.lowlevel.wait_readable(worker.sock)
-            return True
-        if heard is None:
-            return False
-        for fd in heard.fds:
-            os.close(fd)
-        report = heard.message
-        if report is not None and (hear := self._hear.get(type(report))) is not None:
-            hear(worker.pid, report.rows)
-        return True
+    def _take(self, pid: int, report: EndpointReport[Any]) -> None:
+        if (hear := self._hear.get(type(report))) is not None:
+            hear(pid, report.rows)
