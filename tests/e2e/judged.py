@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from tests.e2e.operator import observed, scrape_until
 from tests.kit.calls import handshake
 from tests.kit.edge import Edge, Line, running, session_of
 from tests.kit.http import Message
 from tests.kit.site import Place, Site
+from tests.kit.unix_peers import joined
 from tests.kit.wire import dial, until
 
 _ROUTES = """
@@ -88,20 +88,11 @@ def failures(line: Line) -> Sequence[str | None]:
     return [attempt["failure"] for attempt in line["attempts"]]
 
 
-_OWN_SOCKETS = 5  # of a discovery process: its supervisor's, and two pairs that wake it
-
-
 async def there(edge: Edge) -> int:
     """Wait for a discovery process that hears all workers, and return its pid; what happens before is lost."""
-    return await until(lambda: pid if (pid := discovery_pid(edge)) and _sockets(pid) >= _sockets_with_all(edge) else 0)
+    return await until(lambda: pid if (pid := discovery_pid(edge)) and _hears_all(edge, pid) else 0)
 
 
-def _sockets_with_all(edge: Edge) -> int:
-    return _OWN_SOCKETS + sum(title.startswith("splicer: worker") for _, title in session_of(edge.pid))
-
-
-def _sockets(pid: int) -> int:
-    try:
-        return sum(str(fd.readlink()).startswith("socket:") for fd in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:  # it, or a descriptor, is gone
-        return 0
+def _hears_all(edge: Edge, discovery: int) -> bool:
+    workers = [pid for pid, title in session_of(edge.pid) if title.startswith("splicer: worker")]
+    return all(joined(discovery, worker) for worker in workers)
