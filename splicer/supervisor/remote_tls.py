@@ -14,14 +14,14 @@ from contextlib import suppress
 
 from splicer.ipc import wire
 from splicer.ipc.codec import from_json, to_json
-from splicer.ipc.tls_messages import ProfileFacts, RetireTls, TlsProcessFacts, TlsReport, TlsSettings
+from splicer.ipc.tls_messages import ProfileFacts, RetireTls, TlsProcessFacts, TlsSettings
 from splicer.ipc.tls_orders import AttachTls
 from splicer.ipc.vault_tls import AttendWorker, TlsProfile, TlsState, TlsUsed, UseTls, VaultTlsReport
 from splicer.observe.plain_log import PlainLog
-from splicer.supervisor.process_table import ProcessOwner, ProcessTable
+from splicer.supervisor.process_table import ProcessTable
 from splicer.supervisor.processes import Process, State
 from splicer.supervisor.remote_tls_channel import RemoteTlsChannel
-from splicer.supervisor.tls_processes import Tried
+from splicer.supervisor.tls_trial import TlsTrial, Tried
 from splicer.supervisor.vaults import Vault
 from splicer.vault.protocol import channel
 
@@ -30,20 +30,18 @@ _RETRY_INTERVAL = 5.0  # seconds until settings that could not be used are sent 
 _OLDER = "the vault's program is older than this one, and doesn't know a key of the file's `tls`: renew its container"
 
 
-class RemoteTls(ProcessOwner):
+class RemoteTls(TlsTrial):
     """Has the interface of `TlsProcesses` for the supervisor.
 
     Args:
         vault: has the tls processes.
         process_table: has the board, and processes that an earlier supervisor has started itself.
         selector: the loop's selector.
-        log: the log.
-        workers: returns the workers that serve.
-        told: called with the facts of each profile when they change.
-        changed: called when a process has come or gone, or other settings are used.
+        log: see `TlsTrial`.
+        workers: see `TlsTrial`.
+        told: see `TlsTrial`.
+        changed: see `TlsTrial`.
     """
-
-    REPORTS = TlsReport
 
     def __init__(
         self,
@@ -55,30 +53,19 @@ class RemoteTls(ProcessOwner):
         told: Callable[[ProfileFacts], None],
         changed: Callable[[], None],
     ) -> None:
+        super().__init__(process_table, log, workers, told, changed)
         self._path = vault.path
-        self._process_table = process_table
-        self._log = log
-        self._workers = workers
-        self._told = told
-        self._changed = changed
         self._channel = RemoteTlsChannel(
             vault, process_table.board, selector, log, opened=self._ask, heard=self._hear, lost=self._forget
         )
         self._asked_at: float | None = None  # on the monotonic clock
         self._retry_at: float | None = None
-        self._request = 0  # the newest, with `settings`
         self._renew = False  # ask for new processes with the next settings
         self._begun = False  # the settings are known
         self._was_complete = False
         self._ended = False
-        self._before = TlsSettings()  # what is in force while `settings` are tried
-        self._tried: Tried | None = None
         self._to_introduce: deque[tuple[TlsProcessFacts, Process]] = deque()
-        self.settings = TlsSettings()
-        self.generation = 0
-        self.restarts = 0
         self.facts: tuple[TlsProcessFacts, ...] = ()
-        self.profiles: dict[tuple[str, str], ProfileFacts] = {}
 
     @property
     def complete(self) -> bool:
@@ -93,10 +80,8 @@ class RemoteTls(ProcessOwner):
 
     def use(self, settings: TlsSettings, tried: Tried) -> None:
         """See `TlsProcesses`."""
-        if self._tried is not None:
-            self._decide(["given up for a newer reload"])
+        self._replace(settings)
         begun, self._begun = self._begun, True
-        self._before, self.settings = self.settings, settings
         if begun and settings == self._before:
             tried(())
             return
@@ -109,8 +94,7 @@ class RemoteTls(ProcessOwner):
 
     def restore(self, settings: TlsSettings, generation: int) -> None:
         """See `TlsProcesses`: the vault starts new processes, by the code that is on disk there."""
-        self.settings = self._before = settings
-        self.generation = generation
+        super().restore(settings, generation)
         self._begun = self._renew = True
         self._ask()
 
@@ -234,14 +218,3 @@ class RemoteTls(ProcessOwner):
             self._retry_at = time.monotonic() + _RETRY_INTERVAL
             for fault in faults:
                 self._log("tls_not_started", level="error", fault=fault)
-
-    def _decide(self, faults: Sequence[str]) -> None:
-        tried, self._tried = self._tried, None
-        if faults:
-            self.settings = self._before
-        self._before = self.settings
-        names = {("client", name) for name in self.settings.servers} | {("pod", name) for name in self.settings.pods}
-        self.profiles = {key: facts for key, facts in self.profiles.items() if key in names}
-        self._changed()
-        if tried is not None:
-            tried(faults)

@@ -24,15 +24,15 @@ from splicer.ipc.tls_messages import (
     TlsProcessFacts,
     TlsProfileRead,
     TlsReady,
-    TlsReport,
     TlsSettings,
 )
 from splicer.ipc.tls_orders import AttachTls
 from splicer.ipc.wire import text_file
 from splicer.observe.plain_log import PlainLog
 from splicer.supervisor.launch import TLS
-from splicer.supervisor.process_table import Backoff, ProcessOwner, ProcessTable
+from splicer.supervisor.process_table import Backoff, ProcessTable
 from splicer.supervisor.processes import Process, State
+from splicer.supervisor.tls_trial import TlsTrial, Tried
 from splicer.vault.protocol import channel
 
 _MAX_START_INTERVAL = 30.0  # seconds, at most, between two attempts to start one
@@ -40,21 +40,17 @@ _MAX_START_INTERVAL_WITH_WORKERS = 2.0  # seconds; the same while workers serve
 _MOST_FAILURES = 5  # processes in a row that may fail before settings that are tried are given up
 _MOST_PROCESSES = 128  # of all generations together, beyond which there is no new one
 
-Tried = Callable[[Sequence[str]], None]
 
-
-class TlsProcesses(ProcessOwner):
+class TlsProcesses(TlsTrial):
     """Keeps the tls processes alive.
 
     Args:
         process_table: starts the processes.
-        log: the log.
-        workers: returns the processes that use TLS: workers that serve, and the discovery process.
-        told: called with the facts of each profile when they change.
-        changed: called when a process has come or gone, or other settings are used.
+        log: see `TlsTrial`.
+        workers: see `TlsTrial`.
+        told: see `TlsTrial`.
+        changed: see `TlsTrial`.
     """
-
-    REPORTS = TlsReport
 
     def __init__(
         self,
@@ -64,22 +60,11 @@ class TlsProcesses(ProcessOwner):
         told: Callable[[ProfileFacts], None],
         changed: Callable[[], None],
     ) -> None:
-        self._process_table = process_table
-        self._log = log
-        self._workers = workers
-        self._told = told
-        self._changed = changed
-        self.settings = TlsSettings()  # in force, or tried
-        self._before = TlsSettings()  # what is in force while others are tried
-        self._tried: Tried | None = None
-        self._request = 0  # the newest, with `settings`
+        super().__init__(process_table, log, workers, told, changed)
         self._settled: set[int] = set()  # the pids of those that use `settings`
         self._ended = False
         self._renewal = False  # a new generation is to begin
-        self.generation = 0
-        self.restarts = 0  # processes that died while they served
         self.all: dict[int, Process] = {}
-        self.profiles: dict[tuple[str, str], ProfileFacts] = {}
         self.backoff = Backoff()
 
     @property
@@ -106,9 +91,7 @@ class TlsProcesses(ProcessOwner):
             settings: all profiles.
             tried: called with the faults when all processes have answered; if there are any, nothing has changed.
         """
-        if self._tried is not None:
-            self._decide(["given up for a newer reload"])
-        self._before, self.settings = self.settings, settings
+        self._replace(settings)
         if settings == self._before or not settings.processes:
             self._before = settings
             tried(())
@@ -117,11 +100,6 @@ class TlsProcesses(ProcessOwner):
         self.backoff.reset()
         self._configure()
         self.reconcile()
-
-    def restore(self, settings: TlsSettings, generation: int) -> None:
-        """Go on with the settings of the program before an upgrade, in new processes."""
-        self.settings = self._before = settings
-        self.generation = generation
 
     def renew(self) -> None:
         """Begin a new generation, with the code that is on disk, as soon as the present one is complete."""
@@ -292,20 +270,11 @@ class TlsProcesses(ProcessOwner):
         if self._tried is not None and len(live) >= self.settings.processes and live <= self._settled:
             self._decide(())
 
-    def _decide(self, faults: Sequence[str]) -> None:
-        tried, self._tried = self._tried, None
-        if faults:
-            self.settings = self._before
-            if self.settings.processes:
-                self._configure()
-            else:
-                self.reconcile()
-        self._before = self.settings
-        names = {("client", name) for name in self.settings.servers} | {("pod", name) for name in self.settings.pods}
-        self.profiles = {key: facts for key, facts in self.profiles.items() if key in names}
-        self._changed()
-        if tried is not None:
-            tried(faults)
+    def _go_back(self) -> None:
+        if self.settings.processes:
+            self._configure()
+        else:
+            self.reconcile()
 
     # ---- what they have read ----
 
