@@ -15,7 +15,7 @@ def give_back() -> None:
 
     Linking, filling tables and self-tests touch most pages of a library, and nothing does later.
     """
-    with suppress(OSError, AttributeError):  # musl has no malloc_trim
+    with suppress(OSError, ValueError, AttributeError):  # musl has no malloc_trim
         library = ctypes.CDLL(None)
         with Path("/proc/self/smaps").open() as mappings:
             clean = list(clean_pages(mappings))

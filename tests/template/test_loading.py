@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import linecache
+import subprocess
+import sys
 
 import pytest
 
@@ -16,6 +18,27 @@ def test_all_that_may_be_forked_are_loaded() -> None:
     programs = load()
     assert programs.keys() == launch.FORKED
     assert (programs[launch.WORKER], programs[launch.INSPECT]) == (worker.main, inspect.main)
+
+
+_HEAVY = (
+    "dns",
+    "prometheus_client",
+    "wsproto",
+    "http.server",
+    "email.message",
+    "importlib.metadata",
+    "zipfile",
+    "difflib",
+)
+
+
+def test_what_no_process_needs_is_not_loaded() -> None:
+    """Each has brought half a megabyte and more, and some are there for the tests alone."""
+    told = "from splicer.template import __main__ as t; t.load(); t.warm_up(); import sys; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    loaded = ran.stdout.split()
+    assert "splicer.worker.__main__" in loaded
+    assert not set(_HEAVY) & set(loaded)
 
 
 def test_the_text_of_what_was_made_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
