@@ -20,7 +20,7 @@ class Admission:
     """Decides which client connections may come in.
 
     At the limit the longest idle connection makes room for a request that goes to a pod: at once if it is this
-    worker's, within a tenth of a second if it is another one's. `_ABOVE` more connections are let in, because only a
+    worker's, within a quarter of a second if it is another one's. `_ABOVE` more connections are let in, because only a
     request that was read shows whether it needs a pod, and health checks must be answered whatever the limit.
 
     Args:
@@ -62,7 +62,7 @@ class Admission:
         return over <= 0 or self._rooms.idle.make_room() or over <= self._idle_elsewhere
 
     def share_room(self) -> None:
-        """Close idle connections to make room for those that other workers have let in; called ten times a second."""
+        """Close idle connections to make room for those that other workers have let in; called regularly."""
         idle, over = self._rooms.idle, self.over()
         if over > 0 and len(idle):
             share = math.ceil(over * len(idle) / (len(idle) + self._idle_elsewhere))

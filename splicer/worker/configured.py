@@ -21,7 +21,7 @@ from splicer.observe.log_style import COMBINED, output_of_events
 from splicer.observe.observers import Observers
 from splicer.observer import Observer
 from splicer.session.context import Drains, SessionContext
-from splicer.session.watch import watch_clients
+from splicer.session.watch import ClientWatch
 from splicer.upstream.probes import Probes
 from splicer.upstream.tls_pods import TlsPods
 from splicer.worker.acceptor import Acceptor
@@ -119,9 +119,9 @@ class Configured:
 
     def start_serving(self) -> None:
         """Start what is of use only to a worker with a slot: a spare costs next to nothing."""
-        self._parts.publisher.serves = True
-        start = self._tasks.start_soon
-        start(watch_clients, self.context.waiting)
+        watch, start = ClientWatch(self.context.waiting), self._tasks.start_soon
+        self._parts.publisher.serve(self._parts.admission.share_room, watch.look_soon)
+        start(watch.run)
         start(Probes(self._parts.balancer.reachability, self.context.dial).run)
         start(collect_if_grown, lambda: self.context.counts.active, self._parts.log.garbage_found)
 

@@ -67,7 +67,7 @@ class Parts:
         self.link = VaultLink(vault, vault_path, adopt, self.log.vault_event, vault_version)
         self.hub: Relay[Record] = Hub(registry=self.link)
         self.admission = Admission(board, row, self.log.room_made)
-        self.publisher = BoardPublisher(board, row, self.hub, self.link, metrics, self.admission.share_room)
+        self.publisher = BoardPublisher(board, row, self.hub, self.link, metrics)
         self.row = self.publisher.row
         self.progress = Progress(self.hub)
         self.endpoints = EndpointStates()

@@ -26,12 +26,12 @@ from splicer.routing.table import RouteTable
 from splicer.routing.template import parse_template
 from splicer.session.connection import Connection
 from splicer.session.context import Ruleset, SessionContext
-from splicer.session.watch import watch_clients
 from splicer.upstream.balance import Balancer
 from splicer.upstream.endpoints import Endpoints
 from splicer.upstream.pool import IdlePool
 from splicer.upstream.source import NameSource
 from tests.kit.http import read_request
+from tests.session.watching import watch_clients
 from tests.session.wire import TIMEOUT, End, Peer, StreamEnded, connection
 
 APP, SPARE = "10.0.0.1", "10.0.0.2"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from splicer.session.watch import watch_clients
+from splicer.session.watch import ClientWatch
+from tests.session.watching import watch_clients
 
 
 class Someone:
@@ -89,4 +90,22 @@ async def test_who_has_closed_its_half_gets_a_quick_answer(autojump_clock: MockC
             asks.gone = False
             await trio.sleep(0.31)
         assert asks.given_up == 0
+        nursery.cancel_scope.cancel()
+
+
+async def test_nobody_is_woken_while_nobody_waits(autojump_clock: MockClock) -> None:
+    waiting: set[Someone] = set()
+    watch = ClientWatch(waiting)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch.run)
+        watch.look_soon()
+        await trio.sleep(1)
+        assert trio.lowlevel.current_statistics().seconds_to_next_deadline == float("inf")
+        gone = Someone(waiting)
+        gone.gone = True
+        waiting.add(gone)
+        watch.look_soon()
+        await trio.sleep(0.6)
+        assert gone.given_up == 1
+        assert trio.lowlevel.current_statistics().seconds_to_next_deadline == float("inf")
         nursery.cancel_scope.cancel()
