@@ -104,22 +104,29 @@ class WorkerSlots(ProcessOwner):
 
     def reconcile(self) -> None:
         """Give vacant slots to spares, and start missing workers."""
+        self._assign()
+        coming = sum(worker.state in _NOT_YET_PLACED for worker in self.all.values())
+        missing = len(self._vacant) + self.spares - coming
+        longest = _MAX_START_INTERVAL_WITH_CALLS if self.serving or self._waiting() else _MAX_START_INTERVAL
+        if missing > 0 and self.backoff.is_over(longest):
+            for _ in range(missing):
+                self._start()
+
+    @property
+    def _vacant(self) -> list[int]:
+        return [slot for slot in range(1, self.slots + 1) if slot not in self.serving]
+
+    def _assign(self) -> None:
         for worker in self.all.values():
             if worker.state is State.IMPORTED and not worker.owed:
                 self._prepare(worker)
-        vacant = [slot for slot in range(1, self.slots + 1) if slot not in self.serving]
+        vacant = self._vacant
         ready = [worker for worker in self.all.values() if worker.state is State.READY]
         if vacant and ready:
             order = {slot: place for place, slot in enumerate(self._orphaned())}
             vacant.sort(key=lambda slot: order.get(slot, len(order)))
         for slot, worker in zip(vacant, ready, strict=False):
             self._place(worker, slot)
-        coming = sum(worker.state in _NOT_YET_PLACED for worker in self.all.values())
-        missing = max(0, len(vacant) - len(ready)) + self.spares - coming
-        longest = _MAX_START_INTERVAL_WITH_CALLS if self.serving or self._waiting() else _MAX_START_INTERVAL
-        if missing > 0 and self.backoff.is_over(longest):
-            for _ in range(missing):
-                self._start()
 
     def replace(self, slot: int) -> bool:
         """Let a spare take over the slot of a live worker; False if no spare is ready."""
@@ -194,7 +201,7 @@ class WorkerSlots(ProcessOwner):
                 self._log("worker_serving", slot=process.slot, pid=process.pid)
             case HandedOver(), State.LEAVING:
                 process.state = State.GONE
-        self.reconcile()
+        self._assign()  # a process that is missing is started in the loop, which may wait for the template
 
     def on_exit(self, process: Process, why: str, *, failed: bool) -> None:
         """See `ProcessOwner`. Only the death of a worker that never served delays the next start."""

@@ -47,6 +47,20 @@ def test_what_moves_frames_is_told_by_each_worker(harness: SupervisorHarness) ->
     assert told == ["native", "native", "native, python"], "one of an older program says nothing"
 
 
+# At the start it reads the configuration just then: the spare would be executed, and share no memory.
+def test_what_a_worker_says_starts_no_process_before_the_template_is_asked_for(harness: SupervisorHarness) -> None:
+    harness.open(workers=1)
+    workers = harness.edge.workers
+    workers.spares = 1
+    [process] = workers.all.values()
+    before = len(harness.all)
+    workers.on_message(process, Imported("native"))
+    assert process.owed, "it gets its configuration at once"
+    assert len(harness.all) == before
+    harness.turn()
+    assert len(harness.all) == before + 1
+
+
 # It lives, for its loop turns: but what it was told may not hold, and others wait for it.
 @pytest.mark.parametrize("owed", [Prepared, Serving, Reloaded])
 def test_a_worker_that_never_answers_is_replaced(
