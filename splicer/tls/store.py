@@ -30,7 +30,6 @@ class _Entry:
 
     profile: Profile
     loaded: Loaded
-    used: Signature  # of the files in use
     seen: Signature  # at the last look
     judged: Signature  # of the files that were tried last
     fault: str | None = field(default=None)
@@ -86,7 +85,7 @@ class Store:
             for name, entry in table.items():
                 now = _signature(entry.profile)
                 before, entry.seen = entry.seen, now
-                if now == before and now not in (entry.used, entry.judged):
+                if now == before and now != entry.judged:
                     self._read_again(name, entry, now)
 
     def _read_again(self, name: str, entry: _Entry, now: Signature) -> None:
@@ -96,7 +95,7 @@ class Store:
         except FileFault as fault:
             entry.fault = str(fault)
         else:
-            entry.loaded, entry.used, entry.fault = loaded, now, None
+            entry.loaded, entry.fault = loaded, None
         self._changed(_facts(name, entry))
 
 
@@ -108,7 +107,7 @@ def _load(profile: Profile) -> _Entry:
         if profile.ca == SYSTEM and not system_has_authorities():
             raise FileFault('ca = "system": this machine has no store of authorities; install ca-certificates')
         loaded = PodContext(profile)
-    return _Entry(profile, loaded, before, before, before)
+    return _Entry(profile, loaded, before, before)
 
 
 def check(settings: TlsSettings) -> tuple[list[str], list[str]]:
