@@ -68,12 +68,12 @@ def read(der: bytes) -> Certificate:
         IndexError: they are cut off.
     """
     [(_, certificate)] = _values(der)
-    _, body = next(_values(certificate))
+    _, body = _first(certificate)
     parts = [part for part in _values(body) if part[0] != _VERSION_TAG]
     _, _, _, (_, validity), _, (_, key), *rest = parts
     not_before, not_after = (_time(tag, value) for tag, value in _values(validity))
-    _, algorithm = next(_values(key))
-    _, oid = next(_values(algorithm))
+    _, algorithm = _first(key)
+    _, oid = _first(algorithm)
     names = tuple(name for tag, value in rest if tag == _EXTENSIONS_TAG for name in _names(value))
     return Certificate(names, not_before, not_after, _KEYS.get(oid, "other"), hashlib.sha256(der).hexdigest())
 
@@ -90,6 +90,10 @@ def _values(data: bytes) -> Iterator[tuple[int, bytes]]:
             raise IndexError("cut off")
         yield tag, data[at : at + size]
         at += size
+
+
+def _first(data: bytes) -> tuple[int, bytes]:
+    return [*_values(data)][0]  # noqa: RUF015 - without any it is an IndexError
 
 
 def _names(extensions: bytes) -> Iterator[tuple[str, str]]:
