@@ -15,7 +15,7 @@ _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 def seconds_of(text: str) -> float | None:
     """The seconds of a time; a number alone is seconds; None: it is no time."""
-    if not text or re.fullmatch(rf"(?:{_TIME.pattern})+", text) is None:
+    if re.fullmatch(rf"(?:{_TIME.pattern})+", text) is None:
         return None
     return float(sum(float(number) * _SECONDS[unit or "s"] for number, unit in _TIME.findall(text)))
 
