@@ -23,7 +23,6 @@ def test_all_that_may_be_forked_are_loaded() -> None:
 _HEAVY = (
     "dns",
     "prometheus_client",
-    "wsproto",
     "http.server",
     "email.message",
     "importlib.metadata",
