@@ -34,7 +34,7 @@ from splicer.relay.trio_wait import TrioWait
 from splicer.relay.tunnel import Tunnel
 
 _TURN_SECONDS = 0.002  # seconds that the hub may take before it yields to Trio
-_MAX_FRAME_DELAY = 0.00005  # seconds for which frames wait while Trio runs other tasks
+_MAX_FRAME_DELAY = 0.0001  # seconds for which frames wait while Trio runs other tasks
 
 
 class Hub:
