@@ -86,8 +86,15 @@ def _of_route(route: Route) -> Iterator[Question]:
     for index in range(len(headers)):
         kept = tuple(field for place, field in enumerate(headers) if field is not None and place != index)
         yield Question(method, host, first, asked, kept, scheme)
+    for test in route.headers:
+        if test.kind == "absent":
+            yield Question(method, host, first, asked, (*whole, (test.name.encode(), b"x")), scheme)
     if query:
         yield Question(method, host, first, None, whole, scheme)
+    for test in route.query:
+        if test.kind == "absent":
+            there = f"{quote(test.name, safe='')}=x"
+            yield Question(method, host, first, there if asked is None else f"{asked}&{there}", whole, scheme)
 
 
 def _host(hosts: Sequence[str]) -> str:
