@@ -23,11 +23,11 @@ from splicer.admin.tls_state import TlsState
 from splicer.admin.traces import Traces
 from splicer.admin.web import Web
 from splicer.admin.workers import Workers
+from splicer.ipc.absent_workers import ask_for_absent
 from splicer.ipc.board import Board
 from splicer.ipc.facts import by_listener
 from splicer.ipc.heartbeat import Heartbeat
 from splicer.ipc.messages import (
-    Absent,
     AdminOrder,
     AdminReport,
     Config,
@@ -46,7 +46,6 @@ from splicer.observe.log import Logger
 from splicer.otlp.exporter import Exporter
 
 _LAST_SPANS_TIMEOUT = 3.0  # seconds to export the rest at the end
-_WORKER_CHECK_INTERVAL = 1.0  # seconds between two checks whether there is a channel to each worker
 
 
 Streams = Callable[[], int]
@@ -102,7 +101,7 @@ class Admin:
     # At "stop", nobody is answered any more: in an upgrade the next admin process has the same listeners by then.
     async def _serve_until_stop(self, for_spans: trio.Nursery) -> bool:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._look_for_workers)
+            nursery.start_soon(ask_for_absent, self._absent, self._supervisor.reply)
             self._workers = Workers(nursery, self._log, lambda: self._board.slots)
             self._current = CurrentConfig(nursery, self._path, self._environ, self._log)
             self._traces = Traces(for_spans, self._current, self._environ, self._log)
@@ -169,12 +168,5 @@ class Admin:
         text = "".join(traceback.format_exception(error))[-2000:]
         self._log.error("crash", process="admin", error=repr(error), traceback=text)
 
-    # A channel to a worker may get lost, for example because descriptors ran out; then the supervisor is asked again.
-    async def _look_for_workers(self) -> None:
-        before: set[int] = set()
-        while True:
-            await trio.sleep(_WORKER_CHECK_INTERVAL)
-            absent = self._board.slots - self._workers.pids.keys()
-            if absent and absent == before:
-                self._supervisor.reply(Absent(tuple(sorted(absent))))
-            before = absent
+    def _absent(self) -> set[int]:
+        return self._board.slots - self._workers.pids.keys()

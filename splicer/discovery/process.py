@@ -14,11 +14,11 @@ from splicer.discovery.publisher import Publisher
 from splicer.discovery.reports import ReportChannels
 from splicer.discovery.services import Services
 from splicer.errors import ConfigError
+from splicer.ipc.absent_workers import ask_for_absent
 from splicer.ipc.board import Board
 from splicer.ipc.endpoint_memory import EndpointMemory
 from splicer.ipc.heartbeat import Heartbeat
 from splicer.ipc.messages import (
-    Absent,
     Config,
     Discover,
     DiscoveryOrder,
@@ -36,7 +36,6 @@ from splicer.observe.log import Logger
 from splicer.upstream.tls_links import TlsLinks
 
 _CLAIM_INTERVAL = 0.05  # seconds between two attempts to become the snapshot's writer
-_WORKER_CHECK_INTERVAL = 1.0  # seconds between two checks whether there is a channel to each worker
 
 
 class Discovery:
@@ -77,7 +76,7 @@ class Discovery:
             trio.lowlevel.add_instrument(self._beat)
             self._nursery = nursery
             self._channels = ReportChannels(nursery, self._log)
-            nursery.start_soon(self._look_for_workers)
+            nursery.start_soon(ask_for_absent, self._absent, self._supervisor.reply)
             self._supervisor.reply(Ready())
             obeyed = await self._work()
             nursery.cancel_scope.cancel()
@@ -130,12 +129,5 @@ class Discovery:
             self._metrics.know(config.upstreams.values())
             self._judgement.use(config)
 
-    # A channel to a worker may get lost, for example because descriptors ran out; then the supervisor is asked again.
-    async def _look_for_workers(self) -> None:
-        before: set[int] = set()
-        while True:
-            await trio.sleep(_WORKER_CHECK_INTERVAL)
-            absent = self._board.slots - self._channels.slots
-            if absent and absent == before:
-                self._supervisor.reply(Absent(tuple(sorted(absent))))
-            before = absent
+    def _absent(self) -> set[int]:
+        return self._board.slots - self._channels.slots
