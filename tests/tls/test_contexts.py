@@ -13,9 +13,7 @@ from cryptography.hazmat.primitives import serialization
 
 from splicer.ipc.tls_messages import PodProfile, ServerProfile
 from splicer.tls.contexts import INTERMEDIATE, PodContext, ServerContexts
-from splicer.tls.der import first_certificate
-from splicer.tls.files import FileFault, opened, signature
-from splicer.tls_facts import CertificateFiles
+from splicer.tls.files import FileFault
 from tests.kit.tls import Certificates
 from tests.tls.bios import Side, folder, shake_hands
 
@@ -135,29 +133,3 @@ def test_an_encrypted_key_is_a_fault_and_no_question(certificates: Certificates,
         )
     )
     assert "encrypted" in fault(profile(tmp_path / "locked"))
-
-
-# ---- a Secret's folder ----
-
-
-def test_both_files_are_of_one_generation(certificates: Certificates) -> None:
-    """A kubelet renames `..data` between the two opens."""
-    path = certificates.secret("mounted", "before.test")
-    with opened(folder(path)) as pair:
-        certificates.renew(path, "after.test")
-        assert first_certificate(pair.pem).names == (("DNS", "before.test"),)
-    with opened(folder(path)) as pair:
-        assert first_certificate(pair.pem).names == (("DNS", "after.test"),)
-    ServerContexts(profile(path))
-
-
-def test_a_signature_changes_with_each_file(certificates: Certificates) -> None:
-    path, other = certificates.secret("signed", "a.test"), str(certificates.ca)
-    files = (folder(path), CertificateFiles(chain=other, key="/nowhere"))
-    seen = {signature(files, (other,))}
-    certificates.renew(path, "a.test")
-    seen.add(signature(files, (other,)))
-    assert signature(files, (other,)) in seen
-    shutil.rmtree(path)
-    seen.add(signature(files, (other,)))
-    assert len(seen) == 3
