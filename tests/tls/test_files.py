@@ -7,9 +7,11 @@ import shutil
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from splicer.tls import files
 from splicer.tls.der import first_certificate
 from splicer.tls.files import FileFault, is_sub_path, opened, signature, text_of
 from splicer.tls_facts import CertificateFiles
@@ -17,25 +19,33 @@ from tests.kit.tls import Certificates
 from tests.tls.bios import folder
 
 
-def test_both_files_are_of_one_generation(certificates: Certificates) -> None:
+def test_both_files_are_of_one_generation(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kubelet renames `..data` between the two opens."""
-    path = certificates.secret("mounted", "before.test")
-    with opened(folder(path)) as pair:
+    path, read = certificates.secret("mounted", "before.test"), files._open
+
+    def open_and_renew(*arguments: Any) -> int:
+        fd = read(*arguments)
         certificates.renew(path, "after.test")
-        assert first_certificate(pair.pem).names == (("DNS", "before.test"),)
+        return fd
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(files, "_open", open_and_renew)
+        with opened(folder(path)) as pair:
+            assert first_certificate(pair.pem).names == (("DNS", "before.test"),)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*pair.paths)  # it refuses another one's key
     with opened(folder(path)) as pair:
         assert first_certificate(pair.pem).names == (("DNS", "after.test"),)
 
 
 def test_a_signature_changes_with_each_file(certificates: Certificates) -> None:
     path, other = certificates.secret("signed", "a.test"), str(certificates.ca)
-    files = (folder(path), CertificateFiles(chain=other, key="/nowhere"))
-    seen = {signature(files, (other,))}
+    pairs = (folder(path), CertificateFiles(chain=other, key="/nowhere"))
+    seen = {signature(pairs, (other,))}
     certificates.renew(path, "a.test")
-    seen.add(signature(files, (other,)))
-    assert signature(files, (other,)) in seen
+    seen.add(signature(pairs, (other,)))
+    assert signature(pairs, (other,)) in seen
     shutil.rmtree(path)
-    seen.add(signature(files, (other,)))
+    seen.add(signature(pairs, (other,)))
     assert len(seen) == 3
 
 
@@ -73,8 +83,8 @@ def test_what_is_no_file_to_read(make: Callable[[Path], None], why: str, tmp_pat
     with pytest.raises(FileFault) as fault:
         text_of(str(path))
     assert str(fault.value) == f"{path}: {why}"
-    for files in (folder(tmp_path), CertificateFiles(chain=str(tmp_path / "tls.crt"), key=str(path))):
-        with pytest.raises(FileFault, match=why), opened(files):
+    for pair in (folder(tmp_path), CertificateFiles(chain=str(tmp_path / "tls.crt"), key=str(path))):
+        with pytest.raises(FileFault, match=why), opened(pair):
             raise AssertionError
     assert os.listdir("/proc/self/fd") == before, "nothing stays open"  # noqa: PTH208
 
