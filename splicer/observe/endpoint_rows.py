@@ -10,6 +10,7 @@ import trio
 from splicer.config.schema import Config
 from splicer.ipc.queries import EndpointRow
 from splicer.model import Endpoint
+from splicer.observe.between_frames import between_frames
 from splicer.record import Record
 from splicer.relay.api import LiveTunnels, TunnelView
 from splicer.upstream.loads import Loads
@@ -17,7 +18,8 @@ from splicer.upstream.source import EndpointSource
 from splicer.upstream.status import EndpointStates
 
 _ROWS = 32  # endpoints in a packet (ipc.wire)
-_SLICE = 256  # tunnels looked at before other tasks run
+_SLICE = 256  # tunnels looked at before other tasks run …
+_FEW = 32  # … and before frames are moved
 
 
 def endpoints(
@@ -53,7 +55,7 @@ def endpoints(
     untried(_named(config, source))
     live = relay.views()
     for start in range(0, len(live), _SLICE):
-        untried(_called(config, live[start : start + _SLICE]))
+        untried(_called(config, between_frames(relay, live[start : start + _SLICE], _FEW)))
         yield []
     for start in range(0, len(rows), _ROWS):
         yield rows[start : start + _ROWS]
@@ -70,7 +72,7 @@ def _named(config: Config, source: EndpointSource) -> Iterator[tuple[Endpoint, s
 def _called(config: Config, live: Iterable[TunnelView[Record]]) -> Iterator[tuple[Endpoint, str]]:
     for one in live:
         upstream, endpoint = one.owner.upstream, one.owner.endpoint
-        if one.alive and endpoint is not None and upstream is not None and upstream in config.upstreams:
+        if endpoint is not None and upstream is not None and upstream in config.upstreams:
             yield endpoint, upstream
 
 

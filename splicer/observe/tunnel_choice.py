@@ -13,6 +13,7 @@ from typing import Any
 import trio
 
 from splicer.ipc.queries import AskTunnels
+from splicer.observe.between_frames import between_frames
 from splicer.observe.line_quality import line_qualities
 from splicer.quality import Quality
 from splicer.record import Record
@@ -20,6 +21,7 @@ from splicer.relay.api import LiveTunnels, TunnelView
 
 _SLICE = 256  # tunnels that are looked at before other tasks run …
 _READ_SLICE = 32  # … if the kernel must be asked for the quality of their lines
+_FEW, _READ_FEW = 32, 4  # the same before frames are moved
 _READ = frozenset({"rtt", "retransmits"})
 _FRESH_SECONDS = 1.0  # rates are not computed again before
 _STALE_SECONDS = 10.0  # nobody has looked for longer: the next rates need two looks again
@@ -48,12 +50,11 @@ class TunnelRates:
         self._at, self._moved, self._rates = now, {}, {}
         live = self._relay.views()
         for start in range(0, len(live), _SLICE):
-            for one in live[start : start + _SLICE]:
-                if one.alive:
-                    name, moved = one.owner.id, one.to_pod + one.to_client
-                    self._moved[name] = moved
-                    if name in before:
-                        self._rates[name] = max(0.0, (moved - before[name]) / since)
+            for one in between_frames(self._relay, live[start : start + _SLICE], _FEW):
+                name, moved = one.owner.id, one.to_pod + one.to_client
+                self._moved[name] = moved
+                if name in before:
+                    self._rates[name] = max(0.0, (moved - before[name]) / since)
             yield []
 
     def of(self, one: TunnelView[Record]) -> float | None:
@@ -76,12 +77,12 @@ def first_tunnels(
     measure = _measure(wanted.sort, rates)
     found: list[tuple[float, int, TunnelView[Record]]] = []
     live = relay.views()
-    step = _READ_SLICE if wanted.sort in _READ else _SLICE
+    step, few = (_READ_SLICE, _READ_FEW) if wanted.sort in _READ else (_SLICE, _FEW)
     for start in range(0, len(live), step):
         measured = (
             (measure(one), -number, one)  # the number: of equal ones the oldest comes first
-            for number, one in enumerate(live[start : start + step], start)
-            if one.alive and _is_wanted(one.owner, wanted)
+            for number, one in enumerate(between_frames(relay, live[start : start + step], few), start)
+            if _is_wanted(one.owner, wanted)
         )
         found = nlargest(wanted.most, chain(found, measured))
         yield []

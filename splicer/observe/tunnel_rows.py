@@ -8,14 +8,17 @@ from collections.abc import Iterator
 import trio
 
 from splicer.ipc.queries import AskTunnels, CountRow, PlaceRow, TunnelRow
+from splicer.observe.between_frames import between_frames
 from splicer.observe.line_quality import line_qualities
 from splicer.observe.tunnel_choice import TunnelRates, first_tunnels
 from splicer.quality import Quality
 from splicer.record import Record
 from splicer.relay.api import LiveTunnels, TunnelView
 
-_ROWS = 16  # tunnels in a batch
-_SLICE = 256  # tunnels counted before other tasks run
+_ROWS = 8  # tunnels in a batch …
+_FEW_ROWS = 2  # … and before frames are moved
+_SLICE = 256  # tunnels counted before other tasks run …
+_FEW = 32  # … and before frames are moved
 _GROUPS = 16  # (route, pod) pairs in a row, which must fit into a packet (ipc.wire)
 _PLACES = 64  # ways in a batch
 _MAX_CHARACTERS = 256  # of one text
@@ -33,7 +36,7 @@ def tunnels(relay: LiveTunnels[Record], slot: int, wanted: AskTunnels, rates: Tu
     live = (yield from first_tunnels(relay, wanted, rates)) if wanted.most else relay.views()
     for start in range(0, len(live), _ROWS):
         now = trio.current_time()
-        yield [_row(one, slot, now, rates) for one in live[start : start + _ROWS] if one.alive]
+        yield [_row(one, slot, now, rates) for one in between_frames(relay, live[start : start + _ROWS], _FEW_ROWS)]
 
 
 def places(relay: LiveTunnels[Record]) -> Iterator[list[PlaceRow]]:
@@ -41,11 +44,10 @@ def places(relay: LiveTunnels[Record]) -> Iterator[list[PlaceRow]]:
     live = relay.views()
     groups: dict[tuple[str, str, str, str], int] = defaultdict(int)
     for start in range(0, len(live), _SLICE):
-        for one in live[start : start + _SLICE]:
-            if one.alive:
-                owner = one.owner
-                endpoint = "" if owner.endpoint is None else str(owner.endpoint)
-                groups[owner.route or "", _pod(owner), owner.upstream or "", endpoint] += 1
+        for one in between_frames(relay, live[start : start + _SLICE], _FEW):
+            owner = one.owner
+            endpoint = "" if owner.endpoint is None else str(owner.endpoint)
+            groups[owner.route or "", _pod(owner), owner.upstream or "", endpoint] += 1
         yield []
     rows = [
         PlaceRow(_shown(route), _shown(pod), _shown(upstream), endpoint, count)
@@ -61,11 +63,10 @@ def counts(relay: LiveTunnels[Record], slot: int) -> Iterator[list[CountRow]]:
     groups: dict[tuple[str, str], int] = defaultdict(int)
     to_pod = to_client = 0
     for start in range(0, len(live), _SLICE):
-        for one in live[start : start + _SLICE]:
-            if one.alive:
-                groups[one.owner.route or "", _pod(one.owner)] += 1
-                to_pod += one.to_pod
-                to_client += one.to_client
+        for one in between_frames(relay, live[start : start + _SLICE], _FEW):
+            groups[one.owner.route or "", _pod(one.owner)] += 1
+            to_pod += one.to_pod
+            to_client += one.to_client
         yield []
     rows = [(*group, count) for group, count in groups.items()]
     yield [CountRow((), to_pod, to_client, slot)]

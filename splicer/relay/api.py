@@ -192,6 +192,9 @@ class LiveTunnels(Protocol[Owner_co]):
         """Views of the live tunnels, oldest first; the result is a copy."""
         ...
 
+    def turn_if_due(self) -> None:
+        """Move one batch of events if the last turn was too long ago; one only, since bulk streams have no end."""
+
 
 class Relay(LiveTunnels[Owner], Protocol[Owner]):
     """Splices any number of tunnels; a worker has one instance, whose `run` is in the worker's nursery."""
@@ -232,9 +235,6 @@ class Relay(LiveTunnels[Owner], Protocol[Owner]):
             OSError: no descriptor is left for a pipe (EMFILE, ENFILE); nothing has been sent then.
         """
         ...
-
-    def turn_if_due(self) -> None:
-        """Move one batch of events if the last turn was too long ago; one only, since bulk streams have no end."""
 
     def end(self, view: TunnelView[Owner], closer: Side, reason: str) -> None:
         """End a tunnel, if it is still alive."""

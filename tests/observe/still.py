@@ -43,9 +43,14 @@ class StillRelay:
 
     def __init__(self, *tunnels: StillTunnel) -> None:
         self.shown = list(tunnels)
+        self.turns = 0
 
     def views(self) -> list[StillTunnel]:
         return list(self.shown)
+
+    def turn_if_due(self) -> None:
+        """There is nothing to move."""
+        self.turns += 1
 
 
 def record(number: int = 1, **more: Any) -> Record:
