@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import trio
 
 from splicer.ipc.board import Column
@@ -9,8 +11,12 @@ from splicer.ipc.board import Column
 _BEAT = int(Column.BEAT)
 
 
+# On a processor that both use, the kernel lets this process finish its slice of 3 ms while a worker's frames wait:
+# somebody who looked at 1,000 calls made the p99 of their frames twice as long.
 class Heartbeat(trio.abc.Instrument):
     """Beats at each step of each task: a busy loop goes on beating, one that is stuck in a step does not.
+
+    It is for processes that carry no frames: between two steps they let those run that do (sched_yield(2)).
 
     Args:
         row: the process's row on the board.
@@ -22,3 +28,4 @@ class Heartbeat(trio.abc.Instrument):
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Called by Trio before each step of each task."""
         self._row[_BEAT] += 1
+        os.sched_yield()

@@ -15,8 +15,7 @@ from splicer.quality import Quality
 from splicer.record import Record
 from splicer.relay.api import LiveTunnels, TunnelView
 
-_ROWS = 8  # tunnels in a batch …
-_FEW_ROWS = 2  # … and before frames are moved
+_ROWS = 2  # tunnels in a batch: frames wait while it is encoded
 _SLICE = 256  # tunnels counted before other tasks run …
 _FEW = 32  # … and before frames are moved
 _GROUPS = 16  # (route, pod) pairs in a row, which must fit into a packet (ipc.wire)
@@ -36,7 +35,7 @@ def tunnels(relay: LiveTunnels[Record], slot: int, wanted: AskTunnels, rates: Tu
     live = (yield from first_tunnels(relay, wanted, rates)) if wanted.most else relay.views()
     for start in range(0, len(live), _ROWS):
         now = trio.current_time()
-        yield [_row(one, slot, now, rates) for one in between_frames(relay, live[start : start + _ROWS], _FEW_ROWS)]
+        yield [_row(one, slot, now, rates) for one in between_frames(relay, live[start : start + _ROWS], 1)]
 
 
 def places(relay: LiveTunnels[Record]) -> Iterator[list[PlaceRow]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
 import trio
 
 from splicer.ipc.board import Board, Column
@@ -37,4 +40,17 @@ async def test_a_step_that_does_not_end_does_not_beat() -> None:
     sum(range(100_000))
     assert row[Column.BEAT] == before > 0
     trio.lowlevel.remove_instrument(beat)
+    board.close()
+
+
+async def test_whoever_carries_frames_may_run_between_two_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    yields: list[int] = []
+    monkeypatch.setattr(os, "sched_yield", lambda: yields.append(1))
+    board = Board()
+    beat = Heartbeat(board.row(3))
+    trio.lowlevel.add_instrument(beat)
+    for _ in range(5):
+        await trio.lowlevel.checkpoint()
+    trio.lowlevel.remove_instrument(beat)
+    assert len(yields) >= 5
     board.close()
