@@ -1,8 +1,11 @@
-"""Two peers under the same load at the same time, on one processor: what disturbs one disturbs the other as well.
+"""Two running peers on one processor, and the same load for both: in turns, or at the same time.
 
-In turns (`bench.pairs`) a ratio of two costs varies by a tenth where other programs run: the machine is another one in
-the next second. Here it is the same, so a difference of a few per cent shows. The load is a closed loop, slowed by
-both.
+In turns, each has the processor for itself, as it usually has. But where other programs run, the ratio of two costs
+varies by a tenth: the machine is another one in the next second.
+
+At the same time, what disturbs one disturbs the other as well, so that a difference of a few per cent shows all the
+same. But each finds the processor's caches full of the other's code and data: a call takes a third more, and what comes
+in addition to it takes twice as much. The load is a closed loop, slowed by both.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import chain
 
 from attrs import frozen
 
@@ -44,6 +48,8 @@ def measured(
     seconds: float,
     rest: float,
     told: Callable[[int], None],
+    *,
+    at_once: bool,
 ) -> list[tuple[Cost, Cost]]:
     """Measure both, so many times.
 
@@ -57,6 +63,7 @@ def measured(
         seconds: of a load.
         rest: seconds after the last load that count as well.
         told: called with the number of the pair that begins.
+        at_once: both loads at the same time.
 
     Raises:
         PeerFailed: a peer doesn't start, or does its work wrong.
@@ -68,19 +75,27 @@ def measured(
         turns = [Turn(site, *both, seconds, {}) for both in zip(peers, proxies, strict=True)]
         for number in range(pairs):
             told(number)
-            with ExitStack() as stack:
-                clients = [stack.enter_context(one.client(mode, one.proxy, {"clients": CLIENTS})) for one in turns]
-                for client in clients:
-                    client.wait_ready()
-                used.append([_used(proxy) for proxy in proxies])
-                for client in clients if number % 2 == 0 else reversed(clients):
-                    client.go()
-                counts.append([_count(turn, client.result()) for turn, client in zip(turns, clients, strict=True)])
-                for client in clients:
-                    client.end()
+            used.append([_used(proxy) for proxy in proxies])
+            order = turns if number % 2 == 0 else turns[::-1]
+            came = dict(_loaded(mode, order) if at_once else chain(*(_loaded(mode, [turn]) for turn in order)))
+            counts.append([came[turn.peer.name] for turn in turns])
         time.sleep(rest)
         used.append([_used(proxy) for proxy in proxies])
     return [_costs(before, after, count) for before, after, count in zip(used, used[1:], counts, strict=False)]
+
+
+def _loaded(mode: str, turns: Sequence[Turn]) -> list[tuple[str, int]]:
+    """Load these at the same time; the names of the peers, and what each has served."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(one.client(mode, one.proxy, {"clients": CLIENTS})) for one in turns]
+        for client in clients:
+            client.wait_ready()
+        for client in clients:
+            client.go()
+        served = [(turn.peer.name, _count(turn, client.result())) for turn, client in zip(turns, clients, strict=True)]
+        for client in clients:
+            client.end()
+    return served
 
 
 def _used(proxy: Proxy) -> tuple[float, float]:

@@ -1,10 +1,10 @@
 """Measure what tracing costs: this checkout without it, and with every request sampled, side by side.
 
-    python -m bench.tracing_cost [--pairs 20] [--seconds 2] [--sample 1] [handshakes] [http]
+    python -m bench.tracing_cost [--pairs 20] [--seconds 2] [--sample 1] [--at-once] [handshakes] [http]
 
-Both run at the same time on one processor, each with one worker and under the same load (`bench.together`). The CPU
-time is that of all processes, so the export in the admin process is in it. The collector is a thread of the bench, on
-the load's processors: it reads each request, and answers 200.
+Both run on one processor, each with one worker, and get the same load in turns, or, where other programs disturb, at
+once (`bench.together`). The CPU time is that of all processes, so the export in the admin process is in it. The
+collector is a thread of the bench, on the load's processors: it reads each request, and answers 200.
 
 The law: with tracing, a new call takes at most 5 % more. If the whole 95 % interval is above that, the exit code is 1.
 """
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measured(site: Site, options: argparse.Namespace, bar: Progress) -> list[Row]:
     modes, found = options.scenarios or list(_NAMES), list[Row]()
-    turn = options.seconds + _PAIR_SECONDS
+    turn = (options.seconds + _PAIR_SECONDS) * (1 if options.at_once else 2)
     bar.begin(len(modes) * (options.pairs * turn + _EXPORT_SECONDS))
 
     def told(number: int) -> None:
@@ -115,7 +115,9 @@ def _measured(site: Site, options: argparse.Namespace, bar: Progress) -> list[Ro
 
     for mode in modes:
         peers = Checkout(BEFORE, ROOT), Traced(AFTER, options.sample)
-        costs = measured(site, peers, mode, options.pairs, options.seconds, _EXPORT_SECONDS, told)
+        costs = measured(
+            site, peers, mode, options.pairs, options.seconds, _EXPORT_SECONDS, told, at_once=options.at_once
+        )
         found += [_row(_NAMES[mode], costs, lambda cost: cost.whole), _row(_OUTSIDE, costs, lambda cost: cost.outside)]
     return found
 
@@ -135,6 +137,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=20, help="of rounds of each scenario (20)")
     parser.add_argument("--seconds", type=seconds, default=2.0, help="of a round (2)")
     parser.add_argument("--sample", type=float, default=1.0, help="the share of the requests that are sampled (1)")
+    parser.add_argument("--at-once", action="store_true", help="both loads at the same time; else in turns")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.scenarios if name not in _NAMES]:
         parser.error(f"no scenario {unknown[0]!r}; there are {known}")

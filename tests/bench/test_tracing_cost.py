@@ -24,19 +24,27 @@ def test_only_what_is_sure_breaks_the_law(found: list[Row], expected: bool) -> N
     assert not broken([row(2.0, "CPU of an HTTP request")])
 
 
-def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *costs: tuple[Cost, Cost]) -> str:
+def told(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *costs: tuple[Cost, Cost],
+    at_once: bool = False,
+) -> str:
     """What a run says whose pairs have these costs."""
     asked: list[Any] = []
 
-    def measured(site: Any, peers: Any, mode: str, pairs: int, seconds: float, *_: Any) -> list[tuple[Cost, Cost]]:
-        asked.append((peers, mode, pairs, seconds))
+    def measured(
+        site: Any, peers: Any, mode: str, pairs: int, seconds: float, *_: Any, at_once: bool
+    ) -> list[tuple[Cost, Cost]]:
+        asked.append((peers, mode, pairs, seconds, at_once))
         return list(costs)
 
     monkeypatch.setattr(tracing_cost, "measured", measured)
     monkeypatch.setattr(tracing_cost, "opened", lambda quick: nullcontext())
-    code = main(["--sample", "0.5", "--pairs", "20", "--seconds", "3", "handshakes"])
+    more = ["--at-once"] if at_once else []
+    code = main(["--sample", "0.5", "--pairs", "20", "--seconds", "3", *more, "handshakes"])
     [((before, after), *rest)] = asked
-    assert rest == ["handshakes", 20, 3.0]
+    assert rest == ["handshakes", 20, 3.0, at_once]
     assert (before.name, after.name) == (BEFORE, AFTER)
     assert isinstance(before, Checkout)
     assert isinstance(after, Traced)
@@ -51,7 +59,7 @@ def test_it_runs_this_checkout_twice(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "3.000" in said
     assert "BROKEN" in said
     assert said.endswith("1")
-    assert told(monkeypatch, capsys, *[(Cost(1000.0, 100.0), Cost(1040.0, 100.0))] * 20).endswith("0")
+    assert told(monkeypatch, capsys, *[(Cost(1000.0, 100.0), Cost(1040.0, 100.0))] * 20, at_once=True).endswith("0")
 
 
 def test_too_few_pairs_are_no_result(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,8 +87,9 @@ def test_the_collector_takes_batches() -> None:
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_a_short_run(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--pairs", "6", "--seconds", "0.4"])  # its exit code is this machine's
+@pytest.mark.parametrize("arguments", [[], ["--at-once"]])
+def test_a_short_run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--pairs", "6", "--seconds", "0.3", *arguments])  # its exit code is this machine's
     said = capsys.readouterr()
     assert "CPU of a new call" in said.out, said.err
     assert "CPU of an HTTP request" in said.out
