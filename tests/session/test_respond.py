@@ -13,12 +13,13 @@ from splicer.session.respond import answer_of, refusal, stub_status
 
 
 def everything() -> list[type[errors.SplicerError]]:
+    """All kinds, in an order that is the same in all processes of a test run: that of `__subclasses__` is not."""
     found: list[type[errors.SplicerError]] = []
     left = [errors.SplicerError]
     while left:
         left += (each := left.pop()).__subclasses__()
         found.append(each)
-    return found
+    return sorted(found, key=lambda kind: kind.__name__)
 
 
 # The first is not told, the second is another server's answer, the third a hook's.
