@@ -29,7 +29,7 @@ class ClientWatch:
         self._waiting = waiting
         self._some = trio.Event()  # somebody waits
 
-    # A timer that fires while nobody waits would be the most frequent one of a worker that has only calls.
+    # A worker that has only calls is not woken for this.
     def look_soon(self) -> None:
         """Begin to check if somebody waits; called regularly."""
         if self._waiting:

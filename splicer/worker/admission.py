@@ -20,7 +20,7 @@ class Admission:
     """Decides which client connections may come in.
 
     At the limit the longest idle connection makes room for a request that goes to a pod: at once if it is this
-    worker's, within a quarter of a second if it is another one's. `_ABOVE` more connections are let in, because only a
+    worker's, within a tenth of a second if it is another one's. `_ABOVE` more connections are let in, because only a
     request that was read shows whether it needs a pod, and health checks must be answered whatever the limit.
 
     Args:

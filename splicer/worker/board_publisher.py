@@ -15,7 +15,6 @@ from splicer.session.context import SessionContext, StubStatus
 from splicer.worker.vault_link import VaultLink
 
 _INTERVAL = 0.1  # seconds between two updates of our row …
-_QUIET_INTERVAL = 0.25  # … while no connection and no request comes: each waking costs as much as twenty frames …
 _SPARE_INTERVAL = 0.5  # … and of a spare's, of which only the heartbeat changes; that is looked at once a second
 _CACHE_SECONDS = 0.01  # seconds for which the other workers' numbers are reused
 _MORE = 8  # a worker has enough with an eighth, plus one, more connections than the workers' mean
@@ -41,7 +40,6 @@ class BoardPublisher:
         self.row = board.row(number)
         self.context: SessionContext | None = None  # until there is a configuration
         self._then: tuple[Callable[[], None], ...] = ()  # a spare has none
-        self._seen: tuple[int, ...] = ()  # the numbers at the last update
         self._peers: list[int] = []  # client connections of each other worker that accepts
         self._compared = -math.inf  # when these were read
 
@@ -51,7 +49,7 @@ class BoardPublisher:
             self.publish()
             for call in self._then:
                 call()
-            due = trio.current_time() + self._pause()
+            due = trio.current_time() + (_INTERVAL if self._then else _SPARE_INTERVAL)
             await trio.sleep_until(due)
             self._metrics.late(trio.current_time() - due)
 
@@ -62,13 +60,6 @@ class BoardPublisher:
             then: called after each regular update. A task for each of them would cost as much as the update.
         """
         self._then = then
-
-    def _pause(self) -> float:
-        if self.context is None or not self._then:
-            return _SPARE_INTERVAL
-        counts = self.context.counts
-        before, self._seen = self._seen, (self._relay.tunnels, counts.accepted, counts.requests)
-        return _INTERVAL if self._seen != before else _QUIET_INTERVAL
 
     # The caller is about to report our own numbers too. They are published first, because no total may ever fall, even
     # if this process dies next.
