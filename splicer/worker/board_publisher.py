@@ -40,6 +40,7 @@ class BoardPublisher:
         self.row = board.row(number)
         self.context: SessionContext | None = None  # until there is a configuration
         self._then: tuple[Callable[[], None], ...] = ()  # a spare has none
+        self._pause = trio.CancelScope()
         self._peers: list[int] = []  # client connections of each other worker that accepts
         self._compared = -math.inf  # when these were read
 
@@ -50,8 +51,9 @@ class BoardPublisher:
             for call in self._then:
                 call()
             due = trio.current_time() + (_INTERVAL if self._then else _SPARE_INTERVAL)
-            await trio.sleep_until(due)
-            self._metrics.late(trio.current_time() - due)
+            with trio.move_on_at(due) as self._pause:
+                await trio.sleep_forever()
+            self._metrics.late(max(0.0, trio.current_time() - due))
 
     def serve(self, *then: Callable[[], None]) -> None:
         """Publish more often from now on.
@@ -60,6 +62,7 @@ class BoardPublisher:
             then: called after each regular update. A task for each of them would cost as much as the update.
         """
         self._then = then
+        self._pause.deadline = -math.inf  # the calls of the slot may be here at once
 
     # The caller is about to report our own numbers too. They are published first, because no total may ever fall, even
     # if this process dies next.

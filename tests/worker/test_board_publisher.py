@@ -107,6 +107,20 @@ async def test_a_worker_is_seen_ten_times_a_second(board: Board, autojump_clock:
     assert times == [4] * 11, "what comes then sees the new numbers"
 
 
+async def test_a_spare_that_gets_a_slot_is_a_worker_at_once(board: Board, autojump_clock: MockClock) -> None:
+    spare = publisher(board)
+    spare.serve()
+    times = list[float]()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(spare.run)
+        await trio.sleep(0.7)
+        began = trio.current_time()
+        spare.serve(lambda: times.append(trio.current_time() - began))
+        await trio.sleep(0.25)
+        nursery.cancel_scope.cancel()
+    assert times == pytest.approx([0.0, 0.1, 0.2])
+
+
 async def test_a_spare_sleeps_longer_and_does_nothing_more(board: Board, autojump_clock: MockClock) -> None:
     spare = publisher(board)
     spare.serve()
