@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from tests.e2e.dnsedge import dns_edge, get, start_dns
 from tests.e2e.judged import judged_edge
@@ -111,4 +112,5 @@ async def test_what_has_just_refused_one_worker_is_tried_last_by_the_other_and_n
             assert (await ask_at(edge, 2, "/group")).body == alive.address.encode()
         assert back.connections == 0
         pod.stop()
+        await wait_all_tasks_blocked()  # it no longer listens
         assert (await ask_at(edge, 2, "/group")).body == dead.address.encode()
