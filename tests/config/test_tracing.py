@@ -46,7 +46,7 @@ def test_the_defaults() -> None:
         service="splicer",
         attributes=(),
         headers=(),
-        compression="gzip",
+        compression="none",
     )
     assert as_tables(loaded(""))["tracing"] == {"sample": 0.05, "trust": "proxies", "propagate": ["w3c"]}
     assert as_tables(loaded(ENDPOINT))["tracing"] == {
@@ -58,7 +58,7 @@ def test_the_defaults() -> None:
         "service": "splicer",
         "attributes": {},
         "headers": {},
-        "compression": "gzip",
+        "compression": "none",
     }
 
 
@@ -72,7 +72,7 @@ def test_every_key() -> None:
         service = "edge"
         attributes = { "deployment.environment.name" = "prod", zone = "${ZONE}" }
         headers = { x-api-key = "${OTLP_KEY:-}" }
-        compression = "none"
+        compression = "gzip"
     """
     assert read(text, ZONE="a", OTLP_KEY="secret") == TracingSettings(
         endpoint=Collector("https://c.test/v1/traces?a=b", True, "c.test", 443, "/v1/traces?a=b"),
@@ -83,7 +83,7 @@ def test_every_key() -> None:
         service="edge",
         attributes=(("deployment.environment.name", "prod"), ("zone", "a")),
         headers=(("x-api-key", "secret"),),
-        compression="none",
+        compression="gzip",
     )
     assert read(text, ZONE="a").headers == (("x-api-key", ""),)
 

@@ -161,11 +161,11 @@ def test_a_new_channel_replaces_the_old_one(rig: Rig) -> None:
 
 def test_many_spans_are_sent_at_once(rig: Rig) -> None:
     async def main() -> list[int]:
-        for _ in range(20):
+        for _ in range(40):
             rig.sender.tunnel_closed(call())
         return [len(spans) for spans in rig.heard()]
 
-    assert trio.run(main) == [16]
+    assert trio.run(main) == [32]
 
 
 def test_what_can_not_be_encoded_is_counted_and_the_others_are_sent(rig: Rig) -> None:

@@ -89,7 +89,12 @@ def receiver() -> Iterator[Receiver]:
 
 
 async def test_spans_arrive_with_the_resource_of_their_worker(receiver: Receiver) -> None:
-    more = {"service": "edge", "attributes": (("zone", "a"),), "headers": (("x-key", "k"), ("x-none", ""))}
+    more = {
+        "compression": "gzip",
+        "service": "edge",
+        "attributes": (("zone", "a"),),
+        "headers": (("x-key", "k"), ("x-none", "")),
+    }
     async with exporting(receiver.url, **more) as rig:
         rig.request(1)
         rig.request(2)
@@ -108,7 +113,7 @@ async def test_spans_arrive_with_the_resource_of_their_worker(receiver: Receiver
 
 
 async def test_without_compression(receiver: Receiver) -> None:
-    async with exporting(receiver.url, compression="none") as rig:
+    async with exporting(receiver.url) as rig:
         rig.request()
         await rig.until(sent=2)
     assert "content-encoding" not in receiver.requests[0]
