@@ -1,7 +1,6 @@
 """Sends the spans of sampled requests and calls to the admin process.
 
-Spans are encoded many together: the second one takes a third of the time that the first one took, whose code and data
-were in no cache of the processor.
+Spans are encoded many together: the code that encodes them is in the processor's caches from the second one on.
 
 Invariant: nothing here waits. A channel that is full, or that nobody reads, costs spans, which are counted.
 """
