@@ -11,38 +11,14 @@
  * Invariants, as in mover.py: the journal's word is stored before a pipe is filled; a source is read only into a clean
  * pipe; a pipe that holds bytes is not in the list of clean ones; no descriptor is closed here.
  */
-#include "_mover_moves.h"
+#include "_mover_waits.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define LONGEST_WAIT 86400.0 /* seconds */
-
-/* Waits for a batch; -1 with an exception. */
-static int wait(Engine *e, double seconds) {
-  int count, ms = seconds <= 0 ? 0 : (int)((seconds > LONGEST_WAIT ? LONGEST_WAIT : seconds) * 1000 + 0.999);
-  e->next = e->count = 0;
-  if (!ms) {
-    count = epoll_wait(e->epoll, e->events, BATCH, 0);
-  } else {
-    Py_BEGIN_ALLOW_THREADS
-    count = epoll_wait(e->epoll, e->events, BATCH, ms);
-    Py_END_ALLOW_THREADS
-  }
-  if (count < 0) {
-    if (errno != EINTR) {
-      PyErr_SetFromErrno(PyExc_OSError);
-      return -1;
-    }
-    return PyErr_CheckSignals();
-  }
-  e->count = count;
-  e->batches += count > 0;
-  return 0;
-}
-
 /* The rest of the batch. Returns a leg with which Python has to go on, borrowed; or NULL, maybe with an exception. */
 static Leg *go_on(Engine *e) {
+  e->batches += e->count && !e->next;
   while (e->next < e->count) {
     struct epoll_event *event = &e->events[e->next++];
     int fd = event->data.fd;
@@ -69,7 +45,7 @@ static PyObject *engine_run(Engine *e, PyObject *args) {
   int once;
   if (!PyArg_ParseTuple(args, "ddp", &e->now, &until, &once)) return NULL;
   double offset = e->now - monotonic();
-  if (once && !e->count && wait(e, 0)) return NULL;
+  if (once && !e->count && look(e) < 0) return NULL;
   for (;;) {
     Leg *leg = go_on(e);
     if (leg) return Py_NewRef((PyObject *)leg);
@@ -82,7 +58,8 @@ static PyObject *engine_run(Engine *e, PyObject *args) {
     }
     if ((handled && (e->changed || PyList_Size(e->starved) > 0)) || e->now >= until || once) Py_RETURN_FALSE;
     if (wait(e, until - e->now)) return NULL;
-    e->now = offset + monotonic();
+    e->looked = monotonic();
+    e->now = offset + e->looked;
   }
 }
 
@@ -106,6 +83,7 @@ static int engine_set(Engine *e, PyObject *key, PyObject *leg) {
     e->known = (int)count;
   }
   PyObject *old = (PyObject *)e->legs[fd];
+  e->live += (leg != NULL) - (old != NULL);
   e->legs[fd] = (Leg *)Py_XNewRef(leg);
   Py_XDECREF(old);
   return 0;
@@ -116,6 +94,7 @@ static PyObject *engine_close(Engine *e, PyObject *none) {
   (void)none;
   e->places = 0;
   PyBuffer_Release(&e->buffer);
+  PyBuffer_Release(&e->beat);
   Py_RETURN_NONE;
 }
 
@@ -151,6 +130,7 @@ static int engine_traverse(Engine *e, visitproc visit, void *arg) {
   Py_VISIT(e->clean);
   Py_VISIT(e->starved);
   Py_VISIT(e->give);
+  Py_VISIT(e->turn);
   for (int fd = 0; fd < e->known; fd++) Py_VISIT(e->legs[fd]);
   return 0;
 }
@@ -158,6 +138,7 @@ static int engine_clear(Engine *e) {
   Py_CLEAR(e->clean);
   Py_CLEAR(e->starved);
   Py_CLEAR(e->give);
+  Py_CLEAR(e->turn);
   for (int fd = 0; fd < e->known; fd++) Py_CLEAR(e->legs[fd]);
   return 0;
 }
@@ -165,6 +146,7 @@ static void engine_dealloc(Engine *e) {
   PyObject_GC_UnTrack(e);
   engine_clear(e);
   PyBuffer_Release(&e->buffer);
+  PyBuffer_Release(&e->beat);
   free(e->legs);
   free_object((PyObject *)e);
 }
@@ -172,6 +154,11 @@ static void engine_dealloc(Engine *e) {
 static PyMethodDef engine_methods[] = {
     {"run", (PyCFunction)(void (*)(void))engine_run, METH_VARARGS, "run(now, until, once)"},
     {"close", (PyCFunction)(void (*)(void))engine_close, METH_NOARGS, "Release the journal."},
+    {"look", (PyCFunction)(void (*)(void))engine_look, METH_NOARGS, "Whether there are events."},
+    {"attend", (PyCFunction)(void (*)(void))engine_attend, METH_VARARGS, "attend(turn, delay)"},
+    {"turn_if_due", (PyCFunction)(void (*)(void))engine_turn_if_due, METH_NOARGS, "See `attend`."},
+    {"count_steps", (PyCFunction)(void (*)(void))engine_count_steps, METH_O, "count_steps(beat)"},
+    {"before_task_step", (PyCFunction)(void (*)(void))engine_before_task_step, METH_O, "See `count_steps`."},
     {"get", (PyCFunction)(void (*)(void))engine_get, METH_O, "The leg with this descriptor, or None."},
     {NULL, NULL, 0, NULL},
 };

@@ -68,8 +68,23 @@ class Engine:
             of a batch left, whether the invited epoll has events.
         """
 
+    def look(self) -> bool:
+        """Whether there are events of tunnels now; the next `run` begins with them."""
+
+    def attend(self, turn: Callable[[], object], delay: float, /) -> None:
+        """See `ByteMover`; `turn_if_due` is the function."""
+
+    def turn_if_due(self) -> object:
+        """See `attend`."""
+
+    def count_steps(self, beat: memoryview, /) -> None:
+        """Have `before_task_step` count in the first word."""
+
+    def before_task_step(self, task: Any, /) -> object:
+        """Count, and `turn_if_due`."""
+
     def close(self) -> None:
-        """Release the journal's buffer."""
+        """Release the buffers."""
 
     def get(self, fd: int, /) -> Leg | None:
         """The leg with this descriptor."""

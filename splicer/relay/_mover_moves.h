@@ -24,21 +24,22 @@ static void step(void) {
 #endif
 
 /* Why `run` returns a leg; native.py has the same names. */
-enum { MOVED, EVENT, READ_FAILED, WRITE_FAILED, WATCH_FAILED };
+enum { MOVED, EVENT, READ_FAILED, WRITE_FAILED, WATCH_FAILED, END };
 
 typedef struct {
   PyObject_HEAD
   PyObject *clean;   /* list of Pipe: CleanPipes.clean */
   PyObject *starved; /* list of Leg: Mover._starved */
   PyObject *give;    /* CleanPipes.give */
-  Py_buffer buffer;
+  PyObject *turn;    /* called by `turn_if_due`; NULL: nothing is */
+  Py_buffer buffer, beat;
   _Atomic uint64_t *journal;
   Leg **legs; /* by descriptor; NULL: none */
-  double now;
+  double now, looked, delay; /* when it looked for events last, by CLOCK_MONOTONIC; how long frames may wait */
   struct epoll_event events[BATCH];
   long long batches;
   Leg *leg; /* of the event under way; borrowed */
-  int epoll, invited, places, known, count, next, why, error, mask;
+  int epoll, invited, places, known, live, count, next, why, error, mask;
   char found, changed; /* in this batch: the invited epoll has events; a pipe was taken or given back */
 } Engine;
 
@@ -128,7 +129,7 @@ static int pass(Engine *e, Leg *leg) {
   ssize_t filled = splice(leg->fd, NULL, pipe->write_fd, NULL, (size_t)pipe->size, FLAGS);
   step();
   if (filled < 0) return errno == EAGAIN ? EVENT : fail(e, READ_FAILED);
-  if (!filled) return EVENT;
+  if (!filled) return END;
   ssize_t sent = splice(pipe->read_fd, NULL, peer->fd, NULL, (size_t)filled, FLAGS);
   int why = sent >= 0 ? MOVED : errno == EAGAIN ? (sent = 0, MOVED) : fail(e, WRITE_FAILED);
   step();

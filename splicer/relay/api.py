@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Generic, Protocol, TypeVar
 
 from attrs import define, field, frozen
+from trio.lowlevel import Task
 
 from splicer.errors import Side
 from splicer.quality import Quality
@@ -192,8 +193,10 @@ class LiveTunnels(Protocol[Owner_co]):
         """Views of the live tunnels, oldest first; the result is a copy."""
         ...
 
-    def turn_if_due(self) -> None:
-        """Move one batch of events if the last turn was too long ago; one only, since bulk streams have no end."""
+    @property
+    def turn_if_due(self) -> Callable[[], object]:
+        """Moves one batch of events if the last look at them was too long ago."""
+        ...
 
 
 class Relay(LiveTunnels[Owner], Protocol[Owner]):
@@ -212,6 +215,10 @@ class Relay(LiveTunnels[Owner], Protocol[Owner]):
     @property
     def pipes(self) -> PipeCounts:
         """The numbers of its pipes."""
+        ...
+
+    def count_steps(self, beat: memoryview[int]) -> Callable[[Task], object]:
+        """A function to be called before each step of a task: the first word grows, and frames pass (`turn_if_due`)."""
         ...
 
     def opened(self) -> AbstractContextManager[object]:

@@ -59,6 +59,8 @@ class Hub:
         self._sweep = Sweep(self._tunnels, self._mover, liveness or PeerLiveness(), self._settle)
         self._flushes = Flushes(self._flushed)
         self._wait = TrioWait(self._mover, self.turn, self._settle)
+        self.turn_if_due = self._mover.attend(self._turn_between, _MAX_FRAME_DELAY)
+        """See `LiveTunnels`."""
         self._letting_go = False
         self._left = 0
 
@@ -114,12 +116,15 @@ class Hub:
         stop = perf_counter() + _TURN_SECONDS
         while step(now) and perf_counter() < stop:
             pass
-        self._wait.turned = perf_counter()
         return self._mover.news.pending and self._settle()
 
-    def turn_if_due(self) -> None:
-        """Handle one batch of events if the last turn was too long ago; one only, since bulk streams have no end."""
-        if not self._tunnels or perf_counter() - self._wait.turned < _MAX_FRAME_DELAY or self._wait.is_failing:
+    def count_steps(self, beat: memoryview[int]) -> Callable[[trio.lowlevel.Task], object]:
+        """See `ByteMover`."""
+        return self._mover.count_steps(beat)
+
+    # One batch only, since bulk streams have no end.
+    def _turn_between(self) -> None:
+        if self._wait.is_failing:
             return
         try:
             self._mover.step(trio.current_time())
@@ -127,7 +132,6 @@ class Hub:
                 self._settle()
         except Exception as error:  # noqa: BLE001 - `run` raises it: Trio would only log it here
             self._wait.fail(error)
-        self._wait.turned = perf_counter()
 
     # Handles what the mover has noted while it moved bytes: outside a batch, tasks may be woken and descriptors closed.
     def _settle(self) -> bool:

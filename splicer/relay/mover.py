@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from time import monotonic
+from collections.abc import Callable
+from time import monotonic, perf_counter
 from typing import Any
+
+import trio
 
 from splicer.errors import Side
 from splicer.relay.api import TunnelEnd, TunnelSpec
@@ -12,6 +15,10 @@ from splicer.relay.leaving import lose
 from splicer.relay.tunnel import READ, WRITE, Leg, Tunnel
 
 BATCH = 64  # events of one epoll_wait: few enough that even bulk data doesn't exceed the hub's time by much
+
+
+def _do_nothing() -> None:
+    """Before `attend`."""
 
 
 class Mover(Directions):
@@ -25,6 +32,8 @@ class Mover(Directions):
         super().__init__(words)
         self._batches = 0
         self._invited = -1  # the epoll of `invite`
+        self._looked = 0.0  # when it looked for events last, on the clock of `perf_counter`
+        self._turn_if_due: Callable[[], object] = _do_nothing
 
     @property
     def batches(self) -> int:
@@ -63,9 +72,34 @@ class Mover(Directions):
             self.watch(pod)
             self.news.expect(tunnel)
 
+    def attend(self, turn: Callable[[], object], delay: float) -> Callable[[], object]:
+        """See `ByteMover`."""
+
+        def turn_if_due() -> None:
+            if self._legs and perf_counter() - self._looked >= delay:
+                turn()
+
+        self._turn_if_due = turn_if_due
+        return turn_if_due
+
+    def count_steps(self, beat: memoryview[int]) -> Callable[[trio.lowlevel.Task], object]:
+        """See `ByteMover`."""
+        turn_if_due = self._turn_if_due
+
+        def before_task_step(_task: trio.lowlevel.Task) -> None:
+            beat[0] += 1
+            turn_if_due()
+
+        return before_task_step
+
+    def look(self) -> bool:
+        """See `ByteMover`: `step` looks itself."""
+        return True
+
     def step(self, now: float) -> bool:
         """See `ByteMover`."""
         events = self._epoll.poll(0, BATCH)
+        self._looked = perf_counter()
         invited = bool(events) and self._move(events, now)
         return len(events) > invited
 
@@ -84,6 +118,7 @@ class Mover(Directions):
         offset = now - monotonic()
         while not news.pending and now < until:
             events = poll(until - now, BATCH)
+            self._looked = perf_counter()
             now = monotonic() + offset
             if events and self._move(events, now):
                 return True

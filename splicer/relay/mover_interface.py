@@ -8,8 +8,10 @@ implementation has to pass the same tests.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+
+import trio
 
 from splicer.relay.api import TunnelEnd, TunnelSpec
 from splicer.relay.pipes import Pipe
@@ -103,6 +105,24 @@ class ByteMover(Protocol):
         Raises:
             OSError: its sockets can't be watched (epoll_ctl(2)).
         """
+
+    def attend(self, turn: Callable[[], object], delay: float) -> Callable[[], object]:
+        """A function that other code calls between the parts of its work, to let frames pass.
+
+        Args:
+            turn: called by it if tunnels have events, and the last look at them was `delay` seconds ago; by the mover
+                in Python if they may have some.
+            delay: seconds.
+        """
+        ...
+
+    def count_steps(self, beat: memoryview[int]) -> Callable[[trio.lowlevel.Task], object]:
+        """The `before_task_step` of an instrument: it counts in the first word, and calls the function of `attend`."""
+        ...
+
+    def look(self) -> bool:
+        """Whether there may be something for `step`."""
+        ...
 
     def step(self, now: float) -> bool:
         """Handle one batch of events; return whether one of them was a tunnel's."""

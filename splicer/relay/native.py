@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from enum import IntEnum
 from time import monotonic
 from typing import Any
 
+import trio
+
 from splicer.relay.clean_pipes import FEW
-from splicer.relay.leaving import break_off, why_ended, write_failed
+from splicer.relay.leaving import break_off, read_eof, why_ended, write_failed
 from splicer.relay.mover import Mover
 from splicer.relay.state import Engine
 from splicer.relay.tunnel import Leg
@@ -26,6 +29,7 @@ class _Why(IntEnum):
     READ_FAILED = 2
     WRITE_FAILED = 3
     WATCH_FAILED = 4
+    END = 5
 
 
 class NativeMover(Mover):
@@ -54,6 +58,20 @@ class NativeMover(Mover):
         """See `ByteMover`."""
         self._engine.invited = epoll
         return super().invite(epoll)
+
+    def attend(self, turn: Callable[[], object], delay: float) -> Callable[[], object]:
+        """See `ByteMover`."""
+        self._engine.attend(turn, delay)
+        return self._engine.turn_if_due
+
+    def count_steps(self, beat: memoryview[int]) -> Callable[[trio.lowlevel.Task], object]:
+        """See `ByteMover`."""
+        self._engine.count_steps(beat)
+        return self._engine.before_task_step
+
+    def look(self) -> bool:
+        """See `ByteMover`."""
+        return self._engine.look()
 
     def step(self, now: float) -> bool:
         """See `ByteMover`."""
@@ -85,7 +103,10 @@ class NativeMover(Mover):
         engine = self._engine
         why = engine.why
         try:
-            if why == _Why.EVENT:  # the only one that is frequent: no error is made for it
+            if why == _Why.END:
+                read_eof(self, leg, now)
+                return
+            if why == _Why.EVENT:
                 self._handle(leg, engine.mask, now)
                 return
             error = OSError(engine.error, os.strerror(engine.error))

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from time import perf_counter
 from types import FrameType
 
 import trio
@@ -36,7 +35,6 @@ class TrioWait:
 
     def __init__(self, mover: ByteMover, turn: Callable[[], bool], settle: Callable[[], bool]) -> None:
         self.hosts = False  # whether it waits in Trio's place now
-        self.turned = 0.0  # when all pending events had been handled last, on the clock of `perf_counter`
         self._mover = mover
         self._turn = turn
         self._settle = settle
@@ -98,14 +96,16 @@ class TrioWait:
 
     # Trio has computed its timeout before. So if a task is to run, or the time is over, the bell ends Trio's own wait.
     def _host(self, timeout: float) -> None:
-        if self.is_failing:
+        if self._failure is not None:
             return
         try:
-            if self._turn() if timeout <= 0 else self._wait(timeout):
+            if timeout <= 0:
+                if self._mover.look() and self._turn():
+                    self._ring()
+            elif self._wait(timeout):
                 self._ring()
         except BaseException as error:  # noqa: BLE001 - see `fail`
             self.fail(error)
-        self.turned = perf_counter()
 
     def _wait(self, timeout: float) -> bool:
         """Return whether Trio must not wait, though its epoll has no event."""
@@ -122,10 +122,7 @@ class TrioWait:
 
 class _WaitInstrument(trio.abc.Instrument):
     def __init__(self, wait: Callable[[float], None]) -> None:
-        self._wait = wait
-
-    def before_io_wait(self, timeout: float) -> None:
-        self._wait(timeout)
+        self.before_io_wait = wait  # type: ignore[method-assign, assignment]  # a method would only call it
 
 
 def epoll_of_trio(bell: int) -> int | None:

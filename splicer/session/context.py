@@ -199,7 +199,7 @@ class SessionContext:
     secure: Callable[[ByteStream, PodProof, Endpoint], Awaitable[ByteStream]] = _no_tls  # see `upstream.dialling`
     report: Callable[[AttemptOutcome], None] = _drop_outcome  # called with each attempt's outcome when it is over
     outcomes: Outcomes = NO_OUTCOMES  # is told how requests went at the endpoints that are judged
-    yield_to_relay: Callable[[], None] = _do_nothing  # called between two parts of a long step, to let frames pass
+    yield_to_relay: Callable[[], object] = _do_nothing  # called between two parts of a long step, to let frames pass
     drains: Drains = Drains()
     draining: bool = False
     retiring: bool = False

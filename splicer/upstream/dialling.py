@@ -64,7 +64,7 @@ class Dialer(Protocol):
         ...
 
     @property
-    def yield_to_relay(self) -> Callable[[], None]:
+    def yield_to_relay(self) -> Callable[[], object]:
         """Lets frames pass before a dial, which is a long step."""
         ...
 
