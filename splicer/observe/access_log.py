@@ -232,8 +232,12 @@ def _value(value: LogValue) -> str:
     return _text(value) if isinstance(value, str) else json.dumps(value)
 
 
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)
+# The text of `round(seconds * 1000, 3)`, in half the time: a call's lines have nine of them.
+def _ms(seconds: float) -> str:
+    if not seconds:
+        return "0.0"
+    text = f"{seconds * 1000:.3f}".rstrip("0")
+    return text + "0" if text[-1] == "." else text
 
 
 def _text(text: str | None) -> str:

@@ -269,7 +269,8 @@ class Metrics(Families, Observer):
             self._fallbacks[route, asked.failure or ""].inc(1)
 
     def _shaken(self, record: Record, outcome: str) -> None:
-        parts = record.parts
+        attempts = record.attempts
+        parts = attempts[0] if len(attempts) == 1 else record.parts  # a sum of one is a waste
         self._handshakes["resolve", outcome].observe(parts.resolve)
         self._handshakes["connect", outcome].observe(parts.connect)
         self._handshakes["handshake", outcome].observe(parts.handshake)

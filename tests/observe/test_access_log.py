@@ -99,6 +99,14 @@ def test_an_exchange_is_one_line_with_all_there_is_to_know() -> None:
     }
 
 
+@given(st.floats(0, 1e6) | st.integers(0, 10**9).map(lambda count: count / 10**7))
+def test_durations_have_three_places_at_most(seconds: float) -> None:
+    lines = Lines()
+    record = evolve(EXCHANGE, attempts=[AttemptOutcome("app", connect=seconds)])
+    AccessLog(make_logger(lines, "json")).tunnel_opened(record)  # type: ignore[arg-type]  # see Lines
+    assert f'"connect_ms": {round(seconds * 1000, 3)}, ' in lines.lines[0]
+
+
 @pytest.mark.parametrize("what", ["tunnel_opened", "tunnel_closed", "exchange_ended"])
 def test_a_query_string_is_told_only_if_asked_for(what: str) -> None:
     [line] = told(what, EXCHANGE)
