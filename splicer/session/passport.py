@@ -20,7 +20,7 @@ from splicer.net.options import USER_TIMEOUT_MS
 from splicer.net.stream import ByteStream
 from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import ResumeState, TunnelLimits
-from splicer.session.leg_state import Leg, look, read_of, unread
+from splicer.session.leg_state import Leg, look, read_of, taken_by, unread
 from splicer.tls_facts import ClientCertificate, TlsFacts
 from splicer.trace import RequestTrace
 
@@ -120,7 +120,6 @@ def write(
         pod: the pod's connection.
         early: bytes of the tunnel that were read from the client and from the pod already.
     """
-    one, other = look(client), look(pod)
     endpoint, attempts = record.endpoint, record.attempts[-_MOST_ATTEMPTS:]
     now = time.monotonic()
     fields: dict[str, Any] = {
@@ -149,7 +148,7 @@ def write(
         "limits": (limits.idle, limits.half_closed, limits.lifetime),
         "head": head,
         "opened": now,
-        "taken": (one.taken or 0, other.taken or 0),
+        "taken": (taken_by(client) or 0, taken_by(pod) or 0),
     }
     if (trace := record.trace) is not None:
         fields["trace"] = trace.trace_id, trace.span_id, trace.sampled

@@ -24,7 +24,7 @@ from splicer.net.stream import TcpStream
 from splicer.record import AttemptOutcome, Record
 from splicer.relay.api import TunnelLimits
 from splicer.session import passport
-from splicer.session.leg_state import look
+from splicer.session.leg_state import look, taken_by
 from splicer.session.passport import Passport
 from splicer.trace import RequestTrace
 from splicer.vault import protocol
@@ -97,7 +97,8 @@ def write(record: Record, limits: TunnelLimits = FOREVER, head: int = 0) -> byte
 
 
 def taken(sock: socket.socket) -> int:
-    return look(TcpStream(sock)).taken or 0
+    assert taken_by(TcpStream(sock)) == look(TcpStream(sock)).taken
+    return taken_by(TcpStream(sock)) or 0
 
 
 def silence(sock: socket.socket) -> float:
