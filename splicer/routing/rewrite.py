@@ -39,5 +39,7 @@ def target_path(match: Match, path: str, query: str | None) -> str:
 
 def climbs(target: str) -> bool:
     """Whether the path of a target has a dot segment, with %2e and %2f decoded."""
+    if "/." not in target and "%" not in target:  # as nearly always
+        return False
     path = target.partition("?")[0].lower().replace("%2f", "/").replace("%2e", ".") + "/"
     return "/./" in path or "/../" in path

@@ -75,7 +75,7 @@ class RouteTable:
         if not takers:
             raise NotFound(f"no route for {path}")
         route = takers[0]
-        if not _serves(route, method):
+        if route.methods and not _serves(route, method):
             raise MethodNotAllowed(tuple(dict.fromkeys(m for taker in takers for m in served_methods(taker))))
         return Match(route, cut_out(path, spans) if spans else _NO_CAPTURES)
 
@@ -86,11 +86,11 @@ class RouteTable:
         candidates = self._buckets.get(_first_segment(normal), self._rest)
         for route in candidates:
             spans = route.pattern.match(normal)
-            if spans is None or not host_matches(route.hosts, name):
+            if spans is None or (route.hosts and not host_matches(route.hosts, name)):
                 continue
             if asked is not None and not are_met(route, asked):
                 continue
-            if _serves(route, method):
+            if not route.methods or _serves(route, method):
                 return (route,), spans
             siblings = tuple(other for other in candidates if same_resource(other, route))
             return next(((sibling,) for sibling in siblings if _serves(sibling, method)), siblings), spans

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 
-from attrs import frozen
+from attrs import field, frozen
 
 from splicer.errors import BadCapture
 from splicer.patterns import Template
@@ -36,12 +36,15 @@ class CaptureTemplate:
     text: str
     parts: tuple[str | Capture, ...]
     captures: frozenset[str]
+    _format: str = field(init=False, eq=False, repr=False)  # for "%": it fills in a template in one step
+
+    @_format.default
+    def _as_format(self) -> str:
+        return "".join(part.replace("%", "%%") if isinstance(part, str) else f"%({part.name})s" for part in self.parts)
 
     def render(self, captures: Mapping[str, str]) -> str:
         """The text with the captures put in, unchanged."""
-        if len(self.parts) == 1 and not self.captures:  # as most upstreams' hosts
-            return str(self.parts[0])
-        return "".join(part if isinstance(part, str) else captures[part.name] for part in self.parts)
+        return self._format % captures
 
     @cached_property
     def clear(self) -> frozenset[str]:
@@ -115,10 +118,12 @@ def render_host(template: Template, captures: Mapping[str, str]) -> str:
     """
     if not template.captures:
         return template.render(captures)
-    for name in sorted(template.captures):
+    names = template.captures
+    for name in sorted(names) if len(names) > 1 else names:
         if not check_label(captures[name]):
             raise BadCapture(f"{{{name}}} is no DNS label: {captures[name]!r}")
     host = template.render(captures)
-    if len(host) > 253 or any(len(label) > 63 for label in host.split(".")):
+    # Only a name of more than 63 characters can have a label that is too long.
+    if len(host) > 63 and (len(host) > 253 or any(len(label) > 63 for label in host.split("."))):
         raise BadCapture(f"too long for a DNS name: {host!r}")
     return host

@@ -57,6 +57,18 @@ def test_a_bad_regex_is_told_in_words(regex: str, fault: str, capfd: pytest.Capt
     assert capfd.readouterr() == ("", "")
 
 
+# A match asks RE2 itself, without the module around it.
+@given(
+    st.sampled_from(["a", "^/(?<a>x?)(?<b>[^/]+)", "(?<a>b)|(?<b>/)", "^/(?<a>x)*y$", "(?<a>)"]),
+    st.text("/xyab", max_size=6),
+)
+def test_a_match_has_the_spans_that_a_search_finds(regex: str, path: str) -> None:
+    pattern = compile_pattern("regex", regex)
+    compiled = re2.compile(regex)
+    found = compiled.search(path)
+    assert pattern.match(path) == (found and {name: found.span(group) for name, group in compiled.groupindex.items()})
+
+
 def test_equality_is_kind_and_text() -> None:
     kinds: tuple[Kind, ...] = ("path", "prefix", "regex")
     patterns = [compile_pattern(kind, "/a") for kind in kinds]

@@ -25,6 +25,12 @@ def test_render(text: str, rendered: str) -> None:
     assert template.render({"pod": "voice-agent-3", "rest": "/x%20y"}) == rendered
 
 
+def test_a_percent_sign_is_text() -> None:
+    template = parse_template("100%/%(pod)s/{pod}%s")
+    assert template.render({"pod": "%d"}) == "100%/%(pod)s/%d%s"
+    assert parse_template("100%").render({}) == "100%"
+
+
 def test_captures() -> None:
     assert parse_template("/{a}/{b}{a}/{{c}}").captures == {"a", "b"}
 
