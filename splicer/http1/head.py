@@ -29,7 +29,10 @@ _ORDINARY = rb"[\t\x20-\x7e\x80-\xff]*+"
 # Matches allowed bytes. A search for forbidden ones would start anew at each byte, and take twenty times as long.
 _CLEAN = re.compile(rb"(?:(?<=\r)\n)?+(?:" + _ORDINARY + rb"\r\n(?![\t ]))*+" + _ORDINARY)
 _NAME = re.compile(TOKEN)
-_FRAMING = re.compile(rb"\r\n(host|connection|content-length|transfer-encoding):[\t ]*+([^\r]*+)", re.IGNORECASE)
+_FRAMING = re.compile(
+    rb"\r\n(?=[chtCHT])(host|connection|content-length|transfer-encoding):[\t ]*+([^\r]*+)", re.IGNORECASE
+)
+_FIELD = re.compile(rb"\r\n([^:\r]++):[\t ]*+([^\r]*+)")
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _MOST_BYTES = 2**63 - 1
 
@@ -98,7 +101,9 @@ def check_field_count(raw: bytes | bytearray, error: type[HeadTooLarge] | type[B
         raw: the head, to its blank line inclusive.
         error: raised when there are more than `MOST_FIELDS`.
     """
-    fields = raw.count(b"\r\n", _first(raw)) - 2  # without the first line and the blank one
+    if raw.count(b"\r\n") <= MOST_FIELDS + 2:  # the first line, the fields, the blank line; perhaps empty lines before
+        return
+    fields = raw.count(b"\r\n", _first(raw)) - 2
     if fields > MOST_FIELDS:
         raise error(f"head of {fields} fields, {MOST_FIELDS} allowed")
 
@@ -138,8 +143,10 @@ def field_fault(raw: bytes | bytearray) -> str:
 
 def split_fields(raw: bytes) -> Headers:
     """Split a head whose lines are all known to be well formed into its fields, unchanged."""
-    lines = [line.partition(b":") for line in raw.split(b"\r\n")[1:-2]]
-    return tuple([(name, value.strip(b" \t")) for name, _, value in lines])
+    fields = _FIELD.findall(raw)
+    if b" \r" in raw or b"\t\r" in raw:
+        fields = [(name, value.rstrip(b" \t")) for name, value in fields]
+    return tuple(fields)
 
 
 def framing_fields(raw: bytes) -> FramingFields:

@@ -184,7 +184,6 @@ class ResponseParser:
         if accepted is None:
             raise BadAnswer(_diagnose(raw))
         minor, status, reason = accepted.groups()
-        fields = framing_fields(raw)
         check_lists(raw, BadAnswer)
         if status == b"101" and (self._protocol is None or minor == b"0"):
             raise BadAnswer("a 101 that nobody asked for")
@@ -200,6 +199,7 @@ class ResponseParser:
             if self._informational > _MOST_INFORMATIONAL:
                 raise BadAnswer(f"more than {_MOST_INFORMATIONAL} informational answers")
             return head
+        fields = framing_fields(raw)
         if merge_lengths(fields):
             head = evolve(head, headers=_with_length(head.headers, fields[b"content-length"][0]))
         length, chunked = body_framing(fields, minor, BadAnswer)

@@ -40,8 +40,11 @@ def wanted_upgrade(head: RequestHead, allowed: tuple[str, ...]) -> str | None:
     wanted = head.values(b"upgrade")
     if not wanted or b"upgrade" not in list_members(head.values(b"connection")):
         return None
-    asked = [member.decode("latin-1") for member in list_members(wanted)]
-    protocol = next((name for name in asked if name in allowed), None)
+    protocol = None
+    for member in list_members(wanted):
+        if (name := member.decode("latin-1")) in allowed:
+            protocol = name
+            break
     if protocol != _WEBSOCKET:
         return None if head.has_body else protocol
 
@@ -71,7 +74,8 @@ def verify_upgrade(head: RequestHead, answer: ResponseHead, protocol: str) -> No
     if answer.status != 101:
         raise BadAnswer(f"status {answer.status} opens no tunnel")
     fields = gather(answer.headers, _ANSWER_FIELDS)
-    if [value.lower() for value in fields.get(b"upgrade", ())] != [protocol.encode("latin-1")]:
+    upgrade = fields.get(b"upgrade", ())
+    if len(upgrade) != 1 or upgrade[0].lower() != protocol.encode("latin-1"):
         raise BadAnswer(f"101 without exactly one Upgrade: {protocol}")
     if b"upgrade" not in list_members(fields.get(b"connection", ())):
         raise BadAnswer("101 without Connection: upgrade")

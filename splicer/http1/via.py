@@ -10,11 +10,17 @@ from splicer.model import Header, RequestHead
 
 MOST_PASSES = 5  # passes of one request through splicer: an edge in front of a region's edge makes two
 _PSEUDONYM = b"splicer"
+_PASSES: dict[str, Header] = {
+    version: (b"Via", b"%s %s" % (version.encode("ascii"), _PSEUDONYM)) for version in ("1.0", "1.1")
+}
 
 
 def is_loop(head: RequestHead) -> bool:
     """Whether a request has passed through splicer so often that it must be in a loop; only our name in Via counts."""
-    values = [value.lower() for value in head.values(b"via")]
+    came = head.values(b"via")
+    if not came:
+        return False
+    values = [value.lower() for value in came]
     if sum(value.count(_PSEUDONYM) for value in values) < MOST_PASSES:  # a cheap check that nearly always suffices
         return False
     return sum(member.split(maxsplit=2)[1:2] == [_PSEUDONYM] for member in list_members(values)) >= MOST_PASSES
@@ -22,4 +28,4 @@ def is_loop(head: RequestHead) -> bool:
 
 def via(head: RequestHead) -> Header:
     """The field for this pass; it goes after those of earlier passes."""
-    return b"Via", b"%s %s" % (head.version.encode("ascii"), _PSEUDONYM)
+    return _PASSES[head.version]

@@ -12,7 +12,12 @@ from splicer.model import RequestHead
 
 
 def test_members_are_in_lower_case_and_empty_ones_are_none() -> None:
-    assert list_members([b"A, b ,,\tC d,", b"", b" ,x"]) == [b"a", b"b", b"c d", b"x"]
+    assert list_members([b"A, b ,,\tC d,", b"", b" ,x"]) == (b"a", b"b", b"c d", b"x")
+    assert list_members([]) == list_members([b""]) == ()
+
+
+def test_long_lists_are_split_like_short_ones() -> None:
+    assert list_members([b"A" * 100, b"b"]) == (b"a" * 100, b"b")
 
 
 @pytest.mark.parametrize("name", [b"Connection", b"upgrade"])
