@@ -1,6 +1,8 @@
 """Writing log lines without blocking: a reader that stops reading must never stop a call.
 
-Lines go into a bounded queue, and a separate thread writes them. Lines that don't fit are dropped and counted.
+Lines go into a bounded queue. A separate thread writes them, or the event loop, if it can ask the kernel not to wait
+(RWF_NOWAIT, pwritev2(2)): a pipe can be asked, a terminal and most files can't. A thread costs each call two switches,
+and each system call of a process with two threads takes longer. Lines that don't fit are dropped and counted.
 """
 
 from __future__ import annotations
@@ -12,8 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+import trio
+
 _CAPACITY = 10_000  # lines
-_BATCH_WINDOW = 0.02  # seconds for which lines are collected: under load the thread wakes once for many lines
+_BATCH_WINDOW = 0.02  # seconds for which lines are collected: under load they are written many at a time
+_RETRY_INTERVAL = 0.005  # seconds until the next attempt at a full pipe
+_NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # 0: this C library has no pwritev2
 LONGEST = 4096  # bytes with the newline: PIPE_BUF, so that lines of several processes are never mixed (pipe(7))
 
 
@@ -32,16 +38,20 @@ class LineWriter:
         self._fd = fd
         self._capacity = capacity
         self._lines: deque[bytes] = deque()
-        self._wake = threading.Event()
+        self._awake = False  # whether the queued lines will be written without another `_wake`
+        self._wake: Callable[[], None] = self._wake_thread
+        self._thread: threading.Thread | None = None
+        self._event = threading.Event()
         self._closing = False
         self._others: list[LineWriter] = []
-        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-        self._thread.start()
 
     def beside(self, fd: int) -> LineWriter:
         """A writer for another descriptor, which is closed with this one."""
-        self._others.append(LineWriter(fd, self._capacity, self._lost))
-        return self._others[-1]
+        other = LineWriter(fd, self._capacity, self._lost)
+        if self._wake != self._wake_thread:
+            other._wake = self._wake
+        self._others.append(other)
+        return other
 
     def write(self, line: str) -> None:
         """Queue one line, without its newline."""
@@ -49,28 +59,43 @@ class LineWriter:
             self._drop(1)
             return
         self._lines.append(line.encode("utf-8", "replace")[: LONGEST - 1] + b"\n")
-        if not self._wake.is_set():
-            self._wake.set()
+        if not self._awake:
+            self._awake = True
+            self._wake()
 
     def close(self, seconds: float = 1.0) -> None:
         """Write the queued lines, for at most `seconds`: the reader may have stopped reading."""
         for other in self._others:
             other.close(seconds)
         self._closing = True
-        self._wake.set()
-        self._thread.join(seconds)
-        if self._thread.is_alive():
+        if self._thread is None and not self._lines:
+            return
+        self._wake_thread()
+        thread = self._thread
+        assert thread is not None  # noqa: S101 - it was started
+        thread.join(seconds)
+        if thread.is_alive():
             self._drop(len(self._lines))
+
+    # ---- by a thread ----
+
+    def _wake_thread(self) -> None:
+        self._awake = True
+        self._event.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+            self._thread.start()
 
     # Invariant: no error ends this thread, since nothing would start it again; the lines being written are dropped.
     def _run(self) -> None:
         closing = False
         while not closing:
             with suppress(BaseException):
-                self._wake.wait()
+                self._event.wait()
                 if not self._closing:
                     time.sleep(_BATCH_WINDOW)
-                self._wake.clear()
+                self._event.clear()
+                self._awake = False
                 closing = self._closing  # read before the queue: lines queued before `close` are still written
                 while self._lines:
                     with suppress(BaseException):
@@ -95,6 +120,82 @@ class LineWriter:
                 self._drop(lines.count(b"\n"))
                 return
 
+    # ---- by the event loop ----
+
+    async def run(self) -> None:
+        """Write the lines of this writer and of those beside it from the event loop, until cancelled.
+
+        A writer whose descriptor can't be written so has its thread again.
+        """
+        wake = _Wake()
+        for writer in self._family():
+            writer._wake = wake
+        try:
+            while _NOWAIT:
+                await wake.wait()
+                await trio.sleep(_BATCH_WINDOW)
+                # Two writers may have one pipe, and Trio lets only one task wait for it.
+                while self._some_are_full(wake):  # noqa: ASYNC110 - see above
+                    await trio.sleep(_RETRY_INTERVAL)
+        finally:
+            for writer in self._family():
+                writer._leave_loop()
+
+    def _family(self) -> list[LineWriter]:
+        return [self, *self._others]
+
+    def _some_are_full(self, wake: _Wake) -> bool:
+        full = 0
+        for writer in self._family():
+            if writer._wake is wake:
+                full += not writer._write_now()
+        return full > 0
+
+    def _leave_loop(self) -> None:
+        self._wake = self._wake_thread
+        if self._lines:
+            self._wake_thread()
+
+    # Invariant: no error leaves this function, since it would end a worker that has calls.
+    def _write_now(self) -> bool:
+        """Write what the descriptor takes; False if it is full."""
+        self._awake = False
+        while self._lines:
+            lines = self._next()
+            try:
+                written = os.pwritev(self._fd, (lines,), -1, _NOWAIT)
+            except BlockingIOError:
+                self._lines.appendleft(lines)
+                self._awake = True
+                return False
+            except Exception:  # noqa: BLE001 - EOPNOTSUPP, usually; what the thread can't write either, it drops
+                self._lines.appendleft(lines)
+                self._leave_loop()
+                return True
+            if written < len(lines):
+                self._lines.appendleft(lines[written:])
+        return True
+
     def _drop(self, count: int) -> None:
         self.dropped += count
         self._lost(count)
+
+
+class _Wake:
+    """Wakes the event loop when there is a line; lines may come from other threads."""
+
+    def __init__(self) -> None:
+        self._some = trio.Event()
+        self._thread = threading.get_ident()
+        self._token = trio.lowlevel.current_trio_token()
+
+    def __call__(self) -> None:
+        if threading.get_ident() == self._thread:
+            self._some.set()
+        else:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._some.set)
+
+    async def wait(self) -> None:
+        await self._some.wait()
+        self._some = trio.Event()

@@ -120,6 +120,7 @@ class Worker:
         self._tasks = tasks
         trio.lowlevel.add_instrument(RelayInstrument(self._parts.hub, self._row[Column.BEAT :]))
         self._parts.start(tasks.start_soon)
+        tasks.start_soon(self._lines.run)
         tasks.start_soon(self._end_on_signal, signals)
         self._supervisor.reply(Imported(MOVER))
         await self._work()
