@@ -50,7 +50,7 @@ class Timers:
         self.runs = True
         try:
             while True:
-                self._next = self._heap[0][0] if self._heap else math.inf
+                self._next = self._first()
                 with trio.CancelScope(deadline=self._next) as self._sleep:
                     await trio.sleep_forever()
                 self._expire(trio.current_time())
@@ -79,6 +79,16 @@ class Timers:
             self._heap = [entry for entry in self._heap if entry[2].entered == entry[0]]
             heapify(self._heap)
             self._useless = 0
+
+    # Entries of no use are dropped before the sleep: to wake up for each would cost live calls as much as their frames.
+    def _first(self) -> float:
+        while self._heap:
+            when, _, waits = self._heap[0]
+            if waits.entered == when:
+                return when
+            heappop(self._heap)
+            self._useless -= 1
+        return math.inf
 
     def _expire(self, now: float) -> None:
         while self._heap and self._heap[0][0] <= now:

@@ -188,3 +188,24 @@ async def test_many_waits_end_in_the_order_of_their_deadlines(
         nursery.start_soon(wait, seconds)
     await trio.sleep(20)
     assert ended == [1, 3, 5, 7, 9]
+
+
+# A hundred calls have begun, each with deadlines of its own; their frames should not pay for these for half a minute.
+async def test_waits_that_are_over_wake_nobody(
+    autojump_clock: MockClock, timers: Timers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[float] = []
+    expire = timers._expire
+
+    def wake(now: float) -> None:
+        woken.append(now)
+        expire(now)
+
+    monkeypatch.setattr(timers, "_expire", wake)
+    for number in range(100):
+        waits = Waits(timers)
+        await takes(waits, 10 + number, 0.01)
+        waits.close()
+    await trio.sleep(300)
+    assert len(woken) <= 1
+    assert len(timers) == 0
