@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable
 
 import trio
@@ -17,6 +18,8 @@ from splicer.worker.vault_link import VaultLink
 _INTERVAL = 0.1  # seconds between two updates of our row …
 _SPARE_INTERVAL = 0.5  # … and of a spare's, of which only the heartbeat changes; that is looked at once a second
 _CACHE_SECONDS = 0.01  # seconds for which the other workers' numbers are reused
+_WORD_BYTES = 8
+_COUNTS = struct.Struct("@8q")  # the columns TUNNELS to WAITING; "@": each word is written whole
 _MORE = 8  # a worker has enough with an eighth, plus one, more connections than the workers' mean
 
 
@@ -38,6 +41,7 @@ class BoardPublisher:
         self._link = link
         self._metrics = metrics
         self.row = board.row(number)
+        self._bytes = self.row.cast("B")
         self.context: SessionContext | None = None  # until there is a configuration
         self._then: tuple[Callable[[], None], ...] = ()  # a spare has none
         self._pause = trio.CancelScope()
@@ -83,13 +87,28 @@ class BoardPublisher:
     def publish(self) -> None:
         """Update the row now."""
         row, context, pipes = self.row, self.context, self._relay.pipes
-        row[Column.TUNNELS] = self._relay.tunnels
         row[Column.PIPES_POOLED], row[Column.PIPES_PARKED] = pipes.idle, pipes.in_use
         row[Column.VAULT] = self._link.connected
-        if context is not None:
-            row[Column.EXCHANGES] = len(context.waiting)
-            counts = context.counts
-            row[Column.ACCEPTED], row[Column.HANDLED] = counts.accepted, counts.handled
-            row[Column.REQUESTS] = counts.requests
-            row[Column.READING], row[Column.WRITING] = counts.reading, counts.writing
-            row[Column.WAITING], row[Column.IDLE] = counts.waiting, counts.waiting - context.lingering
+        if context is None:
+            row[Column.TUNNELS] = self._relay.tunnels
+        else:
+            row[Column.IDLE] = context.counts.waiting - context.lingering
+            self.publish_counts()
+
+    def publish_counts(self) -> None:
+        """Update what changes with each connection, in one write; as soon as there is a configuration."""
+        context = self.context
+        assert context is not None  # noqa: S101 - there is no connection before the configuration
+        counts = context.counts
+        _COUNTS.pack_into(
+            self._bytes,
+            Column.TUNNELS * _WORD_BYTES,
+            self._relay.tunnels,
+            len(context.waiting),
+            counts.accepted,
+            counts.handled,
+            counts.requests,
+            counts.reading,
+            counts.writing,
+            counts.waiting,
+        )

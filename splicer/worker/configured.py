@@ -33,6 +33,7 @@ from splicer.worker.hook_calls import HookCalls
 from splicer.worker.leaving import Leaving
 from splicer.worker.parts import Parts
 from splicer.worker.reloads import Reloads
+from splicer.worker.task_pool import TaskPool
 from splicer.worker.vital import VitalTasks
 
 
@@ -106,7 +107,14 @@ class Configured:
         orders = DrainOrders(self._go_by, lambda: self.config.upstreams, lambda: parts.rules.source, log.drains_failed)
         self.draining = Draining(context, orders, start, drains_set, log.drains_failed)
         self.acceptor = Acceptor(
-            context, parts.admission, parts.clients, start, publisher.has_enough, publisher.publish, log, parts.tls
+            context,
+            parts.admission,
+            parts.clients,
+            TaskPool(start).start_soon,
+            publisher.has_enough,
+            publisher.publish_counts,
+            log,
+            parts.tls,
         )
         self.adoption = Adoption(context, link, start, self._count_adopted, log.adoption_failed, parts.tls.entry)
         self.leaving = Leaving(context, parts.hub, link, self._stop_accepting)
