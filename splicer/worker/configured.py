@@ -33,7 +33,6 @@ from splicer.worker.hook_calls import HookCalls
 from splicer.worker.leaving import Leaving
 from splicer.worker.parts import Parts
 from splicer.worker.reloads import Reloads
-from splicer.worker.task_pool import TaskPool
 from splicer.worker.vital import VitalTasks
 
 
@@ -110,7 +109,7 @@ class Configured:
             context,
             parts.admission,
             parts.clients,
-            TaskPool(start).start_soon,
+            start,
             publisher.has_enough,
             publisher.publish_counts,
             log,
