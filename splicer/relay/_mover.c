@@ -89,6 +89,37 @@ static int engine_set(Engine *e, PyObject *key, PyObject *leg) {
   return 0;
 }
 
+static Leg *as_leg(PyObject *leg) {
+  if (PyObject_TypeCheck(leg, leg_type)) return (Leg *)leg;
+  PyErr_SetString(PyExc_TypeError, "a leg is needed");
+  return NULL;
+}
+
+/* `Directions.watch`. */
+static PyObject *engine_watch(Engine *e, PyObject *object) {
+  Leg *leg = as_leg(object);
+  if (!leg) return NULL;
+  if (!watch(e, leg)) Py_RETURN_NONE;
+  errno = e->error;
+  return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+/* A leg's part of `Directions.drop`. Returns whether it has a pipe. */
+static PyObject *engine_forget(Engine *e, PyObject *object) {
+  Leg *leg = as_leg(object);
+  if (!leg) return NULL;
+  if (leg->mask) {
+    if (epoll_ctl(e->epoll, EPOLL_CTL_DEL, leg->fd, NULL)) return PyErr_SetFromErrno(PyExc_OSError);
+    leg->mask = 0;
+  }
+  if (leg->fd >= 0 && leg->fd < e->known && e->legs[leg->fd] == leg) {
+    e->legs[leg->fd] = NULL;
+    e->live--;
+    Py_DECREF(object);
+  }
+  return PyBool_FromLong(leg->pipe && leg->pipe != Py_None);
+}
+
 /* No journal any more: every event is Python's. */
 static PyObject *engine_close(Engine *e, PyObject *none) {
   (void)none;
@@ -153,6 +184,8 @@ static void engine_dealloc(Engine *e) {
 
 static PyMethodDef engine_methods[] = {
     {"run", (PyCFunction)(void (*)(void))engine_run, METH_VARARGS, "run(now, until, once)"},
+    {"watch", (PyCFunction)(void (*)(void))engine_watch, METH_O, "Register the events that a leg needs."},
+    {"forget", (PyCFunction)(void (*)(void))engine_forget, METH_O, "Watch a leg no longer; whether it has a pipe."},
     {"close", (PyCFunction)(void (*)(void))engine_close, METH_NOARGS, "Release the journal."},
     {"look", (PyCFunction)(void (*)(void))engine_look, METH_NOARGS, "Whether there are events."},
     {"attend", (PyCFunction)(void (*)(void))engine_attend, METH_VARARGS, "attend(turn, delay)"},

@@ -83,6 +83,12 @@ class Engine:
     def before_task_step(self, task: Any, /) -> object:
         """Count, and `turn_if_due`."""
 
+    def watch(self, leg: Leg, /) -> None:
+        """Register the events that this leg needs; raises OSError (epoll_ctl(2))."""
+
+    def forget(self, leg: Leg, /) -> bool:
+        """Watch this leg no longer, and forget it; return whether it has a pipe."""
+
     def close(self) -> None:
         """Release the buffers."""
 

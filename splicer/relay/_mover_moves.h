@@ -58,7 +58,7 @@ static int fail(Engine *e, int why) {
 static int watch(Engine *e, Leg *leg) {
   Leg *peer = (Leg *)leg->peer;
   int wanted = leg->eof || leg->over || leg->parked ? 0 : EPOLLIN;
-  if (peer->parked && !peer->starved) wanted |= EPOLLOUT;
+  if (peer && peer->parked && !peer->starved) wanted |= EPOLLOUT;
   if (wanted == leg->mask) return MOVED;
   struct epoll_event event = {.events = (uint32_t)wanted, .data.u64 = (uint64_t)leg->fd};
   int how = !wanted ? EPOLL_CTL_DEL : leg->mask ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;

@@ -85,9 +85,14 @@ class Directions:
             if self._legs.get(leg.fd) is leg:
                 del self._legs[leg.fd]
             if leg.pipe is not None:
-                self.pipes.spent.append(leg.pipe)
-                self.news.pending = True
-                leg.pipe, leg.parked = None, 0
+                self.spend(leg)
+
+    def spend(self, leg: Leg) -> None:
+        """Have the pipe of a leg that is dropped closed: it holds bytes."""
+        assert leg.pipe is not None  # noqa: S101 - the caller has looked
+        self.pipes.spent.append(leg.pipe)
+        self.news.pending = True
+        leg.pipe, leg.parked = None, 0
 
     # ---- bytes ----
 

@@ -184,7 +184,8 @@ class Hub:
                 raise tunnel.error
             return tunnel.result
         finally:
-            self._forget(tunnel)
+            if tunnel.result is None:  # else `Mover.end` has dropped it, and `_settle` has removed it
+                self._forget(tunnel)
             spec.counts.to_pod, spec.counts.to_client = tunnel.to_pod, tunnel.to_client
             if tunnel.result is None:  # `splice` was cancelled, or failed before the tunnel began
                 tunnel.result = TunnelEnd(Side.PROXY, "shutdown")

@@ -19,7 +19,7 @@ from splicer.relay.clean_pipes import FEW
 from splicer.relay.leaving import break_off, read_eof, why_ended, write_failed
 from splicer.relay.mover import Mover
 from splicer.relay.state import Engine
-from splicer.relay.tunnel import Leg
+from splicer.relay.tunnel import Leg, Tunnel
 
 
 class _Why(IntEnum):
@@ -58,6 +58,18 @@ class NativeMover(Mover):
         """See `ByteMover`."""
         self._engine.invited = epoll
         return super().invite(epoll)
+
+    def watch(self, leg: Leg) -> None:
+        """Register the events that this leg needs."""
+        if leg.tunnel.result is None:
+            self._engine.watch(leg)
+
+    def drop(self, tunnel: Tunnel) -> None:
+        """See `ByteMover`."""
+        forget = self._engine.forget
+        for leg in (tunnel.client, tunnel.pod):
+            if forget(leg):
+                self.spend(leg)
 
     def attend(self, turn: Callable[[], object], delay: float) -> Callable[[], object]:
         """See `ByteMover`."""
