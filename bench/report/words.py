@@ -44,6 +44,7 @@ _NAMES = {
     "handshakes.per_cpu": "new calls per CPU second",
     "handshakes.outside_us": "CPU for a new call outside the workers",
     "handshakes.p99_us": "time to the 101, p99",
+    "handshakes.paced_per_cpu": "new calls per CPU second, 1,000 a second",
     "storm.p99_us": "frames in a storm of new calls, p99",
     "storm.quiet_p99_us": "frames with no storm of new calls, p99",
     "storm.closed_p99_us": "frames beside 8 clients that dial on and on, p99",

@@ -69,10 +69,14 @@ class PodLeg:
             TlsLost: the tls process has died: that says nothing of the pod.
         """
         try:
-            return await self._read_head()
+            if not self.heard:  # the pod has only just got the request
+                await self.read_more(HEAD_READ_BYTES, later=True)
+            while (head := self.parser.next_head()) is None:
+                await self.read_more(HEAD_READ_BYTES)
         except (PodReset, PodClosed) as error:
             self._check_tls(error)
             raise
+        return head
 
     # The end of an idle connection stays what it is, whoever has ended it: then another one is used.
     def _check_tls(self, error: Exception) -> None:
@@ -83,13 +87,6 @@ class PodLeg:
                 raise TlsRefused(f"{self.endpoint}: it does not accept our certificate") from error
             case TlsLost.reason:
                 raise TlsLost(f"{self.endpoint}: the tls process has ended") from error
-
-    async def _read_head(self) -> ResponseHead:
-        if not self.heard:  # the pod has only just got the request
-            await self.read_more(HEAD_READ_BYTES, later=True)
-        while (head := self.parser.next_head()) is None:
-            await self.read_more(HEAD_READ_BYTES)
-        return head
 
     def close(self) -> None:
         """Close the connection."""

@@ -47,8 +47,8 @@ class Limit(Protocol):
         """The number of open connections minus the limit."""
         ...
 
-    def may_ask(self) -> bool:
-        """Whether a new connection, not counted yet, may send a request."""
+    def may_ask(self, over: int | None = None) -> bool:
+        """Whether a new connection, not counted yet, may send a request; `over` if that was just asked for."""
         ...
 
 
@@ -181,15 +181,15 @@ class Acceptor:
         if (most := self._limit_of(peer)) is not None and self._clients.is_full(peer, most):
             self._refuse(stream, peer, TooManyFromClient(), silent=silent)
             return
-        if not self._limit.may_ask():
+        over = self._limit.over()
+        if not self._limit.may_ask(over):
             self._refuse(stream, peer, TooManyConnections(), silent=silent)
             return
         self._context.counts.handled += 1
-        over = self._limit.over() >= 0
         if listener is None or not silent:
-            self._serve(Connection(self._context, stream, peer, over=over, arrival=arrival), peer)
+            self._serve(Connection(self._context, stream, peer, over=over >= 0, arrival=arrival), peer)
         elif listener.passthrough:
-            self._count(peer, partial(self._serve_passthrough, stream, peer, arrival, profile, over=over))
+            self._count(peer, partial(self._serve_passthrough, stream, peer, arrival, profile, over=over >= 0))
         elif profile is not None:
             self._count(peer, partial(self._serve_tls, stream.sock, peer, arrival, profile))
         self._accepted()

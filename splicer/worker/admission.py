@@ -52,9 +52,9 @@ class Admission:
             self._idle_elsewhere = self._board.total(Column.WAITING) - self._board.row(self._number)[Column.WAITING]
         return own + self._elsewhere - limit
 
-    def may_ask(self) -> bool:
-        """Whether a new connection, not counted yet, may send a request."""
-        return self.over() < _ABOVE or self._rooms.idle.make_room()
+    def may_ask(self, over: int | None = None) -> bool:
+        """Whether a new connection, not counted yet, may send a request; `over` if that was just asked for."""
+        return (self.over() if over is None else over) < _ABOVE or self._rooms.idle.make_room()
 
     def may_use_pod(self) -> bool:
         """Whether a request on a connection that came in over the limit, and is counted, may go to a pod."""

@@ -101,7 +101,7 @@ class Owner:
     def over(self) -> int:
         return self.excess
 
-    def may_ask(self) -> bool:
+    def may_ask(self, _over: int | None = None) -> bool:
         return self.room
 
     # ---- the log ----
