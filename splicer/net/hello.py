@@ -38,7 +38,7 @@ async def peek_hello(stream: ByteStream) -> Hello:
                 if not seen or stream.is_gone():
                     raise ClientGone("closed before its first TLS message was complete")
                 await trio.sleep(_PAUSE)
-            await trio.lowlevel.wait_readable(sock)
+            await stream.wait_readable()
     finally:
         if needed > 1:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)

@@ -40,7 +40,9 @@ class PlainStream(TcpStream):
                 try:
                     sent = self.sock.send(left)
                 except BlockingIOError:
+                    self._waits += 1
                     await trio.lowlevel.wait_writable(self.sock)
+                    self._waits -= 1
                 else:
                     left = memoryview(left)[sent:] if sent < len(left) else b""
         except OSError as error:

@@ -89,6 +89,10 @@ class ByteStream(Protocol):
         """
         ...
 
+    async def wait_readable(self) -> None:
+        """Wait until there may be something to read; this has a checkpoint."""
+        ...
+
     def send_now(self, data: bytes) -> int:
         """The number of bytes that could be sent without waiting; it raises as `send_all`."""
         ...
@@ -142,11 +146,12 @@ class TcpStream:
     calls do.
     """
 
-    __slots__ = ("sock",)
+    __slots__ = ("_waits", "sock")
     tls: TlsLeg | None = None
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self._waits = 0  # tasks that wait for the socket, and waits that were ended from elsewhere
 
     def receive_now(self, max_bytes: int) -> bytes | None:
         """See `ByteStream`."""
@@ -161,12 +166,20 @@ class TcpStream:
         """See `ByteStream`."""
         data = None if later else self.receive_now(max_bytes)
         while data is None:
+            self._waits += 1
             try:
                 await trio.lowlevel.wait_readable(self.sock)
             except OSError as error:
                 raise trio.BrokenResourceError from error
+            self._waits -= 1
             data = self.receive_now(max_bytes)
         return data
+
+    async def wait_readable(self) -> None:
+        """See `ByteStream`."""
+        self._waits += 1
+        await trio.lowlevel.wait_readable(self.sock)
+        self._waits -= 1
 
     def send_now(self, data: bytes) -> int:
         """See `ByteStream`."""
@@ -188,7 +201,9 @@ class TcpStream:
                     sent = self.sock.send(left)
                 except BlockingIOError:
                     self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
+                    self._waits += 1
                     await trio.lowlevel.wait_writable(self.sock)
+                    self._waits -= 1
                 else:
                     left = memoryview(left)[sent:] if sent < len(left) else b""
         except OSError as error:
@@ -249,6 +264,9 @@ class TcpStream:
         """See `ByteStream`."""
         return quality(self.sock)
 
+    # If nobody waits, and each wait had its event, Trio's epoll has nothing to say of the descriptor any more
+    # (EPOLLONESHOT, epoll_ctl(2)), even while another process has a duplicate; and each call closes two.
     def _close(self) -> None:
-        trio.lowlevel.notify_closing(self.sock)
+        if self._waits:
+            trio.lowlevel.notify_closing(self.sock)
         self.sock.close()

@@ -1,8 +1,7 @@
 """Writing log lines without blocking: a reader that stops reading must never stop a call.
 
-Lines go into a bounded queue. A separate thread writes them, or the event loop, if it can ask the kernel not to wait
-(RWF_NOWAIT, pwritev2(2)): a pipe can be asked, a terminal and most files can't. A thread costs each call two switches,
-and each system call of a process with two threads takes longer. Lines that don't fit are dropped and counted.
+Lines go into a bounded queue, and a separate thread writes them, or the event loop (`loop_writer`). Lines that don't
+fit are dropped and counted.
 """
 
 from __future__ import annotations
@@ -14,12 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-import trio
-
 _CAPACITY = 10_000  # lines
-_BATCH_WINDOW = 0.02  # seconds for which lines are collected: under load they are written many at a time
-_RETRY_INTERVAL = 0.005  # seconds until the next attempt at a full pipe
-_NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # 0: this C library has no pwritev2
+BATCH_WINDOW = 0.02  # seconds for which lines are collected: under load they are written many at a time
+NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # 0: this C library has no pwritev2
 LONGEST = 4096  # bytes with the newline: PIPE_BUF, so that lines of several processes are never mixed (pipe(7))
 
 
@@ -93,7 +89,7 @@ class LineWriter:
             with suppress(BaseException):
                 self._event.wait()
                 if not self._closing:
-                    time.sleep(_BATCH_WINDOW)
+                    time.sleep(BATCH_WINDOW)
                 self._event.clear()
                 self._awake = False
                 closing = self._closing  # read before the queue: lines queued before `close` are still written
@@ -115,41 +111,36 @@ class LineWriter:
             try:
                 lines = lines[os.write(self._fd, lines) :]
             except BlockingIOError:  # another process has made the descriptor non-blocking
-                time.sleep(_BATCH_WINDOW)
+                time.sleep(BATCH_WINDOW)
             except BaseException:  # noqa: BLE001 - usually the reader has gone; see the invariant of `_run`
                 self._drop(lines.count(b"\n"))
                 return
 
-    # ---- by the event loop ----
+    # ---- by the event loop: see `loop_writer` ----
 
-    async def run(self) -> None:
-        """Write the lines of this writer and of those beside it from the event loop, until cancelled.
-
-        A writer whose descriptor can't be written so has its thread again.
-        """
-        wake = _Wake()
+    def enter_loop(self, wake: Callable[[], None]) -> None:
+        """Call `wake` when there are lines, here or beside, for `write_now`; they are not for the thread any more."""
         for writer in self._family():
             writer._wake = wake
-        try:
-            while _NOWAIT:
-                await wake.wait()
-                await trio.sleep(_BATCH_WINDOW)
-                # Two writers may have one pipe, and Trio lets only one task wait for it.
-                while self._some_are_full(wake):  # noqa: ASYNC110 - see above
-                    await trio.sleep(_RETRY_INTERVAL)
-        finally:
-            for writer in self._family():
-                writer._leave_loop()
+
+    def leave_loop(self) -> None:
+        """Have the threads write again."""
+        for writer in self._family():
+            writer._leave_loop()
+
+    def write_now(self) -> bool:
+        """Write what the descriptors take without waiting; False: one of them is full.
+
+        One that can't be written so has its thread again.
+        """
+        full = 0
+        for writer in self._family():
+            if writer._wake != writer._wake_thread:
+                full += not writer._write_now()
+        return not full
 
     def _family(self) -> list[LineWriter]:
         return [self, *self._others]
-
-    def _some_are_full(self, wake: _Wake) -> bool:
-        full = 0
-        for writer in self._family():
-            if writer._wake is wake:
-                full += not writer._write_now()
-        return full > 0
 
     def _leave_loop(self) -> None:
         self._wake = self._wake_thread
@@ -158,12 +149,11 @@ class LineWriter:
 
     # Invariant: no error leaves this function, since it would end a worker that has calls.
     def _write_now(self) -> bool:
-        """Write what the descriptor takes; False if it is full."""
         self._awake = False
         while self._lines:
             lines = self._next()
             try:
-                written = os.pwritev(self._fd, (lines,), -1, _NOWAIT)
+                written = os.pwritev(self._fd, (lines,), -1, NOWAIT)
             except BlockingIOError:
                 self._lines.appendleft(lines)
                 self._awake = True
@@ -179,23 +169,3 @@ class LineWriter:
     def _drop(self, count: int) -> None:
         self.dropped += count
         self._lost(count)
-
-
-class _Wake:
-    """Wakes the event loop when there is a line; lines may come from other threads."""
-
-    def __init__(self) -> None:
-        self._some = trio.Event()
-        self._thread = threading.get_ident()
-        self._token = trio.lowlevel.current_trio_token()
-
-    def __call__(self) -> None:
-        if threading.get_ident() == self._thread:
-            self._some.set()
-        else:
-            with suppress(trio.RunFinishedError):
-                self._token.run_sync_soon(self._some.set)
-
-    async def wait(self) -> None:
-        await self._some.wait()
-        self._some = trio.Event()

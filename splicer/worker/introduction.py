@@ -53,7 +53,7 @@ class Introduction:
 
     async def wait_byte(self) -> bool:
         """Wait until there is something to read; True."""
-        await trio.lowlevel.wait_readable(self.stream.sock)
+        await self.stream.wait_readable()
         return True
 
     def read_now(self) -> tuple[str, Arrival | None] | None:
@@ -191,7 +191,7 @@ class Introductions:
     async def _read(self, one: Introduction) -> tuple[str, Arrival | None]:
         with trio.move_on_after(self._context.rules.deadlines.head):
             while (known := one.read_now()) is None:
-                await trio.lowlevel.wait_readable(one.stream.sock)
+                await one.stream.wait_readable()
             return known
         raise one.late()
 

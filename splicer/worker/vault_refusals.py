@@ -32,7 +32,7 @@ class Refusals:
 
     def is_full(self) -> bool:
         """Whether the vault has refused a tunnel within `_RETRY_INTERVAL`."""
-        return trio.current_time() < self._full_until
+        return self._full_until > 0 and trio.current_time() < self._full_until
 
     def add(self, key: int) -> None:
         """Note that the vault has refused a tunnel."""

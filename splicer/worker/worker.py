@@ -51,6 +51,7 @@ from splicer.ipc.supervisor_channel import SupervisorChannel, received
 from splicer.ipc.tls_orders import AttachTls
 from splicer.ipc.wire import Received
 from splicer.observe.line_writer import LineWriter
+from splicer.observe.loop_writer import write_from_loop
 from splicer.observe.metrics import Metrics
 from splicer.relay.instrument import RelayInstrument
 from splicer.relay.state import MOVER
@@ -120,7 +121,7 @@ class Worker:
         self._tasks = tasks
         trio.lowlevel.add_instrument(RelayInstrument(self._parts.hub, self._row[Column.BEAT :]))
         self._parts.start(tasks.start_soon)
-        tasks.start_soon(self._lines.run)
+        tasks.start_soon(write_from_loop, self._lines)
         tasks.start_soon(self._end_on_signal, signals)
         self._supervisor.reply(Imported(MOVER))
         await self._work()

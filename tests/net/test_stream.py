@@ -4,6 +4,8 @@ import os
 import random
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import trio
@@ -292,3 +294,82 @@ async def test_a_later_read_lets_others_run_first(pair: Streams) -> None:
     await one.send_all(b"y")
     with assert_no_checkpoints():
         assert await other.receive_some(1) == b"y"
+
+
+# ---- closing, while another process has a duplicate ----
+
+
+def _watched(fd: int) -> bool:
+    """Whether Trio's epoll still watches a descriptor of this number."""
+    return any(
+        line.split()[:2] == ["tfd:", str(fd)]
+        for epoll in Path("/proc/self/fd").iterdir()
+        if epoll.is_symlink() and str(epoll.readlink()) == "anon_inode:[eventpoll]"
+        for line in Path("/proc/self/fdinfo", epoll.name).read_text().splitlines()
+    )
+
+
+async def test_who_waits_is_told_that_it_closes(pair: Streams, nursery: trio.Nursery) -> None:
+    one, _ = pair
+    told = False
+
+    async def wait() -> None:
+        nonlocal told
+        try:
+            await one.receive_some(10)
+        except trio.ClosedResourceError:
+            told = True
+
+    nursery.start_soon(wait)
+    await wait_all_tasks_blocked()
+    one.close()
+    await wait_all_tasks_blocked()
+    assert told
+
+
+@pytest.mark.parametrize("wait", ["read", "write"])
+async def test_a_wait_that_was_ended_leaves_nothing_in_trios_epoll(pair: Streams, wait: str) -> None:
+    one, _ = pair
+    if wait == "read":
+        with trio.move_on_after(0.01):
+            await one.receive_some(10)
+    else:
+        with trio.move_on_after(0.01):
+            await one.send_all(bytes(BIG))
+    fd, kept = one.sock.fileno(), one.sock.dup()
+    with kept:
+        one.close()
+        assert not _watched(fd)
+
+
+# A wait that had its event is not watched any more, though the number is still there: nothing may come of it for the
+# next socket with the same number, whatever happens to the connection, which the vault keeps for a moment.
+async def test_a_closed_socket_wakes_nobody_who_waits_for_the_next_one_of_its_number(pair: Streams) -> None:
+    one, other = pair
+    await other.send_all(b"x")
+    assert await one.receive_some(1, later=True) == b"x"
+    fd, kept = one.sock.fileno(), one.sock.dup()
+    with kept:
+        one.close()
+        next_one, its_peer = socket.socketpair()
+        with next_one, its_peer:
+            next_one.setblocking(False)
+            assert next_one.fileno() == fd
+            woken = False
+
+            async def wait() -> None:
+                nonlocal woken
+                await trio.lowlevel.wait_readable(next_one)
+                woken = True
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait)
+                await wait_all_tasks_blocked()
+                with suppress(OSError):
+                    other.sock.send(b"more")
+                other.reset()
+                await trio.sleep(0.05)
+                assert not woken
+                its_peer.send(b"at last")
+                await trio.sleep(0.05)
+                assert woken

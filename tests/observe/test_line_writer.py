@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
-import trio
-import trio.testing
 
-from splicer.observe import line_writer
 from splicer.observe.line_writer import LineWriter
 
 
@@ -254,135 +250,3 @@ def test_what_is_queued_behind_lines_that_are_lost_is_counted_too() -> None:
     lines.close(10)
     assert lines.dropped == 100
     os.close(writer)
-
-
-# ---- by the event loop ----
-
-
-async def read_some(fd: int, count: int) -> list[bytes]:
-    return await trio.to_thread.run_sync(read_lines, fd, count)
-
-
-async def begin(lines: LineWriter, nursery: trio.Nursery) -> None:
-    nursery.start_soon(lines.run)
-    await trio.testing.wait_all_tasks_blocked()
-
-
-@pytest.fixture
-async def nursery() -> AsyncIterator[trio.Nursery]:
-    async with trio.open_nursery() as nursery:
-        yield nursery
-        nursery.cancel_scope.cancel()
-
-
-async def test_the_event_loop_writes_them_whole_and_in_order(pipe: tuple[int, int], nursery: trio.Nursery) -> None:
-    lines = LineWriter(pipe[1])
-    await begin(lines, nursery)
-    sent = [f"{number} {'ä' * (number % 70)}" for number in range(3000)]
-    for number, line in enumerate(sent):
-        lines.write(line)
-        if number % 500 == 0:
-            await trio.sleep(0.03)
-    assert [line.decode() for line in await read_some(pipe[0], len(sent))] == sent
-    assert lines._thread is None
-    assert lines.dropped == 0
-
-
-async def test_a_full_pipe_holds_up_nobody_and_loses_nothing(pipe: tuple[int, int], nursery: trio.Nursery) -> None:
-    filled = fill(pipe[1])
-    lines = LineWriter(pipe[1])
-    await begin(lines, nursery)
-    for number in range(2000):
-        lines.write(f"{number}")
-    with trio.fail_after(5):
-        await trio.sleep(0.1)  # the loop goes on
-    assert len(os.read(pipe[0], filled)) == filled
-    assert await read_some(pipe[0], 2000) == [b"%d" % number for number in range(2000)]
-    assert lines._thread is None
-    assert lines.dropped == 0
-
-
-async def test_lines_that_do_not_fit_are_counted_in_the_event_loop_too(
-    pipe: tuple[int, int], nursery: trio.Nursery
-) -> None:
-    fill(pipe[1])
-    lines = LineWriter(pipe[1], capacity=10)
-    await begin(lines, nursery)
-    for _ in range(25):
-        lines.write("x" * 2000)
-        await trio.sleep(0.002)
-    assert 11 <= lines.dropped <= 15  # what is about to be written counts once
-
-
-async def test_a_reader_that_has_gone_costs_its_lines_alone(nursery: trio.Nursery) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    lines = LineWriter(writer)
-    await begin(lines, nursery)
-    lines.write("to nobody")
-    lines.write("to nobody either")
-    with trio.fail_after(5):
-        while lines.dropped < 2:  # noqa: ASYNC110 - nothing tells of it
-            await trio.sleep(0.01)
-    os.close(writer)
-
-
-async def test_what_can_not_be_asked_not_to_wait_has_a_thread(
-    pipe: tuple[int, int], nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> int:
-        raise OSError(errno.EOPNOTSUPP, "not here")  # as ext4 does
-
-    monkeypatch.setattr(os, "pwritev", refuse)
-    lines = LineWriter(pipe[1])
-    await begin(lines, nursery)
-    lines.write("first")
-    assert await read_some(pipe[0], 1) == [b"first"]
-    lines.write("second")
-    assert await read_some(pipe[0], 1) == [b"second"]
-    assert lines._thread is not None
-    lines.close(10)
-
-
-async def test_without_pwritev2_there_is_a_thread(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_writer, "_NOWAIT", 0)
-    lines = LineWriter(pipe[1])
-    await lines.run()
-    lines.write("written")
-    assert await read_some(pipe[0], 1) == [b"written"]
-    lines.close(10)
-
-
-async def test_one_beside_is_written_by_the_same_loop(pipe: tuple[int, int], nursery: trio.Nursery) -> None:
-    reader, writer = os.pipe()
-    lines = LineWriter(pipe[1])
-    before = lines.beside(writer)
-    await begin(lines, nursery)
-    after = lines.beside(writer)
-    lines.write("here")
-    before.write("there")
-    after.write("there too")
-    assert await read_some(pipe[0], 1) == [b"here"]
-    assert sorted(await read_some(reader, 2)) == [b"there", b"there too"]
-    assert lines._thread is None
-    os.close(reader)
-    os.close(writer)
-
-
-async def test_a_line_of_another_thread_wakes_the_loop(pipe: tuple[int, int], nursery: trio.Nursery) -> None:
-    lines = LineWriter(pipe[1])
-    await begin(lines, nursery)
-    await trio.to_thread.run_sync(lines.write, "from elsewhere")
-    assert await read_some(pipe[0], 1) == [b"from elsewhere"]
-    assert lines._thread is None
-
-
-async def test_lines_that_the_loop_has_left_are_written_when_it_closes(pipe: tuple[int, int]) -> None:
-    lines = LineWriter(pipe[1])
-    async with trio.open_nursery() as nursery:
-        await begin(lines, nursery)
-        lines.write("last words")
-        nursery.cancel_scope.cancel()
-    lines.write("very last words")
-    lines.close(10)
-    assert read_lines(pipe[0], 2) == [b"last words", b"very last words"]

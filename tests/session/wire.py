@@ -117,6 +117,14 @@ class End:
             if self.ended:
                 raise trio.ClosedResourceError
 
+    async def wait_readable(self) -> None:
+        await trio.lowlevel.checkpoint()
+        while not (self._incoming.data or self._incoming.eof or self._incoming.reset):
+            with self._alone:
+                await self._incoming.wait()
+            if self.ended:
+                raise trio.ClosedResourceError
+
     async def send_all(self, data: bytes) -> None:
         outgoing = self._outgoing
         if self.ended or outgoing.eof:
