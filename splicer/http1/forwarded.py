@@ -42,7 +42,7 @@ class Forwarding:
     certificate: str = ""
 
     def fields(self) -> dict[bytes, bytes]:
-        """The field values by name in lower case."""
+        """The field values by name in lower case, in the order in which a pod gets them."""
         fields = {
             b"x-forwarded-for": self.forwarded_for.encode("latin-1"),
             b"x-forwarded-proto": self.proto.encode("latin-1"),

@@ -17,19 +17,20 @@ from splicer.model import Header, Headers, RequestHead
 
 HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"})
 _NEVER_NOMINATED = frozenset({b"content-length", b"host"})
-_ASSERTED = (
-    b"X-Forwarded-For",
-    b"X-Forwarded-Proto",
-    b"X-Forwarded-Host",
-    b"X-Real-IP",
-    b"X-Request-ID",
-    b"X-Forwarded-Client-Cert",
-)
-_ASSERTED_BY_KEY = tuple((name.lower(), name) for name in _ASSERTED)
-_ASSERTED_NAMES = frozenset(key for key, _ in _ASSERTED_BY_KEY)
+_ASSERTED = {
+    name.lower(): name
+    for name in (
+        b"X-Forwarded-For",
+        b"X-Forwarded-Proto",
+        b"X-Forwarded-Host",
+        b"X-Real-IP",
+        b"X-Request-ID",
+        b"X-Forwarded-Client-Cert",
+    )
+}
 # Never believed, not even from a trusted proxy: load balancers pass on what a client has written into it.
 _ORIGINAL_URI = b"X-Original-URI"
-_OURS = _ASSERTED_NAMES | {_ORIGINAL_URI.lower()}
+_OURS = {*_ASSERTED, _ORIGINAL_URI.lower()}
 _OWN_PREFIX = b"x-splicer-"
 # Other fields that pods trust because a proxy usually sets them: the client's address, scheme and port, or even the
 # path (Symfony, Zend and IIS).
@@ -148,15 +149,17 @@ def request_for_pod(
         if key == b"host":
             hostless = False
             fields.append((header[0], named))
-        elif key in _ASSERTED_NAMES:
+        elif key[:3] not in _SUSPECT:  # nearly all
+            fields.append(header)
+        elif key in _ASSERTED:
             value = asserted.pop(key, b"")
             if value:
                 fields.append((header[0], value))
-        elif key[:3] not in _SUSPECT or not _is_forged(key, believed=forwarding.believed):
+        elif not _is_forged(key, believed=forwarding.believed):
             fields.append(header)
     if hostless:
         fields.insert(0, (b"Host", named))
-    fields += [(name, ours) for key, name in _ASSERTED_BY_KEY if (ours := asserted.get(key))]
+    fields += [(_ASSERTED[key], ours) for key, ours in asserted.items() if ours]
     fields.append(via(head))
     if target != head.target:
         fields.append((_ORIGINAL_URI, head.target.encode("ascii")))

@@ -59,8 +59,9 @@ class Distribution:
 
     def observe(self, amount: float) -> None:
         """Count a value; a bound belongs to its bucket."""
-        self.total.inc(amount)
-        self.buckets[bisect_left(self._bounds, amount)].inc(1.0)
+        total, bucket = self.total, self.buckets[bisect_left(self._bounds, amount)]
+        total._memory[total._place] += amount  # as `inc` does; a call measures four things
+        bucket._memory[bucket._place] += 1.0
 
 
 class Counts(Protocol):

@@ -117,7 +117,8 @@ class NameSource:
 
     def known(self, upstream: Upstream, host: str) -> tuple[Endpoint, ...]:
         """See `EndpointSource`."""
-        return _endpoints(upstream, host, self.resolver.known(host))
+        addresses = self.resolver.known(host)
+        return _candidates(upstream, host, Answer(addresses, fresh=False)).endpoints if addresses else ()
 
     def of_pods(self, _: Collection[str]) -> Iterable[Endpoint]:
         """See `EndpointSource`: a name server knows no pod by its name alone."""
@@ -125,17 +126,13 @@ class NameSource:
 
 
 def _candidates(upstream: Upstream, host: str, answer: Answer) -> Candidates:
-    return Candidates(_endpoints(upstream, host, answer.addresses), answer.fresh)
-
-
-def _endpoints(upstream: Upstream, host: str, addresses: tuple[str, ...]) -> tuple[Endpoint, ...]:
-    return _endpoints_of(pod_name(upstream, host), upstream.port, addresses)
+    return _candidates_of(pod_name(upstream, host), upstream.port, answer.addresses, answer.fresh)
 
 
 # Each request asks for the endpoints of its pod, and most of them for the same ones.
 @lru_cache(maxsize=_MOST)
-def _endpoints_of(pod: str, port: int, addresses: tuple[str, ...]) -> tuple[Endpoint, ...]:
-    return tuple([Endpoint(pod, address, port) for address in addresses])
+def _candidates_of(pod: str, port: int, addresses: tuple[str, ...], fresh: bool) -> Candidates:
+    return Candidates(tuple([Endpoint(pod, address, port) for address in addresses]), fresh)
 
 
 def pod_name(upstream: Upstream, host: str) -> str:
