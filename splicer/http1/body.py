@@ -35,6 +35,10 @@ class EndOfBody:
     trailers: Headers = ()
 
 
+WITHOUT_TRAILERS = EndOfBody()
+"""The end of most bodies; one for all, since each request without a body needs it."""
+
+
 class BodyReader(Protocol):
     """Decodes a body: framed bytes in, content out."""
 
@@ -76,7 +80,7 @@ class CountedBody:
     def __init__(self, length: int) -> None:
         self._left = length
         self._raw = b""
-        self.end = None if length else EndOfBody()
+        self.end = None if length else WITHOUT_TRAILERS
 
     def feed(self, data: bytes) -> None:
         """See `BodyReader`."""
@@ -89,7 +93,7 @@ class CountedBody:
             self._raw = self._raw[len(data) :]
             self._left -= len(data)
             if not self._left:
-                self.end = EndOfBody()
+                self.end = WITHOUT_TRAILERS
         return data
 
     @property
@@ -175,7 +179,7 @@ class ChunkedBody:
     def _read_trailers(self) -> None:
         raw = self._raw
         if raw.startswith(b"\r\n"):
-            self.end, self._raw = EndOfBody(), raw[2:]
+            self.end, self._raw = WITHOUT_TRAILERS, raw[2:]
             return
         end = raw.find(b"\r\n\r\n", max(0, self._searched - 3))
         section = raw if end < 0 else raw[: end + 2]

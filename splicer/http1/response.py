@@ -10,7 +10,7 @@ import h11
 from attrs import evolve
 
 from splicer.errors import BadAnswer, PodClosed
-from splicer.http1.body import ChunkedBody, EndOfBody
+from splicer.http1.body import WITHOUT_TRAILERS, ChunkedBody, EndOfBody
 from splicer.http1.head import (
     FIELD_LINES,
     body_framing,
@@ -30,7 +30,6 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: .*+)?", re.DOTALL)
 _BEGINNING = b"HTTP/1."
 _MOST_INFORMATIONAL = 16  # 1xx heads before the final answer; each may become a write to the client
 BODILESS = frozenset({204, 304})  # statuses that no body follows, whatever the head says (RFC 9112 §6.3)
-_WITHOUT_TRAILERS = EndOfBody()
 
 
 class ResponseParser:
@@ -123,7 +122,7 @@ class ResponseParser:
                 self._left -= len(data)
             return data
         if self._left == 0 or (self._left is None and self._eof):
-            self._end = _WITHOUT_TRAILERS
+            self._end = WITHOUT_TRAILERS
         elif self._eof:
             raise BadAnswer(f"closed {self._left} bytes before the end of the body")
         return self._end

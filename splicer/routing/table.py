@@ -31,6 +31,7 @@ class RouteTable:
         self.routes = routes
         self._guarded = any(map(_is_guarded, routes))
         self._parameters = frozenset(test.name.encode() for route in routes for test in route.query)
+        self._has_hosts = any(route.hosts for route in routes)
         self._conditional = any(conditions_of(route) for route in routes)
         self._rest: list[Route] = []
         self._buckets: dict[str, list[Route]] = {}
@@ -67,7 +68,8 @@ class RouteTable:
             BadRequest: an encoded slash that the route refuses, a path that a guarded route would take if it were
                 decoded, or a capture that ends inside an encoded byte.
         """
-        name, normal = host_name(host), normal_form(path)
+        name = host_name(host) if self._has_hosts else ""
+        normal = normal_form(path)
         asked = Asked(headers, query, scheme, self._parameters) if self._conditional else None
         takers, spans = self._takers(method, name, normal, asked)
         if self._guarded and "%" in normal:

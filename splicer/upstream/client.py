@@ -177,7 +177,7 @@ class Connector(Dialling):
         *,
         refresh: bool = False,
     ) -> Candidates:
-        exclude = avoid | self._failed
+        exclude = avoid | self._failed if self._failed else avoid
         try:
             if not refresh:
                 at_hand = self._endpoints.at_hand(upstream, host, exclude, purpose)
