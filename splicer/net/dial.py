@@ -72,7 +72,7 @@ async def dial(endpoint: Endpoint, buffer: int, in_time: InTime = without_deadli
         trio.lowlevel.notify_closing(sock)
         sock.close()
         raise _failure(endpoint, code)
-    return TcpStream(sock)
+    return TcpStream(sock, written=0)
 
 
 async def _established(sock: socket.socket, endpoint: Endpoint) -> None:

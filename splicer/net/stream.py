@@ -76,6 +76,11 @@ class ByteStream(Protocol):
         """The socket, for the relay."""
         ...
 
+    @property
+    def written(self) -> int | None:
+        """Bytes that the socket has taken through this object and before; None: unknown."""
+        ...
+
     def receive_now(self, max_bytes: int) -> bytes | None:
         """As `receive_some`, or None if it would have to wait; it raises the same."""
         ...
@@ -142,15 +147,20 @@ class ByteStream(Protocol):
 class TcpStream:
     """A connected, non-blocking socket.
 
+    Args:
+        sock: the socket.
+        written: bytes that were written to it before; None: unknown.
+
     Trio's SocketStream yields to the scheduler on every call; on the handshake path that costs more than the system
     calls do.
     """
 
-    __slots__ = ("_waits", "sock")
+    __slots__ = ("_waits", "sock", "written")
     tls: TlsLeg | None = None
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, written: int | None = None) -> None:
         self.sock = sock
+        self.written = written
         self._waits = 0  # tasks that wait for the socket, and waits that were ended from elsewhere
 
     def receive_now(self, max_bytes: int) -> bytes | None:
@@ -184,11 +194,14 @@ class TcpStream:
     def send_now(self, data: bytes) -> int:
         """See `ByteStream`."""
         try:
-            return self.sock.send(data)
+            sent = self.sock.send(data)
         except BlockingIOError:
             return 0
         except OSError as error:
             raise trio.BrokenResourceError from error
+        if self.written is not None:
+            self.written += sent
+        return sent
 
     # Since Linux 5.11 the user timeout also ends a connection whose peer is alive and keeps its window shut. So it is
     # switched off here: a peer that doesn't read is a matter for the exchange's own deadline.
@@ -205,6 +218,8 @@ class TcpStream:
                     await trio.lowlevel.wait_writable(self.sock)
                     self._waits -= 1
                 else:
+                    if self.written is not None:
+                        self.written += sent
                     left = memoryview(left)[sent:] if sent < len(left) else b""
         except OSError as error:
             raise trio.BrokenResourceError from error

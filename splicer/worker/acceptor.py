@@ -166,13 +166,13 @@ class Acceptor:
     ) -> None:
         if senders == EVERYBODY or is_trusted(peer, senders):
             self._context.counts.accepted += 1
-            self._introductions.begin(Introduction(TcpStream(sock), peer, listener))
+            self._introductions.begin(Introduction(TcpStream(sock, written=0), peer, listener))
         else:
             self._accept(sock, peer, listener)
 
     def _accept(self, sock: socket.socket, peer: str, listener: Listener | None = None) -> None:
         self._context.counts.accepted += 1
-        self._admit(TcpStream(sock), peer, None, listener)
+        self._admit(TcpStream(sock, written=0), peer, None, listener)
 
     def _admit(self, stream: TcpStream, peer: str, arrival: Arrival | None, listener: Listener | None) -> None:
         profile = None if listener is None else listener.tls

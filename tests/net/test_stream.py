@@ -12,6 +12,7 @@ import trio
 from trio.testing import assert_checkpoints, assert_no_checkpoints, wait_all_tasks_blocked
 
 from splicer.net.stream import TcpStream
+from splicer.session.leg_state import taken_by
 
 TCP = socket.IPPROTO_TCP
 BIG = 8 * 1024 * 1024  # more than two socket buffers of 64 KiB hold
@@ -373,3 +374,18 @@ async def test_a_closed_socket_wakes_nobody_who_waits_for_the_next_one_of_its_nu
                 its_peer.send(b"at last")
                 await trio.sleep(0.05)
                 assert woken
+
+
+async def test_it_counts_what_the_socket_has_taken_if_it_had_it_from_the_start(pair: Streams) -> None:
+    one, other = pair
+    assert one.written is None
+    counted = TcpStream(one.sock, written=0)
+    assert counted.send_now(b"four") == 4
+    await counted.send_all(b"")
+    await counted.send_all(b"and more")
+    assert counted.written == len(b"fourand more") == taken_by(one)
+    with trio.move_on_after(0.05):
+        await counted.send_all(bytes(BIG))
+    assert 12 < counted.written < BIG
+    assert counted.written == taken_by(one)
+    other.sock.close()

@@ -70,6 +70,8 @@ class End:
     def sock(self) -> socket.socket:
         return cast("socket.socket", self)  # for a splice that knows
 
+    written = None
+
     def quality(self) -> Quality | None:
         return None
 
