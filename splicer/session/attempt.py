@@ -283,7 +283,7 @@ class Attempts:
     async def _final_head(self, leg: PodLeg) -> ResponseHead:
         body, writer = self._exchange.body, self._exchange.writer
         while True:
-            answer = await self._next_head(leg)
+            answer = await (self._head_in_time(leg) if body.is_withheld else leg.read_head())
             if answer.status >= 200 or answer.status == 101:
                 return answer
             if answer.status != 100 or not self._said_100:
@@ -293,14 +293,13 @@ class Attempts:
 
     # A client may wait for its 100 for ever, and a pod need not send it: RFC 9110 §10.1.1 leaves that to both. Before
     # the timeout, a pod can still refuse the body by its final answer.
-    async def _next_head(self, leg: PodLeg) -> ResponseHead:
+    async def _head_in_time(self, leg: PodLeg) -> ResponseHead:
         body = self._exchange.body
+        with trio.move_on_after(_CONTINUE_TIMEOUT):
+            return await leg.read_head()
         if body.is_withheld:
-            with trio.move_on_after(_CONTINUE_TIMEOUT):
-                return await leg.read_head()
-            if body.is_withheld:
-                await self._inform(CONTINUE)
-                body.asked_for = self._said_100 = True
+            await self._inform(CONTINUE)
+            body.asked_for = self._said_100 = True
         return await leg.read_head()
 
     async def _inform(self, interim: bytes) -> None:
