@@ -68,6 +68,10 @@ class PlainStream(TcpStream):
             self.tls.wish_close()
         super().close()
 
+    def close_ended(self) -> None:
+        """See `ByteStream`: the tls process hears of it from its entry."""
+        self.close()
+
     def reset(self) -> None:
         """See `ByteStream`."""
         if self.sock.fileno() < 0:

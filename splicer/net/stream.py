@@ -126,6 +126,10 @@ class ByteStream(Protocol):
         """Close with a FIN; idempotent."""
         ...
 
+    def close_ended(self) -> None:
+        """Close, after both directions have ended: there is no FIN left to be sent; idempotent."""
+        ...
+
     def reset(self) -> None:
         """Close with an RST; idempotent."""
         ...
@@ -261,6 +265,10 @@ class TcpStream:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+        self._close()
+
+    def close_ended(self) -> None:
+        """See `ByteStream`."""
         self._close()
 
     def reset(self) -> None:

@@ -38,11 +38,13 @@ class TunnelEnd:
         reason: "eof", "reset", "timed_out", "tls_error", "tls_lost", "idle", "half_closed", "lifetime" or the word
             given to `Relay.end`.
         reset: whether the leg that did not cause the end must be reset, not closed: a reset is passed on as a reset.
+        shut: the leg whose two directions have ended: it has got its FIN already.
     """
 
     closer: Side
     reason: str
     reset: bool = False
+    shut: Side | None = field(default=None, eq=False)
 
 
 class PeerEnd(Protocol):

@@ -32,7 +32,7 @@ def read_eof(mover: Directions, leg: Leg, now: float) -> None:
         tunnel.closer = leg.side
     tunnel.last = now
     if peer.eof:
-        mover.end(tunnel, TunnelEnd(tunnel.closer, "eof"))
+        mover.end(tunnel, TunnelEnd(tunnel.closer, "eof", shut=leg.side))
         return
     try:  # noqa: SIM105 - each call has this; `suppress` takes longer
         peer.sock.shutdown(socket.SHUT_WR)

@@ -268,5 +268,7 @@ def _close(end: TunnelEnd, client: ByteStream, pod: ByteStream, *, held: bool) -
     for side, stream in ((Side.CLIENT, client), (Side.POD, pod)):
         if end.reset and side is not end.closer and not held:
             stream.reset()
+        elif side is end.shut:
+            stream.close_ended()
         else:
             stream.close()

@@ -45,7 +45,7 @@ class BoardPublisher:
         self.context: SessionContext | None = None  # until there is a configuration
         self._then: tuple[Callable[[], None], ...] = ()  # a spare has none
         self._pause = trio.CancelScope()
-        self._peers: list[int] = []  # client connections of each other worker that accepts
+        self._others = self._elsewhere = 0  # the other workers that accept, and their client connections
         self._compared = -math.inf  # when these were read
 
     async def run(self) -> None:
@@ -80,8 +80,9 @@ class BoardPublisher:
         assert self.context is not None  # noqa: S101 - there is no connection before the configuration
         own, now = self.context.counts.active, trio.current_time()
         if now >= self._compared + _CACHE_SECONDS:
-            self._compared, self._peers = now, self._board.accepting(self._number)
-        mean = (own + sum(self._peers)) / (1 + len(self._peers))
+            others = self._board.accepting(self._number)
+            self._compared, self._others, self._elsewhere = now, len(others), sum(others)
+        mean = (own + self._elsewhere) / (1 + self._others)
         return own > 1 + mean + mean / _MORE
 
     def publish(self) -> None:

@@ -30,7 +30,7 @@ def build(directory: Path, *flags: str, change: Callable[[str], str] = str) -> P
     if compiler is None or not (Path(include) / "Python.h").exists():
         pytest.skip("the C extension can't be built: no compiler, or no headers of Python")
     source, library = directory / "_mover.c", directory / "_mover.abi3.so"
-    for name in ("_mover.c", "_mover_objects.h", "_mover_moves.h"):
+    for name in ("_mover.c", "_mover_objects.h", "_mover_moves.h", "_mover_waits.h"):
         text = (DIRECTORY / name).read_text()
         (directory / name).write_text(change(text) if name == "_mover_moves.h" else text)
     command = [compiler, "-std=c11", "-O1", "-fPIC", "-shared", f"-I{include}", *flags, str(source), "-o", str(library)]

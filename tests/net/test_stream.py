@@ -389,3 +389,13 @@ async def test_it_counts_what_the_socket_has_taken_if_it_had_it_from_the_start(p
     assert 12 < counted.written < BIG
     assert counted.written == taken_by(one)
     other.sock.close()
+
+
+async def test_closing_a_connection_that_has_ended_sends_nothing(pair: Streams) -> None:
+    one, other = pair
+    with one.sock.dup():
+        one.close_ended()
+        await trio.sleep(0.02)
+        assert other.is_quiet()
+    await trio.sleep(0.02)
+    assert other.receive_now(1) == b"", "the last descriptor was closed"

@@ -67,7 +67,9 @@ async def test_a_half_close_leaves_the_other_way_open(edge: Edge, way: Way, pair
         assert await leaver.read(1) == b"%d" % number
     stayer.half_close()
     assert await leaver.read_to_end() == (b"", Shutdown.EOF)
-    assert await call.over() == TunnelEnd(way.side, "eof")
+    end = await call.over()
+    assert end == TunnelEnd(way.side, "eof")
+    assert end.shut is way.other, "it had got its end of stream before"
 
 
 async def test_two_half_closes_at_once_end_it(edge: Edge) -> None:

@@ -62,6 +62,8 @@ async def test_a_tunnel_is_told_of_when_it_opens_and_when_it_ends(edge: Edge) ->
     [
         (TunnelEnd(Side.CLIENT, "eof"), "close", "close"),
         (TunnelEnd(Side.POD, "eof"), "close", "close"),
+        (TunnelEnd(Side.CLIENT, "eof", shut=Side.POD), "close", "ended"),
+        (TunnelEnd(Side.POD, "eof", shut=Side.CLIENT), "ended", "close"),
         (TunnelEnd(Side.PROXY, "idle"), "close", "close"),
         (TunnelEnd(Side.CLIENT, "reset", reset=True), "close", "reset"),
         (TunnelEnd(Side.POD, "reset", reset=True), "reset", "close"),

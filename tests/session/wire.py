@@ -64,7 +64,7 @@ class End:
         self._outgoing = outgoing
         self._alone = ConflictDetector("two tasks read")
         self.tls: TlsLeg | None = None
-        self.ended: str | None = None  # "close" or "reset": how this end was ended
+        self.ended: str | None = None  # "close", "ended" or "reset": how this end was ended
 
     @property
     def sock(self) -> socket.socket:
@@ -172,6 +172,10 @@ class End:
         if self.ended is None:
             self._outgoing.break_off()
             self._end("reset")
+
+    def close_ended(self) -> None:
+        if self.ended is None:
+            self._end("ended")
 
     def abandon(self) -> None:
         self.ended = "abandon"
