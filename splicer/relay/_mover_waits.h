@@ -40,13 +40,15 @@ static PyObject *engine_look(Engine *e, PyObject *none) {
   return found < 0 ? NULL : PyBool_FromLong(found);
 }
 
-/* Each call has many of these, and nearly none of them has anything to do: so the usual case needs no Python. */
+/* Each call has many of these, and nearly none of them has anything to do: so the usual case needs no Python. An error is
+ * left to `turn`, which looks again: Trio would only log it.
+ */
 static PyObject *engine_turn_if_due(Engine *e, PyObject *none) {
   (void)none;
   if (!e->live || !e->turn || monotonic() - e->looked < e->delay) Py_RETURN_NONE;
   int found = look(e);
-  if (found < 0) return NULL;
   if (!found) Py_RETURN_NONE;
+  if (found < 0) PyErr_Clear();
   return PyObject_CallNoArgs(e->turn);
 }
 static PyObject *engine_attend(Engine *e, PyObject *args) {

@@ -6,6 +6,7 @@ import asyncio
 import os
 import select
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
@@ -162,6 +163,33 @@ async def test_a_fault_in_the_instrument_ends_the_hub() -> None:
     with hub.opened(), pytest.raises(ExceptionGroup) as caught:
         await hub.run()
     assert caught.group_contains(RuntimeError, match="a bug")
+
+
+async def _look_in_vain(hub: CountingHub) -> None:
+    async with running(hub) as edge:
+        call = await edge.call()
+        epoll, nothing = hub._mover.fileno(), os.open(os.devnull, os.O_RDONLY)
+        kept = os.dup(epoll)
+        time.sleep(0.002)  # noqa: ASYNC251 - a step that takes its time
+        os.dup2(nothing, epoll)
+        try:
+            hub.turn_if_due()
+        except OSError as error:
+            raise AssertionError("Trio would only log it") from error
+        os.dup2(kept, epoll)
+        os.close(kept)
+        os.close(nothing)
+        try:
+            await trio.sleep(5)
+        finally:
+            call.hang_up()
+
+
+# Trio logs what an instrument raises, and goes on without it.
+async def test_a_look_between_two_steps_that_fails_ends_the_hub(make_mover: MakeMover) -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        await _look_in_vain(CountingHub(mover=make_mover))
+    assert caught.group_contains(OSError)
 
 
 # Trio's epoll stays ready until Trio itself has looked: a turn that counted it would go on for as long as it may.
