@@ -33,6 +33,7 @@ MORE_IS_BETTER = {
     "bulk.1m_mb_per_cpu": True,
     "handshakes.rate": True,
     "handshakes.per_cpu": True,
+    "handshakes.paced_per_cpu": True,
     "storm.p99_us": False,  # of frames, there and back
     "storm.closed_p99_us": False,
     "idle.1000_kb": False,  # 1,024 bytes for each tunnel
