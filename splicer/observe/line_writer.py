@@ -15,6 +15,7 @@ from contextlib import suppress
 
 _CAPACITY = 10_000  # lines
 BATCH_WINDOW = 0.02  # seconds for which lines are collected: under load they are written many at a time
+_MOST_WRITES = 64  # of the event loop in a row: frames wait meanwhile
 NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # 0: this C library has no pwritev2
 LONGEST = 4096  # bytes with the newline: PIPE_BUF, so that lines of several processes are never mixed (pipe(7))
 
@@ -119,9 +120,13 @@ class LineWriter:
     # ---- by the event loop: see `loop_writer` ----
 
     def enter_loop(self, wake: Callable[[], None]) -> None:
-        """Call `wake` when there are lines, here or beside, for `write_now`; they are not for the thread any more."""
+        """Call `wake` when there are lines, here or beside, for `write_now`.
+
+        A writer that has begun with its thread goes on with it: two that take lines from one queue would mix them.
+        """
         for writer in self._family():
-            writer._wake = wake
+            if writer._thread is None:
+                writer._wake = wake
 
     def leave_loop(self) -> None:
         """Have the threads write again."""
@@ -129,9 +134,12 @@ class LineWriter:
             writer._leave_loop()
 
     def write_now(self) -> bool:
-        """Write what the descriptors take without waiting; False: one of them is full.
+        """Write what the descriptors take without waiting.
 
         One that can't be written so has its thread again.
+
+        Returns:
+            False if lines are left: a descriptor is full, or there are many.
         """
         full = 0
         for writer in self._family():
@@ -150,7 +158,9 @@ class LineWriter:
     # Invariant: no error leaves this function, since it would end a worker that has calls.
     def _write_now(self) -> bool:
         self._awake = False
-        while self._lines:
+        for _ in range(_MOST_WRITES):
+            if not self._lines:
+                return True
             lines = self._next()
             try:
                 written = os.pwritev(self._fd, (lines,), -1, NOWAIT)
@@ -164,7 +174,8 @@ class LineWriter:
                 return True
             if written < len(lines):
                 self._lines.appendleft(lines[written:])
-        return True
+        self._awake = bool(self._lines)
+        return not self._lines
 
     def _drop(self, count: int) -> None:
         self.dropped += count

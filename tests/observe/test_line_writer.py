@@ -6,19 +6,10 @@ import os
 import select
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from splicer.observe.line_writer import LineWriter
-
-
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    ends = os.pipe()
-    yield ends
-    for end in ends:
-        os.close(end)
 
 
 def read_lines(fd: int, count: int) -> list[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import trio
@@ -14,14 +14,6 @@ from splicer.observe import loop_writer
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.loop_writer import write_from_loop
 from tests.observe.test_line_writer import fill, read_lines
-
-
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    ends = os.pipe()
-    yield ends
-    for end in ends:
-        os.close(end)
 
 
 async def read_some(fd: int, count: int) -> list[bytes]:
@@ -151,3 +143,32 @@ async def test_lines_that_the_loop_has_left_are_written_when_it_closes(pipe: tup
     lines.write("very last words")
     lines.close(10)
     assert read_lines(pipe[0], 2) == [b"last words", b"very last words"]
+
+
+async def test_many_lines_at_once_let_other_tasks_run_in_between(nursery: trio.Nursery) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    lines = LineWriter(nowhere)
+    await begin(lines, nursery)
+    for _ in range(1000):
+        lines.write("x" * 4000)  # one in each write
+    steps = 0
+    with trio.fail_after(5):
+        while lines._lines:
+            await trio.sleep(0.001)
+            steps += len(lines._lines) not in (0, 1000)
+    assert steps > 5
+    assert lines._thread is None
+    os.close(nowhere)
+
+
+async def test_a_writer_that_has_begun_with_its_thread_goes_on_with_it(
+    pipe: tuple[int, int], nursery: trio.Nursery
+) -> None:
+    lines = LineWriter(pipe[1])
+    lines.write("early")
+    await begin(lines, nursery)
+    sent = [f"{number}" for number in range(2000)]
+    for line in sent:
+        lines.write(line)
+    assert [line.decode() for line in await read_some(pipe[0], 2001)] == ["early", *sent]
+    lines.close(10)
