@@ -162,13 +162,22 @@ async def test_many_lines_at_once_let_other_tasks_run_in_between(nursery: trio.N
 
 
 async def test_a_writer_that_has_begun_with_its_thread_goes_on_with_it(
-    pipe: tuple[int, int], nursery: trio.Nursery
+    pipe: tuple[int, int], nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    by_loop: list[int] = []
+
+    def refuse(fd: int, *_: object) -> int:
+        by_loop.append(fd)
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    monkeypatch.setattr(os, "pwritev", refuse)
     lines = LineWriter(pipe[1])
     lines.write("early")
     await begin(lines, nursery)
+    assert await read_some(pipe[0], 1) == [b"early"]
     sent = [f"{number}" for number in range(2000)]
     for line in sent:
         lines.write(line)
-    assert [line.decode() for line in await read_some(pipe[0], 2001)] == ["early", *sent]
+    assert [line.decode() for line in await read_some(pipe[0], 2000)] == sent
+    assert not by_loop
     lines.close(10)
