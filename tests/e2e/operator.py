@@ -125,6 +125,10 @@ class Scrape:
             value for (its, of), value in self.values.items() if its == name and labels.items() <= dict(of).items()
         )
 
+    def has(self, name: str, /, **labels: str) -> bool:
+        """Whether there is a sample of this name (without its prefix) that has these labels."""
+        return any(f"splicer_{name}" == its and labels.items() <= dict(of).items() for its, of in self.values)
+
     @property
     def counts(self) -> dict[Series, float]:
         """All samples of counters and histograms."""

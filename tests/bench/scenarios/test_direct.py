@@ -96,7 +96,7 @@ def measured(scenario: Scenario, site: Site, peer: Peer) -> dict[str, float]:
     return {figure.key: figure.median for figure in report.figures if figure.peer == peer.name}
 
 
-FULL = ("frames.30_", "frames.800_", "idle.5000_", "tls.5000_", "storm.closed_", "storm.speech_")
+FULL = ("frames.30_", "frames.800_", "idle.5000_", "tls.5000_", "storm.closed_", "storm.speech_", "handshakes.paced_")
 QUICK = {key for key in MORE_IS_BETTER if not key.startswith(FULL)}
 
 
