@@ -89,14 +89,18 @@ class RemoteVault:
         """See `Vault`: workers connect and reconnect to its socket themselves."""
         return VaultConnection(path=str(self._path)), []
 
-    def tidy(self) -> float:
+    @property
+    def tidy_interval(self) -> float:
+        """See `Vault`."""
+        return TICK
+
+    def tidy(self) -> None:
         """See `Vault`."""
         if self._sock is None:
             self._reach()
             if self._sock is not None:
                 self._log("vault_connected", socket=str(self._path), role="supervisor")
                 self.keep(self._kept)
-        return TICK
 
     def rest(self) -> None:
         """See `Vault`: it rests itself."""

@@ -6,6 +6,7 @@ when the manager doesn't read, or need a C compiler.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 
 from splicer.supervisor.launch import MANAGERS
 
+_MIN_PAUSE = 0.02  # seconds between two watchdog messages, at least: the loop makes a turn for each
 _RETRY_INTERVAL = 1.0  # seconds until a watchdog message that was not taken is sent again
 
 Log = Callable[..., None]
@@ -63,6 +65,11 @@ class SdNotify:
         self._failing = False
         return True
 
+    @property
+    def due(self) -> float:
+        """When `beat` has to be called next, on the monotonic clock."""
+        return math.inf if self._pause is None or self._sock is None else self._due
+
     # Sent at half the watchdog's interval, as sd_watchdog_enabled(3) advises.
     def beat(self) -> None:
         """Send a watchdog message when it is due; call this in each turn of the loop."""
@@ -104,6 +111,6 @@ class SdNotify:
         if usec is None or pid not in (None, str(os.getpid())):
             return None
         if usec.isdecimal():
-            return int(usec) / 2e6 or None
+            return max(int(usec) / 2e6, _MIN_PAUSE) if int(usec) else None
         self._log("notify_failed", level="warning", watchdog=usec, error="WATCHDOG_USEC is no number of microseconds")
         return None

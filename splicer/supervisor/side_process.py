@@ -72,10 +72,15 @@ class SideProcess(ProcessOwner):
 
     def reconcile(self) -> None:
         """Start the process if it is missing."""
-        if self.wanted and self._process is None and self._backoff.is_over(_MAX_START_INTERVAL):
+        if self.is_missing and self._backoff.is_over(_MAX_START_INTERVAL):
             self._process = self._process_table.start(self, self.MODULE, self._arguments, [])
             if self._process is None:
                 self._backoff.failed()
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it is to be started."""
+        return self.wanted and self._process is None
 
     @property
     def serving(self) -> Process | None:

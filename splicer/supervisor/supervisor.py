@@ -24,15 +24,14 @@ from splicer.supervisor.control_socket import Client
 from splicer.supervisor.edge_state import EdgeState
 from splicer.supervisor.launch import SIGNALS
 from splicer.supervisor.outcomes import Topic
+from splicer.supervisor.pace import TICK, longest_wait
 from splicer.supervisor.reload import Reload
 from splicer.supervisor.service_status import ServiceStatus
 from splicer.supervisor.shutdown import Shutdown
 from splicer.supervisor.state import SupervisorState
 from splicer.supervisor.upgrade import Upgrade
-from splicer.vault.holder import TICK
 
-_TICK_INTERVAL = 1.0  # seconds between two checks of processes, file and clients
-_BUSY_TICK_INTERVAL = 0.02  # seconds between two turns while waiting for something without a descriptor
+_CHECK_INTERVAL = 1.0  # seconds between two checks of processes, file and clients
 _MAX_START_FAILURES = 5  # workers in a row that may fail before any has served
 
 
@@ -57,7 +56,7 @@ class Supervisor:
         }
         edge.control.on_word = self._on_word
         self._was_ready = False
-        self._due = self._untidy = 0.0  # when to check the processes, and the vault, on the monotonic clock
+        self._due = self._tidied = 0.0  # when to check the processes, when the vault was tidied; on the monotonic clock
 
     def run(
         self,
@@ -113,7 +112,7 @@ class Supervisor:
     def _turn(self) -> None:
         edge = self._edge
         if time.monotonic() >= self._due:
-            self._due = time.monotonic() + _TICK_INTERVAL
+            self._due = time.monotonic() + _CHECK_INTERVAL
             for call in (
                 edge.process_table.tick,
                 self._watch,
@@ -122,8 +121,9 @@ class Supervisor:
                 edge.control.tidy,
             ):
                 self._guarded(call)
-        if time.monotonic() >= self._untidy:
-            self._untidy = time.monotonic() + (self._guarded(edge.vault.tidy) or TICK)
+        if time.monotonic() >= self._tidied + edge.vault.tidy_interval:
+            self._tidied = time.monotonic()
+            self._guarded(edge.vault.tidy)
         starts = edge.tls.reconcile, edge.workers.reconcile, *(process.reconcile for process in edge.side_processes)
         start = () if edge.template.awaited else starts
         for call in (edge.template.reconcile, *start, self._upgrade.go_on, self._look):
@@ -131,10 +131,8 @@ class Supervisor:
         edge.steps = [step for step in edge.steps if not self._guarded(step)]
         edge.board.row(0)[Column.VAULT] = edge.vault.tunnels
         self._guarded(self._tell)
-        busy = edge.steps or not (edge.workers.complete and edge.tls.complete)
-        for key, events in edge.selector.select(
-            _BUSY_TICK_INTERVAL if busy else max(0.0, self._untidy - time.monotonic())
-        ):
+        wait = self._guarded(self._wait)
+        for key, events in edge.selector.select(TICK if wait is None else wait):
             if edge.code is None:  # else the deaths of processes that `finish` has killed would be logged
                 self._guarded(key.data, events)
         edge.vault.rest()
@@ -196,8 +194,16 @@ class Supervisor:
             self._reload.read()
 
     def _tell(self) -> None:
-        reloading = self._reload.underway or self._upgrade.underway
-        self._service_status.tell(ready=self._was_ready, reloading=reloading)
+        self._service_status.tell(ready=self._was_ready, reloading=self._is_reloading)
+
+    @property
+    def _is_reloading(self) -> bool:
+        return self._reload.underway or self._upgrade.underway
+
+    def _wait(self) -> float:
+        edge = self._edge
+        due = min(self._due, self._tidied + edge.vault.tidy_interval, edge.notify.due)
+        return max(0.0, min(due - time.monotonic(), longest_wait(edge, reloading=self._is_reloading)))
 
     def _look(self) -> None:
         edge, workers = self._edge, self._edge.workers

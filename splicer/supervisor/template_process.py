@@ -77,9 +77,14 @@ class TemplateProcess:
         self.reconcile()
         self._patience = time.monotonic() + _FIRST_LOAD_TIMEOUT
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether one is to be started."""
+        return self._wanted and self._pid is None
+
     def reconcile(self) -> None:
         """Start a template if it is missing."""
-        if self._wanted and self._pid is None and self._backoff.is_over(_MAX_START_INTERVAL):
+        if self.is_missing and self._backoff.is_over(_MAX_START_INTERVAL):
             self._start()
 
     def parse(self, path: Path, text: str) -> None:

@@ -59,9 +59,13 @@ class Vault(Protocol):
         """Slots whose tunnels wait for a worker; the slot with most of them comes first."""
         ...
 
-    def tidy(self) -> float:
-        """Do regular work; return the seconds until the next call."""
+    @property
+    def tidy_interval(self) -> float:
+        """Seconds between two calls of `tidy`, as things are now."""
         ...
+
+    def tidy(self) -> None:
+        """Do regular work."""
 
     def rest(self) -> None:
         """Let messages gather for a moment when many come; called in each turn of the loop."""
@@ -133,9 +137,14 @@ class OwnVault:
         """See `Vault`."""
         return self.holder.placement.orphaned_slots
 
-    def tidy(self) -> float:
+    @property
+    def tidy_interval(self) -> float:
         """See `Vault`."""
-        return self.holder.tidy()
+        return self.holder.tidy_interval
+
+    def tidy(self) -> None:
+        """See `Vault`."""
+        self.holder.tidy()
 
     def rest(self) -> None:
         """See `Vault`."""

@@ -98,6 +98,12 @@ class WorkerSlots(ProcessOwner):
         )
 
     @property
+    def missing(self) -> int:
+        """How many are to be started."""
+        coming = sum(worker.state in _NOT_YET_PLACED for worker in self.all.values())
+        return len(self._vacant) + self.spares - coming
+
+    @property
     def movers(self) -> str:
         """What moves frames, "native" or "python"; both if the workers differ."""
         return ", ".join(sorted({worker.mover for worker in self.serving.values()} - {""}))
@@ -105,8 +111,7 @@ class WorkerSlots(ProcessOwner):
     def reconcile(self) -> None:
         """Give vacant slots to spares, and start missing workers."""
         self._assign()
-        coming = sum(worker.state in _NOT_YET_PLACED for worker in self.all.values())
-        missing = len(self._vacant) + self.spares - coming
+        missing = self.missing
         longest = _MAX_START_INTERVAL_WITH_CALLS if self.serving or self._waiting() else _MAX_START_INTERVAL
         if missing > 0 and self.backoff.is_over(longest):
             for _ in range(missing):

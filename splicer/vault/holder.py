@@ -31,9 +31,10 @@ from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolErr
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _PARKED = protocol.parked(TO_POD) | protocol.parked(TO_CLIENT)  # each of these flags brings a pipe
 _SHARE = 64  # messages of one channel in a row
-TICK = 0.1  # seconds between two calls of `tidy`
+TICK = 0.1  # seconds between two calls of `tidy` while tunnels wait for a worker, or pipes of dead ones hold bytes
 _READ_INTERVAL = 0.02  # seconds between two turns of the loop that read messages, if these come so fast
-_URGENT_TICK = 0.02  # seconds between them while a call may have to go to a worker of another slot
+_URGENT_TICK = 0.02  # the same while a call may have to go to a worker of another slot
+_CALM_TICK = 1.0  # the same while there is nothing to tidy
 _LOG_INTERVAL = 10.0  # seconds between two `vault_full` lines
 KEEP_SECONDS = 600.0  # seconds for which a call without a worker is kept
 
@@ -79,19 +80,22 @@ class Holder:
         self._selector.register(sock, _READ, partial(self._ready, channel))
         return channel
 
-    def tidy(self) -> float:
-        """Close drained pipes of dead workers, place tunnels whose wait for their slot is over, close abandoned ones.
+    # Messages and ends of channels change it.
+    @property
+    def tidy_interval(self) -> float:
+        """Seconds between two calls of `tidy`, as things are now."""
+        if self.placement.is_urgent:
+            return _URGENT_TICK
+        return TICK if self.placement.orphans or self.pipes.inherited else _CALM_TICK
 
-        Returns:
-            Seconds until the next call.
-        """
+    def tidy(self) -> None:
+        """Close drained pipes of dead workers, place tunnels that have waited for their slots, close abandoned ones."""
         self.pipes.close_drained()
         self.placement.place_due()
         for held in self.placement.kept_longer_than(self._keep):
             self._log("tunnel_abandoned", level="error", kept=self._keep, slot=held.slot)
             held.shut()
             self._forget(held)
-        return _URGENT_TICK if self.placement.is_urgent else TICK
 
     # A message that is in its channel outlives its sender: the tunnel that it registers is safe. So messages that come
     # fast are read together: to wake up for each would take several times as long as the message.

@@ -79,7 +79,7 @@ def _loop(
     listener: socket.socket,
     log: Log,
     beat: Callable[[], None],
-    tidy: Sequence[Callable[[], float | None]],
+    tidy: Sequence[Callable[[], None]],
 ) -> None:
     due, listening = 0.0, False
     while True:
@@ -98,7 +98,9 @@ def _loop(
             if not listening:
                 selector.register(listener, selectors.EVENT_READ, accept)
                 listening = True
-            due = time.monotonic() + min(_guarded(log, call) or TICK for call in tidy)
+            for call in tidy:
+                _guarded(log, call)
+            due = time.monotonic() + min(TICK, holder.tidy_interval)
             beat()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -134,6 +135,8 @@ def test_a_beat_at_half_the_time(manager: Manager, clock: Clock, log: Callable[.
             notify.beat()
             notify.beat()
             assert beats(manager) == count
+            assert clock.now < notify.due <= clock.now + 5.0
+    assert notify.due == math.inf
 
 
 def test_a_beat_that_was_not_taken_comes_again_in_time(tmp_path: Path, clock: Clock, log: Callable[..., None]) -> None:
@@ -152,7 +155,15 @@ def test_a_beat_that_was_not_taken_comes_again_in_time(tmp_path: Path, clock: Cl
 def test_no_beat_where_none_is_wanted(manager: Manager, log: Callable[..., None], more: dict[str, str]) -> None:
     with closing(SdNotify({"NOTIFY_SOCKET": manager.name, **more}, log)) as notify:
         notify.beat()
+        assert notify.due == math.inf
     assert beats(manager) == 0
+
+
+# The loop makes a turn for each.
+def test_beats_are_not_as_fast_as_a_manager_may_ask(manager: Manager, clock: Clock, log: Callable[..., None]) -> None:
+    with closing(SdNotify({"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": "2"}, log)) as notify:
+        notify.beat()
+        assert notify.due == clock.now + 0.02
 
 
 def test_a_time_that_is_none_is_told_of(manager: Manager, log: Callable[..., None], said: Said) -> None:

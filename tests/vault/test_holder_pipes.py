@@ -253,6 +253,27 @@ def test_tidy_closes_inherited_pipes_that_are_drained(rig: Rig) -> None:
     assert not rig.holder.pipes.inherited
 
 
+def test_it_has_to_be_tidied_often_only_while_there_is_something_to_tidy(rig: Rig) -> None:
+    worker, tunnel, pipe = rig.talker(1), rig.tunnel(), rig.pipe(b"bytes")
+    worker.tunnel(tunnel)
+    worker.pipe(pipe, 0, tunnel.key | TO_POD)
+    rig.hear()
+    assert rig.holder.tidy_interval == 1.0
+    worker.close()
+    rig.hear()
+    assert rig.holder.tidy_interval == 0.1, "a tunnel has no worker"
+    other = rig.talker(2, 2)
+    assert rig.holder.tidy_interval == 0.02, "the other worker may have to take it"
+    other.close()
+    rig.hear()
+    adopted = rig.talker(1).adopt()
+    assert rig.holder.tidy_interval == 0.1, "a pipe of the dead worker holds bytes"
+    os.read(adopted.fds[2], 9)
+    close_messages(adopted)
+    rig.holder.tidy()
+    assert rig.holder.tidy_interval == 1.0
+
+
 def test_a_release_closes_inherited_pipes(rig: Rig) -> None:
     worker, tunnel, pipe = rig.talker(1), rig.tunnel(), rig.pipe(b"bytes")
     worker.tunnel(tunnel)

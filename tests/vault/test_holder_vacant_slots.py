@@ -41,12 +41,12 @@ def _silence(rig: Rig, clock: Clock, *heirs: Talker, most: float = 10.0) -> floa
     """Seconds until somebody gets a tunnel, which is closed."""
     began = clock.now
     while clock.now < began + most:
-        pause = rig.holder.tidy()
+        rig.holder.tidy()
         for heir in heirs:
             with suppress(BlockingIOError):
                 heir.answer().close()
                 return round(clock.now - began, 6)
-        clock.now += pause
+        clock.now += rig.holder.tidy_interval
     raise AssertionError("nobody gets it")
 
 
