@@ -103,7 +103,7 @@ class Metrics(Families, Observer):
         self._hook_calls = count("hook_calls", "Calls of hooks for requests, by how they ended.", "hook", "outcome")
         self._hook_times = measure("hook_duration_seconds", "From call to decision.", "hook", buckets=_FAST)
         self._hook_blocks = count("hook_blocks", "Calls of hooks that kept frames waiting for over 2 ms.", "hook")
-        self._lag = measure("event_loop_lag_seconds", "How late a timer of 100 to 500 ms was.", buckets=_LAG)[()]
+        self._lag = measure("event_loop_lag_seconds", "How late a timer of 100 ms to 1 s was.", buckets=_LAG)[()]
         self._pods = set(pods)
         self._begin()
 

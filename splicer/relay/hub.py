@@ -174,6 +174,8 @@ class Hub:
                 await spec.register()
                 self.turn_if_due()
             self._tunnels[tunnel] = tunnel
+            if len(self._tunnels) == 1:
+                self._sweep.begin()
             self._mover.add(tunnel, tunnel.last)
             self._settle()
             if tunnel.result is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import trio
@@ -10,7 +11,7 @@ from splicer.relay.liveness import PeerLiveness
 from splicer.relay.mover_interface import ByteMover
 from splicer.relay.tunnel import Tunnel
 
-_SWEEP_INTERVAL = 1.0  # seconds at most between two sweeps
+_SWEEP_INTERVAL = 1.0  # seconds at most between two sweeps, while there are tunnels
 _MIN_SWEEP_INTERVAL = 0.01
 _SLICE = 256  # tunnels checked before other tasks run: a millisecond, if each needs a system call
 
@@ -38,6 +39,10 @@ class Sweep:
         self._settle = settle
         self._pause = trio.CancelScope()
 
+    def begin(self) -> None:
+        """A tunnel has come where there was none."""
+        self.expect(trio.current_time() + _SWEEP_INTERVAL)
+
     def expect(self, due: float) -> None:
         """Sweep no later than `due`, in seconds on Trio's clock: a deadline may be over then."""
         if due < self._pause.deadline:  # setting it takes 2 us, whatever the value
@@ -48,7 +53,7 @@ class Sweep:
         """Sweep until cancelled."""
         while True:
             now = trio.current_time()
-            self._pause = trio.CancelScope(deadline=now + _SWEEP_INTERVAL)
+            self._pause = trio.CancelScope(deadline=now + _SWEEP_INTERVAL if self._tunnels else math.inf)
             await self._look_at_all(self._liveness if self._liveness.is_due(now) else None)
             self._pause.deadline = max(self._pause.deadline, trio.current_time() + _MIN_SWEEP_INTERVAL)
             with self._pause:

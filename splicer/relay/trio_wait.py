@@ -94,14 +94,15 @@ class TrioWait:
         if self._bell >= 0:
             os.eventfd_write(self._bell, 1)
 
-    # Trio has computed its timeout before. So if a task is to run, or the time is over, the bell ends Trio's own wait.
+    # Trio has computed its timeout before. So if a task is to run, or the time is over, the bell ends Trio's own wait;
+    # a look with no timeout needs no end.
     def _host(self, timeout: float) -> None:
         if self._failure is not None:
             return
         try:
             if timeout <= 0:
-                if self._mover.look() and self._turn():
-                    self._ring()
+                if self._mover.look():
+                    self._turn()
             elif self._wait(timeout):
                 self._ring()
         except BaseException as error:  # noqa: BLE001 - see `fail`

@@ -63,8 +63,8 @@ class Admission:
 
     def share_room(self) -> None:
         """Close idle connections to make room for those that other workers have let in; called regularly."""
-        idle, over = self._rooms.idle, self.over()
-        if over > 0 and len(idle):
+        idle = self._rooms.idle
+        if len(idle) and (over := self.over()) > 0:
             share = math.ceil(over * len(idle) / (len(idle) + self._idle_elsewhere))
             for _ in range(min(share, _ABOVE)):  # a limit that was lowered is reached in time
                 idle.make_room()

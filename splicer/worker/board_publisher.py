@@ -16,7 +16,7 @@ from splicer.session.context import SessionContext, StubStatus
 from splicer.worker.vault_link import VaultLink
 
 _INTERVAL = 0.1  # seconds between two updates of our row …
-_SPARE_INTERVAL = 0.5  # … and of a spare's, of which only the heartbeat changes; that is looked at once a second
+_SPARE_INTERVAL = 1.0  # … and of a spare's, of which only the heartbeat changes; some may be missed
 _CACHE_SECONDS = 0.01  # seconds for which the other workers' numbers are reused
 _WORD_BYTES = 8
 _COUNTS = struct.Struct("@8q")  # the columns TUNNELS to WAITING; "@": each word is written whole
