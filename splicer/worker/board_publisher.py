@@ -16,7 +16,7 @@ from splicer.session.context import SessionContext, StubStatus
 from splicer.worker.vault_link import VaultLink
 
 _INTERVAL = 0.1  # seconds between two updates of our row …
-_SPARE_INTERVAL = 1.0  # … and of a spare's, of which only the heartbeat changes; some may be missed
+_CALM_INTERVAL = 1.0  # … and while nothing changes but the heartbeat: a spare is always calm
 _CACHE_SECONDS = 0.01  # seconds for which the other workers' numbers are reused
 _WORD_BYTES = 8
 _COUNTS = struct.Struct("@8q")  # the columns TUNNELS to WAITING; "@": each word is written whole
@@ -44,20 +44,31 @@ class BoardPublisher:
         self._bytes = self.row.cast("B")
         self.context: SessionContext | None = None  # until there is a configuration
         self._then: tuple[Callable[[], None], ...] = ()  # a spare has none
+        self._calm = False
         self._pause = trio.CancelScope()
         self._others = self._elsewhere = 0  # the other workers that accept, and their client connections
         self._compared = -math.inf  # when these were read
 
     async def run(self) -> None:
         """Update the row until cancelled."""
+        seen = b""
         while True:
             self.publish()
             for call in self._then:
                 call()
-            due = trio.current_time() + (_INTERVAL if self._then else _SPARE_INTERVAL)
-            with trio.move_on_at(due) as self._pause:
+            before, seen = seen, bytes(self._bytes[_WORD_BYTES:])  # without the heartbeat
+            self._calm = not self._then or (seen == before and not self._is_asked())
+            with trio.move_on_after(_CALM_INTERVAL if self._calm else _INTERVAL) as self._pause:
                 await trio.sleep_forever()
-            self._metrics.late(max(0.0, trio.current_time() - due))
+            if (due := self._pause.deadline) > -math.inf:
+                self._metrics.late(max(0.0, trio.current_time() - due))
+
+    # An update takes as much time from the calls as some thirty of their frames.
+    def publish_soon(self) -> None:
+        """Update the row within `_INTERVAL`: a connection comes or goes."""
+        if self._calm and self._then:
+            self._calm = False
+            self._pause.deadline = min(self._pause.deadline, trio.current_time() + _INTERVAL)
 
     def serve(self, *then: Callable[[], None]) -> None:
         """Publish more often from now on.
@@ -67,6 +78,12 @@ class BoardPublisher:
         """
         self._then = then
         self._pause.deadline = -math.inf  # the calls of the slot may be here at once
+
+    # Whether those that are called after each update have regular work: who waits may leave, and who is idle may have
+    # to make room for a connection of another worker.
+    def _is_asked(self) -> bool:
+        context = self.context
+        return context is not None and bool(len(context.idle) or context.waiting)
 
     # The caller is about to report our own numbers too. They are published first, because no total may ever fall, even
     # if this process dies next.

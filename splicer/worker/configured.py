@@ -26,6 +26,7 @@ from splicer.upstream.probes import Probes
 from splicer.upstream.tls_pods import TlsPods
 from splicer.worker.acceptor import Acceptor
 from splicer.worker.adoption import Adoption
+from splicer.worker.client_counts import ClientCounts
 from splicer.worker.collector import collect_if_grown
 from splicer.worker.draining import Draining
 from splicer.worker.drains import DrainOrders
@@ -83,6 +84,7 @@ class Configured:
             balancer=parts.balancer,
             splice=parts.hub.splice,
             observer=self._observer,
+            counts=ClientCounts(parts.publisher.publish_soon),
             report=self._observer.guarded(parts.endpoints.learn),
             vault=parts.link,
             others=parts.publisher.others,

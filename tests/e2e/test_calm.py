@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from tests.kit.edge import Edge, running, session_of
+from tests.kit.edge import running, session_of
 from tests.kit.site import Site
 from tests.kit.wire import until
 

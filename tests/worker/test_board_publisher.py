@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from splicer.ipc.board import Board, Column
-from splicer.session.context import StubStatus
+from splicer.session.context import ConnectionState, StubStatus
 from splicer.worker.board_publisher import BoardPublisher
+from splicer.worker.client_counts import ClientCounts
 
 
 @pytest.fixture
@@ -31,7 +32,8 @@ def publisher(board: Board, number: int = 1, then: Callable[[], None] = lambda: 
     metrics = SimpleNamespace(late=lambda seconds: None)
     shown = BoardPublisher(board, number, cast("Any", hub), cast("Any", link), cast("Any", metrics))
     shown.serve(then)
-    shown.context = cast("Any", SimpleNamespace(counts=StubStatus(**counts), waiting={1, 2}, lingering=2))
+    counted = StubStatus(**counts)
+    shown.context = cast("Any", SimpleNamespace(counts=counted, waiting={1, 2}, lingering=2, idle=[]))
     return shown
 
 
@@ -105,6 +107,53 @@ async def test_a_worker_is_seen_ten_times_a_second(board: Board, autojump_clock:
     with trio.move_on_after(1.05):
         await worker.run()
     assert times == [4] * 11, "what comes then sees the new numbers"
+
+
+def _times(board: Board, **counts: int) -> tuple[BoardPublisher, list[float]]:
+    """A worker of which nobody waits, and when it was seen."""
+    times = list[float]()
+    worker = publisher(board, then=lambda: times.append(round(trio.current_time() - began, 6)), **counts)
+    worker.context.waiting.clear()  # type: ignore[union-attr]
+    began = trio.current_time()
+    return worker, times
+
+
+async def test_while_nothing_changes_it_is_seen_once_a_second(board: Board, autojump_clock: MockClock) -> None:
+    worker, times = _times(board, writing=3)
+    with trio.move_on_after(3.5):
+        await worker.run()
+    assert times == [0.0, 0.1, 1.1, 2.1, 3.1]
+
+
+async def test_after_each_change_it_is_seen_soon(board: Board, autojump_clock: MockClock) -> None:
+    worker, times = _times(board)
+    assert worker.context is not None
+    worker.context.counts = counts = ClientCounts(worker.publish_soon)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(worker.run)
+        await trio.sleep(0.52)
+        counts.enter(ConnectionState.WRITING)
+        await trio.sleep(0.05)
+        counts.enter(ConnectionState.WRITING)  # it is on its way already
+        await trio.sleep(0.4)
+        assert board.total(Column.WRITING) == 2
+        counts.leave(ConnectionState.WRITING)
+        await trio.sleep(0.2)
+        assert board.total(Column.WRITING) == 1
+        await trio.sleep(0.88)
+        nursery.cancel_scope.cancel()
+    assert times == [0.0, 0.1, 0.62, 0.72, 1.07, 1.17]
+
+
+@pytest.mark.parametrize("who", ["waiting", "idle"])
+async def test_who_waits_or_is_idle_is_looked_after_ten_times_a_second(
+    board: Board, autojump_clock: MockClock, who: str
+) -> None:
+    worker, times = _times(board)
+    setattr(worker.context, who, [1])
+    with trio.move_on_after(1.05):
+        await worker.run()
+    assert len(times) == 11
 
 
 async def test_a_spare_that_gets_a_slot_is_a_worker_at_once(board: Board, autojump_clock: MockClock) -> None:
