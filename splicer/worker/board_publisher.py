@@ -65,7 +65,7 @@ class BoardPublisher:
 
     # An update takes as much time from the calls as some thirty of their frames.
     def publish_soon(self) -> None:
-        """Update the row within `_INTERVAL`: a connection comes or goes."""
+        """Update the row within `_INTERVAL`: a connection comes, goes, or changes its state."""
         if self._calm and self._then:
             self._calm = False
             self._pause.deadline = min(self._pause.deadline, trio.current_time() + _INTERVAL)

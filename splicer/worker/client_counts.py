@@ -1,4 +1,4 @@
-"""The numbers of a worker's client connections, which tell when one comes or goes."""
+"""The numbers of a worker's client connections, which tell of each change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class ClientCounts(StubStatus):
     """A `StubStatus` that tells.
 
     Args:
-        told: called before a connection is added or removed.
+        told: called before a connection comes, goes, or changes its state.
     """
 
     __slots__ = ("_told",)
@@ -29,3 +29,8 @@ class ClientCounts(StubStatus):
         """See `StubStatus`."""
         self._told()
         super().leave(place)
+
+    def move(self, source: ConnectionState, place: ConnectionState) -> ConnectionState:
+        """See `StubStatus`."""
+        self._told()
+        return super().move(source, place)

@@ -6,15 +6,15 @@ from splicer.session.context import ConnectionState, StubStatus
 from splicer.worker.client_counts import ClientCounts
 
 
-def test_who_comes_and_goes_is_told_and_counted() -> None:
+def test_each_change_is_told_and_counted() -> None:
     told = list[int]()
     counts = ClientCounts(lambda: told.append(counts.active))
     place = counts.enter(ConnectionState.READING)
     assert (told, counts.active) == ([0], 1)
     place = counts.move(place, ConnectionState.WRITING)
-    assert (told, counts.writing) == ([0], 1)
+    assert (told, counts.writing) == ([0, 1], 1)
     counts.leave(place)
-    assert (told, counts.active) == ([0, 1], 0)
+    assert (told, counts.active) == ([0, 1, 1], 0)
 
 
 def test_they_add_up_with_those_of_others() -> None:
