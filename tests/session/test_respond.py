@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from splicer import errors, limit_errors
@@ -12,14 +14,13 @@ from splicer.session.context import ConnectionState, StubStatus
 from splicer.session.respond import answer_of, refusal, stub_status
 
 
-def everything() -> list[type[errors.SplicerError]]:
-    """All kinds, in an order that is the same in all processes of a test run: that of `__subclasses__` is not."""
-    found: list[type[errors.SplicerError]] = []
+def everything() -> Iterator[type[errors.SplicerError]]:
+    """All kinds that this process has loaded. The processes of a test run differ in that while they collect tests."""
     left = [errors.SplicerError]
     while left:
         left += (each := left.pop()).__subclasses__()
-        found.append(each)
-    return sorted(found, key=lambda kind: kind.__name__)
+        if each.__module__.startswith("splicer."):
+            yield each
 
 
 # The first is not told, the second is another server's answer, the third a hook's.
@@ -33,8 +34,14 @@ ARGUMENTS: dict[type[errors.SplicerError], object] = {
 }
 
 
-@pytest.mark.parametrize("kind", [kind for kind in everything() if kind not in OTHERS])
-def test_every_error_can_be_told_to_a_client(kind: type[errors.SplicerError]) -> None:
+def test_every_error_can_be_told_to_a_client() -> None:
+    kinds = [kind for kind in everything() if kind not in OTHERS]
+    assert len(kinds) > 50
+    for kind in kinds:
+        _told(kind)
+
+
+def _told(kind: type[errors.SplicerError]) -> None:
     error = kind(ARGUMENTS.get(kind, "detail that is for the log"))
     raw = refusal(error, error.status)
     head, _, body = raw.partition(b"\r\n\r\n")
