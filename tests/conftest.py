@@ -70,7 +70,8 @@ def _turn(*, alone: bool) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _hangups() -> None:
-    """Below nohup, SIGHUP is ignored, and so it would be by all processes that tests start."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def _signals() -> None:
+    """Below nohup SIGHUP is ignored, behind a shell's "&" SIGINT and SIGQUIT; tests start processes that need them."""
+    for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)

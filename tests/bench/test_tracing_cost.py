@@ -62,6 +62,15 @@ def test_it_runs_this_checkout_twice(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert told(monkeypatch, capsys, *[(Cost(1000.0, 100.0), Cost(1040.0, 100.0))] * 20, at_once=True).endswith("0")
 
 
+def test_where_nobody_else_does_anything_there_is_no_ratio_of_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = told(monkeypatch, capsys, *[(Cost(1000.0, 100.0), Cost(1040.0, 0.0))] * 20)
+    assert "1.040" in said
+    assert "outside" not in said
+    assert said.endswith("0")
+
+
 def test_too_few_pairs_are_no_result(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     said = told(monkeypatch, capsys, (Cost(1000.0, 100.0), Cost(1250.0, 300.0)))
     assert "1 pairs" in said
