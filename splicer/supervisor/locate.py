@@ -37,17 +37,20 @@ def title_of(config: Path, control: Path | None) -> str:
     return f"{_TITLE}{config}{'' if control is None else f'{_CONTROL}{control}'}"
 
 
+# A child that a supervisor has just forked has its title until it executes its own program (execve(2)).
 def supervisors(config: Path) -> list[Found]:
     """The supervisors that run this file."""
     wanted = config.resolve()
-    found = []
+    found: dict[int, Found] = {}
+    parents: dict[int, int] = {}
     for entry in _PROC.iterdir():
         if entry.name.isdecimal():
             with suppress(OSError):  # the process has ended, or belongs to another user
                 one = supervisor(int(entry.name))
                 if one is not None and ((entry / "cwd").readlink() / one.config).resolve() == wanted:
-                    found.append(one)
-    return sorted(found)
+                    parents[one.pid] = int(_stat(one.pid)[1])
+                    found[one.pid] = one
+    return [one for pid, one in sorted(found.items()) if parents[pid] not in found]
 
 
 def supervisor(pid: int) -> Found | None:
@@ -74,6 +77,11 @@ def has_ended(pid: int, seconds: float) -> bool:
 
 def _is_zombie(pid: int) -> bool:
     try:
-        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return _stat(pid)[0] == "Z"
     except OSError:
         return True
+
+
+def _stat(pid: int) -> list[str]:
+    """What proc(5) says behind the command's name: the state, the parent, ..."""
+    return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()

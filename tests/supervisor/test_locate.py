@@ -22,10 +22,11 @@ def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def process(proc: Path, pid: int, title: str, cwd: Path) -> None:
+def process(proc: Path, pid: int, title: str, cwd: Path, parent: int = 1) -> None:
     entry = proc / str(pid)
     entry.mkdir(exist_ok=True)
     (entry / "cmdline").write_bytes(os.fsencode(title) + b"\0")
+    (entry / "stat").write_text(f"{pid} (a (name)) S {parent} 7 7 0")
     (entry / "cwd").unlink(missing_ok=True)
     (entry / "cwd").symlink_to(cwd)
 
@@ -46,6 +47,16 @@ def test_it_is_found_by_any_name_of_its_file(proc: Path) -> None:
     (proc / "self").mkdir()
     assert [one.pid for one in supervisors(proc / "x" / ".." / "routing.toml")] == [5, 6]
     assert supervisors(proc / "other.toml") == [Found(7, str(proc / "other.toml"), None)]
+
+
+# Some commands found two supervisors while one of them forked.
+def test_a_child_that_has_not_executed_its_program_yet_is_none(proc: Path) -> None:
+    title = title_of(proc / "routing.toml", None)
+    process(proc, 5, title, proc)
+    process(proc, 6, title, proc, parent=5)
+    process(proc, 4, title, proc, parent=5)
+    process(proc, 9, title, proc, parent=3)
+    assert [one.pid for one in supervisors(proc / "routing.toml")] == [5, 9]
 
 
 def test_what_is_no_supervisor(proc: Path) -> None:
