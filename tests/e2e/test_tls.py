@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import ssl
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from tests.kit.pods import http_pod, raw_pod, switching, tunnel_pod
 from tests.kit.site import Place, Site
 from tests.kit.tls import NAME, Certificates, TlsWire, ask_tls, dial_tls, tls_pids, tls_site, tls_tunnel
 from tests.kit.wire import Wire, request, until
-from tests.kit.workers import kill_and_see
+from tests.kit.workers import kill_and_see, worker_pids
 
 _FRAMES = 200
 _ADOPTED = pytest.mark.parametrize("adopted", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -256,6 +257,8 @@ async def test_both_die_at_once(edge: Edge, client: ssl.SSLContext, pod: PodEnd)
     [process] = tls_pids(edge)
     async with tls_tunnel(edge, client, f"/ws/{pod.place.name}/x"):
         end = await pod.end()
+        [worker] = worker_pids(edge.pid).values()
+        os.kill(worker, signal.SIGSTOP)  # else it may see the other's death, and die with the line of the call's end
         await kill_and_see(process)
         await kill_worker(edge)
         assert await end.end() == "eof"
