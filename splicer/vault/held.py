@@ -120,11 +120,9 @@ def is_pipe(fd: int) -> bool:
 
 def is_channel(fd: int) -> bool:
     """Whether a descriptor is a unix socket that keeps packets apart."""
-    try:
-        sock = socket.socket(fileno=os.dup(fd))
-    except OSError:
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
         return False
-    with sock:
+    with socket.socket(fileno=os.dup(fd)) as sock:
         return (sock.family, sock.type) == (socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
