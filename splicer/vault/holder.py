@@ -22,14 +22,14 @@ from contextlib import suppress
 from functools import partial
 
 from splicer.vault import protocol
-from splicer.vault.held import Channel, Held, is_channel, is_pipe, is_stream
+from splicer.vault.fitness import has_fit_descriptors
+from splicer.vault.held import Channel, Held
 from splicer.vault.journal import PLACES, JournalReader
 from splicer.vault.pipes import Pipes
 from splicer.vault.placement import Placement
 from splicer.vault.protocol import TO_CLIENT, TO_POD, Kind, Message, ProtocolError
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-_PARKED = protocol.parked(TO_POD) | protocol.parked(TO_CLIENT)  # each of these flags brings a pipe
 _SHARE = 64  # messages of one channel in a row
 TICK = 0.1  # seconds between two calls of `tidy` while tunnels wait for a worker, or pipes of dead ones hold bytes
 _READ_INTERVAL = 0.02  # seconds between two turns of the loop that read messages, if these come so fast
@@ -139,7 +139,7 @@ class Holder:
             message.close()
             self._log("vault_refuses", level="error", version=message.version, understood=protocol.VERSION)
             self._post(channel, protocol.pack(Kind.REFUSED))
-        elif len(fds) != _descriptors(message) or not _are_fit(message):
+        elif not has_fit_descriptors(message):
             message.close()
             self._log("vault_message_lost", level="error", error=f"kind {kind} with {len(fds)} unfit descriptors")
         elif kind == Kind.TUNNEL:
@@ -283,29 +283,3 @@ class Holder:
         wanted = _READ | _WRITE if outbox else _READ
         if self._selector.get_key(channel.sock).events != wanted:
             self._selector.modify(channel.sock, wanted, partial(self._ready, channel))
-
-
-def _are_fit(message: Message) -> bool:
-    fds = message.fds
-    if message.kind == Kind.TUNNEL and len(fds) == 2:  # nearly every message with descriptors
-        return is_stream(fds[0]) and is_stream(fds[1])
-    match message.kind:
-        case Kind.TUNNEL:
-            return all(map(is_stream, fds[:2])) and all(map(is_pipe, fds[2:]))
-        case Kind.PIPE:
-            return all(map(is_pipe, fds))
-        case Kind.LISTENERS:
-            return all(is_stream(fd, listens=True) for fd in fds)
-        case Kind.TLS:
-            return is_channel(fds[0])
-    return True
-
-
-def _descriptors(message: Message) -> int:
-    if message.kind == Kind.TUNNEL:
-        return 2 + (message.flags & _PARKED).bit_count()
-    if message.kind == Kind.LISTENERS:
-        return len(message.fds)
-    if message.kind == Kind.TLS:
-        return 2
-    return 1 if message.kind in (Kind.HELLO, Kind.PIPE) else 0
