@@ -17,6 +17,7 @@ from splicer.ipc import wire
 from splicer.ipc.arguments import TemplateArguments
 from splicer.ipc.codec import from_json
 from splicer.ipc.forking import Loaded
+from splicer.relay.choice import UnfitChoice
 from splicer.template.child import become
 from splicer.template.loading import load
 from splicer.template.parsing import parse
@@ -35,7 +36,10 @@ def main() -> None:
     os.set_inheritable(arguments.control, False)
     sock = socket.socket(fileno=arguments.control)
     sock.setblocking(True)
-    programs = load()
+    try:
+        programs = load()
+    except UnfitChoice:  # the command line, which looks for the same at the same time, says it in one line
+        sys.exit(2)
     warm_up()
     seeded = sources()
     settle()

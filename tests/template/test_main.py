@@ -13,6 +13,7 @@ from splicer.ipc import wire
 from splicer.ipc.arguments import TemplateArguments
 from splicer.ipc.codec import to_json
 from splicer.ipc.forking import Loaded, TemplateReport
+from splicer.relay.choice import VARIABLE
 from splicer.supervisor import launch
 from splicer.vault.protocol import channel
 
@@ -41,3 +42,20 @@ def test_it_says_nothing_when_its_supervisor_is_gone(*, gone: bool) -> None:
             ours.close()
         told, _ = template.communicate(timeout=60)
     assert (template.returncode, told) == (0, b"")
+
+
+def test_it_leaves_the_words_on_a_mover_that_is_not_there_to_the_command() -> None:
+    """... whose one line would stand beside a traceback otherwise."""
+    ours, its = channel()
+    command = [sys.executable, "-m", launch.TEMPLATE, to_json(TemplateArguments(its.fileno(), wire.VERSION))]
+    with ours, its:
+        done = subprocess.run(
+            command,
+            pass_fds=[its.fileno()],
+            capture_output=True,
+            cwd=_CHECKOUT,
+            env={**os.environ, VARIABLE: "2"},
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"")
