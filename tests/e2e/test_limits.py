@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 import pytest
 import trio
 
+from tests.e2e.operator import observed, scrape_until
 from tests.kit.calls import handshake, tunnel
 from tests.kit.edge import Edge, running
 from tests.kit.fleet import only, several, tunnel_at
@@ -26,7 +27,7 @@ DESCRIPTORS = 64
 @pytest.fixture(scope="module")
 def edge() -> Iterator[Edge]:
     site = Site()
-    with running(site.toml(extra=f"[limits]\nconnections = {LIMIT}\n"), site) as edge:
+    with running(observed(site, workers=1, extra=f"[limits]\nconnections = {LIMIT}\n"), site) as edge:
         yield edge
 
 
@@ -53,6 +54,8 @@ async def fill(edge: Edge, stack: AsyncExitStack) -> list[Wire]:
             reply = await wire.reply()
             if reply.status == 200 and not reply.values("Connection"):  # it has a place of its own
                 wires.append(wire)
+            else:
+                await wire.close()  # a connection that is about to end counts, too
     return wires
 
 
@@ -112,6 +115,7 @@ async def test_the_longest_idle_connection_makes_room_for_a_call(edge: Edge, nur
     await tunnel_pod(nursery, place.address, place.port)
     async with AsyncExitStack() as stack:
         idle = await fill(edge, stack)
+        await scrape_until(edge, lambda now: now.total("connections_active") == LIMIT)
         edge.mark()
         calls = [await stack.enter_async_context(tunnel(edge, f"/ws/{place.name}/x")) for _ in range(LIMIT - 1)]
         for wire in idle[:-1]:
