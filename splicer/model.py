@@ -19,6 +19,7 @@ from splicer.health import HealthCheck, OutlierDetection
 from splicer.hook_settings import HookSettings
 from splicer.patterns import Condition, HashOn, PathPattern, Template
 from splicer.pod_tls import PodTls
+from splicer.quick_frozen import quick_frozen
 from splicer.rates import RateLimit
 
 Header = tuple[bytes, bytes]
@@ -32,7 +33,7 @@ def authority(host: str, port: int | str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-@frozen
+@quick_frozen
 class RequestHead:
     """A request head that passed every check of `http1.request`.
 
@@ -77,7 +78,7 @@ class RequestHead:
         return self._values.get(name, [])
 
 
-@frozen
+@quick_frozen
 class ResponseHead:
     """A pod's response head: the fields in order, names in their original case."""
 
@@ -327,7 +328,7 @@ class Route:
         return self.clients is not None or bool(self.clients_deny or self.client_names or self.origins)
 
 
-@frozen
+@quick_frozen
 class Match:
     """A route and the captures of its pattern, with percent-encoding as received."""
 

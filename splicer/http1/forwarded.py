@@ -6,10 +6,9 @@ import re
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
 
-from attrs import frozen
-
 from splicer.http1.lists import list_members
 from splicer.model import Address, Network, RequestHead
+from splicer.quick_frozen import quick_frozen
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 # A client's list may be as long as a head, and parsing one address takes microseconds.
@@ -19,7 +18,7 @@ _SECURE = frozenset({b"https", b"wss"})
 _WITH_PORT = re.compile(r"\[([^\]]*+)\](?::[0-9]*+)?|([0-9.]++):[0-9]*+")
 
 
-@frozen
+@quick_frozen
 class Forwarding:
     """The values of the fields that splicer asserts to the pod.
 

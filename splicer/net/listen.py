@@ -16,6 +16,23 @@ _BACKOFF_SECONDS = 0.1  # seconds before the next accept when nothing could be f
 _CLOSE_DELAY = 0.001  # seconds for the tasks that are about to close a descriptor
 
 
+class ListeningSocket(socket.socket):
+    """A listening socket that knows its family and its type: `accept` would ask for both each time, in ten calls.
+
+    Args:
+        fd: its descriptor, which is owned from now on.
+    """
+
+    __slots__ = ("family", "type")
+
+    family: socket.AddressFamily
+    type: socket.SocketKind
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fileno=fd)
+        self.family, self.type = super().family, super().type
+
+
 async def accept_forever(
     listener: socket.socket,
     handle: Callable[[socket.socket, str], None],

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 
 import trio
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from splicer.errors import NameNotFound, ResolveFailed, ResolveTimeout
 from splicer.net.cache import Cache, Known
@@ -17,6 +17,7 @@ from splicer.net.dns_names import RdataType
 from splicer.net.dns_query import NameServers, Records, system_nameservers
 from splicer.net.families import Ask, ask_families
 from splicer.policy.allowed import LOCALHOST, is_localhost
+from splicer.quick_frozen import quick_frozen
 
 REFRESH_INTERVAL = 0.25  # seconds: many failed connects at once must not cause as many lookups
 STALE_TIMEOUT = 0.25  # seconds that a caller waits for servers that failed the last time (RFC 8767 §5)
@@ -29,7 +30,7 @@ _MAX_LOOKUP_SECONDS = 30.0  # seconds; with `deadlines.resolve` "never", a looku
 _USABLE_TIME = 0.9  # of the caller's own deadline; then the old answer is taken, while there is time to use it
 
 
-@frozen
+@quick_frozen
 class Answer:
     """The result of a lookup.
 

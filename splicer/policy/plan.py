@@ -10,6 +10,7 @@ from splicer.endpoint_errors import PodUnusable
 from splicer.errors import NameNotFound, NoEndpoint, PodClosed, PodDraining, PodReset, ResolveFailed, SplicerError
 from splicer.limit_errors import EndpointFull
 from splicer.model import Upstream
+from splicer.quick_frozen import quick_frozen
 
 # RFC 9110 §9.2.2.
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
@@ -25,7 +26,7 @@ class Left(Enum):
     OTHER = auto()  # one that was not tried
 
 
-@frozen
+@quick_frozen
 class Step:
     """One request to one upstream.
 
@@ -69,7 +70,7 @@ class Progress:
     left: Left = Left.NONE
 
 
-@frozen
+@quick_frozen
 class Plan:
     """One attempt at the route's upstream, then one at its fallback; at each of them as many retries as the route has.
 

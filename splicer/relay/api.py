@@ -15,12 +15,13 @@ from trio.lowlevel import Task
 
 from splicer.errors import Side
 from splicer.quality import Quality
+from splicer.quick_frozen import quick_frozen
 
 Owner = TypeVar("Owner")
 Owner_co = TypeVar("Owner_co", covariant=True)
 
 
-@frozen
+@quick_frozen
 class TunnelLimits:
     """A tunnel's deadlines, in seconds; `math.inf` is "never" (design §7)."""
 
@@ -29,7 +30,7 @@ class TunnelLimits:
     lifetime: float
 
 
-@frozen
+@quick_frozen
 class TunnelEnd:
     """The end of a tunnel.
 
@@ -98,7 +99,7 @@ class ByteCounts:
     to_client: int = 0
 
 
-@frozen
+@quick_frozen
 class TunnelSpec(Generic[Owner]):
     """The description of a tunnel to relay.
 

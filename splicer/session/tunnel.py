@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import trio
-from attrs import frozen
 
 from splicer.edits import FieldEdits
 from splicer.errors import NoDescriptor, Side
@@ -13,6 +12,7 @@ from splicer.http1.upgrade import serialize_101
 from splicer.limit_errors import RouteFull
 from splicer.model import ResponseHead
 from splicer.net.stream import ByteStream
+from splicer.quick_frozen import quick_frozen
 from splicer.record import Record
 from splicer.relay.api import ByteCounts, TunnelEnd, TunnelLimits, TunnelSpec
 from splicer.session import passport
@@ -36,7 +36,7 @@ _MOST_CRASHES = 2
 Splicing = Callable[[ByteCounts], Awaitable[TunnelEnd]]
 
 
-@frozen
+@quick_frozen
 class OpenTunnel:
     """A verified handshake: the data of it that the tunnel still needs.
 

@@ -19,6 +19,7 @@ from splicer.observe.families import keep_in
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.metrics import Metrics
 from splicer.vault.limits import raise_descriptor_limit
+from splicer.worker.clock import MonotonicClock
 from splicer.worker.worker import Worker
 
 _SWITCH_SECONDS = 0.0005  # seconds after which another thread (a reload, the log) must give up the GIL
@@ -37,7 +38,7 @@ def main() -> None:
     lines = LineWriter(sys.stdout.fileno(), lost=metrics.dropped)
     worker = _worker(arguments, lines, metrics)
     try:
-        trio.run(worker.run)
+        trio.run(worker.run, clock=MonotonicClock())
     except BaseException as error:  # noqa: BLE001 - logged; raising it on would unwind tasks and close their calls
         worker.die(error)
     lines.close()

@@ -50,6 +50,7 @@ from splicer.ipc.query import RowBatches, answer_queries
 from splicer.ipc.supervisor_channel import SupervisorChannel, received
 from splicer.ipc.tls_orders import AttachTls
 from splicer.ipc.wire import Received
+from splicer.net.listen import ListeningSocket
 from splicer.observe.line_writer import LineWriter
 from splicer.observe.loop_writer import write_from_loop
 from splicer.observe.metrics import Metrics
@@ -237,7 +238,7 @@ class Worker:
         self._row[Column.SLOT] = order.slot
         self._parts.link.serve(order.slot, order.slots)
         by_name = by_listener(fds, order.listeners)
-        listeners = [socket.socket(fileno=fd) for fd in by_name.pop("listen", ())]
+        listeners = [ListeningSocket(fd) for fd in by_name.pop("listen", ())]
         rules = [from_text(text) for text in order.rules]
         configured.acceptor.listen(listeners, configured.config.limits.socket_buffer, rules)
         for fd in chain.from_iterable(by_name.values()):

@@ -11,14 +11,15 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from splicer.net.bind import bind
-from splicer.net.listen import accept_forever
+from splicer.net.listen import ListeningSocket, accept_forever
 from tests.kit.descriptors import no_more_descriptors
 
 
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with bind("127.0.0.1", 0) as listener:
-        yield listener
+@pytest.fixture(params=[False, True], ids=["a socket", "a listening socket"])
+def listener(request: pytest.FixtureRequest) -> Iterator[socket.socket]:
+    listener = bind("127.0.0.1", 0)
+    with ListeningSocket(listener.detach()) if request.param else listener as listening:
+        yield listening
 
 
 class Accepted:
@@ -62,6 +63,20 @@ async def test_connections_come_non_blocking_with_the_peers_address(
         assert {sock.gettimeout() for sock in accepted.socks} == {0.0}
         with pytest.raises(BlockingIOError):
             accepted.socks[0].recv(1)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_what_a_listening_socket_accepts_is_as_any_socket_accepts_it(address: str) -> None:
+    with (
+        ListeningSocket(bind(address, 0).detach()) as listener,
+        socket.create_connection(listener.getsockname()[:2]) as client,
+    ):
+        sock, peer = listener.accept()
+        with sock:
+            assert peer == client.getsockname()
+            assert (sock.family, sock.type, sock.proto) == (client.family, client.type, client.proto)
+            assert sock.family is (socket.AF_INET6 if ":" in address else socket.AF_INET)
+            assert not sock.get_inheritable()
 
 
 async def test_a_storm_leaves_room_for_others(listener: socket.socket, accepted: Accepted) -> None:
