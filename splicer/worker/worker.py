@@ -145,6 +145,7 @@ class Worker:
     def die(self, error: BaseException) -> NoReturn:
         """End this process at once, without unwinding, because of `error`."""
         try:
+            self._lines.leave_loop()  # Trio may be what has failed, and would not wake the writer any more
             self._parts.log.crash(error)
             self._lines.close(_DEATH_LOG_TIMEOUT)
         finally:

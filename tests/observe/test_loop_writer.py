@@ -181,3 +181,15 @@ async def test_a_writer_that_has_begun_with_its_thread_goes_on_with_it(
     assert [line.decode() for line in await read_some(pipe[0], 2000)] == sent
     assert not by_loop
     lines.close(10)
+
+
+def test_last_words_need_no_trio_when_the_loop_is_left(pipe: tuple[int, int]) -> None:
+    def wake() -> None:
+        raise RuntimeError("must be called from async context")  # as Trio does when it has failed
+
+    lines = LineWriter(pipe[1])
+    lines.enter_loop(wake)
+    lines.leave_loop()
+    lines.write("last words")
+    lines.close()
+    assert read_lines(pipe[0], 1) == [b"last words"]
