@@ -110,14 +110,13 @@ class Waits:
         timers: have the deadlines.
     """
 
-    __slots__ = ("_cancelled", "_deadline", "_is_timed", "_scope", "_timers", "cancelled_caught", "entered")
+    __slots__ = ("_cancelled", "_deadline", "_scope", "_timers", "cancelled_caught", "entered")
 
     def __init__(self, timers: Timers) -> None:
         self.cancelled_caught = False  # whether the last wait was ended by its deadline or `cancel`
         self.entered = math.inf  # the time at which `timers` call `expire`
         self._timers = timers
         self._scope: trio.CancelScope | None = None
-        self._is_timed = False  # whether the scope has a deadline of its own; to ask the scope takes a call
         self._deadline = math.inf  # of the present wait
         self._cancelled = False  # the scope was cancelled: it can't serve another wait
 
@@ -128,17 +127,16 @@ class Waits:
             deadline: of the wait, on Trio's clock, seconds.
             now: the time, on the same clock.
         """
-        scope, runs = self._scope, self._timers.runs
+        scope = self._scope
         if scope is None:
-            scope = self._scope = trio.CancelScope(deadline=math.inf if runs else deadline)
-            self._is_timed = not runs
+            scope = self._scope = trio.CancelScope(deadline=math.inf if self._timers.runs else deadline)
             scope.__enter__()
-        elif not runs:
-            self._is_timed, scope.deadline = True, deadline
+        elif not self._timers.runs:
+            scope.deadline = deadline
         self._deadline = deadline
         if deadline <= now:
             self.cancel()
-        elif deadline < self.entered and runs:
+        elif deadline < self.entered and self._timers.runs:
             self._timers.enter(self, deadline)
         return self
 
@@ -151,7 +149,7 @@ class Waits:
         self._deadline = math.inf
         scope = self._scope
         assert scope is not None  # noqa: S101 - `until` has made it
-        if not (self._cancelled or self._is_timed) and self._timers.runs:
+        if not self._cancelled and scope.deadline == math.inf and self._timers.runs:
             self.cancelled_caught = False
             return False
         self._scope, self._cancelled = None, False
@@ -169,8 +167,8 @@ class Waits:
         self._deadline = deadline
         if self._scope is None:
             return
-        if self._is_timed or not self._timers.runs:
-            self._is_timed, self._scope.deadline = True, deadline
+        if self._scope.deadline != math.inf or not self._timers.runs:
+            self._scope.deadline = deadline
         elif deadline <= trio.current_time():
             self.cancel()
         elif deadline < self.entered:
@@ -193,7 +191,7 @@ class Waits:
         """The timers end: the present wait has a deadline of Trio's."""
         self.entered = math.inf
         if self._scope is not None:
-            self._is_timed, self._scope.deadline = True, self._deadline
+            self._scope.deadline = self._deadline
 
     def close(self) -> None:
         """Close the scope; another wait would open another one."""

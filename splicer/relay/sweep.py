@@ -38,7 +38,6 @@ class Sweep:
         self._liveness = liveness
         self._settle = settle
         self._pause = trio.CancelScope()
-        self._due = math.inf  # when the pause ends; its `deadline` takes a call to read, and several to set
 
     def begin(self) -> None:
         """A tunnel has come where there was none."""
@@ -46,18 +45,17 @@ class Sweep:
 
     def expect(self, due: float) -> None:
         """Sweep no later than `due`, in seconds on Trio's clock: a deadline may be over then."""
-        if due < self._due:
-            self._due = self._pause.deadline = due
+        if due < self._pause.deadline:  # setting it takes 2 us, whatever the value
+            self._pause.deadline = due
 
     # The next pause is created before the sweep begins, so that a tunnel that comes meanwhile can shorten it.
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
             now = trio.current_time()
-            self._due = now + _SWEEP_INTERVAL if self._tunnels else math.inf
-            self._pause = trio.CancelScope(deadline=self._due)
+            self._pause = trio.CancelScope(deadline=now + _SWEEP_INTERVAL if self._tunnels else math.inf)
             await self._look_at_all(self._liveness if self._liveness.is_due(now) else None)
-            self._due = self._pause.deadline = max(self._due, trio.current_time() + _MIN_SWEEP_INTERVAL)
+            self._pause.deadline = max(self._pause.deadline, trio.current_time() + _MIN_SWEEP_INTERVAL)
             with self._pause:
                 await trio.sleep_forever()
 
