@@ -19,4 +19,6 @@ def test_it_is_the_machines_and_trio_sleeps_by_it() -> None:
             await trio.sleep_forever()
         assert scope.cancelled_caught
 
-    trio.run(main, clock=MonotonicClock())
+    clock = MonotonicClock()
+    assert 0 < clock.deadline_to_sleep_time(monotonic() + 1) <= 1  # else the sleep might have no end
+    trio.run(main, clock=clock)
